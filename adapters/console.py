@@ -1,0 +1,84 @@
+"""A terminal as a chat platform: words as they come, pictures as files. It keeps the port honest."""
+
+import asyncio
+import sys
+import uuid
+from pathlib import Path
+
+from bot.domain import Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
+from bot.errors import Refused
+from bot.ports import Inbox
+
+
+class Console:
+    """One person, one thread."""
+
+    def __init__(self, name: str, picture_folder: Path | None = None) -> None:
+        self._person = Person(name, name)
+        self._folder = picture_folder
+        self._thread = ThreadKey("console", "local", "terminal", uuid.uuid4().hex[:8])
+        self._answered = asyncio.Event()
+
+    def surface(self, thread: ThreadKey, message_id: str) -> "TerminalSurface":
+        """Where the reply to a message is shown."""
+        return TerminalSurface(self._folder, self._answered)
+
+    async def run(self, inbox: Inbox) -> None:
+        """Read lines until the input ends; `#2 make it blue` is about picture #2."""
+        print("Say what to draw. '#1 make it blue' changes picture #1. Ctrl-D ends.")
+        while line := await asyncio.to_thread(self._ask):
+            about, text = _about(line.strip())
+            if not text:
+                continue
+            self._answered.clear()
+            try:
+                await inbox.accept(Message(uuid.uuid4().hex, self._thread, self._person, text, about=about))
+                await self._answered.wait()
+            except Refused as refused:
+                print(refused)
+        raise asyncio.CancelledError
+
+    def _ask(self) -> str:
+        print(f"\n{self._person.name}> ", end="", flush=True)
+        return sys.stdin.readline()
+
+
+def _about(line: str) -> tuple[int | None, str]:
+    head, _, rest = line.partition(" ")
+    if head.startswith("#") and head[1:].isdecimal():
+        return int(head[1:]), rest.strip()
+    return None, line
+
+
+class TerminalSurface:
+    """A reply that can only be appended to: it prints what is new in each view."""
+
+    def __init__(self, folder: Path | None, answered: asyncio.Event) -> None:
+        self._folder = folder
+        self._answered = answered
+        self._printed = ""
+
+    async def put(self, view: View) -> None:
+        """Print what has come since the last view."""
+        text = self.text(view)
+        print(text[len(self._printed) :], end="", flush=True)
+        self._printed = text
+        if view.final:
+            print(f"\n({view.status})" if view.status else "", flush=True)
+            self._answered.set()
+
+    def text(self, view: View) -> str:
+        """The reply up to its first unfinished picture: more views only ever add to it."""
+        shown: list[str] = []
+        for part in view.parts:
+            match part:
+                case TextPart(markdown):
+                    shown.append(markdown)
+                case PicturePart(state=Rendered(picture)):
+                    where = f" {self._folder / picture.digest}.png" if self._folder else ""
+                    shown.append(f"\n[#{picture.number}: {picture.alt}]{where}\n")
+                case PicturePart(state=Failed(reason)):
+                    shown.append(f"\n[no picture: {reason}]\n")
+                case PicturePart():
+                    break
+        return "".join(shown)

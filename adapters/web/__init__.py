@@ -1,0 +1,1 @@
+"""The web playground: a page, a JSON API, server-sent events."""

@@ -1,0 +1,108 @@
+"""Views and entries -> the JSON of the web API. Pure."""
+
+import base64
+from typing import Any
+
+from markdown_it import MarkdownIt
+
+from bot.domain import (
+    Entry,
+    Failed,
+    Part,
+    Picture,
+    PicturePart,
+    Queued,
+    Rendered,
+    Rendering,
+    TextPart,
+    ThreadSummary,
+    View,
+)
+
+BOT_NAME = "Mini-DALL·E 3"
+REPLY = ".reply"  # what a reply's id has behind the id of its message
+
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable("image")
+
+
+def thread(summary: ThreadSummary) -> dict[str, Any]:
+    """One line of the list of threads."""
+    return {"id": summary.key.thread, "title": summary.title or "New conversation", "updated": summary.updated}
+
+
+def question(entry: Entry) -> dict[str, Any]:
+    """What a person said."""
+    parts = [_text(entry.text)] if entry.text else []
+    parts += [_shown(upload.number, "rendered", picture=picture(upload)) for upload in entry.uploads]
+    buttons = [
+        {"action": action, "label": f"{label} #{upload.number}", "target": str(upload.number)}
+        for upload in entry.uploads
+        for action, label in (("vary", "Vary"), ("edit", "Edit"))
+    ]
+    return _message(entry.id, entry.author.name, "person", parts, buttons) | {"about": entry.about}
+
+
+def reply(message_id: str, view: View) -> dict[str, Any]:
+    """What the bot answers."""
+    parts = [part(each) for each in view.parts]
+    buttons = [{"action": b.action.value, "label": b.label, "target": b.target} for b in view.buttons]
+    message = _message(message_id + REPLY, BOT_NAME, "bot", parts, buttons)
+    return message | {"final": view.final, "status": view.status, "reply_to": message_id}
+
+
+def _message(
+    message_id: str, author: str, kind: str, parts: list[dict[str, Any]], buttons: list[dict[str, str]]
+) -> dict[str, Any]:
+    message = {"id": message_id, "author": author, "kind": kind, "final": True, "status": "", "about": None}
+    return message | {"parts": parts, "buttons": buttons}
+
+
+def part(part: Part) -> dict[str, Any]:
+    """Words, or a picture in whatever state it is."""
+    match part:
+        case TextPart(markdown):
+            return _text(markdown)
+        case PicturePart(state=Queued(ahead)):
+            return _shown(part.number, "queued", note=f"{ahead} ahead of it" if ahead else "next in line")
+        case PicturePart(state=Rendering(fraction, preview)):
+            shown = "data:image/jpeg;base64," + base64.b64encode(preview).decode() if preview else None
+            return _shown(part.number, "rendering", fraction=fraction, preview=shown)
+        case PicturePart(state=Rendered(finished)):
+            return _shown(finished.number, "rendered", fraction=1.0, picture=picture(finished))
+        case PicturePart(state=Failed(reason)):
+            return _shown(part.number, "failed", reason=reason)
+    raise AssertionError(part)
+
+
+def picture(picture: Picture) -> dict[str, Any]:
+    """A finished picture."""
+    return {
+        "number": picture.number,
+        "url": f"/pictures/{picture.digest}.png",
+        "alt": picture.alt,
+        "prompt": picture.prompt,
+        "seed": picture.seed,
+        "model": picture.model,
+        "width": picture.width,
+        "height": picture.height,
+        "parent": picture.parent,
+        "operation": picture.operation.value,
+    }
+
+
+def _text(markdown: str) -> dict[str, Any]:
+    return {"type": "text", "markdown": markdown, "html": _markdown.render(markdown)}
+
+
+def _shown(
+    number: int,
+    state: str,
+    *,
+    fraction: float | None = None,
+    note: str | None = None,
+    reason: str | None = None,
+    preview: str | None = None,
+    picture: dict[str, Any] | None = None,
+) -> dict[str, Any]:
+    shown = {"type": "picture", "number": number, "state": state, "fraction": fraction, "note": note}
+    return shown | {"reason": reason, "preview": preview, "picture": picture}

@@ -1,0 +1,49 @@
+"""The replies under way as the page sees them, and everybody who is watching."""
+
+import asyncio
+from collections import defaultdict
+from typing import Any
+
+from adapters.web import draw
+from bot.domain import ThreadKey, View
+
+Watcher = asyncio.Queue[dict[str, Any]]
+
+
+class Hub:
+    """What is on the screens. The last view of each reply is kept until the store has it."""
+
+    def __init__(self) -> None:
+        self.live: dict[str, View] = {}
+        self._watchers: defaultdict[ThreadKey, set[Watcher]] = defaultdict(set)
+
+    def watch(self, thread: ThreadKey) -> Watcher:
+        """A queue that gets every changed message of the thread from now on."""
+        watcher: Watcher = asyncio.Queue()
+        self._watchers[thread].add(watcher)
+        return watcher
+
+    def leave(self, thread: ThreadKey, watcher: Watcher) -> None:
+        """Stop watching."""
+        self._watchers[thread].discard(watcher)
+        if not self._watchers[thread]:
+            del self._watchers[thread]
+
+    def tell(self, thread: ThreadKey, message: dict[str, Any]) -> None:
+        """Send a message object to everybody who watches the thread."""
+        for watcher in self._watchers.get(thread, ()):
+            watcher.put_nowait(message)
+
+
+class PageSurface:
+    """One reply on all open pages."""
+
+    def __init__(self, hub: Hub, thread: ThreadKey, message_id: str) -> None:
+        self._hub = hub
+        self._thread = thread
+        self._message_id = message_id
+
+    async def put(self, view: View) -> None:
+        """Show the view to whoever watches."""
+        self._hub.live[self._message_id] = view
+        self._hub.tell(self._thread, draw.reply(self._message_id, view))

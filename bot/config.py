@@ -1,0 +1,83 @@
+"""The environment -> a frozen `Config`. All faults are named together, each with the cure."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from bot.errors import ConfigError
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+class Config(BaseSettings):
+    """What an operator may set. The environment variable has the field's name in capitals."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", env_file=".env")
+
+    data_dir: Path = Field(Path("data"), description="Folder of the database and the pictures.")
+    web_token: SecretStr | None = Field(None, description="What a browser or script must show to use the web page.")
+    web_host: str = Field("127.0.0.1", description="Address of the web page; beyond loopback it needs WEB_TOKEN.")
+    web_port: Annotated[int, Field(ge=0, le=65535)] = Field(
+        8642, description="Port of the web page; 0 takes a free one."
+    )
+    openai_base_url: str | None = Field(
+        None, description="Address of an OpenAI-compatible chat server, ending in /v1.", pattern=r"^https?://"
+    )
+    openai_api_key: SecretStr | None = Field(None, description="Key for the chat server.")
+    llm_model: str = Field("gpt-4.1-mini", description="Name of the chat model on that server.")
+    picture_model: str = Field("builtin", description="`builtin`, a folder, or a hub id of a diffusers pipeline.")
+    render_url: str | None = Field(
+        None, description="Address of a render worker that runs already; empty starts one.", pattern=r"^https?://"
+    )
+    render_token: SecretStr | None = Field(None, description="What the bot must show to that worker.")
+    render_device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:1`, for the worker that is started.")
+    render_steps: Annotated[int, Field(ge=1, le=150)] | None = Field(
+        None, description="Denoising steps a picture; empty takes what the model does best."
+    )
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("web_host")
+    @classmethod
+    def _guarded(cls, host: str, others: ValidationInfo) -> str:
+        if host not in LOOPBACK and not others.data.get("web_token"):
+            raise ValueError("must be 127.0.0.1 unless WEB_TOKEN is set")
+        return host
+
+    @property
+    def has_chat_server(self) -> bool:
+        """Whether a chat server is named, so that the built-in chat model is not needed."""
+        return bool(self.openai_base_url or self.openai_api_key)
+
+
+def load_config() -> Config:
+    """The configuration in the environment and `.env`. Raises ConfigError with every fault in it."""
+    try:
+        return Config()
+    except ValidationError as error:
+        raise ConfigError("\n".join(map(_sentence, error.errors()))) from None
+
+
+def _sentence(fault: ErrorDetails) -> str:
+    field = str(fault["loc"][0])
+    told = _FAULTS.get(fault["type"], fault["msg"].removeprefix("Value error, ")).format(**fault.get("ctx", {}))
+    secret = "token" in field or "key" in field
+    shown = "" if secret else f", not {fault['input']!r}"
+    return f"{field.upper()} {told}{shown}. {Config.model_fields[field].description}"
+
+
+_FAULTS = {
+    "int_parsing": "must be a whole number",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "string_pattern_mismatch": "cannot be understood",
+}
+
+
+def worker_environment() -> dict[str, str]:
+    """What a render worker inherits: everything but the bot's own secrets."""
+    own = {name.upper() for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation)}
+    return {name: value for name, value in os.environ.items() if name.upper() not in own}

@@ -1,0 +1,25 @@
+"""What can go wrong in a way that a person can be told.
+
+    BotError               str(error) is a plain sentence for the person who asked
+    ├── Refused            the request cannot be accepted as it is
+    │   └── NotFound       it speaks of something that is not there
+    └── ConfigError        the program cannot start as it is configured
+
+Everything else that is raised is a bug: the reply ends visibly and the traceback is logged once, at the edge.
+"""
+
+
+class BotError(Exception):
+    """`str(error)` is a sentence for the person; the cause, if any, is for the log."""
+
+
+class Refused(BotError):
+    """The request cannot be accepted as it is; nothing was recorded."""
+
+
+class NotFound(Refused):
+    """The request speaks of a thread, picture or message that is not there."""
+
+
+class ConfigError(BotError):
+    """The program cannot start as it is configured; the sentence names every fault."""

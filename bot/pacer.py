@@ -1,0 +1,59 @@
+"""From views that come at any time to calm writes on a surface: the newest wins, the last always lands."""
+
+import asyncio
+import logging
+
+from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from bot.domain import View
+from bot.ports import Surface
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 600  # seconds that the last view is tried for while the platform does not answer
+
+
+class Pacer:
+    """The only clock between a reply and its screen.
+
+    It is closed by the final view, never by cancelling: a post cut in the middle may have reached the platform,
+    and would be posted twice.
+    """
+
+    def __init__(self, surface: Surface, pause: float) -> None:
+        """`pause` is the time between two writes, in seconds."""
+        self._surface = surface
+        self._pause = pause
+        self._newest: View | None = None
+        self._news = asyncio.Event()
+
+    def show(self, view: View) -> None:
+        """Make this the view to be shown next. Never waits."""
+        self._newest = view
+        self._news.set()
+
+    async def run(self) -> None:
+        """Write until the final view is on the screen."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            newest = self._newest
+            assert newest is not None
+            if newest.final:
+                await self._land(newest)
+                return
+            try:
+                await self._surface.put(newest)
+            except Exception as error:  # the platform's client may raise anything; a later view makes it good
+                log.warning("a view was not shown: %s", type(error).__name__)
+            await asyncio.sleep(self._pause)
+
+    async def _land(self, view: View) -> None:
+        attempts = AsyncRetrying(
+            retry=retry_if_exception_type(Exception),
+            wait=wait_exponential(0.5, max=30),
+            stop=stop_after_delay(PATIENCE),
+            before_sleep=before_sleep_log(log, logging.WARNING),
+            reraise=True,
+        )
+        await attempts(self._surface.put, view)

@@ -1,0 +1,53 @@
+"""The four doors of the core. What stands behind them is chosen in `bot.__main__`."""
+
+from collections.abc import AsyncGenerator, Sequence
+from typing import Protocol
+
+from bot.domain import Incoming, ModelEvent, RenderJob, RenderUpdate, Said, ThreadKey, View
+
+
+class ChatModel(Protocol):
+    """Any model that answers in words. Closing the generator ends the request."""
+
+    def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+        """Stream the answer: any number of `Delta`, then one `Stopped` or `ModelFailed`."""
+        ...
+
+
+class Renderer(Protocol):
+    """Whatever turns jobs into pictures. Closing the generator cancels the job."""
+
+    def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
+        """Stream how the job fares, ending with `Rendered` or `Failed`. A known job is taken up, not repeated."""
+        ...
+
+
+class Surface(Protocol):
+    """The place on a platform where one reply is shown."""
+
+    async def put(self, view: View) -> None:
+        """Make the screen match. Safe to repeat; raises whatever the platform's client raises."""
+        ...
+
+
+class Platform(Protocol):
+    """A chat platform."""
+
+    async def run(self, inbox: "Inbox") -> None:
+        """Connect, and hand every event to the inbox until cancelled."""
+        ...
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """Where the reply to a message is shown."""
+        ...
+
+
+class Inbox(Protocol):
+    """What a platform hands its events to."""
+
+    async def accept(self, event: Incoming) -> str:
+        """Record the event and start the work; the id under which it is known. A repeated event changes nothing.
+
+        Raises Refused (its text is for the person) when nothing was recorded.
+        """
+        ...

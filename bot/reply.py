@@ -1,0 +1,142 @@
+"""What a reply looks like while it comes about: events in, views out. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from bot.domain import (
+    Action,
+    Button,
+    Failed,
+    ImageRequest,
+    ModelFailed,
+    Part,
+    PicturePart,
+    Queued,
+    Rendered,
+    Rendering,
+    RenderUpdate,
+    Text,
+    TextPart,
+    View,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A picture was asked for and has its number in the thread."""
+
+    request: ImageRequest
+    number: int
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """News of the picture with this key."""
+
+    key: int
+    update: RenderUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """Somebody or something ended the reply early. `reason` is a sentence for the person."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The model has said everything and every picture is settled."""
+
+
+Event = Text | Ordered | Progress | ModelFailed | Halted | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The state of one reply. `id` names it to its buttons."""
+
+    id: str
+    parts: tuple[Part, ...] = ()
+    trouble: str = ""
+    ended: bool = False
+
+
+def step(reply: Reply, event: Event) -> Reply:
+    """The reply after one event."""
+    match event:
+        case Text(markdown):
+            return replace(reply, parts=_with_words(reply.parts, markdown))
+        case Ordered(request, number, parent):
+            part = PicturePart(request.key, number, request.operation, request.prompt, Queued(0), parent)
+            return replace(reply, parts=(*reply.parts, part))
+        case Progress(key, update):
+            return replace(reply, parts=tuple(_updated(part, key, update) for part in reply.parts))
+        case ModelFailed(reason):
+            return replace(reply, trouble=reason)
+        case Halted(reason):
+            parts = tuple(_settled(part, reason) for part in reply.parts)
+            return replace(reply, parts=parts, trouble=reason, ended=True)
+        case Ended():
+            nothing = not any(isinstance(part, PicturePart) or part.markdown.strip() for part in reply.parts)
+            trouble = reply.trouble or ("The chat model answered with nothing." if nothing else "")
+            return replace(reply, trouble=trouble, ended=True)
+        case _:
+            assert_never(event)
+
+
+def view(reply: Reply) -> View:
+    """How the reply should look now."""
+    parts = tuple(part for part in map(_trimmed, reply.parts) if not isinstance(part, TextPart) or part.markdown)
+    return View(parts, _status(reply), _buttons(reply), reply.ended)
+
+
+def _with_words(parts: tuple[Part, ...], markdown: str) -> tuple[Part, ...]:
+    if parts and isinstance(parts[-1], TextPart):
+        return (*parts[:-1], TextPart(parts[-1].markdown + markdown))
+    return (*parts, TextPart(markdown))
+
+
+def _updated(part: Part, key: int, update: RenderUpdate) -> Part:
+    if not isinstance(part, PicturePart) or part.key != key or isinstance(part.state, Rendered | Failed):
+        return part
+    if isinstance(update, Rendering) and isinstance(part.state, Rendering) and update.preview is None:
+        update = replace(update, preview=part.state.preview)
+    return replace(part, state=update)
+
+
+def _settled(part: Part, reason: str) -> Part:
+    if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering):
+        return replace(part, state=Failed(reason))
+    return part
+
+
+def _trimmed(part: Part) -> Part:
+    return TextPart(part.markdown.strip()) if isinstance(part, TextPart) else part
+
+
+def _status(reply: Reply) -> str:
+    if reply.ended or reply.trouble:
+        return reply.trouble
+    if any(isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering) for part in reply.parts):
+        return "Drawing…"
+    return "Writing…" if reply.parts else "Thinking…"
+
+
+def _buttons(reply: Reply) -> tuple[Button, ...]:
+    numbers = [
+        part.state.picture.number
+        for part in reply.parts
+        if isinstance(part, PicturePart) and isinstance(part.state, Rendered)
+    ]
+    buttons = [
+        Button(action, f"{label} #{number}", str(number))
+        for number in dict.fromkeys(numbers)
+        for action, label in ((Action.VARY, "Vary"), (Action.EDIT, "Edit"))
+    ]
+    if not reply.ended:
+        buttons.append(Button(Action.STOP, "Stop", reply.id))
+    elif reply.trouble or any(isinstance(part, PicturePart) and isinstance(part.state, Failed) for part in reply.parts):
+        buttons.append(Button(Action.RETRY, "Retry", reply.id))
+    return tuple(buttons)

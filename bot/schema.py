@@ -1,0 +1,38 @@
+"""The tables, as a list of steps that each run once on a database."""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("minidalle")
+
+
+@migrations()
+def conversations(db: Database) -> None:
+    """Threads, messages with their replies, pictures, and the jobs that make them."""
+    db.executescript("""
+        CREATE TABLE threads (
+            key TEXT PRIMARY KEY, platform TEXT NOT NULL, title TEXT NOT NULL, updated REAL NOT NULL,
+            pictures INTEGER NOT NULL DEFAULT 0  -- the highest number given to a picture
+        );
+        CREATE TABLE messages (
+            seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, thread TEXT NOT NULL REFERENCES threads(key),
+            author_id TEXT NOT NULL, author_name TEXT NOT NULL, text TEXT NOT NULL, about INTEGER,
+            uploads TEXT NOT NULL,  -- numbers, as JSON
+            words TEXT NOT NULL DEFAULT '',  -- what the model wrote
+            heard INTEGER NOT NULL DEFAULT 0,  -- 1 when the model had finished
+            view TEXT  -- the final view, as JSON; NULL while the reply is open
+        );
+        CREATE INDEX messages_of_thread ON messages(thread, seq);
+        CREATE INDEX open_messages ON messages(seq) WHERE view IS NULL;
+        CREATE TABLE pictures (
+            thread TEXT NOT NULL REFERENCES threads(key), number INTEGER NOT NULL, picture TEXT NOT NULL,
+            digest TEXT NOT NULL, PRIMARY KEY (thread, number)
+        );
+        CREATE INDEX pictures_by_digest ON pictures(digest);
+        CREATE TABLE jobs (
+            id TEXT PRIMARY KEY, message TEXT NOT NULL, thread TEXT NOT NULL REFERENCES threads(key),
+            number INTEGER NOT NULL, owner TEXT NOT NULL, operation TEXT NOT NULL, prompt TEXT NOT NULL,
+            parent INTEGER, seed INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'queued',
+            attempt INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0, reason TEXT
+        );
+        CREATE INDEX jobs_of_message ON jobs(message);
+    """)

@@ -1,0 +1,1 @@
+"""The render line and the engines behind it. Only `diffusion` and `builtin` import torch."""

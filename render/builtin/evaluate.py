@@ -1,0 +1,370 @@
+"""Score the built-in picture model by looking at its pixels: `python -m render.builtin.evaluate --grid grid.png`.
+
+Every scorer sees only the picture and the scene that was asked for. `--truth` scores painted scenes, taken through
+latents and decoder, instead of drawn ones: what is below 100 % there is the scorer's fault or the decoder's.
+"""
+
+import argparse
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from math import log
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from render.builtin.export import WEIGHTS
+from render.builtin.paint import PIXEL_STYLE_CELLS, _background, paint
+from render.builtin.pipeline import ScenePipeline
+from render.builtin.scenes import COLOURS, KINDS, PLAIN, SIZES, Group, Scene, caption, random_edit, random_scene
+from render.builtin.train import latents
+
+SIDE = 128  # at which pictures are looked at
+BATCH = 8
+DIFFERENT = 35  # levels, in the worst channel, between a thing and what is behind it
+RIM_TOLERANCE = 20  # levels; the nearest two backgrounds are 40 apart
+
+Pixels = np.ndarray[Any, np.dtype[np.float32]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Score = Callable[[Pixels, Scene], bool | None]
+"""Whether the picture shows this side of the scene rightly; None if the scene does not have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scene to be asked for; for an edit, with the scene that the source picture shows."""
+
+    scene: Scene
+    told: str
+    before: Scene | None
+    new: bool
+
+
+def main() -> None:
+    """Draw, score, and print one table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--weights", type=Path, default=WEIGHTS, help="folder of the pipeline")
+    parser.add_argument("--count", type=int, default=96, help="captions; half as many edits are added")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--steps", type=int, help="other num_inference_steps than the pipeline's own")
+    parser.add_argument("--guidance", type=float, help="other guidance_scale than the pipeline's own")
+    parser.add_argument("--truth", action="store_true", help="score painted scenes, to test the scorers")
+    parser.add_argument("--grid", type=Path, help="write the first pictures with their captions to this file")
+    options = parser.parse_args()
+    pipeline = ScenePipeline.from_pretrained(options.weights, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    settings = {"num_inference_steps": options.steps, "guidance_scale": options.guidance}
+    settings = {name: value for name, value in settings.items() if value is not None}
+    chosen = list(cases(Random(options.seed), options.count))
+    started = time.monotonic()
+    if options.truth:
+        pictures = [_painted(pipeline, case) for case in chosen]
+    else:
+        pictures = list(_drawn(pipeline, chosen, options.seed, settings))
+    batched = (time.monotonic() - started) / len(chosen)
+    _print_scores(chosen, pictures)
+    if not options.truth:
+        started = time.monotonic()
+        pipeline("a red circle", generator=torch.Generator().manual_seed(0), **settings)
+        print(f"\n{time.monotonic() - started:.2f} s a picture alone, {batched:.2f} s in a batch of {BATCH}")
+    if options.grid:
+        grid(chosen, pictures).save(options.grid)
+
+
+def cases(rng: Random, count: int) -> Iterator[Case]:
+    """`count` captions and half as many edits, every other of each with kinds and colours that never met."""
+    for number in range(count):
+        scene = random_scene(rng, new=number % 2 == 1)
+        yield Case(scene, caption(scene, rng), None, number % 2 == 1)
+    for number in range(count // 2):
+        before, scene = random_edit(rng, new=number % 2 == 1)
+        yield Case(scene, caption(scene, rng), before, number % 2 == 1)
+
+
+def _drawn(pipeline: ScenePipeline, chosen: list[Case], seed: int, settings: dict[str, Any]) -> Iterator[Image.Image]:
+    for start in range(0, len(chosen), BATCH):
+        batch = chosen[start : start + BATCH]
+        yield from pipeline(
+            [case.told for case in batch],
+            image=[paint(case.before, 256) if case.before else None for case in batch],
+            generator=[torch.Generator().manual_seed(seed * 10_000 + start + i) for i in range(len(batch))],
+            **settings,
+        ).images
+
+
+def _painted(pipeline: ScenePipeline, case: Case) -> Image.Image:
+    source = pipeline._source_pictures(paint(case.before, 256) if case.before else None, 1)
+    decoded = pipeline.decode(torch.from_numpy(latents(case.scene))[None], source)
+    picture: Image.Image = pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
+    return picture
+
+
+def _print_scores(chosen: list[Case], pictures: list[Image.Image]) -> None:
+    results: dict[tuple[str, bool], list[bool]] = defaultdict(list)
+    for case, picture in zip(chosen, pictures, strict=True):
+        if case.before:
+            change, done, kept = edit_scores(case.before, case.scene, picture)
+            results[f"edit {change}: done", case.new].append(done)
+            results[f"edit {change}: rest kept", case.new].append(kept)
+            results["edits: done", case.new].append(done)
+            results["edits: rest kept", case.new].append(kept)
+        else:
+            pixels = _pixels(picture)
+            for name, score in SCORES.items():
+                if (right := score(pixels, case.scene)) is not None:
+                    results[name, case.new].append(right)
+    print(f"{'':28}{'trained pairs':>16}{'new pairs':>16}{'all':>16}")
+    edits = sorted({name for name, _ in results} - SCORES.keys(), key=lambda name: (name[4] != "s", name))
+    for name in [*SCORES, *edits]:
+        rows = [results[name, False], results[name, True], results[name, False] + results[name, True]]
+        print(f"{name:28}" + "".join(f"{_percent(row):>16}" for row in rows))
+
+
+def _percent(row: list[bool]) -> str:
+    return f"{100 * sum(row) / len(row):.0f} % of {len(row)}" if row else "-"
+
+
+def background_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """The rim is that of the background alone; a thing may cover less than half of it."""
+    off = np.abs(pixels - _behind(scene)).max(2)
+    return bool(np.median(_rim(off)) < RIM_TOLERANCE)
+
+
+def colour_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """The commonest of the palette's colours is that of the thing; of two groups, each colour is there."""
+    if not _plain_and_flat(scene):
+        return None
+    names = _named(pixels, _foreground(pixels, scene))
+    if len(scene.groups) == 1:
+        return len(names) > 0 and max(set(names), key=names.count) == scene.groups[0].colour
+    return all(names.count(group.colour) > 0.12 * len(names) for group in scene.groups)
+
+
+def shape_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """Of all kinds, painted in this colour, the asked one overlaps most with the thing, whatever its place and size."""
+    if not _single(scene):
+        return None
+    seen = _normalised(pixels, _foreground(pixels, scene))
+    return seen is not None and _nearest_kind(seen, scene) == scene.groups[0].kind
+
+
+def place_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """The middle of the thing is nearer to where it should be than to the next of the nine places."""
+    if not _single(scene):
+        return None
+    seen, meant = (_box(_foreground(picture, scene)) for picture in (pixels, _pixels(paint(scene, SIDE))))
+    reach = 0.46 - SIZES[scene.size]
+    if seen is None or meant is None:
+        return False
+    middles = ((box[0] + box[1]) / 2 for box in (seen, meant))
+    return bool(np.abs(np.subtract(*middles)).max() < 0.5 * reach * SIDE)
+
+
+def size_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """The thing's length is nearer to the asked size than to the next, which is 1.5 times as much."""
+    if not _single(scene):
+        return None
+    seen, meant = (_box(_foreground(picture, scene)) for picture in (pixels, _pixels(paint(scene, SIDE))))
+    if seen is None or meant is None:
+        return False
+    lengths = [float((box[1] - box[0]).max()) for box in (seen, meant)]
+    return abs(log(lengths[0] / lengths[1])) < log(1.25)
+
+
+def count_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """There are as many separate things as were asked for. Neighbours touch in some scenes; those say nothing."""
+    asked = sum(group.count for group in scene.groups)
+    if not _plain_and_flat(scene) or asked == 1:
+        return None
+    seen, meant = (len(_areas(_foreground(picture, scene))) for picture in (pixels, _pixels(paint(scene, SIDE))))
+    return seen == asked if meant == asked else None
+
+
+def relation_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """The first colour is left of, or above, the second."""
+    colours = [group.colour for group in scene.groups]
+    if not _plain_and_flat(scene) or len(set(colours)) < 2:
+        return None
+    inside = _foreground(pixels, scene)
+    names, spots = np.array(_named(pixels, inside)), np.argwhere(inside)
+    if any((names == colour).sum() < 0.05 * len(names) for colour in colours):
+        return False
+    first, second = (np.median(spots[names == colour], axis=0) / SIDE for colour in colours)
+    axis = 0 if scene.above else 1
+    return bool(second[axis] - first[axis] > 0.2)
+
+
+def style_right(pixels: Pixels, scene: Scene) -> bool | None:
+    """Pixel style is even inside its cells; outlines cover much less than the filled thing."""
+    if scene.style == "flat" or scene.background not in PLAIN:
+        return None
+    if scene.style == "pixel":
+        cell = SIDE // PIXEL_STYLE_CELLS
+        cells = pixels.reshape(PIXEL_STYLE_CELLS, cell, PIXEL_STYLE_CELLS, cell, 3)
+        return bool(np.abs(cells - cells.mean((1, 3), keepdims=True)).mean() < 4)
+    filled = replace(scene, style="flat")
+    share = _foreground(pixels, scene).sum() / _foreground(_pixels(paint(filled, SIDE)), filled).sum()
+    return bool(0.1 < share < 0.9)
+
+
+SCORES: dict[str, Score] = {
+    "background": background_right,
+    "colour": colour_right,
+    "shape": shape_right,
+    "place": place_right,
+    "size": size_right,
+    "count": count_right,
+    "relation": relation_right,
+    "style": style_right,
+}
+
+
+def edit_scores(before: Scene, after: Scene, picture: Image.Image) -> tuple[str, bool, bool]:
+    """What was to change; whether three quarters of that look as meant; whether nearly all of the rest was kept."""
+    seen, old, meant = (_pixels(each) for each in (picture, paint(before, SIDE), paint(after, SIDE)))
+    changed = np.abs(meant - old).max(2) > DIFFERENT
+    done = (np.abs(seen - meant).max(2) < 60)[changed].mean() > 0.75
+    rest = ~_grown(changed, SIDE // 32)
+    kept = (np.abs(seen - old).max(2) < 25)[rest].mean() > 0.94 if rest.any() else True
+    return _change(before, after), bool(done), bool(kept)
+
+
+def _change(before: Scene, after: Scene) -> str:
+    if len(before.groups) != len(after.groups):
+        return "add" if len(before.groups) < len(after.groups) else "remove"
+    first, then = before.groups[0], after.groups[0]
+    changes = ("kind", first.kind, then.kind), ("colour", first.colour, then.colour)
+    return next((name for name, old, new in changes if old != new), None) or next(
+        name for name in ("background", "style", "size", "place") if getattr(before, name) != getattr(after, name)
+    )
+
+
+def _pixels(picture: Image.Image) -> Pixels:
+    return np.asarray(picture.convert("RGB").resize((SIDE, SIDE), Image.Resampling.BOX), np.float32)
+
+
+def _behind(scene: Scene) -> Pixels:
+    image = _background(scene.background, SIDE)
+    if scene.style == "pixel":
+        image = image.resize((PIXEL_STYLE_CELLS,) * 2, Image.Resampling.BOX).resize(
+            image.size, Image.Resampling.NEAREST
+        )
+    return np.asarray(image, np.float32)
+
+
+def _rim(pixels: Pixels) -> Pixels:
+    outside = np.ones(pixels.shape[:2], bool)
+    outside[3:-3, 3:-3] = False
+    return pixels[outside]
+
+
+def _plain_and_flat(scene: Scene) -> bool:
+    return scene.background in PLAIN and scene.style == "flat"
+
+
+def _single(scene: Scene) -> bool:
+    return _plain_and_flat(scene) and len(scene.groups) == 1 and scene.groups[0].count == 1
+
+
+def _foreground(pixels: Pixels, scene: Scene) -> Mask:
+    """What stands out from the rim's colour, without crumbs. For plain backgrounds."""
+    inside: Mask = np.abs(pixels - np.median(_rim(pixels), axis=0)).max(2) > DIFFERENT
+    kept = np.zeros_like(inside)
+    for area in _areas(inside):
+        kept[area] = True
+    return kept
+
+
+def _areas(inside: Mask) -> list[Mask]:
+    """The connected areas that have at least a sixth of the largest one's pixels."""
+    labels = np.where(inside, np.arange(1, inside.size + 1).reshape(inside.shape), 0)
+    while True:
+        padded = np.pad(labels, 1)
+        spread = np.max(
+            [padded[1:-1, 1:-1], padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:]], 0
+        )
+        spread = np.where(inside, spread, 0)
+        if (spread == labels).all():
+            break
+        labels = spread
+    values, sizes = np.unique(labels[inside], return_counts=True)
+    return [labels == value for value, size in zip(values, sizes, strict=True) if size >= sizes.max() / 6]
+
+
+def _named(pixels: Pixels, inside: Mask) -> list[str]:
+    names = list(COLOURS)
+    palette = np.array([COLOURS[name] for name in names], np.float32)
+    nearest = np.abs(pixels[inside][:, None] - palette).sum(2).argmin(1)
+    return [names[i] for i in nearest]
+
+
+def _box(inside: Mask) -> tuple[Any, Any] | None:
+    spots = np.argwhere(inside)
+    return (spots.min(0), spots.max(0) + 1) if len(spots) else None
+
+
+def _normalised(pixels: Pixels, inside: Mask) -> Mask | None:
+    """Two masks of 32 x 32, the thing and the part of it in its main colour, with the thing's box in the middle."""
+    box = _box(inside)
+    if box is None:
+        return None
+    names = np.array(_named(pixels, inside))
+    main = max(set(names), key=list(names).count)
+    own = np.zeros_like(inside)
+    own[inside] = names == main
+    middle, half = (box[0] + box[1]) / 2, (box[1] - box[0]).max() / 2
+    corners = (middle[1] - half, middle[0] - half, middle[1] + half, middle[0] + half)
+    layers = [
+        Image.fromarray(layer).transform((32, 32), Image.Transform.EXTENT, corners) for layer in _bytes(inside, own)
+    ]
+    return np.stack([np.asarray(layer) > 127 for layer in layers])
+
+
+def _bytes(*masks: Mask) -> list[np.ndarray[Any, np.dtype[np.uint8]]]:
+    return [mask.astype(np.uint8) * 255 for mask in masks]
+
+
+def _nearest_kind(seen: Mask, scene: Scene) -> str:
+    overlaps = {}
+    for kind in KINDS:
+        for wobble in range(5):
+            model = Scene((Group(kind, scene.groups[0].colour),), scene.background, size=scene.size, wobble=wobble)
+            pixels = _pixels(paint(model, SIDE))
+            meant = _normalised(pixels, _foreground(pixels, model))
+            if meant is not None:
+                both, either = (seen & meant).sum((1, 2)), (seen | meant).sum((1, 2))
+                overlaps[kind, wobble] = float((both / np.maximum(either, 1)).mean())
+    return max(overlaps, key=lambda key: overlaps[key])[0]
+
+
+def _grown(inside: Mask, by: int) -> Mask:
+    padded = np.pad(inside, by)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, (2 * by + 1, 2 * by + 1))
+    grown: Mask = np.asarray(windows.any(axis=(2, 3)))
+    return grown
+
+
+def grid(chosen: list[Case], pictures: list[Image.Image], columns: int = 8, rows: int = 9) -> Image.Image:
+    """The first captions, then the first edits beside their sources, each under its words."""
+    shown = [pair for pair in zip(chosen, pictures, strict=True) if pair[0].before is None][: columns * (rows - 4)]
+    edits = [pair for pair in zip(chosen, pictures, strict=True) if pair[0].before][: columns * 4 // 2]
+    tiles = [(case.told, picture) for case, picture in shown]
+    for case, picture in edits:
+        tiles += [("from:", paint(case.before or case.scene, 256)), (case.told, picture)]
+    sheet = Image.new("RGB", (columns * 164, -(-len(tiles) // columns) * 196), "white")
+    pen = ImageDraw.Draw(sheet)
+    for number, (told, picture) in enumerate(tiles):
+        left, top = number % columns * 164, number // columns * 196
+        for line in range(3):
+            pen.text((left + 2, top + 11 * line), told[27 * line : 27 * (line + 1)], fill="black")
+        sheet.paste(picture.resize((160, 160), Image.Resampling.LANCZOS), (left + 2, top + 34))
+    return sheet
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+"""Picture files: untrusted ones opened safely, our own encoded with what they were made from."""
+
+import io
+import warnings
+
+from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from bot.errors import Refused
+
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
+MOST_BYTES = 20 * 2**20
+MOST_PIXELS = 50_000_000
+LONGEST_SIDE = 2048  # pixels; larger uploads are made smaller
+PREVIEW_SIDE = 160  # pixels
+
+
+def sanitise(data: bytes) -> tuple[bytes, int, int]:
+    """An uploaded file as a PNG of its own: upright, RGB, at most 2048 pixels a side, without any metadata.
+
+    Returns the PNG, its width and its height. Raises Refused, with the reason, for whatever is not a picture.
+    """
+    if len(data) > MOST_BYTES:
+        raise Refused(f"The picture is larger than {MOST_BYTES // 2**20} MB.")
+    try:
+        with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            if image.width * image.height > MOST_PIXELS:
+                raise Refused(f"The picture is too large: {image.width:,} x {image.height:,} pixels.")
+            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
+            upright = ImageOps.exif_transpose(image)
+            flat = Image.new("RGBA", upright.size, "white")
+            flat.alpha_composite(upright.convert("RGBA"))
+            plain = flat.convert("RGB")
+            plain.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+    except Refused:
+        raise
+    except UnidentifiedImageError:
+        raise Refused("The file is not a picture that can be read (PNG, JPEG, WebP, GIF or BMP).") from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise Refused("The picture has too many pixels.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
+        raise Refused("The picture is damaged or cut off, and cannot be read.") from error
+    return encode(plain, {}), plain.width, plain.height
+
+
+def encode(image: Image.Image, told: dict[str, str]) -> bytes:
+    """The picture as PNG; `told` goes into iTXt chunks, where other programs look for it."""
+    info = PngImagePlugin.PngInfo()
+    for key, text in told.items():
+        info.add_itxt(key, text)
+    file = io.BytesIO()
+    image.save(file, "PNG", pnginfo=info)
+    return file.getvalue()
+
+
+def preview(image: Image.Image) -> bytes:
+    """A small JPEG."""
+    small = image.convert("RGB")
+    small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=70)
+    return file.getvalue()
+
+
+def decode(png: bytes) -> Image.Image:
+    """One of our own files as RGB."""
+    with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
+        return image.convert("RGB")

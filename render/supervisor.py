@@ -1,0 +1,60 @@
+"""Start a render worker on this machine, watch it, start it again when it dies."""
+
+import asyncio
+import json
+import logging
+import secrets
+import sys
+from asyncio.subprocess import PIPE, Process
+
+log = logging.getLogger(__name__)
+
+PAUSE = (0.2, 30.0)  # seconds before a dead worker is started again: the first time, at most
+HEALTHY = 60.0  # seconds after which a worker's death is taken for bad luck, not for a habit
+
+
+class Supervisor:
+    """One worker process that lives and dies with this one: it ends when its standard input is closed."""
+
+    def __init__(self, model: str, device: str, environment: dict[str, str]) -> None:
+        self._command = [sys.executable, "-m", "render", "--listen", "127.0.0.1:0", "--attached"]
+        self._command += ["--model", model, "--device", device]
+        self.token = secrets.token_urlsafe()
+        self._environment = environment | {"RENDER_TOKEN": self.token}
+        self.address: str | None = None
+        self.pid: int | None = None
+
+    def where(self) -> str | None:
+        """The worker's address, or None while there is none."""
+        return self.address
+
+    async def run(self) -> None:
+        """Keep a worker alive until cancelled."""
+        pause = PAUSE[0]
+        loop = asyncio.get_running_loop()
+        while True:
+            born = loop.time()
+            worker = await asyncio.create_subprocess_exec(
+                *self._command, stdin=PIPE, stdout=PIPE, env=self._environment
+            )
+            self.pid = worker.pid
+            try:
+                await self._watch(worker)
+            finally:
+                self.address = self.pid = None
+                if worker.returncode is None:
+                    worker.kill()
+                    await worker.wait()
+            pause = PAUSE[0] if loop.time() - born > HEALTHY else min(PAUSE[1], pause * 2)
+            log.warning("the render worker ended with %s; another starts in %.1f s", worker.returncode, pause)
+            await asyncio.sleep(pause)
+
+    async def _watch(self, worker: Process) -> None:
+        assert worker.stdout
+        async for line in worker.stdout:
+            try:
+                self.address = json.loads(line)["listening"]
+            except (ValueError, KeyError, TypeError):
+                continue
+            log.info("the render worker listens at %s", self.address)
+        await worker.wait()

@@ -1,0 +1,120 @@
+"""What the bot and a render worker say to each other: one JSON request, then one JSON event a line."""
+
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from bot.domain import Operation
+
+VERSION = 1
+KEEP_ALIVE = 4.0  # seconds of silence after which the worker says that it lives
+SILENCE = 15.0  # seconds of silence after which the bot takes it for dead
+
+_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One picture of a batch. `source` is a PNG. None leaves a choice to the model."""
+
+    __pydantic_config__ = _BYTES
+
+    id: str
+    operation: Operation
+    prompt: str
+    seed: int
+    source: bytes | None = None
+    width: int | None = None
+    height: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What is rendered in one go."""
+
+    tasks: list[Task]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The batch is on the device."""
+
+    event: Literal["started"] = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One denoising step is done; `fraction` of all steps, 0 to 1."""
+
+    fraction: float
+    event: Literal["step"] = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """How a picture looks so far, as a small JPEG."""
+
+    __pydantic_config__ = _BYTES
+
+    task: str
+    jpeg: bytes
+    event: Literal["preview"] = "preview"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A picture is done."""
+
+    __pydantic_config__ = _BYTES
+
+    task: str
+    png: bytes
+    width: int
+    height: int
+    model: str
+    event: Literal["picture"] = "picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """A picture will not come, and trying again would not help."""
+
+    task: str
+    reason: str
+    event: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """Nothing new."""
+
+    event: Literal["alive"] = "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The batch is over; a stream without this line was cut."""
+
+    event: Literal["end"] = "end"
+
+
+WorkerEvent = Started | Step | Preview | Made | Spoilt | Alive | End
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What the worker can take. No slots while it loads; `trouble` if it never will have any."""
+
+    slots: list[str] = field(default_factory=list)
+    model: str = ""
+    trouble: str | None = None
+    version: int = VERSION
+
+
+BATCH = TypeAdapter(Batch)
+SLOTS = TypeAdapter(Slots)
+EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="event")])
