@@ -88,7 +88,7 @@ class Conversations:
                 case ButtonPress(action=Action.STOP):
                     return self._stop(event)
                 case ButtonPress(action=Action.RETRY):
-                    return self._retry(event)
+                    return await self._retry(event)
                 case ButtonPress(action=Action.VARY):
                     return await self._vary(event)
                 case ButtonPress():
@@ -135,8 +135,12 @@ class Conversations:
             self._start(self._say_only(entry, reason))
         return entry.id
 
-    def _retry(self, press: ButtonPress) -> str:
+    async def _retry(self, press: ButtonPress) -> str:
         entry = self._entry(press)
+        live = self._live.get(entry.id)
+        if live and live.reply.ended:  # on the screen already, but not recorded yet
+            await live.recorded.wait()
+            entry = self._entry(press)
         if entry.view is None:
             return entry.id  # it is under way already
         failed = any(isinstance(part, PicturePart) and isinstance(part.state, Failed) for part in entry.view.parts)
@@ -197,6 +201,7 @@ class Conversations:
             log.exception("the reply to %s is not final", entry.id)
         finally:
             showing.cancel()
+            live.recorded.set()
             del self._live[entry.id]
 
     async def _say_only(self, entry: Entry, reason: str) -> None:
@@ -225,6 +230,7 @@ class Live:
         self._pacer = pacer
         self._task: asyncio.Task[None] | None = None
         self.halted = ""
+        self.recorded = asyncio.Event()
         self._pacer.show(view(reply))
 
     def happened(self, event: Event) -> None:

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import assert_never
 
 from bot.domain import Delta, ModelEvent, Operation, Role, Said, Stopped
@@ -121,7 +122,26 @@ HELP = (
 )
 HELP_WANTED = (
     *("what can you", "what you can", "who are you", "what are you", "how do you work", "how does this work"),
-    *("are you a", "are you an", "are you real", "are you human", "which model are you", "how can i"),
+    *(
+        "are you a",
+        "are you an",
+        "are you real",
+        "are you human",
+        "which model are you",
+        "how can i",
+        "how do i",
+        "what can i",
+    ),
+    *(
+        "what colours",
+        "which colours",
+        "what colors",
+        "which colors",
+        "what shapes",
+        "which shapes",
+        "what styles",
+        "which styles",
+    ),
 )
 FIXED = {
     "how are you": "I am fine, thank you. What shall I draw?",
@@ -142,6 +162,7 @@ HELLO = (
 WELCOME = ("You are welcome!", "With pleasure!", "Any time!")
 GLAD = ("I am glad you like it.", "That makes me happy.", "Lovely to hear.")
 QUIET = ("All right, I leave everything as it is.", "Fine, nothing changes.")
+NEXT = ("Good! What comes next?", "Fine! What shall I draw or change?")
 EXAMPLES = (
     "“draw a red circle on a light blue background” or “three small pictures of a cat”",
     "“a cat and a tree in the snow” or “four pink hearts”",
@@ -154,13 +175,23 @@ SURPRISES = (
     "three pink flowers on a light green background",
     "a large blue fish in the sea in pixel style",
 )
+LANDSCAPES = {
+    "beach": "a yellow circle at the top on the beach",
+    "meadow": "three pink flowers in a meadow",
+    "night": "a yellow moon at night",
+    "sunset": "a yellow circle at sunset",
+    "sea": "two orange fish in the sea",
+    "snow": "a green tree in the snow",
+}
 GREETINGS = set("hello hi hey hallo howdy greetings morning evening afternoon good moin servus yo".split())
 THANKS = set("thanks thank thx ty cheers danke merci".split())
 PRAISE = set(
     "nice great cool love lovely beautiful good well done wow perfect awesome super amazing like fantastic excellent "
-    "pretty cute wonderful haha lol ok okay".split()
+    "pretty cute wonderful haha lol".split()
 )
 STOP = set("no nope stop nothing nevermind never mind cancel bye goodbye".split())
+ASSENT = set("ok okay yes yeah yep sure alright fine".split())
+COURTESIES = ((GREETINGS, HELLO), (THANKS, WELCOME), (PRAISE, GLAD), (STOP, QUIET), (ASSENT, NEXT))
 SURPRISE = {"something", "anything", "surprise", "random"}
 PADDING = set(
     "thats you so very much it that this bot there my friend i all a lot the is are really looks again to for".split()
@@ -169,7 +200,7 @@ PADDING = set(
 
 def small_talk(asked: Asked) -> str:
     """The answer to words that ask for no picture, or nothing when they do."""
-    words = [word for word in re.findall(r"[^\W_]+|#\d+", asked.text.lower().replace("'", "").replace("’", ""))]
+    words = re.findall(r"[^\W_]+|#\d+", asked.text.lower().replace("'", "").replace("’", ""))
     said, turn = " ".join(words), asked.turn
     content = set(words) - PADDING
     if said in ("help", "help me", "help please", "please help") or any(question in said for question in HELP_WANTED):
@@ -185,9 +216,10 @@ def small_talk(asked: Asked) -> str:
         return told
     if said.startswith(("dont ", "do not ", "please dont", "please do not")):
         return _one_of(QUIET, turn)
-    if (content and asked.about is None) or content & (THANKS | GREETINGS):
-        for known, replies in ((GREETINGS, HELLO), (THANKS, WELCOME), (PRAISE, GLAD), (STOP, QUIET)):
-            if content & known and content <= GREETINGS | THANKS | PRAISE | STOP:
+    liked = asked.about is not None and content & {"like", "love"}  # which chooses the picture
+    if not liked and content <= {word for words_of, _ in COURTESIES for word in words_of}:
+        for known, replies in COURTESIES:
+            if content & known:
                 return _one_of(replies, turn)
     tokens = lex(asked.text)
     drawn = any(token.sort is Sort.VERB and token.value != "draw" for token in tokens)
@@ -199,7 +231,7 @@ def small_talk(asked: Asked) -> str:
 def _prompts(asked: Asked, words: list[str]) -> str:
     """What the pictures were drawn from, when that is the question."""
     questions = {"what", "whats", "which", "describe", "prompt", "prompts"}
-    about = {"prompt", "prompts", "describe", "picture", "pictures", "image", "drawing", "show", "shows", "drew"}
+    about = {"prompt", "prompts", "describe", "picture", "pictures", "image", "drawing", "show", "shows", "drew", "did"}
     tokens = lex(asked.text)
     referred = any(token.sort is Sort.REFERENCE for token in tokens) or asked.about is not None
     if not (questions & set(words[:5]) and (about & set(words) or referred)) or _changes(understand(tokens)):
@@ -297,13 +329,14 @@ class Tell:
 
 
 Act = Draw | Edit | Refine | Pick | Tell
+MOST_CLAUSES = 12  # of a message that are read
 
 
 def plan(asked: Asked) -> list[Act]:
     """What the message asks for, clause by clause; nothing when it was not understood."""
     acts: list[Act] = []
     focus, last_verb = asked.about or asked.newest(), ""
-    for clause in clauses(lex(asked.text)):
+    for clause in islice(clauses(lex(asked.text)), MOST_CLAUSES):
         request = _request(clause, asked, focus, acts)
         if request.targets and not request.wish.says() and not request.verbs and last_verb:
             request = replace(request, verbs=frozenset({last_verb}))
@@ -342,6 +375,8 @@ def _begins(current: Sequence[Token], rest: Sequence[Token], comma: bool) -> boo
     """Whether what comes after a comma or an "and" is a wish of its own."""
     rest = [token for token in rest[:8] if token.sort is not Sort.LITTLE and token.raw != "and"]
     if not rest or not current:
+        return False
+    if rest[0].value == "add" and current[0].value == "remove":
         return False
     if rest[0].sort is Sort.VERB and rest[0].raw not in ("no", "without", "more", "again"):
         return True
@@ -451,8 +486,12 @@ def _act(request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
         return acts + _drawn(request)
     if isinstance(fresh, Draw) and wish.says():
         return [*acts[:-1], _redrawn(fresh, wish, verbs)]
-    if "draw" in verbs and wish.unknown and not (wish.mentions or request.named or request.pronoun):
-        return acts
+    if ("draw" in verbs or not asked.pictures) and not (wish.mentions or request.named or request.pronoun or fresh):
+        if wish.background in LANDSCAPES and not wish.unknown:
+            view = replace(_known(LANDSCAPES[wish.background]), style=wish.style or "flat")
+            return [*acts, Draw(view, ("A background alone would look empty, so I put something there.",))]
+        if wish.unknown and "draw" in verbs:
+            return acts
     if verbs & {"vary", "refine", "select"} and not request.targets:
         return [*acts, Tell(_missing((), asked))]
     known = all(parse(asked.pictures[number]) for number in request.targets)
@@ -552,7 +591,7 @@ def _redrawn(draw: Draw, wish: Wish, verbs: frozenset[str]) -> Draw:
 
 def _refined(number: int, asked: Asked, wish: Wish) -> Act:
     description = parse(asked.pictures[number]) or describe(wish)
-    return Refine(number, description) if description else Tell(_blind(number, "refine"))
+    return Refine(number, legible(description, False)[0]) if description else Tell(_blind(number, "refine"))
 
 
 def _edited(number: int, request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
@@ -598,6 +637,8 @@ def _blind(number: int, verb: str) -> str:
 def changed(base: Description, wish: Wish, verbs: frozenset[str]) -> tuple[Description, tuple[str, ...]]:
     """The description after the change, and what there is to say about it."""
     remarks = _remarks(wish)
+    if verbs >= {"remove", "add"}:
+        verbs = frozenset({"change"})
     if "remove" in verbs and (wish.mentions or wish.backdrop):
         after = _removed(base, wish, remarks)
         return after, tuple(remarks)
@@ -618,7 +659,7 @@ def changed(base: Description, wish: Wish, verbs: frozenset[str]) -> tuple[Descr
     elif alone:
         size = _size(after.size, wish.size) if wish.size else after.size
         after = replace(after, size=size, place=wish.place or after.place)
-    elif (wish.size or wish.place) and not pair or (wish.size and pair):
+    elif wish.size or (wish.place and not pair):
         remarks.append("I can choose the size and place of a single thing only.")
     after, remark = legible(settled(after), bool(wish.background))
     return after, tuple(filter(None, (*remarks, remark)))
@@ -778,7 +819,7 @@ def compose(acts: Sequence[Act], turn: int) -> str:
             case Draw(description, remarks, times):
                 times = min(times, MOST - tags)
                 blocks += [_draw_words(description, place, turn, times), *[_tag("image", None, description)] * times]
-                blocks += remarks
+                blocks += [remark for remark in remarks if remark not in blocks]
                 tags += times
             case Edit(of, description, remarks):
                 opening = _one_of(EDITED, turn + place).format(of, tell(description))
@@ -792,7 +833,7 @@ def compose(acts: Sequence[Act], turn: int) -> str:
                 blocks += [_one_of(openings, turn + place).format(of), f'<{operation} of="{of}"/>']
                 tags += 1
             case Tell(words):
-                blocks.append(words)
+                blocks += [words] if words not in blocks else []
             case _:
                 assert_never(act)
     return "\n".join(blocks)

@@ -142,13 +142,15 @@ VERBS = {
     "draw": "draw paint sketch create generate illustrate design render doodle show-me give-me i-want id-like "
     "i-would-like i-need can-i-have may-i-have can-i-get a-picture-of a-drawing-of an-image-of a-painting-of",
     "make": "make do",
-    "change": "change turn replace swap recolor recolour convert transform",
+    "change": "change edit modify update turn replace swap recolor recolour convert transform",
     "put": "put place move set shift",
     "add": "add include insert give-it",
     "remove": "remove delete erase without drop lose take-away get-rid-of no take-out",
     "vary": "vary variation variations variant variants more-like similar something-like another-one again "
-    "another-version once-more same-again try-again redo another one-more more like-this like-that remix copy duplicate",
-    "select": "take pick choose select keep i-like i-love i-prefer prefer use lets-use best favourite favorite love",
+    "another-version once-more same-again try-again redo another one-more more like-this like-that "
+    "remix copy duplicate",
+    "select": "go-with bring-back go-back-to back-to return-to "
+    "take pick choose select keep i-like i-love i-prefer prefer use lets-use best favourite favorite love",
     "refine": "refine polish improve nicer detail details detailed better enhance sharper upscale prettier sharpen",
 }
 LITTLE = (
@@ -158,7 +160,8 @@ LITTLE = (
     "drawn stay standing sitting swimming first second third finally scene style size position picture-with kind "
     "thing things thanks thank much only maybe perhaps when he she they we not more back all-right alright right-now "
     "thats-right look looks looking up-there how about what which who why whole than way bit "
-    "little-bit a-little-bit a-bit a-little-more try thats today show even"
+    "little-bit a-little-bit a-bit a-little-more try thats today show even "
+    "or corner meant mean said think playing holding wanted"
 )
 NICE = "nice cute pretty beautiful happy lovely simple very really quite shiny plain bright funny good great same own"
 
@@ -396,7 +399,7 @@ def understand(tokens: Sequence[Token]) -> Wish:
     wants_backdrop = instead = False
     for here, token in enumerate(tokens):
         ahead = _noun_ahead(tokens, here)
-        if token.near and ahead is not Sort.BACKDROP:
+        if token.near and ahead is not Sort.BACKDROP and not (wants_backdrop or said.on):
             wish.remarks.append(f"For {token.raw} I took {token.value}, the nearest that I know.")
         match token.sort:
             case Sort.COLOUR if ahead is Sort.KIND:

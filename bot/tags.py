@@ -25,7 +25,10 @@ LONGEST_TAG = 400  # characters between < and >; more is taken for ordinary text
 LONGEST_PROMPT = 2000  # characters between two tags; the rest is dropped
 LONGEST_ASIDE = 40  # characters between <vary of="1"> and its closer; more is taken for ordinary text
 
-_TAG = re.compile(r"<\s*(/?)\s*([a-z]+)\b((?:[^<>\"]|\"[^\"]*\")*)>", re.IGNORECASE)
+_OUTSIDE_CODE = re.compile(r"[`~<]")
+_INSIDE_FENCE = re.compile(r"[`~]")
+_INSIDE_BACKTICKS = re.compile(r"[`~\n]")
+_TAG = re.compile(r"<\s*(/?)\s*([a-z]+)(?=[\s/>])((?:[^<>\"]|\"[^\"]*\")*)>", re.IGNORECASE)
 _BEGUN = re.compile(r"<\s*/?\s*([a-z]*)(.*)", re.IGNORECASE | re.DOTALL)
 _ATTRIBUTE = re.compile(r"([a-z_]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'/>]+))", re.IGNORECASE)
 _EMPHASIS = re.compile(r"(\*\*|__|\*|_)(?=\S)(.+?)(?<=\S)\1")
@@ -61,24 +64,27 @@ class TagParser:
 
     def _scan(self, final: bool) -> Iterator[Text | ImageRequest]:
         while self._held:
-            before = len(self._held)
+            before = (len(self._held), self._open)
             if self._thinking:
                 self._skip_thoughts(final)
             elif self._open:
                 yield from self._read_words(self._open, final)
             else:
                 yield from self._read_text(final)
-            if len(self._held) == before:
-                break
+            if (len(self._held), self._open) == before:
+                break  # the rest may be the beginning of something
         if final and self._open:
             yield from self._close(self._open)
 
     # Plain text: up to the next character that may begin a tag or code
 
     def _read_text(self, final: bool) -> Iterator[Text | ImageRequest]:
-        special = re.search(r"[`~]" if self._code else r"[`~<]", self._held)
+        special = self._special().search(self._held)
         if special is None or special.start() > 0:
             yield self._say(self._take(special.start() if special else len(self._held)))
+        elif self._held[0] == "\n":
+            self._code = ""  # inline code does not outlast its line
+            yield self._say(self._take(1))
         elif self._held[0] == "<":
             yield from self._read_tag(final)
         else:
@@ -87,6 +93,11 @@ class TagParser:
             if run.end() < len(self._held) or final:
                 self._switch_code(run.group())
                 yield self._say(self._take(run.end()))
+
+    def _special(self) -> re.Pattern[str]:
+        if not self._code:
+            return _OUTSIDE_CODE
+        return _INSIDE_FENCE if len(self._code) >= 3 else _INSIDE_BACKTICKS
 
     def _switch_code(self, run: str) -> None:
         if not self._code:
@@ -98,8 +109,6 @@ class TagParser:
             self._code = ""
 
     def _say(self, text: str) -> Text:
-        if len(self._code) < 3 and "\n" in text:
-            self._code = ""  # inline code does not outlast its line
         last = text.rpartition("\n")[2]
         self._line_start = not last.strip() and ("\n" in text or self._line_start)
         return Text(text)

@@ -123,7 +123,7 @@ def test_a_callback_that_raises_ends_the_drawing(pipeline: ScenePipeline) -> Non
 
 def test_what_an_edit_leaves_alone_keeps_its_pixels(pipeline: ScenePipeline) -> None:
     """Where the latents are the source's, the decoded picture is the source itself, whatever the decoder says."""
-    source = pipeline._source_pictures(paint(SOURCE, 256), 1)
+    source = pipeline.source_pictures(paint(SOURCE, 256), 1)
     latents = torch.nn.functional.avg_pool2d(source, 8)
     assert torch.equal(pipeline.decode(latents, source), source)
     latents[:, :, :8] = -latents[:, :, :8]

@@ -98,7 +98,7 @@ def _drawn(pipeline: ScenePipeline, chosen: list[Case], seed: int, settings: dic
 
 
 def _painted(pipeline: ScenePipeline, case: Case) -> Image.Image:
-    source = pipeline._source_pictures(paint(case.before, 256) if case.before else None, 1)
+    source = pipeline.source_pictures(paint(case.before, 256) if case.before else None, 1)
     decoded = pipeline.decode(torch.from_numpy(latents(case.scene))[None], source)
     picture: Image.Image = pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
     return picture

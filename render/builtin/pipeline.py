@@ -80,7 +80,7 @@ class ScenePipeline(DiffusionPipeline):
         if unknown := set(callback_on_step_end_tensor_inputs) - set(self._callback_tensor_inputs):
             raise ValueError(f"the callback can have {self._callback_tensor_inputs}, not {sorted(unknown)}")
         device = self._execution_device
-        pictures = self._source_pictures(image, len(prompts)).to(device)
+        pictures = self.source_pictures(image, len(prompts)).to(device)
         source = F.avg_pool2d(pictures, SCALE)
         guided = guidance_scale > 1
         words = self._words(prompts + [""] * len(prompts) * guided).to(device)
@@ -124,6 +124,18 @@ class ScenePipeline(DiffusionPipeline):
         share = F.interpolate(changed, scale_factor=SCALE, mode="bilinear", align_corners=False)
         return torch.where(given, pictures.nan_to_num().lerp(drawn, share), drawn)
 
+    def source_pictures(self, image: Image.Image | Sequence[Image.Image | None] | None, count: int) -> Tensor:
+        """`[count, 3, 256, 256]` in [-1, 1]; NaN where there is no source."""
+        images = [image] * count if image is None or isinstance(image, Image.Image) else list(image)
+        if len(images) != count:
+            raise ValueError(f"{count} prompts need one source picture each, or one for all, not {len(images)}")
+        pictures = torch.full((count, 3, self.side, self.side), math.nan)
+        for picture, source in zip(pictures, images, strict=True):
+            if source is not None:
+                pixels = np.asarray(source.convert("RGB").resize((self.side, self.side), Image.Resampling.LANCZOS))
+                picture.copy_(torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1)
+        return pictures
+
     def _predict(self, latents: Tensor, sigma: Tensor, words: Tensor, source: Tensor) -> Tensor:
         rows = len(words) // len(latents)
         dtype = self.transformer.dtype
@@ -136,15 +148,3 @@ class ScenePipeline(DiffusionPipeline):
         told = self.tokenizer(prompts, padding="max_length", max_length=length, truncation=True, return_tensors="pt")
         words: Tensor = told["input_ids"]
         return words
-
-    def _source_pictures(self, image: Image.Image | Sequence[Image.Image | None] | None, count: int) -> Tensor:
-        """`[count, 3, 256, 256]` in [-1, 1]; NaN where there is no source."""
-        images = [image] * count if image is None or isinstance(image, Image.Image) else list(image)
-        if len(images) != count:
-            raise ValueError(f"{count} prompts need one source picture each, or one for all, not {len(images)}")
-        pictures = torch.full((count, 3, self.side, self.side), math.nan)
-        for picture, source in zip(pictures, images, strict=True):
-            if source is not None:
-                pixels = np.asarray(source.convert("RGB").resize((self.side, self.side), Image.Resampling.LANCZOS))
-                picture.copy_(torch.from_numpy(pixels.astype(np.float32)).permute(2, 0, 1) / 127.5 - 1)
-        return pictures

@@ -1,0 +1,397 @@
+"""The built-in chat model: dialogues as data, and what must hold for every text."""
+
+import re
+from collections.abc import Sequence
+from random import Random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain import Delta, Role, Said, Stopped
+from bot.offline_llm import OfflineModel, answer
+from bot.offline_words import BACKGROUNDS, COLOURS, Description, Group, clashes, legible, lex, parse, tell
+from bot.ports import ChatModel
+from render.builtin import scenes
+
+CIRCLE = "a red circle on a light blue background"
+STARS = "two green stars"
+PAIR = "an orange cat left of a green tree"
+PICTURES = {1: CIRCLE, 2: STARS}
+UPLOAD = {1: CIRCLE, 2: STARS, 3: "uploaded picture"}
+COUPLE = {1: CIRCLE, 2: PAIR}
+TAG = re.compile(r'<(image|edit|refine)(?: of="(\d+)")?>([^<>]*)</\1>|<(vary|select) of="(\d+)"/>')
+
+
+def asked(text: str, pictures: dict[int, str] | None = None, about: int | None = None) -> list[Said]:
+    """A transcript that ends with these words of Ann."""
+    lines = []
+    if pictures:
+        listed = "; ".join(f'#{number} "{prompt}"' for number, prompt in pictures.items())
+        lines.append(f"[pictures: {listed}]")
+    if about:
+        lines.append(f"[about: #{about}]")
+    return [Said(Role.SYSTEM, "You draw."), Said(Role.USER, "\n".join([*lines, f"Ann: {text}"]))]
+
+
+def tags(reply: str) -> list[str]:
+    """The tags of a reply in short: `image: a cat`, `edit 1: a cat`, `vary 1`."""
+    short = []
+    for name, of, prompt, bare, target in TAG.findall(reply):
+        short.append(f"{bare} {target}" if bare else f"{name} {of}: {prompt}".replace(" :", ":"))
+    assert not set("<>") & set(TAG.sub("", reply))
+    return short
+
+
+DRAWN = [
+    ("draw a red circle on a light blue background, and two green stars", [CIRCLE, STARS]),
+    ("a red circle and two green stars", ["a red circle left of two green stars"]),
+    ("a red circle left of a blue square", ["a red circle left of a blue square"]),
+    ("draw a blue square to the right of a red circle", ["a red circle left of a blue square"]),
+    ("a cat and a tree", [PAIR]),
+    ("A HOUSE ABOVE TWO STARS!!!", ["a red house above two orange stars"]),
+    ("a red heart below a blue moon", ["a blue moon above a red heart"]),
+    ("three pictures of a cat", ["an orange cat"] * 3),
+    ("draw 7 pictures of a house", ["a red house"] * 4),
+    ("2 drawings: a house and a tree", ["a red house", "a green tree"]),
+    ("two pictures, one of a cat and one of a house", ["an orange cat", "a red house"]),
+    ("draw a cat, a house and a tree separately", ["an orange cat", "a red house", "a green tree"]),
+    ("draw a cat. then draw a fish", ["an orange cat", "a blue fish"]),
+    ("draw a cat and draw a fish", ["an orange cat", "a blue fish"]),
+    ("first a house, then a tree", ["a red house", "a green tree"]),
+    ("1. a cat\n2. a house", ["an orange cat", "a red house"]),
+    ("a cat on the beach and a fish in the sea", ["an orange cat on the beach", "a blue fish in the sea"]),
+    ("a cat on the beach and a tree", ["an orange cat left of a green tree on the beach"]),
+    ("a dragon and a red house", ["a red house"]),
+    ("draw a cat, a house and a tree", ["an orange cat left of a red house"]),
+    (
+        "Draw a smal orange kitten in the top left corner on the beach as an outline",
+        ["a small orange cat at the top left on the beach in outline style"],
+    ),
+    ("draw a yelow sqare", ["a yellow square"]),
+    ("draw five green diamonds", ["four green diamonds"]),
+    ("draw a turquoise ball", ["a blue circle"]),
+    ("a violet rhombus in winter", ["a purple diamond in the snow"]),
+    ("a grey box on a dark blue background", ["a gray square on a navy background"]),
+    ("goldfish in the ocean", ["an orange fish in the sea"]),
+    ("draw the sun at the top", ["a yellow circle at the top"]),
+    ("a smiley in the park as 8-bit", ["a yellow face in a meadow in pixel style"]),
+    ("a circle in blue on black", ["a blue circle on a black background"]),
+    ("a white circle on a white background", ["a white circle on a light green background"]),
+    ("draw a tree on a green background", ["a red tree on a green background"]),
+    ("draw red and blue stars", ["a red star left of a blue star"]),
+    ("a red circle at the top left and a blue square at the bottom right", ["a red circle above a blue square"]),
+    ("draw a cat. It should be blue and on the beach. make it big", ["a large blue cat on the beach"]),
+    ("could you please draw me a big green tree in the snow?", ["a large green tree in the snow"]),
+    ("hi, draw a cat please!", ["an orange cat"]),
+    ("draw a <b>cat</b>", ["an orange cat"]),
+    ("a sunset", ["a yellow circle at sunset"]),
+    ("three stars on navy", ["three orange stars on a navy background"]),
+]
+
+
+@pytest.mark.parametrize(("text", "prompts"), DRAWN)
+def test_a_wish_becomes_pictures_in_canonical_words(text: str, prompts: list[str]) -> None:
+    """What is asked for is drawn, in the order in which it was asked for."""
+    assert tags(answer(asked(text))) == [f"image: {prompt}" for prompt in prompts]
+
+
+CHANGED: list[tuple[str, dict[int, str], int | None, list[str]]] = [
+    ("make it blue", PICTURES, 1, ["edit 1: a blue circle on a light blue background"]),
+    ("make it blue", PICTURES, None, ["edit 2: two blue stars"]),
+    ("green", PICTURES, 1, ["edit 1: a green circle on a light blue background"]),
+    ("bigger", PICTURES, 1, ["edit 1: a large red circle on a light blue background"]),
+    ("make it smaller please", PICTURES, 1, ["edit 1: a small red circle on a light blue background"]),
+    ("can you make the first one a bit bigger?", PICTURES, None, [f"edit 1: a large {CIRCLE[2:]}"]),
+    ("put it on the beach", PICTURES, 1, ["edit 1: a red circle on the beach"]),
+    ("on a black background", PICTURES, 1, ["edit 1: a red circle on a black background"]),
+    ("make it blue and put it on the beach", PICTURES, 1, ["edit 1: a blue circle on the beach"]),
+    ("move it to the top left", PICTURES, 1, ["edit 1: a red circle at the top left on a light blue background"]),
+    ("turn it into a star", PICTURES, 1, ["edit 1: a red star on a light blue background"]),
+    ("turn them into hearts", PICTURES, 2, ["edit 2: two green hearts"]),
+    ("make the second one red", PICTURES, None, ["edit 2: two red stars"]),
+    ("add a star", PICTURES, 1, ["edit 1: a red circle left of an orange star on a light blue background"]),
+    ("add another star", PICTURES, 2, ["edit 2: three green stars"]),
+    ("put a star above it", PICTURES, 1, ["edit 1: an orange star above a red circle on a light blue background"]),
+    (
+        "put the circle left of a star",
+        PICTURES,
+        1,
+        ["edit 1: a red circle left of an orange star on a light blue background"],
+    ),
+    ("and a tree", PICTURES, 1, ["edit 1: a red circle left of a green tree on a light blue background"]),
+    ("remove the tree", COUPLE, 2, ["edit 2: an orange cat"]),
+    ("without the tree", COUPLE, None, ["edit 2: an orange cat"]),
+    ("remove the circle and add a heart", PICTURES, 1, ["edit 1: a red heart on a light blue background"]),
+    ("remove one star", PICTURES, 2, ["edit 2: a green star"]),
+    ("as pixel art", PICTURES, 1, ["edit 1: a red circle on a light blue background in pixel style"]),
+    ("make it two", PICTURES, 1, ["edit 1: two red circles on a light blue background"]),
+    ("make it three", PICTURES, 1, ["edit 1: three red circles on a light blue background"]),
+    ("change the background to pink", PICTURES, 1, ["edit 1: a red circle on a pink background"]),
+    ("change the background to red", PICTURES, 1, ["edit 1: a yellow circle on a red background"]),
+    ("remove the background", PICTURES, 1, ["edit 1: a red circle"]),
+    ("the first one in green", PICTURES, None, ["edit 1: a green circle on a light blue background"]),
+    ("#2 but red", PICTURES, None, ["edit 2: two red stars"]),
+    ("make the circle blue", PICTURES, None, ["edit 1: a blue circle on a light blue background"]),
+    ("make the cat blue", COUPLE, None, ["edit 2: a blue cat left of a green tree"]),
+    ("make the cat blue and the tree brown", COUPLE, None, ["edit 2: a blue cat left of a brown tree"]),
+    ("turn the tree into a house", COUPLE, 2, ["edit 2: an orange cat left of a red house"]),
+    ("replace the cat with a fish", COUPLE, 2, ["edit 2: a blue fish left of a green tree"]),
+    ("move the cat above the tree", COUPLE, 2, ["edit 2: an orange cat above a green tree"]),
+    ("put the cat on the right", COUPLE, 2, ["edit 2: a green tree left of an orange cat"]),
+    ("make it blue instead of red", PICTURES, 1, ["edit 1: a blue circle on a light blue background"]),
+    ("a star instead of the circle", PICTURES, 1, ["edit 1: a red star on a light blue background"]),
+    ("more like the first one but blue", PICTURES, None, ["edit 1: a blue circle on a light blue background"]),
+    (
+        "make the first one blue and the second one red",
+        PICTURES,
+        None,
+        ["edit 1: a blue circle on a light blue background", "edit 2: two red stars"],
+    ),
+    (
+        "make #1 and #2 purple",
+        PICTURES,
+        None,
+        [f"edit 1: {CIRCLE.replace('red', 'purple')}", "edit 2: two purple stars"],
+    ),
+    ("thank you, now put it in the snow", PICTURES, 1, ["edit 1: a red circle in the snow"]),
+    ("make it a blue circle", UPLOAD, None, ["edit 3: a blue circle"]),
+    ("make it blue", UPLOAD, 3, []),
+    ("More like the first one", PICTURES, None, ["vary 1"]),
+    ("another one", PICTURES, None, ["vary 2"]),
+    ("vary #2", PICTURES, None, ["vary 2"]),
+    ("something similar", PICTURES, 1, ["vary 1"]),
+    ("more like picture 1", PICTURES, None, ["vary 1"]),
+    ("vary #1 and #2", PICTURES, None, ["vary 1", "vary 2"]),
+    ("three variations of #1", PICTURES, None, ["vary 1"] * 3),
+    ("I like the second", PICTURES, None, ["select 2"]),
+    ("take #2", PICTURES, None, ["select 2"]),
+    ("the last one please", PICTURES, None, ["select 2"]),
+    ("pick the first", PICTURES, None, ["select 1"]),
+    ("I like this", PICTURES, 1, ["select 1"]),
+    ("I prefer the cat", COUPLE, None, ["select 2"]),
+    ("take #1 and make it blue", PICTURES, None, ["select 1", "edit 1: a blue circle on a light blue background"]),
+    ("refine it", PICTURES, 1, [f"refine 1: {CIRCLE}"]),
+    ("more detail", PICTURES, 2, [f"refine 2: {STARS}"]),
+    ("polish number 1", PICTURES, None, [f"refine 1: {CIRCLE}"]),
+    ("refine #3: a red circle", UPLOAD, None, ["refine 3: a red circle"]),
+    ("vary #1 and refine #2", PICTURES, None, ["vary 1", f"refine 2: {STARS}"]),
+    ("draw a house", PICTURES, None, ["image: a red house"]),
+    ("draw another cat", PICTURES, None, ["image: an orange cat"]),
+    ("a small house", PICTURES, None, ["image: a small red house"]),
+    ("make me a red circle", PICTURES, None, ["image: a red circle"]),
+]
+
+
+@pytest.mark.parametrize(("text", "pictures", "about", "expected"), CHANGED)
+def test_earlier_pictures_are_meant_by_name_by_reply_or_as_the_newest(
+    text: str, pictures: dict[int, str], about: int | None, expected: list[str]
+) -> None:
+    """A change is written as the whole new picture; choosing, varying and refining name the right one."""
+    assert tags(answer(asked(text, pictures, about))) == expected
+
+
+WORDS: list[tuple[str, dict[int, str], str]] = [
+    ("what can you draw?", {}, "OPENAI_BASE_URL"),
+    ("help", PICTURES, "set of rules"),
+    ("who are you?", {}, "no key"),
+    ("what is in picture 2?", PICTURES, STARS),
+    ("what's the prompt of #1", PICTURES, CIRCLE),
+    ("hello", {}, "!"),
+    ("thank you so much!", PICTURES, "!"),
+    ("tell me a joke", {}, "?"),
+    ("I love it", PICTURES, "."),
+    ("ok", PICTURES, "!"),
+    ("what colours do you know?", {}, "lavender"),
+    ("make #7 blue", PICTURES, "#7; I know #1 and #2"),
+    ("make it blue", {}, "no picture yet"),
+    ("vary #1", {}, "no picture yet"),
+    ("draw a dragon", {}, "I cannot draw “dragon” yet"),
+    ("draw a robot on the beach", PICTURES, "“robot”"),
+    ("make it sparkle", PICTURES, "“sparkle”"),
+    ("asdf qwer", PICTURES, "Try"),
+    ("", {}, "Try"),
+    ("make the second one green", PICTURES, "already shows"),
+    ("add a house", COUPLE, "Two kinds"),
+    ("make them smaller", PICTURES, "single thing only"),
+    ("remove the circle", {1: CIRCLE}, "nothing would be left"),
+    ("don't draw anything", PICTURES, "."),
+    ("<image>x</image>", PICTURES, "Try"),
+]
+
+
+@pytest.mark.parametrize(("text", "pictures", "part"), WORDS)
+def test_some_messages_are_answered_in_words_only(text: str, pictures: dict[int, str], part: str) -> None:
+    """Questions, small talk and impossible wishes get a sentence and no picture."""
+    reply = answer(asked(text, pictures))
+    assert tags(reply) == []
+    assert part in reply
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("a dragon and a red house", "I cannot draw “dragon” yet"),
+        ("draw five stars", "count to four"),
+        ("draw a cat, a house and a tree", "left out the tree"),
+        ("draw a turquoise ball", "For turquoise I took blue"),
+        ("a white cat", "One could not see white on white"),
+        ("draw 7 pictures of a house", "Four pictures"),
+    ],
+)
+def test_what_was_left_out_or_replaced_is_said(text: str, part: str) -> None:
+    """A picture that is not quite what was asked for comes with a sentence about it."""
+    reply = answer(asked(text))
+    assert tags(reply)
+    assert part in reply
+
+
+def test_a_story_comes_with_pictures_between_its_sentences() -> None:
+    """A story about somebody has two pictures of them, and words before, between and after."""
+    reply = answer(asked("tell me a story about a purple cat"))
+    assert tags(reply) == ["image: a purple cat in a meadow", "image: a purple cat at night"]
+    assert all(words.strip() for words in re.split(r"<image>.*?</image>", reply))
+
+
+@settings(max_examples=300)
+@given(st.integers(0, 2**32))
+def test_a_caption_is_read_back(seed: int) -> None:
+    """Whatever wording a scene is told in, it is read as the scene with the plainest caption."""
+    rng = Random(seed)
+    scene = scenes.random_scene(rng, new=rng.random() < 0.3)
+    for caption in (scenes.caption(scene), scenes.caption(scene, rng)):
+        description = parse(caption)
+        assert description is not None
+        assert tell(description) == scenes.caption(scene)
+
+
+def test_the_same_things_are_hard_to_see_for_both_models() -> None:
+    """The chat model avoids exactly what the picture model's scenes avoid."""
+    for background in (*scenes.PLAIN, *scenes.SCENIC):
+        for colour in scenes.COLOURS:
+            seen = scenes.visible(scenes.Group("circle", colour), background)
+            assert clashes(Group("circle", colour), background) != seen
+    assert {*COLOURS, *BACKGROUNDS} == set(scenes.PLAIN)
+
+
+@given(
+    st.lists(st.builds(Group, st.sampled_from(scenes.KINDS), st.sampled_from(list(COLOURS))), min_size=1, max_size=2),
+    st.sampled_from([*scenes.PLAIN, *scenes.SCENIC]),
+    st.booleans(),
+)
+def test_everything_in_a_picture_can_be_seen(groups: list[Group], background: str, keep: bool) -> None:
+    """Whatever is asked for, no thing has the colour of its background in the end."""
+    description, remark = legible(Description(tuple(groups), background), keep)
+    assert not any(clashes(group, description.background) for group in description.groups)
+    assert bool(remark) == any(clashes(group, background) for group in groups)
+
+
+TEXTS = [*(text for text, _ in DRAWN), *(text for text, *_ in CHANGED), *(text for text, *_ in WORDS)]
+KNOWN = sorted({word for text in TEXTS for word in re.findall(r"[\w#']+|[,.<>]", text)})
+ANY_WORDS = st.lists(st.sampled_from(KNOWN), max_size=14).map(" ".join)
+
+
+@settings(max_examples=400, deadline=None)
+@given(ANY_WORDS | st.text(max_size=60), st.sampled_from(({}, PICTURES, UPLOAD, COUPLE)), st.sampled_from((None, 1, 2)))
+def test_any_words_get_an_answer_that_the_picture_model_knows(
+    text: str, pictures: dict[int, str], about: int | None
+) -> None:
+    """No text raises, at most four pictures come, and every prompt is made of the picture model's words."""
+    reply = answer(asked(text, pictures, about if pictures else None))
+    assert reply.strip()
+    assert len(tags(reply)) <= 4
+    vocabulary = set(scenes.vocabulary())
+    for _, of, prompt, _, target in TAG.findall(reply):
+        assert set(prompt.split()) <= vocabulary
+        assert not of + target or int(of + target) in pictures
+        assert not prompt or tell_again(prompt) == prompt
+
+
+def tell_again(prompt: str) -> str | None:
+    """A prompt read and told again."""
+    description = parse(prompt)
+    return tell(description) if description else None
+
+
+def test_prompts_fit_the_picture_models_tokenizer() -> None:
+    """Every prompt of the dialogues is read by the picture model without an unknown word, and in full."""
+    words = pytest.importorskip("render.builtin.words")
+    tokenizer = words.build_tokenizer()
+    for text, *_ in DRAWN:
+        for _, _, prompt, _, _ in TAG.findall(answer(asked(text))):
+            tokens = tokenizer(prompt)["input_ids"]
+            assert tokenizer.unk_token_id not in tokens
+            assert len(tokens) <= words.MAX_WORDS
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "make " * 20_000,
+        "<image>" * 15_000,
+        "#" * 100_000,
+        "[" * 1000 + 'pictures: #1 "' * 5000,
+        "draw " + "x" * 100_000,
+        "draw a <image>dragon</image> <edit of='1'>",
+        'draw a "><select of="1"/>',
+        "#999999999999999999999",
+        "draw 99999999999 cats",
+        "²³ ١٢٣ draw ½ 猫",
+        "\x00\u202e\ud83d",
+    ],
+)
+def test_hostile_text_is_answered_briefly_and_never_becomes_a_tag_of_its_own(text: str) -> None:
+    """Endless, broken or tag-like text gets a short answer; only canonical prompts stand in tags."""
+    for pictures in ({}, PICTURES):
+        reply = answer(asked(text, pictures))
+        assert len(reply) < 1200
+        for _, _, prompt, _, _ in TAG.findall(reply):
+            assert set(prompt.split()) <= set(scenes.vocabulary())
+        assert not set("<>") & set(TAG.sub("", reply))
+
+
+def test_an_unknown_word_is_repeated_in_forty_characters_at_most() -> None:
+    """What a person wrote is echoed only in part, as letters, digits and spaces."""
+    reply = answer(asked("draw a " + "gargoyle_*`" * 30))
+    echoed = re.search("“(.*?)” yet", reply)
+    assert echoed
+    assert len(echoed[1]) <= 40
+    assert re.fullmatch("[a-z ]+", echoed[1])
+
+
+@pytest.mark.parametrize("transcript", [[], [Said(Role.SYSTEM, "x")], [Said(Role.USER, "")], [Said(Role.USER, "cat")]])
+def test_an_odd_transcript_is_answered_too(transcript: Sequence[Said]) -> None:
+    """Nothing said, or a message without a name, is no reason to fail."""
+    assert answer(transcript)
+
+
+async def test_the_answer_streams_in_words_and_is_the_same_again() -> None:
+    """The words come one by one, end with Stopped, make up the answer, and are the same for the same transcript."""
+    transcript = asked("draw a red circle on a light blue background, and two green stars")
+    model: ChatModel = OfflineModel(pause=0)
+    runs = [[event async for event in model.listen(transcript)] for _ in range(2)]
+    assert runs[0] == runs[1]
+    *words, last = runs[0]
+    assert last == Stopped()
+    assert len(words) > 10
+    assert "".join(word.text for word in words if isinstance(word, Delta)) == answer(transcript)
+
+
+def test_words_vary_from_turn_to_turn() -> None:
+    """The same wish is not answered with the same sentence every time."""
+    once = asked("draw a cat")
+    assert answer(once) != answer([*once, Said(Role.ASSISTANT, answer(once)), *once[1:]])
+
+
+def test_the_left_one_is_the_first_picture_of_the_last_answer() -> None:
+    """Left and right count among the pictures of the last answer."""
+    earlier = Said(Role.ASSISTANT, f"<image>{CIRCLE}</image> <image>{STARS}</image>")
+    _, last = asked("make the left one green", {1: PAIR, 2: CIRCLE, 3: STARS})
+    assert tags(answer([Said(Role.USER, "Ann: two pictures"), earlier, last])) == [
+        "edit 2: a green circle on a light blue background"
+    ]
+
+
+def test_typing_errors_do_not_turn_other_animals_into_known_things() -> None:
+    """A horse is not a house, and a mouse is not either."""
+    assert [token.sort for token in lex("horse mouse bear hound")] == ["unknown"] * 4
