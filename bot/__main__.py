@@ -126,7 +126,7 @@ def intake(files: PictureFiles) -> Callable[[bytes], "asyncio.Future[Picture]"]:
 
 @contextmanager
 def only_bot(data_dir: Path) -> Generator[None]:
-    """Hold the folder for as long as the bot runs. Raises ConfigError if another bot has it, or it cannot be written."""
+    """Hold the folder while the bot runs. Raises ConfigError if another bot has it, or it cannot be written."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / "lock").open("w") as lock:

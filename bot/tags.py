@@ -20,6 +20,7 @@ NAMES = {
     "refine": Operation.REFINE,
 }
 NEED_WORDS = {Operation.GENERATE, Operation.EDIT}
+WORDLESS = {Operation.VARY, Operation.SELECT}
 THINK = "think"
 LONGEST_TAG = 400  # characters between < and >; more is taken for ordinary text
 LONGEST_PROMPT = 2000  # characters between two tags; the rest is dropped
@@ -130,7 +131,7 @@ class TagParser:
         else:
             yield self._say(self._take(1))
 
-    def _begin(self, operation: Operation, rest: str) -> Iterator[ImageRequest]:
+    def _begin(self, operation: Operation, rest: str) -> Iterator[Text | ImageRequest]:
         attributes = {m[1].lower(): m[2] or m[3] or m[4] or "" for m in _ATTRIBUTE.finditer(rest)}
         tag = _OpenTag(operation, attributes, attributes.get("prompt", ""))
         if rest.rstrip().endswith("/"):
@@ -141,10 +142,8 @@ class TagParser:
     # Inside a tag: words up to a closer, the next opener, or a blank line
 
     def _read_words(self, tag: _OpenTag, final: bool) -> Iterator[Text | ImageRequest]:
-        if tag.operation not in NEED_WORDS and len(tag.words) > LONGEST_ASIDE:
-            aside, tag.words = tag.words, ""
+        if tag.operation in WORDLESS and len(tag.words) > LONGEST_ASIDE:
             yield from self._close(tag)
-            yield self._say(aside)
             return
         special = re.search(r"<|\n\s*\n", self._held)
         if special is None:
@@ -163,14 +162,15 @@ class TagParser:
             elif final or found or not _may_become_tag(self._held):
                 tag.words += self._take(1 if not final or found else len(self._held))
 
-    def _close(self, tag: _OpenTag) -> Iterator[ImageRequest]:
+    def _close(self, tag: _OpenTag) -> Iterator[Text | ImageRequest]:
         self._open = None
-        words = _clean(tag.words)
+        aside = tag.words if tag.operation in WORDLESS and len(tag.words) > LONGEST_ASIDE else ""
+        words = "" if aside else _clean(tag.words)
         of = next((tag.attributes[name] for name in ("of", "prev_id", "previous") if name in tag.attributes), None)
         number = _NUMBER.fullmatch(of or "")
         if not number and tag.operation not in NEED_WORDS:
             number = _NUMBER.fullmatch(words)
-        if tag.operation in (Operation.VARY, Operation.SELECT) and _NUMBER.fullmatch(words):
+        if tag.operation in WORDLESS and _NUMBER.fullmatch(words):
             words = ""
         if words or tag.operation not in NEED_WORDS:
             change, ratio = tag.attributes.get("change", ""), tag.attributes.get("ratio", "")
@@ -178,6 +178,8 @@ class TagParser:
                 self._requests, tag.operation, words, int(number.group(1)) if number else None, change, ratio
             )
             self._requests += 1
+        if aside:
+            yield self._say(aside)
 
     def _skip_thoughts(self, final: bool) -> None:
         end = re.search(r"<\s*/\s*think\s*>", self._held, re.IGNORECASE)

@@ -1,0 +1,277 @@
+"""Uploads are opened safely whatever is in them, and pictures are kept whole or not at all."""
+
+import hashlib
+import io
+import struct
+import subprocess
+import sys
+import time
+import zlib
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from bot.errors import Refused
+from bot.files import PictureFiles
+from render.pictures import LONGEST_SIDE, MOST_BYTES, sanitise
+
+RED, WHITE = (255, 0, 0), (255, 255, 255)
+GPS, ORIENTATION, MAKER = 0x8825, 0x0112, 0x010F
+
+
+def saved(image: Image.Image, format: str, **options: object) -> bytes:
+    """The image as a file."""
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def flat(mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> Image.Image:
+    """A red picture."""
+    return Image.new("RGB", size, RED).convert(mode)
+
+
+def opened(data: bytes) -> Image.Image:
+    """What became of an upload: a whole RGB PNG that says nothing but its pixels."""
+    png, width, height = sanitise(data)
+    image = Image.open(io.BytesIO(png), formats=("PNG",))
+    image.load()
+    assert (image.mode, image.size, image.info) == ("RGB", (width, height), {})
+    assert not image.getexif()
+    assert max(image.size) <= LONGEST_SIDE
+    return image
+
+
+def near(image: Image.Image, place: tuple[int, int], colour: tuple[int, ...]) -> bool:
+    """Whether the pixel is about this colour, as far as a lossy format keeps it."""
+    pixel = image.getpixel(place)
+    assert isinstance(pixel, tuple)
+    return all(abs(a - b) <= 12 for a, b in zip(pixel, colour, strict=True))
+
+
+def refusal(data: bytes) -> str:
+    """The sentence with which a file is refused."""
+    with pytest.raises(Refused) as caught:
+        sanitise(data)
+    assert str(caught.value).endswith(".")
+    return str(caught.value)
+
+
+def png_header(width: int, height: int) -> bytes:
+    """A PNG that claims this size and holds a few bytes."""
+
+    def part(name: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    claim = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", claim) + part(b"IDAT", zlib.compress(b"\0" * 99)) + part(b"IEND", b"")
+
+
+# What is taken
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_the_usual_formats_are_taken(format: str) -> None:
+    """Each comes back as a PNG of the same size and colour."""
+    image = opened(saved(flat(), format))
+    assert image.size == (40, 30)
+    assert near(image, (20, 15), RED)
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
+def test_where_a_photo_was_taken_is_not_kept(format: str) -> None:
+    """Position and camera are dropped; the picture stands upright as the camera meant it."""
+    photo = Image.new("RGB", (60, 40), WHITE)
+    photo.paste(RED, (0, 0, 20, 40))
+    exif = Image.Exif()
+    exif[ORIENTATION], exif[MAKER] = 6, "Secret camera"
+    exif.get_ifd(GPS)[1] = "N"
+    data = saved(photo, format, exif=exif)
+    assert b"Secret camera" in data
+    image = opened(data)
+    assert b"Secret camera" not in sanitise(data)[0]
+    assert image.size == (40, 60)
+    assert near(image, (20, 8), RED)
+    assert near(image, (20, 52), WHITE)
+
+
+@pytest.mark.parametrize(("format", "mode"), [("PNG", "RGBA"), ("PNG", "LA"), ("WEBP", "RGBA")])
+def test_transparency_is_seen_on_white(format: str, mode: str) -> None:
+    """What cannot be seen through becomes white, not black."""
+    image = opened(saved(Image.new("RGBA", (8, 8), (0, 0, 0, 0)).convert(mode), format))
+    assert near(image, (4, 4), WHITE)
+
+
+@pytest.mark.parametrize("format", ["GIF", "PNG"])
+def test_a_transparent_palette_colour_is_white(format: str) -> None:
+    """A palette's hole counts as transparency too."""
+    image = opened(saved(Image.new("P", (8, 8), 0), format, transparency=0))
+    assert near(image, (4, 4), WHITE)
+
+
+@pytest.mark.parametrize(
+    ("format", "mode", "colour"),
+    [("PNG", "P", RED), ("PNG", "L", (76, 76, 76)), ("PNG", "1", None), ("JPEG", "CMYK", RED), ("JPEG", "L", None)],
+)
+def test_every_colour_mode_is_read(format: str, mode: str, colour: tuple[int, ...] | None) -> None:
+    """Palettes, greys, two colours and print colours all become RGB."""
+    image = opened(saved(flat(mode), format))
+    assert colour is None or near(image, (20, 15), colour)
+
+
+def test_sixteen_bits_of_grey_keep_their_shades() -> None:
+    """A deep greyscale picture is scaled to eight bits, not blown out to white."""
+    grey = Image.new("I;16", (3, 1))
+    for x, level in enumerate((0, 32768, 65535)):
+        grey.putpixel((x, 0), level)
+    image = opened(saved(grey, "PNG"))
+    assert [near(image, (x, 0), (v, v, v)) for x, v in enumerate((0, 128, 255))] == [True] * 3
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG"])
+def test_a_large_picture_is_made_smaller(format: str) -> None:
+    """The longest side is at most 2048 pixels, and the shape stays."""
+    assert opened(saved(flat(size=(4096, 1024)), format)).size == (2048, 512)
+
+
+# What is refused
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\0", bytes(range(256)), b"Hello.", b"<!doctype html><p>Hi", b'<svg xmlns="http://www.w3.org/2000/svg"/>'],
+    ids=["empty", "zero", "bytes", "text", "HTML", "SVG"],
+)
+def test_what_is_no_picture_is_refused_with_the_formats_that_are(data: bytes) -> None:
+    """The sentence names what can be sent."""
+    assert "PNG, JPEG, WebP, GIF or BMP" in refusal(data)
+
+
+def test_other_formats_of_the_library_are_refused() -> None:
+    """A format that is not on the list is not even tried."""
+    for format in ("TIFF", "ICO", "PPM", "TGA"):
+        assert "not a picture that can be read" in refusal(saved(flat(), format))
+
+
+@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
+def test_a_picture_that_is_cut_off_is_refused(format: str) -> None:
+    """Wherever a file ends, it is refused with a sentence, or what came of it is a whole picture."""
+    noisy = Image.effect_noise((40, 30), 90).convert("RGB")
+    data = saved(noisy, format)
+    points = sorted({*range(0, len(data), max(1, len(data) // 150)), *range(60)})
+    outcomes = [_outcome(data[:point]) for point in points if point < len(data) - 20]
+    assert outcomes.count("refused") > len(outcomes) * 0.9
+
+
+def test_a_claim_of_billions_of_pixels_is_refused_at_once() -> None:
+    """The size is read from the header; nothing of that size is ever made."""
+    for width, height in ((50_000, 50_000), (2**31 - 1, 2**31 - 1), (10_000, 5_001), (12_000, 10_000)):
+        data = png_header(width, height)
+        began = time.process_time()
+        assert "pixels" in refusal(data)
+        assert time.process_time() - began < 1.0
+
+
+def test_a_file_over_the_limit_is_refused_unread() -> None:
+    """More than 20 MB is refused for its length alone."""
+    assert refusal(saved(flat(), "PNG") + bytes(MOST_BYTES)) == "The picture is larger than 20 MB."
+
+
+def _outcome(data: bytes) -> str:
+    try:
+        opened(data)
+    except Refused as refused:
+        assert str(refused).endswith(".")
+        return "refused"
+    return "taken"
+
+
+@given(st.binary(max_size=400), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF"]))
+@settings(max_examples=150, deadline=None)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:
+    """Nothing else can come of an upload, whatever it begins with."""
+    _outcome(magic + data)
+
+
+SAMPLES = [saved(Image.effect_noise((12, 9), 90).convert("P"), "PNG"), png_header(6, 5)]
+SAMPLES += [saved(flat(size=(12, 9)), format) for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP")]
+
+
+@given(st.data())
+@settings(max_examples=250, deadline=None)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_one_wrong_byte_is_no_bug(data: st.DataObject) -> None:
+    """A valid file with any one byte changed is a picture or refused."""
+    sample = bytearray(data.draw(st.sampled_from(SAMPLES)))
+    sample[data.draw(st.integers(0, len(sample) - 1))] = data.draw(st.integers(0, 255))
+    _outcome(bytes(sample))
+
+
+# Pictures on the disk
+
+
+def test_a_picture_is_found_by_its_digest(tmp_path: Path) -> None:
+    """What was put is read back whole, under its SHA-256."""
+    files = PictureFiles(tmp_path / "new" / "pictures")
+    digest = files.put(b"one")
+    assert digest == hashlib.sha256(b"one").hexdigest()
+    assert files.read(digest) == b"one"
+    assert files.path(digest) == tmp_path / "new" / "pictures" / f"{digest}.png"
+
+
+def test_the_same_picture_is_stored_once(tmp_path: Path) -> None:
+    """A second put of the same content leaves the file as it is."""
+    files = PictureFiles(tmp_path)
+    first = files.path(files.put(b"one"))
+    assert first
+    before = first.stat()
+    files.put(b"one")
+    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert list(tmp_path.iterdir()) == [first]
+
+
+def test_nothing_but_a_digest_is_looked_up(tmp_path: Path) -> None:
+    """Names that lead elsewhere, or to no picture, find nothing."""
+    files = PictureFiles(tmp_path / "pictures")
+    digest = files.put(b"one")
+    (tmp_path / "secret.png").write_bytes(b"secret")
+    (tmp_path / "pictures" / ".png").write_bytes(b"secret")
+    (tmp_path / "pictures" / f"{digest.upper()}.png").write_bytes(b"secret")
+    for name in ("", "../secret", digest.upper(), digest[:-1], digest + "\n", f"./{digest}", "0" * 64, "é" * 64):
+        assert files.path(name) is None
+        with pytest.raises(FileNotFoundError):
+            files.read(name)
+
+
+def test_a_folder_that_is_gone_is_an_os_error(tmp_path: Path) -> None:
+    """A place that cannot be written raises OSError, at the start and later."""
+    (tmp_path / "file").write_text("no folder")
+    with pytest.raises(OSError, match="file"):
+        PictureFiles(tmp_path / "file")
+    files = PictureFiles(tmp_path / "pictures")
+    (tmp_path / "pictures").rmdir()
+    (tmp_path / "pictures").write_text("no folder")
+    with pytest.raises(OSError, match="pictures"):
+        files.put(b"one")
+
+
+def test_a_full_disk_leaves_no_part_of_a_picture(tmp_path: Path) -> None:
+    """When a write fails half-way, the folder is as before, and the picture is not there."""
+    code = """if True:
+        import resource, sys, pathlib
+        from bot.files import PictureFiles
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+        files = PictureFiles(pathlib.Path(sys.argv[1]))
+        for size in (1500, 100_000):
+            try:
+                files.put(bytes(size))
+            except OSError as error:
+                print(error.strerror)
+    """
+    ran = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert (ran.stdout.splitlines(), ran.stderr) == (["File too large"] * 2, "")
+    assert list(tmp_path.iterdir()) == []
