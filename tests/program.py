@@ -37,6 +37,12 @@ class Program:
                 return
         raise AssertionError("the program ended before it listened")
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process
+        return self._process.pid
+
     async def kill(self) -> None:
         """End it as a power cut would, without a chance to tidy up."""
         if self._process and self._process.returncode is None:
