@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from contextlib import suppress
 
 from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
 
@@ -26,11 +27,14 @@ class Pacer:
         self._pause = pause
         self._newest: View | None = None
         self._news = asyncio.Event()
+        self._last = asyncio.Event()
 
     def show(self, view: View) -> None:
         """Make this the view to be shown next. Never waits."""
         self._newest = view
         self._news.set()
+        if view.final:
+            self._last.set()
 
     async def run(self) -> None:
         """Write until the final view is on the screen."""
@@ -46,7 +50,8 @@ class Pacer:
                 await self._surface.put(newest)
             except Exception as error:  # the platform's client may raise anything; a later view makes it good
                 log.warning("a view was not shown: %s", type(error).__name__)
-            await asyncio.sleep(self._pause)
+            with suppress(TimeoutError):  # the final view does not wait
+                await asyncio.wait_for(self._last.wait(), self._pause)
 
     async def _land(self, view: View) -> None:
         attempts = AsyncRetrying(

@@ -6,6 +6,7 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import diffusers
 import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from PIL import Image
@@ -27,6 +28,7 @@ class Studio:
 
     def __init__(self, model: str, device: str = "auto") -> None:
         """Load `builtin`, a folder or a hub id. Raises what diffusers raises."""
+        diffusers.utils.logging.disable_progress_bar()
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32

@@ -189,7 +189,9 @@ def _outcome(data: bytes) -> str:
     return "taken"
 
 
-@given(st.binary(max_size=400), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF"]))
+@given(
+    st.binary(max_size=400), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF"])
+)
 @settings(max_examples=150, deadline=None)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:

@@ -129,14 +129,10 @@ def _optimizers(model: SceneTransformer, lr: float) -> list[torch.optim.Optimize
     matrices = [p for name, p in model.named_parameters() if name.startswith("blocks.") and p.ndim == 2]
     chosen = {id(p) for p in matrices}
     rest = [p for p in model.parameters() if id(p) not in chosen]
-    optimizers: list[torch.optim.Optimizer]
-    if os.environ.get("ADAM"):
-        optimizers = [torch.optim.AdamW(model.parameters(), lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True)]
-    else:
-        optimizers = [
-            torch.optim.Muon(matrices, lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-            torch.optim.AdamW(rest, lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
-        ]
+    optimizers: list[torch.optim.Optimizer] = [
+        torch.optim.Muon(matrices, lr, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
+        torch.optim.AdamW(rest, lr, betas=(0.9, 0.98), weight_decay=0.01, fused=True),
+    ]
     for optimizer in optimizers:
         for group in optimizer.param_groups:
             group["base_lr"] = group["lr"]

@@ -1,0 +1,144 @@
+"""What a turn costs beyond its model and its renderer: `python -m benchmarks.turn`.
+
+A scripted model writes three pictures among its words at a fixed pace, and a worker double takes a fixed time a
+picture. The critical path is what remains when everything between them takes no time: the pictures are rendered one
+after the other, the first from the moment its tag is written. Everything in between is real: tags, reply, pacer,
+store, line, files.
+"""
+
+import asyncio
+import logging
+import statistics
+import tempfile
+import time
+from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
+
+from bot.domain import Delta, Message, ModelEvent, Person, Picture, Said, Stopped, ThreadKey, View
+from bot.files import PictureFiles
+from bot.inbox import Conversations, Rules
+from bot.ports import Inbox
+from bot.store import Store
+from render.queue import Line
+from render.wire import Batch, Made, Slots, Started, Step, WorkerEvent
+
+TURNS = 40
+TOKEN = 0.01  # seconds
+RENDER = 0.25  # seconds a picture
+STEPS = 10
+SCRIPT = ("Here ", "it ", "is: ", "<image>", "a red ", "circle", "</image>", " and ", "more ", "words ") * 3
+
+
+class PacedModel:
+    """Writes a chunk every TOKEN seconds, and notes when each tag was complete."""
+
+    def __init__(self) -> None:
+        self.closed: list[float] = []
+        self.ended = 0.0
+
+    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+        """The script."""
+        due = time.perf_counter()
+        for chunk in SCRIPT:
+            due += TOKEN
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            if chunk == "</image>":
+                self.closed.append(time.perf_counter())
+            yield Delta(chunk)
+        self.ended = time.perf_counter()
+        yield Stopped()
+
+
+class PacedEngine:
+    """Renders one picture in RENDER seconds, and notes when it was asked to."""
+
+    def __init__(self) -> None:
+        self.asked: list[float] = []
+
+    async def slots(self) -> Slots:
+        """Always free."""
+        return Slots(["0"], "paced")
+
+    async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
+        """Steps at an even pace, then the picture."""
+        due = time.perf_counter()
+        self.asked.append(due)
+        yield Started()
+        for step in range(STEPS):
+            due += RENDER / STEPS
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            yield Step((step + 1) / STEPS)
+        yield Made(batch.tasks[0].id, b"png" + batch.tasks[0].id.encode(), 256, 256, "paced")
+
+
+class Stopwatch:
+    """A platform that notes when each final view arrives."""
+
+    def __init__(self) -> None:
+        self.final = asyncio.Event()
+        self.at = 0.0
+
+    async def run(self, inbox: Inbox) -> None:
+        """Nothing comes from here."""
+        await asyncio.Event().wait()
+
+    def surface(self, thread: ThreadKey, message_id: str) -> "Stopwatch":
+        """Itself."""
+        return self
+
+    async def put(self, view: View) -> None:
+        """Note the end."""
+        if view.final:
+            self.at = time.perf_counter()
+            self.final.set()
+
+
+async def no_uploads(upload: bytes) -> Picture:
+    """Nothing is uploaded here."""
+    raise AssertionError
+
+
+async def measure(folder: Path) -> None:
+    """Run the turns one after the other, and print the ratios."""
+    store = Store(folder / "bench.sqlite")
+    model, engine, screen = PacedModel(), PacedEngine(), Stopwatch()
+    line = Line(store, PictureFiles(folder / "pictures"), engine)
+    inbox = Conversations(store, model, line, no_uploads, Rules("system"))
+    tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"bench": screen}))]
+    await asyncio.sleep(0)
+    ratios, delays = [], []
+    for turn in range(TURNS):
+        screen.final.clear()
+        model.closed, engine.asked = [], []
+        thread = ThreadKey("bench", "s", "c", str(turn))
+        began = time.perf_counter()
+        await inbox.accept(Message(f"m{turn}", thread, Person("p", "P"), "draw"))
+        await screen.final.wait()
+        free, critical = 0.0, 0.0
+        for closed, asked in zip(model.closed, engine.asked, strict=True):
+            ready = max(closed, free)  # the tag is complete, and the picture before is done
+            delays.append(asked - ready)
+            free = asked + RENDER
+            critical = max(closed, critical) + RENDER
+        ratios.append((screen.at - began) / (max(critical, model.ended) - began))
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    delays.sort()
+    print(f"{TURNS} turns of {len(SCRIPT)} chunks and {len(delays) // TURNS} pictures of {RENDER:.2f} s")
+    print("end to end / critical path of model + render   "
+          f"median {statistics.median(ratios):.3f}   worst {max(ratios):.3f}   (goal: at most 1.05)")  # fmt: skip
+    print("a tag's last character to the start of its job "
+          f"p50 {delays[len(delays) // 2] * 1000:.1f} ms   p99 {delays[int(len(delays) * 0.99)] * 1000:.1f} ms"
+          "   (goal: p99 under 20 ms)")  # fmt: skip
+
+
+def main() -> None:
+    """Measure in a temporary folder."""
+    logging.disable(logging.INFO)
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(measure(Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
