@@ -11,6 +11,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -84,7 +85,7 @@ class Store:
             row |= {"author_id": message.author.id, "author_name": message.author.name, "about": message.about}
             row |= {"uploads": json.dumps(numbers), "words": words or "", "heard": int(words is not None)}
             self._db.table("messages").insert(row)
-            title = " ".join(message.text.split())[:TITLE_LENGTH] or "Pictures"
+            title = shorten(message.text, TITLE_LENGTH, placeholder="…") or "Pictures"
             self._db.execute(
                 "UPDATE threads SET updated = ?, title = CASE title WHEN '' THEN ? ELSE title END WHERE key = ?",
                 [time.time(), title, str(message.thread)],
