@@ -85,7 +85,8 @@ async def test_every_message_is_answered_once_and_every_picture_comes_once(tmp_p
     try:
         for _ in range(KILLS):
             await asyncio.sleep(rng.uniform(0, LONGEST_LIFE))
-            for victim in rng.choice(([program], [program], [worker], [program, worker])):
+            victims: tuple[Program | FlatWorker, ...] = (program, worker)
+            for victim in rng.choice((victims[:1], victims[:1], victims[1:], victims)):
                 await victim.kill()
                 await victim.start()
             assert not talking.done() or talking.result() is None

@@ -18,6 +18,8 @@ from tests.doubles import THREAD, message
 
 DONE = Made("", b"png", 256, 256, "m")
 Script = list[WorkerEvent | EngineLost | asyncio.Event]
+REFUSED: list[Script] = [[EngineLost(started=False)]]
+BROKEN: list[Script] = [[Started(), EngineLost(started=True)]]
 
 
 @dataclass
@@ -138,14 +140,14 @@ async def test_leaving_stops_the_render_and_the_next_one_goes_on(store: Store, f
 
 async def test_a_lost_worker_is_waited_for(store: Store, files: PictureFiles) -> None:
     """A refused connection costs nothing; a stream that breaks is tried again."""
-    losses: list[Script] = [[EngineLost(False)]] * 5 + [[Started(), EngineLost(True)], [Started(), DONE]]
+    losses: list[Script] = [*REFUSED * 5, *BROKEN, [Started(), DONE]]
     async with serving(store, files, ScriptedEngine(losses)) as line:
         assert isinstance((await collect(line, job(store)))[-1], Rendered)
 
 
 async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: Store, files: PictureFiles) -> None:
     """A poison job ends with a sentence, and the line goes on."""
-    losses: list[Script] = [[Started(), EngineLost(True)]] * MOST_FAULTS + [[DONE]]
+    losses: list[Script] = [*BROKEN * MOST_FAULTS, [DONE]]
     async with serving(store, files, ScriptedEngine(losses)) as line:
         last = (await collect(line, job(store)))[-1]
         assert last == Failed("The renderer broke down over this picture several times.")

@@ -13,6 +13,7 @@ from bot.domain import (
     Queued,
     Rendered,
     Rendering,
+    RenderUpdate,
     Text,
     TextPart,
     View,
@@ -46,12 +47,18 @@ def random_events(rng: random.Random) -> list[Event]:
             events.append(Text(rng.choice(["a", " ", "\n\n", "word ", "**b**", "  x"])))
         elif roll < 0.55:
             events.append(ordered(keys))
-            states = [Rendering(0.3), Rendering(0.6, b"jpeg"), rng.choice([Rendered(picture(keys + 1)), Failed("no")])]
+            states: list[RenderUpdate] = [Rendering(0.3), Rendering(0.6, b"jpeg")]
+            states.append(Rendered(picture(keys + 1)) if rng.random() < 0.5 else Failed("no"))
+                Rendering(0.3),
+                Rendering(0.6, b"jpeg"),
+                rng.choice([Rendered(picture(keys + 1)), Failed("no")]),
+            ]
             pending += [Progress(keys, state) for state in states]
             keys += 1
         elif pending:
             events.append(pending.pop(0))
-    return [*events, rng.choice([Ended(), Halted("Stopped.")])]
+    events.append(Ended() if rng.random() < 0.5 else Halted("Stopped."))
+    return events
 
 
 @pytest.mark.parametrize("seed", range(200))

@@ -44,5 +44,6 @@ class Residual(nn.Module):
         self.second = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """`x`, of whatever shape, and a small change to it."""
         change: Tensor = self.second(F.silu(self.first(F.silu(x))))
         return x + change

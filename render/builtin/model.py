@@ -1,4 +1,4 @@
-"""The network of the built-in picture model: words and picture patches in one transformer, between two small convolutions."""
+"""The network of the built-in picture model: words and picture patches in one transformer, between convolutions."""
 
 import math
 
@@ -71,7 +71,7 @@ class SceneTransformer(ModelMixin, ConfigMixin):
 
 
 class Block(nn.Module):
-    """Attention and MLP, scaled and shifted by time: one shared modulation and a table a block (PixArt, arXiv 2310.00426)."""
+    """Attention and MLP, modulated by time: one shared modulation, and a table a block (PixArt, arXiv 2310.00426)."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -84,6 +84,7 @@ class Block(nn.Module):
         self.down = nn.Linear(4 * width, width)
 
     def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
+        """`x` is `[batch, tokens, width]`, `modulation` `[batch, 6, 1, width]`."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.table).unbind(1)
         q, k, v = (
             self.qkv(self.norm(x) * (1 + scale1) + shift1).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)

@@ -200,6 +200,7 @@ def random_scene(rng: Random, new: bool = False) -> Scene:
     if rng.random() < 0.25:
         background = "white"
     form = rng.random()
+    groups: tuple[Group, ...]
     if form < 0.6:
         groups = (_random_group(rng, background, 1, new),)
     elif form < 0.75:
