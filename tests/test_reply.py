@@ -49,10 +49,6 @@ def random_events(rng: random.Random) -> list[Event]:
             events.append(ordered(keys))
             states: list[RenderUpdate] = [Rendering(0.3), Rendering(0.6, b"jpeg")]
             states.append(Rendered(picture(keys + 1)) if rng.random() < 0.5 else Failed("no"))
-                Rendering(0.3),
-                Rendering(0.6, b"jpeg"),
-                rng.choice([Rendered(picture(keys + 1)), Failed("no")]),
-            ]
             pending += [Progress(keys, state) for state in states]
             keys += 1
         elif pending:
