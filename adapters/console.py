@@ -6,7 +6,7 @@ import uuid
 from pathlib import Path
 
 from bot.domain import Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
-from bot.errors import Refused
+from bot.errors import BotError
 from bot.ports import Inbox
 
 
@@ -34,7 +34,7 @@ class Console:
             try:
                 await inbox.accept(Message(uuid.uuid4().hex, self._thread, self._person, text, about=about))
                 await self._answered.wait()
-            except Refused as refused:
+            except BotError as refused:
                 print(refused)
         raise asyncio.CancelledError
 

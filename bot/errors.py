@@ -3,6 +3,7 @@
     BotError               str(error) is a plain sentence for the person who asked
     ├── Refused            the request cannot be accepted as it is
     │   └── NotFound       it speaks of something that is not there
+    ├── Unrecorded         the database or the disk refuses to record it
     └── ConfigError        the program cannot start as it is configured
 
 Everything else that is raised is a bug: the reply ends visibly and the traceback is logged once, at the edge.
@@ -19,6 +20,10 @@ class Refused(BotError):
 
 class NotFound(Refused):
     """The request speaks of a thread, picture or message that is not there."""
+
+
+class Unrecorded(BotError):
+    """The database or the disk refuses; nothing was recorded, and it may be tried again later."""
 
 
 class ConfigError(BotError):

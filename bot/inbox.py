@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sqlite3
 from collections import deque
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
@@ -24,7 +23,7 @@ from bot.domain import (
     Stopped,
     ThreadKey,
 )
-from bot.errors import BotError, NotFound, Refused
+from bot.errors import BotError, NotFound, Refused, Unrecorded
 from bot.pacer import Pacer
 from bot.ports import ChatModel, Platform, Renderer
 from bot.reply import Event, Halted, Reply, step, view
@@ -80,7 +79,7 @@ class Conversations:
                 self._group.create_task(platform.run(self))
 
     async def accept(self, event: Incoming) -> str:
-        """Record the event and start the work; the id of the message that is answered. Raises Refused."""
+        """Record the event and start the work; the id of the message that is answered. Raises Refused, Unrecorded."""
         try:
             match event:
                 case Message():
@@ -93,9 +92,8 @@ class Conversations:
                     return await self._vary(event)
                 case ButtonPress():
                     raise Refused(f"Say in a message about #{event.target} what should change in it.")
-        except (sqlite3.Error, OSError) as error:
-            log.error("an event was not recorded: %s", error)
-            raise Refused(f"Nothing was recorded, please try again later: {error}.") from error
+        except OSError as error:
+            raise Unrecorded(f"Nothing was recorded, please try again later: {error.strerror}.") from error
 
     async def _message(self, message: Message, words: str | None = None) -> str:
         if not self._store.knows_message(message.id):

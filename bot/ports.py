@@ -48,6 +48,6 @@ class Inbox(Protocol):
     async def accept(self, event: Incoming) -> str:
         """Record the event and start the work; the id under which it is known. A repeated event changes nothing.
 
-        Raises Refused (its text is for the person) when nothing was recorded.
+        Raises Refused or Unrecorded (their text is for the person) when nothing was recorded.
         """
         ...

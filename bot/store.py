@@ -8,7 +8,8 @@ import json
 import random
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from textwrap import shorten
@@ -31,6 +32,7 @@ from bot.domain import (
     ThreadSummary,
     View,
 )
+from bot.errors import Unrecorded
 from bot.schema import migrations
 
 _VIEW = TypeAdapter(View)
@@ -39,7 +41,7 @@ TITLE_LENGTH = 60
 
 
 class Store:
-    """The bot's memory. Raises sqlite3.Error when the file cannot be read or written."""
+    """The bot's memory. Whatever writes raises Unrecorded when the file cannot be written."""
 
     def __init__(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,12 +55,21 @@ class Store:
         """Let go of the file."""
         self._db.close()
 
+    @contextmanager
+    def _writing(self) -> Generator[None]:
+        try:
+            with self._db.atomic():
+                yield
+        except sqlite3.Error as error:
+            raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error
+
     # Threads
 
     def open_thread(self, key: ThreadKey, title: str = "") -> None:
         """Make the thread known; nothing happens if it is."""
         row = {"key": str(key), "platform": key.platform, "title": title, "updated": time.time()}
-        self._db.table("threads").insert(row, ignore=True)
+        with self._writing():
+            self._db.table("threads").insert(row, ignore=True)
 
     def threads(self, platform: str) -> list[ThreadSummary]:
         """A platform's threads, the one with the newest message first."""
@@ -76,7 +87,7 @@ class Store:
 
         `words` are the reply's, where they are settled without asking the chat model.
         """
-        with self._db.atomic():
+        with self._writing():
             if self.knows_message(message.id):
                 return False
             self.open_thread(message.thread)
@@ -126,15 +137,17 @@ class Store:
 
     def hear(self, message_id: str, words: str, complete: bool) -> None:
         """Keep what the model wrote."""
-        self._db.table("messages").update(self._seq(message_id), {"words": words, "heard": int(complete)})
+        with self._writing():
+            self._db.table("messages").update(self._seq(message_id), {"words": words, "heard": int(complete)})
 
     def finish(self, message_id: str, view: View) -> None:
         """The reply is final."""
-        self._db.table("messages").update(self._seq(message_id), {"view": _VIEW.dump_json(view).decode()})
+        with self._writing():
+            self._db.table("messages").update(self._seq(message_id), {"view": _VIEW.dump_json(view).decode()})
 
     def reopen(self, message_id: str) -> None:
         """Have the reply made again, keeping what succeeded."""
-        with self._db.atomic():
+        with self._writing():
             self._db.table("messages").update(self._seq(message_id), {"view": None})
             self._db.execute(
                 "UPDATE jobs SET state = 'queued', faults = 0, reason = NULL"
@@ -180,7 +193,7 @@ class Store:
         this time, the old job gives way to a new one.
         """
         job_id = f"{message_id}.{request.key}"
-        with self._db.atomic():
+        with self._writing():
             row = next(self._db.query("SELECT * FROM jobs WHERE id = ?", [job_id]), None)
             wanted = {"operation": request.operation.value, "prompt": request.prompt, "parent": parent}
             if row is None or any(row[column] != value for column, value in wanted.items()):
@@ -207,7 +220,8 @@ class Store:
 
     def claim(self, job: RenderJob) -> RenderJob:
         """Mark the job as running; the attempt's number is the token of every later write."""
-        self._db.execute("UPDATE jobs SET state = 'running', attempt = attempt + 1 WHERE id = ?", [job.id])
+        with self._writing():
+            self._db.execute("UPDATE jobs SET state = 'running', attempt = attempt + 1 WHERE id = ?", [job.id])
         row = next(self._db.query("SELECT attempt FROM jobs WHERE id = ?", [job.id]))
         return replace(job, attempt=int(row["attempt"]))
 
@@ -218,7 +232,7 @@ class Store:
 
     def rendered(self, job: RenderJob, picture: Picture) -> bool:
         """Record the finished picture; False if this attempt is not the job's any more."""
-        with self._db.atomic():
+        with self._writing():
             if not self._write(job, "state = 'rendered'"):
                 return False
             self._keep(job.thread, job.number, picture)
@@ -230,14 +244,16 @@ class Store:
 
     def cancel_jobs(self, message_id: str, reason: str) -> None:
         """Nobody wants the unfinished pictures of this reply any more."""
-        self._db.execute(
-            "UPDATE jobs SET state = 'cancelled', reason = ? WHERE message = ? AND state IN ('queued', 'running')",
-            [reason, message_id],
-        )
+        with self._writing():
+            self._db.execute(
+                "UPDATE jobs SET state = 'cancelled', reason = ? WHERE message = ? AND state IN ('queued', 'running')",
+                [reason, message_id],
+            )
 
     def _write(self, job: RenderJob, change: str, *values: object) -> bool:
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
-        return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
+        with self._writing():
+            return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
 
 
 def _job(row: dict[str, Any]) -> RenderJob:

@@ -35,6 +35,7 @@ class Program:
             if b"http://" in line:
                 self.url = line.split()[-1].decode()
                 return
+        await self._process.wait()
         raise AssertionError("the program ended before it listened")
 
     @property

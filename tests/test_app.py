@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import os
+import resource
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -127,6 +128,19 @@ async def test_stop_and_retry(client: Client) -> None:
     await client.post(f"/api/threads/{thread}/buttons", press | {"action": "retry"})
     done = await client.until(thread, lambda m: m["final"] and len(numbers(m)) == 3)
     assert numbers(done) == [1, 2, 3] and not done["status"]
+
+
+async def test_a_full_disk_is_said_and_survived(client: Client, program: Program) -> None:
+    """While nothing can be written, nothing is accepted and a sentence says so; afterwards all goes on."""
+    thread = (await client.post("/api/threads", {}))["id"]
+    body = {"id": "one", "author": "Ann", "text": "tell me a joke"}
+    unlimited = resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+    for path in (f"/api/threads/{thread}/messages", "/api/threads"):
+        refused = await client.post(path, body)
+        assert refused["http"] == 503 and refused["error"].startswith("Nothing was recorded")
+    resource.prlimit(program.pid, resource.RLIMIT_FSIZE, unlimited)
+    assert (await client.post(f"/api/threads/{thread}/messages", body))["http"] == 200
+    assert (await client.final(thread, "one"))["parts"]
 
 
 async def test_the_program_ends_when_told(program: Program) -> None:

@@ -16,7 +16,7 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from adapters.web import draw, parse
 from adapters.web.hub import Hub, PageSurface
 from bot.domain import Action, Entry, ThreadKey, ThreadSummary, View
-from bot.errors import BotError, ConfigError, NotFound, Refused
+from bot.errors import BotError, ConfigError, NotFound, Refused, Unrecorded
 from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
@@ -110,12 +110,20 @@ class WebPage:
             response = await handler(request)
         except NotFound as error:
             return web.json_response({"error": str(error)}, status=404)
+        except Unrecorded as error:
+            log.error("%s", error)
+            return web.json_response({"error": str(error)}, status=503)
         except BotError as error:
             return web.json_response({"error": str(error)}, status=400)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
             return web.json_response({"error": _SENTENCES.get(error.status, f"{error.reason}.")}, status=error.status)
+        except ConnectionError:  # whoever asked has left
+            raise
+        except Exception:
+            log.exception("a request met a bug")
+            return web.json_response({"error": "Something went wrong here; the log says what."}, status=500)
         if not response.prepared:
             response.headers["Content-Security-Policy"] = POLICY
             response.headers["X-Content-Type-Options"] = "nosniff"
