@@ -15,12 +15,18 @@ import aiohttp
 ROOT = Path(__file__).parent.parent
 
 
+def environment(data_dir: Path, **more: str) -> dict[str, str]:
+    """What the program is started with: nothing of whoever runs the tests that could change what it does."""
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "WEB_", "RENDER"))}
+    return own | {"DATA_DIR": str(data_dir), "WEB_PORT": "0", "PYTHONPATH": str(ROOT)} | more
+
+
 class Program:
     """`python -m bot` on a folder and a port of its own; it can be killed and started again."""
 
-    def __init__(self, data_dir: Path, **environment: str) -> None:
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "WEB_", "RENDER"))}
-        self._environment = own | {"DATA_DIR": str(data_dir), "WEB_PORT": "0"} | environment
+    def __init__(self, data_dir: Path, **more: str) -> None:
+        self._environment = environment(data_dir, **more)
+        self._folder = data_dir.parent  # not that of the source, which may hold somebody's `.env`
         self._process: Process | None = None
         self.url = ""
 
@@ -28,7 +34,7 @@ class Program:
         """Start it, and wait until it has printed its address."""
         command = [sys.executable, "-m", "bot"]
         self._process = await asyncio.create_subprocess_exec(
-            *command, stdout=PIPE, cwd=ROOT, env=self._environment, start_new_session=True
+            *command, stdout=PIPE, cwd=self._folder, env=self._environment, start_new_session=True
         )
         assert self._process.stdout
         async for line in self._process.stdout:

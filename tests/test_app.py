@@ -6,6 +6,8 @@ import io
 import os
 import resource
 import signal
+import sys
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from tests.program import Client, Program, numbers
+from tests.program import Client, Program, environment, numbers
 
 pytest.importorskip("torch", reason="the built-in picture model needs the render extra")
 
@@ -141,6 +143,29 @@ async def test_a_full_disk_is_said_and_survived(client: Client, program: Program
     resource.prlimit(program.pid, resource.RLIMIT_FSIZE, unlimited)
     assert (await client.post(f"/api/threads/{thread}/messages", body))["http"] == 200
     assert (await client.final(thread, "one"))["parts"]
+
+
+async def test_a_wrong_chat_server_is_a_sentence_with_a_retry_button(tmp_path: Path) -> None:
+    """Nobody answers at OPENAI_BASE_URL: the reply says so and can be tried again."""
+    program = Program(tmp_path / "data", OPENAI_BASE_URL="http://127.0.0.1:9/v1")
+    await program.start()
+    client = Client(program)
+    reply = await client.say((await client.post("/api/threads", {}))["id"], "draw a red circle")
+    await client.close()
+    await program.kill()
+    assert reply["status"] == "The chat model at http://127.0.0.1:9/v1/ cannot be reached."
+    assert [button["action"] for button in reply["buttons"]] == ["retry"]
+
+
+async def test_the_terminal_is_a_platform_too(tmp_path: Path) -> None:
+    """`python -m bot chat` prints words as they come, and pictures as files."""
+    chat = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "bot", "chat", stdin=PIPE, stdout=PIPE, cwd=tmp_path, env=environment(tmp_path)
+    )
+    said, _ = await chat.communicate(b"draw a red circle\n#9 make it blue\n#1 make it blue\n")
+    assert b"[#1: a red circle]" in said and b"[#2: a blue circle]" in said
+    assert b"There is no picture #9 in this thread." in said
+    assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
 
 
 async def test_the_program_ends_when_told(program: Program) -> None:
