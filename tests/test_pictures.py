@@ -18,7 +18,10 @@ from bot.errors import Refused
 from bot.files import PictureFiles
 from render.pictures import LONGEST_SIDE, MOST_BYTES, sanitise
 
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the library's grumbling about damaged files
+
 RED, WHITE = (255, 0, 0), (255, 255, 255)
+MODES = ["PNG RGB", "PNG P", "PNG L", "PNG 1", "JPEG RGB", "JPEG L", "JPEG CMYK", "WEBP RGB", "GIF P", "BMP RGB"]
 GPS, ORIENTATION, MAKER = 0x8825, 0x0112, 0x010F
 
 
@@ -29,9 +32,9 @@ def saved(image: Image.Image, format: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def flat(mode: str = "RGB", size: tuple[int, int] = (40, 30)) -> Image.Image:
+def flat(size: tuple[int, int] = (40, 30)) -> Image.Image:
     """A red picture."""
-    return Image.new("RGB", size, RED).convert(mode)
+    return Image.new("RGB", size, RED)
 
 
 def opened(data: bytes) -> Image.Image:
@@ -70,34 +73,19 @@ def refusal(data: bytes) -> str:
     return str(caught.value)
 
 
-def png_header(width: int, height: int) -> bytes:
-    """A PNG that claims this size and holds a few bytes."""
-
-    def part(name: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-    claim = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + part(b"IHDR", claim) + part(b"IDAT", zlib.compress(b"\0" * 99)) + part(b"IEND", b"")
-
-
-# What is taken
-
-
-@pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP", "GIF", "BMP"])
-def test_the_usual_formats_are_taken(format: str) -> None:
-    """Each comes back as a PNG of the same size and colour."""
-    image = opened(saved(flat(), format))
-    assert image.size == (40, 30)
-    assert near(image, (20, 15), RED)
+def claiming(width: int, height: int) -> bytes:
+    """A small PNG whose header claims this size."""
+    png = saved(flat(), "PNG")
+    header = b"IHDR" + struct.pack(">II", width, height) + png[24:29]
+    return png[:12] + header + struct.pack(">I", zlib.crc32(header)) + png[33:]
 
 
 @pytest.mark.parametrize("format", ["PNG", "JPEG", "WEBP"])
 def test_where_a_photo_was_taken_is_not_kept(format: str) -> None:
     """Position and camera are dropped; the picture stands upright as the camera meant it."""
     data = photo(format)
-    assert b"Secret camera" in data
+    assert [b"Secret camera" in file for file in (data, sanitise(data)[0])] == [True, False]
     image = opened(data)
-    assert b"Secret camera" not in sanitise(data)[0]
     assert image.size == (40, 60)
     assert near(image, (20, 8), RED)
     assert near(image, (20, 52), WHITE)
@@ -114,32 +102,24 @@ def test_transparency_is_seen_on_white(data: bytes) -> None:
     assert near(opened(data), (4, 4), WHITE)
 
 
-@pytest.mark.parametrize(
-    ("format", "mode", "colour"),
-    [("PNG", "P", RED), ("PNG", "L", (76, 76, 76)), ("PNG", "1", None), ("JPEG", "CMYK", RED), ("JPEG", "L", None)],
-)
-def test_every_colour_mode_is_read(format: str, mode: str, colour: tuple[int, ...] | None) -> None:
-    """Palettes, greys, two colours and print colours all become RGB."""
-    image = opened(saved(flat(mode), format))
-    assert colour is None or near(image, (20, 15), colour)
+@pytest.mark.parametrize(("format", "mode"), [tuple(each.split()) for each in MODES])
+def test_the_usual_formats_are_taken_in_every_mode(format: str, mode: str) -> None:
+    """Palettes, greys, two colours and print colours come back as a PNG of the same size and colour."""
+    image = opened(saved(flat().convert(mode), format))
+    assert image.size == (40, 30)
+    assert mode == "1" or near(image, (20, 15), (76, 76, 76) if mode == "L" else RED)
 
 
 def test_sixteen_bits_of_grey_keep_their_shades() -> None:
     """A deep greyscale picture is scaled to eight bits, not blown out to white."""
-    grey = Image.new("I;16", (3, 1))
-    for x, level in enumerate((0, 32768, 65535)):
-        grey.putpixel((x, 0), level)
-    image = opened(saved(grey, "PNG"))
-    assert [near(image, (x, 0), (v, v, v)) for x, v in enumerate((0, 128, 255))] == [True] * 3
+    for level in (0, 0x4000, 0x8000, 0xFFFF):
+        assert near(opened(saved(Image.new("I;16", (3, 3), level), "PNG")), (1, 1), (level >> 8,) * 3)
 
 
 def test_a_large_picture_is_made_smaller() -> None:
     """The longest side is at most 2048 pixels, and the shape stays."""
     for format in ("PNG", "JPEG"):
         assert opened(saved(flat(size=(4096, 1024)), format)).size == (2048, 512)
-
-
-# What is refused
 
 
 @pytest.mark.parametrize(
@@ -157,15 +137,15 @@ def test_a_picture_that_is_cut_off_is_refused(format: str) -> None:
     """Wherever a file ends, it is refused with a sentence, or what came of it is a whole picture."""
     noisy = Image.effect_noise((40, 30), 90).convert("RGB")
     data = saved(noisy, format)
-    points = sorted({*range(0, len(data), max(1, len(data) // 150)), *range(60)})
-    outcomes = [_outcome(data[:point]) for point in points if point < len(data) - 20]
+    points = {*range(60), *range(0, len(data) - 20, max(1, len(data) // 150))}
+    outcomes = [_outcome(data[:point]) for point in points]
     assert outcomes.count("refused") > len(outcomes) * 0.9
 
 
 def test_a_claim_of_billions_of_pixels_is_refused_at_once() -> None:
     """The size is read from the header; nothing of that size is ever made."""
     for width, height in ((50_000, 50_000), (2**31 - 1, 2**31 - 1), (10_000, 5_001), (12_000, 10_000)):
-        data = png_header(width, height)
+        data = claiming(width, height)
         began = time.process_time()
         assert "pixels" in refusal(data)
         assert time.process_time() - began < 1.0
@@ -179,8 +159,7 @@ def test_a_file_over_the_limit_is_refused_unread() -> None:
 def _outcome(data: bytes) -> str:
     try:
         opened(data)
-    except Refused as refused:
-        assert str(refused).endswith(".")
+    except Refused:
         return "refused"
     return "taken"
 
@@ -189,19 +168,17 @@ def _outcome(data: bytes) -> str:
     st.binary(max_size=400), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF"])
 )
 @settings(max_examples=150, deadline=None)
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:
     """Nothing else can come of an upload, whatever it begins with."""
     _outcome(magic + data)
 
 
-SAMPLES = [saved(Image.effect_noise((12, 9), 90).convert("P"), "PNG"), png_header(6, 5)]
+SAMPLES = [saved(Image.effect_noise((12, 9), 90).convert("P"), "PNG"), claiming(6, 5)]
 SAMPLES += [saved(flat(size=(12, 9)), format) for format in ("PNG", "JPEG", "WEBP", "GIF", "BMP")]
 
 
 @given(st.data())
 @settings(max_examples=250, deadline=None)
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_one_wrong_byte_is_no_bug(data: st.DataObject) -> None:
     """A valid file with any one byte changed is a picture or refused."""
     sample = bytearray(data.draw(st.sampled_from(SAMPLES)))
@@ -209,7 +186,6 @@ def test_one_wrong_byte_is_no_bug(data: st.DataObject) -> None:
     _outcome(bytes(sample))
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")
 def test_damaged_notes_of_a_camera_are_no_bug() -> None:
     """Whichever byte of a photo's metadata is wrong, the photo is a picture or refused."""
     data = photo("JPEG")
@@ -218,27 +194,16 @@ def test_damaged_notes_of_a_camera_are_no_bug() -> None:
             _outcome(data[:place] + bytes([wrong]) + data[place + 1 :])
 
 
-# Pictures on the disk
-
-
-def test_a_picture_is_found_by_its_digest(tmp_path: Path) -> None:
-    """What was put is read back whole, under its SHA-256."""
+def test_a_picture_is_found_by_its_digest_and_stored_once(tmp_path: Path) -> None:
+    """What was put is read back whole under its SHA-256; putting it again leaves the file as it is."""
     files = PictureFiles(tmp_path / "new" / "pictures")
     digest = files.put(b"one")
-    assert digest == hashlib.sha256(b"one").hexdigest()
-    assert files.read(digest) == b"one"
-    assert files.path(digest) == tmp_path / "new" / "pictures" / f"{digest}.png"
-
-
-def test_the_same_picture_is_stored_once(tmp_path: Path) -> None:
-    """A second put of the same content leaves the file as it is."""
-    files = PictureFiles(tmp_path)
-    first = files.path(files.put(b"one"))
-    assert first
-    before = first.stat()
-    files.put(b"one")
-    assert (first.stat().st_ino, first.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert list(tmp_path.iterdir()) == [first]
+    assert (digest, files.read(digest)) == (hashlib.sha256(b"one").hexdigest(), b"one")
+    assert files.path(digest) == (path := tmp_path / "new" / "pictures" / f"{digest}.png")
+    before = path.stat()
+    assert files.put(b"one") == digest
+    assert (path.stat().st_ino, path.stat().st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
+    assert list(path.parent.iterdir()) == [path]
 
 
 def test_nothing_but_a_digest_is_looked_up(tmp_path: Path) -> None:
@@ -256,14 +221,14 @@ def test_nothing_but_a_digest_is_looked_up(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_gone_is_an_os_error(tmp_path: Path) -> None:
     """A place that cannot be written raises OSError, at the start and later."""
-    (tmp_path / "file").write_text("no folder")
-    with pytest.raises(OSError, match="file"):
-        PictureFiles(tmp_path / "file")
-    files = PictureFiles(tmp_path / "pictures")
-    (tmp_path / "pictures").rmdir()
-    (tmp_path / "pictures").write_text("no folder")
+    folder = tmp_path / "pictures"
+    files = PictureFiles(folder)
+    folder.rmdir()
+    folder.write_text("no folder")
     with pytest.raises(OSError, match="pictures"):
         files.put(b"one")
+    with pytest.raises(OSError, match="pictures"):
+        PictureFiles(folder)
 
 
 def test_a_full_disk_leaves_no_part_of_a_picture(tmp_path: Path) -> None:

@@ -7,7 +7,26 @@ from typing import Any
 from adapters.web import draw
 from bot.domain import ThreadKey, View
 
-Watcher = asyncio.Queue[dict[str, Any]]
+
+class Watcher:
+    """One open page. A slow one misses steps in between, never the newest state of a message."""
+
+    def __init__(self) -> None:
+        self._news: dict[str, dict[str, Any]] = {}
+        self._some = asyncio.Event()
+
+    def tell(self, message: dict[str, Any]) -> None:
+        """Have this state of the message sent, instead of an older one that waits still."""
+        self._news[message["id"]] = message
+        self._some.set()
+
+    async def next(self) -> dict[str, Any]:
+        """The next changed message, in the order in which they first changed."""
+        await self._some.wait()
+        message = self._news.pop(next(iter(self._news)))
+        if not self._news:
+            self._some.clear()
+        return message
 
 
 class Hub:
@@ -18,8 +37,8 @@ class Hub:
         self._watchers: defaultdict[ThreadKey, set[Watcher]] = defaultdict(set)
 
     def watch(self, thread: ThreadKey) -> Watcher:
-        """A queue that gets every changed message of the thread from now on."""
-        watcher: Watcher = asyncio.Queue()
+        """Somebody who is told every changed message of the thread from now on."""
+        watcher = Watcher()
         self._watchers[thread].add(watcher)
         return watcher
 
@@ -32,7 +51,7 @@ class Hub:
     def tell(self, thread: ThreadKey, message: dict[str, Any]) -> None:
         """Send a message object to everybody who watches the thread."""
         for watcher in self._watchers.get(thread, ()):
-            watcher.put_nowait(message)
+            watcher.tell(message)
 
 
 class PageSurface:

@@ -203,7 +203,7 @@ class WebPage:
                 for message in self._messages(thread):
                     await stream.send(json.dumps(message), event="message")
                 while stream.is_connected():
-                    await stream.send(json.dumps(await watcher.get()), event="message")
+                    await stream.send(json.dumps(await watcher.next()), event="message")
         finally:
             self._hub.leave(thread, watcher)
         return stream
