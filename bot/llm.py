@@ -24,25 +24,31 @@ class OpenAICompatible:
         timeout = httpx2.Timeout(SILENCE, connect=CONNECT)
         self._client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=1)
         self._model = model
+        self._server = str(self._client.base_url.copy_with(userinfo=b""))
 
     async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
         """Stream the answer."""
         messages: list[ChatCompletionMessageParam] = [_message(said) for said in transcript]
         finished: str | None = None
+        answered = False
         try:
             async with await self._client.chat.completions.create(
                 model=self._model, messages=messages, stream=True
             ) as chunks:
                 async for chunk in chunks:
+                    answered = True
                     for choice in chunk.choices or ():  # servers send null, or none with the usage
                         if choice.delta and choice.delta.content:
                             yield Delta(choice.delta.content)
                         finished = choice.finish_reason or finished
-        except (openai.OpenAIError, httpx2.HTTPError, ValueError) as error:
+        except Exception as error:  # servers send what breaks the client's own parser, in any way
             log.warning("the chat model failed: %s", type(error).__name__)
-            yield ModelFailed(explain(error, self._model, str(self._client.base_url)))
+            yield ModelFailed(explain(error, self._model, self._server))
         else:
-            yield Stopped(truncated=finished != "stop")  # no reason at all: the connection was closed in the middle
+            if answered:
+                yield Stopped(truncated=finished != "stop")  # no reason: the connection was closed in the middle
+            else:
+                yield ModelFailed(f"Nothing came from {self._server}: check OPENAI_BASE_URL, which ends in /v1.")
 
     async def close(self) -> None:
         """Let go of the connections."""

@@ -6,7 +6,7 @@ from contextlib import aclosing
 import aiohttp
 from pydantic import ValidationError
 
-from render.wire import BATCH, EVENT, SILENCE, SLOTS, Alive, Batch, End, Slots, Started, WorkerEvent
+from render.wire import BATCH, EVENT, SILENCE, SLOTS, VERSION, Alive, Batch, End, Slots, Started, WorkerEvent
 
 LONGEST_LINE = 64 * 2**20  # bytes: a picture of 2048 x 2048 pixels in base64, several times over
 
@@ -30,14 +30,16 @@ class WorkerEngine:
 
     async def slots(self) -> Slots:
         """What the worker can take now; no slots if it cannot be reached."""
-        url = self._address()
+        if self._address() is None:
+            return Slots()
         try:
-            if url is None:
-                return Slots()
-            async with self._client().get(f"{url}/slots", timeout=aiohttp.ClientTimeout(5)) as response:
+            async with self._client().get(self._url("slots"), timeout=aiohttp.ClientTimeout(5)) as response:
                 if response.status in (401, 403):
                     return Slots(trouble="The render worker refused the bot: check RENDER_TOKEN.")
-                return SLOTS.validate_json(await response.read())
+                slots = SLOTS.validate_json(await response.read())
+                if slots.version != VERSION:
+                    return Slots(trouble="The render worker is of another version than the bot: update the older one.")
+                return slots
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
             return Slots()
 
@@ -59,12 +61,13 @@ class WorkerEngine:
 
     async def _lines(self, batch: Batch) -> AsyncGenerator[bytes]:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE)
-        async with self._client().post(
-            f"{self._address()}/batches", data=BATCH.dump_json(batch), timeout=timeout
-        ) as response:
+        async with self._client().post(self._url("batches"), data=BATCH.dump_json(batch), timeout=timeout) as response:
             response.raise_for_status()
             async for line in response.content:
                 yield line
+
+    def _url(self, path: str) -> str:
+        return f"{(self._address() or '').rstrip('/')}/{path}"
 
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:

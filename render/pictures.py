@@ -1,7 +1,9 @@
 """Picture files: untrusted ones opened safely, our own encoded with what they were made from."""
 
 import io
+import struct
 import warnings
+from contextlib import suppress
 
 from PIL import Image, ImageOps, PngImagePlugin, UnidentifiedImageError
 
@@ -27,7 +29,7 @@ def sanitise(data: bytes) -> tuple[bytes, int, int]:
             if image.width * image.height > MOST_PIXELS:
                 raise Refused(f"The picture is too large: {image.width:,} x {image.height:,} pixels.")
             image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
-            upright = ImageOps.exif_transpose(image)
+            upright = _upright(image)
             flat = Image.new("RGBA", upright.size, "white")
             flat.alpha_composite(upright.convert("RGBA"))
             plain = flat.convert("RGB")
@@ -41,6 +43,15 @@ def sanitise(data: bytes) -> tuple[bytes, int, int]:
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
         raise Refused("The picture is damaged or cut off, and cannot be read.") from error
     return encode(plain, {}), plain.width, plain.height
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """The picture as the camera was held, in eight bits a channel; notes that cannot be read are passed over."""
+    with suppress(struct.error, SyntaxError, ValueError, TypeError, KeyError):
+        image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I"):
+        return image.convert("I").point(lambda level: level * (1 / 256)).convert("L")
+    return image
 
 
 def encode(image: Image.Image, told: dict[str, str]) -> bytes:

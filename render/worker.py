@@ -49,11 +49,13 @@ class Worker:
         """The web application; it answers while the model loads."""
         app = web.Application(client_max_size=LARGEST_BATCH, middlewares=[self._guard])
         app.add_routes([web.get("/slots", self._slots), web.post("/batches", self._batches)])
-        app.on_startup.append(self._begin)
+        app.cleanup_ctx.append(self._loaded)
         return app
 
-    async def _begin(self, app: web.Application) -> None:
-        app["loading"] = asyncio.create_task(self._load_studio())
+    async def _loaded(self, app: web.Application) -> AsyncGenerator[None]:
+        loading = asyncio.create_task(self._load_studio())
+        yield
+        loading.cancel()
 
     async def _load_studio(self) -> None:
         try:
