@@ -10,7 +10,10 @@ from hypothesis import strategies as st
 
 from bot.domain import Delta, Role, Said, Stopped
 from bot.offline_llm import OfflineModel, answer
-from bot.offline_words import BACKGROUNDS, COLOURS, Description, Group, clashes, legible, lex, parse, tell
+from bot.offline_llm.description import Description, Group, clashes, legible, tell
+from bot.offline_llm.lexer import lex
+from bot.offline_llm.wish import parse
+from bot.offline_llm.words import BACKGROUNDS, COLOURS
 from bot.ports import ChatModel
 from render.builtin import scenes
 

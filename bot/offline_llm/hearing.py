@@ -1,0 +1,57 @@
+"""The transcript -> what was asked, and about which pictures. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bot.domain import Role, Said
+from bot.offline_llm.description import Description
+from bot.offline_llm.lexer import LONGEST_TEXT
+from bot.offline_llm.wish import parse
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The last message, with the pictures that it can be about: their numbers and prompts.
+
+    `turn` counts the messages so far; `row` is how many pictures the last answer asked for.
+    """
+
+    text: str
+    pictures: dict[int, str]
+    about: int | None
+    turn: int
+    row: int
+
+    def newest(self) -> int | None:
+        """The number of the newest picture."""
+        return max(self.pictures, default=None)
+
+
+PICTURES_LINE = re.compile(r"\A\[pictures: (.*)\](?:\n|\Z)")
+ABOUT_LINE = re.compile(r"\A\[about: #(\d{1,6})\](?:\n|\Z)")
+PICTURE = re.compile(r'#(\d{1,6}) "(.*?)"(?=; #|\Z)')
+SPEAKER = re.compile(r"\A[^:\n]{1,80}: ?")
+NEW_PICTURE = re.compile(r"<(?:image|edit|vary|refine)\b")
+
+
+def hear(transcript: Sequence[Said]) -> Asked:
+    """Take the last message of a person apart."""
+    said = [turn.text for turn in transcript if turn.role is Role.USER]
+    answers = [turn.text for turn in transcript if turn.role is Role.ASSISTANT]
+    text, pictures, about = said[-1] if said else "", {}, None
+    if found := PICTURES_LINE.match(text):
+        pictures = {int(number): prompt for number, prompt in PICTURE.findall(found[1])}
+        text = text[found.end() :]
+    if found := ABOUT_LINE.match(text):
+        about = int(found[1]) if int(found[1]) in pictures else None
+        text = text[found.end() :]
+    row = len(NEW_PICTURE.findall(answers[-1])) if answers else 0
+    return Asked(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row)
+
+
+def known_picture(prompt: str) -> Description:
+    """The description of a picture by its prompt, empty where that cannot be read."""
+    description = parse(prompt)
+    assert description is not None, prompt
+    return description

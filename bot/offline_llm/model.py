@@ -1,0 +1,35 @@
+"""The built-in chat model: rules, no key. It answers the same transcript with the same words."""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
+
+from bot.domain import Delta, ModelEvent, Said, Stopped
+from bot.offline_llm.compose import compose
+from bot.offline_llm.hearing import hear
+from bot.offline_llm.plan import plan
+from bot.offline_llm.talk import at_a_loss, small_talk
+
+
+@dataclass(frozen=True, slots=True)
+class OfflineModel:
+    """Answers by rules, word by word. `pause` is in seconds a word."""
+
+    pause: float = 0.02
+
+    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+        """Stream the answer: one `Delta` a word, then `Stopped`."""
+        for word in re.findall(r"\s*\S+\s*", answer(transcript)):
+            yield Delta(word)
+            await asyncio.sleep(self.pause)
+        yield Stopped()
+
+
+def answer(transcript: Sequence[Said]) -> str:
+    """The whole answer, with its image tags."""
+    asked = hear(transcript)
+    if words := small_talk(asked):
+        return words
+    acts = plan(asked)
+    return compose(acts, asked.turn) if acts else at_a_loss(asked)

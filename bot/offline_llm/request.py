@@ -1,0 +1,141 @@
+"""A message -> clauses, and what each one asks of which pictures. Pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bot.offline_llm.acts import Act, Draw, Edit
+from bot.offline_llm.changes import spot_of
+from bot.offline_llm.hearing import Asked
+from bot.offline_llm.lexer import Sort, Token
+from bot.offline_llm.wish import Mention, Wish, parse, understand
+from bot.offline_llm.words import MOST
+
+MOST_CLAUSES = 12  # of a message that are read
+
+
+def clauses(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """Cut a message into its wishes: at full stops, before new verbs, and where a new picture begins."""
+    current: list[Token] = []
+    for here, token in enumerate(tokens):
+        rest = tokens[here + 1 :]
+        link = token.sort is Sort.COMMA or (token.sort is Sort.RELATION and token.raw == "and")
+        if token.sort is Sort.BREAK or (link and _begins(current, rest, token.sort is Sort.COMMA)):
+            yield current
+            current = []
+        elif token.sort is Sort.VERB and token.value == "draw" and _has(current, Sort.KIND):
+            yield current
+            current = [token]
+        elif current or not (link and here and tokens[here - 1].sort is Sort.COMMA):
+            current.append(token)
+            if token.sort is Sort.SCENE or (token.sort is Sort.BACKDROP and _has(current, Sort.KIND)):
+                first, second = _two_backgrounds(current)
+                if first:
+                    yield first
+                    current = second
+    yield current
+
+
+def _begins(current: Sequence[Token], rest: Sequence[Token], comma: bool) -> bool:
+    """Whether what comes after a comma or an "and" is a wish of its own."""
+    rest = [token for token in rest[:8] if token.sort is not Sort.LITTLE and token.raw != "and"]
+    if not rest or not current:
+        return False
+    if rest[0].value == "add" and current[0].value == "remove":
+        return False
+    if rest[0].sort is Sort.VERB and rest[0].raw not in ("no", "without", "more", "again"):
+        return True
+    if rest[0].sort is Sort.REFERENCE:
+        return current[-1].sort is not Sort.REFERENCE and _has(current, Sort.REFERENCE)
+    closers = (Sort.SCENE, Sort.BACKDROP, Sort.PLACE, Sort.STYLE)
+    nouns = [place for place, token in enumerate(current) if token.sort is Sort.KIND]
+    closed = bool(nouns) and any(token.sort in closers for token in current[nouns[0] :])
+    head = [token.sort for token in rest]
+    starts = head[0] in (Sort.INDEFINITE, Sort.NUMBER, Sort.COLOUR, Sort.SIZE) and Sort.KIND in head
+    return comma and closed and starts and not _has(current, Sort.REFERENCE)
+
+
+def _two_backgrounds(current: list[Token]) -> tuple[list[Token], list[Token]]:
+    """Part what has two things before two backgrounds; the first part is empty when it has not."""
+    links = [n for n, token in enumerate(current) if token.raw == "and" or token.sort is Sort.COMMA]
+    for link in reversed(links):
+        first, second = current[:link], current[link + 1 :]
+        if _has(second, Sort.KIND) and _has(first, Sort.KIND):
+            return (first, second) if understand(first).background and understand(second).background else ([], current)
+    return [], current
+
+
+def _has(tokens: Sequence[Token], sort: Sort) -> bool:
+    return any(token.sort is sort for token in tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One clause: what it says, and which pictures it is about. `named` when it points at them itself."""
+
+    wish: Wish
+    verbs: frozenset[str]
+    raws: frozenset[str]
+    targets: tuple[int, ...]
+    named: bool
+    missing: tuple[str, ...]
+    pronoun: bool
+    separate: bool
+    known: int
+
+
+def request_of(tokens: Sequence[Token], asked: Asked, focus: int | None, acts: Sequence[Act]) -> Request:
+    """What one clause asks for."""
+    wish = understand(tokens)
+    verbs = frozenset(token.value for token in tokens if token.sort is Sort.VERB)
+    pronoun = _has(tokens, Sort.PRONOUN)
+    ordered = _has(tokens, Sort.REFERENCE)
+    targets, missing = targets_of(tokens, asked, focus)
+    fresh = bool(acts) and isinstance(acts[-1], Draw | Edit)
+    things = [mention for mention in wish.mentions if mention.definite and not ordered and not fresh]
+    if asked.about is None and (found := holding_picture(things, asked, focus)):
+        targets = (found,)
+    content = (Sort.KIND, Sort.COLOUR, Sort.SIZE, Sort.SCENE, Sort.NUMBER, Sort.STYLE, Sort.PLACE, Sort.INDEFINITE)
+    return Request(
+        wish,
+        verbs,
+        frozenset(token.raw for token in tokens),
+        targets,
+        ordered,
+        missing,
+        pronoun,
+        _has(tokens, Sort.SEPARATE),
+        sum(token.sort in content for token in tokens),
+    )
+
+
+def targets_of(tokens: Sequence[Token], asked: Asked, focus: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The pictures that are named, else the one that is talked about; and the names that no picture has."""
+    found: list[int] = []
+    missing: list[str] = []
+    newest = asked.newest()
+    for value in (token.value for token in tokens if token.sort is Sort.REFERENCE):
+        match value:
+            case "all" | "both":
+                found += sorted(asked.pictures)[-2 if value == "both" else -MOST :]
+            case "this" if focus:
+                found.append(focus)
+            case "left" if newest:
+                found.append(max(newest - max(asked.row, 1) + 1, min(asked.pictures)))
+            case "last" | "right" | "this" | "left":
+                found += [newest] if newest else []
+            case number if int(number) in asked.pictures:
+                found.append(int(number))
+            case number:
+                missing.append(number)
+    if not found and not missing and focus:
+        found = [focus]
+    return tuple(dict.fromkeys(found))[:MOST], tuple(missing)
+
+
+def holding_picture(mentions: Sequence[Mention], asked: Asked, focus: int | None) -> int | None:
+    """The newest picture that holds a thing that was named, unless the one talked about does."""
+    for number in sorted(asked.pictures, key=lambda number: (number == focus, number), reverse=True):
+        description = parse(asked.pictures[number])
+        if description and any(spot_of(description.groups, mention) is not None for mention in mentions):
+            return number
+    return None
