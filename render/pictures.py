@@ -30,10 +30,11 @@ def sanitise(data: bytes) -> tuple[bytes, int, int]:
                 raise Refused(f"The picture is too large: {image.width:,} x {image.height:,} pixels.")
             image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
             upright = _upright(image)
-            flat = Image.new("RGBA", upright.size, "white")
-            flat.alpha_composite(upright.convert("RGBA"))
-            plain = flat.convert("RGB")
-            plain.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            small = upright.convert("RGBA")
+            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            plain = Image.new("RGBA", small.size, "white")
+            plain.alpha_composite(small)
+            plain = plain.convert("RGB")
     except Refused:
         raise
     except UnidentifiedImageError:

@@ -14,6 +14,7 @@ from render.wire import Batch, Made, Preview, Slots, Spoilt, Step, Task, WorkerE
 log = logging.getLogger(__name__)
 
 MOST_FAULTS = 3  # times that a job may have taken the worker down with it
+MOST_REFUSALS = 40  # times that a worker that says it is free may not take a job
 POLL = (0.05, 1.0)  # seconds between two looks for a worker that is away: the first, the longest
 
 
@@ -49,6 +50,7 @@ class Ticket:
         self.updates: asyncio.Queue[RenderUpdate] = asyncio.Queue()
         self.rendering: asyncio.Task[None] | None = None
         self.fraction = 0.0
+        self.refusals = 0
         self.tell = self.updates.put_nowait
 
 
@@ -131,6 +133,7 @@ class Line:
                         return
             raise EngineLost(started=True)  # an end without a picture
         except EngineLost as lost:
+            await asyncio.sleep(POLL[0])  # a worker that is just going away is not asked again at once
             self._again(ticket, job, lost.started)
         except FileNotFoundError:
             self._give_up(ticket, job, f"The file of picture #{job.parent} is gone, so there is nothing to start from.")
@@ -162,8 +165,11 @@ class Line:
     def _again(self, ticket: Ticket, job: RenderJob, blamed: bool) -> None:
         faults = self._store.lost(job, blamed)
         log.warning("job %s lost its worker (%s of %s)", job.id, faults, MOST_FAULTS)
+        ticket.refusals += not blamed
         if faults >= MOST_FAULTS:
             self._give_up(ticket, self._store.claim(job), "The renderer broke down over this picture several times.")
+        elif ticket.refusals >= MOST_REFUSALS:
+            self._give_up(ticket, self._store.claim(job), "The render worker has a free slot, but takes no picture.")
         else:
             ticket.tell(Queued(0))
             self._waiting.appendleft(ticket)

@@ -34,9 +34,14 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         while True:
             born = loop.time()
-            worker = await asyncio.create_subprocess_exec(
-                *self._command, stdin=PIPE, stdout=PIPE, env=self._environment
-            )
+            try:
+                worker = await asyncio.create_subprocess_exec(
+                    *self._command, stdin=PIPE, stdout=PIPE, env=self._environment
+                )
+            except OSError as error:  # no memory, too many files: it may pass
+                log.error("no render worker could be started: %s", error)
+                await asyncio.sleep(PAUSE[1])
+                continue
             self.pid = worker.pid
             try:
                 await self._watch(worker)

@@ -67,8 +67,8 @@ class Worker:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Callable[[web.Request], object]) -> web.StreamResponse:
-        shown = request.headers.get("Authorization", "")
-        if self._token and not hmac.compare_digest(shown.encode(), f"Bearer {self._token}".encode()):
+        shown = request.headers.get("Authorization", "").encode("utf-8", "surrogateescape")  # it may hold any bytes
+        if self._token and not hmac.compare_digest(shown, f"Bearer {self._token}".encode()):
             raise web.HTTPUnauthorized
         return await handler(request)  # type: ignore[misc,no-any-return]
 

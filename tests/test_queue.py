@@ -12,7 +12,7 @@ from bot.domain import Failed, ImageRequest, Operation, Queued, Rendered, Render
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
-from render.queue import MOST_FAULTS, Line
+from render.queue import MOST_FAULTS, MOST_REFUSALS, Line
 from render.wire import Batch, Made, Preview, Slots, Spoilt, Started, Step, WorkerEvent
 from tests.doubles import THREAD, message
 
@@ -153,6 +153,13 @@ async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: St
         assert last == Failed("The renderer broke down over this picture several times.")
         assert isinstance((await collect(line, job(store, 1)))[-1], Rendered)
     assert store.outcome(job(store)) == last
+
+
+async def test_a_worker_that_is_free_but_takes_nothing_is_not_asked_for_ever(store: Store, files: PictureFiles) -> None:
+    """A worker that lies about its slots ends in a sentence."""
+    async with serving(store, files, ScriptedEngine([*REFUSED * MOST_REFUSALS])) as line:
+        reason = "The render worker has a free slot, but takes no picture."
+        assert (await collect(line, job(store)))[-1] == Failed(reason)
 
 
 async def test_a_picture_that_the_model_refuses_is_not_tried_again(store: Store, files: PictureFiles) -> None:

@@ -12,6 +12,7 @@ from bot.errors import NotFound, Refused
 PLATFORM = "web"
 LONGEST_NAME = 60  # characters
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_NUMBER = re.compile(r"[0-9]{1,9}")
 
 
 def thread_key(thread_id: str) -> ThreadKey:
@@ -25,7 +26,7 @@ def message(thread: ThreadKey, body: Any) -> Message:
     """A posted message. Raises Refused."""
     fields = _object(body)
     about = fields.get("about")
-    if about is not None and (not isinstance(about, int) or isinstance(about, bool)):
+    if about is not None and (not isinstance(about, int) or not _NUMBER.fullmatch(str(about))):
         raise Refused("'about' must be the number of a picture, or null.")
     pictures = fields.get("pictures") or []
     if not isinstance(pictures, list):
@@ -47,9 +48,11 @@ def button(thread: ThreadKey, body: Any) -> ButtonPress:
     if fields.get("action") not in actions:
         raise Refused(f"'action' must be one of {', '.join(actions)}.")
     target = fields.get("target")
-    if not isinstance(target, str | int) or isinstance(target, bool):
+    action = Action(fields["action"])
+    known = _NUMBER if action in (Action.VARY, Action.EDIT) else _ID
+    if not isinstance(target, str | int) or isinstance(target, bool) or not known.fullmatch(str(target)):
         raise Refused("'target' must be the target of a button.")
-    return ButtonPress(_identity(fields), thread, _author(fields), Action(fields["action"]), str(target))
+    return ButtonPress(_identity(fields), thread, _author(fields), action, str(target))
 
 
 def _object(body: Any) -> dict[str, Any]:

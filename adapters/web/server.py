@@ -147,7 +147,8 @@ class WebPage:
         return await handler(request)
 
     def _opens(self, shown: str) -> bool:
-        return bool(self._token) and hmac.compare_digest(shown.encode(), (self._token or "").encode())
+        told = shown.encode("utf-8", "surrogateescape")  # a header may hold any bytes
+        return bool(self._token) and hmac.compare_digest(told, (self._token or "").encode())
 
     # What is there
 
@@ -228,7 +229,7 @@ class WebPage:
 async def _body(request: web.Request) -> Any:
     try:
         return await request.json()
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise Refused("The body is not JSON.") from None
 
 

@@ -1,4 +1,4 @@
-"""The built-in chat model: rules, no key. It answers the same transcript with the same words."""
+"""The built-in chat model: rules in the place of a language model, honestly named, without a key."""
 
 from bot.offline_llm.model import OfflineModel, answer
 

@@ -25,6 +25,7 @@ from render.builtin.scenes import COLOURS, KINDS, PLAIN, SIZES, Group, Scene, ca
 from render.builtin.train import latents
 
 SIDE = 128  # at which pictures are looked at
+LATENT_SIDE = 32
 BATCH = 8
 DIFFERENT = 35  # levels, in the worst channel, between a thing and what is behind it
 RIM_TOLERANCE = 20  # levels; the nearest two backgrounds are 40 apart
@@ -177,11 +178,11 @@ def size_right(pixels: Pixels, scene: Scene) -> bool | None:
 
 
 def count_right(pixels: Pixels, scene: Scene) -> bool | None:
-    """There are as many separate things as were asked for. Neighbours touch in some scenes; those say nothing."""
+    """There are as many separate things as were asked for. Where latents cannot part them, that says nothing."""
     asked = sum(group.count for group in scene.groups)
     if not _plain_and_flat(scene) or asked == 1:
         return None
-    seen, meant = (len(_areas(_foreground(picture, scene))) for picture in (pixels, _pixels(paint(scene, SIDE))))
+    seen, meant = (len(_areas(_foreground(each, scene))) for each in (pixels, _pixels(paint(scene, LATENT_SIDE))))
     return seen == asked if meant == asked else None
 
 
@@ -200,7 +201,7 @@ def relation_right(pixels: Pixels, scene: Scene) -> bool | None:
 
 
 def style_right(pixels: Pixels, scene: Scene) -> bool | None:
-    """Pixel style is even inside its cells; outlines cover much less than the filled thing."""
+    """Pixel style is even inside its cells; outlines cover less than the filled thing, unless it is tiny."""
     if scene.style == "flat" or scene.background not in PLAIN:
         return None
     if scene.style == "pixel":
@@ -208,8 +209,9 @@ def style_right(pixels: Pixels, scene: Scene) -> bool | None:
         cells = pixels.reshape(PIXEL_STYLE_CELLS, cell, PIXEL_STYLE_CELLS, cell, 3)
         return bool(np.abs(cells - cells.mean((1, 3), keepdims=True)).mean() < 4)
     filled = replace(scene, style="flat")
-    share = _foreground(pixels, scene).sum() / _foreground(_pixels(paint(filled, SIDE)), filled).sum()
-    return bool(0.1 < share < 0.9)
+    painted = [_pixels(paint(each, LATENT_SIDE)) for each in (scene, filled)]
+    seen, meant, most = (int(_foreground(each, scene).sum()) for each in (pixels, *painted))
+    return 0.1 * most < seen < (meant + most) / 2 if meant < 0.8 * most else None
 
 
 SCORES: dict[str, Score] = {
