@@ -8,6 +8,9 @@ from adapters.web import draw
 from bot.domain import ThreadKey, View
 
 
+MOST_LIVE = 500  # replies
+
+
 class Watcher:
     """One open page. A slow one misses steps in between, never the newest state of a message."""
 
@@ -35,6 +38,12 @@ class Hub:
     def __init__(self) -> None:
         self.live: dict[str, View] = {}
         self._watchers: defaultdict[ThreadKey, set[Watcher]] = defaultdict(set)
+
+    def show(self, message_id: str, view: View) -> None:
+        """Keep the newest view of a reply; those long final are in the store, and are let go."""
+        self.live[message_id] = view
+        if len(self.live) > MOST_LIVE:
+            self.live = {known: shown for known, shown in self.live.items() if not shown.final or known == message_id}
 
     def watch(self, thread: ThreadKey) -> Watcher:
         """Somebody who is told every changed message of the thread from now on."""
@@ -64,5 +73,5 @@ class PageSurface:
 
     async def put(self, view: View) -> None:
         """Show the view to whoever watches."""
-        self._hub.live[self._message_id] = view
+        self._hub.show(self._message_id, view)
         self._hub.tell(self._thread, draw.reply(self._message_id, view))
