@@ -7,7 +7,6 @@ from typing import Any
 from adapters.web import draw
 from bot.domain import ThreadKey, View
 
-
 MOST_LIVE = 500  # replies
 
 

@@ -41,9 +41,9 @@ def changed(base: Description, wish: Wish, verbs: frozenset[str]) -> tuple[Descr
 
 def spot_of(groups: Sequence[Group], mention: Mention) -> int | None:
     """Which of the groups is meant."""
-    fitting = [n for n, group in enumerate(groups) if mention.kind in ("", group.kind)]
+    fitting = [n for n, group in enumerate(groups) if mention.kind == group.kind]
     exact = [n for n in fitting if mention.colour in ("", groups[n].colour)]
-    return next(iter(exact or (fitting if mention.kind else ())), None)
+    return next(iter(exact or fitting), None)
 
 
 def _removed(base: Description, wish: Wish, remarks: list[str]) -> Description:
@@ -51,7 +51,7 @@ def _removed(base: Description, wish: Wish, remarks: list[str]) -> Description:
     for mention in wish.mentions:
         place = spot_of(groups, mention)
         if place is None:
-            remarks.append(f"I see no {mention.kind or mention.colour} in it.")
+            remarks.append(f"I see no {mention.kind} in it.")
         elif 0 < mention.count < groups[place].count:
             groups[place] = replace(groups[place], count=groups[place].count - mention.count)
         elif len(groups) == 1:
@@ -66,7 +66,7 @@ def _removed(base: Description, wish: Wish, remarks: list[str]) -> Description:
 
 def _regrouped(base: Description, wish: Wish, verbs: frozenset[str], remarks: list[str]) -> Description:
     """Other things in the picture, more of them, or in another order."""
-    new = [mention for mention in wish.mentions if mention.kind and not mention.definite]
+    new = [mention for mention in wish.mentions if not mention.definite]
     old = [mention for mention in wish.mentions if mention.definite]
     spots = [spot_of(base.groups, mention) for mention in old]
     for mention, spot in zip(old, spots, strict=True):

@@ -51,7 +51,7 @@ def hear(transcript: Sequence[Said]) -> Asked:
 
 
 def known_picture(prompt: str) -> Description:
-    """The description of a picture by its prompt, empty where that cannot be read."""
+    """The description that a prompt of our own tells."""
     description = parse(prompt)
     assert description is not None, prompt
     return description

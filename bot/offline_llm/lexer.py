@@ -117,81 +117,111 @@ def _guess(word: str) -> Token:
     return Token(Sort.UNKNOWN, word, raw=plain(word))
 
 
-def _phrases() -> dict[str, Token]:
+class _Phrases(dict[str, Token]):
     """Every known phrase; what is entered later wins."""
-    table: dict[str, Token] = {}
 
-    def enter(sort: Sort, value: str, wordings: str, **more: str | bool) -> None:
+    def enter(self, sort: Sort, value: str, wordings: str, **more: str | bool) -> None:
         exact, _, near = wordings.partition("|")
         for wording in (*exact.split(), *near.split()):
             raw = wording.replace("-", " ")
             extra, plural = str(more.get("extra", "")), bool(more.get("plural"))
             is_near = sort is Sort.COLOUR and (bool(more.get("near")) or wording in near.split())
-            table[raw] = Token(sort, value, extra, raw, is_near, plural)
+            self[raw] = Token(sort, value, extra, raw, is_near, plural)
 
-    enter(Sort.LITTLE, "", LITTLE)
-    enter(Sort.NICE, "", NICE)
+
+def _phrases() -> _Phrases:
+    phrases = _Phrases()
+    for enter in (_colours_and_scenes, _things, _adjectives, _references, _grammar):
+        enter(phrases)
+    return phrases
+
+
+def _colours_and_scenes(phrases: _Phrases) -> None:
+    """What stands at the bottom of the table: filler, verbs, colours and backgrounds."""
+    phrases.enter(Sort.LITTLE, "", LITTLE)
+    phrases.enter(Sort.NICE, "", NICE)
     for value, wordings in VERBS.items():
-        enter(Sort.VERB, value, wordings)
+        phrases.enter(Sort.VERB, value, wordings)
     for colour, wordings in COLOURS.items():
-        enter(Sort.COLOUR, colour, f"{colour} {wordings}", extra=colour)
-        enter(Sort.COLOUR, colour, " ".join(f"{m}-{colour}" for m in ("bright", "deep", "dark", "pale")), extra=colour)
-        enter(Sort.COLOUR, colour, f"light-{colour} | ", extra=colour)
+        phrases.enter(Sort.COLOUR, colour, f"{colour} {wordings}", extra=colour)
+        phrases.enter(
+            Sort.COLOUR, colour, " ".join(f"{m}-{colour}" for m in ("bright", "deep", "dark", "pale")), extra=colour
+        )
+        phrases.enter(Sort.COLOUR, colour, f"light-{colour} | ", extra=colour)
     for tint, colour in BACKGROUNDS.items():
         for wording in (tint.replace(" ", "-"), *TINTS[tint].split()):
-            known = table.get(wording)
-            enter(Sort.COLOUR, known.value if known else colour, wording, extra=tint, near=True)
-    table["sky"] = Token(Sort.SCENE, "light blue", raw="sky")
-    table["blue sky"] = table["sky"]
+            known = phrases.get(wording)
+            phrases.enter(Sort.COLOUR, known.value if known else colour, wording, extra=tint, near=True)
+    phrases["sky"] = Token(Sort.SCENE, "light blue", raw="sky")
+    phrases["blue sky"] = phrases["sky"]
     for scene, wordings in SCENES.items():
         told, _, near = wordings.partition("|")
-        enter(Sort.SCENE, scene, f"{scene} {told.replace(' ', '-')} {near}")
-    enter(Sort.SCENE, "sea", "sea seas blue-sea")
+        phrases.enter(Sort.SCENE, scene, f"{scene} {told.replace(' ', '-')} {near}")
+    phrases.enter(Sort.SCENE, "sea", "sea seas blue-sea")
+
+
+def _things(phrases: _Phrases) -> None:
+    """The kinds, and the things that are a kind in a colour of their own."""
     hinted = {word: said.split() for word, said in HINTED.items()}
     things = [(word, kind, "") for kind, words in KINDS.items() for word in (kind, *words.split())]
     for word, kind, colour in (*things, *((word, kind, colour) for word, (colour, kind) in hinted.items())):
-        enter(Sort.KIND, kind, PLURALS.get(word, word + "s"), extra=colour, plural=True)
-        enter(Sort.KIND, kind, word, extra=colour)
-    table["plus"] = Token(Sort.RELATION, "and", raw="plus")
+        phrases.enter(Sort.KIND, kind, PLURALS.get(word, word + "s"), extra=colour, plural=True)
+        phrases.enter(Sort.KIND, kind, word, extra=colour)
+
+
+def _adjectives(phrases: _Phrases) -> None:
+    """How many, how large, where, in which style, and beside what."""
+    phrases["plus"] = Token(Sort.RELATION, "and", raw="plus")
     for count, wordings in NUMBERS.items():
-        enter(Sort.NUMBER, str(count), wordings)
+        phrases.enter(Sort.NUMBER, str(count), wordings)
     for size, wordings in SIZES.items():
-        enter(Sort.SIZE, size, wordings)
+        phrases.enter(Sort.SIZE, size, wordings)
     for place, wordings in PLACES.items():
         befores = ("", "at-the-", "in-the-", "on-the-", "to-the-", "into-the-", "in-", "at-", "to-", "towards-the-")
         for before, word, after in product(befores, wordings.split(), ("", "-corner", "-side", "-edge")):
-            enter(Sort.PLACE, place, before + word + after)
+            phrases.enter(Sort.PLACE, place, before + word + after)
     for style, wordings in STYLES.items():
-        enter(Sort.STYLE, style, wordings)
+        phrases.enter(Sort.STYLE, style, wordings)
     for relation, wordings in RELATIONS.items():
-        enter(Sort.RELATION, relation, wordings)
+        phrases.enter(Sort.RELATION, relation, wordings)
+
+
+def _references(phrases: _Phrases) -> None:
+    """How earlier pictures are pointed at."""
     nouns = ("one", "picture", "image", "drawing", "version", "pic", "photo")
     for number, ordinals in enumerate(zip(NUMERALS, SUFFIXES, strict=True), 1):
         for ordinal, noun in product(ordinals, nouns):
-            enter(Sort.REFERENCE, str(number), f"{ordinal}-{noun} the-{ordinal}-{noun} the-{ordinal}")
-        enter(Sort.REFERENCE, str(number), ordinals[1])
+            phrases.enter(Sort.REFERENCE, str(number), f"{ordinal}-{noun} the-{ordinal}-{noun} the-{ordinal}")
+        phrases.enter(Sort.REFERENCE, str(number), ordinals[1])
     for number, word in enumerate("one two three four five six seven eight nine ten".split(), 1):
-        enter(Sort.REFERENCE, str(number), f"number-{word} picture-{word} image-{word}")
+        phrases.enter(Sort.REFERENCE, str(number), f"number-{word} picture-{word} image-{word}")
     for value, wordings in REFERENCES.items():
         for wording in wordings.split():
             tails = " ".join(f"{wording}-{noun} the-{wording}-{noun}" for noun in nouns)
-            enter(Sort.REFERENCE, value, f"{wording} the-{wording} {tails}")
-    enter(Sort.REFERENCE, "last", "the-same-picture this-picture that-picture this-one that-one the-picture")
-    enter(Sort.BACKDROP, "", "background backdrop bg backgrounds")
-    enter(Sort.ON, "", "on onto against")
-    enter(Sort.INTO, "", "into")
-    enter(Sort.INDEFINITE, "", "a an")
-    enter(Sort.DEFINITE, "", "the its his her their")
-    enter(Sort.PRONOUN, "", "it this that them these those")
-    enter(Sort.PICTURES, "", "picture pictures image images drawings drawing pics pic photo photos versions paintings")
-    enter(Sort.SEPARATE, "", "separately separate-pictures separate each-in-its-own-picture in-two-pictures one-each")
+            phrases.enter(Sort.REFERENCE, value, f"{wording} the-{wording} {tails}")
+    phrases.enter(Sort.REFERENCE, "last", "this-picture that-picture this-one that-one the-picture")
+
+
+def _grammar(phrases: _Phrases) -> None:
+    """The little words that hold a sentence together."""
+    phrases.enter(Sort.BACKDROP, "", "background backdrop bg backgrounds")
+    phrases.enter(Sort.ON, "", "on onto against")
+    phrases.enter(Sort.INTO, "", "into")
+    phrases.enter(Sort.INDEFINITE, "", "a an")
+    phrases.enter(Sort.DEFINITE, "", "the its his her their")
+    phrases.enter(Sort.PRONOUN, "", "it this that them these those")
+    phrases.enter(
+        Sort.PICTURES, "", "picture pictures image images drawings drawing pics pic photo photos versions paintings"
+    )
+    phrases.enter(
+        Sort.SEPARATE, "", "separately separate-pictures separate each-in-its-own-picture in-two-pictures one-each"
+    )
     for thing in ("colour", "color", "background", "style"):
         value = "colour" if thing == "color" else thing
-        enter(Sort.OTHER, value, f"another-{thing} different-{thing} other-{thing}")
-    enter(Sort.COMMA, "", ", :")
-    enter(Sort.BREAK, "", ". ; ! ? then after-that afterwards and-then")
-    table["\n"] = Token(Sort.BREAK, "", raw="\n")
-    return table
+        phrases.enter(Sort.OTHER, value, f"another-{thing} different-{thing} other-{thing}")
+    phrases.enter(Sort.COMMA, "", ", :")
+    phrases.enter(Sort.BREAK, "", ". ; ! ? then after-that afterwards and-then")
+    phrases["\n"] = Token(Sort.BREAK, "", raw="\n")
 
 
 PHRASES = _phrases()

@@ -56,6 +56,8 @@ HELLO = (
 )
 WELCOME = ("You are welcome!", "With pleasure!", "Any time!")
 GLAD = ("I am glad you like it.", "That makes me happy.", "Lovely to hear.")
+TASTES = ("So do I! Tell me what I shall draw.", "Good to know! Tell me what to draw or change.")
+SORRY = ("What would you like instead?", "Then tell me what to draw or change.")
 QUIET = ("All right, I leave everything as it is.", "Fine, nothing changes.")
 NEXT = ("Good! What comes next?", "Fine! What shall I draw or change?")
 EXAMPLES = (

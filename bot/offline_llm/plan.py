@@ -1,5 +1,6 @@
 """What is to be done for a message: draw, edit, refine, choose, or say. Pure."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import islice
@@ -10,7 +11,7 @@ from bot.offline_llm.changes import changed
 from bot.offline_llm.description import Description, legible, some, tell
 from bot.offline_llm.hearing import Asked, known_picture
 from bot.offline_llm.lexer import lex
-from bot.offline_llm.phrases import EXAMPLES, GLAD, LANDSCAPES, one_of
+from bot.offline_llm.phrases import EXAMPLES, GLAD, LANDSCAPES, SORRY, TASTES, one_of
 from bot.offline_llm.request import MOST_CLAUSES, Request, clauses, holding_picture, request_of
 from bot.offline_llm.wish import Wish, describe, parse, remarks_on
 from bot.offline_llm.words import MOST, plain
@@ -39,11 +40,17 @@ def _act(request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
     fresh = acts[-1] if acts and isinstance(acts[-1], Draw | Edit) and not request.named else None
     if request.missing:
         return [*acts, Tell(missing_numbers(request.missing, asked))]
+    if feeling := _feeling(request, asked):
+        return [*acts, Tell(one_of(feeling, asked.turn))]
+    if isinstance(fresh, Draw) and request.again:
+        same = replace(fresh, remarks=())
+        return [*acts, _redrawn(same, wish, verbs) if wish.says() else same]
     if _draws(request, asked, fresh is not None):
         return acts + _drawn(request)
     if isinstance(fresh, Draw) and wish.says():
         return [*acts[:-1], _redrawn(fresh, wish, verbs)]
-    if ("draw" in verbs or not asked.pictures) and not (wish.mentions or request.named or request.pronoun or fresh):
+    about_a_picture = wish.mentions or request.named or request.pronoun or request.again or fresh
+    if ("draw" in verbs or not asked.pictures) and not about_a_picture:
         if wish.background in LANDSCAPES and not wish.unknown:
             view = replace(known_picture(LANDSCAPES[wish.background]), style=wish.style or "flat")
             return [*acts, Draw(view, ("A background alone would look empty, so I put something there.",))]
@@ -54,14 +61,10 @@ def _act(request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
     known = all(parse(asked.pictures[number]) for number in request.targets)
     if "refine" in verbs and not (changes_something(wish) and known):
         return acts + [_refined(number, asked, wish) for number in request.targets]
-    if "vary" in verbs and (not changes_something(wish)):
-        return (
-            acts + [Pick(Operation.VARY, number) for number in request.targets for _ in range(wish.count or 1)][:MOST]
-        )
+    if "vary" in verbs and not changes_something(wish):
+        picks = [Pick(Operation.VARY, number) for number in request.targets for _ in range(wish.count or 1)]
+        return acts + picks[:MOST]
     if "select" in verbs and not changes_something(wish):
-        fond = request.raws & {"love", "i like", "i love", "i prefer"}
-        if fond and not request.named and asked.about is None and not wish.mentions:
-            return [*acts, Tell(one_of(GLAD, asked.turn))]
         return acts + [Pick(Operation.SELECT, number) for number in request.targets]
     if not wish.says() and not (wish.backdrop and "remove" in verbs):
         if request.named and len(request.targets) == 1 and not verbs - {"draw"} and not wish.unknown:
@@ -74,6 +77,28 @@ def _act(request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
     for number in request.targets:
         acts = _edited(number, request, asked, acts)
     return acts
+
+
+LIKES = re.compile(r"(?:\w+ )?(?:i|we|you) (?:(?:really|also|just|so|do) )*(?:like|love|adore)\b|love\b")
+DISLIKES = re.compile(
+    r"(?:\w+ )?(?:i|we) (?:(?:really|just) )*(?:hate|dislike|(?:dont|do not) (?:really )?(?:like|love))\b"
+)
+
+
+def _feeling(request: Request, asked: Asked) -> tuple[str, ...]:
+    """The replies to a clause that only says what somebody likes; none when it chooses or changes a picture."""
+    said, wish = " ".join(request.raws), request.wish
+    if request.verbs - {"select", "make"}:
+        return ()
+    if DISLIKES.match(said):
+        return SORRY
+    if not LIKES.match(said) or request.named:
+        return ()
+    if not wish.says():
+        return GLAD if asked.about is None else ()
+    definite = [mention for mention in wish.mentions if mention.definite]
+    shown = definite and (asked.about is not None or holding_picture(definite, asked, None))
+    return () if shown or request.pronoun or {"the", "one"} <= {*request.raws} else TASTES
 
 
 def changes_something(wish: Wish) -> bool:
@@ -92,7 +117,7 @@ def changes_something(wish: Wish) -> bool:
 def _draws(request: Request, asked: Asked, fresh: bool) -> bool:
     """Whether the clause asks for a new picture rather than for a change."""
     wish, verbs = request.wish, request.verbs
-    things = [mention for mention in wish.mentions if mention.kind]
+    things = wish.mentions
     if not things or request.named or (not verbs and len(wish.unknown) > request.known):
         return False
     if not asked.pictures and not fresh:
@@ -112,7 +137,7 @@ def _draws(request: Request, asked: Asked, fresh: bool) -> bool:
 
 def _drawn(request: Request) -> list[Act]:
     wish, remarks = request.wish, remarks_on(request.wish)
-    things = [mention for mention in wish.mentions if mention.kind]
+    things = wish.mentions
     times = wish.pictures or 1
     if times > MOST or (len(things) > MOST and request.separate):
         remarks.append("Four pictures are the most I draw at once.")
@@ -147,8 +172,11 @@ def _refined(number: int, asked: Asked, wish: Wish) -> Act:
 def _edited(number: int, request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
     wish = request.wish
     before = acts[-1] if acts else None
-    if isinstance(before, Edit) and before.of == number:
+    if isinstance(before, Edit) and before.of == number and request.again:
         base: Description | None = before.description
+        earlier: tuple[str, ...] = ()
+    elif isinstance(before, Edit) and before.of == number:
+        base = before.description
         acts, earlier = acts[:-1], before.remarks
     else:
         base, earlier = parse(asked.pictures[number]), ()

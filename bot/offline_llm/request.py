@@ -44,6 +44,8 @@ def _begins(current: Sequence[Token], rest: Sequence[Token], comma: bool) -> boo
         return False
     if rest[0].sort is Sort.VERB and rest[0].raw not in ("no", "without", "more", "again"):
         return True
+    if _same(rest):
+        return _has(current, Sort.KIND)
     if rest[0].sort is Sort.REFERENCE:
         return current[-1].sort is not Sort.REFERENCE and _has(current, Sort.REFERENCE)
     closers = (Sort.SCENE, Sort.BACKDROP, Sort.PLACE, Sort.STYLE)
@@ -64,22 +66,32 @@ def _two_backgrounds(current: list[Token]) -> tuple[list[Token], list[Token]]:
     return [], current
 
 
+def _same(tokens: Sequence[Token]) -> bool:
+    """Whether "the same" stands at the beginning."""
+    fillers = (Sort.LITTLE, Sort.VERB, Sort.DEFINITE)
+    return next((token.raw for token in tokens if token.sort not in fillers), "") == "same"
+
+
 def _has(tokens: Sequence[Token], sort: Sort) -> bool:
     return any(token.sort is sort for token in tokens)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One clause: what it says, and which pictures it is about. `named` when it points at them itself."""
+    """One clause: what it says, and which pictures it is about.
+
+    `named` when it points at them itself; `again` when it asks for the last picture once more, as another one.
+    """
 
     wish: Wish
     verbs: frozenset[str]
-    raws: frozenset[str]
+    raws: tuple[str, ...]
     targets: tuple[int, ...]
     named: bool
     missing: tuple[str, ...]
     pronoun: bool
     separate: bool
+    again: bool
     known: int
 
 
@@ -98,14 +110,22 @@ def request_of(tokens: Sequence[Token], asked: Asked, focus: int | None, acts: S
     return Request(
         wish,
         verbs,
-        frozenset(token.raw for token in tokens),
+        tuple(token.raw for token in tokens),
         targets,
         ordered,
         missing,
         pronoun,
         _has(tokens, Sort.SEPARATE),
+        not ordered and _again(tokens, wish, verbs),
         sum(token.sort in content for token in tokens),
     )
+
+
+def _again(tokens: Sequence[Token], wish: Wish, verbs: frozenset[str]) -> bool:
+    if verbs & {"refine", "select"}:
+        return False
+    varies = any(token.value == "vary" and token.raw != "more" for token in tokens)  # not "more stars"
+    return _same(tokens) or (varies and not wish.mentions and not _has(tokens, Sort.PRONOUN))
 
 
 def targets_of(tokens: Sequence[Token], asked: Asked, focus: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:

@@ -10,7 +10,7 @@ from bot.offline_llm.words import DEFAULTS, MOST, SCENES, plain
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A thing as somebody named it, empty where they left it open; `recolour` is a colour said after the noun."""
+    """A kind of thing, and what somebody said of it; `recolour` is a colour said after the noun."""
 
     kind: str
     colour: str = ""
@@ -63,7 +63,7 @@ def parse(text: str) -> Description | None:
 
 def describe(wish: Wish) -> Description | None:
     """The picture that the wish describes; None when it names nothing that can be drawn."""
-    mentions = [mention for mention in wish.mentions if mention.kind][:2]
+    mentions = wish.mentions[:2]
     if not mentions:
         return None
     if wish.colours and not mentions[0].colour:
@@ -84,92 +84,10 @@ def describe(wish: Wish) -> Description | None:
 
 def understand(tokens: Sequence[Token]) -> Wish:
     """Read the tokens of one clause."""
-    wish, said = Wish(), _Adjectives()
-    wants_backdrop = instead = False
+    reader = _Reader()
     for here, token in enumerate(tokens):
-        ahead = _noun_ahead(tokens, here)
-        if token.near and ahead is not Sort.BACKDROP and not (wants_backdrop or said.on):
-            wish.remarks.append(f"For {token.raw} I took {token.value}, the nearest that I know.")
-        match token.sort:
-            case Sort.COLOUR if ahead is Sort.KIND:
-                said.colour = said.colour or token.value
-            case Sort.COLOUR if ahead is Sort.BACKDROP or wants_backdrop or (said.on and not ahead):
-                wish.background, wants_backdrop, said = token.extra, False, _Adjectives()
-            case Sort.COLOUR if ahead is Sort.SCENE or instead or (ahead is Sort.UNKNOWN and said.started()):
-                pass
-            case Sort.COLOUR if wish.mentions and not said.article:
-                wish.mentions[-1] = replace(wish.mentions[-1], recolour=token.value)
-            case Sort.COLOUR:
-                wish.colours.append(token.value)
-            case Sort.NUMBER:
-                count = int(token.value)
-                if ahead is Sort.PICTURES:
-                    wish.pictures = count
-                elif ahead is Sort.KIND:
-                    said.count = min(count, MOST)
-                elif ahead is not Sort.UNKNOWN:
-                    wish.count = min(count, MOST)
-                if count > MOST and ahead is not Sort.PICTURES:
-                    wish.remarks.append("I can only count to four, so there are four.")
-            case Sort.SIZE:
-                wish.size = token.value
-            case Sort.KIND:
-                if said.colour and said.relation == "and" and wish.colours and not wish.mentions:
-                    other = wish.colours.pop()
-                    if said.article or token.plural:
-                        said.count = said.count or 1
-                        wish.mentions.append(Mention(token.value, other, count=1))
-                    else:
-                        said.colour = other
-                        wish.remarks.append("A thing has one colour only.")
-                relation = said.relation or ("above" if said.on and wish.mentions else "")
-                wish.mentions.append(
-                    Mention(
-                        token.value,
-                        said.colour,
-                        hint=token.extra,
-                        count=said.count,
-                        relation="instead" if instead else relation,
-                        definite=said.definite or instead,
-                        plural=token.plural,
-                    )
-                )
-                said, instead = _Adjectives(), False
-            case Sort.PLACE:
-                wish.place = token.value
-                if wish.mentions:
-                    wish.mentions[-1] = replace(wish.mentions[-1], place=token.value)
-            case Sort.SCENE:
-                wish.background, said = token.value, _Adjectives()
-                wants_backdrop = token.value not in SCENES  # "make the sky pink"
-            case Sort.BACKDROP:
-                wish.backdrop = True
-                wants_backdrop = not (here and tokens[here - 1].sort is Sort.COLOUR)
-            case Sort.STYLE:
-                wish.style = token.value
-            case Sort.OTHER:
-                wish.other = token.value
-            case Sort.RELATION if token.value == "instead":
-                instead = True
-            case Sort.RELATION:
-                said = _Adjectives(relation=token.value)
-            case Sort.ON:
-                said.on = True
-            case Sort.PRONOUN if said.relation not in ("", "and") or (said.relation and tokens[here - 1].raw != "and"):
-                wish.towards = said.relation
-            case Sort.INDEFINITE:
-                said.article = True
-            case Sort.DEFINITE:
-                said.definite = True
-            case Sort.COMMA if not ahead:
-                said = _Adjectives(relation="and")
-            case Sort.UNKNOWN:
-                wish.unknown.append(token.raw)
-                if ahead is not Sort.KIND:
-                    said = _Adjectives()
-            case _:
-                pass
-    return wish
+        reader.read(token, tokens[here - 1] if here else None, _noun_ahead(tokens, here))
+    return reader.wish
 
 
 @dataclass(slots=True)
@@ -185,6 +103,116 @@ class _Adjectives:
 
     def started(self) -> bool:
         return bool(self.article or self.definite or self.count or self.relation)
+
+
+@dataclass(slots=True)
+class _Reader:
+    """The wish so far, and what the coming words will add to it."""
+
+    wish: Wish = field(default_factory=Wish)
+    said: _Adjectives = field(default_factory=_Adjectives)
+    wants_backdrop: bool = False
+    instead: bool = False
+
+    def read(self, token: Token, before: Token | None, ahead: Sort | None) -> None:
+        """Take in one token; `ahead` is the noun that it belongs to."""
+        wish, said = self.wish, self.said
+        if token.near and ahead is not Sort.BACKDROP and not (self.wants_backdrop or said.on):
+            wish.remarks.append(f"For {token.raw} I took {token.value}, the nearest that I know.")
+        match token.sort:
+            case Sort.COLOUR:
+                self._colour(token, ahead)
+            case Sort.NUMBER:
+                self._number(int(token.value), ahead)
+            case Sort.KIND:
+                self._noun(token)
+            case Sort.SIZE:
+                wish.size = token.value
+            case Sort.STYLE:
+                wish.style = token.value
+            case Sort.OTHER:
+                wish.other = token.value
+            case Sort.PLACE:
+                wish.place = token.value
+                if wish.mentions:
+                    wish.mentions[-1] = replace(wish.mentions[-1], place=token.value)
+            case Sort.SCENE:
+                wish.background, self.said = token.value, _Adjectives()
+                self.wants_backdrop = token.value not in SCENES  # "make the sky pink"
+            case Sort.BACKDROP:
+                wish.backdrop = True
+                self.wants_backdrop = not (before and before.sort is Sort.COLOUR)
+            case Sort.UNKNOWN:
+                wish.unknown.append(token.raw)
+                if ahead is not Sort.KIND:
+                    self.said = _Adjectives()
+            case _:
+                self._little(token, before, ahead)
+
+    def _little(self, token: Token, before: Token | None, ahead: Sort | None) -> None:
+        said = self.said
+        match token.sort:
+            case Sort.RELATION if token.value == "instead":
+                self.instead = True
+            case Sort.RELATION:
+                self.said = _Adjectives(relation=token.value)
+            case Sort.PRONOUN if said.relation and (said.relation != "and" or (before and before.raw != "and")):
+                self.wish.towards = said.relation
+            case Sort.COMMA if not ahead:
+                self.said = _Adjectives(relation="and")
+            case Sort.ON:
+                said.on = True
+            case Sort.INDEFINITE:
+                said.article = True
+            case Sort.DEFINITE:
+                said.definite = True
+
+    def _colour(self, token: Token, ahead: Sort | None) -> None:
+        wish, said = self.wish, self.said
+        if ahead is Sort.KIND:
+            said.colour = said.colour or token.value
+        elif ahead is Sort.BACKDROP or self.wants_backdrop or (said.on and not ahead):
+            wish.background, self.wants_backdrop, self.said = token.extra, False, _Adjectives()
+        elif ahead is Sort.SCENE or self.instead or (ahead is Sort.UNKNOWN and said.started()):
+            pass  # a pink beach, instead of red, a red dragon: nothing that could be drawn has this colour
+        elif wish.mentions and not said.article:
+            wish.mentions[-1] = replace(wish.mentions[-1], recolour=token.value)
+        else:
+            wish.colours.append(token.value)
+
+    def _number(self, count: int, ahead: Sort | None) -> None:
+        if ahead is Sort.PICTURES:
+            self.wish.pictures = count
+            return
+        if ahead is Sort.KIND:
+            self.said.count = min(count, MOST)
+        elif ahead is not Sort.UNKNOWN:
+            self.wish.count = min(count, MOST)
+        if count > MOST:
+            self.wish.remarks.append("I can only count to four, so there are four.")
+
+    def _noun(self, token: Token) -> None:
+        wish, said = self.wish, self.said
+        if said.colour and said.relation == "and" and wish.colours and not wish.mentions:
+            other = wish.colours.pop()
+            if said.article or token.plural:  # "red and blue stars"
+                said.count = said.count or 1
+                wish.mentions.append(Mention(token.value, other, count=1))
+            else:
+                said.colour = other
+                wish.remarks.append("A thing has one colour only.")
+        relation = said.relation or ("above" if said.on and wish.mentions else "")
+        mention = Mention(
+            token.value,
+            said.colour,
+            hint=token.extra,
+            count=said.count,
+            relation="instead" if self.instead else relation,
+            definite=said.definite or self.instead,
+            plural=token.plural,
+        )
+        wish.mentions.append(mention)
+        self.said, self.instead = _Adjectives(), False
 
 
 NOUNS = (Sort.KIND, Sort.BACKDROP, Sort.SCENE, Sort.PICTURES)
