@@ -81,7 +81,8 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
         token = config.render_token.get_secret_value() if config.render_token else None
         engine = WorkerEngine(lambda: config.render_url, token)
     else:
-        supervisor = Supervisor(config.picture_model, config.render_device, worker_environment())
+        environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
+        supervisor = Supervisor(config.picture_model, config.render_device, environment)
         engine = WorkerEngine(supervisor.where, supervisor.token)
     line = Line(store, files, engine, config.render_steps)
     tasks = [asyncio.create_task(line.run())]

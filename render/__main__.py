@@ -31,7 +31,9 @@ def main() -> None:
     token = os.environ.get("RENDER_TOKEN") or None
     if host not in LOOPBACK and not token:
         parser.error(f"--listen {options.listen} can be reached by others: set RENDER_TOKEN, or use 127.0.0.1")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s worker %(levelname)s %(message)s")
+    logging.basicConfig(
+        level=os.environ.get("LOG_LEVEL") or "INFO", format="%(asctime)s worker %(levelname)s %(message)s"
+    )
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
 
     # On a CPU that others use too, threads that spin while they wait make a picture twenty times slower. Read by
