@@ -140,7 +140,9 @@ class Conversations:
             await live.recorded.wait()
             entry = self._entry(press)
         if entry.view is None:
-            return entry.id  # it is under way already
+            if entry.id not in self._live and entry.id not in self._waiting.get(entry.thread, ()):
+                self._schedule(entry.thread, entry.id)  # it ended, but could not be recorded as final
+            return entry.id
         failed = any(isinstance(part, PicturePart) and isinstance(part.state, Failed) for part in entry.view.parts)
         if not failed and not entry.view.status:
             raise Refused("That reply is complete: there is nothing to try again.")

@@ -1,7 +1,22 @@
 """What every test has."""
 
 import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from tests.program import Program
 
 # Read by OpenMP when torch is imported: threads that spin while they wait starve their neighbours.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+
+@pytest.fixture
+async def program(tmp_path: Path) -> AsyncIterator[Program]:
+    """A started program."""
+    program = Program(tmp_path / "data")
+    await program.start()
+    yield program
+    await program.kill()

@@ -21,15 +21,6 @@ pytest.importorskip("torch", reason="the built-in picture model needs the render
 
 
 @pytest.fixture
-async def program(tmp_path: Path) -> AsyncIterator[Program]:
-    """A started program."""
-    program = Program(tmp_path / "data")
-    await program.start()
-    yield program
-    await program.kill()
-
-
-@pytest.fixture
 async def client(program: Program) -> AsyncIterator[Client]:
     """A script that talks to it."""
     client = Client(program)

@@ -4,7 +4,6 @@ import io
 import os
 import shutil
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from PIL import Image
@@ -22,15 +21,6 @@ pytestmark = [
     pytest.mark.skipif(not CHROMIUM and not os.environ.get("REQUIRE_BROWSER"), reason="Chromium is not installed"),
 ]
 pytest.importorskip("torch", reason="the built-in picture model needs the render extra")
-
-
-@pytest.fixture
-async def program(tmp_path: Path) -> AsyncIterator[Program]:
-    """A started program."""
-    program = Program(tmp_path / "data")
-    await program.start()
-    yield program
-    await program.kill()
 
 
 @pytest.fixture

@@ -7,8 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Action, ButtonPress, Failed, ModelFailed, Picture, PicturePart, Rendered, RenderJob, TextPart
-from bot.errors import NotFound, Refused
+from bot.domain import (
+    Action,
+    ButtonPress,
+    Failed,
+    ModelFailed,
+    Picture,
+    PicturePart,
+    Rendered,
+    RenderJob,
+    TextPart,
+    View,
+)
+from bot.errors import NotFound, Refused, Unrecorded
 from bot.inbox import Conversations, Rules
 from bot.store import Store
 from tests.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message
@@ -161,6 +172,29 @@ async def test_retry_renders_only_what_failed(store: Store) -> None:
     assert [part.state.picture.number for part in final.parts if isinstance(part, PicturePart)
             and isinstance(part.state, Rendered)] == [1, 2]  # fmt: skip
     assert len(model.heard) == 1 and len(store.pictures(THREAD)) == 2
+
+
+async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: Path) -> None:
+    """The disk was full when the reply ended: Retry answers again, and this time it is kept."""
+
+    class FullOnce(Store):
+        full = True
+
+        def finish(self, message_id: str, view: View) -> None:
+            """Fail the first time."""
+            if self.full:
+                self.full = False
+                raise Unrecorded("Nothing was recorded: the disk is full.")
+            super().finish(message_id, view)
+
+    store = FullOnce(tmp_path / "full.sqlite")
+    async with running(store, ScriptedModel([["fine"]])) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await screen.final("m1")
+        await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.RETRY, "m1"))
+        final = await screen.final("m1", count=2)
+    entry = store.entry("m1")
+    assert entry and entry.view == final
 
 
 async def test_a_complete_reply_cannot_be_tried_again(store: Store) -> None:
