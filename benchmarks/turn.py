@@ -14,7 +14,7 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from bot.domain import Delta, Message, ModelEvent, Person, Picture, Said, Stopped, ThreadKey, View
+from bot.domain import Delta, Manners, Message, ModelEvent, Person, Picture, Said, Stopped, ThreadKey, Tool, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Inbox
@@ -36,7 +36,12 @@ class PacedModel:
         self.closed: list[float] = []
         self.ended = 0.0
 
-    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+    @property
+    def manners(self) -> Manners:
+        """Ordinary ones."""
+        return Manners()
+
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """The script."""
         due = time.perf_counter()
         for chunk in SCRIPT:

@@ -46,7 +46,10 @@ class Operation(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """A finished picture. `number` counts within its thread, from 1; `digest` is the SHA-256 of its PNG file."""
+    """A finished picture. `number` counts within its thread, from 1; `digest` is the SHA-256 of its PNG file.
+
+    `prompt` is what was asked for, `refined` what the picture model was told instead, if anything.
+    """
 
     number: int
     digest: str
@@ -58,6 +61,7 @@ class Picture:
     seed: int | None = None
     model: str | None = None
     parent: int | None = None
+    refined: str = ""
 
 
 # What comes in
@@ -111,10 +115,53 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """One message of the transcript."""
+    """One message of the transcript. `images` are JPEGs for a model that can see."""
 
     role: Role
     text: str
+    images: tuple[bytes, ...] = ()
+
+
+class FrontEnd(StrEnum):
+    """How a chat model is told to ask for pictures. What it then writes is understood either way."""
+
+    TAGS = "tags"
+    TOOLS = "tools"
+
+
+@dataclass(frozen=True, slots=True)
+class Manners:
+    """What a chat model wants, and what it can do.
+
+    `context` is in tokens, prompt and answer together. `system_role` tells whether it takes a system message,
+    `thinks_first` whether its answers begin with thoughts whose opening tag is left out.
+    """
+
+    front_end: FrontEnd = FrontEnd.TAGS
+    context: int = 8192
+    sees: bool = False
+    system_role: bool = True
+    thinks_first: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of a tool: `kind` is `string` or `integer`, `choices` are all that it may be, if not empty."""
+
+    name: str
+    description: str
+    kind: str = "string"
+    choices: tuple[str, ...] = ()
+    required: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """What a chat model may call instead of writing a tag."""
+
+    name: str
+    description: str
+    parameters: tuple[Parameter, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +169,14 @@ class Delta:
     """The next few characters of the model's answer."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """The model called a tool. `arguments` is the JSON as it wrote it."""
+
+    name: str
+    arguments: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +193,7 @@ class ModelFailed:
     reason: str
 
 
-ModelEvent = Delta | Stopped | ModelFailed
+ModelEvent = Delta | Called | Stopped | ModelFailed
 
 
 # What the model asked for, and how it fares
@@ -152,11 +207,16 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
+class Recanted:
+    """Everything said and asked for so far in this answer was the model thinking aloud: none of it counts."""
+
+
+@dataclass(frozen=True, slots=True)
 class ImageRequest:
     """A picture that the model asked for.
 
     `key` counts the requests of a reply from 0. `of` is the number of the picture meant, or None for the one that
-    is talked about. `change` and `ratio` are empty where the model left them open.
+    is talked about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty.
     """
 
     key: int
@@ -167,12 +227,38 @@ class ImageRequest:
     ratio: str = ""
 
 
+class Editing(StrEnum):
+    """What a picture model wants to be told when it changes a picture."""
+
+    DESCRIBE = "describe"  # the whole picture as it is to be
+    INSTRUCT = "instruct"  # the change alone
+    REDRAW = "redraw"  # it cannot start from a picture: it draws a new one
+
+
+class Dialect(StrEnum):
+    """The language in which a picture model understands best what is to be seen."""
+
+    SENTENCES = "sentences"  # a T5 or a language model reads the prompt
+    PHRASES = "phrases"  # CLIP reads it, and no more than 77 tokens of it
+    SCENES = "scenes"  # the built-in model, which knows a few hundred words
+
+
+@dataclass(frozen=True, slots=True)
+class Abilities:
+    """What a picture model can do. `ratios` tells whether it paints in other shapes than its own."""
+
+    editing: Editing = Editing.DESCRIBE
+    dialect: Dialect = Dialect.SENTENCES
+    ratios: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class RenderJob:
     """A picture to be rendered: everything that decides how it looks, and whose it is.
 
-    `source` is the digest of the picture to start from. `size` is width and height in pixels, None for what the
-    model does best; the same holds for `num_inference_steps` and `guidance_scale`.
+    `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change` and
+    `ratio` are those of the request. `source` is the digest of the picture to start from. `size` is width and height
+    in pixels, None for what the model does best; the same holds for `num_inference_steps` and `guidance_scale`.
     """
 
     id: str
@@ -183,6 +269,9 @@ class RenderJob:
     prompt: str
     seed: int
     parent: int | None = None
+    change: str = ""
+    ratio: str = ""
+    refined: str = ""
     source: str | None = None
     size: tuple[int, int] | None = None
     num_inference_steps: int | None = None

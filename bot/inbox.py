@@ -15,6 +15,7 @@ from bot.domain import (
     Entry,
     Failed,
     Incoming,
+    Manners,
     Message,
     ModelEvent,
     Picture,
@@ -22,6 +23,7 @@ from bot.domain import (
     Said,
     Stopped,
     ThreadKey,
+    Tool,
 )
 from bot.errors import BotError, NotFound, Refused, Unrecorded
 from bot.pacer import Pacer
@@ -275,7 +277,12 @@ class Dictation:
         self._store = store
         self._message_id = message_id
 
-    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+    @property
+    def manners(self) -> Manners:
+        """Those of the model."""
+        return self._model.manners
+
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """The model's events, or those of an answer that was heard before."""
         words = self._store.heard(self._message_id)
         if words is not None:
@@ -285,7 +292,7 @@ class Dictation:
         said: list[str] = []
         complete = False
         try:
-            async with aclosing(self._model.listen(transcript)) as answer:
+            async with aclosing(self._model.listen(transcript, tools)) as answer:
                 async for event in answer:
                     if isinstance(event, Delta):
                         said.append(event.text)

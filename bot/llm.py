@@ -8,7 +8,7 @@ import openai
 from openai import AsyncOpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from bot.domain import Delta, ModelEvent, ModelFailed, Role, Said, Stopped
+from bot.domain import Delta, Manners, ModelEvent, ModelFailed, Role, Said, Stopped, Tool
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +26,12 @@ class OpenAICompatible:
         self._model = model
         self._server = str(self._client.base_url.copy_with(userinfo=b""))
 
-    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+    @property
+    def manners(self) -> Manners:
+        """What this model wants and can do."""
+        return Manners()
+
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the answer."""
         messages: list[ChatCompletionMessageParam] = [_message(said) for said in transcript]
         finished: str | None = None

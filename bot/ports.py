@@ -3,19 +3,40 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.domain import Incoming, ModelEvent, RenderJob, RenderUpdate, Said, ThreadKey, View
+from bot.domain import (
+    Abilities,
+    Incoming,
+    Manners,
+    ModelEvent,
+    RenderJob,
+    RenderUpdate,
+    Said,
+    ThreadKey,
+    Tool,
+    View,
+)
 
 
 class ChatModel(Protocol):
     """Any model that answers in words. Closing the generator ends the request."""
 
-    def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
-        """Stream the answer: any number of `Delta`, then one `Stopped` or `ModelFailed`."""
+    @property
+    def manners(self) -> Manners:
+        """What the model wants and can do, as far as it is known now."""
+        ...
+
+    def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+        """Stream the answer: any number of `Delta` and `Called`, then one `Stopped` or `ModelFailed`."""
         ...
 
 
 class Renderer(Protocol):
     """Whatever turns jobs into pictures. Closing the generator cancels the job."""
+
+    @property
+    def abilities(self) -> Abilities:
+        """What its picture model can do, as far as it is known now."""
+        ...
 
     def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Stream how the job fares, ending with `Rendered` or `Failed`. A known job is taken up, not repeated."""

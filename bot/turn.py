@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from bot.domain import (
+    Called,
     Delta,
     Failed,
     ImageRequest,
@@ -71,6 +72,8 @@ async def listen(model: ChatModel, turn: Turn) -> AsyncGenerator[Text | ImageReq
                 case Delta(text):
                     for said in parser.feed(text):
                         yield said
+                case Called():
+                    pass
                 case Stopped(truncated):
                     trouble = ModelFailed("The chat model's answer was cut short.") if truncated else None
                 case ModelFailed():

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Protocol
 
-from bot.domain import Failed, Operation, Picture, Queued, Rendered, Rendering, RenderJob, RenderUpdate
+from bot.domain import Abilities, Failed, Operation, Picture, Queued, Rendered, Rendering, RenderJob, RenderUpdate
 from render.engine import EngineLost
 from render.wire import Batch, Made, Preview, Slots, Spoilt, Step, Task, WorkerEvent
 
@@ -65,6 +65,11 @@ class Line:
         self._waiting: deque[Ticket] = deque()
         self._news = asyncio.Event()
         self._running: Ticket | None = None
+
+    @property
+    def abilities(self) -> Abilities:
+        """What the workers' picture model can do."""
+        return Abilities()
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Stand in line until the job has ended; leaving early takes it off the line, or off the device."""

@@ -5,8 +5,10 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field
 
 from bot.domain import (
+    Abilities,
     Delta,
     Failed,
+    Manners,
     Message,
     ModelEvent,
     Operation,
@@ -20,6 +22,7 @@ from bot.domain import (
     Said,
     Stopped,
     ThreadKey,
+    Tool,
     View,
 )
 from bot.ports import Inbox
@@ -49,10 +52,13 @@ class ScriptedModel:
     go: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     closed: int = 0
+    manners: Manners = field(default_factory=Manners)
+    offered: list[Sequence[Tool]] = field(default_factory=list)
 
-    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """The next script's events."""
         self.heard.append(tuple(transcript))
+        self.offered.append(tuple(tools))
         try:
             for chunk in self.scripts.pop(0):
                 match chunk:
@@ -80,6 +86,7 @@ class InstantRenderer:
     jobs: list[RenderJob] = field(default_factory=list)
     cancelled: list[RenderJob] = field(default_factory=list)
     keep: Callable[[RenderJob, Picture], None] = lambda job, picture: None
+    abilities: Abilities = field(default_factory=Abilities)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Queued, half done, done."""

@@ -5,7 +5,7 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from bot.domain import Delta, ModelEvent, Said, Stopped
+from bot.domain import Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.offline_llm.compose import compose
 from bot.offline_llm.hearing import hear
 from bot.offline_llm.plan import plan
@@ -18,7 +18,12 @@ class OfflineModel:
 
     pause: float = 0.02
 
-    async def listen(self, transcript: Sequence[Said]) -> AsyncGenerator[ModelEvent]:
+    @property
+    def manners(self) -> Manners:
+        """It writes tags, and has room for any thread."""
+        return Manners(context=32_768)
+
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the answer: one `Delta` a word, then `Stopped`."""
         for word in re.findall(r"\s*\S+\s*", answer(transcript)):
             yield Delta(word)
