@@ -14,7 +14,21 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from bot.domain import Delta, Manners, Message, ModelEvent, Person, Picture, Said, Stopped, ThreadKey, Tool, View
+from bot.domain import (
+    Abilities,
+    Delta,
+    Manners,
+    Message,
+    ModelEvent,
+    Person,
+    Picture,
+    Refining,
+    Said,
+    Stopped,
+    ThreadKey,
+    Tool,
+    View,
+)
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Inbox
@@ -59,6 +73,7 @@ class PacedEngine:
 
     def __init__(self) -> None:
         self.asked: list[float] = []
+        self.abilities = Abilities()
 
     async def slots(self) -> Slots:
         """Always free."""
@@ -98,9 +113,16 @@ class Stopwatch:
             self.final.set()
 
 
-async def no_uploads(upload: bytes) -> Picture:
-    """Nothing is uploaded here."""
-    raise AssertionError
+class NoAlbum:
+    """Nothing is uploaded here, and nothing looked at."""
+
+    async def take_in(self, upload: bytes) -> Picture:
+        """Never called."""
+        raise AssertionError
+
+    async def glance(self, digest: str) -> bytes:
+        """Never called."""
+        raise AssertionError
 
 
 async def measure(folder: Path) -> None:
@@ -108,7 +130,7 @@ async def measure(folder: Path) -> None:
     store = Store(folder / "bench.sqlite")
     model, engine, screen = PacedModel(), PacedEngine(), Stopwatch()
     line = Line(store, PictureFiles(folder / "pictures"), engine)
-    inbox = Conversations(store, model, line, no_uploads, Rules("system"))
+    inbox = Conversations(store, model, line, NoAlbum(), Rules(refining=Refining.OFF))
     tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"bench": screen}))]
     await asyncio.sleep(0)
     ratios, delays = [], []

@@ -6,27 +6,31 @@ import fcntl
 import logging
 import signal
 import sys
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
 from adapters.console import Console
 from adapters.web.server import WebPage
 from bot.config import Config, load_config, worker_environment
-from bot.domain import Operation, Picture
+from bot.domain import Abilities, Dialect, FrontEnd, Operation, Picture, Refining
 from bot.errors import BotError, ConfigError
+from bot.evaluation import evaluate
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.llm import OpenAICompatible
 from bot.offline_llm import OfflineModel
 from bot.ports import ChatModel, Platform
+from bot.probe import settle
+from bot.profiles import profile, settled
+from bot.prompts import check, system_text
+from bot.replay import replay
 from bot.store import Store
+from bot.tools import tools
 from render.engine import WorkerEngine
 from render.pictures import sanitise
 from render.queue import Line
 from render.supervisor import Supervisor
-
-SYSTEM = Path(__file__).parent.parent / "prompts" / "system.md"
 
 log = logging.getLogger("bot")
 
@@ -38,13 +42,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("run", help="serve the web page, and every platform that has a token (the default)")
     chat = commands.add_parser("chat", help="talk in this terminal")
     chat.add_argument("--name", default="You", help="the name you speak under")
+    told = commands.add_parser("replay", help="tell what the bot would make of recorded answers of a chat model")
+    told.add_argument("file", type=Path, help="a file of JSON Lines, see docs/chat-models.md")
+    judged = commands.add_parser("evaluate", help="judge the chat model that is set: does it draw when it should?")
+    judged.add_argument("--suite", required=True, help="`decisions`, `interleaving`, `abilities`, or a file")
+    judged.add_argument("--limit", type=int, help="only the first so many dialogues or questions")
+    judged.add_argument("--questions", type=Path, action="append", default=[], help="a file for `abilities`")
+    judged.add_argument("--out", type=Path, help="a JSON file for the report")
     options = parser.parse_args(arguments)
     try:
+        if options.command == "replay":
+            for line in replay(options.file):
+                print(line)
+            return 0
         config = load_config()
-        level = logging.WARNING if options.command == "chat" else config.log_level
+        level = logging.WARNING if options.command in ("chat", "evaluate") else config.log_level
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         for noisy in ("httpx2", "httpcore2", "openai"):  # at debug level they log people's words
             logging.getLogger(noisy).setLevel(logging.WARNING)
+        check()
+        if options.command == "evaluate":
+            asyncio.run(_until_told(_evaluate(config, options)))
+            return 0
         asyncio.run(_until_told(_serve(config, options.name if options.command == "chat" else None)))
     except BotError as error:
         print(error, file=sys.stderr)
@@ -58,7 +77,8 @@ async def _serve(config: Config, talker: str | None) -> None:
         store = Store(config.data_dir / "minidalle.sqlite")
         files = PictureFiles(config.data_dir / "pictures")
         async with _renderer(config, store, files) as line, _chat_model(config) as model:
-            inbox = Conversations(store, model, line, intake(files), Rules(SYSTEM.read_text(encoding="utf-8")))
+            refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write a prompt
+            inbox = Conversations(store, model, line, Album(files), Rules(config.persona, refining))
             platforms: Mapping[str, Platform]
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}
@@ -66,11 +86,35 @@ async def _serve(config: Config, talker: str | None) -> None:
                 token = config.web_token.get_secret_value() if config.web_token else None
                 page = WebPage(store, files.path, config.web_host, config.web_port, token, _greet)
                 platforms = {"web": page}
-            await inbox.run(platforms)
+            probing = asyncio.create_task(_probe(config, model, line))
+            try:
+                await inbox.run(platforms)
+            finally:
+                probing.cancel()
 
 
 def _greet(address: str) -> None:
     print(f"\n  Mini-DALL·E 3 is at {address}\n", flush=True)
+
+
+async def _evaluate(config: Config, options: argparse.Namespace) -> None:
+    """Judge the chat model, as it would be used before the picture model that is set; nothing is painted."""
+    abilities = _abilities(config)
+    async with _chat_model(config) as model:
+        if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
+            config.data_dir.mkdir(parents=True, exist_ok=True)
+            await settle(model, config.data_dir / "probe.json", abilities)
+        manners = model.manners
+        await evaluate(
+            model,
+            options.suite,
+            name=config.llm_model if config.has_chat_server else "built-in",
+            system=system_text(abilities, manners, config.persona),
+            tools=tools(abilities) if manners.front_end is FrontEnd.TOOLS else (),
+            questions=options.questions,
+            limit=options.limit,
+            out=options.out,
+        )
 
 
 @asynccontextmanager
@@ -84,6 +128,7 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
         environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
         supervisor = Supervisor(config.picture_model, config.render_device, environment)
         engine = WorkerEngine(supervisor.where, supervisor.token)
+    engine.abilities = _abilities(config)
     line = Line(store, files, engine, config.render_steps)
     tasks = [asyncio.create_task(line.run())]
     if supervisor:
@@ -97,6 +142,11 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
         await engine.close()
 
 
+def _abilities(config: Config) -> Abilities:
+    """What the picture model can do, as far as its name tells, until a worker says it."""
+    return Abilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else Abilities()
+
+
 @asynccontextmanager
 async def _chat_model(config: Config) -> AsyncGenerator[ChatModel]:
     if not config.has_chat_server:
@@ -104,25 +154,44 @@ async def _chat_model(config: Config) -> AsyncGenerator[ChatModel]:
         yield OfflineModel()
         return
     key = config.openai_api_key.get_secret_value() if config.openai_api_key else None
-    model = OpenAICompatible(config.llm_model, config.openai_base_url, key)
+    manners = settled(
+        profile(config.llm_model, config.openai_base_url or ""),
+        protocol=config.llm_protocol,
+        vision=config.llm_vision,
+        context=config.llm_context,
+    )
+    model = OpenAICompatible(config.llm_model, config.openai_base_url, key, manners=manners)
     try:
         yield model
     finally:
         await model.close()
 
 
-def intake(files: PictureFiles) -> Callable[[bytes], "asyncio.Future[Picture]"]:
-    """What makes a safe picture of an upload and keeps it; it decodes off the loop, and raises Refused."""
+async def _probe(config: Config, model: ChatModel, line: Line) -> None:
+    """Find out how the chat model asks for pictures best, once it is known what the picture model can do."""
+    if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
+        await line.introduced.wait()
+        await settle(model, config.data_dir / "probe.json", line.abilities)
 
-    def take_in(data: bytes) -> Picture:
-        png, width, height = sanitise(data)
-        digest = files.put(png)
+
+class Album:
+    """The files of pictures, off the loop: decoding takes a while."""
+
+    def __init__(self, files: PictureFiles) -> None:
+        self._files = files
+
+    async def take_in(self, upload: bytes) -> Picture:
+        """A safe picture of an uploaded file, which is kept. Raises Refused."""
+        return await asyncio.to_thread(self._take_in, upload)
+
+    async def glance(self, digest: str) -> bytes:
+        """The picture as a small JPEG. Raises OSError."""
+        return await asyncio.to_thread(self._files.glance, digest)
+
+    def _take_in(self, upload: bytes) -> Picture:
+        png, width, height = sanitise(upload)
+        digest = self._files.put(png)
         return Picture(0, digest, width, height, prompt="", alt="An uploaded picture", operation=Operation.UPLOAD)
-
-    def start(data: bytes) -> "asyncio.Future[Picture]":
-        return asyncio.get_running_loop().run_in_executor(None, take_in, data)
-
-    return start
 
 
 @contextmanager

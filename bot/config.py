@@ -2,12 +2,13 @@
 
 import os
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from bot.domain import Refining
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -29,6 +30,19 @@ class Config(BaseSettings):
     )
     openai_api_key: SecretStr | None = Field(None, description="Key for the chat server.")
     llm_model: str = Field("gpt-4.1-mini", description="Name of the chat model on that server.")
+    llm_protocol: Literal["auto", "tags", "tools"] = Field(
+        "auto", description="How the chat model asks for pictures; `auto` finds out which way it follows better."
+    )
+    llm_vision: Literal["auto", "on", "off"] = Field(
+        "auto", description="Whether the chat model is shown pictures; `auto` goes by its name."
+    )
+    llm_context: Annotated[int, Field(ge=1024)] | None = Field(
+        None, description="Tokens that the chat model can take in; empty goes by its name."
+    )
+    refine: Refining = Field(
+        Refining.AUTO, description="When a wish is turned into a better prompt by a second call of the chat model."
+    )
+    persona: str = Field("", description="Who the bot is in its talk, in plain sentences to the chat model.")
     picture_model: str = Field("builtin", description="`builtin`, a folder, or a hub id of a diffusers pipeline.")
     render_url: str | None = Field(
         None, description="Address of a render worker that runs already; empty starts one.", pattern=r"^https?://"
@@ -74,6 +88,8 @@ _FAULTS = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "string_pattern_mismatch": "cannot be understood",
+    "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
 }
 
 

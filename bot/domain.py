@@ -252,6 +252,14 @@ class Abilities:
     ratios: bool = False
 
 
+class Refining(StrEnum):
+    """When a wish is turned into a better prompt before it is drawn."""
+
+    OFF = "off"
+    AUTO = "auto"  # where it is known to help: short wishes
+    ALWAYS = "always"
+
+
 @dataclass(frozen=True, slots=True)
 class RenderJob:
     """A picture to be rendered: everything that decides how it looks, and whose it is.

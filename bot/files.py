@@ -1,10 +1,13 @@
 """Pictures as files named by their content. A file is there whole or not at all."""
 
 import hashlib
+import io
 import os
 import re
 import tempfile
 from pathlib import Path
+
+from PIL import Image
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -43,3 +46,14 @@ class PictureFiles:
         if path is None:
             raise FileNotFoundError(digest)
         return path.read_bytes()
+
+    def glance(self, digest: str, longest: int = 1024) -> bytes:
+        """The picture as a JPEG of at most so many pixels on its longest side. Raises FileNotFoundError."""
+        file = io.BytesIO()
+        with Image.open(io.BytesIO(self.read(digest)), formats=("PNG",)) as image:
+            small = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
+            small.thumbnail((longest, longest))
+            paper = Image.new("RGB", small.size, "white")  # JPEG knows no transparency
+            paper.paste(small, mask=small if small.mode == "RGBA" else None)
+            paper.save(file, "JPEG", quality=85)
+        return file.getvalue()

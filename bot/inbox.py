@@ -3,34 +3,39 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import takewhile
+from typing import Protocol
 
+from bot.budget import tokens
+from bot.dictation import Dictation
 from bot.domain import (
     Action,
     ButtonPress,
-    Delta,
     Entry,
     Failed,
+    FrontEnd,
     Incoming,
-    Manners,
     Message,
-    ModelEvent,
     Picture,
     PicturePart,
-    Said,
-    Stopped,
+    Refining,
+    RenderJob,
     ThreadKey,
-    Tool,
 )
 from bot.errors import BotError, NotFound, Refused, Unrecorded
+from bot.harmless import names_of
 from bot.pacer import Pacer
 from bot.ports import ChatModel, Platform, Renderer
+from bot.prompts import reminder, system_text
+from bot.refine import Refiner
 from bot.reply import Event, Halted, Reply, step, view
 from bot.store import Store
-from bot.transcript import transcript
+from bot.tools import tools
+from bot.transcript import transcript, wanted_images
 from bot.turn import Turn, answer
 
 log = logging.getLogger(__name__)
@@ -42,10 +47,22 @@ MOST_UPLOADS = 4  # with one message
 class Rules:
     """What a message may be, and how it is answered. Lengths in characters, `pause` between two views in seconds."""
 
-    system: str
+    persona: str = ""
+    refining: Refining = Refining.AUTO
     longest_message: int = 8_000
-    transcript_budget: int = 48_000
     pause: float = 0.1
+
+
+class Album(Protocol):
+    """Where the files of pictures are."""
+
+    async def take_in(self, upload: bytes) -> Picture:
+        """A safe picture of an uploaded file, which is kept. Raises Refused."""
+        ...
+
+    async def glance(self, digest: str) -> bytes:
+        """The picture as a small JPEG, for a chat model that sees. Raises OSError."""
+        ...
 
 
 class Conversations:
@@ -56,14 +73,13 @@ class Conversations:
         store: Store,
         model: ChatModel,
         renderer: Renderer,
-        intake: Callable[[bytes], Awaitable[Picture]],
+        album: Album,
         rules: Rules,
     ) -> None:
-        """`intake` makes a safe picture of an uploaded file and keeps it, or raises Refused."""
         self._store = store
         self._model = model
         self._renderer = renderer
-        self._intake = intake
+        self._album = album
         self._rules = rules
         self._platforms: Mapping[str, Platform] = {}
         self._waiting: dict[ThreadKey, deque[str]] = {}
@@ -101,7 +117,7 @@ class Conversations:
         if not self._store.knows_message(message.id):
             message = replace(message, text=message.text.strip())
             self._check(message)
-            uploads = [await self._intake(upload) for upload in message.uploads]
+            uploads = [await self._album.take_in(upload) for upload in message.uploads]
             if self._store.accept(message, uploads, words):
                 self._schedule(message.thread, message.id)
         return message.id
@@ -185,18 +201,21 @@ class Conversations:
         """Answer one message; whatever happens, its reply ends visibly and is recorded as final."""
         pacer = Pacer(self._platforms[entry.thread.platform].surface(entry.thread, entry.id), self._rules.pause)
         live = self._live[entry.id] = Live(Reply(entry.id), pacer)
-        model = Dictation(self._model, self._store, entry.id)
-        order = partial(self._store.order, entry.id)
+        refiner = Refiner(self._model, self._store, self._rules.refining)
+
+        async def refine(job: RenderJob) -> RenderJob:
+            return await refiner(job, self._renderer.abilities)
 
         async def answering() -> None:
-            turn = self._turn(entry)
-            await answer(turn, model=model, renderer=self._renderer, order=order, happened=live.happened)
+            turn = await self._turn(entry)
+            model = Dictation(self._model, self._store, entry.id, turn.context().pictures)
+            order = partial(self._store.order, entry.id)
+            await answer(turn, model=model, renderer=self._renderer, order=order, refine=refine, happened=live.happened)
 
         showing = asyncio.create_task(pacer.run())
         try:
             await live.run(answering())
-            if live.halted:
-                self._store.cancel_jobs(entry.id, live.halted)
+            self._store.cancel_jobs(entry.id, live.halted or "The chat model changed its mind.")
             await showing
             self._store.finish(entry.id, view(live.reply))
         except Exception:  # a full disk, a platform that is gone: the next start takes the reply up again
@@ -212,16 +231,32 @@ class Conversations:
         await self._platforms[entry.thread.platform].surface(entry.thread, entry.id).put(ended)
         self._store.finish(entry.id, ended)
 
-    def _turn(self, entry: Entry) -> Turn:
+    async def _turn(self, entry: Entry) -> Turn:
+        """What the chat model is told about this message, as it and the picture model are now."""
+        abilities, manners = self._renderer.abilities, self._model.manners
         pictures = self._store.pictures(entry.thread)
-        earlier: list[Entry] = []
-        for other in self._store.entries(entry.thread):
-            if other.id == entry.id:
-                break
-            earlier.append(other)
-        told = transcript(self._rules.system, earlier, entry, pictures, self._rules.transcript_budget)
-        about = entry.about or (entry.uploads[-1].number if entry.uploads else None)
-        return Turn(tuple(told), tuple(pictures), about)
+        earlier = list(takewhile(lambda other: other.id != entry.id, self._store.entries(entry.thread)))
+        images = await self._glances(wanted_images(entry, pictures, manners), pictures)
+        system = system_text(abilities, manners, self._rules.persona)
+        offered = tools(abilities) if manners.front_end is FrontEnd.TOOLS else ()
+        told = transcript(system, earlier, entry, pictures, manners, images, reserved=tokens(repr(offered)))
+        return Turn(
+            transcript=tuple(told),
+            pictures=tuple(pictures),
+            about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
+            text=entry.text,
+            names=tuple(names_of(other.author for other in (*earlier, entry)).values()),
+            tools=offered,
+            reminder=reminder(manners.front_end),
+        )
+
+    async def _glances(self, numbers: Sequence[int], pictures: Sequence[Picture]) -> dict[int, bytes]:
+        images: dict[int, bytes] = {}
+        for picture in pictures:
+            if picture.number in numbers:
+                with suppress(OSError):  # its file is gone: the model is told of it in words
+                    images[picture.number] = await self._album.glance(picture.digest)
+        return images
 
 
 class Live:
@@ -267,39 +302,3 @@ class Live:
             told = str(error) if isinstance(error, BotError) else "Something went wrong here; the log says what."
             self.halted = told
             self.happened(Halted(told))
-
-
-class Dictation:
-    """A chat model whose words are kept in the store, and said again from there once it has finished."""
-
-    def __init__(self, model: ChatModel, store: Store, message_id: str) -> None:
-        self._model = model
-        self._store = store
-        self._message_id = message_id
-
-    @property
-    def manners(self) -> Manners:
-        """Those of the model."""
-        return self._model.manners
-
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """The model's events, or those of an answer that was heard before."""
-        words = self._store.heard(self._message_id)
-        if words is not None:
-            yield Delta(words)
-            yield Stopped()
-            return
-        said: list[str] = []
-        complete = False
-        try:
-            async with aclosing(self._model.listen(transcript, tools)) as answer:
-                async for event in answer:
-                    if isinstance(event, Delta):
-                        said.append(event.text)
-                    complete = event == Stopped()
-                    if complete:
-                        self._store.hear(self._message_id, "".join(said), complete=True)
-                    yield event
-        finally:
-            if not complete:
-                self._store.hear(self._message_id, "".join(said), complete=False)

@@ -1,93 +1,131 @@
-"""Any OpenAI-compatible server as a chat model: streamed chat completions, and a sentence for every failure."""
+"""Any OpenAI-compatible server as a chat model: it is asked, and asked differently where it refuses what was sent."""
 
+import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import replace
 
 import httpx2
 import openai
-from openai import AsyncOpenAI
-from openai.types.chat import ChatCompletionMessageParam
+from openai import AsyncOpenAI, AsyncStream
+from pydantic_core import from_json
 
-from bot.domain import Delta, Manners, ModelEvent, ModelFailed, Role, Said, Stopped, Tool
+from bot.budget import cost
+from bot.completion import Answer, Form, contained, request
+from bot.domain import FrontEnd, Manners, ModelEvent, ModelFailed, Said, Tool
+from bot.profiles import profile
+from bot.refusals import PAUSE, SILENCE, Refusal, explain, refusal, smaller, too_long, without_it
 
 log = logging.getLogger(__name__)
 
 CONNECT = 5.0  # seconds
-SILENCE = 90.0  # seconds without a single character
 
 
 class OpenAICompatible:
     """A model behind a `/v1/chat/completions`: OpenAI, vLLM, Ollama, llama.cpp, LM Studio and their kin."""
 
-    def __init__(self, model: str, base_url: str | None, api_key: str | None) -> None:
-        """Without `base_url` it is OpenAI's own server. Local servers take any key, so none is needed for them."""
+    def __init__(
+        self, model: str, base_url: str | None, api_key: str | None, *, manners: Manners | None = None
+    ) -> None:
+        """Without `base_url` it is OpenAI's own server. Local servers take any key, so none is needed for them.
+
+        Without `manners` it has those that are known of a model of this name.
+        """
         timeout = httpx2.Timeout(SILENCE, connect=CONNECT)
-        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=1)
-        self._model = model
-        self._server = str(self._client.base_url.copy_with(userinfo=b""))
+        self._client = AsyncOpenAI(base_url=base_url, api_key=api_key or "none", timeout=timeout, max_retries=0)
+        self.model = model
+        self.server = str(self._client.base_url.copy_with(userinfo=b""))
+        self._manners = manners or profile(model, self.server)
+        self._form = Form(system=self._manners.system_role)
 
     @property
     def manners(self) -> Manners:
-        """What this model wants and can do."""
-        return Manners()
+        """What this model wants and can do, without what its server was found not to take."""
+        return replace(
+            self._manners,
+            front_end=self._manners.front_end if self.takes_tools else FrontEnd.TAGS,
+            sees=self._manners.sees and self._form.images > 0,
+            system_role=self._form.system,
+        )
+
+    @property
+    def takes_tools(self) -> bool:
+        """Whether its server may be offered tools, as far as it is known now."""
+        return self._form.tools
+
+    def adopt(self, *, front_end: FrontEnd, thinks_first: bool) -> None:
+        """Take over what was found out about the model."""
+        self._manners = replace(self._manners, front_end=front_end, thinks_first=thinks_first)
 
     async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """Stream the answer."""
-        messages: list[ChatCompletionMessageParam] = [_message(said) for said in transcript]
-        finished: str | None = None
-        answered = False
-        try:
-            async with await self._client.chat.completions.create(
-                model=self._model, messages=messages, stream=True
-            ) as chunks:
-                async for chunk in chunks:
-                    answered = True
-                    for choice in chunk.choices or ():  # servers send null, or none with the usage
-                        if choice.delta and choice.delta.content:
-                            yield Delta(choice.delta.content)
-                        finished = choice.finish_reason or finished
-        except Exception as error:  # servers send what breaks the client's own parser, in any way
-            log.warning("the chat model failed: %s", type(error).__name__)
-            yield ModelFailed(explain(error, self._model, self._server))
-        else:
-            if answered:
-                yield Stopped(truncated=finished != "stop")  # no reason: the connection was closed in the middle
+        """Stream the answer. As long as nothing came, a refusal is met by asking differently, or once more."""
+        form, tried = self._form, False
+        while True:
+            answer = Answer()
+            try:
+                async with aclosing(self._ask(request(self.model, transcript, tools, form), answer)) as events:
+                    async for event in events:
+                        self._form = form  # it was answered, so this is what the server takes
+                        yield event
+                if answer.thinks_apart:
+                    self._manners = replace(self._manners, thinks_first=False)
+                return
+            except Exception as error:  # servers send what breaks the client's own parser, in any way
+                refused = refusal(error, answer.begun)
+            sent = contained(transcript, tools, form)
+            if instead := without_it(refused, form, sent):
+                what, form = instead
+                log.info("the chat model's server refuses %s: it is asked again without", what)
+            elif refused.may_pass and not tried:
+                tried = True
+                await asyncio.sleep(PAUSE if refused.wait is None else refused.wait)
             else:
-                yield ModelFailed(f"Nothing came from {self._server}: check OPENAI_BASE_URL, which ends in /v1.")
+                break
+        for call in answer.broken_off():
+            yield call
+        log.warning("the chat model failed: %s, status %s", type(refused.error).__name__, refused.status)
+        yield ModelFailed(self._reason(refused, transcript))
+
+    async def _ask(self, body: dict[str, object], answer: Answer) -> AsyncGenerator[ModelEvent]:
+        """The events of one request. Raises whatever the client raises."""
+        chunks = await self._client.post(
+            "/chat/completions", body=body, cast_to=object, stream=True, stream_cls=AsyncStream[object]
+        )
+        async with chunks:
+            if "json" in chunks.response.headers.get("content-type", ""):  # it does not stream
+                for event in answer.feed(_checked(from_json(await chunks.response.aread()), chunks.response)):
+                    yield event
+            else:
+                async for data in chunks:
+                    for event in answer.feed(data):
+                        yield event
+        if not answer.begun:
+            raise Silent
+        for last in answer.end():
+            yield last
+
+    def _reason(self, refused: Refusal, transcript: Sequence[Said]) -> str:
+        if isinstance(refused.error, Silent):
+            return f"Nothing came from {self.server}: check OPENAI_BASE_URL, which ends in /v1."
+        if refused.is_too_long and not refused.begun:
+            context = smaller(self._manners.context, sum(map(cost, transcript)), refused.words)
+            shortened = context < self._manners.context
+            self._manners = replace(self._manners, context=context)
+            return too_long(shortened)
+        return explain(refused, self.model, self.server)
 
     async def close(self) -> None:
         """Let go of the connections."""
         await self._client.close()
 
 
-def _message(said: Said) -> ChatCompletionMessageParam:
-    match said.role:
-        case Role.SYSTEM:
-            return {"role": "system", "content": said.text}
-        case Role.USER:
-            return {"role": "user", "content": said.text}
-        case Role.ASSISTANT:
-            return {"role": "assistant", "content": said.text}
+class Silent(Exception):
+    """The server answered with nothing at all."""
 
 
-def explain(error: Exception, model: str, server: str) -> str:
-    """A plain sentence: what happened, and what can be done. Never the server's own text, which may hold anything."""
-    match error:
-        case openai.APITimeoutError():
-            return f"The chat model did not answer within {SILENCE:.0f} seconds."
-        case openai.APIConnectionError():
-            return f"The chat model at {server} cannot be reached."
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return f"The chat model's server at {server} refused the key: check OPENAI_API_KEY."
-        case openai.NotFoundError():
-            return f"The server at {server} knows no model {model!r}: check LLM_MODEL and OPENAI_BASE_URL."
-        case openai.RateLimitError():
-            return "The chat model is overloaded or the account's limit is reached; try again in a minute."
-        case openai.BadRequestError() | openai.UnprocessableEntityError() if "context" in str(error).lower():
-            return "The conversation has grown too long for the chat model; start a new thread."
-        case openai.APIStatusError():
-            return f"The chat model's server answered with an error (HTTP {error.status_code})."
-        case openai.APIError():
-            return "The chat model's server broke off with an error."
-        case _:
-            return "The chat model's server answered with something that is not a chat completion."
+def _checked(data: object, response: httpx2.Response) -> object:
+    """The completion. Raises APIError if it is an error that calls itself a success."""
+    if isinstance(data, dict) and data.get("error"):
+        raise openai.APIError("an error", response.request, body=data["error"])
+    return data

@@ -12,6 +12,7 @@ from bot.domain import (
     Part,
     PicturePart,
     Queued,
+    Recanted,
     Rendered,
     Rendering,
     RenderUpdate,
@@ -50,7 +51,7 @@ class Ended:
     """The model has said everything and every picture is settled."""
 
 
-Event = Text | Ordered | Progress | ModelFailed | Halted | Ended
+Event = Text | Recanted | Ordered | Progress | ModelFailed | Halted | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,8 @@ def step(reply: Reply, event: Event) -> Reply:
     match event:
         case Text(markdown):
             return replace(reply, parts=_with_words(reply.parts, markdown))
+        case Recanted():
+            return replace(reply, parts=())
         case Ordered(request, number, parent):
             part = PicturePart(request.key, number, request.operation, request.prompt, Queued(0), parent)
             return replace(reply, parts=(*reply.parts, part))

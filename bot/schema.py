@@ -36,3 +36,13 @@ def conversations(db: Database) -> None:
         );
         CREATE INDEX jobs_of_message ON jobs(message);
     """)
+
+
+@migrations()
+def wishes(db: Database) -> None:
+    """What a request says beyond its words, and what the picture model is told instead of them."""
+    db.executescript("""
+        ALTER TABLE jobs ADD COLUMN change TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN ratio TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN refined TEXT NOT NULL DEFAULT '';
+    """)

@@ -196,12 +196,13 @@ class Store:
         with self._writing():
             row = next(self._db.query("SELECT * FROM jobs WHERE id = ?", [job_id]), None)
             wanted = {"operation": request.operation.value, "prompt": request.prompt, "parent": parent}
+            wanted |= {"change": request.change, "ratio": request.ratio}
             if row is None or any(row[column] != value for column, value in wanted.items()):
                 message = next(self._db.query("SELECT thread, author_id FROM messages WHERE id = ?", [message_id]))
                 thread = ThreadKey.parse(message["thread"])
                 row = {"id": job_id, "message": message_id, "thread": str(thread), "owner": message["author_id"]}
                 row |= {"number": self._next_number(thread), "seed": self._seed(thread, request, parent)} | wanted
-                row |= {"state": "queued", "attempt": 0, "faults": 0, "reason": None}
+                row |= {"state": "queued", "attempt": 0, "faults": 0, "reason": None, "refined": ""}
                 self._db.table("jobs").insert(row, replace=True)
             return _job(row)
 
@@ -209,6 +210,11 @@ class Store:
         """An edit starts from its picture's own seed, so that what need not change does not."""
         picture = self.picture(thread, parent) if parent and request.operation is Operation.EDIT else None
         return picture.seed if picture and picture.seed is not None else random.getrandbits(31)
+
+    def refine(self, job: RenderJob, prompt: str) -> None:
+        """Keep what the picture model is told instead of the job's own prompt."""
+        with self._writing():
+            self._db.table("jobs").update(job.id, {"refined": prompt})
 
     def outcome(self, job: RenderJob) -> Rendered | Failed | None:
         """How the job ended, or None while it has not."""
@@ -266,5 +272,8 @@ def _job(row: dict[str, Any]) -> RenderJob:
         prompt=row["prompt"],
         seed=row["seed"],
         parent=row["parent"],
+        change=row["change"],
+        ratio=row["ratio"],
+        refined=row["refined"],
         attempt=row["attempt"],
     )

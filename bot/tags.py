@@ -1,228 +1,362 @@
 """The model's stream of characters -> `Text` and `ImageRequest`. Pure and incremental.
 
 A tag is `<image>words</image>`, `<edit of="2">words</edit>`, `<vary of="2"/>`, `<select of="2"/>` or
-`<refine of="2">words</refine>`. Models write it in many other ways; what can be understood is, and what cannot
-is never shown. Inside code (a fence, backticks) a tag is only spoken of, and stays text.
+`<refine of="2">words</refine>`. Models write it in many other ways, which `bot.markup` lists; what can be understood
+is, and what cannot is never shown. Inside code and quotations a tag is only spoken of, and stays text.
 """
 
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, assert_never
 
-from bot.domain import ImageRequest, Operation, Text
+from bot.domain import ImageRequest, Text
+from bot.intent import Context
+from bot.lines import Lines
+from bot.markup import CALLS, END, MARKUP, SCHEME_BEGUN, SCHEME_ENDINGS, SCHEME_INITIALS, Zone
+from bot.opened import (
+    Ending,
+    Opened,
+    Outcome,
+    Step,
+    address_over,
+    call_over,
+    in_address,
+    in_body,
+    in_call,
+    in_tag,
+    in_value,
+    tag_over,
+)
+from bot.prose import in_text
+from bot.tools import requests
+from bot.utterance import Event, Utterance, Way
+from bot.wishes import apart, is_placeholder
 
-NAMES = {
-    "image": Operation.GENERATE,
-    "edit": Operation.EDIT,
-    "vary": Operation.VARY,
-    "variation": Operation.VARY,
-    "select": Operation.SELECT,
-    "refine": Operation.REFINE,
-}
-NEED_WORDS = {Operation.GENERATE, Operation.EDIT}
-WORDLESS = {Operation.VARY, Operation.SELECT}
-THINK = "think"
-LONGEST_TAG = 400  # characters between < and >; more is taken for ordinary text
-LONGEST_PROMPT = 2000  # characters between two tags; the rest is dropped
-LONGEST_ASIDE = 40  # characters between <vary of="1"> and its closer; more is taken for ordinary text
+__all__ = ["Context", "Event", "TagParser"]
 
-_OUTSIDE_CODE = re.compile(r"[`~<]")
-_INSIDE_FENCE = re.compile(r"[`~]")
-_INSIDE_BACKTICKS = re.compile(r"[`~\n]")
-_TAG = re.compile(r"<\s*(/?)\s*([a-z]+)(?=[\s/>])((?:[^<>\"]|\"[^\"]*\")*)>", re.IGNORECASE)
-_BEGUN = re.compile(r"<\s*/?\s*([a-z]*)(.*)", re.IGNORECASE | re.DOTALL)
-_ATTRIBUTE = re.compile(r"([a-z_]+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s\"'/>]+))", re.IGNORECASE)
-_EMPHASIS = re.compile(r"(\*\*|__|\*|_)(?=\S)(.+?)(?<=\S)\1")
-_NUMBER = re.compile(r"\s*#?(\d{1,6})\s*")
+_SAYING = frozenset({Zone.TEXT, Zone.QUOTATION, Zone.FENCE})  # where what is read is said
+_GATHERING = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})  # where it is kept
+_BEHIND = 100  # characters that have been read, and may tell how the next are meant
 
-
-@dataclass(slots=True)
-class _OpenTag:
-    operation: Operation
-    attributes: dict[str, str]
-    words: str = ""
+_ANYTHING = Context()
+_NOTHING = Opened()
 
 
 class TagParser:
     """Feed it the answer piece by piece; however it is cut, the same words and requests come out."""
 
-    def __init__(self) -> None:
-        self._held = ""
-        self._open: _OpenTag | None = None
-        self._thinking = False
-        self._code = ""  # the run of backticks or tildes that began the code we are in
+    def __init__(self, context: Context = _ANYTHING) -> None:
+        self._context = context
+        self._lines = Lines(context)
+        self._answer = Utterance()
+        self._zone = Zone.THOUGHTS if context.thinks_first else Zone.TEXT
+        self._thinks_first = context.thinks_first  # so that its thoughts may be all there is
+        self._thoughts: list[str] = []
+        self._open = _NOTHING
+        self._behind: Callable[..., Any] | None = None  # matches what goes with the thing that has just ended
         self._line_start = True
-        self._requests = 0
+        self._buffer, self._at = "", 0
+        self._read: list[str] = []  # what came before the buffer, the last of it
+        self._doubted = 0  # up to there in the buffer no call is looked for: one turned out to be none
+        self._final = False
+        self._plain: Callable[[str], object] | None = None  # finds what is special, if there is nothing else to heed
+        self._says = True
 
-    def feed(self, chunk: str) -> list[Text | ImageRequest]:
+    def feed(self, chunk: str) -> list[Event]:
         """What the next piece of the answer completes."""
-        self._held += chunk
-        return _merged(self._scan(final=False))
+        plain = self._plain
+        if plain is not None and chunk:  # most pieces are nothing but words
+            words = self._buffer + chunk if self._buffer else chunk
+            if plain(words) is None:
+                ending = words[-2:]
+                if ending in SCHEME_ENDINGS or (ending[-1] in SCHEME_INITIALS and not ending[0].isalpha()):
+                    held = _may_be_address(words, 0)
+                    self._buffer, words = words[held:], words[:held]
+                elif self._buffer:
+                    self._buffer = ""
+                self._read.append(words)
+                if self._says:
+                    return [Text(words)] if words else []
+                self._keep(words)
+                return []
+        self._buffer += chunk.replace(END, "") if END in chunk else chunk
+        self._scan()
+        return self._answer.fetch()
 
-    def end(self) -> list[Text | ImageRequest]:
+    def call(self, name: str, arguments: str) -> list[Event]:
+        """The model called a tool here. What it left open in its words is closed, as at the end of the answer."""
+        self._thoughts.clear()
+        self._thinks_first = False
+        self._close()
+        self._zone, self._open, self._behind, self._line_start, self._final = Zone.TEXT, _NOTHING, None, True, False
+        for request in requests(name, arguments, self._context.pictures):
+            self._answer.order(request, Way.CALLED)
+            self._answer.stand()
+        return self._answer.fetch()
+
+    def end(self) -> list[Event]:
         """What is left when the answer is over: a tag still open counts as closed, one cut in its name is dropped."""
-        return _merged(self._scan(final=True))
+        self._close()
+        return self._answer.fetch()
 
-    def _scan(self, final: bool) -> Iterator[Text | ImageRequest]:
-        while self._held:
-            before = (len(self._held), self._open)
-            if self._thinking:
-                self._skip_thoughts(final)
-            elif self._open:
-                yield from self._read_words(self._open, final)
-            else:
-                yield from self._read_text(final)
-            if (len(self._held), self._open) == before:
-                break  # the rest may be the beginning of something
-        if final and self._open:
-            yield from self._close(self._open)
+    def _close(self) -> None:
+        self._buffer += END
+        self._final = True
+        self._scan()
 
-    # Plain text: up to the next character that may begin a tag or code
-
-    def _read_text(self, final: bool) -> Iterator[Text | ImageRequest]:
-        special = self._special().search(self._held)
-        if special is None or special.start() > 0:
-            yield self._say(self._take(special.start() if special else len(self._held)))
-        elif self._held[0] == "\n":
-            self._code = ""  # inline code does not outlast its line
-            yield self._say(self._take(1))
-        elif self._held[0] == "<":
-            yield from self._read_tag(final)
+    def _scan(self) -> None:
+        while self._at < len(self._buffer) and self._step():
+            pass
+        if self._at:
+            self._read.append(self._buffer[: self._at])
+            if len(self._read) > _BEHIND:
+                self._read = ["".join(self._read)[-_BEHIND:]]
+            self._buffer = self._buffer[self._at :]
+            self._doubted = max(self._doubted - self._at, 0)
+            self._at = 0
+        self._says = self._zone in _SAYING
+        heeds = self._open.limit or self._behind or self._doubted
+        if heeds or (self._says and (self._line_start or self._answer.silent)):
+            self._plain = None
         else:
-            run = re.match(r"`+|~+", self._held)
-            assert run
-            if run.end() < len(self._held) or final:
-                self._switch_code(run.group())
-                yield self._say(self._take(run.end()))
+            self._plain = MARKUP[self._zone].plain
 
-    def _special(self) -> re.Pattern[str]:
-        if not self._code:
-            return _OUTSIDE_CODE
-        return _INSIDE_FENCE if len(self._code) >= 3 else _INSIDE_BACKTICKS
-
-    def _switch_code(self, run: str) -> None:
-        if not self._code:
-            if (len(run) >= 3 and self._line_start) or run[0] == "`":
-                self._code = run
-        elif run[0] == self._code[0] and (
-            len(run) == len(self._code) or (len(self._code) >= 3 and len(run) > len(self._code))
-        ):
-            self._code = ""
-
-    def _say(self, text: str) -> Text:
-        last = text.rpartition("\n")[2]
-        self._line_start = not last.strip() and ("\n" in text or self._line_start)
-        return Text(text)
-
-    # A tag: whole, begun, or not one of ours
-
-    def _read_tag(self, final: bool) -> Iterator[Text | ImageRequest]:
-        tag = _TAG.match(self._held)
-        if tag and tag.end() <= LONGEST_TAG and _known(tag.group(2)):
-            self._take(tag.end())
-            closing, name, rest = tag.group(1), tag.group(2).lower(), tag.group(3)
-            if name == THINK:
-                self._thinking = not closing
-            elif not closing:
-                yield from self._begin(NAMES[name], rest)
-        elif not tag and _may_become_tag(self._held):
-            if final:
-                self._take(len(self._held))
+    def _step(self) -> bool:
+        """Take the next thing from the buffer; False if more must come before it is known what it is."""
+        buffer, zone = self._buffer, self._zone
+        if zone is Zone.TEXT and (self._behind or (self._line_start and buffer[self._at] not in f"\n{END}")):
+            return self._go_behind() if self._behind else self._begin_line()
+        markup = MARKUP[zone]
+        special = markup.special(buffer, self._at)
+        stop = special.start() if special else len(buffer)
+        if special is None and zone is Zone.TEXT:
+            stop = _may_be_address(buffer, self._at)
+        if limit := self._open.limit:
+            stop = min(stop, self._at + limit - self._open.size)
+        if stop > self._at:
+            self._keep(buffer[self._at : stop])
+            self._at = stop
+        if limit and self._open.size >= limit:
+            self._overflow()
+        elif special is None:
+            return False
+        elif (mark := buffer[stop]) == END:
+            self._finish()
+        elif mark == "\n" and zone is Zone.TEXT:
+            self._at = stop + 1
+            self._say(mark)
+        elif mark == "\n" and zone is Zone.BODY and self._open.line:
+            self._end(tag_over(self._open, self._context, Ending.CLOSED))
         else:
-            yield self._say(self._take(1))
+            thing = markup.match(buffer, stop, partial=not self._final)
+            if thing is not None and thing.partial:
+                return False
+            if thing is None and self._final and self._is_cut_off(stop):
+                self._at = len(buffer) - 1
+            elif thing is None or not self._takes(thing):
+                self._keep(mark)
+                self._at = stop + 1
+        return True
 
-    def _begin(self, operation: Operation, rest: str) -> Iterator[Text | ImageRequest]:
-        attributes = {m[1].lower(): m[2] or m[3] or m[4] or "" for m in _ATTRIBUTE.finditer(rest)}
-        tag = _OpenTag(operation, attributes, attributes.get("prompt", ""))
-        if rest.rstrip().endswith("/"):
-            yield from self._close(tag)
+    def _is_cut_off(self, at: int) -> bool:
+        """Whether the answer ends in the middle of something, which is not to be shown as words then."""
+        rest = self._buffer[at:-1]
+        marks = rest.lstrip("*_")
+        if marks[:1] not in ("<", "＜", "&") or marks[1:2].isspace() or (len(marks) < 3 and self._zone is not Zone.BODY):
+            return False
+        begun = MARKUP[self._zone].match(rest, 0, partial=True)
+        return begun is not None and bool(begun.partial)
+
+    def _before(self, at: int) -> str:
+        """The last characters in front of a place in the buffer."""
+        if at >= _BEHIND:
+            return self._buffer[at - _BEHIND : at]
+        return ("".join(self._read) + self._buffer[:at])[-_BEHIND:]
+
+    # What is in the buffer
+
+    def _takes(self, thing: Any) -> bool:
+        """Go on behind the thing if it is what it looks like."""
+        opened = self._open
+        if gathers := self._zone in _GATHERING:
+            opened.raw.append(thing.group())
+        match self._zone:
+            case Zone.TEXT:
+                step = in_text(thing, self._context, self._before(thing.start()))
+            case Zone.TAG:
+                step = in_tag(opened, thing, self._context)
+            case Zone.VALUE:
+                step = in_value(opened, thing, self._context)
+            case Zone.BODY:
+                step = in_body(opened, thing, self._context)
+            case Zone.CALL:
+                step = in_call(opened, thing, self._context)
+            case Zone.ADDRESS:
+                step = in_address(opened, thing, self._context)
+            case Zone.FENCE | Zone.BLOCK:
+                step = self._in_block(thing)
+            case Zone.QUOTATION:
+                step = Step(thing.end(), outcome=Outcome(thing.group()), anew=True)
+            case Zone.THOUGHTS | Zone.ECHO:
+                self._thoughts.clear()
+                self._thinks_first = False
+                step = Step(thing.end(), anew=True)
+            case Zone.OVER:
+                step = None
+            case _:
+                assert_never(self._zone)
+        if step is None or (step.opened and step.opened.weak and self._at < self._doubted):
+            if gathers:
+                opened.raw.pop()
+            return False
+        self._go(step, thing.start())
+        return True
+
+    def _begin_line(self) -> bool:
+        answer, at = self._answer, self._at
+        step = self._lines.beginning(self._buffer, at, self._final, answer.silent, answer.has_asked, self._before)
+        if step is None:
+            return False
+        self._line_start = False
+        if not (step.opened and step.opened.weak and at < self._doubted):
+            self._go(step, at)
+            if step.zone is Zone.BLOCK and self._open.line:
+                self._end(self._block_over())
+        return True
+
+    def _go_behind(self) -> bool:
+        """Leave out what belongs to the thing that has just ended, such as the second `**` around a tag."""
+        assert self._behind
+        thing = self._behind(self._buffer, self._at, partial=not self._final)
+        if thing is not None and thing.partial:
+            return False
+        self._behind = None
+        if thing is not None:
+            self._at = thing.end()
+        return True
+
+    def _go(self, step: Step, start: int) -> None:
+        """Take the step, which begins at `start`."""
+        before = self._before(start) if step.opened else ""
+        self._at = step.at
+        if step.recants:
+            self._answer.recant()
+        if step.outcome:
+            self._end(step.outcome)
+        self._zone = step.zone
+        if step.opened:
+            self._open = step.opened
+            self._open.before = before
+        if step.anew:
+            self._line_start = True
+
+    def _end(self, outcome: Outcome) -> None:
+        """What was open is over."""
+        zone, thing = self._zone, self._open
+        self._zone, self._open, self._behind = Zone.TEXT, _NOTHING, thing.behind
+        self._say(outcome.said)
+        for request in outcome.asked:
+            self._answer.order(request, outcome.way)
+            self._line_start = False
+        if outcome.again:
+            self._behind = None
+            self._go_back(thing, outcome.again)
+            if zone is Zone.CALL:
+                self._doubted = self._at + len(outcome.again)
+
+    def _go_back(self, thing: Opened, text: str) -> None:
+        """The last of what was read was not what it was read as."""
+        if self._at >= len(text):
+            self._at -= len(text)
         else:
-            self._open = tag
+            self._doubted += len(text) - self._at
+            self._buffer, self._at = text + self._buffer[self._at :], 0
+            self._read = [(thing.before + "".join(thing.raw)).removesuffix(text)[-_BEHIND:]]
 
-    # Inside a tag: words up to a closer, the next opener, or a blank line
+    def _keep(self, text: str) -> None:
+        """What stands between two things."""
+        if self._zone in _SAYING:
+            self._say(text)
+        elif self._zone in _GATHERING:
+            self._open.gather(text)
+        elif self._zone is Zone.THOUGHTS:
+            self._thoughts.append(text)
 
-    def _read_words(self, tag: _OpenTag, final: bool) -> Iterator[Text | ImageRequest]:
-        if tag.operation in WORDLESS and len(tag.words) > LONGEST_ASIDE:
-            yield from self._close(tag)
-            return
-        special = re.search(r"<|\n\s*\n", self._held)
-        if special is None:
-            keep = len(self._held) - len(self._held.rstrip()) if not final else 0
-            tag.words += self._take(len(self._held) - keep)
-        elif special.start() > 0:
-            tag.words += self._take(special.start())
-        elif self._held[0] == "\n":
-            yield from self._close(tag)
-        else:
-            found = _TAG.match(self._held)
-            if found and found.group(2).lower() in NAMES and found.end() <= LONGEST_TAG:
-                if found.group(1):
-                    self._take(found.end())
-                yield from self._close(tag)
-            elif final or found or not _may_become_tag(self._held):
-                tag.words += self._take(1 if not final or found else len(self._held))
+    def _say(self, text: str) -> None:
+        if text:
+            self._answer.say(text)
+            self._line_start = text[-1] == "\n" and self._zone is Zone.TEXT
 
-    def _close(self, tag: _OpenTag) -> Iterator[Text | ImageRequest]:
-        self._open = None
-        aside = tag.words if tag.operation in WORDLESS and len(tag.words) > LONGEST_ASIDE else ""
-        words = "" if aside else _clean(tag.words)
-        of = next((tag.attributes[name] for name in ("of", "prev_id", "previous") if name in tag.attributes), None)
-        number = _NUMBER.fullmatch(of or "")
-        if not number and tag.operation not in NEED_WORDS:
-            number = _NUMBER.fullmatch(words)
-        if tag.operation in WORDLESS and _NUMBER.fullmatch(words):
-            words = ""
-        if words or tag.operation not in NEED_WORDS:
-            change, ratio = tag.attributes.get("change", ""), tag.attributes.get("ratio", "")
-            yield ImageRequest(
-                self._requests, tag.operation, words, int(number.group(1)) if number else None, change, ratio
-            )
-            self._requests += 1
-        if aside:
-            yield self._say(aside)
+    # Blocks of code, and the end
 
-    def _skip_thoughts(self, final: bool) -> None:
-        end = re.search(r"<\s*/\s*think\s*>", self._held, re.IGNORECASE)
-        if end:
-            self._take(end.end())
-            self._thinking = False
-        else:
-            last = self._held.rfind("<")
-            self._take(last if last >= 0 and not final and len(self._held) - last < 20 else len(self._held))
+    def _in_block(self, thing: Any) -> Step | None:
+        run, quote = thing["run"], self._open.quote
+        if run[0] != quote[0] or len(run) < len(quote):
+            return None
+        return Step(thing.end(), outcome=self._block_over() if self._zone is Zone.BLOCK else Outcome(thing.group()))
 
-    def _take(self, count: int) -> str:
-        taken, self._held = self._held[:count], self._held[count:]
-        return taken
+    def _block_over(self) -> Outcome:
+        """A picture was asked for: if a block of code is nothing but tags, they are meant."""
+        events = _inside("".join(self._open.kept), self._context)
+        asked = tuple(event for event in events if isinstance(event, ImageRequest))
+        words = any(isinstance(event, Text) and event.markdown.strip() for event in events)
+        if words or not asked or any(request.prompt and is_placeholder(request.prompt) for request in asked):
+            return Outcome("".join(self._open.raw))
+        return Outcome(asked=asked, way=Way.WRITTEN)
 
+    def _overflow(self) -> None:
+        """What was being read is too long for what it began as."""
+        thing = self._open
+        match self._zone:
+            case Zone.BODY:
+                self._end(tag_over(thing, self._context, Ending.BROKEN))
+            case Zone.CALL:
+                self._end(Outcome(again="".join(thing.raw) if thing.weak else ""))
+            case _:
+                self._end(Outcome("".join(thing.raw)))
+                self._zone, self._open = Zone.FENCE, Opened(quote=thing.quote)
 
-def _known(name: str) -> bool:
-    return name.lower() in NAMES or name.lower() == THINK
+    def _finish(self) -> None:
+        """The answer is over: what is open is closed, and then the rest is looked at once more."""
+        thing, context = self._open, self._context
+        match self._zone:
+            case Zone.TAG | Zone.VALUE:
+                thing.given, words = apart("".join(thing.kept) + thing.quote)
+                self._end(tag_over(thing, context, Ending.CLOSED, words))
+            case Zone.BODY:
+                self._end(tag_over(thing, context, Ending.CLOSED if thing.line else Ending.BROKEN))
+            case Zone.CALL:
+                self._end(call_over(thing, context))
+            case Zone.ADDRESS:
+                self._end(address_over(thing, context, ""))
+            case Zone.BLOCK:
+                self._end(self._block_over())
+            case _:
+                self._at += 1
+                if self._zone is Zone.THOUGHTS and self._answer.silent:
+                    self._say_thoughts()
 
-
-def _may_become_tag(held: str) -> bool:
-    begun = _BEGUN.match(held)
-    if not begun or len(held) > LONGEST_TAG:
-        return False
-    name, rest = begun.group(1).lower(), begun.group(2)
-    if rest:
-        return _known(name) and (rest[0].isspace() or rest[0] == "/") and not re.search(r"[<>]", _unquoted(rest))
-    return any(known.startswith(name) for known in (*NAMES, THINK))
-
-
-def _unquoted(text: str) -> str:
-    return re.sub(r"\"[^\"]*(\"|$)", "", text)
-
-
-def _clean(words: str) -> str:
-    plain = _EMPHASIS.sub(r"\2", words[:LONGEST_PROMPT])
-    return " ".join(plain.split())
+    def _say_thoughts(self) -> None:
+        """Thoughts are all there is: they may be the answer, and a tool call that is written out in them is meant."""
+        thoughts, all_of_it = "".join(self._thoughts), self._thinks_first
+        if not all_of_it:
+            begins = max((found.start() for found in CALLS(thoughts)), default=len(thoughts))
+            thoughts = thoughts[begins:]
+        for event in _inside(thoughts, replace(self._context, thinks_first=False)):
+            if isinstance(event, ImageRequest):
+                self._answer.order(event, Way.TAG if all_of_it else Way.WRITTEN)
+            elif isinstance(event, Text) and all_of_it:
+                self._answer.say(event.markdown)
 
 
-def _merged(events: Iterator[Text | ImageRequest]) -> list[Text | ImageRequest]:
-    merged: list[Text | ImageRequest] = []
-    for event in events:
-        if isinstance(event, Text) and merged and isinstance(merged[-1], Text):
-            merged[-1] = Text(merged[-1].markdown + event.markdown)
-        else:
-            merged.append(event)
-    return merged
+def _may_be_address(text: str, at: int) -> int:
+    """Where the last characters of the text begin that may become an address, or else its end."""
+    found = SCHEME_BEGUN(text, max(at, len(text) - 7))
+    return found.start() if found else len(text)
+
+
+def _inside(text: str, context: Context) -> list[Event]:
+    """What a part of the answer says by itself."""
+    parser = TagParser(context)
+    parser._lines = Lines(context, looks_inside=False)
+    return [*parser.feed(text), *parser.end()]

@@ -5,7 +5,7 @@ still writing; progress and pictures appear among the words, in the order in whi
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
@@ -17,26 +17,50 @@ from bot.domain import (
     ModelFailed,
     Operation,
     Picture,
+    Recanted,
     Rendered,
     RenderJob,
+    Role,
     Said,
     Stopped,
     Text,
+    Tool,
 )
+from bot.intent import Context
 from bot.ports import ChatModel, Renderer
+from bot.repair import OPENLY, forgot, own_wish
 from bot.reply import Ended, Event, Ordered, Progress
+from bot.router import route
 from bot.tags import TagParser
 
-MOST_PICTURES = 8  # in one reply; what a model asks for beyond is left out
+CUT_SHORT = ModelFailed("The chat model's answer was cut short.")
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A message to be answered: what the model is told, and the pictures that it can speak of."""
+    """A message to be answered: what the model is told, and the pictures that it can speak of.
+
+    `text` is the person's own message and `names` are the people's in the thread. `reminder` is what the model is told
+    if it forgets the picture that was asked for; without it, it is not reminded.
+    """
 
     transcript: tuple[Said, ...]
     pictures: tuple[Picture, ...] = ()
     about: int | None = None
+    text: str = ""
+    names: tuple[str, ...] = ()
+    tools: tuple[Tool, ...] = ()
+    reminder: str = ""
+
+    @property
+    def newest(self) -> int | None:
+        """The number of the picture that is talked about, where none is named."""
+        return self.about or max((picture.number for picture in self.pictures), default=None)
+
+    def context(self, thinks_first: bool = False) -> Context:
+        """What the answer is the answer to."""
+        highest = max((picture.number for picture in self.pictures), default=0)
+        return Context(self.text, highest, self.names, thinks_first)
 
 
 async def answer(
@@ -45,37 +69,87 @@ async def answer(
     model: ChatModel,
     renderer: Renderer,
     order: Callable[[ImageRequest, int | None], RenderJob],
+    refine: Callable[[RenderJob], Awaitable[RenderJob]],
     happened: Callable[[Event], None],
 ) -> None:
     """Stream the model's words, start each picture as soon as it is asked for, tell all of it to `happened`.
 
-    `order` records a request and the number of the picture that it starts from, before anything runs.
+    `order` records a request and the number of the picture that it starts from, before anything runs; `refine` puts
+    what is to be seen into the words that the picture model understands best.
     """
-    easel = Easel(turn, renderer, order, happened)
-    async with aclosing(listen(model, turn)) as events, asyncio.TaskGroup() as renders:
+    easel = Easel(turn, renderer=renderer, order=order, refine=refine, happened=happened)
+    async with asyncio.TaskGroup() as renders, aclosing(converse(model, turn)) as events:
         async for event in events:
-            if not isinstance(event, ImageRequest):
-                happened(event)
-            elif event.key < MOST_PICTURES:
-                job = easel.place(event)
-                renders.create_task(easel.paint(event.key, job))
+            match event:
+                case ImageRequest():
+                    work = easel.place(event)
+                    easel.under_way.append(renders.create_task(easel.paint(event.key, work)))
+                case Recanted():
+                    easel.clear()
+                    happened(event)
+                case _:
+                    happened(event)
     happened(Ended())
 
 
-async def listen(model: ChatModel, turn: Turn) -> AsyncGenerator[Text | ImageRequest | ModelFailed]:
-    """The model's answer as words and requests, without any markup."""
-    parser = TagParser()
+async def converse(model: ChatModel, turn: Turn) -> AsyncGenerator[Text | ImageRequest | Recanted | ModelFailed]:
+    """The model's answer; where it forgot the picture that was plainly asked for, it is reminded once."""
+    said, asked, trouble = "", False, None
+    async with aclosing(listen(model, turn)) as events:
+        async for event in events:
+            match event:
+                case ModelFailed():
+                    trouble = event
+                    continue
+                case Text(markdown):
+                    said += markdown
+                case ImageRequest():
+                    asked = True
+                case Recanted():
+                    said, asked = "", False
+            yield event
+    if turn.reminder and not asked and trouble in (None, CUT_SHORT) and forgot(turn.context(), said):
+        async with aclosing(remind(model, turn, said)) as repaired:
+            async for event in repaired:
+                yield event
+    elif trouble:
+        yield trouble
+
+
+async def remind(model: ChatModel, turn: Turn, said: str) -> AsyncGenerator[Text | ImageRequest]:
+    """Ask once more, for the picture alone; if none comes, the person's own words are drawn, and that is told."""
+    reminder = (Said(Role.ASSISTANT, said.strip() or "…"), Said(Role.USER, turn.reminder))
+    requests: list[ImageRequest] = []
+    async with aclosing(listen(model, replace(turn, transcript=(*turn.transcript, *reminder)))) as events:
+        async for event in events:
+            match event:
+                case ImageRequest():
+                    requests.append(event)
+                case Recanted():
+                    requests.clear()
+    if not requests:
+        yield Text(f"\n\n{OPENLY}\n\n")
+        newest = next((picture for picture in turn.pictures if picture.number == turn.newest), None)
+        requests.append(own_wish(turn.text, newest))
+    for request in requests:
+        yield request
+
+
+async def listen(model: ChatModel, turn: Turn) -> AsyncGenerator[Text | ImageRequest | Recanted | ModelFailed]:
+    """The model's answer as words and requests, without any markup, whether it writes tags or calls tools."""
+    parser = TagParser(turn.context(model.manners.thinks_first))
     trouble: ModelFailed | None = None
-    async with aclosing(model.listen(turn.transcript)) as heard:
+    async with aclosing(model.listen(turn.transcript, turn.tools)) as heard:
         async for event in heard:
             match event:
                 case Delta(text):
                     for said in parser.feed(text):
                         yield said
-                case Called():
-                    pass
+                case Called(name, arguments):
+                    for said in parser.call(name, arguments):
+                        yield said
                 case Stopped(truncated):
-                    trouble = ModelFailed("The chat model's answer was cut short.") if truncated else None
+                    trouble = CUT_SHORT if truncated else None
                 case ModelFailed():
                     trouble = event
     for said in parser.end():
@@ -90,41 +164,45 @@ class Easel:
     def __init__(
         self,
         turn: Turn,
+        *,
         renderer: Renderer,
         order: Callable[[ImageRequest, int | None], RenderJob],
+        refine: Callable[[RenderJob], Awaitable[RenderJob]],
         happened: Callable[[Event], None],
     ) -> None:
+        self._turn = turn
         self._renderer = renderer
         self._order = order
+        self._refine = refine
         self._happened = happened
-        self._pictures = {picture.number: _settled(picture) for picture in turn.pictures}
-        self._it = turn.about or max(self._pictures, default=None)
+        self.under_way: list[asyncio.Task[None]] = []
+        self.clear()
+
+    def clear(self) -> None:
+        """Nothing that was asked for so far counts."""
+        for task in self.under_way:
+            task.cancel()
+        self.under_way.clear()
+        self._pictures = {picture.number: _settled(picture) for picture in self._turn.pictures}
+        self._it = self._turn.newest
 
     def place(self, request: ImageRequest) -> RenderJob | Picture | Failed:
         """Give the request its number and its place in the reply, and say what is to be done for it."""
-        start = self._start(request)
-        if start is not None and start not in self._pictures:
+        routed = route(request, self._pictures, self._it, self._turn.text)
+        if isinstance(routed, Failed):
             self._happened(Ordered(request, 0))
-            return Failed(f"There is no picture #{start} in this thread.")
-        if start is None and request.operation is not Operation.GENERATE:
-            if request.operation is not Operation.EDIT or not request.prompt:
-                self._happened(Ordered(request, 0))
-                return Failed("There is no picture in this thread yet.")
-            request = replace(request, operation=Operation.GENERATE)
+            return routed
+        request, start = routed.request, routed.start
         if request.operation is Operation.SELECT and start is not None and self._pictures[start].done():
             picture = self._pictures[start].result()
             self._happened(Ordered(request, start))
+            self._it = start
             return picture or Failed(f"Picture #{start} did not come.")
         job = self._order(request, start)
         self._happened(Ordered(request, job.number, start))
         self._pictures[job.number] = asyncio.get_running_loop().create_future()
         self._it = job.number
         return job
-
-    def _start(self, request: ImageRequest) -> int | None:
-        if request.operation is Operation.GENERATE:
-            return None
-        return self._it if request.of is None else request.of
 
     async def paint(self, key: int, work: RenderJob | Picture | Failed) -> None:
         """See one picture through to its end."""
@@ -134,8 +212,8 @@ class Easel:
             case Picture():
                 self._happened(Progress(key, Rendered(work)))
             case RenderJob():
-                outcome = await self._render(key, work)
                 future = self._pictures[work.number]
+                outcome = await self._render(key, work)
                 if not future.done():
                     future.set_result(outcome.picture if isinstance(outcome, Rendered) else None)
 
@@ -147,6 +225,7 @@ class Easel:
                 self._happened(Progress(key, failed))
                 return failed
             job = replace(job, source=start.digest, prompt=job.prompt or start.prompt)
+        job = await self._refine(job)
         async with aclosing(self._renderer.render(job)) as updates:
             async for update in updates:
                 self._happened(Progress(key, update))

@@ -11,7 +11,7 @@ import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from PIL import Image
 
-from bot.domain import Operation
+from bot.domain import Abilities, Dialect, Editing, Operation
 from render.builtin.pipeline import ScenePipeline
 from render.pictures import decode, encode, preview
 from render.wire import Batch, Made, Preview, Step, Task, WorkerEvent
@@ -38,6 +38,7 @@ class Studio:
             self._pipe: Any = ScenePipeline.from_pretrained(BUILTIN, dtype=torch.float32)
         else:
             self._pipe = DiffusionPipeline.from_pretrained(model, dtype=dtype)
+        self.abilities = Abilities(Editing.DESCRIBE, Dialect.SCENES) if self._scenes else _abilities(self._pipe)
         self._pipe.to(device)
         self._pipe.set_progress_bar_config(disable=True)
 
@@ -90,6 +91,15 @@ class Studio:
             return {}
 
         return on_step
+
+
+def _abilities(pipe: Any) -> Abilities:
+    """A pipeline whose longest-sighted text encoder is CLIP's reads phrases; any other reads sentences."""
+    encoders = [
+        type(part).__name__ for name, part in pipe.components.items() if name.startswith("text_encoder") and part
+    ]
+    only_clip = bool(encoders) and all(encoder.startswith("CLIP") for encoder in encoders)
+    return Abilities(Editing.DESCRIBE, Dialect.PHRASES if only_clip else Dialect.SENTENCES)
 
 
 def _thumbnail(latents: torch.Tensor) -> Image.Image:

@@ -6,6 +6,7 @@ from contextlib import aclosing
 import aiohttp
 from pydantic import ValidationError
 
+from bot.domain import Abilities
 from render.wire import BATCH, EVENT, SILENCE, SLOTS, VERSION, Alive, Batch, End, Slots, Started, WorkerEvent
 
 LONGEST_LINE = 64 * 2**20  # bytes: a picture of 2048 x 2048 pixels in base64, several times over
@@ -27,6 +28,7 @@ class WorkerEngine:
         self._address = address
         self._token = token
         self._session: aiohttp.ClientSession | None = None
+        self.abilities = Abilities()  # until a worker has told those of its model
 
     async def slots(self) -> Slots:
         """What the worker can take now; no slots if it cannot be reached."""
@@ -39,6 +41,7 @@ class WorkerEngine:
                 slots = SLOTS.validate_json(await response.read())
                 if slots.version != VERSION:
                     return Slots(trouble="The render worker is of another version than the bot: update the older one.")
+                self.abilities = slots.abilities or self.abilities
                 return slots
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
             return Slots()

@@ -38,6 +38,8 @@ class Files(Protocol):
 class Engine(Protocol):
     """Where a batch runs, at most once."""
 
+    @property
+    def abilities(self) -> Abilities: ...  # noqa: D102
     async def slots(self) -> Slots: ...  # noqa: D102
     def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]: ...  # noqa: D102
 
@@ -65,11 +67,12 @@ class Line:
         self._waiting: deque[Ticket] = deque()
         self._news = asyncio.Event()
         self._running: Ticket | None = None
+        self.introduced = asyncio.Event()  # the abilities are those of a worker's model, or there will be no worker
 
     @property
     def abilities(self) -> Abilities:
-        """What the workers' picture model can do."""
-        return Abilities()
+        """What the workers' picture model can do; until a worker has said so, what most can."""
+        return self._engine.abilities
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Stand in line until the job has ended; leaving early takes it off the line, or off the device."""
@@ -95,7 +98,9 @@ class Line:
                 ticket.rendering.cancel()
 
     async def run(self) -> None:
-        """Serve the line until cancelled."""
+        """Serve the line until cancelled; the worker is asked first what its picture model can do."""
+        await self._worker()
+        self.introduced.set()
         while True:
             while not self._waiting:
                 self._news.clear()
@@ -196,7 +201,7 @@ def _task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
     return Task(
         id=job.id,
         operation=job.operation,
-        prompt=job.prompt,
+        prompt=job.refined or job.prompt,
         seed=job.seed,
         source=source,
         width=width,
@@ -218,4 +223,5 @@ def _picture(job: RenderJob, made: Made, digest: str) -> Picture:
         seed=job.seed,
         model=made.model,
         parent=job.parent,
+        refined=job.refined,
     )

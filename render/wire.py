@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from bot.domain import Operation
+from bot.domain import Abilities, Operation
 
 VERSION = 1
 KEEP_ALIVE = 4.0  # seconds of silence after which the worker says that it lives
@@ -107,12 +107,16 @@ WorkerEvent = Started | Step | Preview | Made | Spoilt | Alive | End
 
 @dataclass(frozen=True, slots=True)
 class Slots:
-    """What the worker can take. No slots while it loads; `trouble` if it never will have any."""
+    """What the worker can take. No slots while it loads; `trouble` if it never will have any.
+
+    `abilities` are those of its model, None while it loads.
+    """
 
     slots: list[str] = field(default_factory=list)
     model: str = ""
     trouble: str | None = None
     version: int = VERSION
+    abilities: Abilities | None = None
 
 
 BATCH = TypeAdapter(Batch)

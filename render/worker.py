@@ -12,6 +12,7 @@ from typing import Protocol
 from aiohttp import web
 from pydantic import ValidationError
 
+from bot.domain import Abilities
 from render.wire import BATCH, EVENT, KEEP_ALIVE, SLOTS, VERSION, Alive, Batch, End, Slots, Spoilt, Started, WorkerEvent
 
 log = logging.getLogger(__name__)
@@ -27,6 +28,7 @@ class Studio(Protocol):
     """A loaded model. All calls come from one thread."""
 
     model: str
+    abilities: Abilities
 
     def paint(self, batch: Batch, tell: Callable[[WorkerEvent], None], cancelled: Event) -> None:
         """Render the batch, telling of every step and picture; raises Cancelled soon after `cancelled` is set."""
@@ -74,7 +76,9 @@ class Worker:
 
     async def _slots(self, request: web.Request) -> web.Response:
         free = self._studio is not None and not self._busy.locked()
-        slots = Slots(["0"] if free else [], self._studio.model if self._studio else "", self._trouble)
+        studio = self._studio
+        model, abilities = (studio.model, studio.abilities) if studio else ("", None)
+        slots = Slots(["0"] if free else [], model, self._trouble, abilities=abilities)
         return web.Response(body=SLOTS.dump_json(slots), content_type="application/json")
 
     async def _batches(self, request: web.Request) -> web.StreamResponse:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from bot.domain import (
     Abilities,
+    Called,
     Delta,
     Failed,
     Manners,
@@ -67,6 +68,8 @@ class ScriptedModel:
                         await self.go.wait()
                     case str():
                         yield Delta(chunk)
+                    case Called():
+                        yield chunk
                     case _:
                         yield chunk
                         return

@@ -9,6 +9,7 @@ from threading import Event
 from aiohttp import web
 from PIL import Image
 
+from bot.domain import Abilities
 from render.pictures import encode
 from render.wire import Batch, Made, Step, WorkerEvent
 from render.worker import Cancelled, Worker
@@ -21,6 +22,7 @@ class FlatStudio:
     """Paints the colour that the seed names, in a few slow steps."""
 
     model = "flat"
+    abilities = Abilities()
 
     def paint(self, batch: Batch, tell: Callable[[WorkerEvent], None], cancelled: Event) -> None:
         """Render the batch."""

@@ -1,8 +1,6 @@
 """Turns, duplicates, stop and retry, and what a restart takes up."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -10,52 +8,22 @@ import pytest
 from bot.domain import (
     Action,
     ButtonPress,
+    Called,
     Failed,
+    ImageRequest,
     ModelFailed,
-    Picture,
+    Operation,
     PicturePart,
+    Refining,
     Rendered,
-    RenderJob,
     TextPart,
     View,
 )
 from bot.errors import NotFound, Refused, Unrecorded
-from bot.inbox import Conversations, Rules
+from bot.repair import OPENLY
 from bot.store import Store
-from tests.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message
-
-
-async def refuse(upload: bytes) -> Picture:
-    """No uploads in these tests."""
-    raise Refused("no uploads")
-
-
-def recording(store: Store) -> Callable[[RenderJob, Picture], None]:
-    """What the render line does with a finished picture."""
-
-    def keep(job: RenderJob, made: Picture) -> None:
-        if store.outcome(job) is None:
-            assert store.rendered(store.claim(job), made)
-
-    return keep
-
-
-@asynccontextmanager
-async def running(
-    store: Store, model: ScriptedModel, renderer: InstantRenderer | None = None
-) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer]]:
-    """The inbox at work with one test platform."""
-    renderer = renderer or InstantRenderer()
-    renderer.keep = recording(store)
-    screen = Screen()
-    inbox = Conversations(store, model, renderer, refuse, Rules("system", pause=0))
-    task = asyncio.create_task(inbox.run({"test": screen}))
-    await asyncio.sleep(0)
-    try:
-        yield inbox, screen, renderer
-    finally:
-        task.cancel()
-        await asyncio.wait({task})
+from tests.conversation import running
+from tests.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedModel, message
 
 
 @pytest.fixture
@@ -96,7 +64,7 @@ async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
         assert len(model.heard) == 1
         model.go.set()
         await screen.final("m2")
-    assert [said.text for said in model.heard[1]] == ["system", "Ann: one", "first answer", "Bob: two"]
+    assert [said.text for said in model.heard[1][1:]] == ["Ann: one", "first answer", "Bob: two"]
 
 
 @pytest.mark.parametrize(
@@ -270,3 +238,88 @@ async def test_the_last_view_lands_although_the_platform_was_away(store: Store) 
         screen.faults = 2
         await inbox.accept(message("m1", "hi"))
         assert (await screen.final("m1")).parts == (TextPart("hello"),)
+
+
+async def test_a_forgotten_picture_is_asked_for_once_more(store: Store) -> None:
+    """A promise without a tag is followed by one reminder; what comes of it is kept behind the model's own words."""
+    model = ScriptedModel([["Sure, I will!"], ["<image>a dog in a hat</image>"]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw a dog"))
+        final = await screen.final("m1")
+    assert [job.prompt for job in renderer.jobs] == ["a dog in a hat"]
+    assert [part.markdown for part in final.parts if isinstance(part, TextPart)] == ["Sure, I will!"]
+    first, second = model.heard
+    assert second[: len(first)] == first
+    assert second[-2].text == "Sure, I will!"
+    entry = store.entry("m1")
+    assert entry and entry.words == "Sure, I will!\n\n<image>a dog in a hat</image>"
+
+
+async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> None:
+    """After one reminder the person's own words are the prompt, and the reply says so."""
+    refusal = "I'm sorry, but as a text-based AI I can't generate images."
+    model = ScriptedModel([[refusal], [refusal]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "Can you draw a cute dog?"))
+        final = await screen.final("m1")
+    assert [job.prompt for job in renderer.jobs] == ["a cute dog"]
+    assert any(isinstance(part, TextPart) and OPENLY in part.markdown for part in final.parts)
+    assert len(model.heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("how many legs has a spider?", "Eight."),
+        ("what can you draw?", "All sorts of things."),
+        ("draw it in another style", "Which style would you like?"),
+        ("put a hat on this photo", "I do not see a photo here."),
+    ],
+)
+async def test_a_question_is_never_repaired(store: Store, text: str, answer: str) -> None:
+    """Neither the person's question, nor the model's own, nor a photo that never came calls for a picture."""
+    model = ScriptedModel([[answer]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", text))
+        await screen.final("m1")
+    assert not renderer.jobs
+    assert len(model.heard) == 1
+
+
+async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
+    """Where there is no answer at all, there is a sentence and Retry."""
+    model = ScriptedModel([[ModelFailed("The chat model is away.")]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw a dog"))
+        final = await screen.final("m1")
+    assert (final.status, [button.label for button in final.buttons]) == ("The chat model is away.", ["Retry"])
+    assert not renderer.jobs
+    assert len(model.heard) == 1
+
+
+async def test_calls_are_kept_as_tags(store: Store) -> None:
+    """History shows the model one way of asking, whichever it used; a second start finds the same job."""
+    model = ScriptedModel([["Here:\n", Called("generate_image", '{"prompt": "a sun"}')]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw a sun"))
+        await screen.final("m1")
+    entry = store.entry("m1")
+    assert entry and entry.words == "Here:\n<image>a sun</image>"
+
+
+async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
+    """The picture model is told the refined prompt; one that loses what was wished for is not used."""
+    model = ScriptedModel(
+        [
+            ["<image>two red kites</image><image>a blue fish</image>"],
+            ["two red kites over a windy beach, low sun"],
+            ["a green fish in the sea"],
+        ]
+    )
+    async with running(store, model, refining=Refining.ALWAYS) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw two kites and a fish"))
+        await screen.final("m1")
+    drawn = {job.prompt: job.refined for job in renderer.jobs}
+    assert drawn == {"two red kites": "two red kites over a windy beach, low sun", "a blue fish": ""}
+    again = store.order("m1", ImageRequest(0, Operation.GENERATE, "two red kites"), None)
+    assert again.refined == "two red kites over a windy beach, low sun"

@@ -11,8 +11,22 @@ import openai
 import pytest
 
 from bot.domain import Delta, ModelEvent, ModelFailed, Role, Said, Stopped
-from bot.llm import OpenAICompatible, explain
-from tests.openai_double import CUT, DONE, HOLD, Answer, Stream, chunk, openai_server, refusal, usage
+from bot.llm import OpenAICompatible
+from bot.refusals import explain, later
+from bot.refusals import refusal as refusal_of
+from tests.openai_double import (
+    CUT,
+    DONE,
+    HOLD,
+    Answer,
+    Stream,
+    chunk,
+    completion,
+    error,
+    openai_server,
+    refusal,
+    usage,
+)
 
 KEY = "sk-very-secret-key"
 NOISE = "Traceback: line 7 of /srv/model.py said " + KEY  # what a server may say and a person must not read
@@ -82,10 +96,40 @@ async def test_counted_tokens_are_no_words(choices: list[object] | None) -> None
     assert await answered(Stream(script)) == [Delta("Hi"), Stopped()]
 
 
-async def test_a_thinking_model_says_only_its_answer() -> None:
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+async def test_a_thinking_model_says_only_its_answer(field: str) -> None:
     """Fields that are not the answer's own words are left out."""
-    thought = json.dumps({"choices": [{"index": 0, "delta": {"reasoning_content": "Hm.", "content": None}}]})
+    thought = json.dumps({"choices": [{"index": 0, "delta": {field: "Hm.", "content": None}}]})
     assert await answered(Stream([thought, chunk("Hi", "stop"), DONE])) == [Delta("Hi"), Stopped()]
+
+
+async def test_words_in_parts_are_words_but_for_the_thoughts() -> None:
+    """Content may be a list of parts, of which some are thoughts."""
+    parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Hi"}]
+    event = json.dumps({"choices": [{"delta": {"content": parts}, "finish_reason": "stop"}]})
+    assert await answered(Stream([event, DONE])) == [Delta("Hi"), Stopped()]
+
+
+async def test_an_answer_in_one_piece_is_taken_as_well() -> None:
+    """A server that does not stream answers with one JSON body."""
+    assert await answered(completion("A red circle.")) == [Delta("A red circle."), Stopped()]
+    assert await answered(completion("A red", finish="length")) == [Delta("A red"), Stopped(truncated=True)]
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        (json.dumps({"error": {"message": NOISE}}), "broke off with an error"),
+        (json.dumps({"error": NOISE}), "broke off with an error"),
+        ("{broken", "not a chat completion"),
+        ("[]", "not a chat completion"),
+        ("", "not a chat completion"),
+    ],
+)
+async def test_a_body_that_is_no_answer_is_a_failure(body: str, told: str) -> None:
+    """JSON that calls itself a success and holds none ends in a sentence."""
+    (event,) = await answered(Answer(200, body))
+    assert told in reason(event)
 
 
 @pytest.mark.parametrize(
@@ -125,9 +169,10 @@ async def test_an_event_that_is_no_chat_completion_is_a_failure(data: str) -> No
         (refusal(401, NOISE), "OPENAI_API_KEY"),
         (refusal(403, NOISE), "OPENAI_API_KEY"),
         (refusal(404, NOISE), "LLM_MODEL"),
-        (refusal(400, "This model's maximum context length is 4096 tokens. " + NOISE), "start a new thread"),
+        (refusal(400, "This model's maximum context length is 4096 tokens. " + NOISE), "Retry sends it shortened"),
         (refusal(400, NOISE), "HTTP 400"),
-        (refusal(429, NOISE, **{"Retry-After": "3600"}), "try again"),
+        (refusal(429, NOISE, **{"Retry-After": "3600"}), "try again in 60 minutes"),
+        (error(429, {"message": NOISE, "code": "insufficient_quota"}), "used up"),
         (Answer(500, NOISE), "HTTP 500"),
         (Answer(500, json.dumps(NOISE)), "HTTP 500"),
         (Answer(502, f"<html>{NOISE}</html>", HTML), "HTTP 502"),
@@ -135,7 +180,7 @@ async def test_an_event_that_is_no_chat_completion_is_a_failure(data: str) -> No
         (Answer(200, f"<html>{NOISE}</html>", HTML), "OPENAI_BASE_URL"),
         (Answer(200, "", HTML), "OPENAI_BASE_URL"),
     ],
-    ids="401 403 404 context 400 429 500 500-text 502-html 404-html 200-html 200-empty".split(),
+    ids="401 403 404 context 400 429 quota 500 500-text 502-html 404-html 200-html 200-empty".split(),
 )
 async def test_every_refusal_becomes_a_sentence_with_the_cure(answer: Answer, told: str) -> None:
     """The person reads what can be done, and nothing of what the server wrote."""
@@ -150,12 +195,41 @@ async def test_a_server_that_stumbles_once_is_asked_again() -> None:
     assert len(double.asked) == 2
 
 
-async def test_a_long_pause_that_the_server_asks_for_is_not_waited_out() -> None:
-    """An hour's Retry-After is told at once; nothing is asked again."""
-    async with openai_server(refusal(429, NOISE, **{"Retry-After": "3600"})) as double:
+@pytest.mark.parametrize("status", [429, 503])
+async def test_a_pause_that_people_would_notice_is_told_at_once(status: int) -> None:
+    """Twenty seconds of Retry-After are told, not waited out; nothing is asked again."""
+    async with openai_server(refusal(status, NOISE, **{"Retry-After": "20"})) as double:
         async with asyncio.timeout(10):
-            await heard(double.url)
+            (event,) = await heard(double.url)
+    assert reason(event).endswith("; try again in 20 seconds.")
     assert len(double.asked) == 1
+
+
+async def test_a_pause_may_be_a_date() -> None:
+    """A date that has passed is no pause."""
+    busy = refusal(429, NOISE, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
+    async with openai_server(busy, Stream([chunk("Hi", "stop"), DONE])) as double:
+        assert await heard(double.url) == [Delta("Hi"), Stopped()]
+    assert len(double.asked) == 2
+
+
+@pytest.mark.parametrize(
+    ("seconds", "told"),
+    [
+        (None, "in a minute"),
+        (0.2, "in 1 second"),
+        (20, "in 20 seconds"),
+        (60, "in a minute"),
+        (61, "in 2 minutes"),
+        (100, "in 2 minutes"),
+        (120, "in 2 minutes"),
+        (3600, "in 60 minutes"),
+        (86_400, "in 24 hours"),
+    ],
+)
+def test_pauses_are_told_as_people_say_them(seconds: float | None, told: str) -> None:
+    """Never a number of seconds that nobody can imagine, and never too early."""
+    assert later(seconds) == told
 
 
 async def test_an_answer_is_never_asked_for_twice_once_it_began() -> None:
@@ -180,10 +254,17 @@ async def test_a_password_in_the_address_is_not_told() -> None:
     assert "127.0.0.1:1" in reason(event)
 
 
-async def test_silence_is_told_in_seconds() -> None:
+def test_silence_is_told_in_seconds() -> None:
     """A timeout has its own sentence, before the one of a lost connection."""
     timeout = openai.APITimeoutError(request=httpx2.Request("POST", "http://127.0.0.1/v1"))
-    assert explain(timeout, "small", "here") == "The chat model did not answer within 90 seconds."
+    assert explain(refusal_of(timeout), "small", "here") == "The chat model did not answer within 90 seconds."
+
+
+def test_a_server_that_takes_no_connection_is_not_called_silent() -> None:
+    """Five seconds without a connection are not ninety without a word."""
+    timeout = openai.APITimeoutError(request=httpx2.Request("POST", "http://127.0.0.1/v1"))
+    timeout.__cause__ = httpx2.ConnectTimeout("no answer")
+    assert explain(refusal_of(timeout), "small", "here") == "The chat model at here cannot be reached."
 
 
 async def test_closing_early_ends_the_request() -> None:

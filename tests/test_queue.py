@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Failed, ImageRequest, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
+from bot.domain import Abilities, Failed, ImageRequest, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
@@ -30,6 +30,7 @@ class ScriptedEngine:
     state: Slots = field(default_factory=lambda: Slots(["0"], "m"))
     batches: list[Batch] = field(default_factory=list)
     closed: int = 0
+    abilities: Abilities = field(default_factory=Abilities)
 
     async def slots(self) -> Slots:
         """One slot, always free."""

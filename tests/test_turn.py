@@ -3,6 +3,7 @@
 import asyncio
 
 from bot.domain import (
+    Called,
     Failed,
     ImageRequest,
     ModelFailed,
@@ -17,7 +18,8 @@ from bot.domain import (
     TextPart,
 )
 from bot.reply import Event, Ordered, Reply, step, view
-from bot.turn import MOST_PICTURES, Turn, answer
+from bot.turn import Turn, answer
+from bot.utterance import MOST_REQUESTS
 from tests.doubles import THREAD, InstantRenderer, ScriptedModel, picture
 
 ASKED = (Said(Role.USER, "Ann: draw"),)
@@ -52,13 +54,23 @@ async def run(
     renderer: InstantRenderer | None = None,
     pictures: tuple[Picture, ...] = (),
     about: int | None = None,
+    text: str = "",
 ) -> tuple[Desk, InstantRenderer]:
     """Have one script answered."""
     renderer = renderer or InstantRenderer()
     desk = Desk(first_number=len(pictures) + 1)
-    turn = Turn(ASKED, pictures, about)
-    await answer(turn, model=ScriptedModel([script]), renderer=renderer, order=desk.order, happened=desk.happened)
+    await replied(Turn(ASKED, pictures, about, text), ScriptedModel([script]), renderer, desk)
     return desk, renderer
+
+
+async def unrefined(job: RenderJob) -> RenderJob:
+    """The job as it is."""
+    return job
+
+
+async def replied(turn: Turn, model: ScriptedModel, renderer: InstantRenderer, desk: Desk) -> None:
+    """Have the turn answered."""
+    await answer(turn, model=model, renderer=renderer, order=desk.order, refine=unrefined, happened=desk.happened)
 
 
 def shape(desk: Desk) -> list[str]:
@@ -89,9 +101,7 @@ async def test_a_picture_starts_while_the_model_still_writes() -> None:
     """The job is rendered as soon as its tag closes; the model's end is not waited for."""
     model = ScriptedModel([["<image>a sun</image> and so ", None, "on."]])
     renderer, desk = InstantRenderer(), Desk()
-    task = asyncio.create_task(
-        answer(Turn(ASKED), model=model, renderer=renderer, order=desk.order, happened=desk.happened)
-    )
+    task = asyncio.create_task(replied(Turn(ASKED), model, renderer, desk))
     await model.waiting.wait()
     while shape(desk)[0] != "#1":
         await asyncio.sleep(0)
@@ -145,7 +155,7 @@ async def test_a_number_that_is_not_there_is_told() -> None:
     desk, _ = await run('<vary of="9"/>', pictures=(picture(1),))
     assert shape(desk) == ["!There is no picture #9 in this thread."]
     desk, _ = await run("<vary/>")
-    assert shape(desk) == ["!There is no picture in this thread yet."]
+    assert shape(desk) == ["!There is no picture in this thread yet: send one along, or ask for a new one."]
 
 
 async def test_selecting_shows_the_picture_again_without_a_job() -> None:
@@ -163,9 +173,9 @@ async def test_a_variation_takes_over_the_description() -> None:
 
 async def test_too_many_pictures_are_left_out() -> None:
     """A model that runs wild costs a bounded number of pictures."""
-    desk, renderer = await run("<image>x</image>" * 50)
-    assert len(renderer.jobs) == MOST_PICTURES
-    assert sum(isinstance(event, Ordered) for event in desk.events) == MOST_PICTURES
+    desk, renderer = await run("".join(f"<image>cat {number}</image>" for number in range(50)))
+    assert len(renderer.jobs) == MOST_REQUESTS
+    assert sum(isinstance(event, Ordered) for event in desk.events) == MOST_REQUESTS
 
 
 async def test_a_failing_model_ends_the_reply_with_a_sentence() -> None:
@@ -188,3 +198,46 @@ async def test_an_empty_answer_is_told() -> None:
     """Silence of the model is not silence of the bot."""
     desk, _ = await run("  \n")
     assert view(desk.reply).status == "The chat model answered with nothing."
+
+
+async def test_what_was_thought_aloud_is_taken_back() -> None:
+    """Thoughts whose opening tag was left out are shown until they close; then they are gone, with their pictures."""
+    renderer = InstantRenderer(held={"a rejected cat"})
+    desk, _ = await run(
+        "Perhaps <image>a rejected cat</image>? No.", "</think>", "Here: <image>a dog</image>", renderer=renderer
+    )
+    assert shape(desk) == ["Here:", "#2"]
+    assert [job.prompt for job in renderer.cancelled] in ([], ["a rejected cat"])
+    assert not renderer.go.is_set()
+
+
+async def test_a_picture_that_never_came_is_not_invented() -> None:
+    """Who speaks of "this photo" where there is none is told so; otherwise a change without a picture is drawn anew."""
+    desk, renderer = await run("<edit>a photo with a hat</edit>", text="put a hat on this photo")
+    assert shape(desk) == ["!There is no picture in this thread yet: send one along, or ask for a new one."]
+    assert not renderer.jobs
+
+
+async def test_a_chosen_picture_is_the_one_that_is_talked_about_next() -> None:
+    """In the same reply a change behind a selection starts from the selected picture."""
+    desk, _ = await run('<select of="1"/> now blue: <edit>b</edit>', pictures=(picture(1), picture(2)))
+    assert desk.orders[0][1] == 1
+
+
+async def test_tool_calls_end_like_tags() -> None:
+    """The same wishes by native calls make the same reply as by tags."""
+    tags, by_tags = await run("Here: <image>a sun</image>", '<edit of="1">a red sun</edit>', pictures=(picture(1),))
+    model = ScriptedModel(
+        [
+            [
+                "Here: ",
+                Called("generate_image", '{"prompt": "a sun"}'),
+                Called("edit_image", '{"prompt": "a red sun", "of": 1}'),
+            ]
+        ]
+    )
+    desk, renderer = Desk(first_number=2), InstantRenderer()
+    await replied(Turn(ASKED, (picture(1),)), model, renderer, desk)
+    assert shape(desk) == shape(tags) == ["Here:", "#2", "#3"]
+    assert desk.orders == tags.orders
+    assert renderer.jobs == by_tags.jobs

@@ -124,7 +124,7 @@ def key(thread: str) -> ThreadKey:
 PICTURE = Picture(2, "ab" * 32, 64, 48, "a red circle", "A red circle", Operation.EDIT, 7, "builtin", 1)
 SHOWN = {
     "number": 2, "url": f"/pictures/{'ab' * 32}.png", "alt": "A red circle", "prompt": "a red circle", "seed": 7,
-    "model": "builtin", "width": 64, "height": 48, "parent": 1, "operation": "edit",
+    "model": "builtin", "width": 64, "height": 48, "parent": 1, "operation": "edit", "refined": "",
 }  # fmt: skip
 NO_PICTURE = {"type": "picture", "fraction": None, "note": None, "reason": None, "preview": None, "picture": None}
 

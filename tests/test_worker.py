@@ -18,7 +18,7 @@ import pytest
 from aiohttp import web
 
 from bot.config import worker_environment
-from bot.domain import Operation
+from bot.domain import Abilities, Operation
 from render import wire
 from render.engine import EngineLost, WorkerEngine
 from render.supervisor import Supervisor
@@ -39,6 +39,7 @@ class FlatStudio:
     gated: bool = False
     fault: Exception | None = None
     model: str = "flat"
+    abilities: Abilities = field(default_factory=Abilities)
     gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
     painted: list[Batch] = field(default_factory=list)
     told_to_leave: threading.Event = field(default_factory=threading.Event)
@@ -116,7 +117,7 @@ async def test_a_batch_is_told_step_by_step() -> None:
     studio = FlatStudio()
     async with working(lambda: studio) as engine:
         for _ in range(2):
-            assert await ready(engine) == Slots(["0"], "flat")
+            assert await ready(engine) == Slots(["0"], "flat", abilities=Abilities())
             assert await outcome(engine) == (WHOLE, None)
     assert studio.painted == [BATCH, BATCH]
 
@@ -133,7 +134,7 @@ async def test_a_worker_that_loads_answers_and_has_no_slot() -> None:
         assert await engine.slots() == Slots([], "", None)
         assert await outcome(engine) == ([], False)
         go.set()
-        assert await ready(engine) == Slots(["0"], "flat")
+        assert await ready(engine) == Slots(["0"], "flat", abilities=Abilities())
 
 
 async def test_a_model_that_cannot_be_loaded_is_told() -> None:
@@ -154,7 +155,7 @@ async def test_a_busy_worker_takes_no_second_batch() -> None:
         await ready(engine)
         async with aclosing(engine.run(BATCH)) as events:
             assert await anext(events) == Started()
-            assert await engine.slots() == Slots([], "flat")
+            assert await engine.slots() == Slots([], "flat", abilities=Abilities())
             assert await outcome(engine) == ([], False)
             studio.gate.release(2)
             assert [event async for event in events] == WHOLE[1:]
@@ -171,7 +172,7 @@ async def test_closing_the_stream_cancels_at_the_next_step() -> None:
             studio.gate.release()
             assert await anext(events) == Step(0.5)
         assert await asyncio.to_thread(studio.told_to_leave.wait, 20)
-        assert await engine.slots() == Slots([], "flat")  # the step under way is not cut
+        assert await engine.slots() == Slots([], "flat", abilities=Abilities())  # the step under way is not cut
         studio.gate.release()
         assert await asyncio.to_thread(studio.left.wait, 20)
         assert (await ready(engine)).slots
@@ -295,7 +296,7 @@ async def test_a_worker_that_is_away_has_no_slots() -> None:
 
 async def test_an_address_may_end_in_a_slash() -> None:
     """Both ways of writing RENDER_URL reach the worker."""
-    about = Slots(["0"], "flat")
+    about = Slots(["0"], "flat", abilities=Abilities())
     async with served(scripted(Started(), End(), slots=about)) as url, engine_at(url + "/") as engine:
         assert await engine.slots() == about
         assert await outcome(engine) == ([Started()], None)

@@ -81,6 +81,7 @@ def picture(picture: Picture) -> dict[str, Any]:
         "url": f"/pictures/{picture.digest}.png",
         "alt": picture.alt,
         "prompt": picture.prompt,
+        "refined": picture.refined,
         "seed": picture.seed,
         "model": picture.model,
         "width": picture.width,

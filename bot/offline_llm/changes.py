@@ -25,6 +25,8 @@ def changed(base: Description, wish: Wish, verbs: frozenset[str]) -> tuple[Descr
         after = replace(after, background=wish.background)
     if wish.style:
         after = replace(after, style=wish.style)
+    if wish.other == "places":
+        after = replace(after, groups=after.groups[::-1])
     if wish.other in ("background", "style"):
         after = _other(after, wish.other)
     pair, alone = len(after.groups) == 2, settled(replace(after, size="small")).size == "small"

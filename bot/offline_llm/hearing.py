@@ -14,7 +14,8 @@ from bot.offline_llm.wish import parse
 class Asked:
     """The last message, with the pictures that it can be about: their numbers and prompts.
 
-    `turn` counts the messages so far; `row` is how many pictures the last answer asked for.
+    `turn` counts the messages so far; `row` is how many pictures the last answer asked for. `chosen` is the picture
+    that was chosen since the newest was made.
     """
 
     text: str
@@ -22,17 +23,25 @@ class Asked:
     about: int | None
     turn: int
     row: int
+    chosen: int | None = None
 
     def newest(self) -> int | None:
         """The number of the newest picture."""
         return max(self.pictures, default=None)
 
+    def focus(self) -> int | None:
+        """The number of the picture that is talked about."""
+        return self.about or self.chosen or self.newest()
+
 
 PICTURES_LINE = re.compile(r"\A\[pictures: (.*)\](?:\n|\Z)")
 ABOUT_LINE = re.compile(r"\A\[about: #(\d{1,6})\](?:\n|\Z)")
 PICTURE = re.compile(r'#(\d{1,6}) "(.*?)"(?=; #|\Z)')
+OTHER_LINES = re.compile(r"\A(?:\[(?:uploaded|shown|earlier): .*\](?:\n|\Z))+")
+NEWEST = re.compile(r".*\n\n(?=\[pictures: )", re.DOTALL)  # messages that nobody answered stand before it
 SPEAKER = re.compile(r"\A[^:\n]{1,80}: ?")
 NEW_PICTURE = re.compile(r"<(?:image|edit|vary|refine)\b")
+TAG = re.compile(r'<(?:image|edit|vary|refine|select of="(\d{1,6})")')
 
 
 def hear(transcript: Sequence[Said]) -> Asked:
@@ -40,14 +49,18 @@ def hear(transcript: Sequence[Said]) -> Asked:
     said = [turn.text for turn in transcript if turn.role is Role.USER]
     answers = [turn.text for turn in transcript if turn.role is Role.ASSISTANT]
     text, pictures, about = said[-1] if said else "", {}, None
+    text = NEWEST.sub("", text, count=1)
     if found := PICTURES_LINE.match(text):
         pictures = {int(number): prompt for number, prompt in PICTURE.findall(found[1])}
         text = text[found.end() :]
     if found := ABOUT_LINE.match(text):
         about = int(found[1]) if int(found[1]) in pictures else None
         text = text[found.end() :]
+    text = OTHER_LINES.sub("", text)
     row = len(NEW_PICTURE.findall(answers[-1])) if answers else 0
-    return Asked(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row)
+    tags = TAG.findall("\n".join(answers))
+    chosen = int(tags[-1]) if tags and tags[-1] and int(tags[-1]) in pictures else None
+    return Asked(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row, chosen)
 
 
 def known_picture(prompt: str) -> Description:

@@ -75,8 +75,15 @@ class Token:
 
 
 WORD = re.compile(r"#\d{1,6}|[^\W_]+|[,.;:!?\n]")
-NAMED = re.compile(r"\b(?:number|nr|picture|image|pic|drawing|photo)[ .]*#?\s?(\d{1,6})\b|#\s(\d{1,6})\b")
+NAMED = re.compile(
+    r"\b(?:number|nr|picture|image|pic|drawing|photo|version|option)[ .]*#?\s?(\d{1,6})\b|#\s(\d{1,6})\b"
+)
 FRAME = re.compile(r" (?:of|in) (?:the|my|this) (?:picture|image|canvas|page|drawing)\b")
+TAKEN_OUT = re.compile(r"\btake ((?:\S+ ){1,4}?)(?:out|away|off)\b")
+LIKED = re.compile(r"\b(was|is|are|looks|looked|likes?|liked|love)\b([^.!?,;]*?)\b(?:better|best|more)\b(?! like)")
+A_LITTLE = re.compile(r"\ba (?:little|bit|tiny bit)(?=\s*(?:[.,;!?]|$|more|less|please))")
+TOO = re.compile(r"\b(?:too|so) (big|large|huge|small|tiny)\b")
+AND_ONE = re.compile(r",? and (?:one|another)(?: picture| one)? (?:of|with|showing) ")
 TAG = re.compile(r"<[^<>]{0,80}>")
 BULLET = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
 
@@ -84,7 +91,9 @@ BULLET = re.compile(r"^\s*(?:\d{1,2}[.)]|[-*•])\s+", re.MULTILINE)
 def lex(text: str) -> tuple[Token, ...]:
     """The words of a text, as far as it is read; whatever is not known becomes an UNKNOWN token."""
     text = BULLET.sub("\n", text[:LONGEST_TEXT].lower().replace("'", "").replace("’", ""))
-    text = TAG.sub(" ", text)
+    text = TAKEN_OUT.sub(r"remove \1", TAG.sub(" ", text))
+    text = TOO.sub(lambda said: "bigger" if said[1] in ("small", "tiny") else "smaller", A_LITTLE.sub(" ", text))
+    text = AND_ONE.sub(". draw ", LIKED.sub(r"\1\2prefer", text))
     text = FRAME.sub("", NAMED.sub(r"#\1\2 ", text.replace("&", " and ")))
     words = WORD.findall(text)
     if words and words[0] in NUMERALS and words[1:] in ([], ["please"]):
@@ -194,12 +203,14 @@ def _references(phrases: _Phrases) -> None:
             phrases.enter(Sort.REFERENCE, str(number), f"{ordinal}-{noun} the-{ordinal}-{noun} the-{ordinal}")
         phrases.enter(Sort.REFERENCE, str(number), ordinals[1])
     for number, word in enumerate("one two three four five six seven eight nine ten".split(), 1):
-        phrases.enter(Sort.REFERENCE, str(number), f"number-{word} picture-{word} image-{word}")
+        phrases.enter(
+            Sort.REFERENCE, str(number), f"number-{word} picture-{word} image-{word} version-{word} option-{word}"
+        )
     for value, wordings in REFERENCES.items():
         for wording in wordings.split():
             tails = " ".join(f"{wording}-{noun} the-{wording}-{noun}" for noun in nouns)
             phrases.enter(Sort.REFERENCE, value, f"{wording} the-{wording} {tails}")
-    phrases.enter(Sort.REFERENCE, "last", "this-picture that-picture this-one that-one the-picture")
+    phrases.enter(Sort.REFERENCE, "this", "this-picture that-picture this-one that-one the-picture")
 
 
 def _grammar(phrases: _Phrases) -> None:
@@ -208,19 +219,24 @@ def _grammar(phrases: _Phrases) -> None:
     phrases.enter(Sort.ON, "", "on onto against")
     phrases.enter(Sort.INTO, "", "into")
     phrases.enter(Sort.INDEFINITE, "", "a an")
-    phrases.enter(Sort.DEFINITE, "", "the its his her their")
+    phrases.enter(Sort.DEFINITE, "", "the its his her their my our")
     phrases.enter(Sort.PRONOUN, "", "it this that them these those")
     phrases.enter(
         Sort.PICTURES, "", "picture pictures image images drawings drawing pics pic photo photos versions paintings"
     )
     phrases.enter(
-        Sort.SEPARATE, "", "separately separate-pictures separate each-in-its-own-picture in-two-pictures one-each"
+        Sort.SEPARATE,
+        "",
+        "separately separate-pictures separate each-in-its-own-picture in-two-pictures one-each one-picture-each "
+        "a-picture-each a-picture-for-each a-picture-for-every one-picture-for-each one-picture-for-every "
+        "to-choose-from",
     )
     for thing in ("colour", "color", "background", "style"):
         value = "colour" if thing == "color" else thing
         phrases.enter(Sort.OTHER, value, f"another-{thing} different-{thing} other-{thing}")
+    phrases.enter(Sort.OTHER, "places", "swap-places swap-their-places swap-them switch-places swap-sides switch-sides")
     phrases.enter(Sort.COMMA, "", ", :")
-    phrases.enter(Sort.BREAK, "", ". ; ! ? then after-that afterwards and-then")
+    phrases.enter(Sort.BREAK, "", ". ; ! ? then after-that afterwards and-then and-now")
     phrases["\n"] = Token(Sort.BREAK, "", raw="\n")
 
 

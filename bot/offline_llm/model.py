@@ -3,9 +3,10 @@
 import asyncio
 import re
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bot.domain import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.offline_llm.asides import wishes_in
 from bot.offline_llm.compose import compose
 from bot.offline_llm.hearing import hear
 from bot.offline_llm.plan import plan
@@ -36,5 +37,5 @@ def answer(transcript: Sequence[Said]) -> str:
     asked = hear(transcript)
     if words := small_talk(asked):
         return words
-    acts = plan(asked)
+    acts = plan(replace(asked, text=wishes_in(asked.text)))
     return compose(acts, asked.turn) if acts else at_a_loss(asked)

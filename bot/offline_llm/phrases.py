@@ -58,6 +58,10 @@ WELCOME = ("You are welcome!", "With pleasure!", "Any time!")
 GLAD = ("I am glad you like it.", "That makes me happy.", "Lovely to hear.")
 TASTES = ("So do I! Tell me what I shall draw.", "Good to know! Tell me what to draw or change.")
 SORRY = ("What would you like instead?", "Then tell me what to draw or change.")
+UNKNOWING = (
+    "I am only a set of rules, so I do not know; but I can draw.",
+    "That is for a real chat model to answer; I can draw.",
+)
 QUIET = ("All right, I leave everything as it is.", "Fine, nothing changes.")
 NEXT = ("Good! What comes next?", "Fine! What shall I draw or change?")
 EXAMPLES = (
@@ -66,6 +70,11 @@ EXAMPLES = (
     "“draw a house at night” or “a yellow moon above two green trees as pixel art”",
 )
 CHANGES = ("“make it blue” or “more like the first one”", "“put it on the beach” or “add a star”")
+ADVENTURES = (
+    "One evening the {} went for a long walk and found that the world was even bigger than the picture.",
+    "There was a lot to see there, and so the {} forgot the time.",
+    "Somebody said hello, and that was how the {} found a friend.",
+)
 SURPRISES = (
     "an orange cat in a meadow",
     "a yellow moon above two red houses on a navy background",

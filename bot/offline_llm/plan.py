@@ -10,7 +10,7 @@ from bot.offline_llm.acts import Act, Draw, Edit, Pick, Refine, Tell
 from bot.offline_llm.changes import changed
 from bot.offline_llm.description import Description, legible, some, tell
 from bot.offline_llm.hearing import Asked, known_picture
-from bot.offline_llm.lexer import lex
+from bot.offline_llm.lexer import Sort, lex
 from bot.offline_llm.phrases import EXAMPLES, GLAD, LANDSCAPES, SORRY, TASTES, one_of
 from bot.offline_llm.request import MOST_CLAUSES, Request, clauses, holding_picture, request_of
 from bot.offline_llm.wish import Wish, describe, parse, remarks_on
@@ -20,10 +20,12 @@ from bot.offline_llm.words import MOST, plain
 def plan(asked: Asked) -> list[Act]:
     """What the message asks for, clause by clause; nothing when it was not understood."""
     acts: list[Act] = []
-    focus, last_verb = asked.about or asked.newest(), ""
-    for clause in islice(clauses(lex(asked.text)), MOST_CLAUSES):
-        request = request_of(clause, asked, focus, acts)
-        if request.targets and not request.wish.says() and not request.verbs and last_verb:
+    focus, last_verb = asked.focus(), ""
+    tokens = lex(asked.text)
+    apart = any(token.sort is Sort.SEPARATE for token in tokens)
+    for clause in islice(clauses(tokens), MOST_CLAUSES):
+        request = replace(request_of(clause, asked, focus, acts), separate=apart)
+        if request.named and request.targets and not request.wish.says() and not request.verbs and last_verb:
             request = replace(request, verbs=frozenset({last_verb}))
         acts = _act(request, asked, acts)
         focus = request.targets[-1] if request.targets else focus
@@ -60,11 +62,14 @@ def _act(request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
         return [*acts, Tell(missing_numbers((), asked))]
     known = all(parse(asked.pictures[number]) for number in request.targets)
     if "refine" in verbs and not (changes_something(wish) and known):
-        return acts + [_refined(number, asked, wish) for number in request.targets]
+        refined = [_refined(number, asked, wish) for number in request.targets]
+        return acts + [act for act in refined if act not in acts]
     if "vary" in verbs and not changes_something(wish):
         picks = [Pick(Operation.VARY, number) for number in request.targets for _ in range(wish.count or 1)]
         return acts + picks[:MOST]
     if "select" in verbs and not changes_something(wish):
+        if wish.unknown and not (request.named or request.pronoun or wish.mentions):
+            return acts
         return acts + [Pick(Operation.SELECT, number) for number in request.targets]
     if not wish.says() and not (wish.backdrop and "remove" in verbs):
         if request.named and len(request.targets) == 1 and not verbs - {"draw"} and not wish.unknown:
@@ -118,7 +123,7 @@ def _draws(request: Request, asked: Asked, fresh: bool) -> bool:
     """Whether the clause asks for a new picture rather than for a change."""
     wish, verbs = request.wish, request.verbs
     things = wish.mentions
-    if not things or request.named or (not verbs and len(wish.unknown) > request.known):
+    if not things or request.named or (not verbs and len(wish.unknown) >= request.known):
         return False
     if not asked.pictures and not fresh:
         return True
@@ -141,7 +146,9 @@ def _drawn(request: Request) -> list[Act]:
     times = wish.pictures or 1
     if times > MOST or (len(things) > MOST and request.separate):
         remarks.append("Four pictures are the most I draw at once.")
-    if request.separate or (1 < times == len(things)):
+    if request.separate and len(things) == 1 and things[0].count > 1:
+        times, wishes = things[0].count, [replace(wish, mentions=[replace(things[0], count=1)])]
+    elif request.separate or (1 < times == len(things)):
         wishes = [replace(wish, mentions=[thing]) for thing in things[:MOST]]
         times = 1
     else:

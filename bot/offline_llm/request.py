@@ -7,6 +7,7 @@ from bot.offline_llm.acts import Act, Draw, Edit
 from bot.offline_llm.changes import spot_of
 from bot.offline_llm.hearing import Asked
 from bot.offline_llm.lexer import Sort, Token
+from bot.offline_llm.pointing import pointed
 from bot.offline_llm.wish import Mention, Wish, parse, understand
 from bot.offline_llm.words import MOST
 
@@ -69,7 +70,7 @@ def _two_backgrounds(current: list[Token]) -> tuple[list[Token], list[Token]]:
 def _same(tokens: Sequence[Token]) -> bool:
     """Whether "the same" stands at the beginning."""
     fillers = (Sort.LITTLE, Sort.VERB, Sort.DEFINITE)
-    return next((token.raw for token in tokens if token.sort not in fillers), "") == "same"
+    return next((t.raw for t in tokens if t.sort not in fillers and t.raw != "one"), "") == "same"
 
 
 def _has(tokens: Sequence[Token], sort: Sort) -> bool:
@@ -97,13 +98,21 @@ class Request:
 
 def request_of(tokens: Sequence[Token], asked: Asked, focus: int | None, acts: Sequence[Act]) -> Request:
     """What one clause asks for."""
+    tokens = pointed(tokens, asked, focus)
     wish = understand(tokens)
     verbs = frozenset(token.value for token in tokens if token.sort is Sort.VERB)
     pronoun = _has(tokens, Sort.PRONOUN)
     ordered = _has(tokens, Sort.REFERENCE)
+    if ordered and "again" in (raws := {token.raw for token in tokens}) and raws & {"show me", "see"}:
+        verbs = frozenset({"select"})
+    if "put" in verbs and any(token.raw == "instead" for token in tokens):
+        verbs = verbs - {"put"} | {"change"}
     targets, missing = targets_of(tokens, asked, focus)
-    fresh = bool(acts) and isinstance(acts[-1], Draw | Edit)
-    things = [mention for mention in wish.mentions if mention.definite and not ordered and not fresh]
+    last = acts[-1] if acts else None
+    fresh = last.description.groups if isinstance(last, Draw | Edit) else ()
+    things = [mention for mention in wish.mentions if mention.definite and not ordered]
+    if isinstance(last, Draw) or any(spot_of(fresh, mention) is not None for mention in things):
+        things = []
     if asked.about is None and (found := holding_picture(things, asked, focus)):
         targets = (found,)
     content = (Sort.KIND, Sort.COLOUR, Sort.SIZE, Sort.SCENE, Sort.NUMBER, Sort.STYLE, Sort.PLACE, Sort.INDEFINITE)
@@ -139,9 +148,12 @@ def targets_of(tokens: Sequence[Token], asked: Asked, focus: int | None) -> tupl
                 found += sorted(asked.pictures)[-2 if value == "both" else -MOST :]
             case "this" if focus:
                 found.append(focus)
+            case "before" if focus:
+                earlier = [number for number in asked.pictures if number < focus]
+                found += [max(earlier)] if earlier else []
             case "left" if newest:
                 found.append(max(newest - max(asked.row, 1) + 1, min(asked.pictures)))
-            case "last" | "right" | "this" | "left":
+            case "last" | "right" | "this" | "left" | "before":
                 found += [newest] if newest else []
             case number if int(number) in asked.pictures:
                 found.append(int(number))

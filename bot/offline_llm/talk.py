@@ -4,11 +4,13 @@ import re
 from dataclasses import replace
 
 from bot.offline_llm.acts import Draw
+from bot.offline_llm.asides import is_question, wishes_in
 from bot.offline_llm.compose import compose
 from bot.offline_llm.description import legible, settled, some, subject, tell
 from bot.offline_llm.hearing import Asked, known_picture
 from bot.offline_llm.lexer import Sort, lex
 from bot.offline_llm.phrases import (
+    ADVENTURES,
     CHANGES,
     COURTESIES,
     EXAMPLES,
@@ -20,12 +22,16 @@ from bot.offline_llm.phrases import (
     QUIET,
     SURPRISE,
     SURPRISES,
+    UNKNOWING,
     one_of,
 )
 from bot.offline_llm.plan import changes_something, missing_numbers
 from bot.offline_llm.request import targets_of
 from bot.offline_llm.wish import describe, parse, understand
 from bot.offline_llm.words import plain
+
+LENGTHS = {"a": 1, "one": 1, "1": 1, "two": 2, "2": 2, "three": 3, "3": 3, "four": 4, "4": 4}
+PARTS = re.compile(rf"\b({'|'.join(LENGTHS)})\s+(?:pictures?|images?|drawings?|parts|chapters|scenes)\b", re.IGNORECASE)
 
 
 def small_talk(asked: Asked) -> str:
@@ -40,11 +46,12 @@ def small_talk(asked: Asked) -> str:
             return reply
     if "joke" in words or "jokes" in words:
         return one_of(JOKES, turn)
-    if "story" in words or "stories" in words:
+    wished = wishes_in(asked.text)
+    if re.search(r"(?<!\bno )\bstor(?:y|ies)\b", wished, re.IGNORECASE):
         return _story(asked)
     if told := _prompts(asked, words):
         return told
-    if said.startswith(("dont ", "do not ", "please dont", "please do not")):
+    if said.startswith(("dont ", "do not ", "please dont", "please do not")) and not wished.strip():
         return one_of(QUIET, turn)
     liked = asked.about is not None and content & {"like", "love"}  # which chooses the picture
     if not liked and content <= {word for words_of, _ in COURTESIES for word in words_of}:
@@ -78,23 +85,27 @@ def _clean(prompt: str) -> str:
 
 
 def _story(asked: Asked) -> str:
+    """A story about whoever is named, with as many pictures as it is to have parts."""
     wish = understand(lex(asked.text))
-    hero = describe(replace(wish, style="", background="", place="")) or known_picture("an orange cat")
+    hero = describe(replace(wish, style="", background="", place="", count=0)) or known_picture("an orange cat")
     hero = replace(hero, groups=hero.groups[:1], above=False)
     name, many = some(hero.groups[0].count, hero.groups[0].kind), hero.groups[0].count > 1
-    day, _ = legible(settled(replace(hero, background=wish.background or "meadow")), True)
-    other = "sunset" if wish.background == "night" else "night"
-    evening, _ = legible(settled(replace(hero, background=other)), True)
-    return (
-        f"Once upon a time there {'were' if many else 'was'} {subject(hero)}.\n<image>{tell(day)}</image>\n"
-        f"One evening the {name} went for a long walk and found that the world was even bigger than the picture.\n"
-        f"<image>{tell(evening)}</image>\nThen the {name} went home and slept very well."
-    )
+    parts = PARTS.search(asked.text)
+    length = LENGTHS[parts[1].lower()] if parts else 2
+    first = wish.background or "meadow"
+    others = [scene for scene in ("beach", "sunset", "night") if scene != first]
+    written = [f"Once upon a time there {'were' if many else 'was'} {subject(hero)}."]
+    for scene in [first, *others[max(0, len(others) - length + 1) :]]:
+        view, _ = legible(settled(replace(hero, background=scene)), True)
+        written += [f"<image>{tell(view)}</image>", one_of(ADVENTURES, len(written) // 2).format(name)]
+    return "\n".join([*written[:-1], f"Then the {name} went home and slept very well."])
 
 
 def at_a_loss(asked: Asked) -> str:
     """What to say when nothing was understood."""
     examples = CHANGES if asked.pictures else EXAMPLES
+    if is_question(asked.text):
+        return f"{one_of(UNKNOWING, asked.turn)} Try {one_of(EXAMPLES, asked.turn)}."
     opening = one_of(
         ("That is beyond my rules.", "I did not understand that.", "I am not sure what to draw."), asked.turn
     )

@@ -136,6 +136,8 @@ class _Reader:
                 wish.place = token.value
                 if wish.mentions:
                     wish.mentions[-1] = replace(wish.mentions[-1], place=token.value)
+            case Sort.SCENE if self.instead:
+                self.said, self.instead = _Adjectives(), False
             case Sort.SCENE:
                 wish.background, self.said = token.value, _Adjectives()
                 self.wants_backdrop = token.value not in SCENES  # "make the sky pink"
@@ -158,7 +160,7 @@ class _Reader:
                 self.said = _Adjectives(relation=token.value)
             case Sort.PRONOUN if said.relation and (said.relation != "and" or (before and before.raw != "and")):
                 self.wish.towards = said.relation
-            case Sort.COMMA if not ahead:
+            case Sort.COMMA if not ahead and before and before.sort is not Sort.VERB:
                 self.said = _Adjectives(relation="and")
             case Sort.ON:
                 said.on = True
@@ -181,7 +183,7 @@ class _Reader:
             wish.colours.append(token.value)
 
     def _number(self, count: int, ahead: Sort | None) -> None:
-        if ahead is Sort.PICTURES:
+        if ahead in (Sort.PICTURES, Sort.SEPARATE):
             self.wish.pictures = count
             return
         if ahead is Sort.KIND:
@@ -215,7 +217,7 @@ class _Reader:
         self.said, self.instead = _Adjectives(), False
 
 
-NOUNS = (Sort.KIND, Sort.BACKDROP, Sort.SCENE, Sort.PICTURES)
+NOUNS = (Sort.KIND, Sort.BACKDROP, Sort.SCENE, Sort.PICTURES, Sort.SEPARATE)
 BETWEEN = (Sort.COLOUR, Sort.SIZE, Sort.NICE, Sort.UNKNOWN, Sort.STYLE, Sort.NUMBER)
 
 

@@ -109,7 +109,8 @@ STYLES = {
     "outline": "in-outline-style as-an-outline outline outlined outline-style outlines line-drawing line-art "
     "as-a-sketch as-a-line-drawing a-sketch-of pencil contour",
     "pixel": "in-pixel-style as-pixel-art pixel pixels pixelated pixelart pixel-art pixel-style 8-bit 8bit retro",
-    "flat": "flat flat-style filled without-outline no-outline normal-style without-pixels no-pixels",
+    "flat": "flat flat-style filled without-outline without-the-outline no-outline normal-style without-pixels "
+    "without-the-pixels no-pixels",
 }
 RELATIONS = {
     "left": "left-of to-the-left-of on-the-left-of",
@@ -122,36 +123,40 @@ RELATIONS = {
 NUMERALS = "first second third fourth fifth sixth seventh eighth ninth tenth".split()
 SUFFIXES = "1st 2nd 3rd 4th 5th 6th 7th 8th 9th 10th".split()
 REFERENCES = {
-    "last": "last latest newest previous most-recent",
+    "last": "last latest newest most-recent",
+    "before": "previous one-before picture-before one-before-that",
     "left": "left-one leftmost",
     "right": "right-one rightmost",
     "both": "both both-of-them both-pictures",
-    "all": "all-of-them them-all all all-pictures every-picture",
+    "all": "all-of-them them-all all-pictures all-three all-four every-picture",
 }
 VERBS = {
-    "draw": "draw paint sketch create generate illustrate design render doodle show-me give-me i-want id-like "
+    "draw": "draw next new-picture new-image new-drawing something-else "
+    "paint sketch create generate illustrate design render doodle show-me give-me i-want id-like "
     "i-would-like i-need can-i-have may-i-have can-i-get a-picture-of a-drawing-of an-image-of a-painting-of",
     "make": "make do",
     "change": "change edit modify update turn replace swap recolor recolour convert transform",
     "put": "put place move set shift",
     "add": "add include insert give-it",
-    "remove": "remove delete erase without drop lose take-away get-rid-of no take-out",
+    "remove": "remove delete erase without drop lose take-away get-rid-of no take-out less fewer",
     "vary": "vary variation variations variant variants more-like similar something-like another-one again "
     "another-version once-more same-again try-again redo another one-more more like-this like-that "
-    "remix copy duplicate",
-    "select": "go-with bring-back go-back-to back-to return-to "
+    "remix copy duplicate alternative alternatives another-take different-version new-version",
+    "select": "ill-have wins winner vote vote-for go-with go-for stick-with bring-back go-back-to back-to return-to "
     "take pick choose select keep i-like i-love i-prefer prefer use lets-use best favourite favorite love",
-    "refine": "refine polish improve nicer detail details detailed better enhance sharper upscale prettier sharpen",
+    "refine": "refine clean cleaner crisp crisper quality higher-quality "
+    "polish improve nicer detail details detailed better enhance sharper upscale prettier sharpen",
 }
 LITTLE = (
     "please pls could can would will you your i id want like to see is are be was as in into on-to at for of from have "
-    "has should must let lets us me my so then just now some also too bot hey hi hello well ok okay yes there here "
+    "has should must let lets us me so then just now some also too bot hey hi hello well ok okay yes there here "
     "again but if colour color colored coloured colours colors in-color everything out off do did done get got made "
-    "drawn stay standing sitting swimming first second third finally scene style size position picture-with kind "
-    "thing things thanks thank much only maybe perhaps when he she they we not more back all-right alright right-now "
-    "thats-right look looks looking up-there how about what which who why whole than way bit "
-    "little-bit a-little-bit a-bit a-little-more try thats today show even "
-    "or corner meant mean said think playing holding wanted"
+    "drawn stay standing sitting swimming first second third finally scene style size position picture-with one-with "
+    "kind thing things thanks thank much only maybe perhaps when he she they we not more back all-right alright "
+    "right-now thats-right theres heres look looks looking up-there how about what which who why whole than way bit "
+    "little-bit a-little-bit a-bit a-little-more try thats so-that all "
+    "after-all at-all right-back be-right-back last-thing one-last-thing one-more-thing today show even "
+    "or corner meant mean said say says think playing holding wanted rather instead hm hmm oh actually"
 )
 NICE = "nice cute pretty beautiful happy lovely simple very really quite shiny plain bright funny good great same own"
 

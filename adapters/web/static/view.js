@@ -191,10 +191,11 @@ function patchFacts(list, picture) {
 
 const ORIGINS = { edit: "edited from", vary: "variation of", refine: "refined from", select: "chosen from" };
 
-function facts({ prompt, seed, model, width, height, parent, operation }) {
+function facts({ prompt, refined, seed, model, width, height, parent, operation }) {
   const origin = parent && `${ORIGINS[operation] ?? "made from"} #${parent}`;
   return [
     ["Prompt", prompt],
+    ["Drawn as", refined],
     ["Origin", origin],
     ["Size", `${width} × ${height}`],
     ["Seed", seed],

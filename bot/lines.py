@@ -1,0 +1,81 @@
+"""What a line of an answer begins as: a block of code, a quotation, a label, a call, somebody's turn. Pure."""
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from bot.domain import Operation
+from bot.intent import Context, Intent
+from bot.markup import LINE, LONGEST_BLOCK, LONGEST_CALL, MAY_BEGIN_LINE, OWN_LABEL, Zone, rule, speakers
+from bot.opened import Opened, Outcome, Step, announces_example
+from bot.utterance import Way
+from bot.wishes import operation_named
+
+_SPEAKS_OF_TURNS = re.compile(
+    r"\b(?:users?|humans?|dialogue|conversation|script|transcript|interview)\b", re.IGNORECASE
+)
+
+
+class Lines:
+    """Tells beginnings of lines in the answers to one message."""
+
+    def __init__(self, context: Context, looks_inside: bool = True) -> None:
+        """`looks_inside` tells whether a block of code may hold what is meant."""
+        self._context = context
+        self._looks_inside = looks_inside and context.intent is Intent.PICTURE
+        self._speaker = speakers(context.names)
+        self._initials = {name[0] for name in context.names if name}
+
+    def beginning(
+        self, text: str, at: int, final: bool, silent: bool, asked: bool, before: Callable[[int], str]
+    ) -> Step | None:
+        """What begins there; None if that can only be told when more has come.
+
+        `silent` while the answer has said nothing, `asked` once it asked for a picture; `before` tells its last words.
+        """
+        if not (silent or MAY_BEGIN_LINE(text, at) or text[at] in self._initials):
+            return Step(at)
+        own = OWN_LABEL(text, at, partial=not final) if silent else None
+        speaker = self._speaker(text, at, partial=not final)
+        thing = LINE(text, at, partial=not final)
+        if any(found is not None and found.partial for found in (own, speaker, thing)):
+            return None
+        if own is not None:
+            return Step(own.end(), anew=True)
+        if speaker is not None and self._is_anothers(speaker.group(), asked):
+            return Step(at, Zone.ECHO if silent else Zone.OVER)
+        return Step(at) if thing is None else self._begun(thing, silent, asked, before(at))
+
+    def _is_anothers(self, label: str, asked: bool) -> bool:
+        """Whether the model goes on with an invented turn of a person."""
+        if label.strip("*_#[]:： ").lower() in ("user", "human"):
+            return not _SPEAKS_OF_TURNS.search(self._context.text)
+        return asked
+
+    def _begun(self, thing: Any, silent: bool, asked: bool, before: str) -> Step:
+        start, end, raw = thing.start(), thing.end(), thing.group()
+        wanted = self._context.intent is Intent.PICTURE
+        meant = self._looks_inside and not announces_example(before)
+        match rule(thing):
+            case "fence" if meant:
+                return Step(end, Zone.BLOCK, Opened(quote=thing["run"], raw=[raw], limit=LONGEST_BLOCK))
+            case "fence":
+                return Step(end, Zone.FENCE, Opened(quote=thing["run"]), Outcome(raw))
+            case "quotation":
+                return Step(end, Zone.QUOTATION, outcome=Outcome(raw))
+            case "span" if meant:
+                return Step(end, Zone.BLOCK, Opened(raw=[raw], kept=[thing["inside"]], line=True))
+            case "prompt" if wanted:
+                return Step(end, Zone.BODY, Opened(line=True, way=Way.PROMOTED, raw=[raw]))
+            case "react" if wanted:
+                operation = operation_named(thing["tool"]) or Operation.GENERATE
+                return Step(end, Zone.BODY, Opened(operation, line=True, way=Way.WRITTEN, raw=[raw]))
+            case "aside" if wanted and (silent or asked):
+                return Step(end, Zone.ECHO)
+            case "python" if self._context.intent is not Intent.MARKUP:
+                call = Opened(name=thing["tool"], weak=True, limit=LONGEST_CALL)
+                return Step(start, Zone.CALL, call)
+            case "reference":
+                return Step(end, Zone.ADDRESS, Opened(raw=[raw]))
+            case _:
+                return Step(start)

@@ -1,0 +1,223 @@
+"""What markup looks like in a chat model's stream: a table of rules for each zone that the parser may be in. Pure.
+
+`regex` tells whether text that has not come yet could complete a match; what could is held back. Two things keep that
+sound: a match never changes when more comes (each pattern ends in something that is there), and every pattern is
+bounded, so that little is held and the work stays linear.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import regex
+
+from bot.wishes import OURS
+
+END = "\0"  # stands behind the last character of an answer
+LONGEST_ASIDE = 40  # characters between <vary of="1"> and its closer; more is taken for ordinary text
+LONGEST_LATE = 300  # characters between <image /> and its closer, where a model puts the words behind the tag
+LONGEST_CALL = 40_000  # characters of a tool call that is written out
+LONGEST_BLOCK = 4_000  # characters of a block of code that may hold a tag which is meant
+LONGEST_ADDRESS = 2_000  # characters; what is longer is a file in base64
+
+
+class Zone(StrEnum):
+    """Where in the answer the parser is."""
+
+    TEXT = "what the person reads"
+    QUOTATION = "a line that begins with >: read, never obeyed"
+    ECHO = "a line that repeats somebody's turn: not read"
+    FENCE = "a block of code: read, never obeyed"
+    BLOCK = "a block of code in an answer that should hold a picture: obeyed if it is nothing but tags"
+    THOUGHTS = "the model thinks aloud: not read"
+    TAG = "behind the name of a tag, up to its >"
+    VALUE = "between the quotes of an attribute"
+    BODY = "the words between two tags"
+    CALL = "a tool call that is written out"
+    ADDRESS = "the address of a picture or a link"
+    OVER = "behind the model's own turn: not read"
+
+
+@dataclass(frozen=True, slots=True)
+class Markup:
+    """What may come in a zone: `special` finds where something may begin, `match` tells what it is.
+
+    `plain` finds less exactly, and faster, whether there is anything special at all.
+    """
+
+    plain: Callable[..., "re.Match[str] | None"]
+    special: Callable[..., "re.Match[str] | None"]
+    matchers: dict[str, Callable[..., Any]]
+
+    def match(self, text: str, at: int, partial: bool) -> Any:
+        """What is at this place, where something special is."""
+        matcher = self.matchers.get(text[at])
+        return matcher(text, at, partial=partial) if matcher else None
+
+
+def rule(thing: Any) -> str:
+    """The name of the rule by which something matched."""
+    return next(name for name, found in thing.groupdict().items() if found is not None and name not in _DETAILS)
+
+
+_DETAILS = frozenset("marks name role channel header tool ticks frame embed label inside run quote".split())  # groups
+
+
+def _markup(*rules: tuple[str, str, str], stops: str = END, words: str = "") -> Markup:
+    """The markup of a zone, from rules: a name, the characters that it may begin with, and a pattern.
+
+    `stops` are characters at which the parser stops anyway, `words` a pattern of words that are special.
+    """
+    marks = dict.fromkeys("".join(marks for _, marks, _ in rules))
+    single = f"[{re.escape(''.join(marks) + stops)}]"
+    matchers = {
+        mark: regex.compile(
+            "|".join(f"(?P<{name}>{pattern})" for name, marks, pattern in rules if mark in marks),
+            regex.IGNORECASE | regex.VERBOSE,
+        ).match
+        for mark in marks
+    }
+    seldom = re.escape("".join(mark for mark in marks if not mark.isalpha()) + stops)
+    if not words:
+        return Markup(re.compile(single).search, re.compile(single).search, matchers)
+    return Markup(re.compile(f"[{seldom}:]").search, re.compile(f"[{seldom}]|{words}").search, matchers)
+
+
+# Names. What other systems, languages and hasty models write for ours counts unless the person asked for words.
+_VERB = "generate|create|draw|make|show|edit|vary|select|refine"
+_LOOKALIKES = (
+    rf"(?:{_VERB})[_-](?:image|picture)s?|img|images|pictures?|pic|photo|draw|drawing|paint|painting|sketch"
+    "|illustration|figure|generate|variations|image[_-]prompt|bild|zeichnung|imagen|imagem|immagine"
+    "|dessin|картинка|изображение|图像|图片|圖像|圖片|画像|이미지|编辑|編輯"
+)
+_NAMESPACE = "(?:(?:ai|ns|x|bot|tool|mini-?dall-?e-?3?):)?"
+_OURS = "|".join(OURS)
+_NAME = rf"{_NAMESPACE}(?P<name>{_OURS}|{_LOOKALIKES})(?:[_-]?\d{{1,3}})?"
+_LT, _GT = r"(?:[<＜]|&lt;)", r"(?:[>＞]|&gt;)"
+_THINK = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
+_TOOL = rf"(?:(?:functions|default_api|tools)\.)?(?:{_VERB})_(?:image|picture)s?"
+_WRAPPER = r"(?:tool_calls?|function_calls?|tool_code|tool_use|invoke|function|antml:function_calls|antml:invoke)"
+
+_THOUGHTS = rf"<\s{{0,2}}{_THINK}\s{{0,2}}> | \[THINK\] | ◁think▷"
+_THOUGHT = rf"<\s{{0,2}}/\s{{0,2}}{_THINK}\s{{0,2}}> | \[/THINK\] | ◁/think▷"
+_OPENER = rf"{_LT}(?:\s{{1,3}}(?={_OURS}))?{_NAME}(?=[\s/>＞:=|&])"
+_CLOSER = (
+    rf"{_LT}\s{{0,3}}[/\\]\s{{0,3}}{_NAME}"
+    rf"(?:(?:[ \t/][^<>＞&\n\0]{{0,80}}|\s{{0,3}}){_GT} | (?=[^<>＞&\n\0]{{0,80}}[\n\0<]) | (?=[ \t][^<>＞&\n\0]{{81}}))"
+    rf" | \[\s?/\s?{_NAME}\s?\]"
+)
+_TURN_ENDS = r"<\|(?:im_end|eot_id|endoftext|end_of_text|eos|user|return|call)\|> | </s> | <end_of_turn>"
+_ROLE = r"<\|(?:im_start|start|start_header_id|header_start)\|>\s{0,2}(?P<role>[a-z]{0,12}+)(?=[\s\S])"
+_SPECIAL = r"<[|｜](?!channel|im_start\||start\||start_header|header_start)[^<>|｜\n\0]{1,40}[|｜]>"
+_HEADER = r"(?:[^<\n\0]|<\|(?:constrain|channel)\|>){0,120}"  # of a channel
+_CALL = rf"""<\s{{0,2}}{_WRAPPER}(?:(?:=|\s{{1,3}}name\s{{0,2}}=\s{{0,2}}"?)(?P<tool>[\w.]{{1,60}})"?)?\s{{0,2}}>
+    | \[TOOL_CALLS?\] | <\|python_tag\|> | <｜tool▁calls?▁begin｜>"""
+_JSON = r"""["'](?:prompt|name|tool|tool_name|tool_calls?|function|function_call|type|action|arguments
+    |parameters|operation|description)["']\s{0,3}:"""
+
+# At the beginning of a line, before anything else is looked for
+LINE = regex.compile(
+    rf"""(?P<fence>[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[^\n`\0]{{0,100}}(?=[\n\0]))
+    | (?P<quotation>[ ]{{0,3}}>(?=[\s\S]))
+    | (?P<span>[ ]{{0,3}}(?P<ticks>`{{1,2}})(?P<inside>[^`\n\0]{{1,2000}})(?P=ticks)[ \t]{{0,8}}(?=[\n\0]))
+    | (?P<prompt>[*_\#-]{{0,4}}\s?(?:(?:image|picture|dall[·-]?e|midjourney|stable\ diffusion|drawing)\s)?prompt
+        (?:\sfor\b[^\n:*]{{0,40}})?(?:\*\*|__)?\s{{0,2}}:(?:\*\*|__)?[ ]{{0,3}}(?=[^\s/*_]))
+    | (?P<react>Action\s?:\s{{0,2}}(?P<tool>{_TOOL})\s{{0,3}}\n\s{{0,3}}Action\ Input\s?:\s{{0,3}}(?=[^\s]))
+    | (?P<aside>(?:Thought|Observation)\s?:)
+    | (?P<python>(?:print\(|\[)?(?P<tool>{_TOOL})\()
+    | (?P<reference>[ ]{{0,3}}\[\w{{1,20}}\]:[ ]{{0,3}}(?=\S))""",
+    regex.IGNORECASE | regex.VERBOSE,
+).match
+
+# Most lines begin with none of these, and need not be looked at any closer
+MAY_BEGIN_LINE = re.compile(
+    r"[ ]{0,3}(?:[`~>\[*_#-]|p[ri]|im|da|mi|st|dr|ac|ge|cr|ma|sh|ed|va|se|re|fu|de|to|us|hu|th|ob|.?\Z)", re.IGNORECASE
+).match
+
+TEXT = _markup(
+    ("opener", "<＜&*_", rf"(?P<marks>\*{{1,3}}|_{{1,3}})?{_OPENER}"),
+    ("closer", "<＜&[", _CLOSER),
+    ("over", "<", _TURN_ENDS),
+    ("turn", "<", _ROLE),
+    ("harmony", "<", rf"<\|channel\|>\s{{0,2}}(?P<channel>\w{{1,20}})(?P<header>{_HEADER})<\|message\|>"),
+    ("broken", "<", r"<\|channel\|>\s{0,2}(?:(?:analysis|commentary|final)\b)?(?=[^\n\0]{0,140}[\n\0] | [^\n\0]{140})"),
+    ("thoughts", "<[◁", _THOUGHTS),
+    ("recant", "<[◁", _THOUGHT),
+    ("call", "<[", _CALL),
+    ("wrapper", "<[", rf"<\s{{0,2}}/\s{{0,2}}(?:{_WRAPPER}|parameter)\s{{0,2}}> | \[/TOOL_CALLS?\] | \[/?INST\]"),
+    ("token", "<", _SPECIAL),
+    ("json", "{[", rf"[{{\[]\s{{0,4}}(?:\{{\s{{0,4}})?{_JSON}"),
+    ("code", "`", r"(?P<ticks>`{1,40})(?=[^`])(?:[^\n\0]{0,300}?[^`\n\0])(?P=ticks)(?=[^`])"),
+    ("link", "![", r"(?P<frame>\[(?=!))?(?P<embed>!?)\[(?P<label>[^\[\]\n<]{0,300})\]\(\s{0,3}(?=[^\s<])"),
+    ("caption", "!", r"!\[(?P<label>[^\[\]\n<]{1,300})\](?:\[[^\[\]\n]{0,40}\](?=[\s\S]) | (?=[^(\[]))"),
+    ("bracket", "[", rf"\[\s?{_NAME}\s?(?:\](?=[^(]) | (?P<inside>[\s:][^\[\]\n]{{0,2000}})\](?=[^(]))"),
+    ("address", "hds", r"(?:https?://|data:image/|sandbox:/)(?=\S)"),
+    stops="\n" + END,
+    words=r"(?<!\w)(?:https?:|data:|sandbox:)",
+)  # fmt: skip
+
+MARKUP = {
+    Zone.TEXT: TEXT,
+    Zone.QUOTATION: _markup(("closing", "\n", r"\n")),
+    Zone.ECHO: _markup(("closing", "\n", r"\n")),
+    Zone.FENCE: _markup(("closing", "\n", rf"\n[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[ \t]{{0,8}}(?=[\n\0]|{_OPENER})")),
+    Zone.THOUGHTS: _markup(
+        ("closing", "<[◁", rf"{_THOUGHT} | <\|end\|> | (?=<\|channel\|>\s{{0,2}}(?:final|commentary))"),
+    ),
+    Zone.TAG: _markup(
+        ("value", "=", r"=\s{0,3}(?P<quote>\\?[\"“'])"),
+        ("closing", "/>＞&", rf"/\s{{0,3}}{_GT} | {_GT}"),
+        ("broken", "\n<", r"\n[ \t]{0,8}\n | <"),
+    ),
+    Zone.VALUE: _markup(
+        ("closing", "\"”'\\", r"(?P<quote>\\?[\"”'])(?=[\s/>＞,;&)\]\0])"),
+        ("escape", "\\", r"\\[^\0]"),
+        ("broken", "\n", r"\n[ \t]{0,8}\n"),
+    ),
+    Zone.BODY: _markup(
+        ("closing", "<＜&[", _CLOSER),
+        ("next", "<＜&", _OPENER),
+        ("broken", "<\n", rf"{_TURN_ENDS} | {_ROLE} | {_SPECIAL} | \n[ \t]{{0,8}}(?=\n) | \n(?=[ ]{{0,3}}```)"
+            r"| \n(?=(?:\*\*)?(?:User|Human)(?:\*\*)?:)"),
+        stops="\n" + END,
+    ),
+    Zone.CALL: _markup(
+        ("closing", "<[", rf"<\s{{0,2}}/\s{{0,2}}{_WRAPPER}\s{{0,2}}> | \[/TOOL_CALLS?\]"
+            r"| <[|｜](?:call|eom_id|end|tool▁call▁end|im_end|eot_id)[|｜]>"),
+        ("begins", "{([", rf"[{{(] | \[(?=\s{{0,4}}(?:\{{|{_TOOL}\())"),
+        ("ends", "})]", r"[})\]]"),
+        ("escape", "\\", r"\\[^\0]"),
+        ("string", "\"'", r"[\"']"),
+    ),
+    Zone.ADDRESS: _markup(("closing", " \t\r\n\f\v\u3000()<>\"]", r"[\s()<>\"\]]")),
+    Zone.OVER: _markup(),
+}  # fmt: skip
+MARKUP[Zone.BLOCK] = MARKUP[Zone.FENCE]
+
+_SCHEMES = ("https", "data", "sandbox")
+_BEGUN = sorted({scheme[:size] for scheme in _SCHEMES for size in range(1, len(scheme) + 1)})
+SCHEME_BEGUN = re.compile(rf"(?<!\w)(?:{'|'.join(_BEGUN)})\Z").search  # what may become an address
+SCHEME_ENDINGS = frozenset(begun[-2:] for begun in _BEGUN) | frozenset("".join(_SCHEMES))
+SCHEME_INITIALS = frozenset(scheme[0] for scheme in _SCHEMES)
+
+_HOSTS = "imgur|pollinations|placeholder|oaiusercontent|oaidalle|unsplash|picsum|dummyimage|postimg|ibb.co"
+INVENTED = re.compile(
+    rf"(?:data|sandbox|attachment|file):|https?://[^\s/]{{0,100}}(?:{_HOSTS})|.{{0,500}}\.(?:png|jpe?g|gif|webp|bmp)\b",
+    re.IGNORECASE,
+)
+
+
+@lru_cache(maxsize=256)
+def speakers(names: tuple[str, ...]) -> Any:
+    """What matches a line that begins as the turn of somebody else: `User:`, or one of these names and a colon."""
+    known = "|".join(map(regex.escape, ("User", "Human", *filter(None, names))))
+    return regex.compile(rf"(?:\*\*|__|\#{{1,4}}\ |\[)?(?:{known})(?:\*\*|__|\])?\s?[:：]").match
+
+
+CALLS = regex.compile(_CALL, regex.VERBOSE).finditer
+OWN_LABEL = regex.compile(
+    r"\s{0,9}(?:\*\*)?(?:AI|Assistant|Bot|Mini-DALL[·.-]?E(?: ?3)?|Final Answer)(?:\*\*)?\s?:(?:\*\*)?[ ]{0,2}(?=[^\s*])"
+).match

@@ -1,0 +1,214 @@
+"""Why a chat model's server did not answer: what can be done about it, and what the person is told. Pure.
+
+Servers word the same refusal differently. What they say is only searched, never shown or logged: it may hold the
+person's own words or the key.
+"""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from math import ceil
+
+import httpx2
+import openai
+
+from bot.completion import Form
+
+SILENCE = 90.0  # seconds without a single character
+PATIENCE = 3.0  # seconds that a person waits for a second try without being told
+PAUSE = 0.5  # seconds before it where the server names none
+SMALLEST = 1024  # tokens; with less context there is no conversation
+
+_LONGEST = 2000  # characters of what a server says; the reason stands at the beginning
+_ABOUT_REQUEST = (None, 400, 404, 413, 415, 422, 429, 500, 501)  # None: told inside the stream
+_ECHO = re.compile(r"[\"']input[\"']\s*:")  # behind it FastAPI repeats the request
+
+_TOO_LONG = re.compile(
+    r"context_length_exceeded|exceed_context_size|context[ _](?:length|size|window)|\bn_ctx\b|model length"
+    r"|(?:prompt|input|messages?)\b.{0,80}\btoo (?:long|large|big)|request too large|token count.{0,40}exceeds"
+    r"|reduce the length|tokens.{0,40}must be <=|keep from the initial prompt",
+    re.IGNORECASE | re.DOTALL,
+)
+_NUMBER = r"(?:(?!\bby\b)[^\d\n]){0,40}?(\d{3,8})\b"
+_CONTEXT = tuple(
+    re.compile(pattern, re.IGNORECASE)
+    for pattern in (
+        rf"\bn_ctx\b{_NUMBER}",
+        rf"(?:context (?:length|size|window)|model length|maximum number of tokens|<=|\blimit\b){_NUMBER}",
+        r"\b(\d{3,8})(?: tokens?)? maximum",
+        rf"\bmaximum\b{_NUMBER}",
+    )
+)
+_MOST_IMAGES = re.compile(r"at most (\d{1,3}) image", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What went wrong. `wait` is how many seconds the server asks for, `begun` whether it had begun to answer."""
+
+    error: Exception
+    status: int | None = None
+    words: str = ""
+    wait: float | None = None
+    begun: bool = False
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the conversation does not fit into the model's context."""
+        return self.status in _ABOUT_REQUEST and (self.status == 413 or bool(_TOO_LONG.search(self.words)))
+
+    @property
+    def may_pass(self) -> bool:
+        """Whether the same request may be answered in a moment."""
+        passing = self.status in (408, 409, 429) or (self.status or 0) >= 500
+        lost = isinstance(self.error, openai.APIConnectionError) and not self._is_silence
+        final = self.begun or self.is_too_long or self._is_used_up
+        return (passing or lost) and not final and (self.wait or 0) <= PATIENCE
+
+    @property
+    def _is_silence(self) -> bool:
+        slow = isinstance(self.error, openai.APITimeoutError)
+        return slow and not isinstance(self.error.__cause__, httpx2.ConnectTimeout)
+
+    @property
+    def _is_used_up(self) -> bool:
+        return "insufficient_quota" in self.words
+
+
+def refusal(error: Exception, begun: bool = False) -> Refusal:
+    """What can be learnt from an error of the client."""
+    words = _ECHO.split(_scalars(error.body)[:_LONGEST])[0] if isinstance(error, openai.APIError) else ""
+    if isinstance(error, openai.APIStatusError):
+        return Refusal(error, error.status_code, words, _wait(error.response.headers), begun)
+    return Refusal(error, None, words, None, begun)
+
+
+def _scalars(body: object, depth: int = 5) -> str:
+    """Names and values of an error's body, but for the request that some servers repeat in it."""
+    if isinstance(body, Mapping):
+        named = ((name, _scalars(value, depth - 1)) for name, value in body.items() if depth and name != "input")
+        return "; ".join(f"{name}: {value}" for name, value in named)
+    if isinstance(body, list):
+        return ", ".join(_scalars(value, depth - 1) for value in body[:10] if depth)
+    return str(body or "")
+
+
+def _wait(headers: Mapping[str, str]) -> float | None:
+    """Seconds of a `Retry-After`, which may be a number or a date; RFC 9110, 10.2.3."""
+    given = headers.get("retry-after", "").strip()
+    if re.fullmatch(r"\d{1,9}(?:\.\d+)?", given):
+        return float(given)
+    try:
+        when = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max((when - datetime.now(UTC)).total_seconds(), 0)
+
+
+# What can be done
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What a server may not take: how it says so, whether it was sent, and the form without it."""
+
+    what: str
+    says: re.Pattern[str]
+    held: Callable[[Form], bool]
+    without: Callable[[Form, str], Form]
+
+
+REMEDIES = (
+    Remedy(
+        "tools",
+        re.compile(r"\btools?\b|\btool_|tool-call|function[ _-]?call|\bfunctions?\b", re.IGNORECASE),
+        lambda sent: sent.tools,
+        lambda form, _: replace(form, tools=False),
+    ),
+    Remedy(
+        "images",
+        re.compile(r"\bimages?\b|image_url|\bvision\b|multi-?modal|mmproj|content.{0,40}string", re.IGNORECASE),
+        lambda sent: sent.images > 0,
+        lambda form, words: replace(form, images=_images_taken(words, form.images)),
+    ),
+    Remedy(
+        "a system message",
+        re.compile(r"\bsystem\b|developer instruction|\broles?\b.{0,80}(?:alternat|support)", re.IGNORECASE),
+        lambda sent: sent.system,
+        lambda form, _: replace(form, system=False),
+    ),
+)
+
+
+def without_it(refused: Refusal, form: Form, sent: Form) -> tuple[str, Form] | None:
+    """What the server does not take of that which was sent, and the form without it; None if it is something else."""
+    if refused.begun or refused.status not in _ABOUT_REQUEST or refused.status == 429 or refused.is_too_long:
+        return None
+    remedy = next((remedy for remedy in REMEDIES if remedy.held(sent) and remedy.says.search(refused.words)), None)
+    return (remedy.what, remedy.without(form, refused.words)) if remedy else None
+
+
+def _images_taken(words: str, sent: int) -> int:
+    found = _MOST_IMAGES.search(words)
+    most = int(found[1]) if found else 0
+    return most if most < sent else 0
+
+
+def smaller(context: int, sent: int, words: str) -> int:
+    """The context of a model that refused `sent` tokens by our estimate: what it says, or else what makes it shorter.
+
+    Our estimate may be too low, so that a conversation seems to fit that does not.
+    """
+    found = next((match for pattern in _CONTEXT if (match := pattern.search(words))), None)
+    named = int(found[1]) if found else context
+    fits = named < context and named * 3 // 4 < sent  # a quarter is left to the answer, see `bot.budget.room`
+    return min(context, max(named if fits else min(sent, context) * 3 // 4, SMALLEST))
+
+
+# What the person is told
+
+
+def explain(refused: Refusal, model: str, server: str) -> str:
+    """A plain sentence: what happened, and what can be done. Never the server's own text, which may hold anything."""
+    match refused.error:
+        case _ if refused._is_silence:
+            return f"The chat model did not answer within {SILENCE:.0f} seconds."
+        case openai.APIConnectionError() if refused.begun:
+            return "The connection to the chat model was lost."
+        case openai.APIConnectionError():
+            return f"The chat model at {server} cannot be reached."
+        case openai.AuthenticationError() | openai.PermissionDeniedError():
+            return f"The chat model's server at {server} refused the key: check OPENAI_API_KEY."
+        case openai.NotFoundError():
+            return f"The server at {server} knows no model {model!r}: check LLM_MODEL and OPENAI_BASE_URL."
+        case openai.RateLimitError() if refused._is_used_up:
+            return f"The account at {server} has used up what was paid for."
+        case openai.RateLimitError():
+            return f"The chat model is overloaded or the account's limit is reached; try again {later(refused.wait)}."
+        case openai.APIStatusError():
+            again = "" if refused.wait is None else f"; try again {later(refused.wait)}"
+            return f"The chat model's server answered with an error (HTTP {refused.status}){again}."
+        case openai.APIError():
+            return "The chat model's server broke off with an error."
+        case _:
+            return "The chat model's server answered with something that is not a chat completion."
+
+
+def too_long(shortened: bool) -> str:
+    """What the person is told when the conversation does not fit; `shortened` if the next one will be shorter."""
+    if shortened:
+        return "The conversation is longer than what the chat model takes in; Retry sends it shortened."
+    return "The chat model takes in too little to talk and draw with; start it with a larger context."
+
+
+def later(seconds: float | None) -> str:
+    """When to try again, in words; never too early."""
+    if seconds is None or 45 <= seconds <= 60:
+        return "in a minute"
+    units = ((5400, 3600, "hour"), (60, 60, "minute"), (0, 1, "second"))
+    size, unit = next((size, unit) for above, size, unit in units if seconds > above or not above)
+    count = max(ceil(seconds / size), 1)
+    return f"in {count} {unit}{'' if count == 1 else 's'}"

@@ -1,0 +1,55 @@
+"""The inbox at work, with a chat model of the test's choice and a renderer that takes no time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from bot.domain import Picture, Refining, RenderJob
+from bot.errors import Refused
+from bot.inbox import Conversations, Rules
+from bot.ports import ChatModel
+from bot.store import Store
+from tests.doubles import InstantRenderer, Screen
+
+
+class Glances:
+    """An album without uploads, in which every picture is a few bytes."""
+
+    async def take_in(self, upload: bytes) -> Picture:
+        """Refused."""
+        raise Refused("no uploads")
+
+    async def glance(self, digest: str) -> bytes:
+        """Something like a JPEG."""
+        return b"\xff\xd8" + digest.encode()
+
+
+def recording(store: Store) -> Callable[[RenderJob, Picture], None]:
+    """What the render line does with a finished picture."""
+
+    def keep(job: RenderJob, made: Picture) -> None:
+        if store.outcome(job) is None:
+            assert store.rendered(store.claim(job), made)
+
+    return keep
+
+
+@asynccontextmanager
+async def running(
+    store: Store,
+    model: ChatModel,
+    renderer: InstantRenderer | None = None,
+    refining: Refining = Refining.OFF,
+) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer]]:
+    """The inbox at work with one test platform."""
+    renderer = renderer or InstantRenderer()
+    renderer.keep = recording(store)
+    screen = Screen()
+    inbox = Conversations(store, model, renderer, Glances(), Rules(pause=0, refining=refining))
+    task = asyncio.create_task(inbox.run({"test": screen}))
+    await asyncio.sleep(0)
+    try:
+        yield inbox, screen, renderer
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
