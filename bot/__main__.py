@@ -13,7 +13,7 @@ from pathlib import Path
 from adapters.console import Console
 from adapters.web.server import WebPage
 from bot.config import Config, load_config, worker_environment
-from bot.domain import Abilities, Dialect, FrontEnd, Operation, Picture, Refining
+from bot.domain import Abilities, Dialect, Operation, Picture, Refining
 from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
 from bot.files import PictureFiles
@@ -23,10 +23,9 @@ from bot.offline_llm import OfflineModel
 from bot.ports import ChatModel, Platform
 from bot.probe import settle
 from bot.profiles import profile, settled
-from bot.prompts import check, system_text
+from bot.prompts import check
 from bot.replay import replay
 from bot.store import Store
-from bot.tools import tools
 from render.engine import WorkerEngine
 from render.pictures import sanitise
 from render.queue import Line
@@ -47,8 +46,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judged = commands.add_parser("evaluate", help="judge the chat model that is set: does it draw when it should?")
     judged.add_argument("--suite", required=True, help="`decisions`, `interleaving`, `abilities`, or a file")
     judged.add_argument("--limit", type=int, help="only the first so many dialogues or questions")
-    judged.add_argument("--questions", type=Path, action="append", default=[], help="a file for `abilities`")
-    judged.add_argument("--out", type=Path, help="a JSON file for the report")
+    judged.add_argument(
+        "--questions",
+        type=Path,
+        action="append",
+        default=[],
+        help="a file that is asked in the place of those that are shipped; may be given several times",
+    )
+    judged.add_argument("--out", type=Path, help="a JSON file for the report (default: in DATA_DIR)")
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
@@ -100,21 +105,22 @@ def _greet(address: str) -> None:
 async def _evaluate(config: Config, options: argparse.Namespace) -> None:
     """Judge the chat model, as it would be used before the picture model that is set; nothing is painted."""
     abilities = _abilities(config)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    out = options.out or config.data_dir / f"evaluation-{Path(options.suite).stem}.json"
     async with _chat_model(config) as model:
         if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
-            config.data_dir.mkdir(parents=True, exist_ok=True)
             await settle(model, config.data_dir / "probe.json", abilities)
-        manners = model.manners
         await evaluate(
             model,
             options.suite,
             name=config.llm_model if config.has_chat_server else "built-in",
-            system=system_text(abilities, manners, config.persona),
-            tools=tools(abilities) if manners.front_end is FrontEnd.TOOLS else (),
+            abilities=abilities,
+            persona=config.persona,
             questions=options.questions,
             limit=options.limit,
-            out=options.out,
+            out=out,
         )
+    print(f"The whole report is in {out}.")
 
 
 @asynccontextmanager

@@ -1,7 +1,6 @@
 """What a line of an answer begins as: a block of code, a quotation, a label, a call, somebody's turn. Pure."""
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from bot.domain import Operation
@@ -26,15 +25,17 @@ class Lines:
         self._speaker = speakers(context.names)
         self._initials = {name[0] for name in context.names if name}
 
+    def is_ordinary(self, text: str, at: int) -> bool:
+        """Whether nothing begins there, unless it is the very first line: it is quicker to tell than what begins."""
+        return not (MAY_BEGIN_LINE(text, at) or text[at] in self._initials)
+
     def beginning(
-        self, text: str, at: int, final: bool, silent: bool, asked: bool, before: Callable[[int], str]
+        self, text: str, at: int, final: bool, silent: bool, asked: bool, before: str
     ) -> Step | None:
         """What begins there; None if that can only be told when more has come.
 
-        `silent` while the answer has said nothing, `asked` once it asked for a picture; `before` tells its last words.
+        `silent` while the answer has said nothing, `asked` once it asked for a picture; `before` are its last words.
         """
-        if not (silent or MAY_BEGIN_LINE(text, at) or text[at] in self._initials):
-            return Step(at)
         own = OWN_LABEL(text, at, partial=not final) if silent else None
         speaker = self._speaker(text, at, partial=not final)
         thing = LINE(text, at, partial=not final)
@@ -44,7 +45,7 @@ class Lines:
             return Step(own.end(), anew=True)
         if speaker is not None and self._is_anothers(speaker.group(), asked):
             return Step(at, Zone.ECHO if silent else Zone.OVER)
-        return Step(at) if thing is None else self._begun(thing, silent, asked, before(at))
+        return Step(at) if thing is None else self._begun(thing, silent, asked, before)
 
     def _is_anothers(self, label: str, asked: bool) -> bool:
         """Whether the model goes on with an invented turn of a person."""

@@ -6,9 +6,9 @@ bounded, so that little is held and the work stays linear.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from enum import StrEnum
+from enum import Enum
 from functools import lru_cache
 from typing import Any
 
@@ -24,7 +24,7 @@ LONGEST_BLOCK = 4_000  # characters of a block of code that may hold a tag which
 LONGEST_ADDRESS = 2_000  # characters; what is longer is a file in base64
 
 
-class Zone(StrEnum):
+class Zone(Enum):
     """Where in the answer the parser is."""
 
     TEXT = "what the person reads"
@@ -39,6 +39,8 @@ class Zone(StrEnum):
     CALL = "a tool call that is written out"
     ADDRESS = "the address of a picture or a link"
     OVER = "behind the model's own turn: not read"
+
+    __hash__ = object.__hash__  # zones are looked up at every step, and that of `Enum` is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,22 @@ class Markup:
         return matcher(text, at, partial=partial) if matcher else None
 
 
+_RULES: dict[Any, tuple[str, ...]] = {}  # the names of a pattern's rules
+
+
 def rule(thing: Any) -> str:
     """The name of the rule by which something matched."""
-    return next(name for name, found in thing.groupdict().items() if found is not None and name not in _DETAILS)
+    for name in _RULES[thing.re]:
+        if thing[name] is not None:
+            return name
+    raise AssertionError(thing)
 
 
-_DETAILS = frozenset("marks name role channel header tool ticks frame embed label inside run quote".split())  # groups
+def _matcher(rules: Iterable[tuple[str, str]]) -> Callable[..., Any]:
+    rules = list(rules)
+    pattern = regex.compile("|".join(f"(?P<{name}>{rule})" for name, rule in rules), regex.IGNORECASE | regex.VERBOSE)
+    _RULES[pattern] = tuple(name for name, _ in rules)
+    return pattern.match  # type: ignore[no-any-return]
 
 
 def _markup(*rules: tuple[str, str, str], stops: str = END, words: str = "") -> Markup:
@@ -73,17 +85,12 @@ def _markup(*rules: tuple[str, str, str], stops: str = END, words: str = "") -> 
     """
     marks = dict.fromkeys("".join(marks for _, marks, _ in rules))
     single = f"[{re.escape(''.join(marks) + stops)}]"
-    matchers = {
-        mark: regex.compile(
-            "|".join(f"(?P<{name}>{pattern})" for name, marks, pattern in rules if mark in marks),
-            regex.IGNORECASE | regex.VERBOSE,
-        ).match
-        for mark in marks
-    }
+    matchers = {mark: _matcher((name, rule) for name, marks, rule in rules if mark in marks) for mark in marks}
     seldom = re.escape("".join(mark for mark in marks if not mark.isalpha()) + stops)
     if not words:
         return Markup(re.compile(single).search, re.compile(single).search, matchers)
-    return Markup(re.compile(f"[{seldom}:]").search, re.compile(f"[{seldom}]|{words}").search, matchers)
+    plain = re.compile(rf"[{seldom}:：](?<![*_](?!\Z))").search
+    return Markup(plain, re.compile(rf"[{seldom}](?<![*_](?![*_<＜&]|\Z))|{words}").search, matchers)
 
 
 # Names. What other systems, languages and hasty models write for ours counts unless the person asked for words.
@@ -104,9 +111,10 @@ _WRAPPER = r"(?:tool_calls?|function_calls?|tool_code|tool_use|invoke|function|a
 _THOUGHTS = rf"<\s{{0,2}}{_THINK}\s{{0,2}}> | \[THINK\] | ◁think▷"
 _THOUGHT = rf"<\s{{0,2}}/\s{{0,2}}{_THINK}\s{{0,2}}> | \[/THINK\] | ◁/think▷"
 _OPENER = rf"{_LT}(?:\s{{1,3}}(?={_OURS}))?{_NAME}(?=[\s/>＞:=|&])"
+_LINE_ENDS = r"\n(?!\s{0,2}[>＞])(?=[\s\S]{3}|[^\0]{0,2}\0)"  # without a > at the beginning of the next one
 _CLOSER = (
     rf"{_LT}\s{{0,3}}[/\\]\s{{0,3}}{_NAME}"
-    rf"(?:(?:[ \t/][^<>＞&\n\0]{{0,80}}|\s{{0,3}}){_GT} | (?=[^<>＞&\n\0]{{0,80}}[\n\0<]) | (?=[ \t][^<>＞&\n\0]{{81}}))"
+    rf"(?:(?:[ \t/][^<>＞&\n\0]{{0,80}}|\s{{0,3}}){_GT} | (?=[^<>＞&\n\0]{{0,80}}(?:[\0<] | {_LINE_ENDS})) | (?=[ \t][^<>＞&\n\0]{{81}}))"
     rf" | \[\s?/\s?{_NAME}\s?\]"
 )
 _TURN_ENDS = r"<\|(?:im_end|eot_id|endoftext|end_of_text|eos|user|return|call)\|> | </s> | <end_of_turn>"
@@ -118,19 +126,22 @@ _CALL = rf"""<\s{{0,2}}{_WRAPPER}(?:(?:=|\s{{1,3}}name\s{{0,2}}=\s{{0,2}}"?)(?P<
 _JSON = r"""["'](?:prompt|name|tool|tool_name|tool_calls?|function|function_call|type|action|arguments
     |parameters|operation|description)["']\s{0,3}:"""
 
+_ALONE = r"(?<![^\x00-\x7f：])(?<!\w)"  # addresses begin behind white space or a mark
+
 # At the beginning of a line, before anything else is looked for
-LINE = regex.compile(
-    rf"""(?P<fence>[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[^\n`\0]{{0,100}}(?=[\n\0]))
-    | (?P<quotation>[ ]{{0,3}}>(?=[\s\S]))
-    | (?P<span>[ ]{{0,3}}(?P<ticks>`{{1,2}})(?P<inside>[^`\n\0]{{1,2000}})(?P=ticks)[ \t]{{0,8}}(?=[\n\0]))
-    | (?P<prompt>[*_\#-]{{0,4}}\s?(?:(?:image|picture|dall[·-]?e|midjourney|stable\ diffusion|drawing)\s)?prompt
-        (?:\sfor\b[^\n:*]{{0,40}})?(?:\*\*|__)?\s{{0,2}}:(?:\*\*|__)?[ ]{{0,3}}(?=[^\s/*_]))
-    | (?P<react>Action\s?:\s{{0,2}}(?P<tool>{_TOOL})\s{{0,3}}\n\s{{0,3}}Action\ Input\s?:\s{{0,3}}(?=[^\s]))
-    | (?P<aside>(?:Thought|Observation)\s?:)
-    | (?P<python>(?:print\(|\[)?(?P<tool>{_TOOL})\()
-    | (?P<reference>[ ]{{0,3}}\[\w{{1,20}}\]:[ ]{{0,3}}(?=\S))""",
-    regex.IGNORECASE | regex.VERBOSE,
-).match
+LINE = _matcher(
+    [
+        ("fence", r"[ ]{0,3}(?P<run>`{3,40}|~{3,40})[^\n`\0]{0,100}(?=[\n\0])"),
+        ("quotation", r"[ ]{0,3}>(?=[\s\S])"),
+        ("span", r"[ ]{0,3}(?P<ticks>`{1,2})(?P<inside>[^`\n\0]{1,2000})(?P=ticks)[ \t]{0,8}(?=[\n\0])"),
+        ("prompt", r"""[*_\#-]{0,4}\s?(?:(?:image|picture|dall[·-]?e|midjourney|stable\ diffusion|drawing)\s)?prompt
+            (?:\sfor\b[^\n:*]{0,40})?(?:\*\*|__)?\s{0,2}:(?:\*\*|__)?[ ]{0,3}(?=[^\s/*_])"""),
+        ("react", rf"Action\s?:\s{{0,2}}(?P<tool>{_TOOL})\s{{0,3}}\n\s{{0,3}}Action\ Input\s?:\s{{0,3}}(?=[^\s])"),
+        ("aside", r"(?:Thought|Observation)\s?:"),
+        ("python", rf"(?:print\(|\[)?(?P<tool>{_TOOL})\("),
+        ("reference", r"[ ]{0,3}\[\w{1,20}\]:[ ]{0,3}(?=\S)"),
+    ]
+)  # fmt: skip
 
 # Most lines begin with none of these, and need not be looked at any closer
 MAY_BEGIN_LINE = re.compile(
@@ -142,8 +153,8 @@ TEXT = _markup(
     ("closer", "<＜&[", _CLOSER),
     ("over", "<", _TURN_ENDS),
     ("turn", "<", _ROLE),
-    ("harmony", "<", rf"<\|channel\|>\s{{0,2}}(?P<channel>\w{{1,20}})(?P<header>{_HEADER})<\|message\|>"),
-    ("broken", "<", r"<\|channel\|>\s{0,2}(?:(?:analysis|commentary|final)\b)?(?=[^\n\0]{0,140}[\n\0] | [^\n\0]{140})"),
+    ("harmony", "<", rf"<\|channel\|>[ ]{{0,2}}(?P<channel>\w{{1,20}})(?P<header>{_HEADER})<\|message\|>"),
+    ("broken", "<", r"<\|channel\|>(?:[ ]{0,2}(?:analysis|commentary|final)\b)?+(?=[^\n\0]{0,140}[\n\0] | [^\n\0]{140})"),
     ("thoughts", "<[◁", _THOUGHTS),
     ("recant", "<[◁", _THOUGHT),
     ("call", "<[", _CALL),
@@ -156,7 +167,7 @@ TEXT = _markup(
     ("bracket", "[", rf"\[\s?{_NAME}\s?(?:\](?=[^(]) | (?P<inside>[\s:][^\[\]\n]{{0,2000}})\](?=[^(]))"),
     ("address", "hds", r"(?:https?://|data:image/|sandbox:/)(?=\S)"),
     stops="\n" + END,
-    words=r"(?<!\w)(?:https?:|data:|sandbox:)",
+    words=rf"{_ALONE}(?:https?:|data:|sandbox:)",
 )  # fmt: skip
 
 MARKUP = {
@@ -197,11 +208,16 @@ MARKUP = {
 }  # fmt: skip
 MARKUP[Zone.BLOCK] = MARKUP[Zone.FENCE]
 
-_SCHEMES = ("https", "data", "sandbox")
-_BEGUN = sorted({scheme[:size] for scheme in _SCHEMES for size in range(1, len(scheme) + 1)})
-SCHEME_BEGUN = re.compile(rf"(?<!\w)(?:{'|'.join(_BEGUN)})\Z").search  # what may become an address
-SCHEME_ENDINGS = frozenset(begun[-2:] for begun in _BEGUN) | frozenset("".join(_SCHEMES))
-SCHEME_INITIALS = frozenset(scheme[0] for scheme in _SCHEMES)
+MAY_BE_MEANT = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match  # of a block of code
+MAY_PRECEDE_ADDRESS = re.compile(r"(?:[\x00-\x7f：](?<!\w))?\Z").match
+_BEGUN = sorted({scheme[:size] for scheme in ("https", "data", "sandbox") for size in range(1, len(scheme) + 1)})
+ADDRESS_BEGUN = re.compile(rf"{_ALONE}(?:{'|'.join(_BEGUN)})\Z").search  # what may become an address
+ENDINGS = frozenset(  # the last two characters of what may end in it, which is quicker to tell
+    ending
+    for begun in _BEGUN
+    for ending in ({begun[-2:], begun[-1:]} if len(begun) > 1 else {begun, *(f"{chr(n)}{begun}" for n in range(128))})
+    if not (len(begun) == 1 and ending[0].isalnum() and len(ending) > 1)
+)
 
 _HOSTS = "imgur|pollinations|placeholder|oaiusercontent|oaidalle|unsplash|picsum|dummyimage|postimg|ibb.co"
 INVENTED = re.compile(

@@ -127,12 +127,12 @@ class Step:
     recants: bool = False
 
 
-def open_tag(thing: Any, before: str = "", reopened: bool = False) -> Step:
-    """Behind the name of a tag; `before` is what was written in front of it."""
+def open_tag(thing: Any, before: str = "", marks: str = "", reopened: bool = False) -> Step:
+    """Behind the name of a tag, with `marks` such as `**` in front of it, and `before` in front of these."""
     name, at = thing["name"].lower(), thing.end()
-    raw, spoken_of = [thing.group()], bool(_MENTIONS.search(before))
+    raw, spoken_of = [thing.group()], bool(_MENTIONS.search(before[-16:]))
     tag = Opened(operation_named(name) or Operation.GENERATE, name, raw, spoken_of=spoken_of, reopened=reopened)
-    tag.behind = _MARKS_END.get(thing.groupdict().get("marks"))
+    tag.behind = _MARKS_END.get(marks)
     if thing.string[at] != ">" or name == "img":
         return Step(at, Zone.TAG, tag)
     raw.append(">")  # as it should be

@@ -5,7 +5,7 @@ from typing import Any
 
 from bot.domain import Operation
 from bot.intent import Context, Intent
-from bot.markup import LONGEST_CALL, Zone, rule
+from bot.markup import LONGEST_CALL, MAY_PRECEDE_ADDRESS, Zone, rule
 from bot.opened import Opened, Outcome, Step, open_bracket, open_link, open_tag
 from bot.utterance import Way
 from bot.wishes import OURS, request_of
@@ -20,7 +20,7 @@ def in_text(thing: Any, context: Context, before: str) -> Step | None:
         return None
     match kind:
         case "opener":
-            return open_tag(thing, before)
+            return open_tag(thing, before, thing["marks"] or "")
         case "bracket":
             return open_bracket(thing, context)
         case "over":
@@ -51,7 +51,7 @@ def in_text(thing: Any, context: Context, before: str) -> Step | None:
             return Step(at, outcome=Outcome(asked=(request,), way=Way.PROMOTED)) if request else None
         case "address":
             address = Opened(raw=[thing.group()], kept=[thing.group()])
-            return Step(at, Zone.ADDRESS, address) if not (before[-1:].isalnum() or before[-1:] == "_") else None
+            return Step(at, Zone.ADDRESS, address) if MAY_PRECEDE_ADDRESS(before[-1:]) else None
         case _:  # a stray closer, a token, a broken header: nothing for the person
             return Step(at, anew=kind == "broken")
 

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from bot.domain import ImageRequest, Text
 from bot.intent import Context
 from bot.lines import Lines
-from bot.markup import CALLS, END, MARKUP, SCHEME_BEGUN, SCHEME_ENDINGS, SCHEME_INITIALS, Zone
+from bot.markup import ADDRESS_BEGUN, CALLS, END, ENDINGS, MARKUP, MAY_BE_MEANT, Zone
 from bot.opened import (
     Ending,
     Opened,
@@ -36,6 +36,7 @@ __all__ = ["Context", "Event", "TagParser"]
 
 _SAYING = frozenset({Zone.TEXT, Zone.QUOTATION, Zone.FENCE})  # where what is read is said
 _GATHERING = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})  # where it is kept
+_BREAKS = "\n" + END
 _BEHIND = 100  # characters that have been read, and may tell how the next are meant
 
 _ANYTHING = Context()
@@ -65,20 +66,22 @@ class TagParser:
     def feed(self, chunk: str) -> list[Event]:
         """What the next piece of the answer completes."""
         plain = self._plain
-        if plain is not None and chunk:  # most pieces are nothing but words
-            words = self._buffer + chunk if self._buffer else chunk
-            if plain(words) is None:
-                ending = words[-2:]
-                if ending in SCHEME_ENDINGS or (ending[-1] in SCHEME_INITIALS and not ending[0].isalpha()):
-                    held = _may_be_address(words, 0)
-                    self._buffer, words = words[held:], words[:held]
-                elif self._buffer:
-                    self._buffer = ""
-                self._read.append(words)
+        if plain and chunk:  # most pieces are nothing but words
+            if self._buffer:
+                chunk, self._buffer = self._buffer + chunk, ""
+            if plain(chunk) is None:
                 if self._says:
-                    return [Text(words)] if words else []
-                self._keep(words)
-                return []
+                    if chunk[-2:] in ENDINGS:
+                        held = _may_be_address(chunk, 0)
+                        chunk, self._buffer = chunk[:held], chunk[held:]
+                        if not chunk:
+                            return []
+                    self._read.append(chunk)
+                    return [Text(chunk)]
+                if not self._open.limit or self._open.size + len(chunk) < self._open.limit:
+                    self._read.append(chunk)
+                    self._keep(chunk)
+                    return []
         self._buffer += chunk.replace(END, "") if END in chunk else chunk
         self._scan()
         return self._answer.fetch()
@@ -115,8 +118,7 @@ class TagParser:
             self._doubted = max(self._doubted - self._at, 0)
             self._at = 0
         self._says = self._zone in _SAYING
-        heeds = self._open.limit or self._behind or self._doubted
-        if heeds or (self._says and (self._line_start or self._answer.silent)):
+        if self._behind or self._doubted or (self._says and (self._line_start or self._answer.silent)):
             self._plain = None
         else:
             self._plain = MARKUP[self._zone].plain
@@ -124,7 +126,7 @@ class TagParser:
     def _step(self) -> bool:
         """Take the next thing from the buffer; False if more must come before it is known what it is."""
         buffer, zone = self._buffer, self._zone
-        if zone is Zone.TEXT and (self._behind or (self._line_start and buffer[self._at] not in f"\n{END}")):
+        if zone is Zone.TEXT and (self._behind or (self._line_start and buffer[self._at] not in _BREAKS)):
             return self._go_behind() if self._behind else self._begin_line()
         markup = MARKUP[zone]
         special = markup.special(buffer, self._at)
@@ -177,12 +179,13 @@ class TagParser:
 
     def _takes(self, thing: Any) -> bool:
         """Go on behind the thing if it is what it looks like."""
-        opened = self._open
+        opened, before = self._open, ""
         if gathers := self._zone in _GATHERING:
             opened.raw.append(thing.group())
         match self._zone:
             case Zone.TEXT:
-                step = in_text(thing, self._context, self._before(thing.start()))
+                before = self._before(thing.start())
+                step = in_text(thing, self._context, before)
             case Zone.TAG:
                 step = in_tag(opened, thing, self._context)
             case Zone.VALUE:
@@ -209,17 +212,21 @@ class TagParser:
             if gathers:
                 opened.raw.pop()
             return False
-        self._go(step, thing.start())
+        self._go(step, before)
         return True
 
     def _begin_line(self) -> bool:
         answer, at = self._answer, self._at
-        step = self._lines.beginning(self._buffer, at, self._final, answer.silent, answer.has_asked, self._before)
+        if self._lines.is_ordinary(self._buffer, at) and not answer.silent:
+            self._line_start = False
+            return True
+        before = self._before(at)
+        step = self._lines.beginning(self._buffer, at, self._final, answer.silent, answer.has_asked, before)
         if step is None:
             return False
         self._line_start = False
         if not (step.opened and step.opened.weak and at < self._doubted):
-            self._go(step, at)
+            self._go(step, before)
             if step.zone is Zone.BLOCK and self._open.line:
                 self._end(self._block_over())
         return True
@@ -235,9 +242,10 @@ class TagParser:
             self._at = thing.end()
         return True
 
-    def _go(self, step: Step, start: int) -> None:
-        """Take the step, which begins at `start`."""
-        before = self._before(start) if step.opened else ""
+    def _go(self, step: Step, before: str = "") -> None:
+        """Take the step; `before` is what was written in front of it."""
+        if step.opened:
+            step.opened.before = before
         self._at = step.at
         if step.recants:
             self._answer.recant()
@@ -246,7 +254,6 @@ class TagParser:
         self._zone = step.zone
         if step.opened:
             self._open = step.opened
-            self._open.before = before
         if step.anew:
             self._line_start = True
 
@@ -269,7 +276,7 @@ class TagParser:
         if self._at >= len(text):
             self._at -= len(text)
         else:
-            self._doubted += len(text) - self._at
+            self._doubted += len(text) - self._at if self._doubted > self._at else -self._doubted
             self._buffer, self._at = text + self._buffer[self._at :], 0
             self._read = [(thing.before + "".join(thing.raw)).removesuffix(text)[-_BEHIND:]]
 
@@ -297,7 +304,8 @@ class TagParser:
 
     def _block_over(self) -> Outcome:
         """A picture was asked for: if a block of code is nothing but tags, they are meant."""
-        events = _inside("".join(self._open.kept), self._context)
+        inside = "".join(self._open.kept)
+        events = _inside(inside, self._context) if MAY_BE_MEANT(inside) else []
         asked = tuple(event for event in events if isinstance(event, ImageRequest))
         words = any(isinstance(event, Text) and event.markdown.strip() for event in events)
         if words or not asked or any(request.prompt and is_placeholder(request.prompt) for request in asked):
@@ -351,7 +359,7 @@ class TagParser:
 
 def _may_be_address(text: str, at: int) -> int:
     """Where the last characters of the text begin that may become an address, or else its end."""
-    found = SCHEME_BEGUN(text, max(at, len(text) - 7))
+    found = ADDRESS_BEGUN(text, max(at, len(text) - 7))
     return found.start() if found else len(text)
 
 

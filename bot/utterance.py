@@ -51,24 +51,26 @@ class Utterance:
         """Words that the person reads."""
         if self._recants:
             text = text.lstrip()
-        if text:
+            if not text:
+                return
             self._begin()
-            self._silent = self._silent and text.isspace()
-            self._words.append(text)
+        if self._silent:
+            self._silent = text.isspace()
+        self._words.append(text)
 
     def order(self, request: ImageRequest, way: Way = Way.TAG) -> None:
-        """A picture is asked for."""
+        """A picture is asked for; its key is 0, and becomes its place in the answer."""
         self._begin()
         self._silent = False
         if way is Way.PROMOTED and (article := _ARTICLE.match(request.prompt)):
             request = replace(request, prompt=article.group().lower() + request.prompt[article.end() :])
         if self._is_said_again(request, way):
             return
-        request = replace(request, key=0)
+        request = replace(request, key=0) if request.key else request
         if len(self._requests) < MOST_REQUESTS and self._requests.count(request) < MOST_REPEATS:
             self._flush()
             self._once.append((way, request.operation, request.prompt.lower(), request.of))
-            self._events.append(replace(request, key=len(self._requests)))
+            self._events.append(replace(request, key=len(self._requests)) if self._requests else request)
             self._requests.append(request)
 
     def _is_said_again(self, request: ImageRequest, way: Way) -> bool:

@@ -178,7 +178,7 @@ async def test_tags_in_peoples_words_stay_words(tmp_path: Path) -> None:
 
 async def test_a_model_that_sees_is_shown_the_picture(tmp_path: Path) -> None:
     """A question about a picture is answered from the picture itself, as long as the server takes it."""
-    answers = [said("<image>a sun</image>"), Clever(images=1, otherwise="It is yellow.")]
+    answers: list[Stream | Clever] = [said("<image>a sun</image>"), Clever(images=1, otherwise="It is yellow.")]
     async with stage(tmp_path, answers, TAGS) as bot:
         await bot.say("m1", "draw a sun")
         await bot.say("m2", "which colour does it have?", about=1)

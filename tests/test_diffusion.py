@@ -13,7 +13,7 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from bot.domain import Operation
+from bot.domain import Abilities, Dialect, Editing, Operation
 from render.diffusion import Studio
 from render.wire import Batch, Made, Preview, Step, Task, WorkerEvent
 from render.worker import Cancelled
@@ -106,3 +106,9 @@ def test_a_cancelled_batch_stops_at_the_next_step() -> None:
         studio.paint(Batch([task]), tell, cancelled)
     assert len([event for event in steps if isinstance(event, Step)]) == 1
     assert painted(studio, task)[0].tobytes() == before.tobytes()
+
+
+def test_what_a_model_can_do_is_read_from_its_parts(tiny: Path) -> None:
+    """CLIP alone reads phrases; the model that ships knows scenes; neither takes instructions."""
+    assert Studio(str(tiny), "cpu").abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES)
+    assert Studio("builtin", "cpu").abilities == Abilities(Editing.DESCRIBE, Dialect.SCENES)

@@ -92,6 +92,13 @@ DRAWN = [
     ("draw a cat. something similar", ["an orange cat"] * 2),
     ("draw a cat. make it blue again", ["a blue cat"]),
     ("three stars on navy", ["three orange stars on a navy background"]),
+    ("one picture of a red triangle and one of a blue circle", ["a red triangle", "a blue circle"]),
+    ("two separate pictures, one with a star and one with a cat", ["an orange star", "an orange cat"]),
+    ("house, tree, cat. One picture for each.", ["a red house", "a green tree", "an orange cat"]),
+    ("four stars to choose from", ["an orange star"] * 4),
+    ("Explain it with two pictures in this order: a red heart, a blue heart", ["a red heart", "a blue heart"]),
+    ("A picture of a fish. No story, just the picture.", ["a blue fish"]),
+    ("something for the door: a pink heart", ["a pink heart"]),
 ]
 
 
@@ -190,6 +197,23 @@ CHANGED: list[tuple[str, dict[int, str], int | None, list[str]]] = [
     ("polish number 1", PICTURES, None, [f"refine 1: {CIRCLE}"]),
     ("refine #3: a red circle", UPLOAD, None, ["refine 3: a red circle"]),
     ("vary #1 and refine #2", PICTURES, None, ["vary 1", f"refine 2: {STARS}"]),
+    ("I think the first picture was better after all", PICTURES, None, ["select 1"]),
+    ("let's go for the second", PICTURES, None, ["select 2"]),
+    ("hm no, the first one", PICTURES, None, ["select 1"]),
+    ("I like version one more", PICTURES, None, ["select 1"]),
+    ("I like the red one", PICTURES, None, ["select 1"]),
+    ("show me the red one on light blue again", PICTURES, None, ["select 1"]),
+    ("make the red one bigger", PICTURES, None, [f"edit 1: a large {CIRCLE[2:]}"]),
+    ("and a purple one for me", PICTURES, None, ["image: a purple star"]),
+    ("replace the circle by a blue one", PICTURES, 1, ["edit 1: a blue circle on a light blue background"]),
+    ("add a blue one", PICTURES, 2, ["edit 2: two green stars left of a blue star"]),
+    ("swap their places", COUPLE, 2, ["edit 2: a green tree left of an orange cat"]),
+    ("put a star there instead", PICTURES, 1, ["edit 1: a red star on a light blue background"]),
+    ("too big", PICTURES, 1, [f"edit 1: a small {CIRCLE[2:]}"]),
+    ("make it all blue", PICTURES, 1, ["edit 1: a blue circle on a light blue background"]),
+    ("give me two alternatives to this", PICTURES, 2, ["vary 2"] * 2),
+    ("could you improve the circle a little?", PICTURES, None, [f"refine 1: {CIRCLE}"]),
+    ("next, a house", PICTURES, None, ["image: a red house"]),
     ("draw a house", PICTURES, None, ["image: a red house"]),
     ("draw another cat", PICTURES, None, ["image: an orange cat"]),
     ("a small house", PICTURES, None, ["image: a small red house"]),
@@ -235,6 +259,15 @@ WORDS: list[tuple[str, dict[int, str], str]] = [
     ("make them smaller", PICTURES, "single thing only"),
     ("remove the circle", {1: CIRCLE}, "nothing would be left"),
     ("don't draw anything", PICTURES, "."),
+    ("I don't want any more pictures", PICTURES, "."),
+    ("do fish sleep at night?", PICTURES, "I can draw"),
+    ("would a cat eat a fish?", PICTURES, "I can draw"),
+    ("I have a cat at home", PICTURES, "."),
+    ("my favourite colour is blue", PICTURES, "."),
+    ("tell me about the moon", PICTURES, "I can draw"),
+    ("give me five names for a cat", PICTURES, "I can draw"),
+    ("I'll be right back", PICTURES, "."),
+    ("we should get back to work", PICTURES, "."),
     ("<image>x</image>", PICTURES, "Try"),
 ]
 
@@ -270,6 +303,21 @@ def test_a_story_comes_with_pictures_between_its_sentences() -> None:
     reply = answer(asked("tell me a story about a purple cat"))
     assert tags(reply) == ["image: a purple cat in a meadow", "image: a purple cat at night"]
     assert all(words.strip() for words in re.split(r"<image>.*?</image>", reply))
+
+
+@pytest.mark.parametrize(
+    ("wish", "scenes"),
+    [
+        ("write a story about a star, with one picture", ["in a meadow"]),
+        ("tell me a story of a star at night in two parts", ["at night", "at sunset"]),
+        ("a story about a star in 3 parts", ["in a meadow", "at sunset", "at night"]),
+        ("a story about a star in four pictures", ["in a meadow", "on the beach", "at sunset", "at night"]),
+    ],
+)
+def test_a_story_is_as_long_as_it_is_wanted(wish: str, scenes: list[str]) -> None:
+    """It has as many pictures as it is to have parts, each in another place."""
+    told = tags(answer(asked(wish)))
+    assert [picture.partition("star ")[2] for picture in told] == scenes
 
 
 async def test_the_answer_streams_in_words_and_is_the_same_again() -> None:

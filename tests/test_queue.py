@@ -8,7 +8,18 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Abilities, Failed, ImageRequest, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
+from bot.domain import (
+    Abilities,
+    Dialect,
+    Failed,
+    ImageRequest,
+    Operation,
+    Queued,
+    Rendered,
+    Rendering,
+    RenderJob,
+    RenderUpdate,
+)
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
@@ -198,3 +209,25 @@ async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
         assert (await collect(line, job(store)))[-1] == Failed(
             "The picture could not be kept: No space left on device."
         )
+
+
+async def test_the_worker_is_asked_first_what_its_model_can_do(store: Store, files: PictureFiles) -> None:
+    """The abilities are known before anybody asks for a picture, also where there will be no worker."""
+    engine = ScriptedEngine([], abilities=Abilities(dialect=Dialect.PHRASES))
+    async with serving(store, files, engine) as line:
+        await line.introduced.wait()
+        assert line.abilities == Abilities(dialect=Dialect.PHRASES)
+    async with serving(store, files, ScriptedEngine([], state=Slots(trouble="It is broken."))) as line:
+        await line.introduced.wait()
+
+
+async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files: PictureFiles) -> None:
+    """The picture keeps both: what was asked for, and what was drawn instead."""
+    engine = ScriptedEngine([[Started(), DONE]])
+    wished = job(store)
+    store.refine(wished, "p0, in the evening sun")
+    async with serving(store, files, engine) as line:
+        last = (await collect(line, job(store)))[-1]
+    assert engine.batches[0].tasks[0].prompt == "p0, in the evening sun"
+    assert isinstance(last, Rendered)
+    assert (last.picture.prompt, last.picture.refined) == ("p0", "p0, in the evening sun")

@@ -1,5 +1,6 @@
 """What is remembered."""
 
+import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -133,3 +134,31 @@ def test_what_was_written_is_there_after_a_new_start(store: Store, tmp_path: Pat
     assert again.heard("m1") == "words"
     assert [entry.id for entry in again.open_entries()] == ["m1"]
     assert [summary.title for summary in again.threads("test")] == ["draw a sun"]
+
+
+def test_a_request_is_recorded_whole(store: Store) -> None:
+    """Change, ratio and refined prompt come back with the job; another change is another job."""
+    request = ImageRequest(0, Operation.EDIT, "a red sun", of=1, change="small", ratio="3:2")
+    job = store.order("m1", request, None)
+    store.refine(job, "a red sun over the sea")
+    again = store.order("m1", request, None)
+    assert (again.change, again.ratio, again.refined) == ("small", "3:2", "a red sun over the sea")
+    other = store.order("m1", replace(request, change="large"), None)
+    assert (other.number, other.refined) == (job.number + 1, "")
+
+
+def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None:
+    """Jobs that were recorded before requests had a change are read as having none."""
+    path = tmp_path / "old.sqlite"
+    store = Store(path)
+    store.accept(message("m1", "draw a sun"))
+    job = store.order("m1", SUN, None)
+    store.close()
+    with sqlite3.connect(path) as db:
+        for column in ("change", "ratio", "refined"):
+            db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'wishes'")
+    db.close()
+    carried = Store(path)
+    assert carried.order("m1", SUN, None) == job
+    carried.close()

@@ -32,7 +32,6 @@ from bot.transcript import transcript, wanted_images
 from tests.doubles import ANN, BOB, THREAD, picture
 
 GOLDEN = Path(__file__).parent / "golden"
-SYSTEM = Path(__file__).parent.parent / "prompts" / "system.md"
 SEES = Manners(sees=True)
 
 
@@ -261,15 +260,3 @@ def test_a_cut_text_fits(text: str, most: int) -> None:
     short = cut(text, most)
     assert short == text if tokens(text) <= most else tokens(short) <= max(most, 3 * (40 + len(MIDDLE)))
     assert (short[:20], short[-20:]) == (text[:20], text[-20:])
-
-
-def test_every_example_in_the_prompt_is_understood() -> None:
-    """The tags that the model is shown are tags that the parser takes."""
-    examples = [line[5:] for line in SYSTEM.read_text(encoding="utf-8").splitlines() if line.startswith("You: ")]
-    counts = []
-    for example in examples:
-        parser = TagParser()
-        events = [*parser.feed(example), *parser.end()]
-        counts.append(sum(hasattr(event, "operation") for event in events))
-        assert "<" not in "".join(getattr(event, "markdown", "") for event in events)
-    assert counts == [1, 1, 1, 1, 2, 0]

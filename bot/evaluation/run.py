@@ -5,6 +5,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -31,6 +32,9 @@ class Answer(Protocol):
         ...
 
 
+Note = Callable[[int, Answer], bool]  # takes an answer to the item in this place; whether that is enough
+
+
 @dataclass(frozen=True, slots=True)
 class Course:
     """How the items of one form are asked and judged."""
@@ -51,13 +55,18 @@ COURSES: dict[type[Item], Course] = {
 class Record:
     """The answers so far, and how many of the last ones failed in a row."""
 
-    answers: list[Answer] = field(default_factory=list)
+    noted: list[tuple[int, Answer]] = field(default_factory=list)
     failures: int = 0
 
-    def note(self, answer: Answer) -> None:
-        """One more answer."""
-        self.answers.append(answer)
+    def note(self, place: int, answer: Answer) -> None:
+        """One more answer, to the item in this place."""
+        self.noted.append((place, answer))
         self.failures = self.failures + 1 if answer.failure else 0
+
+    @property
+    def answers(self) -> list[Answer]:
+        """All answers in the order of the suite, however they came in: a report does not depend on that."""
+        return [answer for _, answer in sorted(self.noted, key=itemgetter(0))]
 
     @property
     def given_up(self) -> bool:
@@ -101,7 +110,7 @@ async def evaluate(
         finally:
             seconds = round(time.monotonic() - began, 1)
             finding = COURSES[one.form].judge(record.answers)
-            report = Report(one.name, name, len(record.answers), _total(one), seconds, finding, stopped)
+            report = Report(one.name, name, len(record.noted), _total(one), seconds, finding, stopped)
             reports.append(report)
             show(report, console)
             if out:
@@ -111,32 +120,30 @@ async def evaluate(
     return reports
 
 
-async def _ask_all(
-    model: ChatModel, suite: Suite, brief: Brief, *, parallel: int, note: Callable[[Answer], bool]
-) -> None:
+async def _ask_all(model: ChatModel, suite: Suite, brief: Brief, *, parallel: int, note: Note) -> None:
     """Ask every item, at most `parallel` at a time; no more once `note` says that it is enough."""
     course = COURSES[suite.form]
-    waiting = iter(suite.items)
+    waiting = iter(enumerate(suite.items))
     async with asyncio.TaskGroup() as askers:
         for _ in range(min(parallel, len(suite.items))):
             askers.create_task(_ask(model, brief, course, waiting=waiting, note=note))
 
 
 async def _ask(
-    model: ChatModel, brief: Brief, course: Course, *, waiting: Iterator[Item], note: Callable[[Answer], bool]
+    model: ChatModel, brief: Brief, course: Course, *, waiting: Iterator[tuple[int, Item]], note: Note
 ) -> None:
     """One item after the other, whichever is next in line."""
-    for item in waiting:
+    for place, item in waiting:
         async with aclosing(course.ask(model, item, brief)) as answers:
             async for answer in answers:
-                if note(answer):
+                if note(place, answer):
                     return
 
 
-def _noting(record: Record, progress: Progress, bar: TaskID) -> Callable[[Answer], bool]:
-    def note(answer: Answer) -> bool:
+def _noting(record: Record, progress: Progress, bar: TaskID) -> Note:
+    def note(place: int, answer: Answer) -> bool:
         if not record.given_up:
-            record.note(answer)
+            record.note(place, answer)
             progress.advance(bar)
         return record.given_up
 
@@ -146,7 +153,7 @@ def _noting(record: Record, progress: Progress, bar: TaskID) -> Callable[[Answer
 def _gave_up(record: Record) -> str:
     if not record.given_up:
         return ""
-    return f"Stopped after {MOST_FAILURES} failures in a row. The last one: {record.answers[-1].failure}"
+    return f"Stopped after {MOST_FAILURES} failures in a row. The last one: {record.noted[-1][1].failure}"
 
 
 def _total(suite: Suite) -> int:

@@ -28,9 +28,8 @@ _REFUSAL = re.compile(
     r"[^,.;!?\n]*[,.;!?\n]*",
     re.IGNORECASE,
 )
-_INTERJECTION = re.compile(
-    r"[\W_]*(?:(?:no|nope|hm+|oh|ah|uh|um|ok|okay|well|actually|sorry|wait)\s*(?:,\s*|(?=\w+\s*,)))+,?", re.IGNORECASE
-)
+_SIGH = r"(?:no|nope|hm+|oh|ah|uh|um|ok|okay|well|actually|sorry|wait)"
+_INTERJECTION = re.compile(rf"[\W_]*(?:{_SIGH}[\s,]+)*{_SIGH}\s*,\s*", re.IGNORECASE)
 _TOLD = re.compile(r"[\W_]*(?:explain|describe|show\s+how)\b.*?\b(?=(?:a|one|two|three|four|\d)\s+pictures?\b)", re.I)
 
 

@@ -160,7 +160,7 @@ class _Reader:
                 self.said = _Adjectives(relation=token.value)
             case Sort.PRONOUN if said.relation and (said.relation != "and" or (before and before.raw != "and")):
                 self.wish.towards = said.relation
-            case Sort.COMMA if not ahead and before and before.sort is not Sort.VERB:
+            case Sort.COMMA if not ahead and self.wish.mentions:
                 self.said = _Adjectives(relation="and")
             case Sort.ON:
                 said.on = True

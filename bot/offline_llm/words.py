@@ -154,7 +154,7 @@ LITTLE = (
     "drawn stay standing sitting swimming first second third finally scene style size position picture-with one-with "
     "kind thing things thanks thank much only maybe perhaps when he she they we not more back all-right alright "
     "right-now thats-right theres heres look looks looking up-there how about what which who why whole than way bit "
-    "little-bit a-little-bit a-bit a-little-more try thats so-that all "
+    "little-bit a-little-bit a-bit a-little-more try thats so-that something anything all "
     "after-all at-all right-back be-right-back last-thing one-last-thing one-more-thing today show even "
     "or corner meant mean said say says think playing holding wanted rather instead hm hmm oh actually"
 )
