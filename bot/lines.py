@@ -6,12 +6,19 @@ from typing import Any
 from bot.domain import Operation
 from bot.intent import Context, Intent
 from bot.markup import LINE, LONGEST_BLOCK, LONGEST_CALL, MAY_BEGIN_LINE, OWN_LABEL, Zone, rule, speakers
-from bot.opened import Opened, Outcome, Step, announces_example
+from bot.opened import Opened, Outcome, Step
 from bot.utterance import Way
 from bot.wishes import operation_named
 
 _SPEAKS_OF_TURNS = re.compile(
     r"\b(?:users?|humans?|dialogue|conversation|script|transcript|interview)\b", re.IGNORECASE
+)
+LONGEST_ECHO = 40  # characters by which the person's own turn is known
+
+_EXAMPLE = re.compile(  # in front of a block of code that only shows how something is written
+    r"\b(?:like (?:this|so)|use this|this way|writ(?:e|ing)|typ(?:e|ing)|syntax|format|mark-?up|examples?|wrap"
+    r"|looks? like|instead of)\b[^\n]{0,60}\s*\Z",
+    re.IGNORECASE,
 )
 
 
@@ -29,9 +36,7 @@ class Lines:
         """Whether nothing begins there, unless it is the very first line: it is quicker to tell than what begins."""
         return not (MAY_BEGIN_LINE(text, at) or text[at] in self._initials)
 
-    def beginning(
-        self, text: str, at: int, final: bool, silent: bool, asked: bool, before: str
-    ) -> Step | None:
+    def beginning(self, text: str, at: int, final: bool, silent: bool, asked: bool, before: str) -> Step | None:
         """What begins there; None if that can only be told when more has come.
 
         `silent` while the answer has said nothing, `asked` once it asked for a picture; `before` are its last words.
@@ -44,7 +49,7 @@ class Lines:
         if own is not None:
             return Step(own.end(), anew=True)
         if speaker is not None and self._is_anothers(speaker.group(), asked):
-            return Step(at, Zone.ECHO if silent else Zone.OVER)
+            return Step(at, Zone.ECHO) if silent else self._turn(text, speaker.end(), final)
         return Step(at) if thing is None else self._begun(thing, silent, asked, before)
 
     def _is_anothers(self, label: str, asked: bool) -> bool:
@@ -53,10 +58,17 @@ class Lines:
             return not _SPEAKS_OF_TURNS.search(self._context.text)
         return asked
 
+    def _turn(self, text: str, at: int, final: bool) -> Step | None:
+        """A turn that the model invented ends the answer; if it is the person's own, all before it were examples."""
+        own, said = self._context.text.strip()[:LONGEST_ECHO], text[at : at + LONGEST_ECHO + 1].lstrip(" ")
+        if own and said.startswith(own):
+            return Step(at, Zone.ECHO, recants=True)
+        return Step(at, Zone.OVER) if final or not own.startswith(said) else None
+
     def _begun(self, thing: Any, silent: bool, asked: bool, before: str) -> Step:
         start, end, raw = thing.start(), thing.end(), thing.group()
         wanted = self._context.intent is Intent.PICTURE
-        meant = self._looks_inside and not announces_example(before)
+        meant = self._looks_inside and not _EXAMPLE.search(before)
         match rule(thing):
             case "fence" if meant:
                 return Step(end, Zone.BLOCK, Opened(quote=thing["run"], raw=[raw], limit=LONGEST_BLOCK))

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
+from itertools import product
+from string import ascii_letters, digits
 from typing import Any
 
 import regex
@@ -59,6 +61,17 @@ class Markup:
         matcher = self.matchers.get(text[at])
         return matcher(text, at, partial=partial) if matcher else None
 
+    def is_cut_off(self, rest: str, least: int) -> bool:
+        """Whether an answer that ends so was cut off in something, of which `least` characters are there."""
+        begun = rest.lstrip("*_")
+        if begun[:1] not in ("<", "＜", "&") or begun[1:2].isspace() or len(begun) < least:
+            return False
+        thing = self.match(rest, 0, partial=True)
+        return thing is not None and bool(thing.partial)
+
+
+# Behind a mark among words: what follows it, or stands before it, does not rule out already that something begins
+_IN_EARNEST = r"(?<![<＜](?![\s\w/\\|｜]|\Z))(?<!\[(?=\[))(?<!``)(?<![*_](?![*_]{0,2}(?:[<＜&]|\Z)))"
 
 _RULES: dict[Any, tuple[str, ...]] = {}  # the names of a pattern's rules
 
@@ -75,7 +88,7 @@ def _matcher(rules: Iterable[tuple[str, str]]) -> Callable[..., Any]:
     rules = list(rules)
     pattern = regex.compile("|".join(f"(?P<{name}>{rule})" for name, rule in rules), regex.IGNORECASE | regex.VERBOSE)
     _RULES[pattern] = tuple(name for name, _ in rules)
-    return pattern.match  # type: ignore[no-any-return]
+    return pattern.match
 
 
 def _markup(*rules: tuple[str, str, str], stops: str = END, words: str = "") -> Markup:
@@ -89,8 +102,8 @@ def _markup(*rules: tuple[str, str, str], stops: str = END, words: str = "") -> 
     seldom = re.escape("".join(mark for mark in marks if not mark.isalpha()) + stops)
     if not words:
         return Markup(re.compile(single).search, re.compile(single).search, matchers)
-    plain = re.compile(rf"[{seldom}:：](?<![*_](?!\Z))").search
-    return Markup(plain, re.compile(rf"[{seldom}](?<![*_](?![*_<＜&]|\Z))|{words}").search, matchers)
+    plain = re.compile(rf"[{seldom}:](?<![*_](?!\Z))").search
+    return Markup(plain, re.compile(rf"[{seldom}]{_IN_EARNEST}|{words}").search, matchers)
 
 
 # Names. What other systems, languages and hasty models write for ours counts unless the person asked for words.
@@ -114,7 +127,8 @@ _OPENER = rf"{_LT}(?:\s{{1,3}}(?={_OURS}))?{_NAME}(?=[\s/>＞:=|&])"
 _LINE_ENDS = r"\n(?!\s{0,2}[>＞])(?=[\s\S]{3}|[^\0]{0,2}\0)"  # without a > at the beginning of the next one
 _CLOSER = (
     rf"{_LT}\s{{0,3}}[/\\]\s{{0,3}}{_NAME}"
-    rf"(?:(?:[ \t/][^<>＞&\n\0]{{0,80}}|\s{{0,3}}){_GT} | (?=[^<>＞&\n\0]{{0,80}}(?:[\0<] | {_LINE_ENDS})) | (?=[ \t][^<>＞&\n\0]{{81}}))"
+    rf"(?:(?:[ \t/][^<>＞&\n\0]{{0,80}}|\s{{0,3}}){_GT}"
+    rf" | (?=[^<>＞&\n\0]{{0,80}}(?:[\0<] | {_LINE_ENDS})) | (?=[ \t][^<>＞&\n\0]{{81}}))"
     rf" | \[\s?/\s?{_NAME}\s?\]"
 )
 _TURN_ENDS = r"<\|(?:im_end|eot_id|endoftext|end_of_text|eos|user|return|call)\|> | </s> | <end_of_turn>"
@@ -126,7 +140,7 @@ _CALL = rf"""<\s{{0,2}}{_WRAPPER}(?:(?:=|\s{{1,3}}name\s{{0,2}}=\s{{0,2}}"?)(?P<
 _JSON = r"""["'](?:prompt|name|tool|tool_name|tool_calls?|function|function_call|type|action|arguments
     |parameters|operation|description)["']\s{0,3}:"""
 
-_ALONE = r"(?<![^\x00-\x7f：])(?<!\w)"  # addresses begin behind white space or a mark
+_ALONE = r"(?<![A-Za-z0-9_])"  # where addresses begin
 
 # At the beginning of a line, before anything else is looked for
 LINE = _matcher(
@@ -139,7 +153,7 @@ LINE = _matcher(
         ("react", rf"Action\s?:\s{{0,2}}(?P<tool>{_TOOL})\s{{0,3}}\n\s{{0,3}}Action\ Input\s?:\s{{0,3}}(?=[^\s])"),
         ("aside", r"(?:Thought|Observation)\s?:"),
         ("python", rf"(?:print\(|\[)?(?P<tool>{_TOOL})\("),
-        ("reference", r"[ ]{0,3}\[\w{1,20}\]:[ ]{0,3}(?=\S)"),
+        ("reference", r"[ ]{0,3}\[\w{1,20}\]:[ ]{0,3}(?=(?:https?|data|sandbox|attachment|file):)"),
     ]
 )  # fmt: skip
 
@@ -154,14 +168,15 @@ TEXT = _markup(
     ("over", "<", _TURN_ENDS),
     ("turn", "<", _ROLE),
     ("harmony", "<", rf"<\|channel\|>[ ]{{0,2}}(?P<channel>\w{{1,20}})(?P<header>{_HEADER})<\|message\|>"),
-    ("broken", "<", r"<\|channel\|>(?:[ ]{0,2}(?:analysis|commentary|final)\b)?+(?=[^\n\0]{0,140}[\n\0] | [^\n\0]{140})"),
+    ("broken", "<", r"<\|channel\|>(?:[ ]{0,2}(?:analysis|commentary|final)\b)?+"
+        r"(?=[^\n\0]{0,140}[\n\0] | [^\n\0]{140})"),
     ("thoughts", "<[◁", _THOUGHTS),
     ("recant", "<[◁", _THOUGHT),
     ("call", "<[", _CALL),
     ("wrapper", "<[", rf"<\s{{0,2}}/\s{{0,2}}(?:{_WRAPPER}|parameter)\s{{0,2}}> | \[/TOOL_CALLS?\] | \[/?INST\]"),
     ("token", "<", _SPECIAL),
     ("json", "{[", rf"[{{\[]\s{{0,4}}(?:\{{\s{{0,4}})?{_JSON}"),
-    ("code", "`", r"(?P<ticks>`{1,40})(?=[^`])(?:[^\n\0]{0,300}?[^`\n\0])(?P=ticks)(?=[^`])"),
+    ("code", "`", r"(?P<ticks>`{1,40}+)(?=[^`])(?:[^\n\0]{0,300}?[^`\n\0])(?P=ticks)(?=[^`])"),
     ("link", "![", r"(?P<frame>\[(?=!))?(?P<embed>!?)\[(?P<label>[^\[\]\n<]{0,300})\]\(\s{0,3}(?=[^\s<])"),
     ("caption", "!", r"!\[(?P<label>[^\[\]\n<]{1,300})\](?:\[[^\[\]\n]{0,40}\](?=[\s\S]) | (?=[^(\[]))"),
     ("bracket", "[", rf"\[\s?{_NAME}\s?(?:\](?=[^(]) | (?P<inside>[\s:][^\[\]\n]{{0,2000}})\](?=[^(]))"),
@@ -174,7 +189,9 @@ MARKUP = {
     Zone.TEXT: TEXT,
     Zone.QUOTATION: _markup(("closing", "\n", r"\n")),
     Zone.ECHO: _markup(("closing", "\n", r"\n")),
-    Zone.FENCE: _markup(("closing", "\n", rf"\n[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[ \t]{{0,8}}(?=[\n\0]|{_OPENER})")),
+    Zone.FENCE: _markup(
+        ("closing", "\n", rf"\n[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[ \t]{{0,8}}(?=[\n\0]|{_OPENER})")
+    ),
     Zone.THOUGHTS: _markup(
         ("closing", "<[◁", rf"{_THOUGHT} | <\|end\|> | (?=<\|channel\|>\s{{0,2}}(?:final|commentary))"),
     ),
@@ -209,21 +226,24 @@ MARKUP = {
 MARKUP[Zone.BLOCK] = MARKUP[Zone.FENCE]
 
 MAY_BE_MEANT = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match  # of a block of code
-MAY_PRECEDE_ADDRESS = re.compile(r"(?:[\x00-\x7f：](?<!\w))?\Z").match
 _BEGUN = sorted({scheme[:size] for scheme in ("https", "data", "sandbox") for size in range(1, len(scheme) + 1)})
-ADDRESS_BEGUN = re.compile(rf"{_ALONE}(?:{'|'.join(_BEGUN)})\Z").search  # what may become an address
-ENDINGS = frozenset(  # the last two characters of what may end in it, which is quicker to tell
-    ending
-    for begun in _BEGUN
-    for ending in ({begun[-2:], begun[-1:]} if len(begun) > 1 else {begun, *(f"{chr(n)}{begun}" for n in range(128))})
-    if not (len(begun) == 1 and ending[0].isalnum() and len(ending) > 1)
-)
+_ADDRESS_BEGUN = re.compile(rf"{_ALONE}(?:{'|'.join(_BEGUN)})\Z").search
+# Whether a piece of text may end in one is quicker to tell by its last character, and then by the one before
+LAST_OF_ADDRESS = frozenset(begun[-1] for begun in _BEGUN)
+ENDS_WORD = frozenset(pair for pair in map("".join, product(ascii_letters + digits + "_", LAST_OF_ADDRESS))
+                      if not any(begun.endswith(pair) for begun in _BEGUN))  # fmt: skip
 
 _HOSTS = "imgur|pollinations|placeholder|oaiusercontent|oaidalle|unsplash|picsum|dummyimage|postimg|ibb.co"
 INVENTED = re.compile(
     rf"(?:data|sandbox|attachment|file):|https?://[^\s/]{{0,100}}(?:{_HOSTS})|.{{0,500}}\.(?:png|jpe?g|gif|webp|bmp)\b",
     re.IGNORECASE,
 )
+
+
+def may_be_address(text: str, at: int = 0) -> int:
+    """Where the last characters of the text begin that may become an address, or else its end."""
+    found = _ADDRESS_BEGUN(text, max(at, len(text) - 7))
+    return found.start() if found else len(text)
 
 
 @lru_cache(maxsize=256)
@@ -235,5 +255,6 @@ def speakers(names: tuple[str, ...]) -> Any:
 
 CALLS = regex.compile(_CALL, regex.VERBOSE).finditer
 OWN_LABEL = regex.compile(
-    r"\s{0,9}(?:\*\*)?(?:AI|Assistant|Bot|Mini-DALL[·.-]?E(?: ?3)?|Final Answer)(?:\*\*)?\s?:(?:\*\*)?[ ]{0,2}(?=[^\s*])"
+    r"\s{0,9}(?:\*\*)?(?:AI|Assistant|Bot|Mini-DALL[·.-]?E(?: ?3)?|Final Answer)(?:\*\*)?\s?"
+    r":(?:\*\*)?[ ]{0,2}(?=[^\s*])"
 ).match

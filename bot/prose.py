@@ -1,14 +1,17 @@
 """What may begin among the words that the person reads, and whether it is more than spoken of. Pure."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from bot.domain import Operation
+from bot.domain import ImageRequest, Operation, Text
 from bot.intent import Context, Intent
-from bot.markup import LONGEST_CALL, MAY_PRECEDE_ADDRESS, Zone, rule
-from bot.opened import Opened, Outcome, Step, open_bracket, open_link, open_tag
-from bot.utterance import Way
-from bot.wishes import OURS, request_of
+from bot.markup import LONGEST_CALL, Zone, rule
+from bot.opened import Opened, Outcome, Step
+from bot.tagged import open_bracket, open_tag
+from bot.utterance import Event, Way
+from bot.wishes import OURS, is_placeholder, request_of
+from bot.written import open_link
 
 _TO = re.compile(r"\bto=(?:functions\.)?(\w{1,40})")  # whom a message of the Harmony format is for
 
@@ -16,9 +19,11 @@ _TO = re.compile(r"\bto=(?:functions\.)?(\w{1,40})")  # whom a message of the Ha
 def in_text(thing: Any, context: Context, before: str) -> Step | None:
     """Where to go on behind the thing; None if it is nothing but words. `before` is what was written in front of it."""
     at, kind, intent = thing.end(), rule(thing), context.intent
-    if kind in ("opener", "closer", "bracket") and not _is_obeyed(thing["name"].lower(), context, before):
+    if kind in ("opener", "closer", "bracket") and not _is_obeyed(thing["name"].lower(), context):
         return None
     match kind:
+        case "opener" if intent is not Intent.PICTURE and _ends_word(before):
+            return None  # List<Image>
         case "opener":
             return open_tag(thing, before, thing["marks"] or "")
         case "bracket":
@@ -51,14 +56,31 @@ def in_text(thing: Any, context: Context, before: str) -> Step | None:
             return Step(at, outcome=Outcome(asked=(request,), way=Way.PROMOTED)) if request else None
         case "address":
             address = Opened(raw=[thing.group()], kept=[thing.group()])
-            return Step(at, Zone.ADDRESS, address) if MAY_PRECEDE_ADDRESS(before[-1:]) else None
+            return None if _ends_word(before) else Step(at, Zone.ADDRESS, address)
         case _:  # a stray closer, a token, a broken header: nothing for the person
             return Step(at, anew=kind == "broken")
 
 
-def _is_obeyed(name: str, context: Context, before: str) -> bool:
+def ends_block(block: Opened, thing: Any) -> bool:
+    """Whether these backticks or tildes end the block of code."""
+    return thing["run"][0] == block.quote[0] and len(thing["run"]) >= len(block.quote)
+
+
+def block_over(block: Opened, inside: Sequence[Event]) -> Outcome:
+    """A picture was asked for: if what is inside of a block of code is nothing but tags, they are meant."""
+    asked = tuple(event for event in inside if isinstance(event, ImageRequest))
+    words = any(isinstance(event, Text) and event.markdown.strip() for event in inside)
+    if words or not asked or any(request.prompt and is_placeholder(request.prompt) for request in asked):
+        return Outcome("".join(block.raw))
+    return Outcome(asked=asked, way=Way.WRITTEN)
+
+
+def _is_obeyed(name: str, context: Context) -> bool:
     """Whether a tag of this name is more than spoken of."""
-    if context.intent is Intent.PICTURE:
-        return True
-    in_code = before[-1:].isascii() and before[-1:].isalnum()  # List<Image>
-    return context.intent is not Intent.MARKUP and not in_code and (name in OURS or context.intent is not Intent.WORDS)
+    intent = context.intent
+    return intent is not Intent.MARKUP and (name in OURS or intent is not Intent.WORDS)
+
+
+def _ends_word(before: str) -> bool:
+    last = before[-1:]
+    return last.isascii() and (last.isalnum() or last == "_")

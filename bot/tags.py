@@ -12,25 +12,13 @@ from typing import Any, assert_never
 from bot.domain import ImageRequest, Text
 from bot.intent import Context
 from bot.lines import Lines
-from bot.markup import ADDRESS_BEGUN, CALLS, END, ENDINGS, MARKUP, MAY_BE_MEANT, Zone
-from bot.opened import (
-    Ending,
-    Opened,
-    Outcome,
-    Step,
-    address_over,
-    call_over,
-    in_address,
-    in_body,
-    in_call,
-    in_tag,
-    in_value,
-    tag_over,
-)
-from bot.prose import in_text
+from bot.markup import CALLS, END, ENDS_WORD, LAST_OF_ADDRESS, MARKUP, MAY_BE_MEANT, Zone, may_be_address
+from bot.opened import Opened, Outcome, Step
+from bot.prose import block_over, ends_block, in_text
+from bot.tagged import Ending, in_tag, name_over, tag_over
 from bot.tools import requests
 from bot.utterance import Event, Utterance, Way
-from bot.wishes import apart, is_placeholder
+from bot.written import address_over, call_over, in_address, in_call
 
 __all__ = ["Context", "Event", "TagParser"]
 
@@ -71,8 +59,8 @@ class TagParser:
                 chunk, self._buffer = self._buffer + chunk, ""
             if plain(chunk) is None:
                 if self._says:
-                    if chunk[-2:] in ENDINGS:
-                        held = _may_be_address(chunk, 0)
+                    if chunk[-1] in LAST_OF_ADDRESS and chunk[-2:] not in ENDS_WORD:
+                        held = may_be_address(chunk)
                         chunk, self._buffer = chunk[:held], chunk[held:]
                         if not chunk:
                             return []
@@ -132,7 +120,7 @@ class TagParser:
         special = markup.special(buffer, self._at)
         stop = special.start() if special else len(buffer)
         if special is None and zone is Zone.TEXT:
-            stop = _may_be_address(buffer, self._at)
+            stop = may_be_address(buffer, self._at)
         if limit := self._open.limit:
             stop = min(stop, self._at + limit - self._open.size)
         if stop > self._at:
@@ -153,21 +141,12 @@ class TagParser:
             thing = markup.match(buffer, stop, partial=not self._final)
             if thing is not None and thing.partial:
                 return False
-            if thing is None and self._final and self._is_cut_off(stop):
+            if thing is None and self._final and markup.is_cut_off(buffer[stop:-1], 1 if zone is Zone.BODY else 3):
                 self._at = len(buffer) - 1
             elif thing is None or not self._takes(thing):
                 self._keep(mark)
                 self._at = stop + 1
         return True
-
-    def _is_cut_off(self, at: int) -> bool:
-        """Whether the answer ends in the middle of something, which is not to be shown as words then."""
-        rest = self._buffer[at:-1]
-        marks = rest.lstrip("*_")
-        if marks[:1] not in ("<", "＜", "&") or marks[1:2].isspace() or (len(marks) < 3 and self._zone is not Zone.BODY):
-            return False
-        begun = MARKUP[self._zone].match(rest, 0, partial=True)
-        return begun is not None and bool(begun.partial)
 
     def _before(self, at: int) -> str:
         """The last characters in front of a place in the buffer."""
@@ -186,12 +165,8 @@ class TagParser:
             case Zone.TEXT:
                 before = self._before(thing.start())
                 step = in_text(thing, self._context, before)
-            case Zone.TAG:
-                step = in_tag(opened, thing, self._context)
-            case Zone.VALUE:
-                step = in_value(opened, thing, self._context)
-            case Zone.BODY:
-                step = in_body(opened, thing, self._context)
+            case Zone.TAG | Zone.VALUE | Zone.BODY:
+                step = in_tag(self._zone, opened, thing, self._context)
             case Zone.CALL:
                 step = in_call(opened, thing, self._context)
             case Zone.ADDRESS:
@@ -297,20 +272,13 @@ class TagParser:
     # Blocks of code, and the end
 
     def _in_block(self, thing: Any) -> Step | None:
-        run, quote = thing["run"], self._open.quote
-        if run[0] != quote[0] or len(run) < len(quote):
+        if not ends_block(self._open, thing):
             return None
-        return Step(thing.end(), outcome=self._block_over() if self._zone is Zone.BLOCK else Outcome(thing.group()))
+        return Step(thing.end(), outcome=Outcome(thing.group()) if self._zone is Zone.FENCE else self._block_over())
 
     def _block_over(self) -> Outcome:
-        """A picture was asked for: if a block of code is nothing but tags, they are meant."""
         inside = "".join(self._open.kept)
-        events = _inside(inside, self._context) if MAY_BE_MEANT(inside) else []
-        asked = tuple(event for event in events if isinstance(event, ImageRequest))
-        words = any(isinstance(event, Text) and event.markdown.strip() for event in events)
-        if words or not asked or any(request.prompt and is_placeholder(request.prompt) for request in asked):
-            return Outcome("".join(self._open.raw))
-        return Outcome(asked=asked, way=Way.WRITTEN)
+        return block_over(self._open, _inside(inside, self._context) if MAY_BE_MEANT(inside) else [])
 
     def _overflow(self) -> None:
         """What was being read is too long for what it began as."""
@@ -329,8 +297,7 @@ class TagParser:
         thing, context = self._open, self._context
         match self._zone:
             case Zone.TAG | Zone.VALUE:
-                thing.given, words = apart("".join(thing.kept) + thing.quote)
-                self._end(tag_over(thing, context, Ending.CLOSED, words))
+                self._end(name_over(thing, context))
             case Zone.BODY:
                 self._end(tag_over(thing, context, Ending.CLOSED if thing.line else Ending.BROKEN))
             case Zone.CALL:
@@ -355,12 +322,6 @@ class TagParser:
                 self._answer.order(event, Way.TAG if all_of_it else Way.WRITTEN)
             elif isinstance(event, Text) and all_of_it:
                 self._answer.say(event.markdown)
-
-
-def _may_be_address(text: str, at: int) -> int:
-    """Where the last characters of the text begin that may become an address, or else its end."""
-    found = ADDRESS_BEGUN(text, max(at, len(text) - 7))
-    return found.start() if found else len(text)
 
 
 def _inside(text: str, context: Context) -> list[Event]:

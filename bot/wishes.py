@@ -58,7 +58,8 @@ _QUOTED = re.compile(r"([\"'`])([^\"`]*)\1|“([^“”]*)”|«([^«»]*)»|\[(
 _DRESSED = re.compile(r"[&<*_:=\"'`“«\[#>•-]")  # words without any of these are clean
 _PLACEHOLDER = re.compile(
     r"[\W_]*(?:(?:(?:your|the|an?|any|image|picture|detailed|short|full|text|complete) )*"
-    r"(?:prompts?|descriptions?|words|captions?|\.\.\.|…)(?: of (?:what you want|(?:the|your|an?) (?:image|picture|scene)))?"
+    r"(?:prompts?|descriptions?|words|captions?|\.\.\.|…)"
+    r"(?: of (?:what you want|(?:the|your|an?) (?:image|picture|scene)))?"
     r"(?: (?:goes )?here)?|and|or|to|with)?[\W_]*",
     re.I,
 )

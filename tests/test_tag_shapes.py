@@ -59,7 +59,7 @@ def read(shape: Shape, chunks: Iterator[str]) -> list[Event]:
 
 def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | None]], str]:
     """The jobs and the words. 0 is the picture made in this very answer, as it is the newest when its turn comes."""
-    words, jobs = "", []
+    words, jobs = "", list[tuple[str, str, int | None]]()
     for event in events:
         match event:
             case Text(markdown):
@@ -88,7 +88,7 @@ def test_an_answer_may_be_cut_anywhere(shape: Shape) -> None:
     """However the answer comes in two pieces, in characters, or in bytes, the same is made of it."""
     whole, output = read(shape, iter([shape.output])), shape.output
     assert read(shape, iter(output)) == whole
-    for cut in range(len(output)):
+    for cut in range(0, len(output), 1 if len(output) < 2000 else 13):
         assert read(shape, iter((output[:cut], output[cut:]))) == whole
     data = output.encode()
     decoder = codecs.getincrementaldecoder("utf-8")()

@@ -4,16 +4,16 @@ import random
 
 import pytest
 
-from bot.domain import ImageRequest, Operation, Text
-from bot.tags import TagParser
+from bot.domain import ImageRequest, Operation, Recanted, Text
+from bot.tags import Context, Event, TagParser
 
 GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
 
 
-def parsed(*chunks: str) -> list[Text | ImageRequest]:
+def parsed(*chunks: str) -> list[Event]:
     """All events, with neighbouring words joined."""
     parser = TagParser()
-    events: list[Text | ImageRequest] = []
+    events: list[Event] = []
     for event in [*(e for chunk in chunks for e in parser.feed(chunk)), *parser.end()]:
         if isinstance(event, Text) and events and isinstance(events[-1], Text):
             events[-1] = Text(events[-1].markdown + event.markdown)
@@ -28,7 +28,7 @@ def told(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:
     for event in parsed(output):
         if isinstance(event, Text):
             words += event.markdown
-        else:
+        elif isinstance(event, ImageRequest):
             words += f"[[{event.key}]]"
             requests.append((event.operation.value, event.prompt, event.of))
     return " ".join(words.split()), requests
@@ -125,3 +125,117 @@ def test_ordinary_words_are_not_held_back() -> None:
     """What cannot become a tag is shown at once."""
     parser = TagParser()
     assert parser.feed("Hello, a < b") == [Text("Hello, a < b")]
+
+
+def heard(*said: str | tuple[str, str], context: Context | None = None) -> list[Event]:
+    """All events of an answer in which the model says words and calls tools."""
+    parser = TagParser(context or Context("draw a dog", 2))
+    events: list[Event] = []
+    for each in said:
+        events += parser.feed(each) if isinstance(each, str) else parser.call(*each)
+    return [*events, *parser.end()]
+
+
+DOG = ImageRequest(0, GENERATE, "a dog")
+CALL = ("generate_image", '{"prompt": "a dog"}')
+
+
+def test_a_call_stands_where_it_was_made() -> None:
+    """Words before and behind it keep their places, and keys go on counting."""
+    cat = ("edit_image", '{"prompt": "a blue cat", "of": 2}')
+    assert heard("Look: ", CALL, " and ", cat, "Nice.") == [
+        Text("Look: "),
+        DOG,
+        Text(" and "),
+        ImageRequest(1, EDIT, "a blue cat", 2),
+        Text("Nice."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("open_words", "events"),
+    [
+        ("Here <im", [Text("Here ")]),
+        ("Here <image>a cat", [Text("Here "), ImageRequest(0, GENERATE, "a cat")]),
+        ("Here [a](", [Text("Here "), Text("[a](")]),
+        ("Here ht", [Text("Here "), Text("ht")]),
+        ("<think>maybe <image>x</image>", []),
+        ("```\n<image>a cat</image>", [ImageRequest(0, GENERATE, "a cat")]),
+        ("Here <|im_end|>", [Text("Here ")]),
+    ],
+)
+def test_what_is_open_before_a_call_is_closed(open_words: str, events: list[Event]) -> None:
+    """A call ends what the words left open, as the end of the answer does; behind it plain words go on."""
+    key = sum(isinstance(event, ImageRequest) for event in events)
+    request = ImageRequest(key, GENERATE, "a dog")
+    said = heard(open_words, CALL, "So.")
+    words = "".join(event.markdown for event in events if isinstance(event, Text))
+    assert "".join(event.markdown for event in said if isinstance(event, Text)) == words + "So."
+    assert [event for event in said if isinstance(event, ImageRequest)] == [
+        *(event for event in events if isinstance(event, ImageRequest)),
+        request,
+    ]
+    assert said[-1] == Text("So.")
+
+
+def test_a_call_about_something_else_adds_nothing() -> None:
+    """Other tools, and arguments that are no JSON, ask for no picture."""
+    assert heard("Hi ", ("get_weather", '{"city": "Oslo"}'), ("generate_image", "{{"), "there") == [
+        Text("Hi "),
+        Text("there"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("<image>a dog</image>", CALL),
+        (CALL, "<image>a dog</image>"),
+        ("<image>A dog</image> Done.", CALL),
+        ('{"prompt": "a dog"}', CALL),
+        ("**Prompt:** a dog", CALL),
+        ("<image>a dog</image>\n\n**Prompt:** a dog",),
+    ],
+)
+def test_what_is_asked_for_in_two_ways_is_drawn_once(said: tuple[str | tuple[str, str], ...]) -> None:
+    """A model that writes the tag and makes the same call means one picture."""
+    assert sum(isinstance(event, ImageRequest) for event in heard(*said)) == 1
+
+
+def test_every_tag_pairs_off_with_one_call() -> None:
+    """Two tags and then the same two calls are two pictures; a third call is a third."""
+    cat = ("generate_image", '{"prompt": "a cat"}')
+    tags = "<image>a dog</image> <image>a cat</image>"
+    assert sum(isinstance(event, ImageRequest) for event in heard(tags, CALL, cat)) == 2
+    assert sum(isinstance(event, ImageRequest) for event in heard(tags, CALL, cat, CALL)) == 3
+
+
+def test_calls_are_capped_like_tags() -> None:
+    """The very same is drawn four times at most, and no more than ten pictures in all."""
+    assert sum(isinstance(event, ImageRequest) for event in heard(*[CALL] * 9)) == 4
+    many = [("generate_image", f'{{"prompt": "dog {n}"}}') for n in range(20)]
+    assert [event.key for event in heard(*many) if isinstance(event, ImageRequest)] == list(range(10))
+
+
+def test_a_call_is_never_taken_back() -> None:
+    """A thought that ends behind it was not the call's."""
+    assert not any(isinstance(event, Recanted) for event in heard("Hm. ", CALL, "</think>Here."))
+
+
+def test_thoughts_without_an_opening_tag_are_taken_back() -> None:
+    """What was shown and asked for until their end does not count; keys start anew."""
+    said = heard("Maybe <image>a cat</image> no. ", "</think> So: <image>a dog</image>")
+    assert said[said.index(Recanted()) + 1 :] == [Text("So: "), DOG]
+
+
+def test_a_prompt_has_an_end() -> None:
+    """What a model writes beyond 32,000 characters is dropped, and the answer goes on behind it."""
+    said = heard("<image>" + "very " * 10_000 + "</image> Done.")
+    assert isinstance(said[0], ImageRequest) and len(said[0].prompt) < 32_000
+    assert said[1:] == [Text(" Done.")]
+
+
+def test_a_file_in_base64_is_not_kept() -> None:
+    """A megabyte of it leaves nothing in the answer but what was to be seen."""
+    said = heard("![a dog](data:image/png;base64," + "iVBORw0KGgo" * 90_000 + ") Done.")
+    assert said == [DOG, Text(" Done.")]

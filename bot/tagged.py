@@ -1,0 +1,197 @@
+"""A tag, from its name to its end: its attributes, its words, and what it asks for. Pure."""
+
+import re
+from dataclasses import replace
+from enum import Enum, auto
+from typing import Any
+
+import regex
+
+from bot.domain import Operation
+from bot.intent import Context, Intent
+from bot.markup import LONGEST_ASIDE, LONGEST_LATE, Zone, rule
+from bot.opened import Opened, Outcome, Step
+from bot.tools import requests
+from bot.wishes import (
+    LONGEST_PROMPT,
+    NEED_WORDS,
+    PROMPTS,
+    WORDLESS,
+    apart,
+    clean,
+    is_placeholder,
+    operation_named,
+    request_of,
+)
+
+_FOREIGN = {"href", "src", "width", "class", "x", "y"}  # attributes of an <image> of SVG, which is not ours
+_MENTIONS = re.compile(  # what stands in front of the name of a tag that is only spoken of
+    r"\b(?:the|an?|my|this|that|use|using|with|of|in|by|between|called|write|writing|type|wrap|is|are|like|tags?|syntax"
+    r"|example)\b[ :\"'(*_]{1,4}\Z",
+    re.IGNORECASE,
+)
+_MENTIONED = re.compile(  # what stands behind it
+    r"[*_\"'`)]{0,3}\s?(?:tags?|elements?|markers?|syntax|markup|commands?|tokens?)\b", re.IGNORECASE
+)
+_PAIRS = {'"': '"', "'": "'", "(": ")", "*": "*", "_": "_"}
+_LIST = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•#|>])\s*(?:\Z|(?=\S))")
+_TALK = re.compile(
+    r"\s*(?:here|i|i'm|i'll|do|does|would|will|can|could|let|enjoy|hope|this|that|you|is|what|how|feel|please|sorry)\b"
+    r"|.*[?!]\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_TALK_BEGINS = re.compile(
+    r"\s(?=(?:Do|Would|Will|Can|Could|Shall|Should|If) (?:you|I)\b|Let me\b|Let's\b|I hope\b|Hope (?:you|this)\b"
+    r"|I(?:'ve|'ll|'m| can| could| have| am)\b|Here (?:is|are|you)\b|Here's\b|Enjoy\b|Feel free\b|Please let\b"
+    r"|(?:What|How) (?:do|about|would)\b|Is (?:this|that|there)\b)"
+)
+# What is left behind a tag in bold
+_MARKS_END = {marks: regex.compile(regex.escape(marks)).match for marks in ("*", "**", "***", "_", "__", "___")}
+
+
+class Ending(Enum):
+    """How a tag came to its end."""
+
+    CLOSED = auto()
+    NEXT = auto()  # another one begins
+    BROKEN = auto()  # nothing closes it
+
+
+def open_tag(thing: Any, before: str = "", marks: str = "", reopened: bool = False) -> Step:
+    """Behind the name of a tag, with `marks` such as `**` in front of it, and `before` in front of these."""
+    name, at = thing["name"].lower(), thing.end()
+    raw, spoken_of = [thing.group()], bool(_MENTIONS.search(before[-16:]))
+    tag = Opened(operation_named(name) or Operation.GENERATE, name, raw, spoken_of=spoken_of, reopened=reopened)
+    tag.behind, tag.pair = _MARKS_END.get(marks), _PAIRS.get((before + marks)[-1:], "")
+    if thing.string[at] != ">" or name == "img":
+        return Step(at, Zone.TAG, tag)
+    raw.append(">")  # as it should be
+    tag.begin_body(LONGEST_ASIDE if tag.operation in WORDLESS else 0)
+    return Step(at + 1, Zone.BODY, tag)
+
+
+def open_bracket(thing: Any, context: Context) -> Step | None:
+    """`[image: words]`, `[image of words]`, `[edit of="1"]words[/edit]`: tags, unless they only look like some."""
+    inside = thing["inside"] or ""
+    given, words = apart(inside)
+    operation = operation_named(thing["name"]) or Operation.GENERATE
+    says = operation is Operation.GENERATE and inside.lstrip().startswith((":", "of"))
+    if context.intent is not Intent.PICTURE and not given and not says:
+        return None
+    tag = Opened(operation, thing["name"].lower(), [thing.group()], given=given, line=True)
+    if words or PROMPTS.keys() & given or operation in WORDLESS:
+        outcome = tag_over(tag, context, Ending.CLOSED, words.removeprefix("of "))
+        return Step(thing.end(), outcome=outcome)
+    return Step(thing.end(), Zone.BODY, tag)
+
+
+def in_tag(zone: Zone, tag: Opened, thing: Any, context: Context) -> Step | None:
+    """Anywhere in a tag; None if the thing belongs to what is said there."""
+    match zone:
+        case Zone.TAG:
+            return _in_name(tag, thing, context)
+        case Zone.VALUE:
+            return _in_value(tag, thing, context)
+        case _:
+            return _in_body(tag, thing, context)
+
+
+def _in_name(tag: Opened, thing: Any, context: Context) -> Step:
+    """Among the attributes of a tag."""
+    mark = thing.group()
+    if rule(thing) == "value":
+        tag.quote = thing["quote"].replace("“", "”")
+        tag.kept.append(mark)
+        return Step(thing.end(), Zone.VALUE)
+    at = thing.end()
+    if mark.startswith("<"):
+        tag.raw.pop()
+        at = thing.start()
+    tag.given, words = apart("".join(tag.kept))
+    prompt = next((tag.given[name] for name in tag.given if name in PROMPTS), "")
+    empty = mark.startswith("/")  # <image ... />
+    if words or rule(thing) == "broken" or tag.name == "img":
+        return Step(at, outcome=tag_over(tag, context, Ending.CLOSED, words))
+    if empty and (prompt or tag.operation not in NEED_WORDS):
+        return Step(at, outcome=tag_over(tag, context, Ending.CLOSED, ""))
+    aside = empty or bool(prompt) or tag.operation in WORDLESS  # it may have said all that it has to say
+    tag.begin_body((LONGEST_LATE if empty else LONGEST_ASIDE + len(prompt)) if aside else 0)
+    return Step(at, Zone.BODY)
+
+
+def _in_value(tag: Opened, thing: Any, context: Context) -> Step | None:
+    """In the quotes of an attribute."""
+    if rule(thing) == "broken":
+        return _in_name(tag, thing, context)
+    over = rule(thing) == "closing" and thing["quote"] == tag.quote
+    if not over and not thing.group().startswith("\\"):
+        return None
+    tag.kept.append(thing.group())
+    return Step(thing.end(), Zone.TAG if over else Zone.VALUE)
+
+
+def _in_body(tag: Opened, thing: Any, context: Context) -> Step | None:
+    """Among the words of a tag."""
+    if rule(thing) == "closing":
+        return Step(thing.end(), outcome=tag_over(tag, context, Ending.CLOSED))
+    if tag.blank and thing.group().isspace():
+        return None  # a blank line before the first word
+    tag.raw.pop()
+    outcome = tag_over(tag, context, Ending.NEXT if rule(thing) == "next" else Ending.BROKEN)
+    if rule(thing) == "broken" or outcome.again:
+        return Step(thing.start(), outcome=outcome)
+    return replace(open_tag(thing, reopened=True), outcome=outcome)
+
+
+def name_over(tag: Opened, context: Context) -> Outcome:
+    """What a tag says that broke off among its attributes."""
+    tag.given, words = apart("".join(tag.kept) + tag.quote)
+    return tag_over(tag, context, Ending.CLOSED, words)
+
+
+def tag_over(tag: Opened, context: Context, ending: Ending, words: str | None = None) -> Outcome:
+    """What a tag says. Behind one that was not closed, what does not look like its words is read again."""
+    rest, kept, unclosed = "", "".join(tag.kept), ending is not Ending.CLOSED
+    if words is None:
+        if unclosed and tag.limit:
+            words, rest = "", kept
+        else:
+            words, rest = _divided(kept, tag, ending)
+        paired = unclosed and tag.pair and kept.startswith(tag.pair)
+        if paired or ((tag.spoken_of or unclosed) and _MENTIONED.match(kept.lstrip())):
+            written = "".join(tag.raw)
+            return Outcome(written.removesuffix(kept), again=kept) if unclosed else Outcome(written)
+    repeats = bool(context.own_prompts) and clean(words).lower() in context.own_prompts
+    placeholder = bool(words) and not words.isspace() and is_placeholder(words)
+    if repeats or (placeholder and _shows_place(words, tag, context)):
+        return Outcome("".join(tag.raw).removesuffix(rest), again=rest)
+    words = "" if placeholder else words
+    if words.lstrip().startswith("{"):
+        asked = tuple(requests(f"{tag.operation.value}_image", words, context.pictures))
+    else:
+        request = request_of(tag.operation, words, tag.given, context.pictures)
+        asked = (request,) if request else ()
+    foreign = not asked and context.intent is Intent.WORDS and bool(_FOREIGN & {*tag.given})
+    rest = rest if tag.size <= LONGEST_PROMPT else ""
+    return Outcome("".join(tag.raw) if foreign else "", asked, rest, tag.way)
+
+
+def _divided(kept: str, tag: Opened, ending: Ending) -> tuple[str, str]:
+    """The words of a tag, and what the model said behind them, if it forgot to close the tag."""
+    if ending is Ending.CLOSED:
+        return kept, ""
+    line, newline, more = kept.lstrip("\n").partition("\n")
+    if tag.reopened and _TALK.match(line):
+        return "", kept
+    if begins := _TALK_BEGINS.search(line):
+        return line[: begins.start()], line[begins.start() :] + newline + more
+    if ending is Ending.NEXT and not (_LIST.match(more) or _TALK.match(more)):
+        return kept, ""
+    return line, newline + more
+
+
+def _shows_place(words: str, tag: Opened, context: Context) -> bool:
+    """Whether words that only hold a place, such as `your prompt` or `...`, are there for the person to see."""
+    if any(map(str.isalpha, words)):
+        return tag.spoken_of or context.intent is not Intent.PICTURE
+    return ("…" in words or ".." in words) and (tag.spoken_of or context.intent is Intent.WORDS)
