@@ -13,7 +13,7 @@ from bot.utterance import Way
 from bot.wishes import request_of
 
 # What is left behind a call in a block of code, and behind a picture that was a link
-_FENCE_ENDS = regex.compile(r"\s{0,3}```[ \t]{0,4}").match
+_FENCE_ENDS = regex.compile(r"\s{0,3}```(?=[^`])").match
 _LINK_ENDS = regex.compile(r"\]\([^()\n]{0,500}\)").match
 
 
