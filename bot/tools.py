@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-import jiter
+from pydantic_core import from_json
 
 from bot.domain import Abilities, Editing, ImageRequest, Operation, Parameter, Tool
 from bot.wishes import operation_named, request_of
@@ -63,7 +63,7 @@ def requests(name: str, arguments: str, pictures: int = 0) -> list[ImageRequest]
     Without a `name` the arguments may hold it. JSON that breaks off is read as far as it goes.
     """
     try:
-        value = jiter.from_json(arguments.strip().encode() or b"{}", partial_mode="trailing-strings")
+        value = from_json(arguments.strip() or "{}", allow_partial="trailing-strings")
     except ValueError:
         return []
     found = _calls(name, value, pictures, 0)

@@ -45,12 +45,12 @@ def in_call(call: Opened, thing: Any, context: Context) -> Step | None:
 def call_over(call: Opened, context: Context) -> Outcome:
     """What a written tool call asks for. One that only looked like a call is read again, as words."""
     payload = "".join(call.kept)
-    asked = tuple(written_calls(payload, call.name, context.pictures))
-    if call.weak:
-        named = call.name or CALLED.search(payload)
-        meant = context.intent is Intent.PICTURE or (named and context.intent is Intent.UNCLEAR)
-        if not (asked and meant):
-            return Outcome(again="".join(call.raw))
+    meant = context.intent is Intent.PICTURE
+    if call.weak and not meant:
+        meant = context.intent is Intent.UNCLEAR and bool(call.name or CALLED.search(payload))
+    asked = tuple(written_calls(payload, call.name, context.pictures)) if meant or not call.weak else ()
+    if call.weak and not asked:
+        return Outcome(again="".join(call.raw))
     return Outcome(asked=asked, way=Way.WRITTEN)
 
 
