@@ -117,8 +117,8 @@ _NAMESPACE = "(?:(?:ai|ns|x|bot|tool|mini-?dall-?e-?3?):)?"
 _OURS = "|".join(OURS)
 _NAME = rf"{_NAMESPACE}(?P<name>{_OURS}|{_LOOKALIKES})(?:[_-]?\d{{1,3}})?"
 _LT, _GT = r"(?:[<＜]|&lt;)", r"(?:[>＞]|&gt;)"
-_THINK = r"(?:think|thinking|thoughts?|reasoning|reflection|scratchpad)"
-_TOOL = rf"(?:(?:functions|default_api|tools)\.)?(?:{_VERB})_(?:image|picture)s?"
+_THINK = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
+_TOOL = rf"(?:(?:functions|default_api|tools)\.)?(?:(?:{_VERB})_(?:image|picture)s?|(?:dalle\.)?text2im)"
 _WRAPPER = r"(?:tool_calls?|function_calls?|tool_code|tool_use|invoke|function|antml:function_calls|antml:invoke)"
 
 _THOUGHTS = rf"<\s{{0,2}}{_THINK}\s{{0,2}}> | \[THINK\] | ◁think▷"
@@ -126,18 +126,18 @@ _THOUGHT = rf"<\s{{0,2}}/\s{{0,2}}{_THINK}\s{{0,2}}> | \[/THINK\] | ◁/think▷
 _OPENER = rf"{_LT}(?:\s{{1,3}}(?={_OURS}))?{_NAME}(?=[\s/>＞:=|&])"
 _LINE_ENDS = r"\n(?!\s{0,2}[>＞])(?=[\s\S]{3}|[^\0]{0,2}\0)"  # without a > at the beginning of the next one
 _CLOSER = (
-    rf"{_LT}\s{{0,3}}[/\\]\s{{0,3}}{_NAME}"
+    rf"{_LT}\s{{0,3}}(?:\\?/|\\)\s{{0,3}}{_NAME}"
     rf"(?:(?:[ \t/][^<>＞&\n\0]{{0,80}}|\s{{0,3}}){_GT}"
     rf" | (?=[^<>＞&\n\0]{{0,80}}(?:[\0<] | {_LINE_ENDS})) | (?=[ \t][^<>＞&\n\0]{{81}}))"
     rf" | \[\s?/\s?{_NAME}\s?\]"
 )
-_TURN_ENDS = r"<\|(?:im_end|eot_id|endoftext|end_of_text|eos|user|return|call)\|> | </s> | <end_of_turn>"
+_TURN_ENDS = r"<\|(?:im_end|eot_id|endoftext|end_of_text|eos|user|return|call)\|> | </s> | <end_of_turn> | <eos>"
 _ROLE = r"<\|(?:im_start|start|start_header_id|header_start)\|>\s{0,2}(?P<role>[a-z]{0,12}+)(?=[\s\S])"
 _SPECIAL = r"<[|｜](?!channel|im_start\||start\||start_header|header_start)[^<>|｜\n\0]{1,40}[|｜]>"
 _HEADER = r"(?:[^<\n\0]|<\|(?:constrain|channel)\|>){0,120}"  # of a channel
 _CALL = rf"""<\s{{0,2}}{_WRAPPER}(?:(?:=|\s{{1,3}}name\s{{0,2}}=\s{{0,2}}"?)(?P<tool>[\w.]{{1,60}})"?)?\s{{0,2}}>
     | \[TOOL_CALLS?\] | <\|python_tag\|> | <｜tool▁calls?▁begin｜>"""
-_JSON = r"""["'](?:prompt|name|tool|tool_name|tool_calls?|function|function_call|type|action|arguments
+_JSON = r"""["'](?:prompt|images|name|tool|tool_name|tool_calls?|function|function_call|type|action|arguments
     |parameters|operation|description)["']\s{0,3}:"""
 
 _ALONE = r"(?<![A-Za-z0-9_])"  # where addresses begin
@@ -147,7 +147,7 @@ LINE = _matcher(
     [
         ("fence", r"[ ]{0,3}(?P<run>`{3,40}|~{3,40})[^\n`\0]{0,100}(?=[\n\0])"),
         ("quotation", r"[ ]{0,3}>(?=[\s\S])"),
-        ("span", r"[ ]{0,3}(?P<ticks>`{1,2})(?P<inside>[^`\n\0]{1,2000})(?P=ticks)[ \t]{0,8}(?=[\n\0])"),
+        ("span", r"[ ]{0,3}(?P<ticks>`{1,3})(?P<inside>[^`\n\0]{1,2000})(?P=ticks)[ \t]{0,8}(?=[\n\0])"),
         ("prompt", r"""[*_\#-]{0,4}\s?(?:(?:image|picture|dall[·-]?e|midjourney|stable\ diffusion|drawing)\s)?prompt
             (?:\sfor\b[^\n:*]{0,40})?(?:\*\*|__)?\s{0,2}:(?:\*\*|__)?[ ]{0,3}(?=[^\s/*_])"""),
         ("react", rf"Action\s?:\s{{0,2}}(?P<tool>{_TOOL})\s{{0,3}}\n\s{{0,3}}Action\ Input\s?:\s{{0,3}}(?=[^\s])"),
@@ -159,7 +159,8 @@ LINE = _matcher(
 
 # Most lines begin with none of these, and need not be looked at any closer
 MAY_BEGIN_LINE = re.compile(
-    r"[ ]{0,3}(?:[`~>\[*_#-]|p[ri]|im|da|mi|st|dr|ac|ge|cr|ma|sh|ed|va|se|re|fu|de|to|us|hu|th|ob|.?\Z)", re.IGNORECASE
+    r"[ ]{0,3}(?:[`~>\[*_#-]|p[ri]|im|da|mi|st|dr|ac|ge|cr|ma|sh|ed|va|se|re|fu|de|to|us|hu|th|ob|te|.?\Z)",
+    re.IGNORECASE,
 ).match
 
 TEXT = _markup(
@@ -173,7 +174,8 @@ TEXT = _markup(
     ("thoughts", "<[◁", _THOUGHTS),
     ("recant", "<[◁", _THOUGHT),
     ("call", "<[", _CALL),
-    ("wrapper", "<[", rf"<\s{{0,2}}/\s{{0,2}}(?:{_WRAPPER}|parameter)\s{{0,2}}> | \[/TOOL_CALLS?\] | \[/?INST\]"),
+    ("wrapper", "<[", rf"""<\s{{0,2}}/\s{{0,2}}(?:{_WRAPPER}|parameter|answer)\s{{0,2}}> | <answer>
+        | \[/TOOL_CALLS?\] | \[/?INST\]"""),
     ("token", "<", _SPECIAL),
     ("json", "{[", rf"[{{\[]\s{{0,4}}(?:\{{\s{{0,4}})?{_JSON}"),
     ("code", "`", r"(?P<ticks>`{1,40}+)(?=[^`])(?:[^\n\0]{0,300}?[^`\n\0])(?P=ticks)(?=[^`])"),

@@ -52,7 +52,8 @@ def in_text(thing: Any, context: Context, before: str) -> Step | None:
         case "link":
             return open_link(thing)
         case "caption":
-            request = request_of(Operation.GENERATE, thing["label"]) if intent is Intent.PICTURE else None
+            says = intent is Intent.PICTURE and not is_placeholder(thing["label"])
+            request = request_of(Operation.GENERATE, thing["label"]) if says else None
             return Step(at, outcome=Outcome(asked=(request,), way=Way.PROMOTED)) if request else None
         case "address":
             address = Opened(raw=[thing.group()], kept=[thing.group()])

@@ -15,15 +15,18 @@ MOST_COPIES = 8  # pictures that one call may ask for
 _DEEPEST = 6  # calls are wrapped in other calls, lists and strings
 _NAME = ("name", "tool", "tool_name", "function", "function_name", "action")
 _ARGUMENTS = "arguments parameters args params input tool_input action_input function".split()
-_ARGUMENTS += "tool_calls tool_call function_call calls".split()
+_ARGUMENTS += "tool_calls tool_call function_call calls images".split()
 _COUNT = ("n", "count", "num_images", "number_of_images", "samples")
 CALLED = re.compile(
-    r"((?:generate|create|draw|make|edit|vary|select|refine)_(?:image|picture)s?|dalle[.\w]{0,20})", re.IGNORECASE
+    r"((?:generate|create|draw|make|edit|vary|select|refine)_(?:image|picture)s?|dalle[.\w]{0,20}|text2im)",
+    re.IGNORECASE,
 )
 _JSON = re.compile(r"\{|\[(?=\s{0,9}\{)")
 _PAIR = re.compile(  # <parameter=prompt>words</parameter>, prompt="words", 'prompt': 'words', prompt => "words",
     # --prompt "words"
-    r"<(?:antml:)?parameter(?:=|\s{1,3}name\s{0,2}=\s{0,2}\"?)(\w{1,40})\"?\s{0,2}>((?:(?!</).){0,32000})"
+    # <arg_key>prompt</arg_key><arg_value>words</arg_value>
+    r"<(?:arg_key>|(?:antml:)?parameter(?:=|\s{1,3}name\s{0,2}=\s{0,2}\"?))(\w{1,40})"
+    r"(?:</arg_key>\s{0,9}<arg_value>|\"?\s{0,2}>)((?:(?!</).){0,32000})"
     r"|(\w{1,40})[\"']?\s{0,3}(?:=>|=|:|\s)\s{0,3}(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.|'(?=\w))*)'|(\d{1,6})\b)",
     re.DOTALL,
 )

@@ -53,14 +53,15 @@ _EMPHASIS = re.compile(r"(\*\*|__|\*|(?<!\w)_)(?=\S)(.{1,200}?)(?<=\S)\1(?!\w)")
 _HTML = re.compile(
     r"</?(?:b|i|u|p|em|strong|br|span|font|div|code|prompt|description|caption|text)(?:\s[^<>]{0,80})?/?>", re.I
 )
-_LABEL = re.compile(r"(?:image |picture )?(?:prompt|description|caption)\s{0,2}[:=]\s*|(?:#{1,6}|[->•])\s", re.I)
+_LABEL = re.compile(r"(?:image |picture )?(?:prompt|description|caption)\s{0,2}[:=]\s*|(?:#{1,6}|[->•:：])\s", re.I)
 _QUOTED = re.compile(r"([\"'`])([^\"`]*)\1|“([^“”]*)”|«([^«»]*)»|\[([^\[\]]*)\]")
 _DRESSED = re.compile(r"[&<*_:=\"'`“«\[#>•-]")  # words without any of these are clean
 _PLACEHOLDER = re.compile(
     r"[\W_]*(?:(?:(?:your|the|an?|any|image|picture|detailed|short|full|text|complete) )*"
     r"(?:prompts?|descriptions?|words|captions?|\.\.\.|…)"
     r"(?: of (?:what you want|(?:the|your|an?) (?:image|picture|scene)))?"
-    r"(?: (?:goes )?here)?|and|or|to|with)?[\W_]*",
+    r"(?: (?:goes )?here)?|(?:(?:your|the|an?|ai|generated) )*(?:image|picture|photo|alt text|output|result)(?: \d+)?"
+    r"|and|or|to|with)?[\W_]*",
     re.I,
 )
 _ATTRIBUTE = re.compile(

@@ -10,7 +10,7 @@ from bot.markup import INVENTED, LONGEST_ADDRESS, Zone, rule
 from bot.opened import Opened, Outcome, Step
 from bot.tools import CALLED, written_calls
 from bot.utterance import Way
-from bot.wishes import request_of
+from bot.wishes import is_placeholder, request_of
 
 # What is left behind a call in a block of code, and behind a picture that was a link
 _FENCE_ENDS = regex.compile(r"\s{0,3}```(?=[^`])").match
@@ -77,7 +77,8 @@ def address_over(address: Opened, context: Context, mark: str) -> Outcome:
     persons_own = bool(url.strip()) and url.split()[0].rstrip(".,;:!?'") in context.text
     invented = not persons_own and (address.size > LONGEST_ADDRESS or bool(INVENTED.match(url)))
     if address.embed and not persons_own:
-        request = request_of(Operation.GENERATE, label)
+        request = None if is_placeholder(label) else request_of(Operation.GENERATE, label)
         wanted = context.intent in (Intent.PICTURE, Intent.UNCLEAR)
+        label = "" if wanted else label
         return Outcome(asked=(request,), way=Way.PROMOTED) if request and wanted else Outcome(said=label)
     return Outcome(said=label if invented else "".join(address.raw) + mark)

@@ -1,6 +1,5 @@
 """What a message plainly asks for."""
 
-
 import pytest
 
 from bot.intent import Intent, asks_back, intent, points_at_picture
