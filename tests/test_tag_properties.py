@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from bot.domain import ImageRequest, Recanted, Text
 from bot.tags import Context, Event, TagParser
 from bot.utterance import MOST_REQUESTS
+from tests.reading import read
 
 WORDS = [
     "a dog",
@@ -101,18 +102,6 @@ MARKUP = re.compile(
     r"|</?think>|\[/?THINK\]|<\|[^|<>\n]{1,30}\|>|(?<!\w)(?:https://i\.imgur|data:image/|sandbox:/)",
     re.IGNORECASE,
 )
-
-
-def read(context: Context, chunks: Iterable[str]) -> list[Event]:
-    """All events, with neighbouring words joined."""
-    parser = TagParser(context)
-    events: list[Event] = []
-    for event in [*(event for chunk in chunks for event in parser.feed(chunk)), *parser.end()]:
-        if isinstance(event, Text) and events and isinstance(events[-1], Text):
-            events[-1] = Text(events[-1].markdown + event.markdown)
-        else:
-            events.append(event)
-    return events
 
 
 def standing(events: Sequence[Event]) -> list[Text | ImageRequest]:

@@ -11,7 +11,8 @@ import pytest
 
 from bot.domain import Failed, ImageRequest, Recanted, Text
 from bot.router import route
-from bot.tags import Context, Event, TagParser
+from bot.tags import Context, Event
+from tests.reading import read
 
 RECORDED = Path(__file__).parent / "recorded"
 
@@ -45,18 +46,6 @@ def shapes(name: str) -> Iterator[Shape]:
 SHAPES = [*shapes("shapes.jsonl"), *shapes("more_shapes.jsonl")]
 
 
-def read(shape: Shape, chunks: Iterator[str]) -> list[Event]:
-    """All events, with neighbouring words joined."""
-    parser = TagParser(shape.context)
-    events: list[Event] = []
-    for event in [*(event for chunk in chunks for event in parser.feed(chunk)), *parser.end()]:
-        if isinstance(event, Text) and events and isinstance(events[-1], Text):
-            events[-1] = Text(events[-1].markdown + event.markdown)
-        else:
-            events.append(event)
-    return events
-
-
 def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | None]], str]:
     """The jobs and the words. 0 is the picture made in this very answer, as it is the newest when its turn comes."""
     words, jobs = "", list[tuple[str, str, int | None]]()
@@ -80,19 +69,19 @@ def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_an_answer_is_understood(shape: Shape) -> None:
     """The person sees what was meant, and the pictures that were meant are made."""
-    assert told(shape, read(shape, iter([shape.output]))) == (shape.jobs, shape.visible)
+    assert told(shape, read(shape.context, iter([shape.output]))) == (shape.jobs, shape.visible)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_an_answer_may_be_cut_anywhere(shape: Shape) -> None:
     """However the answer comes in two pieces, in characters, or in bytes, the same is made of it."""
-    whole, output = read(shape, iter([shape.output])), shape.output
-    assert read(shape, iter(output)) == whole
+    whole, output = read(shape.context, iter([shape.output])), shape.output
+    assert read(shape.context, iter(output)) == whole
     for cut in range(0, len(output), 1 if len(output) < 2000 else 13):
-        assert read(shape, iter((output[:cut], output[cut:]))) == whole
+        assert read(shape.context, iter((output[:cut], output[cut:]))) == whole
     data = output.encode()
     decoder = codecs.getincrementaldecoder("utf-8")()
-    assert read(shape, (decoder.decode(data[at : at + 1]) for at in range(len(data)))) == whole
+    assert read(shape.context, (decoder.decode(data[at : at + 1]) for at in range(len(data)))) == whole
     for size in (2, 3, 5, 7):
         decoder.reset()
-        assert read(shape, (decoder.decode(data[at : at + size]) for at in range(0, len(data), size))) == whole
+        assert read(shape.context, (decoder.decode(data[at : at + size]) for at in range(0, len(data), size))) == whole

@@ -6,20 +6,14 @@ import pytest
 
 from bot.domain import ImageRequest, Operation, Recanted, Text
 from bot.tags import Context, Event, TagParser
+from tests.reading import read
 
 GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
 
 
 def parsed(*chunks: str) -> list[Event]:
-    """All events, with neighbouring words joined."""
-    parser = TagParser()
-    events: list[Event] = []
-    for event in [*(e for chunk in chunks for e in parser.feed(chunk)), *parser.end()]:
-        if isinstance(event, Text) and events and isinstance(events[-1], Text):
-            events[-1] = Text(events[-1].markdown + event.markdown)
-        else:
-            events.append(event)
-    return events
+    """All events of an answer to nothing in particular."""
+    return read(Context(), chunks)
 
 
 def told(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:

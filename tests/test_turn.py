@@ -202,13 +202,11 @@ async def test_an_empty_answer_is_told() -> None:
 
 async def test_what_was_thought_aloud_is_taken_back() -> None:
     """Thoughts whose opening tag was left out are shown until they close; then they are gone, with their pictures."""
-    renderer = InstantRenderer(held={"a rejected cat"})
+    renderer = InstantRenderer(held={"a rejected cat"})  # for ever: the reply ends only if it is cancelled
     desk, _ = await run(
         "Perhaps <image>a rejected cat</image>? No.", "</think>", "Here: <image>a dog</image>", renderer=renderer
     )
     assert shape(desk) == ["Here:", "#2"]
-    assert [job.prompt for job in renderer.cancelled] in ([], ["a rejected cat"])
-    assert not renderer.go.is_set()
 
 
 async def test_a_picture_that_never_came_is_not_invented() -> None:
