@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from typing import Final, Self
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,11 +199,14 @@ ModelEvent = Delta | Called | Stopped | ModelFailed
 # What the model asked for, and how it fares
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class Text:
-    """Words of the model with all markup taken out."""
+    """Words of the model with all markup taken out.
 
-    markdown: str
+    One is made of each token, and a frozen value would take twice the time: here `Final` keeps what is in it.
+    """
+
+    markdown: Final[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +270,8 @@ class RenderJob:
     `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change` and
     `ratio` are those of the request. `source` is the digest of the picture to start from. `size` is width and height
     in pixels, None for what the model does best; the same holds for `num_inference_steps` and `guidance_scale`.
+    An empty `model` leaves it to the workers. `ordered` is in seconds since 1970; `faults` counts the attempts that
+    it may have spoilt.
     """
 
     id: str
@@ -284,14 +289,18 @@ class RenderJob:
     size: tuple[int, int] | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    model: str = ""
     attempt: int = 0
+    faults: int = 0
+    ordered: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Waiting. `ahead` counts the jobs before this one."""
+    """Waiting. `ahead` counts the jobs before this one; `eta` is in how many seconds it is done, if that is known."""
 
     ahead: int
+    eta: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

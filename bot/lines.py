@@ -4,8 +4,9 @@ import re
 from typing import Any
 
 from bot.domain import Operation
+from bot.glance import among_words, beginning_of_answer, beginning_of_line
 from bot.intent import Context, Intent
-from bot.markup import LINE, LONGEST_BLOCK, LONGEST_CALL, MAY_BEGIN_LINE, OWN_LABEL, Zone, rule, speakers
+from bot.markup import LINE, LONGEST_BLOCK, LONGEST_CALL, OWN_LABEL, Zone, rule, speakers
 from bot.opened import Opened, Outcome, Step
 from bot.utterance import Way
 from bot.wishes import operation_named
@@ -27,14 +28,15 @@ class Lines:
 
     def __init__(self, context: Context, looks_inside: bool = True) -> None:
         """`looks_inside` tells whether a block of code may hold what is meant."""
+        self._initials = frozenset(name[0] for name in context.names if name)
+        self.special = among_words(self._initials)
         self._context = context
-        self._looks_inside = looks_inside and context.intent is Intent.PICTURE
+        self._looks_inside = looks_inside
         self._speaker = speakers(context.names)
-        self._initials = {name[0] for name in context.names if name}
 
-    def is_ordinary(self, text: str, at: int) -> bool:
-        """Whether nothing begins there, unless it is the very first line: it is quicker to tell than what begins."""
-        return not (MAY_BEGIN_LINE(text, at) or text[at] in self._initials)
+    def glance(self, text: str, at: int, silent: bool) -> re.Match[str] | None:
+        """What may begin there, at a quick look."""
+        return (beginning_of_answer if silent else beginning_of_line)(self._initials)(text, at)
 
     def beginning(self, text: str, at: int, final: bool, silent: bool, asked: bool, before: str) -> Step | None:
         """What begins there; None if that can only be told when more has come.
@@ -68,15 +70,14 @@ class Lines:
     def _begun(self, thing: Any, silent: bool, asked: bool, before: str) -> Step:
         start, end, raw = thing.start(), thing.end(), thing.group()
         wanted = self._context.intent is Intent.PICTURE
-        meant = self._looks_inside and not _EXAMPLE.search(before)
         match rule(thing):
-            case "fence" if meant:
+            case "fence" if wanted and self._may_mean(before):
                 return Step(end, Zone.BLOCK, Opened(quote=thing["run"], raw=[raw], limit=LONGEST_BLOCK))
             case "fence":
                 return Step(end, Zone.FENCE, Opened(quote=thing["run"]), Outcome(raw))
             case "quotation":
                 return Step(end, Zone.QUOTATION, outcome=Outcome(raw))
-            case "span" if meant:
+            case "span" if wanted and self._may_mean(before):
                 return Step(end, Zone.BLOCK, Opened(raw=[raw], kept=[thing["inside"]], line=True))
             case "prompt" if wanted:
                 return Step(end, Zone.BODY, Opened(line=True, way=Way.PROMOTED, raw=[raw]))
@@ -92,3 +93,7 @@ class Lines:
                 return Step(end, Zone.ADDRESS, Opened(raw=[raw]))
             case _:
                 return Step(start)
+
+    def _may_mean(self, before: str) -> bool:
+        """Whether what is in a block of code behind these words can be meant, and not only show how it is written."""
+        return self._looks_inside and not _EXAMPLE.search(before)

@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from itertools import product
-from string import ascii_letters, digits
 from typing import Any
 
 import regex
 
+from bot.glance import AMONG_FIRST_WORDS, IN_BODY, IN_FENCE, Look
 from bot.wishes import OURS
 
 END = "\0"  # stands behind the last character of an answer
@@ -47,13 +46,9 @@ class Zone(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Markup:
-    """What may come in a zone: `special` finds where something may begin, `match` tells what it is.
+    """What may come in a zone: `special` finds where something may begin, `match` tells what it is."""
 
-    `plain` finds less exactly, and faster, whether there is anything special at all.
-    """
-
-    plain: Callable[..., "re.Match[str] | None"]
-    special: Callable[..., "re.Match[str] | None"]
+    special: Look
     matchers: dict[str, Callable[..., Any]]
 
     def match(self, text: str, at: int, partial: bool) -> Any:
@@ -69,9 +64,6 @@ class Markup:
         thing = self.match(rest, 0, partial=True)
         return thing is not None and bool(thing.partial)
 
-
-# Behind a mark among words: what follows it, or stands before it, does not rule out already that something begins
-_IN_EARNEST = r"(?<![<＜](?![\s\w/\\|｜]|\Z))(?<!\[(?=\[))(?<!``)(?<![*_](?![*_]{0,2}(?:[<＜&]|\Z)))"
 
 _RULES: dict[Any, tuple[str, ...]] = {}  # the names of a pattern's rules
 
@@ -91,19 +83,11 @@ def _matcher(rules: Iterable[tuple[str, str]]) -> Callable[..., Any]:
     return pattern.match
 
 
-def _markup(*rules: tuple[str, str, str], stops: str = END, words: str = "") -> Markup:
-    """The markup of a zone, from rules: a name, the characters that it may begin with, and a pattern.
-
-    `stops` are characters at which the parser stops anyway, `words` a pattern of words that are special.
-    """
+def _markup(*rules: tuple[str, str, str], special: Look | None = None) -> Markup:
+    """The markup of a zone, from rules: a name, the characters that it may begin with, and a pattern."""
     marks = dict.fromkeys("".join(marks for _, marks, _ in rules))
-    single = f"[{re.escape(''.join(marks) + stops)}]"
     matchers = {mark: _matcher((name, rule) for name, marks, rule in rules if mark in marks) for mark in marks}
-    seldom = re.escape("".join(mark for mark in marks if not mark.isalpha()) + stops)
-    if not words:
-        return Markup(re.compile(single).search, re.compile(single).search, matchers)
-    plain = re.compile(rf"[{seldom}:](?<![*_](?!\Z))").search
-    return Markup(plain, re.compile(rf"[{seldom}]{_IN_EARNEST}|{words}").search, matchers)
+    return Markup(special or re.compile(f"[{re.escape(''.join(marks) + END)}]").search, matchers)
 
 
 # Names. What other systems, languages and hasty models write for ours counts unless the person asked for words.
@@ -140,8 +124,6 @@ _CALL = rf"""<\s{{0,2}}{_WRAPPER}(?:(?:=|\s{{1,3}}name\s{{0,2}}=\s{{0,2}}"?)(?P<
 _JSON = r"""["'](?:prompt|images|name|tool|tool_name|tool_calls?|function|function_call|type|action|arguments
     |parameters|operation|description)["']\s{0,3}:"""
 
-_ALONE = r"(?<![A-Za-z0-9_])"  # where addresses begin
-
 # At the beginning of a line, before anything else is looked for
 LINE = _matcher(
     [
@@ -156,12 +138,6 @@ LINE = _matcher(
         ("reference", r"[ ]{0,3}\[\w{1,20}\]:[ ]{0,3}(?=(?:https?|data|sandbox|attachment|file):)"),
     ]
 )  # fmt: skip
-
-# Most lines begin with none of these, and need not be looked at any closer
-MAY_BEGIN_LINE = re.compile(
-    r"[ ]{0,3}(?:[`~>\[*_#-]|p[ri]|im|da|mi|st|dr|ac|ge|cr|ma|sh|ed|va|se|re|fu|de|to|us|hu|th|ob|te|.?\Z)",
-    re.IGNORECASE,
-).match
 
 TEXT = _markup(
     ("opener", "<＜&*_", rf"(?P<marks>\*{{1,3}}|_{{1,3}})?{_OPENER}"),
@@ -183,8 +159,7 @@ TEXT = _markup(
     ("caption", "!", r"!\[(?P<label>[^\[\]\n<]{1,300})\](?:\[[^\[\]\n]{0,40}\](?=[\s\S]) | (?=[^(\[]))"),
     ("bracket", "[", rf"\[\s?{_NAME}\s?(?:\](?=[^(]) | (?P<inside>[\s:][^\[\]\n]{{0,2000}})\](?=[^(]))"),
     ("address", "hds", r"(?:https?://|data:image/|sandbox:/)(?=\S)"),
-    stops="\n" + END,
-    words=rf"{_ALONE}(?:https?:|data:|sandbox:)",
+    special=AMONG_FIRST_WORDS,
 )  # fmt: skip
 
 MARKUP = {
@@ -192,7 +167,8 @@ MARKUP = {
     Zone.QUOTATION: _markup(("closing", "\n", r"\n")),
     Zone.ECHO: _markup(("closing", "\n", r"\n")),
     Zone.FENCE: _markup(
-        ("closing", "\n", rf"\n[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[ \t]{{0,8}}(?=[\n\0]|{_OPENER})")
+        ("closing", "\n", rf"\n[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[ \t]{{0,8}}(?=[\n\0]|{_OPENER})"),
+        special=IN_FENCE,
     ),
     Zone.THOUGHTS: _markup(
         ("closing", "<[◁", rf"{_THOUGHT} | <\|end\|> | (?=<\|channel\|>\s{{0,2}}(?:final|commentary))"),
@@ -212,7 +188,7 @@ MARKUP = {
         ("next", "<＜&", _OPENER),
         ("broken", "<\n", rf"{_TURN_ENDS} | {_ROLE} | {_SPECIAL} | \n[ \t]{{0,8}}(?=\n) | \n(?=[ ]{{0,3}}```)"
             r"| \n(?=(?:\*\*)?(?:User|Human)(?:\*\*)?:)"),
-        stops="\n" + END,
+        special=IN_BODY,
     ),
     Zone.CALL: _markup(
         ("closing", "<[", rf"<\s{{0,2}}/\s{{0,2}}{_WRAPPER}\s{{0,2}}> | \[/TOOL_CALLS?\]"
@@ -228,24 +204,12 @@ MARKUP = {
 MARKUP[Zone.BLOCK] = MARKUP[Zone.FENCE]
 
 MAY_BE_MEANT = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match  # of a block of code
-_BEGUN = sorted({scheme[:size] for scheme in ("https", "data", "sandbox") for size in range(1, len(scheme) + 1)})
-_ADDRESS_BEGUN = re.compile(rf"{_ALONE}(?:{'|'.join(_BEGUN)})\Z").search
-# Whether a piece of text may end in one is quicker to tell by its last character, and then by the one before
-LAST_OF_ADDRESS = frozenset(begun[-1] for begun in _BEGUN)
-ENDS_WORD = frozenset(pair for pair in map("".join, product(ascii_letters + digits + "_", LAST_OF_ADDRESS))
-                      if not any(begun.endswith(pair) for begun in _BEGUN))  # fmt: skip
 
 _HOSTS = "imgur|pollinations|placeholder|oaiusercontent|oaidalle|unsplash|picsum|dummyimage|postimg|ibb.co"
 INVENTED = re.compile(
     rf"(?:data|sandbox|attachment|file):|https?://[^\s/]{{0,100}}(?:{_HOSTS})|.{{0,500}}\.(?:png|jpe?g|gif|webp|bmp)\b",
     re.IGNORECASE,
 )
-
-
-def may_be_address(text: str, at: int = 0) -> int:
-    """Where the last characters of the text begin that may become an address, or else its end."""
-    found = _ADDRESS_BEGUN(text, max(at, len(text) - 7))
-    return found.start() if found else len(text)
 
 
 @lru_cache(maxsize=256)

@@ -34,6 +34,10 @@ class Opened:
     before: str = ""  # what was written in front of it
     behind: Callable[..., Any] | None = None  # matches what goes with it and follows when it is over
 
+    def has_room(self, text: str) -> bool:
+        """Whether with this text as well it need not be taken for something else."""
+        return not self.limit or self.size + len(text) < self.limit
+
     def gather(self, text: str) -> None:
         """Keep the text, as far as there is room."""
         room = (self.limit or LONGEST_PROMPT) - self.size

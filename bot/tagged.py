@@ -33,6 +33,9 @@ _MENTIONS = re.compile(  # what stands in front of the name of a tag that is onl
 _MENTIONED = re.compile(  # what stands behind it
     r"[*_\"'`)]{0,3}\s?(?:tags?|elements?|markers?|syntax|markup|commands?|tokens?)\b", re.IGNORECASE
 )
+_BEFORE_MENTIONED = frozenset(" :\"'(*_")
+_ATTRIBUTE = re.compile(r' (of|change|ratio)="([\w:]{1,20})"')
+_ATTRIBUTES = re.compile(r'((?: (?:of|change|ratio)="[\w:]{1,20}"){0,4})>').match
 _PAIRS = {'"': '"', "'": "'", "(": ")", "*": "*", "_": "_"}
 _LIST = re.compile(r"\s*(?:\d{1,2}[.)]|[-*•#|>])\s*(?:\Z|(?=\S))")
 _TALK = re.compile(
@@ -60,14 +63,18 @@ class Ending(Enum):
 def open_tag(thing: Any, before: str = "", marks: str = "", reopened: bool = False) -> Step:
     """Behind the name of a tag, with `marks` such as `**` in front of it, and `before` in front of these."""
     name, at = thing["name"].lower(), thing.end()
-    raw, spoken_of = [thing.group()], bool(_MENTIONS.search(before[-16:]))
-    tag = Opened(operation_named(name) or Operation.GENERATE, name, raw, spoken_of=spoken_of, reopened=reopened)
+    tag = Opened(operation_named(name) or Operation.GENERATE, name, [thing.group()], reopened=reopened)
+    tag.spoken_of = before[-1:] in _BEFORE_MENTIONED and bool(_MENTIONS.search(before[-16:]))
     tag.behind, tag.pair = _MARKS_END.get(marks), _PAIRS.get((before + marks)[-1:], "")
-    if thing.string[at] != ">" or name == "img":
+    written = _ATTRIBUTES(thing.string, at)
+    if written is None or name == "img":
         return Step(at, Zone.TAG, tag)
-    raw.append(">")  # as it should be
-    tag.begin_body(LONGEST_ASIDE if tag.operation in WORDLESS else 0)
-    return Step(at + 1, Zone.BODY, tag)
+    if attributes := written[1]:  # written as they should be: there is nothing to puzzle out
+        tag.raw.append(attributes)
+        tag.given = dict(_ATTRIBUTE.findall(attributes))
+    tag.raw.append(">")
+    tag.begin_body(_longest_body(tag))
+    return Step(written.end(), Zone.BODY, tag)
 
 
 def open_bracket(thing: Any, context: Context) -> Step | None:
@@ -114,9 +121,13 @@ def _in_name(tag: Opened, thing: Any, context: Context) -> Step:
         return Step(at, outcome=tag_over(tag, context, Ending.CLOSED, words))
     if empty and (prompt or tag.operation not in NEED_WORDS):
         return Step(at, outcome=tag_over(tag, context, Ending.CLOSED, ""))
-    aside = empty or bool(prompt) or tag.operation in WORDLESS  # it may have said all that it has to say
-    tag.begin_body((LONGEST_LATE if empty else LONGEST_ASIDE + len(prompt)) if aside else 0)
+    tag.begin_body(LONGEST_LATE if empty else _longest_body(tag, prompt))
     return Step(at, Zone.BODY)
+
+
+def _longest_body(tag: Opened, prompt: str = "") -> int:
+    """How long its words may be if it may have said all that it has to say already; 0 for any length."""
+    return LONGEST_ASIDE + len(prompt) if prompt or tag.operation in WORDLESS else 0
 
 
 def _in_value(tag: Opened, thing: Any, context: Context) -> Step | None:

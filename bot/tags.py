@@ -5,14 +5,16 @@ A tag is `<image>words</image>`, `<edit of="2">words</edit>`, `<vary of="2"/>`, 
 is, and what cannot is never shown. Inside code and quotations a tag is only spoken of, and stays text.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, assert_never
 
 from bot.domain import ImageRequest, Text
+from bot.glance import Look
 from bot.intent import Context
 from bot.lines import Lines
-from bot.markup import CALLS, END, ENDS_WORD, LAST_OF_ADDRESS, MARKUP, MAY_BE_MEANT, Zone, may_be_address
+from bot.markup import CALLS, END, MARKUP, MAY_BE_MEANT, Zone
 from bot.opened import Opened, Outcome, Step
 from bot.prose import block_over, ends_block, in_text
 from bot.tagged import Ending, in_tag, name_over, tag_over
@@ -24,6 +26,7 @@ __all__ = ["Context", "Event", "TagParser"]
 
 _SAYING = frozenset({Zone.TEXT, Zone.QUOTATION, Zone.FENCE})  # where what is read is said
 _GATHERING = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})  # where it is kept
+_TEXT = Zone.TEXT  # by far the most frequent; and Python looks up the members of an `Enum` slowly
 _BREAKS = "\n" + END
 _BEHIND = 100  # characters that have been read, and may tell how the next are meant
 
@@ -48,31 +51,35 @@ class TagParser:
         self._read: list[str] = []  # what came before the buffer, the last of it
         self._doubted = 0  # up to there in the buffer no call is looked for: one turned out to be none
         self._final = False
-        self._plain: Callable[[str], object] | None = None  # finds what is special, if there is nothing else to heed
-        self._says = True
+        self._special: Look | None = None  # finds what is special, if there is nothing else to heed
+        self._says = True  # what is plain is said
 
     def feed(self, chunk: str) -> list[Event]:
         """What the next piece of the answer completes."""
-        plain = self._plain
-        if plain and chunk:  # most pieces are nothing but words
-            if self._buffer:
-                chunk, self._buffer = self._buffer + chunk, ""
-            if plain(chunk) is None:
-                if self._says:
-                    if chunk[-1] in LAST_OF_ADDRESS and chunk[-2:] not in ENDS_WORD:
-                        held = may_be_address(chunk)
-                        chunk, self._buffer = chunk[:held], chunk[held:]
-                        if not chunk:
-                            return []
-                    self._read.append(chunk)
-                    return [Text(chunk)]
-                if not self._open.limit or self._open.size + len(chunk) < self._open.limit:
-                    self._read.append(chunk)
-                    self._keep(chunk)
-                    return []
-        self._buffer += chunk.replace(END, "") if END in chunk else chunk
+        if self._buffer:
+            chunk, self._buffer = self._buffer + chunk, ""
+        if self._special and chunk:
+            found = self._special(chunk)
+            if found is None and self._says:  # most pieces are nothing but words
+                self._read.append(chunk)
+                return [Text(chunk)]
+            if (found is None or found.lastindex) and self._open.has_room(chunk):
+                return self._hear(chunk, found)
+        self._buffer = chunk.replace(END, "") if END in chunk else chunk
         self._scan()
         return self._answer.fetch()
+
+    def _hear(self, chunk: str, held: re.Match[str] | None) -> list[Event]:
+        """Words that are kept, or that end in what waits for more."""
+        if held is not None:
+            chunk, self._buffer = chunk[: held.start()], chunk[held.start() :]
+        if not chunk:
+            return []
+        self._read.append(chunk)
+        if self._says:
+            return [Text(chunk)]
+        self._keep(chunk)
+        return []
 
     def call(self, name: str, arguments: str) -> list[Event]:
         """The model called a tool here. What it left open in its words is closed, as at the end of the answer."""
@@ -106,21 +113,21 @@ class TagParser:
             self._doubted = max(self._doubted - self._at, 0)
             self._at = 0
         self._says = self._zone in _SAYING
-        if self._behind or self._doubted or (self._says and (self._line_start or self._answer.silent)):
-            self._plain = None
-        else:
-            self._plain = MARKUP[self._zone].plain
+        heeds = self._behind or self._doubted or (self._says and (self._line_start or self._answer.silent))
+        self._special = None if heeds else self._looks()
+
+    def _looks(self) -> Look:
+        if self._zone is _TEXT and not self._answer.silent:
+            return self._lines.special
+        return MARKUP[self._zone].special
 
     def _step(self) -> bool:
         """Take the next thing from the buffer; False if more must come before it is known what it is."""
         buffer, zone = self._buffer, self._zone
-        if zone is Zone.TEXT and (self._behind or (self._line_start and buffer[self._at] not in _BREAKS)):
+        if zone is _TEXT and (self._behind or (self._line_start and buffer[self._at] not in _BREAKS)):
             return self._go_behind() if self._behind else self._begin_line()
-        markup = MARKUP[zone]
-        special = markup.special(buffer, self._at)
+        markup, special = MARKUP[zone], self._looks()(buffer, self._at)
         stop = special.start() if special else len(buffer)
-        if special is None and zone is Zone.TEXT:
-            stop = may_be_address(buffer, self._at)
         if limit := self._open.limit:
             stop = min(stop, self._at + limit - self._open.size)
         if stop > self._at:
@@ -128,14 +135,14 @@ class TagParser:
             self._at = stop
         if limit and self._open.size >= limit:
             self._overflow()
-        elif special is None:
+        elif special is None or special.lastindex:
             return False
         elif (mark := buffer[stop]) == END:
             self._finish()
-        elif mark == "\n" and zone is Zone.TEXT:
+        elif mark == "\n" and zone is _TEXT:
             self._at = stop + 1
             self._say(mark)
-        elif mark == "\n" and zone is Zone.BODY and self._open.line:
+        elif mark == "\n" and self._open.line and zone is Zone.BODY:
             self._end(tag_over(self._open, self._context, Ending.CLOSED))
         else:
             thing = markup.match(buffer, stop, partial=not self._final)
@@ -192,17 +199,21 @@ class TagParser:
 
     def _begin_line(self) -> bool:
         answer, at = self._answer, self._at
-        if self._lines.is_ordinary(self._buffer, at) and not answer.silent:
+        lines, silent = self._lines, answer.silent
+        begins = lines.glance(self._buffer, at, silent)
+        if begins is None:
             self._line_start = False
             return True
+        if begins.lastindex:
+            return False
         before = self._before(at)
-        step = self._lines.beginning(self._buffer, at, self._final, answer.silent, answer.has_asked, before)
+        step = lines.beginning(self._buffer, at, self._final, silent, answer.has_asked, before)
         if step is None:
             return False
         self._line_start = False
         if not (step.opened and step.opened.weak and at < self._doubted):
             self._go(step, before)
-            if step.zone is Zone.BLOCK and self._open.line:
+            if self._open.line and step.zone is Zone.BLOCK:
                 self._end(self._block_over())
         return True
 
@@ -235,7 +246,7 @@ class TagParser:
     def _end(self, outcome: Outcome) -> None:
         """What was open is over."""
         zone, thing = self._zone, self._open
-        self._zone, self._open, self._behind = Zone.TEXT, _NOTHING, thing.behind
+        self._zone, self._open, self._behind = _TEXT, _NOTHING, thing.behind
         self._say(outcome.said)
         for request in outcome.asked:
             self._answer.order(request, outcome.way)
@@ -259,6 +270,7 @@ class TagParser:
         """What stands between two things."""
         if self._zone in _SAYING:
             self._say(text)
+            self._line_start = False  # if a line begins behind it, it begins as nothing but words
         elif self._zone in _GATHERING:
             self._open.gather(text)
         elif self._zone is Zone.THOUGHTS:
@@ -267,7 +279,7 @@ class TagParser:
     def _say(self, text: str) -> None:
         if text:
             self._answer.say(text)
-            self._line_start = text[-1] == "\n" and self._zone is Zone.TEXT
+            self._line_start = text[-1] == "\n" and self._zone is _TEXT
 
     # Blocks of code, and the end
 

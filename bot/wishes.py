@@ -3,6 +3,7 @@
 import html
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from math import gcd
 
 from bot.domain import ImageRequest, Operation
@@ -131,6 +132,8 @@ def request_of(
 def _understood(attributes: Mapping[str, str]) -> dict[str, str]:
     """The attributes that mean something, each under our name for it."""
     named = {name.lower().replace("-", "_"): value for name, value in attributes.items() if value}
+    if named.keys() <= _MEANINGS.keys():
+        return named
     return {ours: next(named[name] for name in names if name in named) for ours, names in _MEANINGS.items()
             if not named.keys().isdisjoint(names)}  # fmt: skip
 
@@ -149,6 +152,7 @@ def as_tag(request: ImageRequest) -> str:
     return f"<{name}{attributes}>{prompt}</{name}>" if prompt else f"<{name}{attributes}/>"
 
 
+@lru_cache(maxsize=1)  # the words of a tag are cleaned to see whether they say anything, and then to be asked for
 def clean(words: str) -> str:
     """A prompt without Markdown, HTML, labels, outer quotes and needless white space."""
     if not _DRESSED.search(words):
