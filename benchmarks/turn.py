@@ -73,11 +73,11 @@ class PacedEngine:
 
     def __init__(self) -> None:
         self.asked: list[float] = []
-        self.abilities = Abilities()
+        self.name = "paced"
 
     async def slots(self) -> Slots:
         """Always free."""
-        return Slots(["0"], "paced")
+        return Slots(1, 1, "paced", abilities=Abilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """Steps at an even pace, then the picture."""
@@ -129,7 +129,7 @@ async def measure(folder: Path) -> None:
     """Run the turns one after the other, and print the ratios."""
     store = Store(folder / "bench.sqlite")
     model, engine, screen = PacedModel(), PacedEngine(), Stopwatch()
-    line = Line(store, PictureFiles(folder / "pictures"), engine)
+    line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
     inbox = Conversations(store, model, line, NoAlbum(), Rules(refining=Refining.OFF))
     tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"bench": screen}))]
     await asyncio.sleep(0)

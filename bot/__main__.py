@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 
 from adapters.console import Console
@@ -125,27 +126,25 @@ async def _evaluate(config: Config, options: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncGenerator[Line]:
-    """The line before the worker that is named, or before one of our own."""
-    supervisor: Supervisor | None = None
-    if config.render_url:
+    """The line before the workers that are named, or before our own, one a device."""
+    supervisors: list[Supervisor] = []
+    if config.render_urls:
         token = config.render_token.get_secret_value() if config.render_token else None
-        engine = WorkerEngine(lambda: config.render_url, token)
+        engines = [WorkerEngine(url, partial(str, url), token) for url in config.render_urls]
     else:
         environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
-        supervisor = Supervisor(config.picture_model, config.render_device, environment)
-        engine = WorkerEngine(supervisor.where, supervisor.token)
-    engine.abilities = _abilities(config)
-    line = Line(store, files, engine, config.render_steps)
-    tasks = [asyncio.create_task(line.run())]
-    if supervisor:
-        tasks.append(asyncio.create_task(supervisor.run()))
+        supervisors = [Supervisor(config.picture_model, device, environment) for device in config.render_devices]
+        engines = [WorkerEngine(each.device, each.where, each.token) for each in supervisors]
+    line = Line(store.jobs, files, engines, abilities=_abilities(config), num_inference_steps=config.render_steps)
+    tasks = [asyncio.create_task(line.run()), *(asyncio.create_task(each.run()) for each in supervisors)]
     try:
         yield line
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
-        await engine.close()
+        for engine in engines:
+            await engine.close()
 
 
 def _abilities(config: Config) -> Abilities:

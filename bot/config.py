@@ -6,12 +6,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.domain import Refining
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+Names = Annotated[tuple[str, ...], NoDecode]  # with commas between them
 
 
 class Config(BaseSettings):
@@ -44,15 +47,31 @@ class Config(BaseSettings):
     )
     persona: str = Field("", description="Who the bot is in its talk, in plain sentences to the chat model.")
     picture_model: str = Field("builtin", description="`builtin`, a folder, or a hub id of a diffusers pipeline.")
-    render_url: str | None = Field(
-        None, description="Address of a render worker that runs already; empty starts one.", pattern=r"^https?://"
+    render_urls: Names = Field(
+        (), description="Addresses of render workers that run already, with commas; empty starts workers."
     )
-    render_token: SecretStr | None = Field(None, description="What the bot must show to that worker.")
-    render_device: str = Field("auto", description="`auto`, `cpu`, `cuda` or `cuda:1`, for the worker that is started.")
+    render_token: SecretStr | None = Field(None, description="What the bot must show to those workers.")
+    render_devices: Names = Field(
+        ("auto",),
+        description="`auto`, `cpu`, `cuda`, or `cuda:0,cuda:1`: a worker is started for each.",
+        min_length=1,
+    )
     render_steps: Annotated[int, Field(ge=1, le=150)] | None = Field(
         None, description="Denoising steps a picture; empty takes what the model does best."
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+
+    @field_validator("render_urls", "render_devices", mode="before")
+    @classmethod
+    def _names(cls, told: object) -> object:
+        return tuple(filter(None, map(str.strip, told.split(",")))) if isinstance(told, str) else told
+
+    @field_validator("render_urls")
+    @classmethod
+    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+        if wrong := [url for url in urls if not url.startswith(("http://", "https://"))]:
+            raise ValueError(f"must be addresses that begin with http:// or https://, {wrong[0]!r} does not")
+        return urls
 
     @field_validator("web_host")
     @classmethod

@@ -18,8 +18,10 @@ from bot.domain import (
     Entry,
     Failed,
     FrontEnd,
+    ImageRequest,
     Incoming,
     Message,
+    Operation,
     Picture,
     PicturePart,
     Refining,
@@ -113,12 +115,13 @@ class Conversations:
         except OSError as error:
             raise Unrecorded(f"Nothing was recorded, please try again later: {error.strerror}.") from error
 
-    async def _message(self, message: Message, words: str | None = None) -> str:
+    async def _message(self, message: Message, words: str | None = None, requests: Sequence[ImageRequest] = ()) -> str:
+        """`words` are the reply's, if they are settled, and `requests` the pictures that they ask for."""
         if not self._store.knows_message(message.id):
             message = replace(message, text=message.text.strip())
             self._check(message)
             uploads = [await self._album.take_in(upload) for upload in message.uploads]
-            if self._store.accept(message, uploads, words):
+            if self._store.accept(message, uploads, words, requests):
                 self._schedule(message.thread, message.id)
         return message.id
 
@@ -171,7 +174,8 @@ class Conversations:
     async def _vary(self, press: ButtonPress) -> str:
         number = int(press.target) if press.target.isdecimal() else 0
         message = Message(press.id, press.thread, press.author, f"More like #{press.target}", about=number)
-        return await self._message(message, f'<vary of="{number}"/>')
+        request = ImageRequest(0, Operation.VARY, "", of=number)
+        return await self._message(message, f'<vary of="{number}"/>', [request])
 
     # Turns
 
@@ -201,7 +205,7 @@ class Conversations:
         """Answer one message; whatever happens, its reply ends visibly and is recorded as final."""
         pacer = Pacer(self._platforms[entry.thread.platform].surface(entry.thread, entry.id), self._rules.pause)
         live = self._live[entry.id] = Live(Reply(entry.id), pacer)
-        refiner = Refiner(self._model, self._store, self._rules.refining)
+        refiner = Refiner(self._model, self._store.jobs, self._rules.refining)
 
         async def refine(job: RenderJob) -> RenderJob:
             return await refiner(job, self._renderer.abilities)
@@ -209,13 +213,13 @@ class Conversations:
         async def answering() -> None:
             turn = await self._turn(entry)
             model = Dictation(self._model, self._store, entry.id, turn.context().pictures)
-            order = partial(self._store.order, entry.id)
+            order = partial(self._store.jobs.order, entry.id)
             await answer(turn, model=model, renderer=self._renderer, order=order, refine=refine, happened=live.happened)
 
         showing = asyncio.create_task(pacer.run())
         try:
             await live.run(answering())
-            self._store.cancel_jobs(entry.id, live.halted or "The chat model changed its mind.")
+            self._store.jobs.cancel_all(entry.id, live.halted or "The chat model changed its mind.")
             await showing
             self._store.finish(entry.id, view(live.reply))
         except Exception:  # a full disk, a platform that is gone: the next start takes the reply up again

@@ -46,3 +46,34 @@ def wishes(db: Database) -> None:
         ALTER TABLE jobs ADD COLUMN ratio TEXT NOT NULL DEFAULT '';
         ALTER TABLE jobs ADD COLUMN refined TEXT NOT NULL DEFAULT '';
     """)
+
+
+@migrations()
+def line(db: Database) -> None:
+    """When a job was ordered, claimed and ended, in seconds since 1970; its cost, and the batch that it ran in.
+
+    A commit costs a flush of every page that it touches, so the jobs have one tree and no index that accepting a job
+    would have to write to: those of a message are a range of the primary key.
+    """
+    db.executescript("""
+        ALTER TABLE jobs RENAME TO old_jobs;
+        DROP INDEX jobs_of_message;
+        CREATE TABLE jobs (
+            id TEXT PRIMARY KEY,  -- the message's id, a dot, the picture's place in the reply
+            message TEXT NOT NULL, thread TEXT NOT NULL REFERENCES threads(key), number INTEGER NOT NULL,
+            owner TEXT NOT NULL, operation TEXT NOT NULL, prompt TEXT NOT NULL, parent INTEGER, seed INTEGER NOT NULL,
+            change TEXT NOT NULL DEFAULT '', ratio TEXT NOT NULL DEFAULT '', refined TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL DEFAULT 'queued', reason TEXT,
+            attempt INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0,
+            ordered REAL NOT NULL DEFAULT 0, claimed REAL, ended REAL,
+            cost REAL NOT NULL DEFAULT 0,  -- in megapixel-steps
+            batch TEXT, model TEXT NOT NULL DEFAULT ''
+        ) WITHOUT ROWID;
+        INSERT INTO jobs (id, message, thread, number, owner, operation, prompt, parent, seed, change, ratio, refined,
+                          state, reason, attempt, faults)
+            SELECT id, message, thread, number, owner, operation, prompt, parent, seed, change, ratio, refined,
+                   CASE WHEN state = 'rendered' AND message IN (SELECT id FROM messages WHERE view IS NOT NULL)
+                        THEN 'posted' ELSE state END, reason, attempt, faults FROM old_jobs;
+        DROP TABLE old_jobs;
+        CREATE INDEX served_jobs ON jobs(claimed) WHERE claimed IS NOT NULL;
+    """)

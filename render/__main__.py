@@ -7,18 +7,43 @@ import logging
 import os
 import sys
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 from aiohttp import web
 
-from render.worker import Studio, Worker
+from render.cache import ResultCache, default_folder
+from render.device import PATIENCE
+from render.painter import load_diffusion, log_as_worker
+from render.worker import Worker
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+ENVIRONMENT = """
+environment:
+  RENDER_TOKEN     what whoever asks must show, as a bearer token
+  RENDER_BATCH     the most pictures that are rendered at once; the default is the device's and the model's
+  RENDER_PATIENCE  seconds without a word from the device in the middle of a batch, after which its process is
+                   killed and started again (120; three times as many for the first batch after a start)
+  RENDER_CACHE     folder for the pictures of the last ten minutes; the default is one under the temporary folder
+"""
+# Read by libraries when they are loaded, in the process that owns the device. On a CPU that others use too, threads
+# that spin while they wait make a picture twenty times slower. Large buffers that are kept cost no page faults.
+FOR_THE_DEVICE = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+    "TRANSFORMERS_VERBOSITY": "error",
+}
 
 
 def main() -> None:
     """Listen until interrupted; with --attached, until standard input is closed."""
     parser = argparse.ArgumentParser(
-        prog="python -m render", description="Render worker: owns one device, speaks HTTP."
+        prog="python -m render",
+        description="Render worker: owns one device, speaks HTTP.",
+        epilog=ENVIRONMENT,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--listen", default="127.0.0.1:7801", help="address and port; port 0 takes a free one")
     parser.add_argument(
@@ -31,24 +56,34 @@ def main() -> None:
     token = os.environ.get("RENDER_TOKEN") or None
     if host not in LOOPBACK and not token:
         parser.error(f"--listen {options.listen} can be reached by others: set RENDER_TOKEN, or use 127.0.0.1")
-    logging.basicConfig(
-        level=os.environ.get("LOG_LEVEL") or "INFO", format="%(asctime)s worker %(levelname)s %(message)s"
-    )
+    largest_batch, patience = _number(parser, "RENDER_BATCH"), _number(parser, "RENDER_PATIENCE")
+    level = os.environ.get("LOG_LEVEL") or "INFO"
+    log_as_worker(level)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-
-    # On a CPU that others use too, threads that spin while they wait make a picture twenty times slower. Read by
-    # OpenMP when torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    os.environ.setdefault("GOMP_SPINCOUNT", "0")
-    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-
-    def load() -> Studio:
-        from render.diffusion import Studio as Diffusion  # torch takes seconds: the worker answers meanwhile
-
-        return Diffusion(options.model, options.device)
-
+    for name, value in FOR_THE_DEVICE.items():
+        os.environ.setdefault(name, value)
+    load = partial(load_diffusion, options.model, options.device, largest_batch, level)
+    worker = Worker(load, token, cache=_cache(), patience=patience or PATIENCE)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(Worker(load, token), host, int(port), options.attached))
+        asyncio.run(_serve(worker, host, int(port), options.attached))
+
+
+def _number(parser: argparse.ArgumentParser, name: str) -> int | None:
+    told = os.environ.get(name) or None
+    if told is None:
+        return None
+    if not told.isdecimal() or int(told) < 1:
+        parser.error(f"{name} must be a whole number from 1, not {told!r}")
+    return int(told)
+
+
+def _cache() -> ResultCache | None:
+    folder = Path(os.environ.get("RENDER_CACHE") or default_folder())
+    try:
+        return ResultCache(folder)
+    except OSError as error:
+        logging.getLogger(__name__).warning("finished pictures are not kept: %s", error)
+        return None
 
 
 async def _serve(worker: Worker, host: str, port: int, attached: bool) -> None:
@@ -60,7 +95,7 @@ async def _serve(worker: Worker, host: str, port: int, attached: bool) -> None:
     print(json.dumps({"listening": f"http://{address[0]}:{address[1]}"}), flush=True)
     if attached:
         await asyncio.to_thread(sys.stdin.buffer.read)
-        os._exit(0)  # the bot is gone: nobody waits for what the device's thread still does
+        os._exit(0)  # the bot is gone: nobody waits for what the device still does, and its process follows
     await asyncio.Event().wait()
 
 

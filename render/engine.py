@@ -1,34 +1,55 @@
-"""Where a batch runs: a worker process that speaks HTTP. The engine remembers nothing and repeats nothing."""
+"""Where a batch runs: a worker that speaks HTTP, on this machine or another. It remembers nothing, repeats nothing."""
 
+import time
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 
 import aiohttp
 from pydantic import ValidationError
 
-from bot.domain import Abilities
-from render.wire import BATCH, EVENT, SILENCE, SLOTS, VERSION, Alive, Batch, End, Slots, Started, WorkerEvent
+from render.wire import (
+    BATCH,
+    EVENT,
+    SILENCE,
+    SLOTS,
+    VERSION,
+    Alive,
+    Batch,
+    End,
+    Made,
+    Slots,
+    Spoilt,
+    Started,
+    WorkerEvent,
+)
 
 LONGEST_LINE = 64 * 2**20  # bytes: a picture of 2048 x 2048 pixels in base64, several times over
+STUCK = 600.0  # seconds in which a worker says that it lives, and nothing else
+PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class EngineLost(Exception):
-    """The stream broke. `started` tells whether the batch was on the device, and so may be to blame."""
+    """The stream broke, or made no sense.
 
-    def __init__(self, started: bool) -> None:
-        super().__init__("the render worker is gone")
+    `started` tells whether the batch was on the device, and so may be to blame; `lie` is what the worker said that
+    cannot be, empty if it only went away.
+    """
+
+    def __init__(self, started: bool, lie: str = "") -> None:
+        super().__init__(lie or "the render worker is gone")
         self.started = started
+        self.lie = lie
 
 
 class WorkerEngine:
     """A worker at an address that may change when it is restarted."""
 
-    def __init__(self, address: Callable[[], str | None], token: str | None = None) -> None:
+    def __init__(self, name: str, address: Callable[[], str | None], token: str | None = None) -> None:
         """`address` gives the worker's URL, or None while there is none."""
+        self.name = name
         self._address = address
         self._token = token
         self._session: aiohttp.ClientSession | None = None
-        self.abilities = Abilities()  # until a worker has told those of its model
 
     async def slots(self) -> Slots:
         """What the worker can take now; no slots if it cannot be reached."""
@@ -38,27 +59,45 @@ class WorkerEngine:
             async with self._client().get(self._url("slots"), timeout=aiohttp.ClientTimeout(5)) as response:
                 if response.status in (401, 403):
                     return Slots(trouble="The render worker refused the bot: check RENDER_TOKEN.")
+                if response.status != 200:
+                    return Slots()
                 slots = SLOTS.validate_json(await response.read())
                 if slots.version != VERSION:
                     return Slots(trouble="The render worker is of another version than the bot: update the older one.")
-                self.abilities = slots.abilities or self.abilities
                 return slots
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
             return Slots()
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
-        """Render the batch, at most once. Closing the generator cancels it. Raises EngineLost."""
-        started = False
+        """Render the batch, at most once: every task ends as `Made` or `Spoilt`. Closing the generator cancels it.
+
+        Raises EngineLost.
+        """
+        started, open_tasks, moved = False, {task.id for task in batch.tasks}, time.monotonic()
         try:
             async with aclosing(self._lines(batch)) as lines:
                 async for line in lines:
                     event = EVENT.validate_json(line)
-                    started = started or isinstance(event, Started)
-                    if isinstance(event, End):
-                        return
-                    if not isinstance(event, Alive):
-                        yield event
-        except (aiohttp.ClientError, TimeoutError, OSError, ValidationError, ValueError) as error:
+                    match event:
+                        case Alive() if time.monotonic() - moved > STUCK:
+                            raise EngineLost(started, "it lives, but does not get on")
+                        case Alive():
+                            continue
+                        case Started():
+                            started = True
+                        case Made(task, png) if task not in open_tasks or not png.startswith(PNG):
+                            raise EngineLost(started, "it sent what nobody asked for")
+                        case Made(task) | Spoilt(task):
+                            open_tasks.discard(task)
+                        case End() if open_tasks:
+                            raise EngineLost(started, "it ended without all pictures")
+                        case End():
+                            return
+                    moved = time.monotonic()
+                    yield event
+        except ValidationError as error:
+            raise EngineLost(started, "it sent what is no event") from error
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             raise EngineLost(started) from error
         raise EngineLost(started)
 

@@ -1,31 +1,42 @@
-"""The line before the GPU: jobs in, updates back. The record is the store's; what runs next is decided here."""
+"""The line before the workers: jobs in, updates back. The record is the store's, the policy `schedule`'s."""
 
 import asyncio
-import logging
-from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+import time
+import uuid
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Protocol
 
-from bot.domain import Abilities, Failed, Operation, Picture, Queued, Rendered, Rendering, RenderJob, RenderUpdate
-from render.engine import EngineLost
-from render.wire import Batch, Made, Preview, Slots, Spoilt, Step, Task, WorkerEvent
+from bot.domain import Abilities, Failed, Picture, Rendered, RenderJob, RenderUpdate, ThreadKey
+from bot.errors import Unrecorded
+from render.fleet import Engine, Fleet, Worker
+from render.pace import Pace
+from render.rounds import Painting, Round, Ticket
+from render.schedule import HORIZON, Caps, Hold, Place, Schedule, Waiting
+from render.tasks import kind, server, waiting
 
-log = logging.getLogger(__name__)
-
-MOST_FAULTS = 3  # times that a job may have taken the worker down with it
-MOST_REFUSALS = 40  # times that a worker that says it is free may not take a job
-POLL = (0.05, 1.0)  # seconds between two looks for a worker that is away: the first, the longest
+REMEMBERED = 600.0  # seconds for which it is remembered who was served, over a restart
+MEASURED = 50  # batches from which the pace is known after a start
+MOST_WAITING = 200  # jobs of one person
+FORETELL = 0.25  # seconds between two forecasts
+LOOK = 0.5  # seconds between two looks for what another process has done to the table
 
 
 class JobStore(Protocol):
-    """What the line asks of the store. Writes after `claim` count only for the job's newest attempt."""
+    """What the line asks of the table. Writes after `claim` count only for the job's newest attempt."""
 
+    def recover(self) -> None: ...  # noqa: D102
+    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]: ...  # noqa: D102
+    def paces(self, batches: int) -> list[tuple[str, float, float]]: ...  # noqa: D102
+    def changed_elsewhere(self) -> bool: ...  # noqa: D102
     def outcome(self, job: RenderJob) -> Rendered | Failed | None: ...  # noqa: D102
-    def claim(self, job: RenderJob) -> RenderJob: ...  # noqa: D102
+    def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]: ...  # noqa: D102
     def lost(self, job: RenderJob, blamed: bool) -> int: ...  # noqa: D102
-    def rendered(self, job: RenderJob, picture: Picture) -> bool: ...  # noqa: D102
+    def rendered(self, job: RenderJob, made: Picture) -> bool: ...  # noqa: D102
     def dead(self, job: RenderJob, reason: str) -> None: ...  # noqa: D102
+    def refuse(self, job: RenderJob, reason: str) -> None: ...  # noqa: D102
+    def cancel(self, job_id: str, reason: str) -> bool: ...  # noqa: D102
 
 
 class Files(Protocol):
@@ -35,55 +46,48 @@ class Files(Protocol):
     def read(self, digest: str) -> bytes: ...  # noqa: D102
 
 
-class Engine(Protocol):
-    """Where a batch runs, at most once."""
-
-    @property
-    def abilities(self) -> Abilities: ...  # noqa: D102
-    async def slots(self) -> Slots: ...  # noqa: D102
-    def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]: ...  # noqa: D102
-
-
-class Ticket:
-    """A job that somebody waits for."""
-
-    def __init__(self, job: RenderJob) -> None:
-        self.job = job
-        self.updates: asyncio.Queue[RenderUpdate] = asyncio.Queue()
-        self.rendering: asyncio.Task[None] | None = None
-        self.fraction = 0.0
-        self.refusals = 0
-        self.tell = self.updates.put_nowait
-
-
 class Line:
-    """First come, first served, one at a time."""
+    """Fair between servers and people, in batches, over all workers."""
 
-    def __init__(self, store: JobStore, files: Files, engine: Engine, num_inference_steps: int | None = None) -> None:
+    def __init__(
+        self,
+        store: JobStore,
+        files: Files,
+        engines: Sequence[Engine],
+        *,
+        abilities: Abilities | None = None,
+        num_inference_steps: int | None = None,
+        caps: Caps | None = None,
+    ) -> None:
+        """`abilities` hold until a worker has told those of its model."""
         self._store = store
-        self._files = files
-        self._engine = engine
         self._steps = num_inference_steps
-        self._waiting: deque[Ticket] = deque()
         self._news = asyncio.Event()
-        self._running: Ticket | None = None
-        self.introduced = asyncio.Event()  # the abilities are those of a worker's model, or there will be no worker
+        self._changed = False
+        self._foretold = 0.0
+        self.fleet = Fleet(engines, abilities or Abilities(), self._news.set)
+        self.pace = Pace()
+        self.schedule = Schedule(caps)
+        self.tickets: dict[str, Ticket] = {}
+        self._easels = Painting(store, files, num_inference_steps, self._again)
 
     @property
     def abilities(self) -> Abilities:
         """What the workers' picture model can do; until a worker has said so, what most can."""
-        return self._engine.abilities
+        return self.fleet.abilities
+
+    @property
+    def introduced(self) -> asyncio.Event:
+        """Set once the abilities are those of a worker's model, or there will be no worker."""
+        return self.fleet.introduced
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Stand in line until the job has ended; leaving early takes it off the line, or off the device."""
-        outcome = self._store.outcome(job)
+        outcome = self._store.outcome(job) or self._refused(job)
         if outcome is not None:
             yield outcome
             return
-        ticket = Ticket(job)
-        self._waiting.append(ticket)
-        self._news.set()
-        ticket.tell(Queued(self._ahead(ticket)))
+        ticket = self._stand(job)
         try:
             while True:
                 update = await ticket.updates.get()
@@ -91,137 +95,161 @@ class Line:
                 if isinstance(update, Rendered | Failed):
                     return
         finally:
-            if ticket in self._waiting:
-                self._waiting.remove(ticket)
-                self._moved()
-            if ticket.rendering:
-                ticket.rendering.cancel()
+            self._leave(ticket)
+
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """Take the job off the line, or off the device at its next step; False if it has ended."""
+        cancelled = self._store.cancel(job_id, reason)
+        if cancelled and (ticket := self.tickets.get(job_id)):
+            ticket.tell(Failed(reason))
+        return cancelled
 
     async def run(self) -> None:
-        """Serve the line until cancelled; the worker is asked first what its picture model can do."""
-        await self._worker()
-        self.introduced.set()
-        while True:
-            while not self._waiting:
+        """Serve the line until cancelled. What ran when the last bot ended waits again."""
+        self._store.recover()
+        for thread, owner, cost in self._store.served(REMEMBERED):
+            self.schedule.recall(server(thread), owner, cost)
+        for model, cost, seconds in self._store.paces(MEASURED):
+            self.pace.measured(model, cost, seconds)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.fleet.run())
+            group.create_task(self._look_elsewhere())
+            while True:
+                wake = self._serve(group)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout_at(wake):
+                        await self._news.wait()
                 self._news.clear()
-                await self._news.wait()
-            trouble = await self._worker()
-            if not self._waiting:
-                continue
-            ticket = self._running = self._waiting.popleft()
-            if trouble:
-                self._store.dead(self._store.claim(ticket.job), trouble)
-                ticket.tell(Failed(trouble))
-                continue
-            ticket.rendering = asyncio.create_task(self._render(ticket))
-            self._moved()
-            try:
-                await asyncio.wait({ticket.rendering})
-            finally:
-                ticket.rendering.cancel()
-                self._running = None
 
-    async def _worker(self) -> str | None:
-        """Wait for a worker with a free slot; the reason if there will be none."""
-        pause, longest = POLL
-        while not (slots := await self._engine.slots()).slots:
-            if slots.trouble:
-                return slots.trouble
-            await asyncio.sleep(pause)
-            pause = min(longest, pause * 1.5)
-        return None
+    # Into the line, and out of it
 
-    async def _render(self, ticket: Ticket) -> None:
-        """One attempt at one job; every way in which it can end is told."""
-        job = self._store.claim(ticket.job)
+    def _refused(self, job: RenderJob) -> Failed | None:
+        """A job that can never run, or is one too many, is refused at once."""
+        reason = self.fleet.refuses(kind(job, self._steps))
+        if self.schedule.waiting_for(server(job.thread), job.owner) >= MOST_WAITING:
+            reason = f"You have {MOST_WAITING} pictures in the line already: wait until some of them are done."
+        if reason is None:
+            return None
+        self._store.refuse(job, reason)
+        return Failed(reason)
+
+    def _stand(self, job: RenderJob) -> Ticket:
+        now = time.time()
+        since = self._now() - max(0.0, now - (job.ordered or now))
+        ticket = self.tickets[job.id] = Ticket(job, waiting(job, self.fleet.usual, self._steps, since))
+        self._wait(ticket)
+        return ticket
+
+    def _wait(self, ticket: Ticket) -> None:
+        self.schedule.add(ticket.waiting)
+        self._moved()
+
+    def _leave(self, ticket: Ticket) -> None:
+        """Nobody waits for this job any more. The others of its batch go on; without any, the batch is stopped."""
+        if self.tickets.get(ticket.job.id) is ticket:
+            del self.tickets[ticket.job.id]
+        self.schedule.remove(ticket.waiting)
+        if ticket.round and ticket.round.forget(ticket):
+            self.schedule.give_back(ticket.waiting)
+            with suppress(Unrecorded):  # then it is found running at the next start, and waits again
+                self._store.lost(ticket.job, blamed=False)
+        self._moved()
+
+    def _again(self, ticket: Ticket, blamed: bool) -> None:
+        """An attempt came to nothing; the next one is rendered alone if the job may have been to blame."""
+        self.schedule.give_back(ticket.waiting)
+        if self.tickets.get(ticket.job.id) is ticket:
+            ticket.waiting = replace(ticket.waiting, alone=ticket.waiting.alone or blamed)
+            self._wait(ticket)
+
+    async def _look_elsewhere(self) -> None:
+        """Notice what other processes do to the table: a job that was cancelled there is told so."""
+        while True:
+            await asyncio.sleep(LOOK)
+            if self._store.changed_elsewhere():
+                for ticket in list(self.tickets.values()):
+                    if outcome := self._store.outcome(ticket.job):
+                        ticket.tell(outcome)
+
+    # Out to the workers
+
+    def _serve(self, group: asyncio.TaskGroup) -> float | None:
+        """Fill every free slot; until when to wait at most before looking again."""
+        now, wakes = self._now(), []
+        if trouble := self.fleet.trouble:
+            self._turn_away(trouble)
+        for worker in self.fleet.workers:
+            while worker.free(now) > 0:
+                batch = self.schedule.next(worker.slot(), now)
+                if isinstance(batch, Hold):
+                    wakes.append(batch.until)
+                if not isinstance(batch, tuple):
+                    break
+                self._start(worker, batch, group)
+        wakes += self._foretell(now)
+        return min(wakes, default=None)
+
+    def _turn_away(self, reason: str) -> None:
+        for each in list(self.schedule):
+            ticket = self.tickets[each.id]
+            self.schedule.remove(each)
+            self._store.refuse(ticket.job, reason)
+            ticket.tell(Failed(reason))
+
+    def _start(self, worker: Worker, batch: tuple[Waiting, ...], group: asyncio.TaskGroup) -> None:
+        """Claim the batch in one transaction, and send it off."""
+        self._moved()
         try:
-            source = await asyncio.to_thread(self._files.read, job.source) if job.source else None
-            async with aclosing(self._engine.run(Batch([_task(job, source, self._steps)]))) as events:
-                async for event in events:
-                    await self._heard(ticket, job, event)
-                    if isinstance(event, Made | Spoilt):
-                        return
-            raise EngineLost(started=True)  # an end without a picture
-        except EngineLost as lost:
-            await asyncio.sleep(POLL[0])  # a worker that is just going away is not asked again at once
-            self._again(ticket, job, lost.started)
-        except FileNotFoundError:
-            self._give_up(ticket, job, f"The file of picture #{job.parent} is gone, so there is nothing to start from.")
-        except OSError as error:
-            self._give_up(ticket, job, f"The picture could not be kept: {error.strerror or error}.")
-        except asyncio.CancelledError:
-            self._store.lost(job, blamed=False)
-            raise
-        except Exception:
-            log.exception("job %s met a bug", job.id)
-            self._give_up(ticket, job, "Something went wrong here; the log says what.")
+            attempts = self._store.claim(uuid.uuid4().hex, {each.id: each.cost for each in batch})
+        except Unrecorded as error:
+            self._drop(batch, Failed(str(error)))
+            return
+        self._drop([each for each in batch if each.id not in attempts], None)
+        tickets = {each.id: self.tickets[each.id] for each in batch if each.id in attempts}
+        if not tickets:
+            return
+        for job_id, ticket in tickets.items():
+            ticket.job = replace(ticket.job, attempt=attempts[job_id])
+        round_ = Round(worker, tickets, self._now())
+        worker.rounds.append(round_)
+        round_.task = group.create_task(self._see_through(round_, group))
 
-    async def _heard(self, ticket: Ticket, job: RenderJob, event: WorkerEvent) -> None:
-        match event:
-            case Step(fraction):
-                ticket.fraction = fraction
-                ticket.tell(Rendering(fraction))
-            case Preview(_, jpeg):
-                ticket.tell(Rendering(ticket.fraction, jpeg))
-            case Made():
-                digest = await asyncio.to_thread(self._files.put, event.png)
-                picture = _picture(job, event, digest)
-                if self._store.rendered(job, picture):
-                    log.info("job %s rendered", job.id)
-                    ticket.tell(Rendered(picture))
-            case Spoilt(_, reason):
-                self._give_up(ticket, job, reason)
+    def _drop(self, jobs: Sequence[Waiting], outcome: Failed | None) -> None:
+        """These did not begin: somebody else has settled them, or the table cannot be written."""
+        self.schedule.ended(jobs)
+        for each in jobs:
+            self.schedule.give_back(each)
+            ticket = self.tickets[each.id]
+            ticket.tell(outcome or self._store.outcome(ticket.job) or Failed("The picture is not wanted any more."))
 
-    def _again(self, ticket: Ticket, job: RenderJob, blamed: bool) -> None:
-        faults = self._store.lost(job, blamed)
-        log.warning("job %s lost its worker (%s of %s)", job.id, faults, MOST_FAULTS)
-        ticket.refusals += not blamed
-        if faults >= MOST_FAULTS:
-            self._give_up(ticket, self._store.claim(job), "The renderer broke down over this picture several times.")
-        elif ticket.refusals >= MOST_REFUSALS:
-            self._give_up(ticket, self._store.claim(job), "The render worker has a free slot, but takes no picture.")
-        else:
-            ticket.tell(Queued(0))
-            self._waiting.appendleft(ticket)
+    async def _see_through(self, round_: Round, group: asyncio.TaskGroup) -> None:
+        try:
+            await self._easels.paint(round_, self.pace, group)
+        finally:
+            round_.worker.rounds.remove(round_)
+            self.schedule.ended(round_.jobs)
+            self._moved()
 
-    def _give_up(self, ticket: Ticket, job: RenderJob, reason: str) -> None:
-        ticket.tell(Failed(reason))
-        self._store.dead(job, reason)
-
-    def _ahead(self, ticket: Ticket) -> int:
-        return self._waiting.index(ticket) + (self._running is not None)
+    # What those who wait are told
 
     def _moved(self) -> None:
-        for ticket in self._waiting:
-            ticket.tell(Queued(self._ahead(ticket)))
+        self._changed = True
+        self._news.set()
 
+    def _foretell(self, now: float) -> list[float]:
+        """Tell everybody whose place has changed, not too often; when to look again."""
+        if not self._changed or not len(self.schedule):
+            return []
+        if now < self._foretold:
+            return [self._foretold]
+        self._changed = False
+        places = self.schedule.foretell(self.fleet.busy(now, self.pace.typical), now, self.pace.typical)
+        for each in self.schedule:
+            self.tickets[each.id].stands(places.get(each.id) or Place(HORIZON))
+        self._foretold = self._now() + max(
+            FORETELL, 20 * (self._now() - now)
+        )  # a long line is not counted all the time
+        return []
 
-def _task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
-    width, height = job.size or (None, None)
-    return Task(
-        id=job.id,
-        operation=job.operation,
-        prompt=job.refined or job.prompt,
-        seed=job.seed,
-        source=source,
-        width=width,
-        height=height,
-        num_inference_steps=job.num_inference_steps or steps,
-        guidance_scale=job.guidance_scale,
-    )
-
-
-def _picture(job: RenderJob, made: Made, digest: str) -> Picture:
-    return Picture(
-        number=job.number,
-        digest=digest,
-        width=made.width,
-        height=made.height,
-        prompt=job.prompt,
-        alt=job.prompt or f"A picture like #{job.parent}",
-        operation=Operation(job.operation),
-        seed=job.seed,
-        model=made.model,
-        parent=job.parent,
-        refined=job.refined,
-    )
+    def _now(self) -> float:
+        return asyncio.get_running_loop().time()

@@ -19,6 +19,7 @@ class Supervisor:
     def __init__(self, model: str, device: str, environment: dict[str, str]) -> None:
         self._command = [sys.executable, "-m", "render", "--listen", "127.0.0.1:0", "--attached"]
         self._command += ["--model", model, "--device", device]
+        self.device = device
         self.token = secrets.token_urlsafe()
         self._environment = environment | {"RENDER_TOKEN": self.token}
         self.address: str | None = None

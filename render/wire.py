@@ -1,13 +1,13 @@
 """What the bot and a render worker say to each other: one JSON request, then one JSON event a line."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bot.domain import Abilities, Operation
 
-VERSION = 1
+VERSION = 2
 KEEP_ALIVE = 4.0  # seconds of silence after which the worker says that it lives
 SILENCE = 15.0  # seconds of silence after which the bot takes it for dead
 
@@ -16,7 +16,7 @@ _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One picture of a batch. `source` is a PNG. None leaves a choice to the model."""
+    """One picture of a batch. `source` is a PNG. None, and an empty `model`, leave a choice to the worker."""
 
     __pydantic_config__ = _BYTES
 
@@ -29,11 +29,12 @@ class Task:
     height: int | None = None
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    model: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """What is rendered in one go."""
+    """What is rendered in one go: tasks that differ in nothing but their words, seeds and source pictures."""
 
     tasks: list[Task]
     version: int = VERSION
@@ -106,17 +107,32 @@ WorkerEvent = Started | Step | Preview | Made | Spoilt | Alive | End
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
-    """What the worker can take. No slots while it loads; `trouble` if it never will have any.
+class Usual:
+    """What a model paints when it is left the choice. Sizes in pixels."""
 
-    `abilities` are those of its model, None while it loads.
+    width: int
+    height: int
+    num_inference_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """What the worker can take: each of its `slots` one batch at a time; `free` are those without one now.
+
+    There are no slots while it loads; `trouble` says why there never will be. `model`, `revision` (whatever tells two
+    sets of weights apart), `abilities` and `usual` are those of its model, unknown while it loads. `largest_batch`
+    counts pictures of the usual size.
     """
 
-    slots: list[str] = field(default_factory=list)
+    slots: int = 0
+    free: int = 0
     model: str = ""
+    revision: str = ""
     trouble: str | None = None
     version: int = VERSION
     abilities: Abilities | None = None
+    usual: Usual | None = None
+    largest_batch: int = 1
 
 
 BATCH = TypeAdapter(Batch)

@@ -9,7 +9,7 @@ from bot.errors import Refused
 from bot.inbox import Conversations, Rules
 from bot.ports import ChatModel
 from bot.store import Store
-from tests.doubles import InstantRenderer, Screen
+from tests.doubles import InstantRenderer, Screen, claimed
 
 
 class Glances:
@@ -28,8 +28,8 @@ def recording(store: Store) -> Callable[[RenderJob, Picture], None]:
     """What the render line does with a finished picture."""
 
     def keep(job: RenderJob, made: Picture) -> None:
-        if store.outcome(job) is None:
-            assert store.rendered(store.claim(job), made)
+        if store.jobs.outcome(job) is None:
+            assert store.jobs.rendered(claimed(store, job), made)
 
     return keep
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bot.domain import (
     Abilities,
@@ -27,6 +27,7 @@ from bot.domain import (
     View,
 )
 from bot.ports import Inbox
+from bot.store import Store
 
 THREAD = ThreadKey("test", "space", "channel", "thread")
 ANN = Person("ann", "Ann")
@@ -42,6 +43,11 @@ def picture(number: int, prompt: str = "a red circle", parent: int | None = None
     """A finished picture."""
     digest = f"{number:064x}"
     return Picture(number, digest, 256, 256, prompt, prompt, Operation.GENERATE, seed=number, model="m", parent=parent)
+
+
+def claimed(store: Store, job: RenderJob) -> RenderJob:
+    """The job as the attempt that was begun now."""
+    return replace(job, attempt=store.jobs.claim("batch", {job.id: 1.0})[job.id])
 
 
 @dataclass

@@ -1,9 +1,14 @@
-"""A render worker with a model of one colour: `python -m tests.flat_worker PORT`. Everything but the model is real."""
+"""A render worker with a model of one colour: `python -m tests.flat_worker PORT`. Everything but the model is real.
+
+`FLAT_STEP_TIME` is a step's length in seconds, `FLAT_BATCH` the largest batch. `FLAT_LOG` names a file that gets a
+line of JSON for each batch that is started, and for each picture that is made.
+"""
 
 import asyncio
+import json
+import os
 import sys
 import time
-from collections.abc import Callable
 from threading import Event
 
 from aiohttp import web
@@ -11,28 +16,48 @@ from PIL import Image
 
 from bot.domain import Abilities
 from render.pictures import encode
-from render.wire import Batch, Made, Step, WorkerEvent
-from render.worker import Cancelled, Worker
+from render.studio import Cancelled, Tell
+from render.wire import Batch, Made, Step, Task, Usual
+from render.worker import Worker
 
 STEPS = 5
-STEP_TIME = 0.03  # seconds
+SIDE = 32  # pixels
+STEP_TIME = float(os.environ.get("FLAT_STEP_TIME") or 0.03)  # seconds
+LARGEST_BATCH = int(os.environ.get("FLAT_BATCH") or 4)
+LOG = os.environ.get("FLAT_LOG")
 
 
 class FlatStudio:
-    """Paints the colour that the seed names, in a few slow steps."""
+    """Paints the colours that the seeds name, as many at once as it can, in a few slow steps."""
 
     model = "flat"
+    revision = "1"
     abilities = Abilities()
+    usual: Usual | None = Usual(SIDE, SIDE, STEPS)
+    largest_batch = LARGEST_BATCH
 
-    def paint(self, batch: Batch, tell: Callable[[WorkerEvent], None], cancelled: Event) -> None:
+    def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:
         """Render the batch."""
-        for task in batch.tasks:
+        _note(tasks=[task.id for task in batch.tasks])
+        pieces = [batch.tasks[i : i + self.largest_batch] for i in range(0, len(batch.tasks), self.largest_batch)]
+        for number, tasks in enumerate(pieces):
             for step in range(STEPS):
                 if cancelled.wait(STEP_TIME):
                     raise Cancelled
-                tell(Step((step + 1) / STEPS))
-            image = Image.new("RGB", (32, 32), (task.seed % 256, task.seed // 256 % 256, task.seed // 65536 % 256))
-            tell(Made(task.id, encode(image, {"Seed": str(task.seed)}), 32, 32, self.model))
+                tell(Step((number * STEPS + step + 1) / (len(pieces) * STEPS)))
+            for task in tasks:
+                tell(self._made(task))
+
+    def _made(self, task: Task) -> Made:
+        image = Image.new("RGB", (SIDE, SIDE), (task.seed % 256, task.seed // 256 % 256, task.seed // 65536 % 256))
+        _note(made=task.id)
+        return Made(task.id, encode(image, {"Seed": str(task.seed)}), SIDE, SIDE, self.model)
+
+
+def _note(**facts: object) -> None:
+    if LOG:
+        with open(LOG, "a", encoding="utf-8") as file:
+            file.write(json.dumps({"t": time.time(), **facts}) + "\n")
 
 
 async def serve(port: int) -> None:
@@ -40,7 +65,7 @@ async def serve(port: int) -> None:
     runner = web.AppRunner(Worker(FlatStudio).app(), handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
-    print("listening", time.time(), flush=True)
+    print("listening", "http://{}:{}".format(*runner.addresses[0]), flush=True)
     await asyncio.Event().wait()
 
 

@@ -14,6 +14,7 @@ from render.builtin.model import SceneTransformer
 from render.builtin.paint import paint
 from render.builtin.pipeline import ScenePipeline
 from render.builtin.scenes import Group, Scene
+from render.builtin.spread import spread
 from render.builtin.words import MAX_WORDS, VOCABULARY_SIZE
 
 PROMPTS = ["a red circle", "two blue cats on a white background", "a small star at the top left"]
@@ -66,6 +67,23 @@ def test_company_in_a_batch_changes_nothing(pipeline: ScenePipeline) -> None:
     for prompt, image, generator, picture in zip(PROMPTS, images, seeds(3), together, strict=True):
         alone = pipeline(prompt, image=image, num_inference_steps=3, generator=generator, output_type="np").images[0]
         assert np.abs(alone - picture).max() < 1e-3
+
+
+def test_painting_is_what_was_learned(pipeline: ScenePipeline) -> None:
+    """The network predicts the same with and without gradients, and however its rows are shared out."""
+    network, count = pipeline.transformer, 11
+    torch.manual_seed(0)
+    for block in network.blocks:
+        torch.nn.init.normal_(block.table, std=0.5)  # scales, shifts and gates that are not all alike
+    rows = torch.randn(count, 3, 32, 32), torch.randint(0, VOCABULARY_SIZE, (count, MAX_WORDS))
+    sigma = torch.tensor([0.3])
+    learned = network(rows[0], sigma.expand(count), rows[1])
+    with torch.no_grad():
+        painted = network(rows[0], sigma, rows[1])
+        shared = spread(lambda sample, words: network(sample, sigma, words), *rows)
+    assert learned.requires_grad
+    assert torch.allclose(painted, learned, atol=1e-5)
+    assert torch.allclose(shared, learned, atol=1e-5)
 
 
 def test_a_seed_gives_one_picture(pipeline: ScenePipeline) -> None:

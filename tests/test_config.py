@@ -31,7 +31,7 @@ def test_nothing_needs_to_be_set() -> None:
     """The defaults are a bot on this machine with the built-in models."""
     config = load_config()
     assert (config.web_host, config.web_port, config.web_token) == ("127.0.0.1", 8642, None)
-    assert (config.picture_model, config.render_url, config.render_steps) == ("builtin", None, None)
+    assert (config.picture_model, config.render_urls, config.render_steps) == ("builtin", (), None)
     assert not config.has_chat_server
 
 
@@ -70,12 +70,12 @@ def test_all_faults_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
         WEB_PORT="x",
         RENDER_STEPS="0",
         OPENAI_BASE_URL="foo",
-        RENDER_URL="ftp://worker",
+        RENDER_URLS="http://gpu:7801, ftp://worker",
         WEB_HOST="0.0.0.0",
         LOG_LEVEL="loud",
     )
     assert {line.split()[0]: line for line in lines}.keys() == {
-        "WEB_PORT", "RENDER_STEPS", "OPENAI_BASE_URL", "RENDER_URL", "WEB_HOST", "LOG_LEVEL"
+        "WEB_PORT", "RENDER_STEPS", "OPENAI_BASE_URL", "RENDER_URLS", "WEB_HOST", "LOG_LEVEL"
     }  # fmt: skip
     for line, found in zip(
         sorted(lines), ("'loud'", "'foo'", "'0'", "'ftp://worker'", "'0.0.0.0'", "'x'"), strict=True

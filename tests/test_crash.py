@@ -75,7 +75,7 @@ async def test_every_message_is_answered_once_and_every_picture_comes_once(tmp_p
     """Bot and worker are killed at random points of a dialogue; after the last start everything is complete."""
     rng = random.Random(20231012)
     worker = FlatWorker()
-    program = Program(tmp_path, RENDER_URL=f"http://127.0.0.1:{worker.port}", LOG_LEVEL="ERROR")
+    program = Program(tmp_path, RENDER_URLS=f"http://127.0.0.1:{worker.port}", LOG_LEVEL="ERROR")
     client = Client(program)
     sent: list[str] = []
     enough = asyncio.Event()
@@ -116,7 +116,7 @@ def check_record(database: Path, folder: Path) -> None:
         for part in json.loads(view)["parts"]
         if "number" in part and part["operation"] != "select"
     )
-    assert set(jobs.values()) == {"rendered"}
+    assert set(jobs.values()) == {"posted"}
     assert sorted(made) == sorted(jobs) == list(range(1, len(made) + 1))
     assert shown == Counter(made)
     assert all((folder / f"{picture['digest']}.png").is_file() for picture in pictures)

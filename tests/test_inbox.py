@@ -321,5 +321,5 @@ async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
         await screen.final("m1")
     drawn = {job.prompt: job.refined for job in renderer.jobs}
     assert drawn == {"two red kites": "two red kites over a windy beach, low sun", "a blue fish": ""}
-    again = store.order("m1", ImageRequest(0, Operation.GENERATE, "two red kites"), None)
+    again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, "two red kites"), None)
     assert again.refined == "two red kites over a windy beach, low sun"

@@ -14,6 +14,7 @@ from bot.domain import (
     Failed,
     ImageRequest,
     Operation,
+    Person,
     Queued,
     Rendered,
     Rendering,
@@ -23,14 +24,22 @@ from bot.domain import (
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
-from render.queue import MOST_FAULTS, MOST_REFUSALS, Line
-from render.wire import Batch, Made, Preview, Slots, Spoilt, Started, Step, WorkerEvent
-from tests.doubles import THREAD, message
+from render.queue import Line
+from render.rounds import MOST_FAULTS, MOST_REFUSALS
+from render.wire import Batch, Made, Preview, Slots, Spoilt, Started, Step, Usual, WorkerEvent
+from tests.doubles import THREAD, claimed, message
 
-DONE = Made("", b"png", 256, 256, "m")
-Script = list[WorkerEvent | EngineLost | asyncio.Event]
+
+class Finish:
+    """Every picture of the batch that is not made yet."""
+
+
+DONE = Finish()
+Script = list[WorkerEvent | EngineLost | asyncio.Event | Finish]
 REFUSED: list[Script] = [[EngineLost(started=False)]]
 BROKEN: list[Script] = [[Started(), EngineLost(started=True)]]
+ABLE = Abilities()
+ONE = Slots(1, 1, "m", abilities=ABLE, usual=Usual(1000, 1000, 10))
 
 
 @dataclass
@@ -38,29 +47,42 @@ class ScriptedEngine:
     """Runs one script a batch: events come out, events of asyncio are waited for, losses are raised."""
 
     scripts: list[Script]
-    state: Slots = field(default_factory=lambda: Slots(["0"], "m"))
+    state: Slots = ONE
     batches: list[Batch] = field(default_factory=list)
     closed: int = 0
-    abilities: Abilities = field(default_factory=Abilities)
+    name: str = "scripted"
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    poison: str = ""  # a prompt that kills it
 
     async def slots(self) -> Slots:
-        """One slot, always free."""
-        return self.state
+        """As it is told, always free."""
+        return replace(self.state, free=max(0, self.state.slots - len(self.batches) + self.closed))
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """The next script."""
         self.batches.append(batch)
+        self.asked.set()
         try:
+            if any(task.prompt == self.poison for task in batch.tasks):
+                yield Started()
+                raise EngineLost(started=True)
             for each in self.scripts.pop(0):
                 match each:
                     case EngineLost():
                         raise each
                     case asyncio.Event():
                         await each.wait()
+                    case Finish():
+                        for task in batch.tasks:
+                            yield Made(task.id, b"png" + task.id.encode(), 256, 256, "m")
                     case _:
                         yield each
         finally:
             self.closed += 1
+
+    def prompts(self) -> list[list[str]]:
+        """What each batch was of."""
+        return [[task.prompt for task in batch.tasks] for batch in self.batches]
 
 
 @pytest.fixture
@@ -79,13 +101,23 @@ def files(tmp_path: Path) -> PictureFiles:
 
 def job(store: Store, key: int = 0) -> RenderJob:
     """The nth picture of the message."""
-    return store.order("m1", ImageRequest(key, Operation.GENERATE, f"p{key}"), None)
+    return store.jobs.order("m1", ImageRequest(key, Operation.GENERATE, f"p{key}"), None)
+
+
+def jobs_of(store: Store, *people: str, start: int = 0) -> list[RenderJob]:
+    """A job each, of these people in this order."""
+    jobs = []
+    for nth, person in enumerate(people, start):
+        words = message(f"{person}{nth}", "draw", author=Person(person, person))
+        store.accept(words, requests=[ImageRequest(0, Operation.GENERATE, f"{person}{nth}")])
+        jobs.append(store.jobs.order(words.id, ImageRequest(0, Operation.GENERATE, f"{person}{nth}"), None))
+    return jobs
 
 
 @asynccontextmanager
-async def serving(store: Store, files: PictureFiles, engine: ScriptedEngine) -> AsyncIterator[Line]:
+async def serving(store: Store, files: PictureFiles, *engines: ScriptedEngine) -> AsyncIterator[Line]:
     """A line at work."""
-    line = Line(store, files, engine)
+    line = Line(store.jobs, files, engines)
     task = asyncio.create_task(line.run())
     try:
         yield line
@@ -100,14 +132,37 @@ async def collect(line: Line, wanted: RenderJob) -> list[RenderUpdate]:
         return [update async for update in updates]
 
 
+async def collect_from(updates: AsyncGenerator[RenderUpdate]) -> list[RenderUpdate]:
+    """All that is left to happen."""
+    async with aclosing(updates):
+        return [update async for update in updates]
+
+
+async def gather(line: Line, wanted: list[RenderJob]) -> list[list[RenderUpdate]]:
+    """Everything that happens to these jobs."""
+    return await asyncio.gather(*(collect(line, each) for each in wanted))
+
+
+async def until_rendering(updates: AsyncGenerator[RenderUpdate]) -> None:
+    """Wait until the device is at work on it."""
+    async for update in updates:
+        if isinstance(update, Rendering):
+            return
+
+
+async def with_next(engine: ScriptedEngine, line: Line, wanted: RenderJob) -> list[RenderUpdate]:
+    """Everything that happens to the job, which is painted without trouble."""
+    engine.scripts.append([DONE])
+    return await collect(line, wanted)
+
+
 async def test_a_job_is_rendered_kept_and_recorded(store: Store, files: PictureFiles) -> None:
     """Progress comes as it is, and the picture is a file and a row before it is told."""
-    engine = ScriptedEngine([[Started(), Step(0.5), Preview("", b"jpeg"), Step(1.0), DONE]])
+    engine = ScriptedEngine([[Started(), Step(0.5), Preview("m1.0", b"jpeg"), Step(1.0), DONE]])
     async with serving(store, files, engine) as line:
-        updates = await collect(line, job(store))
-    assert updates[:4] == [Queued(0), Rendering(0.5), Rendering(0.5, b"jpeg"), Rendering(1.0)]
-    last = updates[4]
-    assert isinstance(last, Rendered) and files.read(last.picture.digest) == b"png"
+        *updates, last = await collect(line, job(store))
+    assert updates[-3:] == [Rendering(0.5), Rendering(0.5, b"jpeg"), Rendering(1.0)]
+    assert isinstance(last, Rendered) and files.read(last.picture.digest) == b"pngm1.0"
     assert store.picture(THREAD, 1) == last.picture
 
 
@@ -123,16 +178,132 @@ async def test_a_finished_job_is_not_rendered_again(store: Store, files: Picture
 async def test_those_who_wait_hear_how_many_are_ahead(store: Store, files: PictureFiles) -> None:
     """Positions count the job under way, and move up."""
     gate = asyncio.Event()
-    engine = ScriptedEngine([[Started(), gate, DONE], [DONE], [DONE]])
+    engine = ScriptedEngine([[Started(), gate, DONE], [Started(), gate, DONE], [DONE]])
     async with serving(store, files, engine) as line:
-        waiting = [asyncio.create_task(collect(line, job(store, key))) for key in range(3)]
-        while not engine.batches:
-            await asyncio.sleep(0)
+        first, second, third = (line.render(job(store, key)) for key in range(3))
+        waiting = asyncio.create_task(collect_from(first))
+        await engine.asked.wait()
+        assert await anext(second) == Queued(1)
+        assert await anext(third) == Queued(2)
         gate.set()
-        first, second, third = await asyncio.gather(*waiting)
-    assert first[0] == Queued(0)
-    assert [update.ahead for update in second if isinstance(update, Queued)][-1] == 1
-    assert [update.ahead for update in third if isinstance(update, Queued)][-2:] == [2, 1]
+        updates = await asyncio.gather(waiting, collect_from(second), collect_from(third))
+    assert all(isinstance(each[-1], Rendered) for each in updates)
+    assert [update.ahead for update in updates[2] if isinstance(update, Queued)] in ([1], [])
+
+
+async def test_jobs_of_different_people_share_a_batch(store: Store, files: PictureFiles) -> None:
+    """The seats go to as many people as there are, in their turns; the next batch takes the rest."""
+    engine = ScriptedEngine([[DONE], [DONE]], replace(ONE, largest_batch=3))
+    async with serving(store, files, engine) as line:
+        people = jobs_of(store, "ann", "ann", "bob", "cid")
+        assert all(isinstance(each[-1], Rendered) for each in await gather(line, people))
+    assert engine.prompts() == [["ann0", "bob2", "cid3"], ["ann1"]]
+
+
+async def test_a_batch_that_broke_is_tried_again_one_by_one(store: Store, files: PictureFiles) -> None:
+    """A poison job takes its neighbours down once, and never again."""
+    engine = ScriptedEngine([[Started(), DONE]], replace(ONE, largest_batch=2), poison="ann0")
+    async with serving(store, files, engine) as line:
+        poison, good = await gather(line, jobs_of(store, "ann", "bob"))
+    assert poison[-1] == Failed("The renderer broke down over this picture several times.")
+    assert isinstance(good[-1], Rendered)
+    assert sorted(engine.prompts()[1:]) == [["ann0"], ["ann0"], ["bob1"]]
+
+
+async def test_whoever_leaves_a_batch_does_not_stop_the_others(store: Store, files: PictureFiles) -> None:
+    """The result of the one that left is not kept; when the last one leaves, the worker stops."""
+    gate = asyncio.Event()
+    engine = ScriptedEngine([[Started(), Step(0.1), gate, DONE], [Started(), Step(0.1), gate]])
+    engine.state = replace(ONE, largest_batch=2)
+    async with serving(store, files, engine) as line:
+        ann, bob = jobs_of(store, "ann", "bob")
+        left = line.render(ann)
+        stays = asyncio.create_task(collect(line, bob))
+        await until_rendering(left)
+        await left.aclose()
+        store.jobs.cancel_all(ann.id.partition(".")[0], "Stopped by Ann.")
+        gate.set()
+        assert isinstance((await stays)[-1], Rendered)
+        assert store.jobs.outcome(ann) == Failed("Stopped by Ann.")
+        gate.clear()
+        alone = line.render(job(store))
+        await until_rendering(alone)
+        await alone.aclose()
+        assert isinstance((await with_next(engine, line, job(store, 1)))[-1], Rendered)
+    assert engine.closed == 3
+
+
+async def test_a_job_is_cancelled_where_it_is(store: Store, files: PictureFiles) -> None:
+    """A queued and a running job end with the reason; what is not there any more cannot be cancelled."""
+    gate = asyncio.Event()
+    engine = ScriptedEngine([[Started(), Step(0.1), gate]])
+    async with serving(store, files, engine) as line:
+        running, queued = line.render(job(store)), line.render(job(store, 1))
+        await until_rendering(running)
+        assert await anext(queued) == Queued(1)
+        assert line.cancel("m1.1", "Cancelled by Bob.")
+        assert line.cancel("m1.0", "Cancelled by Bob.")
+        ends = await asyncio.gather(collect_from(running), collect_from(queued))
+        assert not line.cancel("m1.0", "Cancelled by Bob.")
+    assert [end[-1] for end in ends] == [Failed("Cancelled by Bob.")] * 2
+    assert store.jobs.outcome(job(store)) == Failed("Cancelled by Bob.")
+
+
+async def test_what_another_process_cancels_ends_here(store: Store, files: PictureFiles, tmp_path: Path) -> None:
+    """The table is the record: whoever waits is told what became of the job there."""
+    engine = ScriptedEngine([[Started(), asyncio.Event()]])
+    other = Store(tmp_path / "test.sqlite")
+    async with serving(store, files, engine) as line:
+        waiting = asyncio.create_task(collect(line, job(store)))
+        await engine.asked.wait()
+        assert other.jobs.cancel("m1.0", "Cancelled by the operator.")
+        assert (await waiting)[-1] == Failed("Cancelled by the operator.")
+    other.close()
+
+
+async def test_a_worker_that_lies_rests_while_another_works(store: Store, files: PictureFiles) -> None:
+    """What it was given goes elsewhere."""
+    liar = ScriptedEngine([[Started(), EngineLost(started=True, lie="it sent what is no event")]])
+    honest = ScriptedEngine([[DONE]], state=Slots())
+    async with serving(store, files, liar, honest) as line:
+        waiting = asyncio.create_task(collect(line, job(store)))
+        await liar.asked.wait()
+        honest.state = ONE
+        assert isinstance((await waiting)[-1], Rendered)
+    assert len(liar.batches) == 1
+
+
+async def test_what_no_worker_can_ever_paint_is_refused_at_once(store: Store, files: PictureFiles) -> None:
+    """Nobody waits with a position for a model that is nowhere."""
+    async with serving(store, files, ScriptedEngine([])) as line:
+        await line.introduced.wait()
+        last = (await collect(line, replace(job(store), model="dream")))[-1]
+    assert last == Failed("No render worker has the picture model 'dream'; there is m.")
+    assert store.jobs.outcome(job(store)) == last
+
+
+async def test_a_restart_remembers_who_was_served(store: Store, files: PictureFiles) -> None:
+    """Fairness is derived from the table: whoever had three pictures before the restart lets others go first."""
+    engine = ScriptedEngine([[DONE]] * 3)
+    async with serving(store, files, engine) as line:
+        await gather(line, jobs_of(store, "ann", "ann", "ann"))
+    engine = ScriptedEngine([[DONE]] * 4, state=Slots())
+    async with serving(store, files, engine) as line:
+        waiting = asyncio.create_task(gather(line, jobs_of(store, "ann", "bob", "bob", "cid", start=3)))
+        while len(line.schedule) < 4:
+            await asyncio.sleep(0)
+        engine.state = ONE
+        await waiting
+    assert [prompts[0] for prompts in engine.prompts()] == ["bob4", "cid6", "bob5", "ann3"]
+
+
+async def test_what_ran_when_the_bot_died_waits_again_without_blame(store: Store, files: PictureFiles) -> None:
+    """A crash of the bot is no attempt of the job."""
+    wanted = claimed(store, job(store))
+    async with serving(store, files, ScriptedEngine([[DONE]])) as line:
+        last = (await collect(line, replace(wanted, attempt=0)))[-1]
+    assert isinstance(last, Rendered)
+    assert [row.faults for row in store.jobs.find(["m1.0"])] == [0]
 
 
 async def test_leaving_stops_the_render_and_the_next_one_goes_on(store: Store, files: PictureFiles) -> None:
@@ -164,7 +335,7 @@ async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: St
         last = (await collect(line, job(store)))[-1]
         assert last == Failed("The renderer broke down over this picture several times.")
         assert isinstance((await collect(line, job(store, 1)))[-1], Rendered)
-    assert store.outcome(job(store)) == last
+    assert store.jobs.outcome(job(store)) == last
 
 
 async def test_a_worker_that_is_free_but_takes_nothing_is_not_asked_for_ever(store: Store, files: PictureFiles) -> None:
@@ -176,7 +347,7 @@ async def test_a_worker_that_is_free_but_takes_nothing_is_not_asked_for_ever(sto
 
 async def test_a_picture_that_the_model_refuses_is_not_tried_again(store: Store, files: PictureFiles) -> None:
     """The worker's sentence reaches the person."""
-    engine = ScriptedEngine([[Started(), Spoilt("", "Too large.")]])
+    engine = ScriptedEngine([[Started(), Spoilt("m1.0", "Too large.")]])
     async with serving(store, files, engine) as line:
         assert (await collect(line, job(store)))[-1] == Failed("Too large.")
     assert len(engine.batches) == 1
@@ -213,7 +384,7 @@ async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
 
 async def test_the_worker_is_asked_first_what_its_model_can_do(store: Store, files: PictureFiles) -> None:
     """The abilities are known before anybody asks for a picture, also where there will be no worker."""
-    engine = ScriptedEngine([], abilities=Abilities(dialect=Dialect.PHRASES))
+    engine = ScriptedEngine([], replace(ONE, abilities=Abilities(dialect=Dialect.PHRASES)))
     async with serving(store, files, engine) as line:
         await line.introduced.wait()
         assert line.abilities == Abilities(dialect=Dialect.PHRASES)
@@ -225,7 +396,7 @@ async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files:
     """The picture keeps both: what was asked for, and what was drawn instead."""
     engine = ScriptedEngine([[Started(), DONE]])
     wished = job(store)
-    store.refine(wished, "p0, in the evening sun")
+    store.jobs.refine(wished, "p0, in the evening sun")
     async with serving(store, files, engine) as line:
         last = (await collect(line, job(store)))[-1]
     assert engine.batches[0].tasks[0].prompt == "p0, in the evening sun"

@@ -20,7 +20,7 @@ from bot.domain import (
     View,
 )
 from bot.store import Store
-from tests.doubles import ANN, THREAD, message, picture
+from tests.doubles import ANN, THREAD, claimed, message, picture
 
 SUN = ImageRequest(0, Operation.GENERATE, "a sun")
 
@@ -56,63 +56,63 @@ def test_a_view_comes_back_as_it_was(store: Store) -> None:
 
 def test_an_order_is_recorded_before_it_runs_and_found_again(store: Store) -> None:
     """The same request of the same reply is the same job, with the same number and seed."""
-    job = store.order("m1", SUN, None)
+    job = store.jobs.order("m1", SUN, None)
     assert (job.number, job.prompt, job.owner) == (1, "a sun", "ann")
-    assert store.order("m1", SUN, None) == job
-    assert store.order("m1", ImageRequest(1, Operation.GENERATE, "a moon"), None).number == 2
+    assert store.jobs.order("m1", SUN, None) == job
+    assert store.jobs.order("m1", ImageRequest(1, Operation.GENERATE, "a moon"), None).number == 2
 
 
 def test_a_different_request_in_the_same_place_is_a_new_job(store: Store) -> None:
     """After a restart the model may ask for something else; the old picture is not shown for it."""
-    job = store.order("m1", SUN, None)
-    assert store.rendered(store.claim(job), picture(1))
-    other = store.order("m1", replace(SUN, prompt="a moon"), None)
+    job = store.jobs.order("m1", SUN, None)
+    assert store.jobs.rendered(claimed(store, job), picture(1))
+    other = store.jobs.order("m1", replace(SUN, prompt="a moon"), None)
     assert other.number == 2
-    assert store.outcome(other) is None
+    assert store.jobs.outcome(other) is None
 
 
 def test_only_the_newest_attempt_counts(store: Store) -> None:
     """A late result of an attempt that was given up changes nothing."""
-    job = store.order("m1", SUN, None)
-    late = store.claim(job)
-    store.lost(late, blamed=True)
-    current = store.claim(job)
-    assert not store.rendered(late, picture(1))
-    store.dead(late, "late")
-    assert store.rendered(current, picture(1))
-    assert not store.rendered(current, picture(1))
-    assert isinstance(store.outcome(job), Rendered)
+    job = store.jobs.order("m1", SUN, None)
+    late = claimed(store, job)
+    store.jobs.lost(late, blamed=True)
+    current = claimed(store, job)
+    assert not store.jobs.rendered(late, picture(1))
+    store.jobs.dead(late, "late")
+    assert store.jobs.rendered(current, picture(1))
+    assert not store.jobs.rendered(current, picture(1))
+    assert isinstance(store.jobs.outcome(job), Rendered)
     assert len(store.pictures(THREAD)) == 1
 
 
 def test_only_faults_that_may_be_the_jobs_own_are_counted(store: Store) -> None:
     """A refused connection is not an attempt."""
-    job = store.order("m1", SUN, None)
-    assert [store.lost(store.claim(job), blamed) for blamed in (False, True, False, True)] == [0, 1, 1, 2]
+    job = store.jobs.order("m1", SUN, None)
+    assert [store.jobs.lost(claimed(store, job), blamed) for blamed in (False, True, False, True)] == [0, 1, 1, 2]
 
 
 def test_cancelled_and_dead_jobs_run_again_after_retry(store: Store) -> None:
     """Reopening a reply puts what did not succeed back into the line, and nothing else."""
-    sun = store.order("m1", SUN, None)
-    moon = store.order("m1", ImageRequest(1, Operation.GENERATE, "a moon"), None)
-    assert store.rendered(store.claim(sun), picture(1))
-    store.cancel_jobs("m1", "Stopped by Ann.")
-    assert store.outcome(moon) == Failed("Stopped by Ann.")
+    sun = store.jobs.order("m1", SUN, None)
+    moon = store.jobs.order("m1", ImageRequest(1, Operation.GENERATE, "a moon"), None)
+    assert store.jobs.rendered(claimed(store, sun), picture(1))
+    store.jobs.cancel_all("m1", "Stopped by Ann.")
+    assert store.jobs.outcome(moon) == Failed("Stopped by Ann.")
     store.reopen("m1")
-    assert store.outcome(moon) is None
-    assert isinstance(store.outcome(sun), Rendered)
+    assert store.jobs.outcome(moon) is None
+    assert isinstance(store.jobs.outcome(sun), Rendered)
 
 
 def test_an_edit_keeps_the_seed_of_its_picture(store: Store) -> None:
     """What need not change stays; a variation gets a seed of its own."""
-    store.rendered(store.claim(store.order("m1", SUN, None)), replace(picture(1), seed=42))
-    assert store.order("m1", ImageRequest(1, Operation.EDIT, "a blue sun", 1), 1).seed == 42
-    assert store.order("m1", ImageRequest(2, Operation.VARY, "", 1), 1).seed != 42
+    store.jobs.rendered(claimed(store, store.jobs.order("m1", SUN, None)), replace(picture(1), seed=42))
+    assert store.jobs.order("m1", ImageRequest(1, Operation.EDIT, "a blue sun", 1), 1).seed == 42
+    assert store.jobs.order("m1", ImageRequest(2, Operation.VARY, "", 1), 1).seed != 42
 
 
 def test_uploads_are_numbered_with_the_other_pictures(store: Store) -> None:
     """An upload is picture #n of its thread, and belongs to its message."""
-    store.order("m1", SUN, None)
+    store.jobs.order("m1", SUN, None)
     store.accept(message("m2", "look"), [picture(0), picture(0)])
     entry = store.entry("m2")
     assert entry and [upload.number for upload in entry.uploads] == [2, 3]
@@ -121,9 +121,9 @@ def test_uploads_are_numbered_with_the_other_pictures(store: Store) -> None:
 def test_numbers_count_within_a_thread(store: Store) -> None:
     """Another thread starts at 1, and does not see this one's pictures."""
     other = ThreadKey("test", "space", "channel", "other")
-    store.rendered(store.claim(store.order("m1", SUN, None)), picture(1))
+    store.jobs.rendered(claimed(store, store.jobs.order("m1", SUN, None)), picture(1))
     store.accept(Message("m2", other, ANN, "hi"))
-    assert store.order("m2", SUN, None).number == 1
+    assert store.jobs.order("m2", SUN, None).number == 1
     assert store.pictures(other) == []
 
 
@@ -139,11 +139,11 @@ def test_what_was_written_is_there_after_a_new_start(store: Store, tmp_path: Pat
 def test_a_request_is_recorded_whole(store: Store) -> None:
     """Change, ratio and refined prompt come back with the job; another change is another job."""
     request = ImageRequest(0, Operation.EDIT, "a red sun", of=1, change="small", ratio="3:2")
-    job = store.order("m1", request, None)
-    store.refine(job, "a red sun over the sea")
-    again = store.order("m1", request, None)
+    job = store.jobs.order("m1", request, None)
+    store.jobs.refine(job, "a red sun over the sea")
+    again = store.jobs.order("m1", request, None)
     assert (again.change, again.ratio, again.refined) == ("small", "3:2", "a red sun over the sea")
-    other = store.order("m1", replace(request, change="large"), None)
+    other = store.jobs.order("m1", replace(request, change="large"), None)
     assert (other.number, other.refined) == (job.number + 1, "")
 
 
@@ -152,13 +152,15 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
     path = tmp_path / "old.sqlite"
     store = Store(path)
     store.accept(message("m1", "draw a sun"))
-    job = store.order("m1", SUN, None)
+    job = store.jobs.order("m1", SUN, None)
     store.close()
     with sqlite3.connect(path) as db:
-        for column in ("change", "ratio", "refined"):
+        for column in ("change", "ratio", "refined", "ordered", "claimed", "ended", "cost", "batch", "model"):
+            db.execute("DROP INDEX IF EXISTS served_jobs")
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name = 'wishes'")
+        db.execute("CREATE INDEX jobs_of_message ON jobs(message)")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line')")
     db.close()
     carried = Store(path)
-    assert carried.order("m1", SUN, None) == job
+    assert replace(carried.jobs.order("m1", SUN, None), ordered=job.ordered) == job
     carried.close()

@@ -6,11 +6,11 @@ import os
 import signal
 import socket
 import sys
-import threading
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import aiohttp
@@ -18,48 +18,30 @@ import pytest
 from aiohttp import web
 
 from bot.config import worker_environment
-from bot.domain import Abilities, Operation
+from bot.domain import Operation
 from render import wire
+from render.cache import ResultCache
+from render.device import PATIENCE
 from render.engine import EngineLost, WorkerEngine
+from render.studio import FAILED, NO_MEMORY, Studio
 from render.supervisor import Supervisor
-from render.wire import Alive, Batch, End, Made, Preview, Slots, Spoilt, Started, Step, Task, WorkerEvent
-from render.worker import Cancelled, Studio, Worker
+from render.wire import Alive, Batch, End, Preview, Slots, Spoilt, Started, Step, Task, WorkerEvent
+from render.worker import Worker
+from tests.gated_studio import (
+    PREVIEW,
+    READY,
+    SPAWN,
+    GatedStudio,
+    OutOfMemoryError,
+    load_nothing,
+    load_when,
+    picture,
+)
 
 BATCH = Batch([Task("a", Operation.GENERATE, "a red circle", 1), Task("b", Operation.EDIT, "é", 2, b"\x89PNG\0\xff")])
-PNG = bytes(range(256)) * 4000  # a line of more than a megabyte
-STEPS = [Step(0.5), Preview("a", b"\xff\xd8"), Step(1.0), Preview("a", b"\xff\xd8")]
-WHOLE = [Started(), *STEPS, Made("a", PNG, 8, 8, "flat"), Made("b", PNG, 8, 8, "flat")]
+STEPS = [Step(0.5), Preview("a", PREVIEW), Step(1.0), Preview("a", PREVIEW)]
+WHOLE = [Started(), *STEPS, *map(picture, BATCH.tasks)]
 NO_KEY = "The render worker refused the bot: check RENDER_TOKEN."
-
-
-@dataclass
-class FlatStudio:
-    """Draws every picture in two steps; where it is `gated`, each step waits to be let through."""
-
-    gated: bool = False
-    fault: Exception | None = None
-    model: str = "flat"
-    abilities: Abilities = field(default_factory=Abilities)
-    gate: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(0))
-    painted: list[Batch] = field(default_factory=list)
-    told_to_leave: threading.Event = field(default_factory=threading.Event)
-    left: threading.Event = field(default_factory=threading.Event)
-
-    def paint(self, batch: Batch, tell: Callable[[WorkerEvent], None], cancelled: threading.Event) -> None:
-        """Two steps, then every picture."""
-        self.painted.append(batch)
-        self.told_to_leave = cancelled
-        for step in (1, 2):
-            assert not self.gated or self.gate.acquire(timeout=20)
-            if cancelled.is_set():
-                self.left.set()
-                raise Cancelled
-            tell(Step(step / 2))
-            tell(Preview("a", b"\xff\xd8"))
-            if self.fault:
-                raise self.fault
-        for task in batch.tasks:
-            tell(Made(task.id, PNG, 8, 8, self.model))
 
 
 @asynccontextmanager
@@ -79,7 +61,7 @@ async def served(app: web.Application) -> AsyncGenerator[str]:
 @asynccontextmanager
 async def engine_at(url: str | None, token: str | None = None) -> AsyncGenerator[WorkerEngine]:
     """An engine that knows this address."""
-    engine = WorkerEngine(lambda: url, token)
+    engine = WorkerEngine("here", lambda: url, token)
     try:
         yield engine
     finally:
@@ -87,24 +69,26 @@ async def engine_at(url: str | None, token: str | None = None) -> AsyncGenerator
 
 
 @asynccontextmanager
-async def working(load: Callable[[], Studio]) -> AsyncGenerator[WorkerEngine]:
+async def working(
+    load: Callable[[], Studio], cache: ResultCache | None = None, patience: float = PATIENCE
+) -> AsyncGenerator[WorkerEngine]:
     """An engine whose worker loads this."""
-    async with served(Worker(load).app()) as url, engine_at(url) as engine:
+    async with served(Worker(load, cache=cache, patience=patience).app()) as url, engine_at(url) as engine:
         yield engine
 
 
 async def ready(engine: WorkerEngine) -> Slots:
     """Ask, as the line does, until the worker can take something or never will."""
-    while not ((found := await engine.slots()).slots or found.trouble):
+    while not ((found := await engine.slots()).free or found.trouble):
         await asyncio.sleep(0.01)
     return found
 
 
-async def outcome(engine: WorkerEngine) -> tuple[list[WorkerEvent], bool | None]:
+async def outcome(engine: WorkerEngine, batch: Batch = BATCH) -> tuple[list[WorkerEvent], bool | None]:
     """What is told of the batch; and, if the worker is lost over it, whether the batch had started."""
     heard: list[WorkerEvent] = []
     try:
-        async with aclosing(engine.run(BATCH)) as events:
+        async with aclosing(engine.run(batch)) as events:
             async for event in events:
                 heard.append(event)
     except EngineLost as lost:
@@ -114,123 +98,149 @@ async def outcome(engine: WorkerEngine) -> tuple[list[WorkerEvent], bool | None]
 
 async def test_a_batch_is_told_step_by_step() -> None:
     """Events arrive in order, the request arrives whole, and no byte is changed on its way."""
-    studio = FlatStudio()
-    async with working(lambda: studio) as engine:
+    async with working(GatedStudio) as engine:
         for _ in range(2):
-            assert await ready(engine) == Slots(["0"], "flat", abilities=Abilities())
+            assert await ready(engine) == READY
             assert await outcome(engine) == (WHOLE, None)
-    assert studio.painted == [BATCH, BATCH]
 
 
 async def test_a_worker_that_loads_answers_and_has_no_slot() -> None:
     """It says so at once, refuses a batch, and has a slot when the model is there."""
-    go = threading.Event()
-
-    def load() -> Studio:
-        assert go.wait(20)
-        return FlatStudio()
-
-    async with working(load) as engine:
-        assert await engine.slots() == Slots([], "", None)
+    go = SPAWN.Event()
+    async with working(partial(load_when, go)) as engine:
+        assert await engine.slots() == Slots()
         assert await outcome(engine) == ([], False)
         go.set()
-        assert await ready(engine) == Slots(["0"], "flat", abilities=Abilities())
+        assert await ready(engine) == READY
 
 
 async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     """The reason is a sentence without the exception's words; there will be no slots."""
-
-    def load() -> Studio:
-        raise FileNotFoundError("/srv/secret/model")
-
-    async with working(load) as engine:
+    async with working(load_nothing) as engine:
         told = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
-        assert await ready(engine) == Slots([], "", told)
+        assert await ready(engine) == Slots(trouble=told)
 
 
 async def test_a_busy_worker_takes_no_second_batch() -> None:
-    """While one batch is on the device there is no slot, and another is refused unharmed."""
-    studio = FlatStudio(gated=True)
-    async with working(lambda: studio) as engine:
+    """While one batch is on the device there is no slot, and another is refused unharmed, with a sentence."""
+    gate = SPAWN.Semaphore(0)
+    async with working(partial(GatedStudio, gate)) as engine, aiohttp.ClientSession() as session:
         await ready(engine)
         async with aclosing(engine.run(BATCH)) as events:
             assert await anext(events) == Started()
-            assert await engine.slots() == Slots([], "flat", abilities=Abilities())
+            assert await engine.slots() == replace(READY, free=0)
             assert await outcome(engine) == ([], False)
-            studio.gate.release(2)
+            async with session.post(f"{engine._address()}/batches", data=wire.BATCH.dump_json(BATCH)) as response:
+                assert (response.status, await response.text()) == (503, "The device renders another batch.")
+            gate.release()
+            gate.release()
             assert [event async for event in events] == WHOLE[1:]
-        assert (await ready(engine)).slots
+        assert (await ready(engine)).free
+
+
+async def test_the_next_batch_need_not_come_twice() -> None:
+    """A batch that is sent as soon as the pictures of the one before are there is taken."""
+    async with working(GatedStudio) as engine:
+        await ready(engine)
+        async with aclosing(engine.run(BATCH)) as events:
+            async for event in events:
+                if event == WHOLE[-1]:
+                    break
+            assert await outcome(engine) == (WHOLE, None)
 
 
 async def test_closing_the_stream_cancels_at_the_next_step() -> None:
     """Nobody listens any more: the device stops early, and its slot is free again."""
-    studio = FlatStudio(gated=True)
-    async with working(lambda: studio) as engine:
+    gate, left = SPAWN.Semaphore(0), SPAWN.Event()
+    long = Batch([replace(BATCH.tasks[0], prompt="long")])
+    async with working(partial(GatedStudio, gate, left)) as engine:
         await ready(engine)
-        async with aclosing(engine.run(BATCH)) as events:
+        async with aclosing(engine.run(long)) as events:
             assert await anext(events) == Started()
-            studio.gate.release()
+            gate.release()
             assert await anext(events) == Step(0.5)
-        assert await asyncio.to_thread(studio.told_to_leave.wait, 20)
-        assert await engine.slots() == Slots([], "flat", abilities=Abilities())  # the step under way is not cut
-        studio.gate.release()
-        assert await asyncio.to_thread(studio.left.wait, 20)
-        assert (await ready(engine)).slots
-        studio.gate.release(2)
+        assert await engine.slots() == replace(READY, free=0)  # the step under way is not cut
+        gate.release()
+        assert await asyncio.to_thread(left.wait, 20)
+        assert (await ready(engine)).free
+        gate.release()
+        gate.release()
         assert await outcome(engine) == (WHOLE, None)
 
 
-FAILED = "The picture model failed; the worker's log says why."
 FAULTS = {
     "The picture model refused: no such size.": ValueError("no such size."),
     FAILED: RuntimeError("/srv/secret: the driver says no"),
-    "The picture needs more memory than the device has.": type("OutOfMemoryError", (RuntimeError,), {})("secret"),
+    NO_MEMORY: OutOfMemoryError("secret"),
 }
 
 
 @pytest.mark.parametrize(("told", "fault"), FAULTS.items(), ids=["ValueError", "RuntimeError", "OutOfMemoryError"])
 async def test_a_fault_in_the_model_spoils_the_batch_alone(told: str, fault: Exception) -> None:
     """Each picture gets a sentence, which holds the model's words only where they are a refusal; the slot is free."""
-    async with working(lambda: FlatStudio(fault=fault)) as engine:
+    async with working(partial(GatedStudio, fault=fault)) as engine:
         await ready(engine)
         assert await outcome(engine) == ([Started(), *STEPS[:2], Spoilt("a", told), Spoilt("b", told)], None)
-        assert (await ready(engine)).slots
+        assert (await ready(engine)).free
+
+
+@pytest.mark.parametrize("prompt", ["die", "hang"])
+async def test_a_lost_device_cuts_the_stream_and_comes_back(prompt: str) -> None:
+    """The bot hears of the loss, and that the batch had started; soon there is a slot again."""
+    async with working(GatedStudio, patience=0.3) as engine:
+        for _ in range(2):
+            await ready(engine)
+            assert await outcome(engine, Batch([replace(BATCH.tasks[0], prompt=prompt)])) == ([Started()], True)
+        await ready(engine)
+        assert await outcome(engine) == (WHOLE, None)
+
+
+async def test_a_repeated_batch_comes_from_the_disk(tmp_path: Path) -> None:
+    """What the bot lost with its own life is told again, by another worker if need be, without a step."""
+    cache = ResultCache(tmp_path)
+    async with working(GatedStudio, cache) as engine:
+        await ready(engine)
+        assert await outcome(engine) == (WHOLE, None)
+        while not all(cache.find(task, READY) for task in BATCH.tasks):
+            await asyncio.sleep(0.01)
+    async with working(partial(GatedStudio, SPAWN.Semaphore(0)), ResultCache(tmp_path)) as engine:
+        await ready(engine)
+        assert await outcome(engine) == ([Started(), *map(picture, BATCH.tasks)], None)
 
 
 async def test_a_token_is_asked_for() -> None:
     """Without it, or with another, nothing is told or done, and the bot says what to check."""
-    studio = FlatStudio()
-    async with served(Worker(lambda: studio, "sesame").app()) as url, engine_at(url, "sesame") as friend:
+    async with served(Worker(GatedStudio, "sesame").app()) as url, engine_at(url, "sesame") as friend:
         assert (await ready(friend)).slots
         for wrong in (None, "wrong", "ses", "ö"):
             async with engine_at(url, wrong) as stranger:
                 assert await stranger.slots() == Slots(trouble=NO_KEY)
                 assert await outcome(stranger) == ([], False)
-        assert not studio.painted
         assert await outcome(friend) == (WHOLE, None)
 
 
 async def test_what_is_no_batch_is_refused() -> None:
     """Garbage and other versions get a 400 with a word on why, and the worker goes on."""
     later = wire.BATCH.dump_json(replace(BATCH, version=99))
-    async with working(FlatStudio) as engine, aiohttp.ClientSession() as session:
+    async with working(GatedStudio) as engine, aiohttp.ClientSession() as session:
         await ready(engine)
         for body in (b"", b"\xff\xfe", b"[]", b"{}", b'{"tasks": 7}', b'{"tasks": [{"id": "a"}]}', b"[" * 9999, later):
             async with session.post(f"{engine._address()}/batches", data=body) as response:
                 told = await response.text()
             assert response.status == 400
-            assert ("version 1, not 99" if body is later else "not a batch") in told
+            assert ("version 2, not 99" if body is later else "not a batch") in told
         assert await outcome(engine) == (WHOLE, None)
 
 
 async def test_silence_is_filled_with_signs_of_life() -> None:
     """While a step takes long the worker says that it lives, so that the bot need not take it for dead."""
-    studio = FlatStudio(gated=True)
-    async with working(lambda: studio) as engine, aiohttp.ClientSession() as session:
+    gate = SPAWN.Semaphore(0)
+    async with working(partial(GatedStudio, gate)) as engine, aiohttp.ClientSession() as session:
         await ready(engine)
         async with session.post(f"{engine._address()}/batches", data=wire.BATCH.dump_json(BATCH)) as response:
             lines = [wire.EVENT.validate_json(await response.content.readline()) for _ in range(2)]
-            studio.gate.release(2)
+            gate.release()
+            gate.release()
     assert lines == [Started(), Alive()]
 
 
@@ -265,7 +275,11 @@ def scripted(*events: WorkerEvent | bytes, slots: Slots | None = None, status: i
         ([b"garbage\n"], [], False),
         ([Started(), b"\xff\xff\n"], [Started()], True),
         ([Started(), b'{"event": "party"}\n'], [Started()], True),
-        ([Alive(), Started(), Alive(), Step(1.0), Alive(), End()], [Started(), Step(1.0)], None),
+        (
+            [Alive(), Started(), Alive(), Step(1.0), Alive(), Spoilt("a", "no"), Spoilt("b", "no"), End()],
+            [Started(), Step(1.0), Spoilt("a", "no"), Spoilt("b", "no")],
+            None,
+        ),
     ],
     ids=["nothing", "alive", "started", "step", "half a line", "garbage", "bytes", "unknown event", "whole"],
 )
@@ -296,23 +310,23 @@ async def test_a_worker_that_is_away_has_no_slots() -> None:
 
 async def test_an_address_may_end_in_a_slash() -> None:
     """Both ways of writing RENDER_URL reach the worker."""
-    about = Slots(["0"], "flat", abilities=Abilities())
-    async with served(scripted(Started(), End(), slots=about)) as url, engine_at(url + "/") as engine:
+    about, refused = READY, [Spoilt("a", "no"), Spoilt("b", "no")]
+    async with served(scripted(Started(), *refused, End(), slots=about)) as url, engine_at(url + "/") as engine:
         assert await engine.slots() == about
-        assert await outcome(engine) == ([Started()], None)
+        assert await outcome(engine) == ([Started(), *refused], None)
 
 
 async def test_a_worker_of_another_version_is_trouble() -> None:
     """It would refuse every batch, so nothing is sent to it and people are told why."""
-    async with served(scripted(slots=Slots(["0"], "flat", version=99))) as url, engine_at(url) as engine:
+    async with served(scripted(slots=Slots(1, 1, "flat", version=99))) as url, engine_at(url) as engine:
         found = await engine.slots()
     assert not found.slots
     assert "version" in (found.trouble or "")
 
 
-async def process(*arguments: str) -> Process:
-    """`python -m render` with a pipe on every side and no token."""
-    environment = {name: value for name, value in os.environ.items() if name != "RENDER_TOKEN"}
+async def process(*arguments: str, **settings: str) -> Process:
+    """`python -m render` with a pipe on every side and no settings but these."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("RENDER_")} | settings
     command, root = (sys.executable, "-m", "render", *arguments), Path(__file__).parent.parent
     return await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=root, env=environment
@@ -341,10 +355,38 @@ async def test_a_worker_that_others_can_reach_needs_a_token() -> None:
     assert b"set RENDER_TOKEN" in told
 
 
+@pytest.mark.parametrize("name", ["RENDER_BATCH", "RENDER_PATIENCE"])
+@pytest.mark.parametrize("told", ["0", "many", "-1", "1.5"])
+async def test_a_number_that_is_none_is_refused(name: str, told: str) -> None:
+    """The worker does not start, and says what is wrong."""
+    worker = await process("--listen", "127.0.0.1:0", **{name: told})
+    async with asyncio.timeout(60):
+        _, said = await worker.communicate()
+    assert worker.returncode == 2
+    assert f"{name} must be a whole number from 1, not {told!r}".encode() in said
+
+
+async def test_a_worker_keeps_to_its_settings(tmp_path: Path) -> None:
+    """The largest batch is the one that was told, pictures are kept in the folder that was told; SIGTERM ends it."""
+    pytest.importorskip("torch", reason="the worker needs the render extra")
+    settings = {"RENDER_BATCH": "3", "RENDER_CACHE": str(tmp_path / "kept")}
+    worker = await process("--listen", "127.0.0.1:0", "--device", "cpu", **settings)
+    assert worker.stdout
+    async with asyncio.timeout(60):
+        async with engine_at(json.loads(await worker.stdout.readline())["listening"]) as engine:
+            slots = await ready(engine)
+            assert (slots.model, slots.largest_batch, len(slots.revision)) == ("builtin", 3, 16)
+            await outcome(engine, Batch([replace(BATCH.tasks[0], num_inference_steps=1)]))
+            while not list((tmp_path / "kept").iterdir()):
+                await asyncio.sleep(0.01)
+        worker.terminate()
+        await worker.communicate()  # until the device's process is gone too
+
+
 async def test_a_worker_that_dies_is_started_again() -> None:
     """The supervisor's worker has a token of its own, is replaced when it is killed, and ends with the supervisor."""
     supervisor = Supervisor("builtin", "cpu", worker_environment())
-    engine = WorkerEngine(supervisor.where, supervisor.token)
+    engine = WorkerEngine("here", supervisor.where, supervisor.token)
     task = asyncio.create_task(supervisor.run())
     pids: list[int] = []
     try:

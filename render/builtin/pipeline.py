@@ -16,6 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from render.builtin.decoder import SCALE, SceneDecoder
 from render.builtin.model import SceneTransformer
+from render.builtin.spread import spread
 
 UNCHANGED = (
     0.15  # difference of latents below which an edit has left the place alone; the palette's colours are 0.3 apart
@@ -115,7 +116,9 @@ class ScenePipeline(DiffusionPipeline):
         Where the latents are still those of the source `pictures` (of the same shape, NaN where there is none), the
         source's own pixels are kept, so that an edit blurs nothing that it does not change.
         """
-        drawn: Tensor = self.decoder(latents.to(self.decoder.dtype)).float().clamp(-1, 1)
+        # convolutions are faster where the channels of a pixel lie together
+        sample = latents.to(self.decoder.dtype, memory_format=torch.channels_last)
+        drawn = spread(self.decoder, sample).float().clamp(-1, 1)
         if pictures is None:
             return drawn
         given = ~pictures.isnan()
@@ -140,8 +143,12 @@ class ScenePipeline(DiffusionPipeline):
         rows = len(words) // len(latents)
         dtype = self.transformer.dtype
         sample, source = (tensor.repeat(rows, 1, 1, 1).to(dtype) for tensor in (latents, source))
-        predicted: Tensor = self.transformer(sample, sigma.expand(len(words)), words, source)
-        return predicted.float()
+
+        def predict(sample: Tensor, words: Tensor, source: Tensor) -> Tensor:
+            predicted: Tensor = self.transformer(sample, sigma[None], words, source)
+            return predicted.float()
+
+        return spread(predict, sample, words, source)
 
     def _words(self, prompts: list[str]) -> Tensor:
         length = self.transformer.config.max_words

@@ -1,0 +1,46 @@
+"""The SQLite file: how it is opened, and how it is written."""
+
+import sqlite3
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlite_utils import Database
+
+from bot.errors import Unrecorded
+from bot.schema import migrations
+
+PATIENCE = 5.0  # seconds to wait for another process that writes
+
+
+def open_database(path: Path) -> Database:
+    """The database in this file, made or brought up to date. A commit is on the disk when it returns."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    db = Database(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE))
+    db.enable_wal()
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA foreign_keys = ON")
+    migrations.apply(db)
+    return db
+
+
+@contextmanager
+def writing(db: Database) -> Generator[None]:
+    """One transaction; inside another one, part of it. Raises Unrecorded if the file cannot be written."""
+    connection = db.conn
+    assert connection
+    if connection.in_transaction:
+        yield
+        return
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            connection.execute("ROLLBACK")
+            raise
+        connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        if connection.in_transaction:  # a commit that failed, on a full disk
+            connection.execute("ROLLBACK")
+        raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error

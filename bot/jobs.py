@@ -1,0 +1,245 @@
+"""The render jobs: `queued -> running -> rendered -> posted`, or `cancelled`, or `dead`. This table is the record.
+
+What is written after a claim counts only for the attempt that the claim began: a late result of an older attempt
+changes nothing.
+"""
+
+import random
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlite_utils import Database
+
+from bot.database import writing
+from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
+from bot.pictures import keep, next_number, picture
+
+_COLUMNS = (
+    "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered"
+)
+_WANTED = ("operation", "prompt", "parent", "change", "ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a list. Times are in seconds since 1970, `cost` in megapixel-steps."""
+
+    id: str
+    message: str
+    thread: ThreadKey
+    number: int
+    owner: str
+    owner_name: str
+    operation: str
+    prompt: str
+    state: str
+    reason: str | None
+    attempt: int
+    faults: int
+    ordered: float
+    claimed: float | None
+    cost: float
+
+
+class Jobs:
+    """The table of jobs. Whatever writes raises Unrecorded when the file cannot be written."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._version = self._data_version()
+
+    # From the reply's side
+
+    def order(self, message_id: str, request: ImageRequest, parent: int | None) -> RenderJob:
+        """The job for the nth picture of a reply, with its number in the thread; recorded before anything runs.
+
+        After a restart the same request finds its job again, rendered or not. If the model asks for something else
+        this time, the old job gives way to a new one.
+        """
+        job_id = f"{message_id}.{request.key}"
+        wanted = (request.operation.value, request.prompt, parent, request.change, request.ratio)
+        with writing(self._db):
+            row = self._row(job_id)
+            if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=True)):
+                return _job(row)
+            sql = "SELECT thread, author_id FROM messages WHERE id = ?"
+            thread, owner = self._db.execute(sql, [message_id]).fetchone()
+            key = ThreadKey.parse(thread)
+            number = next_number(self._db, key)
+            attempt = row["attempt"] if row else 0  # an attempt of the old job is none of the new
+            return self._place(message_id, RenderJob(
+                job_id, key, number, owner, request.operation, request.prompt, self._seed(key, request, parent), parent,
+                request.change, request.ratio, attempt=attempt, ordered=time.time(),
+            ))  # fmt: skip
+
+    def place(self, message: Message, request: ImageRequest, number: int) -> None:
+        """Order a picture together with its message, within the transaction that accepts it."""
+        seed = self._seed(message.thread, request, request.of)
+        self._place(message.id, RenderJob(
+            f"{message.id}.{request.key}", message.thread, number, message.author.id, request.operation, request.prompt,
+            seed, request.of, request.change, request.ratio, ordered=time.time(),
+        ))  # fmt: skip
+
+    def _place(self, message_id: str, job: RenderJob) -> RenderJob:
+        self._db.execute(
+            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 9}?)",
+            [message_id, job.id, str(job.thread), job.number, job.owner, job.operation.value, job.prompt, job.seed,
+             job.parent, job.change, job.ratio, job.refined, job.attempt, job.faults, job.ordered],
+        )  # fmt: skip
+        return job
+
+    def _seed(self, thread: ThreadKey, request: ImageRequest, parent: int | None) -> int:
+        """An edit starts from its picture's own seed, so that what need not change does not."""
+        start = picture(self._db, thread, parent) if parent and request.operation is Operation.EDIT else None
+        return start.seed if start and start.seed is not None else random.getrandbits(31)
+
+    def refine(self, job: RenderJob, prompt: str) -> None:
+        """Keep what the picture model is told instead of the job's own prompt."""
+        with writing(self._db):
+            self._db.execute("UPDATE jobs SET refined = ? WHERE id = ?", [prompt, job.id])
+
+    def outcome(self, job: RenderJob) -> Rendered | Failed | None:
+        """How the job ended, or None while it has not."""
+        state, reason = self._db.execute("SELECT state, reason FROM jobs WHERE id = ?", [job.id]).fetchone() or ("", "")
+        if state in ("rendered", "posted"):
+            made = picture(self._db, job.thread, job.number)
+            return Rendered(made) if made else None
+        return Failed(reason) if state in ("dead", "cancelled") else None
+
+    def posted(self, message_id: str) -> None:
+        """The reply is final, and its pictures are on the screen."""
+        self._of_message(message_id, "state = 'posted'", "state = 'rendered'")
+
+    def reopen(self, message_id: str) -> None:
+        """Have what did not succeed made again."""
+        self._of_message(message_id, "state = 'queued', faults = 0, reason = NULL", "state IN ('dead', 'cancelled')")
+
+    def cancel_all(self, message_id: str, reason: str) -> None:
+        """Nobody wants the unfinished pictures of this reply any more."""
+        change = "state = 'cancelled', reason = ?, ended = ?"
+        self._of_message(message_id, change, "state IN ('queued', 'running')", reason, time.time())
+
+    def _of_message(self, message_id: str, change: str, which: str, *values: object) -> None:
+        with writing(self._db):
+            sql = f"UPDATE jobs SET {change} WHERE id > ? AND id < ? AND {which}"
+            self._db.execute(sql, [*values, f"{message_id}.", f"{message_id}/"])  # a slash follows the dot
+
+    # From the line's side
+
+    def recover(self) -> None:
+        """What ran when the last bot ended waits again; that was no fault of the job."""
+        with writing(self._db):
+            self._db.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+
+    def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]:
+        """Have these jobs run in one batch: the attempt of each, which is the token of every later write.
+
+        `costs` are in megapixel-steps by job. A job that was cancelled meanwhile, or runs already, is not among them.
+        """
+        sql = (
+            "UPDATE jobs SET state = 'running', attempt = attempt + 1, claimed = ?, cost = ?, batch = ?"
+            " WHERE id = ? AND state = 'queued' RETURNING attempt"
+        )
+        now = time.time()
+        with writing(self._db):
+            rows = {job: self._db.execute(sql, [now, cost, batch, job]).fetchone() for job, cost in costs.items()}
+        return {job: row[0] for job, row in rows.items() if row}
+
+    def lost(self, job: RenderJob, blamed: bool) -> int:
+        """Put a running job back into the line; how often it may have been to blame, this time included if `blamed`."""
+        self._write(job, "state = 'queued', faults = faults + ?", int(blamed))
+        return int(self._db.execute("SELECT faults FROM jobs WHERE id = ?", [job.id]).fetchone()[0])
+
+    def rendered(self, job: RenderJob, made: Picture) -> bool:
+        """Record the finished picture; False if this attempt is not the job's any more."""
+        with writing(self._db):
+            if not self._write(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
+                return False
+            keep(self._db, job.thread, job.number, made)
+        return True
+
+    def dead(self, job: RenderJob, reason: str) -> None:
+        """Give the running job up."""
+        self._write(job, "state = 'dead', reason = ?, ended = ?", reason, time.time())
+
+    def _write(self, job: RenderJob, change: str, *values: object) -> bool:
+        sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
+        with writing(self._db):
+            return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
+
+    def refuse(self, job: RenderJob, reason: str) -> None:
+        """Give up a job that waits."""
+        sql = "UPDATE jobs SET state = 'dead', reason = ?, ended = ? WHERE id = ? AND state = 'queued'"
+        with writing(self._db):
+            self._db.execute(sql, [reason, time.time(), job.id])
+
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """Nobody wants this job any more; False if it has ended, or there is none."""
+        sql = (
+            "UPDATE jobs SET state = 'cancelled', reason = ?, ended = ? WHERE id = ? AND state IN ('queued', 'running')"
+        )
+        with writing(self._db):
+            return self._db.execute(sql, [reason, time.time(), job_id]).rowcount == 1
+
+    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
+        """Thread, owner and cost of what was served in the last so many seconds, in order.
+
+        What was cancelled or failed does not count.
+        """
+        sql = (
+            "SELECT thread, owner, cost FROM jobs WHERE claimed > ? AND state IN ('running', 'rendered', 'posted')"
+            " ORDER BY claimed"
+        )
+        rows = self._db.execute(sql, [time.time() - seconds])
+        return [(ThreadKey.parse(thread), owner, cost) for thread, owner, cost in rows]
+
+    def paces(self, batches: int) -> list[tuple[str, float, float]]:
+        """Model, cost in megapixel-steps and seconds of the newest batches that gave a picture, the oldest first."""
+        sql = (
+            "SELECT model, SUM(cost), MAX(ended) - MIN(claimed) FROM jobs WHERE batch IN"
+            " (SELECT DISTINCT batch FROM (SELECT batch FROM jobs WHERE claimed IS NOT NULL"
+            " AND state IN ('rendered', 'posted') ORDER BY claimed DESC LIMIT ?)) GROUP BY batch ORDER BY MIN(claimed)"
+        )
+        return [row for row in self._db.execute(sql, [batches]) if row[1] and row[2] and row[2] > 0]
+
+    def changed_elsewhere(self) -> bool:
+        """Whether another process has written since this was asked last."""
+        before, self._version = self._version, self._data_version()
+        return before != self._version
+
+    def _data_version(self) -> int:
+        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+
+    # For people
+
+    def unfinished(self) -> list[JobRow]:
+        """The jobs that wait or run, the oldest first."""
+        return self._rows("jobs.state IN ('queued', 'running')", "jobs.ordered")
+
+    def failures(self, most: int = 50) -> list[JobRow]:
+        """The newest jobs that were given up."""
+        return self._rows("jobs.state = 'dead'", f"jobs.ended DESC LIMIT {most}")
+
+    def find(self, job_ids: Iterable[str]) -> list[JobRow]:
+        """The jobs with these ids that there are."""
+        return [row for job_id in job_ids for row in self._rows("jobs.id = ?", "jobs.ordered", job_id)]
+
+    def _rows(self, which: str, order: str, *values: object) -> list[JobRow]:
+        sql = (
+            "SELECT jobs.id, message, jobs.thread, number, owner, author_name, operation, prompt, state, reason,"
+            " attempt, faults, ordered, claimed, cost"
+            f" FROM jobs JOIN messages ON messages.id = jobs.message WHERE {which} ORDER BY {order}"
+        )
+        rows: Iterable[Sequence[Any]] = self._db.execute(sql, list(values))
+        return [JobRow(row[0], row[1], ThreadKey.parse(row[2]), *row[3:]) for row in rows]
+
+    def _row(self, job_id: str) -> dict[str, Any] | None:
+        found: Sequence[Any] | None = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", [job_id]).fetchone()
+        return dict(zip(_COLUMNS.split(", "), found, strict=True)) if found else None
+
+
+def _job(row: dict[str, Any]) -> RenderJob:
+    told = row | {"thread": ThreadKey.parse(row["thread"]), "operation": Operation(row["operation"])}
+    return RenderJob(**told)

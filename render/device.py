@@ -1,0 +1,274 @@
+"""A device and the process that owns it: kept alive, watched, and given one batch at a time."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field, replace
+from multiprocessing import get_context
+from threading import Thread
+
+from render.cache import ResultCache
+from render.painter import Order, Told, main
+from render.studio import Studio
+from render.wire import KEEP_ALIVE, Alive, Batch, End, Made, Slots, Spoilt, Started, Step, Task, WorkerEvent
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 120.0  # seconds without a word in the middle of a batch, after which a device hangs
+FIRST_TIME = 3  # times as long for the first batch of a process, in which kernels are compiled and chosen
+PAUSE = (0.2, 30.0)  # seconds before a dead process is started again: the first time, at most
+HEALTHY = 60.0  # seconds after which a process's death is taken for bad luck, not for a habit
+DIES = "The picture model cannot be loaded: its process ends meanwhile; the worker's log says more."
+LAST_WORDS = 2.0  # seconds for a dying process to say why
+DYING = 10.0  # seconds for a killed process to be gone
+ENDING = 1.0  # seconds in which a batch waits for one that is just ending
+
+
+class Busy(Exception):
+    """The batch cannot be taken now. The text is a sentence."""
+
+
+class DeviceLost(Exception):
+    """The device's process died over the batch, or hung and was killed."""
+
+
+class Device:
+    """One model on one device, one batch at a time, in a process of its own."""
+
+    def __init__(
+        self, load: Callable[[], Studio], *, cache: ResultCache | None = None, patience: float = PATIENCE
+    ) -> None:
+        """`load` is picklable; it is called in the device's process and may take minutes."""
+        self._load = load
+        self._cache = cache
+        self._patience = patience
+        self._process: _Process | None = None
+        self._told = Slots()
+        self._work: _Work | None = None
+        self._moved = 0.0  # when the process was last heard
+        self._warm = False  # whether it has rendered a batch
+        self._answered = False  # whether it has loaded, or said why it cannot
+        self._loaded = False  # whether any process before has
+        self._deaths = 0  # while it loaded, in a row
+        self._keeping: set[asyncio.Task[None]] = set()
+
+    @property
+    def pid(self) -> int | None:
+        """The device's process."""
+        return self._process.pid if self._process else None
+
+    def slots(self) -> Slots:
+        """What it can take: one batch, unless it loads or renders."""
+        return replace(self._told, free=0) if self._work else self._told
+
+    async def run(self) -> None:
+        """Keep the device's process alive until cancelled. A model that can never be loaded is not tried again."""
+        pause, loop = PAUSE[0], asyncio.get_running_loop()
+        while True:
+            born = loop.time()
+            try:
+                self._process = _Process(self._load, self._heard)
+            except OSError as error:  # no memory, too many files: it may pass
+                log.error("the device's process cannot be started: %s", error)
+                await asyncio.sleep(PAUSE[1])
+                continue
+            self._answered = self._warm = False
+            try:
+                await self._watch(self._process)
+            finally:
+                try:
+                    await self._process.end()
+                finally:  # only now, so that nobody gives its batch to another while it may still be rendered
+                    self._process = None
+                    self._lost()
+            if self._told.trouble and self._answered and not self._loaded:
+                await asyncio.Event().wait()
+            pause = PAUSE[0] if loop.time() - born > HEALTHY else min(PAUSE[1], pause * 2)
+            log.warning("the device's process is gone; another starts in %.1f s", pause)
+            await asyncio.sleep(pause)
+
+    async def _watch(self, process: "_Process") -> None:
+        """Until the process is gone, or must go."""
+        loop = asyncio.get_running_loop()
+        while not process.gone.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(process.gone.wait(), min(1.0, self._patience / 10))
+            silent = loop.time() - self._moved
+            if self._work and silent > self._patience * (1 if self._warm else FIRST_TIME):
+                log.error("the device hangs: nothing was heard of its batch for %.0f s", silent)
+                return
+
+    def _heard(self, told: Told) -> None:
+        self._moved = asyncio.get_running_loop().time()
+        match told:
+            case Slots():
+                self._told, self._answered = told, True
+                self._loaded = self._loaded or told.slots > 0
+            case End() if self._work:
+                self._warm = True
+                self._over(End())
+            case _ if self._work:
+                self._work.happened(told)
+
+    def _lost(self) -> None:
+        """The process is gone, and the batch with it; it told why, or died, perhaps while it loaded."""
+        self._deaths = 0 if self._answered else self._deaths + 1
+        if not self._told.trouble or not self._answered:
+            self._told = Slots(trouble=DIES if self._deaths > 1 else None)
+        self._over(None)
+
+    def _over(self, last: End | None) -> None:
+        if self._work:
+            self._work.news.put_nowait(last)
+            self._work.over.set()
+            self._work = None
+
+    async def render(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
+        """All that happens to the batch: started, steps, one picture or reason for each task, the end.
+
+        A sign of life fills each silence. Closing the generator cancels at the next step. A batch that was made a
+        moment ago needs no device; one that arrives when another is just ending waits for it. Raises Busy before
+        anything, DeviceLost.
+        """
+        slots = self._check(batch)
+        found = await self._found(batch.tasks, slots)
+        rest = [task for task in batch.tasks if task.id not in found]
+        if not rest:
+            yield Started()
+            for made in found.values():
+                yield made
+            yield End()
+            return
+        work = await self._take(Batch(rest))
+        try:
+            async with aclosing(work.events()) as events:
+                async for event in events:
+                    if isinstance(event, Made):
+                        self._keep(next(task for task in rest if task.id == event.task), slots, event)
+                    yield event
+                    if isinstance(event, Started):
+                        for made in found.values():
+                            yield made
+        finally:
+            if not work.over.is_set():
+                work.ending = True
+                if self._process:
+                    self._process.order(None)
+
+    def _check(self, batch: Batch) -> Slots:
+        if not self._told.slots:
+            raise Busy(self._told.trouble or "The picture model is being loaded.")
+        if any(task.model not in ("", self._told.model) for task in batch.tasks):
+            raise Busy(f"This render worker has the picture model {self._told.model!r} and no other.")
+        return self._told
+
+    async def _take(self, batch: Batch) -> "_Work":
+        """The device, for this batch alone."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(ENDING):
+                while self._work and self._work.ending:
+                    await self._work.over.wait()
+        self._check(batch)
+        if self._work or not self._process:
+            raise Busy("The device renders another batch.")
+        self._work = _Work({task.id for task in batch.tasks})
+        self._moved = asyncio.get_running_loop().time()
+        self._process.order(batch)
+        return self._work
+
+    async def _found(self, tasks: list[Task], slots: Slots) -> dict[str, Made]:
+        """The pictures that were made a moment ago."""
+        if not self._cache or not slots.revision:
+            return {}
+        cache = self._cache
+        found = await asyncio.to_thread(lambda: [cache.find(task, slots) for task in tasks])
+        return {made.task: made for made in found if made}
+
+    def _keep(self, task: Task, slots: Slots, made: Made) -> None:
+        """Nobody waits for the disk."""
+        if self._cache and slots.revision:
+            keeping = asyncio.create_task(asyncio.to_thread(self._cache.keep, task, slots, made.png))
+            self._keeping.add(keeping)
+            keeping.add_done_callback(self._keeping.discard)
+
+
+@dataclass
+class _Work:
+    """A batch on the device. `ending`: it will need no further step, or none that anybody waits for."""
+
+    waiting: set[str]
+    ending: bool = False
+    over: asyncio.Event = field(default_factory=asyncio.Event)
+    news: "asyncio.Queue[WorkerEvent | None]" = field(default_factory=asyncio.Queue)  # None: it was lost
+
+    def happened(self, event: WorkerEvent) -> None:
+        match event:
+            case Made(task) | Spoilt(task):
+                self.waiting.discard(task)
+                self.ending = self.ending or not self.waiting
+            case Step(fraction) if fraction >= 1:
+                self.ending = True
+        self.news.put_nowait(event)
+
+    async def events(self) -> AsyncGenerator[WorkerEvent]:
+        while True:
+            try:
+                event = await asyncio.wait_for(self.news.get(), KEEP_ALIVE)
+            except TimeoutError:
+                event = Alive()
+            if event is None:
+                raise DeviceLost("The device's process is gone.")
+            yield event
+            if isinstance(event, End):
+                return
+
+
+class _Process:
+    """A painter, spoken to over a pipe by two threads, because a pipe's ends may block."""
+
+    def __init__(self, load: Callable[[], Studio], heard: Callable[[Told], None]) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._heard = heard
+        self.gone = asyncio.Event()
+        self._ended = False
+        context = get_context("spawn")  # torch and threads do not survive a fork
+        self._pipe, theirs = context.Pipe()
+        self._process = context.Process(target=main, args=(theirs, load), name="painter", daemon=True)
+        self._process.start()
+        theirs.close()
+        self.pid = self._process.pid
+        self._orders: asyncio.Queue[Order] = asyncio.Queue()
+        self._sending = asyncio.create_task(self._send())
+        Thread(target=self._listen, name="painter's news", daemon=True).start()
+
+    def order(self, order: Order) -> None:
+        """Send a batch, or None to cancel it."""
+        self._orders.put_nowait(order)
+
+    async def _send(self) -> None:
+        with suppress(OSError):  # the process is gone: `_listen` says so
+            while True:
+                await asyncio.to_thread(self._pipe.send, await self._orders.get())
+
+    def _listen(self) -> None:
+        with suppress(RuntimeError):  # the loop is closed
+            with suppress(EOFError, OSError):
+                while True:
+                    self._loop.call_soon_threadsafe(self._happened, self._pipe.recv())
+            self._loop.call_soon_threadsafe(self.gone.set)
+
+    def _happened(self, told: Told) -> None:
+        if not self._ended:
+            self._heard(told)
+
+    async def end(self) -> None:
+        """Kill it, if it lives; nothing is heard of it afterwards."""
+        try:
+            if self.gone.is_set():  # it is about to end, and may still be writing why
+                await asyncio.to_thread(self._process.join, LAST_WORDS)
+            self._process.kill()
+            await asyncio.to_thread(self._process.join, DYING)
+        finally:
+            self._ended = True
+            self._sending.cancel()
