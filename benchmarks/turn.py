@@ -14,24 +14,11 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from bot.domain import (
-    Abilities,
-    Delta,
-    Manners,
-    Message,
-    ModelEvent,
-    Person,
-    Picture,
-    Refining,
-    Said,
-    Stopped,
-    ThreadKey,
-    Tool,
-    View,
-)
+from bot.domain import Abilities, Message, Person, Picture, Refining, ThreadKey, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Inbox
+from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.store import Store
 from render.queue import Line
 from render.wire import Batch, Made, Slots, Started, Step, WorkerEvent

@@ -5,7 +5,7 @@ from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from math import ceil
 
-from bot.domain import Manners, Said
+from bot.speech import Manners, Said
 
 IMAGE = 800  # tokens of one picture of 1024 pixels; models take from 85 to about 1,600
 MESSAGE = 8  # tokens that a chat template puts around a message: role, marks, line breaks

@@ -13,7 +13,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bot.domain import Called, Delta, Parameter, Role, Said, Stopped, Tool
+from bot.speech import Called, Delta, Parameter, Role, Said, Stopped, Tool
 
 MANY = 100  # images: more than are ever sent
 ENDS = frozenset({"stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence"})

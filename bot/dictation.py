@@ -3,8 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from bot.domain import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.ports import ChatModel
+from bot.speech import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.store import Store
 from bot.tools import requests
 from bot.wishes import as_tag

@@ -1,6 +1,6 @@
 """Every value that is passed around: frozen, compared by content, free of any platform's fields."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final, Self
 
@@ -100,100 +100,6 @@ class ButtonPress:
 
 
 Incoming = Message | ButtonPress
-
-
-# What the chat model is told, and what it answers
-
-
-class Role(StrEnum):
-    """Who speaks to the chat model."""
-
-    SYSTEM = "system"
-    USER = "user"
-    ASSISTANT = "assistant"
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """One message of the transcript. `images` are JPEGs for a model that can see."""
-
-    role: Role
-    text: str
-    images: tuple[bytes, ...] = ()
-
-
-class FrontEnd(StrEnum):
-    """How a chat model is told to ask for pictures. What it then writes is understood either way."""
-
-    TAGS = "tags"
-    TOOLS = "tools"
-
-
-@dataclass(frozen=True, slots=True)
-class Manners:
-    """What a chat model wants, and what it can do.
-
-    `context` is in tokens, prompt and answer together. `system_role` tells whether it takes a system message,
-    `thinks_first` whether its answers begin with thoughts whose opening tag is left out.
-    """
-
-    front_end: FrontEnd = FrontEnd.TAGS
-    context: int = 8192
-    sees: bool = False
-    system_role: bool = True
-    thinks_first: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One argument of a tool: `kind` is `string` or `integer`, `choices` are all that it may be, if not empty."""
-
-    name: str
-    description: str
-    kind: str = "string"
-    choices: tuple[str, ...] = ()
-    required: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """What a chat model may call instead of writing a tag."""
-
-    name: str
-    description: str
-    parameters: tuple[Parameter, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """The next few characters of the model's answer."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Called:
-    """The model called a tool. `arguments` is the JSON as it wrote it."""
-
-    name: str
-    arguments: str
-
-
-@dataclass(frozen=True, slots=True)
-class Stopped:
-    """The answer is over. `truncated` when it was cut short by a limit or by a broken connection."""
-
-    truncated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ModelFailed:
-    """The chat model cannot answer. `reason` is a sentence for the person."""
-
-    reason: str
-
-
-ModelEvent = Delta | Called | Stopped | ModelFailed
 
 
 # What the model asked for, and how it fares
@@ -326,6 +232,43 @@ class Failed:
 
 
 RenderUpdate = Queued | Rendering | Rendered | Failed
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job stands. `eta` and `waited` are in seconds, `fraction` is of its steps, 0 to 1."""
+
+    job: str
+    thread: ThreadKey
+    number: int
+    operation: Operation
+    owner: str
+    model: str
+    running: bool
+    fraction: float
+    ahead: int
+    eta: float | None
+    waited: float
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A worker, what it paints with, and how many of its slots are taken."""
+
+    name: str
+    model: str
+    slots: int
+    busy: int
+    trouble: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """The whole line: what runs, then what waits, in order. `pace` is in seconds per megapixel-step by model."""
+
+    standings: tuple[Standing, ...] = ()
+    benches: tuple[Bench, ...] = ()
+    pace: dict[str, float] = field(default_factory=dict)
 
 
 # What is shown

@@ -17,7 +17,6 @@ from bot.domain import (
     ButtonPress,
     Entry,
     Failed,
-    FrontEnd,
     ImageRequest,
     Incoming,
     Message,
@@ -35,6 +34,7 @@ from bot.ports import ChatModel, Platform, Renderer
 from bot.prompts import reminder, system_text
 from bot.refine import Refiner
 from bot.reply import Event, Halted, Reply, step, view
+from bot.speech import FrontEnd
 from bot.store import Store
 from bot.tools import tools
 from bot.transcript import transcript, wanted_images

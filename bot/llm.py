@@ -13,9 +13,9 @@ from pydantic_core import from_json
 
 from bot.budget import cost
 from bot.completion import Answer, Form, contained, request
-from bot.domain import FrontEnd, Manners, ModelEvent, ModelFailed, Said, Tool
 from bot.profiles import profile
 from bot.refusals import PAUSE, SILENCE, Refusal, explain, refusal, smaller, too_long, without_it
+from bot.speech import FrontEnd, Manners, ModelEvent, ModelFailed, Said, Tool
 
 log = logging.getLogger(__name__)
 

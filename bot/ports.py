@@ -3,18 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.domain import (
-    Abilities,
-    Incoming,
-    Manners,
-    ModelEvent,
-    RenderJob,
-    RenderUpdate,
-    Said,
-    ThreadKey,
-    Tool,
-    View,
-)
+from bot.domain import Abilities, Incoming, RenderJob, RenderUpdate, ThreadKey, View
+from bot.speech import Manners, ModelEvent, Said, Tool
 
 
 class ChatModel(Protocol):

@@ -18,26 +18,21 @@ from pydantic import TypeAdapter
 from bot.domain import (
     Abilities,
     Entry,
-    FrontEnd,
     ImageRequest,
-    Manners,
-    ModelEvent,
-    ModelFailed,
     Operation,
     Person,
     Picture,
     PicturePart,
     Recanted,
     Rendered,
-    Said,
     Text,
     TextPart,
     ThreadKey,
-    Tool,
     View,
 )
 from bot.llm import OpenAICompatible
 from bot.prompts import system_text
+from bot.speech import FrontEnd, Manners, ModelEvent, ModelFailed, Said, Tool
 from bot.tools import tools
 from bot.transcript import transcript
 from bot.turn import CUT_SHORT, Turn, listen

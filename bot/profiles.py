@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from typing import Literal
 
-from bot.domain import FrontEnd, Manners
+from bot.speech import FrontEnd, Manners
 
 LARGEST = 32_768  # tokens: a long thread is paid for with every turn, so more is used only where it is set
 OLLAMA = 4096  # tokens, unless it is started with more; what is beyond, it drops without a word

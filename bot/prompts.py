@@ -9,8 +9,9 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
-from bot.domain import Abilities, Dialect, Editing, FrontEnd, ImageRequest, Manners, Operation
+from bot.domain import Abilities, Dialect, Editing, ImageRequest, Operation
 from bot.errors import ConfigError
+from bot.speech import FrontEnd, Manners
 from bot.wishes import as_tag
 
 FOLDER = Path(__file__).parent.parent / "prompts"

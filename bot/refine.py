@@ -9,9 +9,10 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bot.domain import Abilities, Dialect, Editing, ModelFailed, Operation, Refining, RenderJob, Role, Said, Text
+from bot.domain import Abilities, Dialect, Editing, Operation, Refining, RenderJob, Text
 from bot.ports import ChatModel
 from bot.prompts import LONGEST, refinement
+from bot.speech import ModelFailed, Role, Said
 from bot.turn import Turn, listen
 from bot.wishes import clean
 

@@ -8,7 +8,6 @@ from bot.domain import (
     Button,
     Failed,
     ImageRequest,
-    ModelFailed,
     Part,
     PicturePart,
     Queued,
@@ -20,6 +19,7 @@ from bot.domain import (
     TextPart,
     View,
 )
+from bot.speech import ModelFailed
 
 
 @dataclass(frozen=True, slots=True)

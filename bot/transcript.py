@@ -6,21 +6,9 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from bot.budget import IMAGE, cost, cut, listing, newest_within, room, shortened, tokens
-from bot.domain import (
-    Entry,
-    ImageRequest,
-    Manners,
-    Operation,
-    Picture,
-    PicturePart,
-    Recanted,
-    Rendered,
-    Role,
-    Said,
-    Text,
-    TextPart,
-)
+from bot.domain import Entry, ImageRequest, Operation, Picture, PicturePart, Recanted, Rendered, Text, TextPart
 from bot.harmless import harmless, names_of, one_line, without_tokens
+from bot.speech import Manners, Role, Said
 from bot.tags import Context, TagParser
 from bot.wishes import as_tag
 

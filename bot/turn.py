@@ -9,28 +9,13 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
-from bot.domain import (
-    Called,
-    Delta,
-    Failed,
-    ImageRequest,
-    ModelFailed,
-    Operation,
-    Picture,
-    Recanted,
-    Rendered,
-    RenderJob,
-    Role,
-    Said,
-    Stopped,
-    Text,
-    Tool,
-)
+from bot.domain import Failed, ImageRequest, Operation, Picture, Recanted, Rendered, RenderJob, Text
 from bot.intent import Context
 from bot.ports import ChatModel, Renderer
 from bot.repair import OPENLY, forgot, own_wish
 from bot.reply import Ended, Event, Ordered, Progress
 from bot.router import route
+from bot.speech import Called, Delta, ModelFailed, Role, Said, Stopped, Tool
 from bot.tags import TagParser
 
 CUT_SHORT = ModelFailed("The chat model's answer was cut short.")

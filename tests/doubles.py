@@ -6,12 +6,8 @@ from dataclasses import dataclass, field, replace
 
 from bot.domain import (
     Abilities,
-    Called,
-    Delta,
     Failed,
-    Manners,
     Message,
-    ModelEvent,
     Operation,
     Person,
     Picture,
@@ -20,13 +16,11 @@ from bot.domain import (
     Rendering,
     RenderJob,
     RenderUpdate,
-    Said,
-    Stopped,
     ThreadKey,
-    Tool,
     View,
 )
 from bot.ports import Inbox
+from bot.speech import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.store import Store
 
 THREAD = ThreadKey("test", "space", "channel", "thread")

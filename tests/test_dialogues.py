@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Action, ButtonPress, FrontEnd, Manners, PicturePart, Rendered, TextPart, View
+from bot.domain import Action, ButtonPress, PicturePart, Rendered, TextPart, View
 from bot.inbox import Conversations
 from bot.llm import OpenAICompatible
+from bot.speech import FrontEnd, Manners
 from bot.store import Store
 from tests.conversation import running
 from tests.doubles import ANN, THREAD, InstantRenderer, Screen, message

@@ -10,24 +10,12 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.domain import (
-    Abilities,
-    Called,
-    Delta,
-    Dialect,
-    FrontEnd,
-    Manners,
-    ModelEvent,
-    ModelFailed,
-    Role,
-    Said,
-    Stopped,
-    Tool,
-)
+from bot.domain import Abilities, Dialect
 from bot.evaluation import evaluate
 from bot.evaluation.report import Report
 from bot.offline_llm import OfflineModel
 from bot.ports import ChatModel
+from bot.speech import Called, Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped, Tool
 from tests.doubles import ScriptedModel
 
 DIALOGUES = (

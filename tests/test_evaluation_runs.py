@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bot.domain import Abilities, Delta, ModelFailed
+from bot.domain import Abilities
 from bot.errors import BotError
 from bot.evaluation import evaluate
 from bot.llm import OpenAICompatible
 from bot.offline_llm import OfflineModel
+from bot.speech import Delta, ModelFailed
 from tests.openai_double import Stream, chunk, openai_server, refusal
 from tests.test_evaluation import DIALOGUES, SameAnswer, judged, value, written
 

@@ -8,10 +8,8 @@ import pytest
 from bot.domain import (
     Action,
     ButtonPress,
-    Called,
     Failed,
     ImageRequest,
-    ModelFailed,
     Operation,
     PicturePart,
     Refining,
@@ -21,6 +19,7 @@ from bot.domain import (
 )
 from bot.errors import NotFound, Refused, Unrecorded
 from bot.repair import OPENLY
+from bot.speech import Called, ModelFailed
 from bot.store import Store
 from tests.conversation import running
 from tests.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedModel, message

@@ -10,10 +10,10 @@ import httpx2
 import openai
 import pytest
 
-from bot.domain import Delta, ModelEvent, ModelFailed, Role, Said, Stopped
 from bot.llm import OpenAICompatible
 from bot.refusals import explain, later
 from bot.refusals import refusal as refusal_of
+from bot.speech import Delta, ModelEvent, ModelFailed, Role, Said, Stopped
 from tests.openai_double import (
     CUT,
     DONE,

@@ -9,9 +9,9 @@ from dataclasses import replace
 import pytest
 
 from bot.budget import cost, room
-from bot.domain import Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
 from bot.llm import OpenAICompatible
 from bot.refusals import SMALLEST, smaller
+from bot.speech import Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
 from tests.openai_double import Answer, Asked, Clever, Stream, error, openai_server, refusal, said
 
 JPEG = b"\xff\xd8\xff picture"

@@ -7,21 +7,9 @@ from contextlib import aclosing
 import pytest
 
 from bot.completion import Answer as Reading
-from bot.domain import (
-    Abilities,
-    Called,
-    Delta,
-    FrontEnd,
-    ImageRequest,
-    Manners,
-    ModelEvent,
-    ModelFailed,
-    Operation,
-    Role,
-    Said,
-    Stopped,
-)
+from bot.domain import Abilities, ImageRequest, Operation
 from bot.llm import OpenAICompatible
+from bot.speech import Called, Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
 from bot.tools import requests, tools
 from tests.openai_double import (
     CUT,

@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from bot.domain import Delta, Role, Said, Stopped
 from bot.offline_llm import OfflineModel, answer
 from bot.ports import ChatModel
+from bot.speech import Delta, Role, Said, Stopped
 
 CIRCLE = "a red circle on a light blue background"
 STARS = "two green stars"

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain import Role, Said
 from bot.offline_llm import answer
 from bot.offline_llm.description import Description, Group, clashes, legible, tell
 from bot.offline_llm.lexer import lex
 from bot.offline_llm.wish import parse
 from bot.offline_llm.words import BACKGROUNDS, COLOURS
+from bot.speech import Role, Said
 from render.builtin import scenes
 from tests.test_offline_llm import CHANGED, COUPLE, DRAWN, PICTURES, TAG, UPLOAD, WORDS, asked, tags
 

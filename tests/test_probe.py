@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Abilities, Editing, FrontEnd, ImageRequest, Manners, Operation
+from bot.domain import Abilities, Editing, ImageRequest, Operation
 from bot.llm import OpenAICompatible
 from bot.probe import DIALOGUES, Dialogue, Finding, Heard, is_right, probe, settle
+from bot.speech import FrontEnd, Manners
 from bot.wishes import as_tag
 from tests.openai_double import HOLD, Answer, Clever, OpenAIDouble, Stream, chunk, openai_server, refusal, said
 

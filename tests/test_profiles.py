@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.domain import FrontEnd, Manners
 from bot.profiles import LARGEST, OLLAMA, profile, settled
+from bot.speech import FrontEnd, Manners
 
 TAGS, TOOLS = FrontEnd.TAGS, FrontEnd.TOOLS
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import Abilities, Dialect, Editing, ModelFailed, Operation, Refining, RenderJob
+from bot.domain import Abilities, Dialect, Editing, Operation, Refining, RenderJob
 from bot.refine import Refiner, keeps, refine, wanted
+from bot.speech import ModelFailed
 from tests.doubles import THREAD, ScriptedModel
 
 PHRASES, SENTENCES = Abilities(dialect=Dialect.PHRASES), Abilities(dialect=Dialect.SENTENCES)

@@ -13,20 +13,18 @@ from bot.domain import (
     Entry,
     Failed,
     ImageRequest,
-    Manners,
     Operation,
     Part,
     Person,
     Picture,
     PicturePart,
     Rendered,
-    Role,
-    Said,
     TextPart,
     View,
 )
 from bot.harmless import harmless, names_of
 from bot.offline_llm.hearing import hear
+from bot.speech import Manners, Role, Said
 from bot.tags import Context, TagParser
 from bot.transcript import transcript, wanted_images
 from tests.doubles import ANN, BOB, THREAD, picture

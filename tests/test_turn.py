@@ -2,22 +2,9 @@
 
 import asyncio
 
-from bot.domain import (
-    Called,
-    Failed,
-    ImageRequest,
-    ModelFailed,
-    Operation,
-    Picture,
-    PicturePart,
-    Rendered,
-    RenderJob,
-    Role,
-    Said,
-    Stopped,
-    TextPart,
-)
+from bot.domain import Failed, ImageRequest, Operation, Picture, PicturePart, Rendered, RenderJob, TextPart
 from bot.reply import Event, Ordered, Reply, step, view
+from bot.speech import Called, ModelFailed, Role, Said, Stopped
 from bot.turn import Turn, answer
 from bot.utterance import MOST_REQUESTS
 from tests.doubles import THREAD, InstantRenderer, ScriptedModel, picture

@@ -5,13 +5,13 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from bot.domain import Delta, ModelFailed, Role, Said, Stopped
 from bot.evaluation.code import code_in, run
 from bot.evaluation.rehearsal import Brief, Heard, Thread, hear
 from bot.evaluation.report import Finding, Miss
 from bot.evaluation.score import paired_difference, share
 from bot.evaluation.suites import CodeTask, Exchange, Kind, Question
 from bot.ports import ChatModel
+from bot.speech import Delta, ModelFailed, Role, Said, Stopped
 from bot.turn import CUT_SHORT
 
 PLAIN = "You are a helpful assistant."

@@ -8,9 +8,7 @@ from bot.domain import (
     Abilities,
     Entry,
     Failed,
-    FrontEnd,
     ImageRequest,
-    ModelFailed,
     Operation,
     Person,
     Picture,
@@ -27,6 +25,7 @@ from bot.harmless import names_of
 from bot.ports import ChatModel
 from bot.prompts import system_text
 from bot.router import Routed, route
+from bot.speech import FrontEnd, ModelFailed
 from bot.tools import tools
 from bot.transcript import transcript
 from bot.turn import Turn, listen

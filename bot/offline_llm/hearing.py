@@ -4,10 +4,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.domain import Role, Said
 from bot.offline_llm.description import Description
 from bot.offline_llm.lexer import LONGEST_TEXT
 from bot.offline_llm.wish import parse
+from bot.speech import Role, Said
 
 
 @dataclass(frozen=True, slots=True)

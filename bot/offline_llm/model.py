@@ -5,12 +5,12 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
-from bot.domain import Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.offline_llm.asides import wishes_in
 from bot.offline_llm.compose import compose
 from bot.offline_llm.hearing import hear
 from bot.offline_llm.plan import plan
 from bot.offline_llm.talk import at_a_loss, small_talk
+from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
 
 
 @dataclass(frozen=True, slots=True)
