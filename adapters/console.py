@@ -5,7 +5,7 @@ import sys
 import uuid
 from pathlib import Path
 
-from bot.domain import Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
+from bot.domain import MANAGER, Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
 from bot.errors import BotError
 from bot.ports import Inbox
 
@@ -14,7 +14,7 @@ class Console:
     """One person, one thread."""
 
     def __init__(self, name: str, picture_folder: Path | None = None) -> None:
-        self._person = Person(name, name)
+        self._person = Person(name, name, frozenset({MANAGER}))
         self._folder = picture_folder
         self._thread = ThreadKey("console", "local", "terminal", uuid.uuid4().hex[:8])
         self._answered = asyncio.Event()

@@ -1,7 +1,7 @@
 """The SQLite file: how it is opened, and how it is written."""
 
 import sqlite3
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,3 +44,19 @@ def writing(db: Database) -> Generator[None]:
         if connection.in_transaction:  # a commit that failed, on a full disk
             connection.execute("ROLLBACK")
         raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error
+
+
+def watch(db: Database) -> Callable[[], bool]:
+    """A question that tells whether another process has written to the file since it was asked last."""
+
+    def version() -> int:
+        return int(db.execute("PRAGMA data_version").fetchone()[0])
+
+    last = version()
+
+    def changed() -> bool:
+        nonlocal last
+        before, last = last, version()
+        return before != last
+
+    return changed

@@ -24,9 +24,12 @@ class ThreadKey:
         return cls(platform, space, channel, thread)
 
 
+MANAGER = "manager"
+
+
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who writes; `id` is unique within the platform."""
+    """Somebody who writes; `id` is unique within the platform. Who has the role MANAGER may stop others' work."""
 
     id: str
     name: str
@@ -83,6 +86,7 @@ class Action(StrEnum):
     """What a button does."""
 
     STOP = "stop"
+    CANCEL = "cancel"
     RETRY = "retry"
     VARY = "vary"
     EDIT = "edit"
@@ -90,7 +94,10 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ButtonPress:
-    """A pressed button. `target` is a picture's number for Vary and Edit, a reply's id for Stop and Retry."""
+    """A pressed button.
+
+    `target` is a picture's number for Vary and Edit, a reply's id for Stop and Retry, a job's id for Cancel.
+    """
 
     id: str
     thread: ThreadKey
@@ -99,7 +106,15 @@ class ButtonPress:
     target: str
 
 
-Incoming = Message | ButtonPress
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """A message was deleted by the person who wrote it, or by who may do that on the platform."""
+
+    id: str
+    thread: ThreadKey
+
+
+Incoming = Message | ButtonPress | Deleted
 
 
 # What the model asked for, and how it fares

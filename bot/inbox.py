@@ -13,14 +13,17 @@ from typing import Protocol
 from bot.budget import tokens
 from bot.dictation import Dictation
 from bot.domain import (
+    MANAGER,
     Action,
     ButtonPress,
+    Deleted,
     Entry,
     Failed,
     ImageRequest,
     Incoming,
     Message,
     Operation,
+    Person,
     Picture,
     PicturePart,
     Refining,
@@ -43,6 +46,7 @@ from bot.turn import Turn, answer
 log = logging.getLogger(__name__)
 
 MOST_UPLOADS = 4  # with one message
+LOOK = 1.0  # seconds between two looks for what another process has done
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +99,7 @@ class Conversations:
             for entry in self._store.open_entries():
                 if entry.thread.platform in platforms:
                     self._schedule(entry.thread, entry.id)
+            self._group.create_task(self._look_elsewhere())
             for platform in platforms.values():
                 self._group.create_task(platform.run(self))
 
@@ -104,8 +109,12 @@ class Conversations:
             match event:
                 case Message():
                     return await self._message(event)
+                case Deleted():
+                    return self._deleted(event)
                 case ButtonPress(action=Action.STOP):
                     return self._stop(event)
+                case ButtonPress(action=Action.CANCEL):
+                    return self._cancel(event)
                 case ButtonPress(action=Action.RETRY):
                     return await self._retry(event)
                 case ButtonPress(action=Action.VARY):
@@ -114,6 +123,17 @@ class Conversations:
                     raise Refused(f"Say in a message about #{event.target} what should change in it.")
         except OSError as error:
             raise Unrecorded(f"Nothing was recorded, please try again later: {error.strerror}.") from error
+
+    async def _look_elsewhere(self) -> None:
+        """Take up the replies that another process has opened again."""
+        changed = self._store.watch()
+        while True:
+            await asyncio.sleep(LOOK)
+            if changed():
+                for entry in self._store.open_entries():
+                    known = entry.id in self._live or entry.id in self._waiting.get(entry.thread, ())
+                    if entry.thread.platform in self._platforms and not known:
+                        self._schedule(entry.thread, entry.id)
 
     async def _message(self, message: Message, words: str | None = None, requests: Sequence[ImageRequest] = ()) -> str:
         """`words` are the reply's, if they are settled, and `requests` the pictures that they ask for."""
@@ -146,13 +166,30 @@ class Conversations:
 
     def _stop(self, press: ButtonPress) -> str:
         entry = self._entry(press)
-        reason = f"Stopped by {press.author.name}."
+        _check_rights(press.author, entry.author)
+        self._halt(entry, f"Stopped by {press.author.name}.")
+        return entry.id
+
+    def _cancel(self, press: ButtonPress) -> str:
+        """End one picture of a reply; its words and its other pictures go on."""
+        entry = self._entry(replace(press, target=press.target.rpartition(".")[0]))
+        _check_rights(press.author, entry.author)
+        self._renderer.cancel(press.target, f"Cancelled by {press.author.name}.")
+        return entry.id
+
+    def _deleted(self, event: Deleted) -> str:
+        entry = self._store.entry(event.id)
+        if entry is not None and entry.thread == event.thread:
+            self._halt(entry, "The question was deleted.")
+        return event.id
+
+    def _halt(self, entry: Entry, reason: str) -> None:
+        """End the reply and its pictures, wherever they are."""
         if entry.id in self._live:
             self._live[entry.id].stop(reason)
         elif entry.id in self._waiting.get(entry.thread, ()):
             self._waiting[entry.thread].remove(entry.id)
             self._start(self._say_only(entry, reason))
-        return entry.id
 
     async def _retry(self, press: ButtonPress) -> str:
         entry = self._entry(press)
@@ -261,6 +298,11 @@ class Conversations:
                 with suppress(OSError):  # its file is gone: the model is told of it in words
                     images[picture.number] = await self._album.glance(picture.digest)
         return images
+
+
+def _check_rights(who: Person, owner: Person) -> None:
+    if who.id != owner.id and MANAGER not in who.roles:
+        raise Refused(f"Only {owner.name}, who asked for it, and managers can stop this.")
 
 
 class Live:

@@ -6,13 +6,13 @@ changes nothing.
 
 import random
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlite_utils import Database
 
-from bot.database import writing
+from bot.database import watch, writing
 from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
 from bot.pictures import keep, next_number, picture
 
@@ -48,7 +48,6 @@ class Jobs:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._version = self._data_version()
 
     # From the reply's side
 
@@ -204,13 +203,9 @@ class Jobs:
         )
         return [row for row in self._db.execute(sql, [batches]) if row[1] and row[2] and row[2] > 0]
 
-    def changed_elsewhere(self) -> bool:
-        """Whether another process has written since this was asked last."""
-        before, self._version = self._version, self._data_version()
-        return before != self._version
-
-    def _data_version(self) -> int:
-        return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+    def watch(self) -> Callable[[], bool]:
+        """A question that tells whether another process has written since it was asked last."""
+        return watch(self._db)
 
     # For people
 

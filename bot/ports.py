@@ -32,6 +32,10 @@ class Renderer(Protocol):
         """Stream how the job fares, ending with `Rendered` or `Failed`. A known job is taken up, not repeated."""
         ...
 
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """End the job as `Failed(reason)`, wherever it is; False if it has ended, or there is none."""
+        ...
+
 
 class Surface(Protocol):
     """The place on a platform where one reply is shown."""

@@ -139,6 +139,11 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
         for action, label in ((Action.VARY, "Vary"), (Action.EDIT, "Edit"))
     ]
     if not reply.ended:
+        under_way = [
+            part for part in reply.parts if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
+        ]
+        if len(under_way) > 1:  # a single one is stopped with the reply
+            buttons += [Button(Action.CANCEL, f"Cancel #{p.number}", f"{reply.id}.{p.key}") for p in under_way]
         buttons.append(Button(Action.STOP, "Stop", reply.id))
     elif reply.trouble or any(isinstance(part, PicturePart) and isinstance(part.state, Failed) for part in reply.parts):
         buttons.append(Button(Action.RETRY, "Retry", reply.id))

@@ -6,13 +6,13 @@ a commit one flush of the write-ahead log.
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from bot.database import open_database, writing
+from bot.database import open_database, watch, writing
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.jobs import Jobs
 from bot.pictures import keep, picture, pictures
@@ -31,6 +31,10 @@ class Store:
     def close(self) -> None:
         """Let go of the file."""
         self._db.close()
+
+    def watch(self) -> Callable[[], bool]:
+        """A question that tells whether another process has written since it was asked last."""
+        return watch(self._db)
 
     # Threads
 

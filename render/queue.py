@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
@@ -29,7 +29,7 @@ class JobStore(Protocol):
     def recover(self) -> None: ...  # noqa: D102
     def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]: ...  # noqa: D102
     def paces(self, batches: int) -> list[tuple[str, float, float]]: ...  # noqa: D102
-    def changed_elsewhere(self) -> bool: ...  # noqa: D102
+    def watch(self) -> Callable[[], bool]: ...  # noqa: D102
     def outcome(self, job: RenderJob) -> Rendered | Failed | None: ...  # noqa: D102
     def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]: ...  # noqa: D102
     def lost(self, job: RenderJob, blamed: bool) -> int: ...  # noqa: D102
@@ -164,9 +164,10 @@ class Line:
 
     async def _look_elsewhere(self) -> None:
         """Notice what other processes do to the table: a job that was cancelled there is told so."""
+        changed = self._store.watch()
         while True:
             await asyncio.sleep(LOOK)
-            if self._store.changed_elsewhere():
+            if changed():
                 for ticket in list(self.tickets.values()):
                     if outcome := self._store.outcome(ticket.job):
                         ticket.tell(outcome)

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from bot.domain import (
+    MANAGER,
     Abilities,
     Failed,
     Message,
@@ -25,7 +26,8 @@ from bot.store import Store
 
 THREAD = ThreadKey("test", "space", "channel", "thread")
 ANN = Person("ann", "Ann")
-BOB = Person("bob", "Bob")
+BOB = Person("bob", "Bob", frozenset({MANAGER}))
+CID = Person("cid", "Cid")
 
 
 def message(message_id: str, text: str, about: int | None = None, author: Person = ANN) -> Message:
@@ -90,6 +92,7 @@ class InstantRenderer:
     cancelled: list[RenderJob] = field(default_factory=list)
     keep: Callable[[RenderJob, Picture], None] = lambda job, picture: None
     abilities: Abilities = field(default_factory=Abilities)
+    cancels: list[tuple[str, str]] = field(default_factory=list)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Queued, half done, done."""
@@ -115,6 +118,11 @@ class InstantRenderer:
             if not done:
                 self.cancelled.append(job)
 
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """Remember who was cancelled by name."""
+        self.cancels.append((job_id, reason))
+        return True
+
 
 @dataclass
 class Screen:
@@ -131,6 +139,12 @@ class Screen:
     def surface(self, thread: ThreadKey, message_id: str) -> "ScreenSurface":
         """Where the reply to a message is shown."""
         return ScreenSurface(self, message_id)
+
+    async def until(self, message_id: str, wanted: Callable[[View], bool]) -> View:
+        """The newest view of the reply, as soon as it is as wanted."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: any(map(wanted, self.views.get(message_id, [])[-1:])))
+        return self.views[message_id][-1]
 
     async def final(self, message_id: str, count: int = 1) -> View:
         """The reply's final view, the `count`th if it was tried again."""

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from render.builtin.decoder import SceneDecoder
 from render.builtin.export import assemble, save
-from render.builtin.model import SceneTransformer
+from render.builtin.model import Block, SceneTransformer
 from render.builtin.paint import paint
 from render.builtin.pipeline import ScenePipeline
 from render.builtin.scenes import Group, Scene
@@ -74,6 +74,7 @@ def test_painting_is_what_was_learned(pipeline: ScenePipeline) -> None:
     network, count = pipeline.transformer, 11
     torch.manual_seed(0)
     for block in network.blocks:
+        assert isinstance(block, Block)
         torch.nn.init.normal_(block.table, std=0.5)  # scales, shifts and gates that are not all alike
     rows = torch.randn(count, 3, 32, 32), torch.randint(0, VOCABULARY_SIZE, (count, MAX_WORDS))
     sigma = torch.tensor([0.3])

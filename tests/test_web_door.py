@@ -14,6 +14,7 @@ import pytest
 
 from adapters.web.server import WebPage
 from bot.domain import (
+    MANAGER,
     Action,
     Button,
     ButtonPress,
@@ -51,6 +52,7 @@ class RecordingInbox:
             return event.target
         if isinstance(event, ButtonPress):
             event = Message(event.id, event.thread, event.author, f"More like #{event.target}", about=int(event.target))
+        assert isinstance(event, Message)
         uploads = [replace(PICTURE, digest=f"{n:064x}") for n, _ in enumerate(event.uploads)]
         self.store.accept(event, uploads)
         return event.id
@@ -137,7 +139,7 @@ async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
         body = {"id": "m-1", "text": "Hi *you*", "author": " Ann \n Lee ", "pictures": [picture], "about": 3}
         for _ in range(2):  # a second delivery changes nothing
             assert await here.post(f"{thread}/messages", body) == (200, {"message_id": "m-1"})
-        ann = Person("Ann Lee", "Ann Lee")
+        ann = Person("Ann Lee", "Ann Lee", frozenset({MANAGER}))
         assert here.inbox.events[0] == Message("m-1", key(thread), ann, "Hi *you*", (b"\x89PNG",), 3)
         question, reply = await here.messages(thread)
         upload = SHOWN | {"number": 1, "url": f"/pictures/{'0' * 64}.png"}
@@ -249,7 +251,9 @@ async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
         thread = await here.thread()
         press: dict[str, Any] = {"id": "b", "author": "Ann", "action": "stop", "target": "m"}
         assert await here.post(f"{thread}/buttons", press) == (200, {"message_id": "m"})
-        assert here.inbox.events == [ButtonPress("b", key(thread), Person("Ann", "Ann"), Action.STOP, "m")]
+        assert here.inbox.events == [
+            ButtonPress("b", key(thread), Person("Ann", "Ann", frozenset({MANAGER})), Action.STOP, "m")
+        ]
         async with here.watch(thread) as watcher:
             vary = press | {"action": "vary", "target": 4}
             assert await here.post(f"{thread}/buttons", vary) == (200, {"message_id": "b"})
@@ -272,7 +276,7 @@ async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
         ("messages", {"text": "Hi", "about": 2**63}, 400, "'about'"),
         ("messages", {"text": "Hi", "pictures": ["%%%"]}, 400, "base64"),
         ("messages", {"text": "Hi", "pictures": [7, None]}, 400, "base64"),
-        ("buttons", {"target": "1"}, 400, "'action' must be one of stop, retry, vary, edit."),
+        ("buttons", {"target": "1"}, 400, "'action' must be one of stop, cancel, retry, vary, edit."),
         ("buttons", {"action": "explode", "target": "1"}, 400, "'action'"),
         ("buttons", {"action": "stop"}, 400, "'target'"),
         ("buttons", {"action": "stop", "target": [1]}, 400, "'target'"),
@@ -322,7 +326,7 @@ async def test_only_pictures_of_a_thread_are_served(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         known, unknown = here.files.put(b"known"), here.files.put(b"unknown")
         thread = await here.thread()
-        message = Message("m", key(thread), Person("Ann", "Ann"), "")
+        message = Message("m", key(thread), Person("Ann", "Ann", frozenset({MANAGER})), "")
         gone = "0" * 64
         here.store.accept(message, [replace(PICTURE, digest=known), replace(PICTURE, digest=gone)])
         (tmp_path / "x.png").write_bytes(b"secret")

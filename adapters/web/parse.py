@@ -6,12 +6,13 @@ import re
 import uuid
 from typing import Any
 
-from bot.domain import Action, ButtonPress, Message, Person, ThreadKey
+from bot.domain import MANAGER, Action, ButtonPress, Message, Person, ThreadKey
 from bot.errors import NotFound, Refused
 
 PLATFORM = "web"
 LONGEST_NAME = 60  # characters
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
+_JOB = re.compile(r"[A-Za-z0-9-]{1,64}\.[0-9]{1,4}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 
 
@@ -49,7 +50,7 @@ def button(thread: ThreadKey, body: Any) -> ButtonPress:
         raise Refused(f"'action' must be one of {', '.join(actions)}.")
     target = fields.get("target")
     action = Action(fields["action"])
-    known = _NUMBER if action in (Action.VARY, Action.EDIT) else _ID
+    known = _NUMBER if action in (Action.VARY, Action.EDIT) else _JOB if action is Action.CANCEL else _ID
     if not isinstance(target, str | int) or isinstance(target, bool) or not known.fullmatch(str(target)):
         raise Refused("'target' must be the target of a button.")
     return ButtonPress(_identity(fields), thread, _author(fields), action, str(target))
@@ -71,7 +72,7 @@ def _identity(fields: dict[str, Any]) -> str:
 
 def _author(fields: dict[str, Any]) -> Person:
     name = " ".join(_string(fields, "author").split())[:LONGEST_NAME] or "Guest"
-    return Person(name, name)
+    return Person(name, name, frozenset({MANAGER}))  # whoever can open the page runs the bot
 
 
 def _string(fields: dict[str, Any], name: str) -> str:

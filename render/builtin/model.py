@@ -62,14 +62,8 @@ class SceneTransformer(ModelMixin, ConfigMixin):
         x = torch.cat([self.words(words) + self.word_positions, patches], dim=1)
         time = self.time(_sinusoid(sigma).to(x.dtype))
         modulation = self.modulation(F.silu(time)).unflatten(1, (6, -1)).unsqueeze(2)
-        if torch.is_grad_enabled() or len(sigma) != 1:
-            for block in self.blocks:
-                x = block(x, modulation)
-            x = x[:, words.shape[1] :]
-        else:
-            for block in self.blocks[:-1]:
-                x = block.paint(x, modulation[0])
-            x = self.blocks[-1].paint(x, modulation[0], words.shape[1])
+        for number, block in enumerate(self.blocks, start=1):  # of the last one, only the patches are asked for
+            x = block(x, modulation, skip=words.shape[1] if number == len(self.blocks) else 0)
         x = self.unpatch(self.norm(x)).transpose(1, 2)
         side = self.config.sample_size // self.config.patch_size
         x = F.pixel_shuffle(x.unflatten(2, (side, side)), self.config.patch_size)
@@ -89,29 +83,26 @@ class Block(nn.Module):
         self.up = nn.Linear(width, 4 * width)
         self.down = nn.Linear(4 * width, width)
 
-    def forward(self, x: Tensor, modulation: Tensor) -> Tensor:
-        """`x` is `[batch, tokens, width]`, `modulation` `[batch, 6, 1, width]`."""
+    def forward(self, x: Tensor, modulation: Tensor, skip: int = 0) -> Tensor:
+        """`x` `[batch, tokens, width]`, modulated by `[batch or 1, 6, 1, width]`; without its first `skip` tokens."""
+        if len(modulation) == 1 and not torch.is_grad_enabled():
+            return self._paint(x, modulation[0], skip)
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.table).unbind(1)
-        q, k, v = (
-            self.qkv(self.norm(x) * (1 + scale1) + shift1).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        )
-        attended = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2)
-        x = x + (1 + gate1) * self.out(attended)
+        attended = self._attend(self.norm(x) * (1 + scale1) + shift1, skip)
+        x = x[:, skip:] + (1 + gate1) * self.out(attended)
         return x + (1 + gate2) * self.down(F.gelu(self.up(self.norm(x) * (1 + scale2) + shift2), approximate="tanh"))
 
-    def paint(self, x: Tensor, modulation: Tensor, skip: int = 0) -> Tensor:
-        """The same without gradients, in place, for one `modulation` `[6, 1, width]`; without the first `skip` tokens.
-
-        All rows are modulated alike, so that scales and shifts go into the norms.
-        """
+    def _paint(self, x: Tensor, modulation: Tensor, skip: int) -> Tensor:
+        """The same in place, with all rows modulated alike, so that scales and shifts go into the norms."""
         shift1, scale1, gate1, shift2, scale2, gate2 = (modulation + self.table).squeeze(1)
-        width = x.shape[-1:]
-        normed = F.layer_norm(x, width, 1 + scale1, shift1, self.norm.eps)
-        q, k, v = self.qkv(normed).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
-        attended = F.scaled_dot_product_attention(q[:, :, skip:], k, v).transpose(1, 2).flatten(2)
+        attended = self._attend(F.layer_norm(x, x.shape[-1:], 1 + scale1, shift1, self.norm.eps), skip)
         x = x[:, skip:].addcmul_(self.out(attended), 1 + gate1)
-        normed = F.layer_norm(x, width, 1 + scale2, shift2, self.norm.eps)
+        normed = F.layer_norm(x, x.shape[-1:], 1 + scale2, shift2, self.norm.eps)
         return x.addcmul_(self.down(_gelu(self.up(normed))), 1 + gate2)
+
+    def _attend(self, x: Tensor, skip: int) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q[:, :, skip:], k, v).transpose(1, 2).flatten(2)
 
 
 def _gelu(x: Tensor) -> Tensor:

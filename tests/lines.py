@@ -1,0 +1,134 @@
+"""A line at work for the tests: scripted workers, a store with a message, and how to listen."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
+
+from bot.domain import (
+    Abilities,
+    ImageRequest,
+    Operation,
+    Person,
+    Rendering,
+    RenderJob,
+    RenderUpdate,
+)
+from bot.files import PictureFiles
+from bot.store import Store
+from render.engine import EngineLost
+from render.queue import Line
+from render.wire import Batch, Made, Slots, Started, Usual, WorkerEvent
+from tests.doubles import message
+
+
+class Finish:
+    """Every picture of the batch that is not made yet."""
+
+
+DONE = Finish()
+Script = list[WorkerEvent | EngineLost | asyncio.Event | Finish]
+REFUSED: list[Script] = [[EngineLost(started=False)]]
+BROKEN: list[Script] = [[Started(), EngineLost(started=True)]]
+ABLE = Abilities()
+ONE = Slots(1, 1, "m", abilities=ABLE, usual=Usual(1000, 1000, 10))
+
+
+@dataclass
+class ScriptedEngine:
+    """Runs one script a batch: events come out, events of asyncio are waited for, losses are raised."""
+
+    scripts: list[Script]
+    state: Slots = ONE
+    batches: list[Batch] = field(default_factory=list)
+    closed: int = 0
+    name: str = "scripted"
+    asked: asyncio.Event = field(default_factory=asyncio.Event)
+    poison: str = ""  # a prompt that kills it
+
+    async def slots(self) -> Slots:
+        """As it is told, always free."""
+        return replace(self.state, free=max(0, self.state.slots - len(self.batches) + self.closed))
+
+    async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
+        """The next script."""
+        self.batches.append(batch)
+        self.asked.set()
+        try:
+            if any(task.prompt == self.poison for task in batch.tasks):
+                yield Started()
+                raise EngineLost(started=True)
+            for each in self.scripts.pop(0):
+                match each:
+                    case EngineLost():
+                        raise each
+                    case asyncio.Event():
+                        await each.wait()
+                    case Finish():
+                        for task in batch.tasks:
+                            yield Made(task.id, b"png" + task.id.encode(), 256, 256, "m")
+                    case _:
+                        yield each
+        finally:
+            self.closed += 1
+
+    def prompts(self) -> list[list[str]]:
+        """What each batch was of."""
+        return [[task.prompt for task in batch.tasks] for batch in self.batches]
+
+
+def job(store: Store, key: int = 0) -> RenderJob:
+    """The nth picture of the message."""
+    return store.jobs.order("m1", ImageRequest(key, Operation.GENERATE, f"p{key}"), None)
+
+
+def jobs_of(store: Store, *people: str, start: int = 0) -> list[RenderJob]:
+    """A job each, of these people in this order."""
+    jobs = []
+    for nth, person in enumerate(people, start):
+        words = message(f"{person}{nth}", "draw", author=Person(person, person))
+        store.accept(words, requests=[ImageRequest(0, Operation.GENERATE, f"{person}{nth}")])
+        jobs.append(store.jobs.order(words.id, ImageRequest(0, Operation.GENERATE, f"{person}{nth}"), None))
+    return jobs
+
+
+@asynccontextmanager
+async def serving(store: Store, files: PictureFiles, *engines: ScriptedEngine) -> AsyncIterator[Line]:
+    """A line at work."""
+    line = Line(store.jobs, files, engines)
+    task = asyncio.create_task(line.run())
+    try:
+        yield line
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def collect(line: Line, wanted: RenderJob) -> list[RenderUpdate]:
+    """Everything that happens to a job."""
+    async with aclosing(line.render(wanted)) as updates:
+        return [update async for update in updates]
+
+
+async def collect_from(updates: AsyncGenerator[RenderUpdate]) -> list[RenderUpdate]:
+    """All that is left to happen."""
+    async with aclosing(updates):
+        return [update async for update in updates]
+
+
+async def gather(line: Line, wanted: list[RenderJob]) -> list[list[RenderUpdate]]:
+    """Everything that happens to these jobs."""
+    return await asyncio.gather(*(collect(line, each) for each in wanted))
+
+
+async def until_rendering(updates: AsyncGenerator[RenderUpdate]) -> None:
+    """Wait until the device is at work on it."""
+    async for update in updates:
+        if isinstance(update, Rendering):
+            return
+
+
+async def with_next(engine: ScriptedEngine, line: Line, wanted: RenderJob) -> list[RenderUpdate]:
+    """Everything that happens to the job, which is painted without trouble."""
+    engine.scripts.append([DONE])
+    return await collect(line, wanted)

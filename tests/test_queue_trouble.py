@@ -1,0 +1,131 @@
+"""The line when something goes wrong: workers that die, lie or refuse, files and disks that fail."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.domain import Failed, Rendered
+from bot.files import PictureFiles
+from bot.store import Store
+from render.engine import EngineLost
+from render.rounds import MOST_FAULTS, MOST_REFUSALS
+from render.wire import Slots, Spoilt, Started
+from tests.doubles import claimed, message
+from tests.lines import BROKEN, DONE, ONE, REFUSED, Script, ScriptedEngine, collect, gather, job, jobs_of, serving
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """A store with a message to draw for."""
+    store = Store(tmp_path / "test.sqlite")
+    store.accept(message("m1", "draw"))
+    return store
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> PictureFiles:
+    """An empty folder of pictures."""
+    return PictureFiles(tmp_path / "pictures")
+
+
+async def test_a_batch_that_broke_is_tried_again_one_by_one(store: Store, files: PictureFiles) -> None:
+    """A poison job takes its neighbours down once, and never again."""
+    engine = ScriptedEngine([[Started(), DONE]], replace(ONE, largest_batch=2), poison="ann0")
+    async with serving(store, files, engine) as line:
+        poison, good = await gather(line, jobs_of(store, "ann", "bob"))
+    assert poison[-1] == Failed("The renderer broke down over this picture several times.")
+    assert isinstance(good[-1], Rendered)
+    assert sorted(engine.prompts()[1:]) == [["ann0"], ["ann0"], ["bob1"]]
+
+
+async def test_a_worker_that_lies_rests_while_another_works(store: Store, files: PictureFiles) -> None:
+    """What it was given goes elsewhere."""
+    liar = ScriptedEngine([[Started(), EngineLost(started=True, lie="it sent what is no event")]])
+    honest = ScriptedEngine([[DONE]], state=Slots())
+    async with serving(store, files, liar, honest) as line:
+        waiting = asyncio.create_task(collect(line, job(store)))
+        await liar.asked.wait()
+        honest.state = ONE
+        assert isinstance((await waiting)[-1], Rendered)
+    assert len(liar.batches) == 1
+
+
+async def test_what_no_worker_can_ever_paint_is_refused_at_once(store: Store, files: PictureFiles) -> None:
+    """Nobody waits with a position for a model that is nowhere."""
+    async with serving(store, files, ScriptedEngine([])) as line:
+        await line.introduced.wait()
+        last = (await collect(line, replace(job(store), model="dream")))[-1]
+    assert last == Failed("No render worker has the picture model 'dream'; there is m.")
+    assert store.jobs.outcome(job(store)) == last
+
+
+async def test_what_ran_when_the_bot_died_waits_again_without_blame(store: Store, files: PictureFiles) -> None:
+    """A crash of the bot is no attempt of the job."""
+    wanted = claimed(store, job(store))
+    async with serving(store, files, ScriptedEngine([[DONE]])) as line:
+        last = (await collect(line, replace(wanted, attempt=0)))[-1]
+    assert isinstance(last, Rendered)
+    assert [row.faults for row in store.jobs.find(["m1.0"])] == [0]
+
+
+async def test_a_lost_worker_is_waited_for(store: Store, files: PictureFiles) -> None:
+    """A refused connection costs nothing; a stream that breaks is tried again."""
+    losses: list[Script] = [*REFUSED * 5, *BROKEN, [Started(), DONE]]
+    async with serving(store, files, ScriptedEngine(losses)) as line:
+        assert isinstance((await collect(line, job(store)))[-1], Rendered)
+
+
+async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: Store, files: PictureFiles) -> None:
+    """A poison job ends with a sentence, and the line goes on."""
+    losses: list[Script] = [*BROKEN * MOST_FAULTS, [DONE]]
+    async with serving(store, files, ScriptedEngine(losses)) as line:
+        last = (await collect(line, job(store)))[-1]
+        assert last == Failed("The renderer broke down over this picture several times.")
+        assert isinstance((await collect(line, job(store, 1)))[-1], Rendered)
+    assert store.jobs.outcome(job(store)) == last
+
+
+async def test_a_worker_that_is_free_but_takes_nothing_is_not_asked_for_ever(store: Store, files: PictureFiles) -> None:
+    """A worker that lies about its slots ends in a sentence."""
+    async with serving(store, files, ScriptedEngine([*REFUSED * MOST_REFUSALS])) as line:
+        reason = "The render worker has a free slot, but takes no picture."
+        assert (await collect(line, job(store)))[-1] == Failed(reason)
+
+
+async def test_a_picture_that_the_model_refuses_is_not_tried_again(store: Store, files: PictureFiles) -> None:
+    """The worker's sentence reaches the person."""
+    engine = ScriptedEngine([[Started(), Spoilt("m1.0", "Too large.")]])
+    async with serving(store, files, engine) as line:
+        assert (await collect(line, job(store)))[-1] == Failed("Too large.")
+    assert len(engine.batches) == 1
+
+
+async def test_a_model_that_cannot_be_loaded_fails_its_jobs(store: Store, files: PictureFiles) -> None:
+    """Nobody waits for a worker that will never be ready."""
+    engine = ScriptedEngine([], state=Slots(trouble="The picture model cannot be loaded."))
+    async with serving(store, files, engine) as line:
+        assert (await collect(line, job(store)))[-1] == Failed("The picture model cannot be loaded.")
+
+
+async def test_a_source_whose_file_is_gone_is_told(store: Store, files: PictureFiles) -> None:
+    """An edit of a lost file fails with its reason."""
+    async with serving(store, files, ScriptedEngine([])) as line:
+        lost = replace(job(store), source="0" * 64, parent=7)
+        reason = "The file of picture #7 is gone, so there is nothing to start from."
+        assert (await collect(line, lost))[-1] == Failed(reason)
+
+
+async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
+    """A picture that cannot be kept is reported as that, not swallowed."""
+
+    class FullDisk(PictureFiles):
+        def put(self, png: bytes) -> str:
+            """Raise what a full disk raises."""
+            raise OSError(28, "No space left on device")
+
+    async with serving(store, FullDisk(tmp_path / "full"), ScriptedEngine([[Started(), DONE]])) as line:
+        assert (await collect(line, job(store)))[-1] == Failed(
+            "The picture could not be kept: No space left on device."
+        )
