@@ -1,7 +1,7 @@
 """A render worker with a model of one colour: `python -m tests.flat_worker PORT`. Everything but the model is real.
 
 `FLAT_STEP_TIME` is a step's length in seconds, `FLAT_BATCH` the largest batch. `FLAT_LOG` names a file that gets a
-line of JSON for each batch that is started, and for each picture that is made.
+line of JSON for each batch that is started, for each step, and for each picture that is made.
 """
 
 import asyncio
@@ -44,6 +44,7 @@ class FlatStudio:
             for step in range(STEPS):
                 if cancelled.wait(STEP_TIME):
                     raise Cancelled
+                _note(step=step, of=[task.id for task in tasks])
                 tell(Step((number * STEPS + step + 1) / (len(pieces) * STEPS)))
             for task in tasks:
                 tell(self._made(task))

@@ -31,6 +31,9 @@ def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
+WORKERS = ("render/__main__.py", "render/serve_app.py")  # processes of their own, with settings of their own
+
+
 @pytest.mark.parametrize("path", PROGRAM, ids=name_of)
 def test_imports_keep_to_the_design(path: Path) -> None:
     """The core knows no adapter and no renderer; they know of the core only its values; torch stays in its corner."""
@@ -48,6 +51,8 @@ def test_imports_keep_to_the_design(path: Path) -> None:
                 assert module.split(".")[1] in (platform, "markup"), module
         if name.startswith("render/"):
             assert top != "adapters", module
+        if top == "ray":
+            assert name == "render/serve_app.py", module
         if top in TORCH:
             assert name == "render/diffusion.py" or name.startswith("render/builtin/"), module
 
@@ -55,7 +60,7 @@ def test_imports_keep_to_the_design(path: Path) -> None:
 @pytest.mark.parametrize("path", PROGRAM, ids=name_of)
 def test_the_environment_is_read_in_one_place(path: Path) -> None:
     """Settings come from the configuration; only a worker, which is a process of its own, has its own door."""
-    if name_of(path) not in ("bot/config.py", "render/__main__.py"):
+    if name_of(path) not in ("bot/config.py", *WORKERS):
         assert "os.environ" not in path.read_text(encoding="utf-8")
 
 
@@ -66,10 +71,12 @@ def test_no_file_is_too_long_to_read(path: Path) -> None:
 
 
 def test_every_setting_is_documented() -> None:
-    """`docs/configuration.md` names each environment variable, and no other."""
+    """`docs/configuration.md` names each environment variable of the bot and of a worker, and no other."""
     table = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE))
-    assert documented == {name.upper() for name in Config.model_fields}
+    workers = "".join((ROOT / path).read_text(encoding="utf-8") for path in WORKERS)
+    theirs = set(re.findall(r'"(RENDER_[A-Z]+)"', workers))
+    assert documented == {name.upper() for name in Config.model_fields} | theirs
 
 
 def test_the_bot_starts_without_torch() -> None:

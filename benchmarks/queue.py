@@ -1,0 +1,215 @@
+"""What the line costs: `python -m benchmarks.queue`.
+
+Accepting and dispatching are measured on the table alone, on a disk that is flushed at every commit; the baseline is
+the least that a durable queue can do, one row a commit. A decision is measured on 20,000 waiting jobs; its baseline
+is a queue that takes the first. Gaps and latencies are measured through a worker process that paints nothing: one of
+our own, or the workers at the URLs that are given, such as a Ray Serve application.
+"""
+
+import argparse
+import asyncio
+import json
+import os
+import random
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from bot.domain import ImageRequest, Message, Operation, Person, Picture, Rendering, RenderJob, ThreadKey
+from bot.files import PictureFiles
+from bot.store import Store
+from render.engine import WorkerEngine
+from render.queue import Line
+from render.schedule import Kind, Schedule, Slot, Waiting
+
+JOBS = 2000
+WAITING = 20_000
+BATCHES = 60
+PEOPLE = [Person(f"p{n}", f"Person {n}") for n in range(6)]
+MADE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "flat")
+
+
+def rate(count: int, work: Callable[[], object]) -> float:
+    """How many a second."""
+    began = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - began)
+
+
+def commits(folder: Path) -> float:
+    """The baseline: rows a second, each flushed to the disk."""
+    db = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, words TEXT)")
+
+    def insert() -> None:
+        for n in range(JOBS):
+            db.execute("INSERT INTO rows VALUES (?, ?)", [str(n), "a sun"])
+
+    speed = rate(JOBS, insert)
+    db.close()
+    return speed
+
+
+def accept(store: Store, name: str, pictures: int) -> list[RenderJob]:
+    """Record JOBS jobs, so many a message, each message with its reply and its jobs in one transaction."""
+    requests = [ImageRequest(key, Operation.GENERATE, "a sun") for key in range(pictures)]
+    for n in range(JOBS // pictures):
+        thread = ThreadKey("bench", f"server{n % 10}", "c", f"{name}{n % 100}")
+        store.accept(Message(f"{name}{n}", thread, PEOPLE[n % 6], "draw a sun"), words="", requests=requests)
+    ids = [f"{name}{n}.{key}" for n in range(JOBS // pictures) for key in range(pictures)]
+    thread = ThreadKey("bench", "server0", "c", f"{name}0")
+    return [RenderJob(each, thread, number, "p0", Operation.GENERATE, "a sun", 1) for number, each in enumerate(ids, 1)]
+
+
+def dispatch(store: Store, jobs: Sequence[RenderJob], size: int) -> None:
+    """Claim the jobs in batches, and record their pictures."""
+    for start in range(0, len(jobs), size):
+        batch = jobs[start : start + size]
+        attempts = store.jobs.claim(str(start), {job.id: 1.0 for job in batch})
+        for job in batch:
+            assert store.jobs.rendered(replace(job, attempt=attempts[job.id]), MADE)
+
+
+def decisions() -> tuple[list[float], list[float]]:
+    """Seconds of each decision with WAITING jobs of 2,000 people on 100 servers, and of taking the first of a queue."""
+    rng, schedule = random.Random(1), Schedule()
+    line: deque[Waiting] = deque()
+    for n in range(WAITING):
+        person = n % 2000
+        server = f"s{person % 100}"
+        kind = Kind(num_inference_steps=rng.choice((8, 20, 30)))
+        job = Waiting(str(n), server, f"{server}/c{person % 7}", f"p{person}", kind, rng.choice((1.0, 8.0)), float(n))
+        schedule.add(job)
+        line.append(job)
+    ours, bare = [], []
+    for _ in range(500):
+        began = time.perf_counter()
+        batch = schedule.next(Slot(seats=8), 1e6)
+        ours.append(time.perf_counter() - began)
+        assert isinstance(batch, tuple)
+        schedule.ended(batch)
+        began = time.perf_counter()
+        line.popleft()
+        bare.append(time.perf_counter() - began)
+    return ours, bare
+
+
+@asynccontextmanager
+async def flat_worker(log: Path) -> AsyncIterator[str]:
+    """The URL of a worker process with a model that takes no time to speak of."""
+    more = {"FLAT_STEP_TIME": "0.01", "FLAT_BATCH": "1", "FLAT_LOG": str(log)}
+    worker = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "tests.flat_worker", "0", stdout=PIPE, env=os.environ | more
+    )
+    assert worker.stdout
+    try:
+        yield (await worker.stdout.readline()).split()[-1].decode()
+    finally:
+        worker.terminate()
+        await worker.wait()
+
+
+async def through(folder: Path, urls: Sequence[str]) -> dict[str, list[float]]:
+    """Send BATCHES jobs through the line one by one; when the bot heard of the steps of each."""
+    store = Store(folder / "through.sqlite")
+    messages = [Message(f"t{n}", ThreadKey("b", "s", "c", f"t{n}"), PEOPLE[n % 6], "draw") for n in range(BATCHES)]
+    request = ImageRequest(0, Operation.GENERATE, "a sun")
+    for message in messages:
+        store.accept(message, words="", requests=[request])
+    jobs = [store.jobs.order(message.id, request, None) for message in messages]
+    engines = [WorkerEngine(url, partial(str, url), os.environ.get("RENDER_TOKEN")) for url in urls]
+    line = Line(store.jobs, PictureFiles(folder / "pictures"), engines)
+    serving = asyncio.create_task(line.run())
+    heard: dict[str, list[float]] = {job.id: [] for job in jobs}
+
+    async def follow(job: RenderJob) -> None:
+        async with aclosing(line.render(job)) as updates:
+            async for update in updates:
+                if isinstance(update, Rendering):
+                    heard[job.id].append(time.time())
+
+    await line.introduced.wait()
+    await asyncio.gather(*map(follow, jobs))
+    serving.cancel()
+    await asyncio.wait({serving})
+    for engine in engines:
+        await engine.close()
+    store.close()
+    return heard
+
+
+def gaps_and_delays(log: Path, heard: dict[str, list[float]], slots: int) -> tuple[list[float], list[float]]:
+    """Seconds in which a slot had nothing to do between two batches, and from each step to the bot's knowing of it."""
+    told = [json.loads(line) for line in log.read_text().splitlines()]
+    starts = [each["t"] for each in told if "tasks" in each]
+    ends = [each["t"] for each in told if "made" in each]
+    steps: dict[str, list[float]] = {job: [] for job in heard}
+    for each in told:
+        for job in each.get("of", ()):
+            steps[job].append(each["t"])
+    delays = [after - before for job in heard for before, after in zip(steps[job], heard[job], strict=True)]
+    return [start - end for end, start in zip(ends, starts[slots:], strict=False)], delays
+
+
+def share(values: Sequence[float], part: float) -> float:
+    """The value that this part of all stay below, in milliseconds."""
+    return 1000 * sorted(values)[min(len(values) - 1, int(part * len(values)))]
+
+
+async def main() -> None:
+    """Measure, and print one table."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
+    options.add_argument("urls", nargs="*", help="workers to measure instead of one of our own")
+    options.add_argument("--log", type=Path, help="the FLAT_LOG of those workers")
+    options.add_argument("--slots", type=int, default=1, help="how many slots those workers have together")
+    told = options.parse_args()
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        bare = commits(folder)
+        store = Store(folder / "table.sqlite")
+        singles, fours = [], []
+        one = rate(JOBS, lambda: singles.extend(accept(store, "one", 1)))
+        four = rate(JOBS, lambda: fours.extend(accept(store, "four", 4)))
+        alone = rate(JOBS, lambda: dispatch(store, singles, 1))
+        together = rate(JOBS, lambda: dispatch(store, fours, 4))
+        store.close()
+        ours, first = decisions()
+        log = told.log or folder / "log"
+        if told.urls:
+            heard = await through(folder, told.urls)
+        else:
+            async with flat_worker(log) as url:
+                heard = await through(folder, [url])
+        gaps, delays = gaps_and_delays(log, heard, told.slots)
+    where = "workers at " + ", ".join(told.urls) if told.urls else "one local worker"
+    table = Table(title=f"the line, {where}", title_justify="left")
+    for column in ("what", "measured", "against the baseline", "goal"):
+        table.add_column(column)
+    for speed, what in ((one, "accept, 1 picture a message"), (four, "accept, 4 pictures a message")):
+        table.add_row(what, f"{speed:,.0f} jobs/s", f"{speed / bare:.2f} of {bare:,.0f} bare commits/s", "3,000 jobs/s")
+    for speed, what in ((alone, "dispatch, batches of 1"), (together, "dispatch, batches of 4")):
+        table.add_row(what, f"{speed:,.0f} jobs/s", f"{speed / bare:.2f} of bare commits", "1,500 jobs/s")
+    decision = f"p50 {share(ours, 0.5):.2f}   p99 {share(ours, 0.99):.2f} ms"
+    ratio = f"{statistics.median(ours) / statistics.median(first):,.0f} x taking the first of a queue"
+    table.add_row(f"decision, {WAITING:,} waiting", decision, ratio, "1 ms")
+    table.add_row("idle gap of a slot", f"p50 {share(gaps, 0.5):.1f}   p95 {share(gaps, 0.95):.1f} ms", "", "p50 15 ms")
+    table.add_row("progress", f"p50 {share(delays, 0.5):.1f}   p99 {share(delays, 0.99):.1f} ms", "", "p99 100 ms")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
