@@ -26,3 +26,5 @@ lock: install  # without the name of the build that pip took for torch, so that 
 benchmark: install
 	.venv/bin/python -m benchmarks.turn
 	.venv/bin/python -m benchmarks.tags
+	.venv/bin/python -m benchmarks.queue
+	.venv/bin/python -m benchmarks.batches
