@@ -13,8 +13,9 @@ from pathlib import Path
 
 from adapters.console import Console
 from adapters.web.server import WebPage
+from bot import queue_command
 from bot.config import Config, load_config, worker_environment
-from bot.domain import Abilities, Dialect, Operation, Picture, Refining
+from bot.domain import Abilities, Dialect, Lineup, Operation, Picture, Refining
 from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
 from bot.files import PictureFiles
@@ -28,11 +29,16 @@ from bot.prompts import check
 from bot.replay import replay
 from bot.store import Store
 from render.engine import WorkerEngine
+from render.forecast import forecast
+from render.lineup import lineup
+from render.metrics import Counted, Metrics
 from render.pictures import sanitise
 from render.queue import Line
 from render.supervisor import Supervisor
 
 log = logging.getLogger("bot")
+
+DATABASE = "minidalle.sqlite"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -55,6 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="a file that is asked in the place of those that are shipped; may be given several times",
     )
     judged.add_argument("--out", type=Path, help="a JSON file for the report (default: in DATA_DIR)")
+    queue_command.add_arguments(commands)
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
@@ -62,6 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 print(line)
             return 0
         config = load_config()
+        if options.command == "queue":
+            queue_command.run(options, config.data_dir / DATABASE, forecast)
+            return 0
         level = logging.WARNING if options.command in ("chat", "evaluate") else config.log_level
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         for noisy in ("httpx2", "httpcore2", "openai"):  # at debug level they log people's words
@@ -80,23 +90,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
 async def _serve(config: Config, talker: str | None) -> None:
     """Put the pieces together, and run them until cancelled; `talker` is who talks in the terminal, if anybody."""
     with only_bot(config.data_dir):
-        store = Store(config.data_dir / "minidalle.sqlite")
+        store = Store(config.data_dir / DATABASE)
         files = PictureFiles(config.data_dir / "pictures")
         async with _renderer(config, store, files) as line, _chat_model(config) as model:
+            metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
+            line.began = metrics.began
             refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write a prompt
-            inbox = Conversations(store, model, line, Album(files), Rules(config.persona, refining))
+            inbox = Conversations(store, model, Counted(line, metrics), Album(files), Rules(config.persona, refining))
             platforms: Mapping[str, Platform]
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}
             else:
                 token = config.web_token.get_secret_value() if config.web_token else None
-                page = WebPage(store, files.path, config.web_host, config.web_port, token, _greet)
+                page = WebPage(
+                    store, files.path, config.web_host, config.web_port, token, _greet,
+                    lineup=lambda: _look(line), metrics=metrics.page,
+                )  # fmt: skip
                 platforms = {"web": page}
             probing = asyncio.create_task(_probe(config, model, line))
             try:
                 await inbox.run(platforms)
             finally:
                 probing.cancel()
+
+
+def _look(line: Line) -> Lineup:
+    return lineup(line, asyncio.get_running_loop().time())
+
+
+def _was_cancelled(store: Store, job_id: str) -> bool:
+    return any(row.state == "cancelled" for row in store.jobs.find([job_id]))
 
 
 def _greet(address: str) -> None:

@@ -50,6 +50,7 @@ class WorkerEngine:
         self._address = address
         self._token = token
         self._session: aiohttp.ClientSession | None = None
+        self.clock = time.monotonic
 
     async def slots(self) -> Slots:
         """What the worker can take now; no slots if it cannot be reached."""
@@ -73,13 +74,13 @@ class WorkerEngine:
 
         Raises EngineLost.
         """
-        started, open_tasks, moved = False, {task.id for task in batch.tasks}, time.monotonic()
+        started, open_tasks, moved = False, {task.id for task in batch.tasks}, self.clock()
         try:
             async with aclosing(self._lines(batch)) as lines:
                 async for line in lines:
                     event = EVENT.validate_json(line)
                     match event:
-                        case Alive() if time.monotonic() - moved > STUCK:
+                        case Alive() if self.clock() - moved > STUCK:
                             raise EngineLost(started, "it lives, but does not get on")
                         case Alive():
                             continue
@@ -87,13 +88,15 @@ class WorkerEngine:
                             started = True
                         case Made(task, png) if task not in open_tasks or not png.startswith(PNG):
                             raise EngineLost(started, "it sent what nobody asked for")
+                        case Spoilt(task) if task not in open_tasks:
+                            raise EngineLost(started, "it sent what nobody asked for")
                         case Made(task) | Spoilt(task):
                             open_tasks.discard(task)
                         case End() if open_tasks:
                             raise EngineLost(started, "it ended without all pictures")
                         case End():
                             return
-                    moved = time.monotonic()
+                    moved = self.clock()
                     yield event
         except ValidationError as error:
             raise EngineLost(started, "it sent what is no event") from error

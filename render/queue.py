@@ -69,6 +69,7 @@ class Line:
         self.pace = Pace()
         self.schedule = Schedule(caps)
         self.tickets: dict[str, Ticket] = {}
+        self.began: Callable[[str, Sequence[str]], None] = lambda model, jobs: None  # told of each batch
         self._easels = Painting(store, files, num_inference_steps, self._again)
 
     @property
@@ -213,6 +214,7 @@ class Line:
             ticket.job = replace(ticket.job, attempt=attempts[job_id])
         round_ = Round(worker, tickets, self._now())
         worker.rounds.append(round_)
+        self.began(worker.told.model, tuple(tickets))
         round_.task = group.create_task(self._see_through(round_, group))
 
     def _drop(self, jobs: Sequence[Waiting], outcome: Failed | None) -> None:

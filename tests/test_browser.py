@@ -105,3 +105,20 @@ async def test_what_people_and_models_write_is_never_markup(program: Program, br
     await expect(message).to_contain_text("<image>a cat</image>")
     assert await message.locator("img[src='x'], img[src^='http'], a[href^='javascript']").count() == 0
     assert await page.title() != "broken"
+
+
+async def test_the_line_is_watched(program: Program, browser: Browser) -> None:
+    """The page of the line says that nobody waits, shows pictures under way as they come, and is empty again."""
+    page = await opened(browser, program.url)
+    await page.get_by_test_id("line").click()
+    await expect(page.get_by_test_id("line-empty")).to_contain_text("Nobody waits")
+    await expect(page.get_by_test_id("worker")).to_contain_text("auto")
+
+    other = await opened(browser, program.url)
+    await say(other, "draw four pictures of a cat")
+    await expect(page.get_by_test_id("job").first).to_contain_text("Picture #", timeout=PATIENCE)
+    await expect(page.get_by_test_id("summary")).to_contain_text("picture")
+    assert await shown(other, 4)
+    await expect(page.get_by_test_id("line-empty")).to_be_visible()
+    await page.get_by_test_id("back").click()
+    await expect(page.get_by_test_id("composer")).to_be_visible()

@@ -62,8 +62,9 @@ def part(part: Part) -> dict[str, Any]:
     match part:
         case TextPart(markdown):
             return _text(markdown)
-        case PicturePart(state=Queued(ahead)):
-            return _shown(part.number, "queued", note=f"{ahead} ahead of it" if ahead else "next in line")
+        case PicturePart(state=Queued(ahead, eta)):
+            place = f"{ahead} ahead of it" if ahead else "next in line"
+            return _shown(part.number, "queued", note=place if eta is None else f"{place}, done in {about(eta)}")
         case PicturePart(state=Rendering(fraction, preview)):
             shown = "data:image/jpeg;base64," + base64.b64encode(preview).decode() if preview else None
             return _shown(part.number, "rendering", fraction=fraction, preview=shown)
@@ -72,6 +73,16 @@ def part(part: Part) -> dict[str, Any]:
         case PicturePart(state=Failed(reason)):
             return _shown(part.number, "failed", reason=reason)
     raise AssertionError(part)
+
+
+def about(seconds: float) -> str:
+    """So long, no more exact than a forecast can be: `about 3 s`, `about 20 s`, `about 2 min`."""
+    if seconds < 9.5:
+        return f"about {max(1, round(seconds))} s"
+    if seconds < 57.5:
+        return f"about {5 * round(seconds / 5)} s"
+    minutes = max(1, round(seconds / 60))
+    return f"about {minutes} min" if minutes < 90 else f"about {round(minutes / 60)} h"
 
 
 def picture(picture: Picture) -> dict[str, Any]:

@@ -15,13 +15,13 @@ from aiohttp_sse import EventSourceResponse, sse_response
 
 from adapters.web import draw, parse
 from adapters.web.hub import Hub, PageSurface
-from bot.domain import Action, Entry, ThreadKey, ThreadSummary, View
+from adapters.web.line import STATIC, LinePage
+from bot.domain import Action, Entry, Lineup, ThreadKey, ThreadSummary, View
 from bot.errors import BotError, ConfigError, NotFound, Refused, Unrecorded
 from bot.ports import Inbox
 
 log = logging.getLogger(__name__)
 
-STATIC = Path(__file__).parent / "static"
 LARGEST_BODY = 120 * 2**20  # bytes: four pictures of 20 MB in base64
 LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
 COOKIE = "minidalle"
@@ -52,14 +52,18 @@ class WebPage:
         port: int,
         token: str | None = None,
         ready: Callable[[str], None] = lambda address: None,
+        *,
+        lineup: Callable[[], Lineup] = Lineup,
+        metrics: Callable[[], bytes] = bytes,
     ) -> None:
-        """`ready` is called with the page's address as soon as it answers."""
+        """`ready` is called with the page's address as soon as it answers; `metrics` are in Prometheus's format."""
         self._archive = archive
         self._picture_path = picture_path
         self._host, self._port = host, port
         self._token = token
         self._ready = ready
         self._hub = Hub()
+        self._line = LinePage(lineup, metrics)
         self._inbox: Inbox | None = None
 
     def surface(self, thread: ThreadKey, message_id: str) -> PageSurface:
@@ -97,6 +101,7 @@ class WebPage:
                 web.post("/api/threads/{id}/messages", self._message),
                 web.post("/api/threads/{id}/buttons", self._button),
                 web.get("/api/threads/{id}/events", self._events),
+                *self._line.routes(),
             ]
         )
         return app
