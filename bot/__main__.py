@@ -30,10 +30,12 @@ from bot.replay import replay
 from bot.store import Store
 from render.engine import WorkerEngine
 from render.forecast import forecast
-from render.lineup import lineup
+from render.lineup import lineup, load
 from render.metrics import Counted, Metrics
 from render.pictures import sanitise
 from render.queue import Line
+from render.scaling import RayScaler, keep_scaled
+from render.scaling import Rules as Range
 from render.supervisor import Supervisor
 
 log = logging.getLogger("bot")
@@ -159,7 +161,11 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
         supervisors = [Supervisor(config.picture_model, device, environment) for device in config.render_devices]
         engines = [WorkerEngine(each.device, each.where, each.token) for each in supervisors]
     line = Line(store.jobs, files, engines, abilities=_abilities(config), num_inference_steps=config.render_steps)
-    tasks = [asyncio.create_task(line.run()), *(asyncio.create_task(each.run()) for each in supervisors)]
+    tasks = [
+        asyncio.create_task(line.run()),
+        *_scaling(config, line),
+        *(asyncio.create_task(each.run()) for each in supervisors),
+    ]
     try:
         yield line
     finally:
@@ -168,6 +174,17 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
         await asyncio.wait(tasks)
         for engine in engines:
             await engine.close()
+
+
+def _scaling(config: Config, line: Line) -> list[asyncio.Task[None]]:
+    """Where a Ray cluster is named, it is told how many painters the line needs."""
+    if not config.ray_dashboard_url:
+        return []
+    lowest, highest = map(int, config.ray_painters.split("-"))
+    token = config.ray_token.get_secret_value() if config.ray_token else None
+    rules = Range(lowest=lowest, highest=max(lowest, highest))
+    scaler = RayScaler(config.ray_dashboard_url, config.ray_deployment, rules, token)
+    return [asyncio.create_task(keep_scaled(scaler, partial(load, line)))]
 
 
 def _abilities(config: Config) -> Abilities:

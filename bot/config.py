@@ -59,6 +59,16 @@ class Config(BaseSettings):
     render_steps: Annotated[int, Field(ge=1, le=150)] | None = Field(
         None, description="Denoising steps a picture; empty takes what the model does best."
     )
+    ray_dashboard_url: str | None = Field(
+        None,
+        description="Dashboard of a Ray cluster that is to run more painters while many wait.",
+        pattern=r"^https?://",
+    )
+    ray_deployment: str = Field("pictures/Painter", description="Application and deployment of the painters there.")
+    ray_painters: str = Field(
+        "1-4", description="How many painters may run, fewest and most.", pattern=r"^[1-9][0-9]{0,3}-[1-9][0-9]{0,3}$"
+    )
+    ray_token: SecretStr | None = Field(None, description="What the cluster itself asks for, with RAY_AUTH_MODE=token.")
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
     @field_validator("render_urls", "render_devices", mode="before")

@@ -4,6 +4,7 @@ from bot.domain import Bench, Lineup, Standing
 from render.fleet import Worker
 from render.queue import Line
 from render.rounds import Ticket
+from render.scaling import Load
 
 
 def lineup(line: Line, now: float) -> Lineup:
@@ -29,6 +30,12 @@ def lineup(line: Line, now: float) -> Lineup:
         )
     standings.sort(key=lambda each: (not each.running, each.ahead))
     return Lineup(tuple(standings), tuple(map(_bench, line.fleet.workers)), dict(line.pace.by_model))
+
+
+def load(line: Line) -> Load:
+    """How much work runs and waits, for those who say how many workers there should be."""
+    busy = sum(len(worker.rounds) for worker in line.fleet.workers)
+    return Load(busy, sum(job.cost for job in line.schedule), line.pace.typical or 0.0)
 
 
 def _eta(ticket: Ticket, now: float, pace: float | None) -> float | None:

@@ -1,12 +1,16 @@
 """How many painters Ray Serve should run: the decision, which is pure, and the call that tells it. Knows no ray."""
 
+import asyncio
 import logging
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import aiohttp
 
 log = logging.getLogger(__name__)
+
+LOOK = 5.0  # seconds between two looks at the line
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,13 @@ def replicas(load: Load, rules: Rules, now: float, last: Needs = ()) -> Needs:
     needed = max(rules.lowest, min(rules.highest, needed))
     higher = tuple(need for need in last if need.painters > needed and now - need.at < rules.patience)
     return (*higher, Need(now, needed))
+
+
+async def keep_scaled(scaler: "RayScaler", load: Callable[[], Load]) -> None:
+    """Have the cluster follow the line until cancelled."""
+    while True:
+        await scaler.follow(load(), asyncio.get_running_loop().time())
+        await asyncio.sleep(LOOK)
 
 
 class RayScaler:
