@@ -99,9 +99,10 @@ class Conversations:
             for entry in self._store.open_entries():
                 if entry.thread.platform in platforms:
                     self._schedule(entry.thread, entry.id)
-            self._group.create_task(self._look_elsewhere())
-            for platform in platforms.values():
-                self._group.create_task(platform.run(self))
+            looking = self._group.create_task(self._look_elsewhere())
+            served = [self._group.create_task(platform.run(self)) for platform in platforms.values()]
+            await asyncio.wait(served)  # a terminal ends when nothing more is typed
+            looking.cancel()
 
     async def accept(self, event: Incoming) -> str:
         """Record the event and start the work; the id of the message that is answered. Raises Refused, Unrecorded."""
