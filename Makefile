@@ -1,4 +1,4 @@
-.PHONY: install run test check lock benchmark
+.PHONY: install run test check lock benchmark chaos ray-test
 PYTHON ?= python3
 
 install: .venv/installed
@@ -28,3 +28,11 @@ benchmark: install
 	.venv/bin/python -m benchmarks.tags
 	.venv/bin/python -m benchmarks.queue
 	.venv/bin/python -m benchmarks.batches
+
+chaos: install  # the long form of a test in the suite
+	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/test_chaos.py
+
+ray-test: install  # Ray in a venv of its own; a head on loopback with two painters, which is gone afterwards
+	test -d .venv-ray || $(PYTHON) -m venv .venv-ray
+	.venv-ray/bin/pip install --disable-pip-version-check --quiet -r deploy/ray-requirements.txt
+	.venv/bin/python -m pytest -s tests/ray
