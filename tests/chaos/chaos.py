@@ -118,10 +118,11 @@ class Run:
         await self._recorded()
 
     async def _posted(self, count: float) -> None:
-        """Wait until so many pictures are to be seen, but no more than there will be."""
+        """Wait until so many pictures are to be seen, but no more than were asked for yet."""
+        asked = sum(question.count for question in self._chat.said)
         try:
             async with asyncio.timeout(STALLED):
-                await self._chat.until(min(count, self._sizes.jobs))
+                await self._chat.until(min(count, asked))
         except TimeoutError:
             stuck = [job for job in jobs(self._record) if job.state != "posted"]
             raise AssertionError(f"{self._chat.posted} pictures, and no new one for {STALLED} s: {stuck}") from None

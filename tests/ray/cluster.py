@@ -31,13 +31,15 @@ def free_port() -> int:
 
 
 class Cluster:
-    """A head that is also the only node, and Serve with two painters of `tests.quiet_studio` on it."""
+    """A head that is also the only node, and Serve with two painters on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, studio: str = "tests.quiet_studio:QuietStudio", **more: str) -> None:
+        """`studio` is what they paint with, `more` what is in their environment besides."""
+        self._studio = studio
         self.mark = secrets.token_hex(8)
         self.token = secrets.token_hex(8)  # the desk's
         self.cluster_token = secrets.token_hex(32)  # Ray's own, of at least 32 characters
-        self.port, self._gcs, self._dashboard = free_port(), free_port(), free_port()
+        self.port, self._gcs, self._dashboard, self._agent = (free_port() for _ in range(4))
         self.dashboard = f"http://127.0.0.1:{self._dashboard}"
         self._known: set[int] = set()
         self._environment = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")} | {
@@ -51,6 +53,7 @@ class Cluster:
             "RAY_ADDRESS": f"127.0.0.1:{self._gcs}",
             "RENDER_TOKEN": self.token,
         }
+        self._environment |= more
 
     def place(self) -> Place:
         """Where the bot finds it."""
@@ -60,6 +63,7 @@ class Cluster:
         """Start the head, and hand it the deployment of `deploy/serve.yaml` with a model that needs no GPU."""
         self._environment["RENDER_CACHE"] = str(folder / "kept")
         head = f"ray start --head --node-ip-address=127.0.0.1 --port={self._gcs} --dashboard-host=127.0.0.1"
+        head += f" --dashboard-agent-listen-port={self._agent}"  # Ray's own choice may be the port of the proxy
         head += f" --dashboard-port={self._dashboard} --num-cpus=8 --object-store-memory=200000000"
         self.command(*head.split(), f"--temp-dir={folder}")
         script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))"
@@ -67,7 +71,7 @@ class Cluster:
         config = json.loads(self.command("python", "-c", script, told=yaml))
         config["http_options"] = {"host": "127.0.0.1", "port": self.port}
         application = config["applications"][0]
-        application["args"]["studio"] = "tests.quiet_studio:QuietStudio"
+        application["args"]["studio"] = self._studio
         painter = next(deployment for deployment in application["deployments"] if deployment["name"] == "Painter")
         painter["ray_actor_options"] = {"num_cpus": 0.1, "num_gpus": 0}
         (folder / "serve.json").write_text(json.dumps(config), encoding="utf-8")
@@ -141,10 +145,10 @@ class Cluster:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(**options: str) -> Iterator[Cluster]:
     """A cluster that serves with two painters, and is gone afterwards whatever happened."""
     assert (BIN / "ray").exists(), f"no ray at {BIN}: use `make ray-test`, or set RAY_VENV"
-    there = Cluster()
+    there = Cluster(**options)
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
         try:
             there.start(Path(folder))
@@ -153,15 +157,15 @@ def cluster() -> Iterator[Cluster]:
             there.stop()
 
 
-async def ready(there: Cluster, painters: int = 2, patience: float = 90.0) -> Place:
-    """Wait until so many painters are idle; says what Serve says if that never comes."""
+async def ready(there: Cluster, painters: int = 2, patience: float = 90.0, idle: bool = True) -> Place:
+    """Wait until so many painters are there, and idle; says what Serve says if that never comes."""
     place = there.place()
     try:
         async with asyncio.timeout(patience):
             while True:
                 try:
                     slots = await place.slots()
-                    if slots.slots == slots.free == painters:
+                    if slots.slots == painters and (slots.free == painters or not idle):
                         return place
                 except (OSError, aiohttp.ClientError):  # nobody listens yet, or there is no such route yet
                     pass
