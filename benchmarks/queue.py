@@ -2,8 +2,9 @@
 
 Accepting and dispatching are measured on the table alone, on a disk that is flushed at every commit; the baseline is
 the least that a durable queue can do, one row a commit. A decision is measured on 20,000 waiting jobs; its baseline
-is a queue that takes the first. Gaps and latencies are measured through a worker process that paints nothing: one of
-our own, or the workers at the URLs that are given, such as a Ray Serve application.
+is a queue that takes the first. Gaps and latencies are measured through a process that paints next to nothing: a
+worker on this machine, or with `--ray` two painters of a Ray cluster that is started for it (`make ray-test` installs
+what that needs).
 """
 
 import argparse
@@ -20,7 +21,7 @@ from asyncio.subprocess import PIPE
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -33,12 +34,23 @@ from bot.store import Store
 from render.engine import WorkerEngine
 from render.queue import Line
 from render.schedule import Kind, Schedule, Slot, Waiting
+from tests.ray.cluster import cluster, ready
 
 JOBS = 2000
 WAITING = 20_000
 BATCHES = 60
 PEOPLE = [Person(f"p{n}", f"Person {n}") for n in range(6)]
 MADE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "flat")
+
+
+@dataclass(frozen=True, slots=True)
+class Workers:
+    """What renders."""
+
+    name: str
+    url: str
+    token: str | None = None
+    slots: int = 1
 
 
 def rate(count: int, work: Callable[[], object]) -> float:
@@ -109,21 +121,30 @@ def decisions() -> tuple[list[float], list[float]]:
 
 
 @asynccontextmanager
-async def flat_worker(log: Path) -> AsyncIterator[str]:
-    """The URL of a worker process with a model that takes no time to speak of."""
+async def flat_worker(log: Path) -> AsyncIterator[Workers]:
+    """A worker process with a model that takes no time to speak of."""
     more = {"FLAT_STEP_TIME": "0.01", "FLAT_BATCH": "1", "FLAT_LOG": str(log)}
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.flat_worker", "0", stdout=PIPE, env=os.environ | more
     )
     assert worker.stdout
     try:
-        yield (await worker.stdout.readline()).split()[-1].decode()
+        yield Workers("one local worker", (await worker.stdout.readline()).split()[-1].decode())
     finally:
         worker.terminate()
         await worker.wait()
 
 
-async def through(folder: Path, urls: Sequence[str]) -> dict[str, list[float]]:
+@asynccontextmanager
+async def painters(log: Path) -> AsyncIterator[Workers]:
+    """The same model on two painters of a Ray cluster."""
+    with cluster(studio="tests.flat_worker:studio", FLAT_STEP_TIME="0.01", FLAT_BATCH="1", FLAT_LOG=str(log)) as there:
+        place = await ready(there)
+        await place.session.close()
+        yield Workers("two painters of Ray Serve", place.url, there.token, 2)
+
+
+async def through(folder: Path, workers: Workers) -> dict[str, list[float]]:
     """Send BATCHES jobs through the line one by one; when the bot heard of the steps of each."""
     store = Store(folder / "through.sqlite")
     messages = [Message(f"t{n}", ThreadKey("b", "s", "c", f"t{n}"), PEOPLE[n % 6], "draw") for n in range(BATCHES)]
@@ -131,8 +152,8 @@ async def through(folder: Path, urls: Sequence[str]) -> dict[str, list[float]]:
     for message in messages:
         store.accept(message, words="", requests=[request])
     jobs = [store.jobs.order(message.id, request, None) for message in messages]
-    engines = [WorkerEngine(url, partial(str, url), os.environ.get("RENDER_TOKEN")) for url in urls]
-    line = Line(store.jobs, PictureFiles(folder / "pictures"), engines)
+    engine = WorkerEngine(workers.name, partial(str, workers.url), workers.token)
+    line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
     serving = asyncio.create_task(line.run())
     heard: dict[str, list[float]] = {job.id: [] for job in jobs}
 
@@ -146,8 +167,7 @@ async def through(folder: Path, urls: Sequence[str]) -> dict[str, list[float]]:
     await asyncio.gather(*map(follow, jobs))
     serving.cancel()
     await asyncio.wait({serving})
-    for engine in engines:
-        await engine.close()
+    await engine.close()
     store.close()
     return heard
 
@@ -173,10 +193,8 @@ def share(values: Sequence[float], part: float) -> float:
 async def main() -> None:
     """Measure, and print one table."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
-    options.add_argument("urls", nargs="*", help="workers to measure instead of one of our own")
-    options.add_argument("--log", type=Path, help="the FLAT_LOG of those workers")
-    options.add_argument("--slots", type=int, default=1, help="how many slots those workers have together")
-    told = options.parse_args()
+    options.add_argument("--ray", action="store_true", help="two painters of a Ray cluster instead of a worker")
+    there = painters if options.parse_args().ray else flat_worker
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         bare = commits(folder)
@@ -188,15 +206,10 @@ async def main() -> None:
         together = rate(JOBS, lambda: dispatch(store, fours, 4))
         store.close()
         ours, first = decisions()
-        log = told.log or folder / "log"
-        if told.urls:
-            heard = await through(folder, told.urls)
-        else:
-            async with flat_worker(log) as url:
-                heard = await through(folder, [url])
-        gaps, delays = gaps_and_delays(log, heard, told.slots)
-    where = "workers at " + ", ".join(told.urls) if told.urls else "one local worker"
-    table = Table(title=f"the line, {where}", title_justify="left")
+        async with there(folder / "log") as workers:
+            heard = await through(folder, workers)
+        gaps, delays = gaps_and_delays(folder / "log", heard, workers.slots)
+    table = Table(title=f"the line, {workers.name}", title_justify="left")
     for column in ("what", "measured", "against the baseline", "goal"):
         table.add_column(column)
     for speed, what in ((one, "accept, 1 picture a message"), (four, "accept, 4 pictures a message")):
