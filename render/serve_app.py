@@ -32,7 +32,7 @@ from render.board import Board
 from render.cache import ResultCache, default_folder
 from render.device import PATIENCE, Busy, Device, DeviceLost
 from render.studio import Studio
-from render.wire import BATCH, EVENT, SLOTS, VERSION, Batch, End, Slots
+from render.wire import BATCH, EVENT, SLOTS, VERSION, Batch, End, Slots, Step
 from render.worker import LARGEST_BATCH
 
 log = logging.getLogger("ray.serve")
@@ -41,6 +41,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOOK_EVERY = 1.0  # seconds between two questions to all painters
 LOOK_PATIENCE = 3.0  # seconds for all of them to answer
 START_PATIENCE = 10.0  # seconds for a free painter to begin
+STEP_EVERY = 0.1  # seconds between two steps that are told: each costs the desk, which all painters share
 ENDED = EVENT.dump_json(End()) + b"\n"
 
 
@@ -90,8 +91,13 @@ class Painter:
 
     async def render(self, batch: Batch, painter: str) -> AsyncGenerator[bytes]:
         """The lines of the batch. Closing the stream cancels it."""
+        told = float("-inf")
         async with aclosing(self._device.render(batch)) as events:
             async for event in events:
+                if isinstance(event, Step) and event.fraction < 1:
+                    if monotonic() - told < STEP_EVERY:
+                        continue
+                    told = monotonic()
                 yield EVENT.dump_json(event) + b"\n"
 
     async def check_health(self) -> None:
