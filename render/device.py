@@ -109,6 +109,8 @@ class Device:
                 self._warm = True
                 self._over(End())
             case _ if self._work:
+                if isinstance(told, Made):
+                    self._keep(self._work.tasks[told.task], told)
                 self._work.happened(told)
 
     def _lost(self) -> None:
@@ -144,8 +146,6 @@ class Device:
         try:
             async with aclosing(work.events()) as events:
                 async for event in events:
-                    if isinstance(event, Made):
-                        self._keep(next(task for task in rest if task.id == event.task), slots, event)
                     yield event
                     if isinstance(event, Started):
                         for made in found.values():
@@ -172,7 +172,7 @@ class Device:
         self._check(batch)
         if self._work or not self._process:
             raise Busy("The device renders another batch.")
-        self._work = _Work({task.id for task in batch.tasks})
+        self._work = _Work({task.id: task for task in batch.tasks})
         self._moved = asyncio.get_running_loop().time()
         self._process.order(batch)
         return self._work
@@ -185,10 +185,10 @@ class Device:
         found = await asyncio.to_thread(lambda: [cache.find(task, slots) for task in tasks])
         return {made.task: made for made in found if made}
 
-    def _keep(self, task: Task, slots: Slots, made: Made) -> None:
-        """Nobody waits for the disk."""
-        if self._cache and slots.revision:
-            keeping = asyncio.create_task(asyncio.to_thread(self._cache.keep, task, slots, made.png))
+    def _keep(self, task: Task, made: Made) -> None:
+        """A picture is kept also when whoever asked for it is gone; nobody waits for the disk."""
+        if self._cache and self._told.revision:
+            keeping = asyncio.create_task(asyncio.to_thread(self._cache.keep, task, self._told, made.png))
             self._keeping.add(keeping)
             keeping.add_done_callback(self._keeping.discard)
 
@@ -197,16 +197,17 @@ class Device:
 class _Work:
     """A batch on the device. `ending`: it will need no further step, or none that anybody waits for."""
 
-    waiting: set[str]
+    tasks: dict[str, Task]
+    settled: int = 0
     ending: bool = False
     over: asyncio.Event = field(default_factory=asyncio.Event)
     news: "asyncio.Queue[WorkerEvent | None]" = field(default_factory=asyncio.Queue)  # None: it was lost
 
     def happened(self, event: WorkerEvent) -> None:
         match event:
-            case Made(task) | Spoilt(task):
-                self.waiting.discard(task)
-                self.ending = self.ending or not self.waiting
+            case Made() | Spoilt():
+                self.settled += 1
+                self.ending = self.ending or self.settled == len(self.tasks)
             case Step(fraction) if fraction >= 1:
                 self.ending = True
         self.news.put_nowait(event)
