@@ -8,11 +8,11 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from bot.domain import Abilities, Failed, Picture, Rendered, RenderJob, RenderUpdate, ThreadKey
+from bot.domain import Abilities, Failed, Rendered, RenderJob, RenderUpdate, ThreadKey
 from bot.errors import Unrecorded
 from render.fleet import Engine, Fleet, Worker
 from render.pace import Pace
-from render.rounds import Painting, Round, Ticket
+from render.rounds import Attempts, Files, Painting, Round, Ticket
 from render.schedule import HORIZON, Caps, Hold, Place, Schedule, Waiting
 from render.tasks import kind, server, waiting
 
@@ -23,7 +23,7 @@ FORETELL = 0.25  # seconds between two forecasts
 LOOK = 0.5  # seconds between two looks for what another process has done to the table
 
 
-class JobStore(Protocol):
+class JobStore(Attempts, Protocol):
     """What the line asks of the table. Writes after `claim` count only for the job's newest attempt."""
 
     def recover(self) -> None: ...  # noqa: D102
@@ -32,18 +32,7 @@ class JobStore(Protocol):
     def watch(self) -> Callable[[], bool]: ...  # noqa: D102
     def outcome(self, job: RenderJob) -> Rendered | Failed | None: ...  # noqa: D102
     def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]: ...  # noqa: D102
-    def lost(self, job: RenderJob, blamed: bool) -> int: ...  # noqa: D102
-    def rendered(self, job: RenderJob, made: Picture) -> bool: ...  # noqa: D102
-    def dead(self, job: RenderJob, reason: str) -> None: ...  # noqa: D102
-    def refuse(self, job: RenderJob, reason: str) -> None: ...  # noqa: D102
     def cancel(self, job_id: str, reason: str) -> bool: ...  # noqa: D102
-
-
-class Files(Protocol):
-    """Where pictures are kept; both methods block."""
-
-    def put(self, png: bytes) -> str: ...  # noqa: D102
-    def read(self, digest: str) -> bytes: ...  # noqa: D102
 
 
 class Line:

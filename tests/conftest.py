@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bot.files import PictureFiles
+from bot.store import Store
 from tests.program import Program
 
 # Read by OpenMP when torch is imported: threads that spin while they wait starve their neighbours.
@@ -20,3 +22,15 @@ async def program(tmp_path: Path) -> AsyncIterator[Program]:
     await program.start()
     yield program
     await program.kill()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty store."""
+    return Store(tmp_path / "test.sqlite")
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> PictureFiles:
+    """An empty folder of pictures."""
+    return PictureFiles(tmp_path / "pictures")

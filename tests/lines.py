@@ -78,7 +78,8 @@ class ScriptedEngine:
 
 
 def job(store: Store, key: int = 0) -> RenderJob:
-    """The nth picture of the message."""
+    """The nth picture of a message."""
+    store.accept(message("m1", "draw"))
     return store.jobs.order("m1", ImageRequest(key, Operation.GENERATE, f"p{key}"), None)
 
 

@@ -25,12 +25,6 @@ from tests.conversation import running
 from tests.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedModel, message
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return Store(tmp_path / "test.sqlite")
-
-
 async def test_a_message_is_answered_and_recorded(store: Store) -> None:
     """The final view is on the screen and in the store."""
     async with running(store, ScriptedModel([["Hi! <image>a sun</image>"]])) as (inbox, screen, _):

@@ -4,13 +4,11 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from bot.domain import Abilities, Dialect, Failed, Queued, Rendered, Rendering
 from bot.files import PictureFiles
 from bot.store import Store
 from render.wire import Preview, Slots, Started, Step
-from tests.doubles import THREAD, message
+from tests.doubles import THREAD
 from tests.lines import (
     DONE,
     ONE,
@@ -24,20 +22,6 @@ from tests.lines import (
     until_rendering,
     with_next,
 )
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A store with a message to draw for."""
-    store = Store(tmp_path / "test.sqlite")
-    store.accept(message("m1", "draw"))
-    return store
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> PictureFiles:
-    """An empty folder of pictures."""
-    return PictureFiles(tmp_path / "pictures")
 
 
 async def test_a_job_is_rendered_kept_and_recorded(store: Store, files: PictureFiles) -> None:

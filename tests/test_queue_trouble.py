@@ -4,30 +4,14 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
-
 from bot.domain import Failed, Rendered
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
 from render.rounds import MOST_FAULTS, MOST_REFUSALS
 from render.wire import Slots, Spoilt, Started
-from tests.doubles import claimed, message
+from tests.doubles import claimed
 from tests.lines import BROKEN, DONE, ONE, REFUSED, Script, ScriptedEngine, collect, gather, job, jobs_of, serving
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """A store with a message to draw for."""
-    store = Store(tmp_path / "test.sqlite")
-    store.accept(message("m1", "draw"))
-    return store
-
-
-@pytest.fixture
-def files(tmp_path: Path) -> PictureFiles:
-    """An empty folder of pictures."""
-    return PictureFiles(tmp_path / "pictures")
 
 
 async def test_a_batch_that_broke_is_tried_again_one_by_one(store: Store, files: PictureFiles) -> None:

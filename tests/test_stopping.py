@@ -25,12 +25,6 @@ from tests.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel,
 TWO = "<image>a sun</image> and <image>a moon</image>"
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Store:
-    """An empty store."""
-    return Store(tmp_path / "test.sqlite")
-
-
 async def test_one_picture_of_a_reply_is_cancelled_alone(store: Store) -> None:
     """Each picture under way has its button; its words and the other picture go on."""
     renderer = InstantRenderer(held={"a sun", "a moon"})
