@@ -31,10 +31,11 @@ class Turns:
         for _, _, key in self._order:
             yield key
 
-    def enter(self, key: str) -> None:
-        """Have the competitor served, from now on."""
+    def enter(self, key: str, keeps: bool = False) -> None:
+        """Have the competitor served, from now on; one who only seemed to be served `keeps` the turn."""
         if key not in self._places:
-            self._stand(key, max(self._tags.get(key, 0.0), self.clock))
+            tag = self._tags.get(key, 0.0)
+            self._stand(key, tag if keeps else max(tag, self.clock))
 
     def leave(self, key: str) -> None:
         """The competitor wants nothing more for now."""
@@ -44,8 +45,10 @@ class Turns:
 
     def charge(self, key: str, cost: float) -> None:
         """The competitor, waiting or not, has been served; a negative cost is given back."""
-        tag = max(0.0, max(self._tags.get(key, 0.0), self.clock if cost > 0 else 0.0) + cost)
-        if key in self._places:
+        waits = key in self._places
+        start = self._tags.get(key, 0.0) if waits or cost < 0 else max(self._tags.get(key, 0.0), self.clock)
+        tag = max(0.0, start + cost)
+        if waits:
             self._order.remove(self._places.pop(key))
             self._stand(key, tag)
         else:

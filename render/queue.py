@@ -127,12 +127,9 @@ class Line:
         now = time.time()
         since = self._now() - max(0.0, now - (job.ordered or now))
         ticket = self.tickets[job.id] = Ticket(job, waiting(job, self.fleet.usual, self._steps, since))
-        self._wait(ticket)
-        return ticket
-
-    def _wait(self, ticket: Ticket) -> None:
         self.schedule.add(ticket.waiting)
         self._moved()
+        return ticket
 
     def _leave(self, ticket: Ticket) -> None:
         """Nobody waits for this job any more. The others of its batch go on; without any, the batch is stopped."""
@@ -147,10 +144,12 @@ class Line:
 
     def _again(self, ticket: Ticket, blamed: bool) -> None:
         """An attempt came to nothing; the next one is rendered alone if the job may have been to blame."""
-        self.schedule.give_back(ticket.waiting)
-        if self.tickets.get(ticket.job.id) is ticket:
-            ticket.waiting = replace(ticket.waiting, alone=ticket.waiting.alone or blamed)
-            self._wait(ticket)
+        if self.tickets.get(ticket.job.id) is not ticket:
+            self.schedule.give_back(ticket.waiting)
+            return
+        ticket.waiting = replace(ticket.waiting, alone=ticket.waiting.alone or blamed)
+        self.schedule.again(ticket.waiting)
+        self._moved()
 
     async def _look_elsewhere(self) -> None:
         """Notice what other processes do to the table: a job that was cancelled there is told so."""

@@ -159,6 +159,13 @@ class Schedule:
         """The job came to nothing: it does not count."""
         self._charge(job, -job.cost)
 
+    def again(self, job: Waiting) -> None:
+        """An attempt at the job came to nothing: it waits as if it had not been."""
+        self.give_back(job)
+        self._people[job.server].enter(job.person, keeps=True)
+        self._servers.enter(job.server, keeps=True)
+        self.add(job)
+
     def recall(self, server: str, person: str, cost: float) -> None:
         """Somebody was served before this index was made; called in the order of service."""
         self._servers.charge(server, cost)
@@ -278,8 +285,8 @@ class Schedule:
         self._servers.charge(job.server, cost)
 
     def _take(self, job: Waiting) -> None:
-        self._drop(job.id)
         self._charge(job, job.cost)
+        self._drop(job.id)
         self._running.update((job.owner, job.channel))
 
     # What is to come

@@ -18,6 +18,7 @@ from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
 from render.queue import Line
+from render.schedule import Caps
 from render.wire import Batch, Made, Slots, Started, Usual, WorkerEvent
 from tests.doubles import message
 
@@ -45,13 +46,18 @@ class ScriptedEngine:
     name: str = "scripted"
     asked: asyncio.Event = field(default_factory=asyncio.Event)
     poison: str = ""  # a prompt that kills it
+    others: int = 0  # batches of another bot
+    happened: list[str] = field(default_factory=list)  # what was asked of it, in order
 
     async def slots(self) -> Slots:
         """As it is told, always free."""
-        return replace(self.state, free=max(0, self.state.slots - len(self.batches) + self.closed))
+        self.happened.append("slots")
+        busy = len(self.batches) - self.closed + self.others
+        return replace(self.state, free=max(0, self.state.slots - busy))
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """The next script."""
+        self.happened.append("batch")
         self.batches.append(batch)
         self.asked.set()
         try:
@@ -94,9 +100,11 @@ def jobs_of(store: Store, *people: str, start: int = 0) -> list[RenderJob]:
 
 
 @asynccontextmanager
-async def serving(store: Store, files: PictureFiles, *engines: ScriptedEngine) -> AsyncIterator[Line]:
+async def serving(
+    store: Store, files: PictureFiles, *engines: ScriptedEngine, caps: Caps | None = None
+) -> AsyncIterator[Line]:
     """A line at work."""
-    line = Line(store.jobs, files, engines)
+    line = Line(store.jobs, files, engines, caps=caps)
     task = asyncio.create_task(line.run())
     try:
         yield line

@@ -174,9 +174,11 @@ async def test_vary_needs_no_chat_model(store: Store) -> None:
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.VARY, "1"))
+        assert [(row.number, row.state) for row in store.jobs.find(["b1.0"])] == [(2, "queued")]
         await screen.final("b1")
     assert len(model.heard) == 1
     assert [(job.prompt, job.parent) for job in renderer.jobs] == [("a sun", None), ("a sun", 1)]
+    assert [job.number for job in renderer.jobs] == [1, 2]  # the one that was ordered with the message
     assert renderer.jobs[0].seed != renderer.jobs[1].seed
 
 

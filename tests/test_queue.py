@@ -7,6 +7,8 @@ from pathlib import Path
 from bot.domain import Abilities, Dialect, Failed, Queued, Rendered, Rendering
 from bot.files import PictureFiles
 from bot.store import Store
+from render.queue import MOST_WAITING
+from render.schedule import Caps
 from render.wire import Preview, Slots, Started, Step
 from tests.doubles import THREAD
 from tests.lines import (
@@ -169,3 +171,31 @@ async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files:
     assert engine.batches[0].tasks[0].prompt == "p0, in the evening sun"
     assert isinstance(last, Rendered)
     assert (last.picture.prompt, last.picture.refined) == ("p0", "p0, in the evening sun")
+
+
+async def test_a_capped_person_goes_on_when_one_has_ended(store: Store, files: PictureFiles) -> None:
+    """Of two free slots a person with a cap of one takes one at a time."""
+    engine = ScriptedEngine([[DONE], [DONE], [DONE]], replace(ONE, slots=2))
+    async with serving(store, files, engine, caps=Caps(person=1)) as line:
+        done = await gather(line, jobs_of(store, "ann", "ann", "ann"))
+    assert all(isinstance(each[-1], Rendered) for each in done)
+    assert engine.prompts() == [["ann0"], ["ann1"], ["ann2"]]
+
+
+async def test_nobody_fills_the_line(store: Store, files: PictureFiles) -> None:
+    """Who has a great many jobs in it already is refused one more; others are not."""
+    engine = ScriptedEngine([], Slots())
+    async with serving(store, files, engine) as line:
+        *many, last = jobs_of(store, *["ann"] * MOST_WAITING, "ann")
+        waiting = [asyncio.create_task(collect(line, each)) for each in many]
+        while len(line.schedule) < MOST_WAITING:
+            await asyncio.sleep(0)
+        refused = (await collect(line, last))[-1]
+        other = asyncio.create_task(collect(line, jobs_of(store, "bob")[0]))
+        while len(line.schedule) <= MOST_WAITING:
+            await asyncio.sleep(0)
+        for task in (*waiting, other):
+            task.cancel()
+        await asyncio.wait({*waiting, other})
+    assert isinstance(refused, Failed) and "200 pictures in the line" in refused.reason
+    assert store.jobs.outcome(last) == refused

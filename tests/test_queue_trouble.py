@@ -113,3 +113,34 @@ async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
         assert (await collect(line, job(store)))[-1] == Failed(
             "The picture could not be kept: No space left on device."
         )
+
+
+async def test_an_attempt_that_came_to_nothing_is_not_charged(store: Store, files: PictureFiles) -> None:
+    """Whoever's worker refuses keeps the turn: others do not get ahead by it."""
+    scripts: list[Script] = [*REFUSED, [DONE], *REFUSED, *REFUSED, [DONE], [DONE], [DONE]]
+    engine = ScriptedEngine(scripts)
+    async with serving(store, files, engine) as line:
+        await gather(line, jobs_of(store, "ann", "bob", "bob", "bob"))
+    assert [prompts[0] for prompts in engine.prompts()] == ["ann0", "bob1", "ann0", "ann0", "ann0", "bob2", "bob3"]
+
+
+async def test_a_worker_that_took_nothing_is_asked_before_it_gets_more(store: Store, files: PictureFiles) -> None:
+    """What it told of its slots does not hold any more."""
+    engine = ScriptedEngine([*REFUSED, [DONE]])
+    async with serving(store, files, engine) as line:
+        assert isinstance((await collect(line, job(store)))[-1], Rendered)
+    asked = engine.happened
+    first = asked.index("batch")
+    assert "slots" in asked[first : asked.index("batch", first + 1)]
+
+
+async def test_a_slot_that_another_bot_uses_is_not_free(store: Store, files: PictureFiles) -> None:
+    """Two bots may share a worker: one waits until the other's batch has ended."""
+    engine = ScriptedEngine([[DONE]], others=1)
+    async with serving(store, files, engine) as line:
+        waiting = asyncio.create_task(collect(line, job(store)))
+        while engine.happened.count("slots") < 3:
+            await asyncio.sleep(0)
+        assert not engine.batches
+        engine.others = 0
+        assert isinstance((await waiting)[-1], Rendered)

@@ -118,6 +118,25 @@ def test_uploads_are_numbered_with_the_other_pictures(store: Store) -> None:
     assert entry and [upload.number for upload in entry.uploads] == [2, 3]
 
 
+def test_a_message_is_accepted_together_with_its_pictures(store: Store) -> None:
+    """Uploads and requests have their numbers, and the reply that is made later finds its jobs again."""
+    moon = ImageRequest(1, Operation.GENERATE, "a moon")
+    assert store.accept(message("m2", "look"), [picture(0)], words="", requests=[SUN, moon])
+    rows = store.jobs.find(["m2.0", "m2.1"])
+    assert [(row.number, row.prompt, row.state) for row in rows] == [(2, "a sun", "queued"), (3, "a moon", "queued")]
+    assert store.jobs.order("m2", moon, None).number == 3
+    assert not store.accept(message("m2", "look"), requests=[SUN])
+
+
+def test_a_picture_is_posted_when_its_reply_is_final(store: Store) -> None:
+    """That is the last state of a job; its outcome is still the picture."""
+    job = store.jobs.order("m1", SUN, None)
+    store.jobs.rendered(claimed(store, job), picture(1))
+    store.finish("m1", View(final=True))
+    assert [row.state for row in store.jobs.find([job.id])] == ["posted"]
+    assert isinstance(store.jobs.outcome(job), Rendered)
+
+
 def test_numbers_count_within_a_thread(store: Store) -> None:
     """Another thread starts at 1, and does not see this one's pictures."""
     other = ThreadKey("test", "space", "channel", "other")
