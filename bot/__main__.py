@@ -159,7 +159,7 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
     else:
         environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
         supervisors = [Supervisor(config.picture_model, device, environment) for device in config.render_devices]
-        engines = [WorkerEngine(each.device, each.where, each.token) for each in supervisors]
+        engines = [WorkerEngine(f"this machine, {each.device}", each.where, each.token) for each in supervisors]
     line = Line(store.jobs, files, engines, abilities=_abilities(config), num_inference_steps=config.render_steps)
     tasks = [
         asyncio.create_task(line.run()),
