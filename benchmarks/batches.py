@@ -1,20 +1,34 @@
 """What a batch saves on this machine's CPU: `python -m benchmarks.batches`.
 
-The model that ships draws eight pictures, one after the other and all at once, in turns, in a process like a worker's.
+The model that ships draws eight pictures, one after the other and all at once, in turns: first within a process like a
+worker's, then for eight people who wait in the line before a worker, one that paints singly and one that takes batches.
 """
 
+import asyncio
 import io
+import json
 import os
 import statistics
+import sys
+import tempfile
 import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from functools import partial
 from multiprocessing import get_context
+from pathlib import Path
 from threading import Event
 
 import numpy as np
 from PIL import Image
 
-from bot.domain import Operation
+from bot.domain import ImageRequest, Message, Operation, Person, Rendered, RenderUpdate, ThreadKey
+from bot.files import PictureFiles
+from bot.store import Store
 from render.__main__ import FOR_THE_DEVICE
+from render.engine import WorkerEngine
+from render.queue import Line
 from render.studio import Studio
 from render.wire import Batch, Made, Task, WorkerEvent
 
@@ -38,6 +52,7 @@ def main() -> None:
     process = get_context("spawn").Process(target=measure)
     process.start()
     process.join()
+    asyncio.run(through_the_line())
 
 
 def measure() -> None:
@@ -60,6 +75,72 @@ def measure() -> None:
     print(f"{len(TASKS)} batches of one  {one:.2f} s  {', '.join(f'{time:.2f}' for time in singly)}")
     print(f"one batch of {len(TASKS)}    {all_at_once:.2f} s  {', '.join(f'{time:.2f}' for time in together)}")
     print(f"ratio {all_at_once / one:.2f}; pixels differ by at most {largest} of 255")
+
+
+async def through_the_line() -> None:
+    """The same for eight people at once, from their messages to their pictures."""
+    singly: list[float] = []
+    together: list[float] = []
+    async with AsyncExitStack() as stack:
+        one = await stack.enter_async_context(crowd(1))
+        many = await stack.enter_async_context(crowd(len(TASKS)))
+        for turn in range(ROUNDS + 1):
+            for people, times in ((one, singly), (many, together)):
+                began = time.perf_counter()
+                await people.ask(turn)
+                times.append(time.perf_counter() - began)
+    one_by_one, all_at_once = (statistics.median(times[1:]) for times in (singly, together))  # the first is to get warm
+    print(f"{len(TASKS)} people, singly   {one_by_one:.2f} s  {', '.join(f'{each:.2f}' for each in singly[1:])}")
+    print(f"{len(TASKS)} people, a batch  {all_at_once:.2f} s  {', '.join(f'{each:.2f}' for each in together[1:])}")
+    print(f"ratio {all_at_once / one_by_one:.2f}   (goal: under 0.6)")
+
+
+class Crowd:
+    """Eight people in the line before one worker."""
+
+    def __init__(self, store: Store, line: Line) -> None:
+        self._store = store
+        self._line = line
+
+    async def ask(self, turn: int) -> None:
+        """Everybody asks for a picture, and waits for it."""
+        await asyncio.gather(*(self._one(f"{turn}-{nth}", nth, prompt) for nth, prompt in enumerate(PROMPTS)))
+
+    async def _one(self, name: str, nth: int, prompt: str) -> None:
+        request = ImageRequest(0, Operation.GENERATE, prompt)
+        message = Message(name, ThreadKey("bench", "s", "c", name), Person(f"p{nth}", "Ann"), prompt)
+        self._store.accept(message, words="", requests=[request])
+        last: RenderUpdate | None = None
+        async with aclosing(self._line.render(self._store.jobs.order(name, request, None))) as updates:
+            async for update in updates:
+                last = update
+        assert isinstance(last, Rendered), last
+
+
+@asynccontextmanager
+async def crowd(largest_batch: int) -> AsyncIterator[Crowd]:
+    """A crowd, its line, and a worker with the model that ships and nothing in its cache."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        told = {"RENDER_BATCH": str(largest_batch), "RENDER_CACHE": name + "/cache", "LOG_LEVEL": "WARNING"}
+        command = [sys.executable, "-m", "render", "--listen", "127.0.0.1:0", "--model", "builtin", "--device", "cpu"]
+        worker = await asyncio.create_subprocess_exec(*command, stdout=PIPE, env=os.environ | told)
+        assert worker.stdout
+        url = str(json.loads(await worker.stdout.readline())["listening"])
+        store = Store(folder / "bench.sqlite")
+        engine = WorkerEngine("worker", partial(str, url), os.environ.get("RENDER_TOKEN"))
+        line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
+        serving = asyncio.create_task(line.run())
+        try:
+            await line.introduced.wait()
+            yield Crowd(store, line)
+        finally:
+            serving.cancel()
+            await asyncio.wait({serving})
+            await engine.close()
+            store.close()
+            worker.terminate()
+            await worker.wait()
 
 
 def draw(studio: Studio, tasks: list[Task]) -> dict[str, bytes]:
