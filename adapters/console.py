@@ -53,6 +53,8 @@ def _about(line: str) -> tuple[int | None, str]:
 class TerminalSurface:
     """A reply that can only be appended to: it prints what is new in each view."""
 
+    pause = 0.1
+
     def __init__(self, folder: Path | None, answered: asyncio.Event) -> None:
         self._folder = folder
         self._answered = answered

@@ -89,6 +89,8 @@ class Stopwatch:
         """Nothing comes from here."""
         await asyncio.Event().wait()
 
+    pause = 0.1
+
     def surface(self, thread: ThreadKey, message_id: str) -> "Stopwatch":
         """Itself."""
         return self
@@ -104,6 +106,10 @@ class NoAlbum:
     """Nothing is uploaded here, and nothing looked at."""
 
     async def take_in(self, upload: bytes) -> Picture:
+        """Never called."""
+        raise AssertionError
+
+    async def throw_away(self, digest: str) -> None:
         """Never called."""
         raise AssertionError
 

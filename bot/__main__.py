@@ -15,13 +15,16 @@ from adapters.console import Console
 from adapters.web.server import WebPage
 from bot import queue_command
 from bot.config import Config, load_config, worker_environment
-from bot.domain import Abilities, Dialect, Lineup, Operation, Picture, Refining
+from bot.desk import Desk
+from bot.domain import Abilities, Dialect, Operation, Picture, Refining
 from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
+from bot.lineup import Lineup
 from bot.llm import OpenAICompatible
 from bot.offline_llm import OfflineModel
+from bot.panel import Settings
 from bot.ports import ChatModel, Platform
 from bot.probe import settle
 from bot.profiles import profile, settled
@@ -98,7 +101,8 @@ async def _serve(config: Config, talker: str | None) -> None:
             metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
             line.began = metrics.began
             refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write a prompt
-            inbox = Conversations(store, model, Counted(line, metrics), Album(files), Rules(config.persona, refining))
+            desk = Desk(store, lineup=lambda: _look(line), defaults=Settings(persona=config.persona))
+            inbox = Conversations(store, model, Counted(line, metrics), Album(files), Rules(refining), desk=desk)
             platforms: Mapping[str, Platform]
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}
@@ -232,6 +236,10 @@ class Album:
     async def glance(self, digest: str) -> bytes:
         """The picture as a small JPEG. Raises OSError."""
         return await asyncio.to_thread(self._files.glance, digest)
+
+    async def throw_away(self, digest: str) -> None:
+        """Delete the file of a picture, if it is there. Raises OSError."""
+        await asyncio.to_thread(self._files.delete, digest)
 
     def _take_in(self, upload: bytes) -> Picture:
         png, width, height = sanitise(upload)

@@ -1,6 +1,6 @@
 """Every value that is passed around: frozen, compared by content, free of any platform's fields."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
@@ -90,13 +90,16 @@ class Action(StrEnum):
     RETRY = "retry"
     VARY = "vary"
     EDIT = "edit"
+    REDO = "redo"
+    DELETE = "delete"
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonPress:
     """A pressed button.
 
-    `target` is a picture's number for Vary and Edit, a reply's id for Stop and Retry, a job's id for Cancel.
+    `target` is a reply's id for Stop and Retry, a job's id for Cancel, a picture's number for all others. `words` say
+    what is to change with an Edit.
     """
 
     id: str
@@ -104,6 +107,30 @@ class ButtonPress:
     author: Person
     action: Action
     target: str
+    words: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """Pictures that somebody asks for in so many words, past the chat model.
+
+    `count` pictures are drawn of `request`; `author` is told of as who said `text`.
+    """
+
+    id: str
+    thread: ThreadKey
+    author: Person
+    request: "ImageRequest"
+    count: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Edited:
+    """A message was given other words by the person who wrote it."""
+
+    id: str
+    thread: ThreadKey
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +141,23 @@ class Deleted:
     thread: ThreadKey
 
 
-Incoming = Message | ButtonPress | Deleted
+@dataclass(frozen=True, slots=True)
+class Left:
+    """A place is there no more, or the bot was sent away: nothing can be shown in it. Empty names stand for all."""
+
+    platform: str
+    space: str
+    channel: str = ""
+    thread: str = ""
+
+    def holds(self, key: ThreadKey) -> bool:
+        """Whether this thread was in that place."""
+        ours = (self.platform, self.space, self.channel, self.thread)
+        theirs = (key.platform, key.space, key.channel, key.thread)
+        return all(not mine or mine == other for mine, other in zip(ours, theirs, strict=True))
+
+
+Incoming = Message | ButtonPress | Wish | Edited | Deleted | Left
 
 
 # What the model asked for, and how it fares
@@ -140,7 +183,8 @@ class ImageRequest:
     """A picture that the model asked for.
 
     `key` counts the requests of a reply from 0. `of` is the number of the picture meant, or None for the one that
-    is talked about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty.
+    is talked about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `model`, `seed` and
+    `negative`, what is not to be seen, are what people say who know what they want; chat models leave them open.
     """
 
     key: int
@@ -149,6 +193,9 @@ class ImageRequest:
     of: int | None = None
     change: str = ""
     ratio: str = ""
+    model: str = ""
+    seed: int | None = None
+    negative: str = ""
 
 
 class Editing(StrEnum):
@@ -169,11 +216,15 @@ class Dialect(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a picture model can do. `ratios` tells whether it paints in other shapes than its own."""
+    """What a picture model can do.
+
+    `ratios` tells whether it paints in other shapes than its own, `negatives` whether it can be told what to leave out.
+    """
 
     editing: Editing = Editing.DESCRIBE
     dialect: Dialect = Dialect.SENTENCES
     ratios: bool = False
+    negatives: bool = False
 
 
 class Refining(StrEnum):
@@ -211,6 +262,7 @@ class RenderJob:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     model: str = ""
+    negative: str = ""
     attempt: int = 0
     faults: int = 0
     ordered: float = 0.0
@@ -241,49 +293,13 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The picture will not come. `reason` is a sentence for the person."""
+    """The picture will not come. `reason` is a sentence for the person, `again` whether it may come another time."""
 
     reason: str
+    again: bool = True
 
 
 RenderUpdate = Queued | Rendering | Rendered | Failed
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a job stands. `eta` and `waited` are in seconds, `fraction` is of its steps, 0 to 1."""
-
-    job: str
-    thread: ThreadKey
-    number: int
-    operation: Operation
-    owner: str
-    model: str
-    running: bool
-    fraction: float
-    ahead: int
-    eta: float | None
-    waited: float
-
-
-@dataclass(frozen=True, slots=True)
-class Bench:
-    """A worker, what it paints with, and how many of its slots are taken."""
-
-    name: str
-    model: str
-    slots: int
-    busy: int
-    trouble: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Lineup:
-    """The whole line: what runs, then what waits, in order. `pace` is in seconds per megapixel-step by model."""
-
-    standings: tuple[Standing, ...] = ()
-    benches: tuple[Bench, ...] = ()
-    pace: dict[str, float] = field(default_factory=dict)
 
 
 # What is shown
@@ -334,8 +350,20 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class Post:
+    """A message that the bot has posted. `id` is the platform's, `picture` the number of the picture that it shows."""
+
+    id: str
+    picture: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
-    """A message and the reply to it. `words` are the model's own, tags included; `view` is there once it is final."""
+    """A message and the reply to it. `words` are the model's own, tags included; `view` is there once it is final.
+
+    `settled` are the pictures of a reply that no chat model is asked for. `changed` tells that the message was given
+    other words since it was answered.
+    """
 
     id: str
     thread: ThreadKey
@@ -345,6 +373,8 @@ class Entry:
     uploads: tuple[Picture, ...]
     words: str
     view: View | None
+    settled: tuple[ImageRequest, ...] = ()
+    changed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,6 +4,7 @@
     ├── Refused            the request cannot be accepted as it is
     │   └── NotFound       it speaks of something that is not there
     ├── Unrecorded         the database or the disk refuses to record it
+    ├── Unreachable        nothing can be shown in that place any more
     └── ConfigError        the program cannot start as it is configured
 
 Everything else that is raised is a bug: the reply ends visibly and the traceback is logged once, at the edge.
@@ -24,6 +25,10 @@ class NotFound(Refused):
 
 class Unrecorded(BotError):
     """The database or the disk refuses; nothing was recorded, and it may be tried again later."""
+
+
+class Unreachable(BotError):
+    """The place is gone, closed or forbidden: nothing can be shown in it, and trying again is in vain."""
 
 
 class ConfigError(BotError):

@@ -47,6 +47,11 @@ class PictureFiles:
             raise FileNotFoundError(digest)
         return path.read_bytes()
 
+    def delete(self, digest: str) -> None:
+        """Have the picture no more. Raises OSError."""
+        if path := self.path(digest):
+            path.unlink(missing_ok=True)
+
     def glance(self, digest: str, longest: int = 1024) -> bytes:
         """The picture as a JPEG of at most so many pixels on its longest side. Raises FileNotFoundError."""
         file = io.BytesIO()

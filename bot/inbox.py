@@ -7,20 +7,23 @@ from collections.abc import Awaitable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import takewhile
-from typing import Protocol
+from types import MappingProxyType
 
-from bot.budget import tokens
+from bot.brief import Album, brief
+from bot.changes import Changes, check_rights
+from bot.desk import Desk
 from bot.dictation import Dictation
 from bot.domain import (
     MANAGER,
     Action,
     ButtonPress,
     Deleted,
+    Edited,
     Entry,
     Failed,
     ImageRequest,
     Incoming,
+    Left,
     Message,
     Operation,
     Person,
@@ -29,19 +32,21 @@ from bot.domain import (
     Refining,
     RenderJob,
     ThreadKey,
+    Wish,
 )
-from bot.errors import BotError, NotFound, Refused, Unrecorded
-from bot.harmless import names_of
+from bot.errors import NotFound, Refused, Unreachable, Unrecorded
+from bot.live import Live
 from bot.pacer import Pacer
-from bot.ports import ChatModel, Platform, Renderer
-from bot.prompts import reminder, system_text
+from bot.panel import Answer, Command, Settings
+from bot.ports import ChatModel, Platform, Renderer, Surface
 from bot.refine import Refiner
-from bot.reply import Event, Halted, Reply, step, view
-from bot.speech import FrontEnd
+from bot.reply import Halted, Reply, offering_again, step, view
+from bot.router import again
+from bot.settings import MOST_PICTURES
 from bot.store import Store
-from bot.tools import tools
-from bot.transcript import transcript, wanted_images
-from bot.turn import Turn, answer
+from bot.turn import answer
+from bot.wishes import as_tag
+from bot.words import count_of
 
 log = logging.getLogger(__name__)
 
@@ -51,24 +56,10 @@ LOOK = 1.0  # seconds between two looks for what another process has done
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a message may be, and how it is answered. Lengths in characters, `pause` between two views in seconds."""
+    """What a message may be, and how it is answered. Lengths in characters."""
 
-    persona: str = ""
     refining: Refining = Refining.AUTO
     longest_message: int = 8_000
-    pause: float = 0.1
-
-
-class Album(Protocol):
-    """Where the files of pictures are."""
-
-    async def take_in(self, upload: bytes) -> Picture:
-        """A safe picture of an uploaded file, which is kept. Raises Refused."""
-        ...
-
-    async def glance(self, digest: str) -> bytes:
-        """The picture as a small JPEG, for a chat model that sees. Raises OSError."""
-        ...
 
 
 class Conversations:
@@ -81,13 +72,20 @@ class Conversations:
         renderer: Renderer,
         album: Album,
         rules: Rules,
+        *,
+        desk: Desk | None = None,
+        others: Mapping[str, ChatModel] = MappingProxyType({}),
     ) -> None:
+        """`model` answers where people chose none of the `others`, which go by their names."""
+        self._desk = desk or Desk(store)
+        self._others = others
         self._store = store
         self._model = model
         self._renderer = renderer
         self._album = album
         self._rules = rules
         self._platforms: Mapping[str, Platform] = {}
+        self._changes = Changes(store, album, self._surface, self._start)
         self._waiting: dict[ThreadKey, deque[str]] = {}
         self._live: dict[str, Live] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -119,11 +117,39 @@ class Conversations:
                 case ButtonPress(action=Action.RETRY):
                     return await self._retry(event)
                 case ButtonPress(action=Action.VARY):
-                    return await self._vary(event)
+                    request = ImageRequest(0, Operation.VARY, "", of=_number(event))
+                    return await self._ask(event, request, f"More like #{event.target}")
+                case ButtonPress(action=Action.EDIT):
+                    return await self._edit(event)
+                case ButtonPress(action=Action.REDO):
+                    request = again(self._picture(event))
+                    return await self._ask(event, request, f"#{event.target} again")
+                case ButtonPress(action=Action.DELETE):
+                    return await self._changes.delete(event, self._live.values())
                 case ButtonPress():
-                    raise Refused(f"Say in a message about #{event.target} what should change in it.")
+                    raise AssertionError(event.action)
+                case Wish():
+                    return await self._wish(event)
+                case Edited():
+                    return self._changes.edited(event)
+                case Left():
+                    return self._left(event)
         except OSError as error:
             raise Unrecorded(f"Nothing was recorded, please try again later: {error.strerror}.") from error
+
+    def settings(self, thread: ThreadKey, author: Person) -> Settings:
+        """What holds for this person in this thread."""
+        return self._desk.settings(thread, author)
+
+    async def command(self, command: Command) -> Answer:
+        """Do what a slash command says. Raises Refused, Unrecorded."""
+        match command.name:
+            case "cancel":
+                return self._cancel_all(command)
+            case "forget":
+                return await self._changes.forget(command)
+            case _:
+                return self._desk.answer(command)
 
     async def _look_elsewhere(self) -> None:
         """Take up the replies that another process has opened again."""
@@ -136,12 +162,13 @@ class Conversations:
                     if entry.thread.platform in self._platforms and not known:
                         self._schedule(entry.thread, entry.id)
 
-    async def _message(self, message: Message, words: str | None = None, requests: Sequence[ImageRequest] = ()) -> str:
-        """`words` are the reply's, if they are settled, and `requests` the pictures that they ask for."""
+    async def _message(self, message: Message, requests: Sequence[ImageRequest] = ()) -> str:
+        """`requests` are the pictures of the reply, if they are settled without the chat model."""
         if not self._store.knows_message(message.id):
             message = replace(message, text=message.text.strip())
             self._check(message)
             uploads = [await self._album.take_in(upload) for upload in message.uploads]
+            words = "".join(map(as_tag, requests)) if requests else None
             if self._store.accept(message, uploads, words, requests):
                 self._schedule(message.thread, message.id)
         return message.id
@@ -167,14 +194,14 @@ class Conversations:
 
     def _stop(self, press: ButtonPress) -> str:
         entry = self._entry(press)
-        _check_rights(press.author, entry.author)
+        check_rights(press.author, entry.author)
         self._halt(entry, f"Stopped by {press.author.name}.")
         return entry.id
 
     def _cancel(self, press: ButtonPress) -> str:
         """End one picture of a reply; its words and its other pictures go on."""
         entry = self._entry(replace(press, target=press.target.rpartition(".")[0]))
-        _check_rights(press.author, entry.author)
+        check_rights(press.author, entry.author)
         self._renderer.cancel(press.target, f"Cancelled by {press.author.name}.")
         return entry.id
 
@@ -202,20 +229,66 @@ class Conversations:
             if entry.id not in self._live and entry.id not in self._waiting.get(entry.thread, ()):
                 self._schedule(entry.thread, entry.id)  # it ended, but could not be recorded as final
             return entry.id
-        failed = any(isinstance(part, PicturePart) and isinstance(part.state, Failed) for part in entry.view.parts)
+        failed = any(
+            isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again
+            for part in entry.view.parts
+        )
         if not failed and not entry.view.status:
             raise Refused("That reply is complete: there is nothing to try again.")
         self._store.reopen(entry.id)
         self._schedule(entry.thread, entry.id)
         return entry.id
 
-    async def _vary(self, press: ButtonPress) -> str:
-        number = int(press.target) if press.target.isdecimal() else 0
-        message = Message(press.id, press.thread, press.author, f"More like #{press.target}", about=number)
-        request = ImageRequest(0, Operation.VARY, "", of=number)
-        return await self._message(message, f'<vary of="{number}"/>', [request])
+    async def _edit(self, press: ButtonPress) -> str:
+        if not press.words.strip():
+            raise Refused(f"Say in a message about #{press.target} what should change in it.")
+        return await self._message(Message(press.id, press.thread, press.author, press.words, about=_number(press)))
+
+    async def _ask(self, press: ButtonPress, request: ImageRequest, words: str) -> str:
+        """Draw what a button says, about the picture that it belongs to."""
+        about = self._picture(press).number
+        return await self._message(Message(press.id, press.thread, press.author, words, about=about), [request])
+
+    def _picture(self, press: ButtonPress) -> Picture:
+        picture = self._store.picture(press.thread, _number(press))
+        if picture is None:
+            raise NotFound(f"There is no picture #{press.target} in this thread.")
+        return picture
+
+    # Commands
+
+    async def _wish(self, wish: Wish) -> str:
+        settings = self.settings(wish.thread, wish.author)
+        count = wish.count or settings.count
+        if not 1 <= count <= MOST_PICTURES:
+            raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
+        request = self._as_chosen(wish.request, settings)
+        seeds = [None if request.seed is None else request.seed + nth for nth in range(count)]
+        requests = [replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds)]
+        return await self._message(Message(wish.id, wish.thread, wish.author, request.prompt), requests)
+
+    def _cancel_all(self, command: Command) -> Answer:
+        """End what this person asked for in this thread; for managers, with `all`, what anybody did."""
+        everybody = command.arguments.get("whose") == "all"
+        if everybody and MANAGER not in command.author.roles:
+            raise Refused("Only managers can cancel what others asked for.")
+        ended = 0
+        for entry in self._store.open_entries():
+            if entry.thread == command.thread and (everybody or entry.author.id == command.author.id):
+                self._halt(entry, f"Cancelled by {command.author.name}.")
+                ended += 1
+        return Answer(f"Cancelled {count_of(ended, 'reply', 'replies')}." if ended else "Nothing is under way here.")
+
+    def _left(self, event: Left) -> str:
+        for entry in self._store.open_entries():
+            if event.holds(entry.thread):
+                self._halt(entry, "The place where it was asked is gone.")
+        return ""
 
     # Turns
+
+    def _surface(self, entry: Entry) -> Surface:
+        return self._platforms[entry.thread.platform].surface(entry.thread, entry.id)
 
     def _start(self, work: Awaitable[None]) -> None:
         assert self._group, "the inbox is not running"
@@ -241,25 +314,38 @@ class Conversations:
 
     async def _reply(self, entry: Entry) -> None:
         """Answer one message; whatever happens, its reply ends visibly and is recorded as final."""
-        pacer = Pacer(self._platforms[entry.thread.platform].surface(entry.thread, entry.id), self._rules.pause)
+        pacer = Pacer(self._surface(entry))
         live = self._live[entry.id] = Live(Reply(entry.id), pacer)
-        refiner = Refiner(self._model, self._store.jobs, self._rules.refining)
+        settings = self.settings(entry.thread, entry.author)
+        chat = self._others.get(settings.chat_model, self._model)
+        refiner = Refiner(chat, self._store.jobs, self._rules.refining)
 
         async def refine(job: RenderJob) -> RenderJob:
             return await refiner(job, self._renderer.abilities)
 
+        def order(request: ImageRequest, start: int | None) -> RenderJob:
+            chosen = request if entry.settled else self._as_chosen(request, settings)
+            return self._store.jobs.order(entry.id, chosen, start)
+
         async def answering() -> None:
-            turn = await self._turn(entry)
-            model = Dictation(self._model, self._store, entry.id, turn.context().pictures)
-            order = partial(self._store.jobs.order, entry.id)
+            turn = await brief(
+                entry, self._store, self._album,
+                abilities=self._renderer.abilities, manners=chat.manners, persona=settings.persona,
+            )  # fmt: skip
+            model = Dictation(chat, self._store, entry.id, turn.context().pictures)
             await answer(turn, model=model, renderer=self._renderer, order=order, refine=refine, happened=live.happened)
 
         showing = asyncio.create_task(pacer.run())
+        showing.add_done_callback(partial(_gone, live))
         try:
             await live.run(answering())
             self._store.jobs.cancel_all(entry.id, live.halted or "The chat model changed its mind.")
-            await showing
+            with suppress(Unreachable):  # there is nobody to be told any more
+                await showing
             self._store.finish(entry.id, view(live.reply))
+            ended = self._store.entry(entry.id)
+            if ended and ended.view and ended.changed:
+                self._changes.show_again(ended, offering_again(ended.view, entry.id))
         except Exception:  # a full disk, a platform that is gone: the next start takes the reply up again
             log.exception("the reply to %s is not final", entry.id)
         finally:
@@ -270,82 +356,22 @@ class Conversations:
     async def _say_only(self, entry: Entry, reason: str) -> None:
         """End a reply that never began."""
         ended = view(step(Reply(entry.id), Halted(reason)))
-        await self._platforms[entry.thread.platform].surface(entry.thread, entry.id).put(ended)
+        with suppress(Unreachable):
+            await self._surface(entry).put(ended)
+        self._store.jobs.cancel_all(entry.id, reason)
         self._store.finish(entry.id, ended)
 
-    async def _turn(self, entry: Entry) -> Turn:
-        """What the chat model is told about this message, as it and the picture model are now."""
-        abilities, manners = self._renderer.abilities, self._model.manners
-        pictures = self._store.pictures(entry.thread)
-        earlier = list(takewhile(lambda other: other.id != entry.id, self._store.entries(entry.thread)))
-        images = await self._glances(wanted_images(entry, pictures, manners), pictures)
-        system = system_text(abilities, manners, self._rules.persona)
-        offered = tools(abilities) if manners.front_end is FrontEnd.TOOLS else ()
-        told = transcript(system, earlier, entry, pictures, manners, images, reserved=tokens(repr(offered)))
-        return Turn(
-            transcript=tuple(told),
-            pictures=tuple(pictures),
-            about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
-            text=entry.text,
-            names=tuple(names_of(other.author for other in (*earlier, entry)).values()),
-            tools=offered,
-            reminder=reminder(manners.front_end),
-        )
-
-    async def _glances(self, numbers: Sequence[int], pictures: Sequence[Picture]) -> dict[int, bytes]:
-        images: dict[int, bytes] = {}
-        for picture in pictures:
-            if picture.number in numbers:
-                with suppress(OSError):  # its file is gone: the model is told of it in words
-                    images[picture.number] = await self._album.glance(picture.digest)
-        return images
+    def _as_chosen(self, request: ImageRequest, settings: Settings) -> ImageRequest:
+        """The request with what people chose where it leaves a choice."""
+        ratio = request.ratio or (settings.ratio if request.operation is Operation.GENERATE else "")
+        return replace(request, ratio=ratio, model=request.model or settings.picture_model)
 
 
-def _check_rights(who: Person, owner: Person) -> None:
-    if who.id != owner.id and MANAGER not in who.roles:
-        raise Refused(f"Only {owner.name}, who asked for it, and managers can stop this.")
+def _number(press: ButtonPress) -> int:
+    return int(press.target) if press.target.isdecimal() else 0
 
 
-class Live:
-    """A reply under way: its state, its screen, and how to stop it."""
-
-    def __init__(self, reply: Reply, pacer: Pacer) -> None:
-        self.reply = reply
-        self._pacer = pacer
-        self._task: asyncio.Task[None] | None = None
-        self.halted = ""
-        self.recorded = asyncio.Event()
-        self._pacer.show(view(reply))
-
-    def happened(self, event: Event) -> None:
-        """Take one event in, and show what comes of it."""
-        if not self.reply.ended:
-            self.reply = step(self.reply, event)
-            self._pacer.show(view(self.reply))
-
-    def stop(self, reason: str) -> None:
-        """End the reply now."""
-        self.halted = reason
-        if self._task:
-            self._task.cancel()
-
-    async def run(self, answering: Awaitable[None]) -> None:
-        """See the answer through to its end, be it a stop or a bug."""
-
-        async def answered() -> None:
-            await answering
-
-        self._task = asyncio.create_task(answered())
-        try:
-            await asyncio.wait({self._task})
-        except asyncio.CancelledError:
-            self._task.cancel()
-            await asyncio.wait({self._task})
-            raise
-        if self._task.cancelled():
-            self.happened(Halted(self.halted))
-        elif error := self._task.exception():
-            log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
-            told = str(error) if isinstance(error, BotError) else "Something went wrong here; the log says what."
-            self.halted = told
-            self.happened(Halted(told))
+def _gone(live: Live, showing: "asyncio.Task[None]") -> None:
+    """A reply that nobody will see is not worth a picture."""
+    if not showing.cancelled() and isinstance(error := showing.exception(), Unreachable):
+        live.stop(str(error))

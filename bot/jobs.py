@@ -1,4 +1,4 @@
-"""The render jobs: `queued -> running -> rendered -> posted`, or `cancelled`, or `dead`. This table is the record.
+"""The render jobs: `queued -> running -> rendered -> posted`, or `cancelled`, `dead`, `deleted`. They are the record.
 
 What is written after a claim counts only for the attempt that the claim began: a late result of an older attempt
 changes nothing.
@@ -17,7 +17,8 @@ from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Render
 from bot.pictures import keep, next_number, picture
 
 _COLUMNS = (
-    "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered"
+    "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"
+    " wanted, negative"
 )
 _WANTED = ("operation", "prompt", "parent", "change", "ratio")
 
@@ -70,7 +71,8 @@ class Jobs:
             attempt = row["attempt"] if row else 0  # an attempt of the old job is none of the new
             return self._place(message_id, RenderJob(
                 job_id, key, number, owner, request.operation, request.prompt, self._seed(key, request, parent), parent,
-                request.change, request.ratio, attempt=attempt, ordered=time.time(),
+                request.change, request.ratio, model=request.model, negative=request.negative, attempt=attempt,
+                ordered=time.time(),
             ))  # fmt: skip
 
     def place(self, message: Message, request: ImageRequest, number: int) -> None:
@@ -78,19 +80,23 @@ class Jobs:
         seed = self._seed(message.thread, request, request.of)
         self._place(message.id, RenderJob(
             f"{message.id}.{request.key}", message.thread, number, message.author.id, request.operation, request.prompt,
-            seed, request.of, request.change, request.ratio, ordered=time.time(),
+            seed, request.of, request.change, request.ratio, model=request.model, negative=request.negative,
+            ordered=time.time(),
         ))  # fmt: skip
 
     def _place(self, message_id: str, job: RenderJob) -> RenderJob:
         self._db.execute(
-            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 9}?)",
+            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 11}?)",
             [message_id, job.id, str(job.thread), job.number, job.owner, job.operation.value, job.prompt, job.seed,
-             job.parent, job.change, job.ratio, job.refined, job.attempt, job.faults, job.ordered],
+             job.parent, job.change, job.ratio, job.refined, job.attempt, job.faults, job.ordered, job.model,
+             job.negative],
         )  # fmt: skip
         return job
 
     def _seed(self, thread: ThreadKey, request: ImageRequest, parent: int | None) -> int:
         """An edit starts from its picture's own seed, so that what need not change does not."""
+        if request.seed is not None:
+            return request.seed
         start = picture(self._db, thread, parent) if parent and request.operation is Operation.EDIT else None
         return start.seed if start and start.seed is not None else random.getrandbits(31)
 
@@ -105,11 +111,19 @@ class Jobs:
         if state in ("rendered", "posted"):
             made = picture(self._db, job.thread, job.number)
             return Rendered(made) if made else None
+        if state == "deleted":
+            return Failed(reason, again=False)
         return Failed(reason) if state in ("dead", "cancelled") else None
 
     def posted(self, message_id: str) -> None:
         """The reply is final, and its pictures are on the screen."""
         self._of_message(message_id, "state = 'posted'", "state = 'rendered'")
+
+    def deleted(self, thread: ThreadKey, number: int, reason: str) -> None:
+        """The picture was deleted, which settles its job for good."""
+        sql = "SELECT id FROM messages WHERE thread = ?"
+        for (message_id,) in self._db.execute(sql, [str(thread)]).fetchall():
+            self._of_message(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", reason)
 
     def reopen(self, message_id: str) -> None:
         """Have what did not succeed made again."""
@@ -209,6 +223,15 @@ class Jobs:
 
     # For people
 
+    def made(self, server: str, since: float, owner: str = "") -> int:
+        """How many pictures were made for a server's people, or for one of them, since then (seconds since 1970)."""
+        sql = (
+            "SELECT COUNT(*) FROM jobs WHERE claimed > ? AND state IN ('rendered', 'posted')"
+            " AND substr(thread, 1, ?) = ? AND (owner = ? OR ? = '')"
+        )
+        start = f"{server}/"
+        return int(self._db.execute(sql, [since, len(start), start, owner, owner]).fetchone()[0])
+
     def unfinished(self) -> list[JobRow]:
         """The jobs that wait or run, the oldest first."""
         return self._rows("jobs.state IN ('queued', 'running')", "jobs.ordered")
@@ -237,4 +260,4 @@ class Jobs:
 
 def _job(row: dict[str, Any]) -> RenderJob:
     told = row | {"thread": ThreadKey.parse(row["thread"]), "operation": Operation(row["operation"])}
-    return RenderJob(**told)
+    return RenderJob(model=told.pop("wanted"), **told)

@@ -4,9 +4,10 @@ import asyncio
 import logging
 from contextlib import suppress
 
-from tenacity import AsyncRetrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+from tenacity import AsyncRetrying, before_sleep_log, retry_if_not_exception_type, stop_after_delay, wait_exponential
 
 from bot.domain import View
+from bot.errors import Unreachable
 from bot.ports import Surface
 
 log = logging.getLogger(__name__)
@@ -21,10 +22,8 @@ class Pacer:
     and would be posted twice.
     """
 
-    def __init__(self, surface: Surface, pause: float) -> None:
-        """`pause` is the time between two writes, in seconds."""
+    def __init__(self, surface: Surface) -> None:
         self._surface = surface
-        self._pause = pause
         self._newest: View | None = None
         self._news = asyncio.Event()
         self._last = asyncio.Event()
@@ -37,7 +36,7 @@ class Pacer:
             self._last.set()
 
     async def run(self) -> None:
-        """Write until the final view is on the screen."""
+        """Write until the final view is on the screen. Raises Unreachable, and what the last attempt raised."""
         while True:
             await self._news.wait()
             self._news.clear()
@@ -48,14 +47,16 @@ class Pacer:
                 return
             try:
                 await self._surface.put(newest)
+            except Unreachable:
+                raise
             except Exception as error:  # the platform's client may raise anything; a later view makes it good
                 log.warning("a view was not shown: %s", type(error).__name__)
             with suppress(TimeoutError):  # the final view does not wait
-                await asyncio.wait_for(self._last.wait(), self._pause)
+                await asyncio.wait_for(self._last.wait(), self._surface.pause)
 
     async def _land(self, view: View) -> None:
         attempts = AsyncRetrying(
-            retry=retry_if_exception_type(Exception),
+            retry=retry_if_not_exception_type((Unreachable, asyncio.CancelledError)),
             wait=wait_exponential(0.5, max=30),
             stop=stop_after_delay(PATIENCE),
             before_sleep=before_sleep_log(log, logging.WARNING),

@@ -34,3 +34,8 @@ def keep(db: Database, thread: ThreadKey, number: int, picture: Picture) -> int:
     sql = "INSERT INTO pictures (thread, number, picture, digest) VALUES (?, ?, ?, ?)"
     db.execute(sql, [str(thread), number, numbered, picture.digest])
     return number
+
+
+def remove(db: Database, thread: ThreadKey, number: int) -> None:
+    """Forget the picture; its number stays taken."""
+    db.execute("DELETE FROM pictures WHERE thread = ? AND number = ?", [str(thread), number])

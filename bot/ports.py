@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.domain import Abilities, Incoming, RenderJob, RenderUpdate, ThreadKey, View
+from bot.domain import Abilities, Incoming, Person, RenderJob, RenderUpdate, ThreadKey, View
+from bot.panel import Answer, Command, Settings
 from bot.speech import Manners, ModelEvent, Said, Tool
 
 
@@ -40,8 +41,16 @@ class Renderer(Protocol):
 class Surface(Protocol):
     """The place on a platform where one reply is shown."""
 
+    @property
+    def pause(self) -> float:
+        """How long to wait now before the next `put` of a view that is not the last, in seconds."""
+        ...
+
     async def put(self, view: View) -> None:
-        """Make the screen match. Safe to repeat; raises whatever the platform's client raises."""
+        """Make the screen match. Safe to repeat; raises whatever the platform's client raises.
+
+        Raises Unreachable where nothing can be shown any more.
+        """
         ...
 
 
@@ -65,4 +74,12 @@ class Inbox(Protocol):
 
         Raises Refused or Unrecorded (their text is for the person) when nothing was recorded.
         """
+        ...
+
+    async def command(self, command: Command) -> Answer:
+        """Do what a slash command says, and what there is to tell. Raises Refused, Unrecorded."""
+        ...
+
+    def settings(self, thread: ThreadKey, author: Person) -> Settings:
+        """What holds for this person in this thread."""
         ...

@@ -19,8 +19,9 @@ from rich.live import Live
 from bot.domain import Operation, Queued, RenderJob
 from bot.errors import ConfigError, NotFound
 from bot.jobs import JobRow, Jobs
-from bot.queue_view import Line, count, dead_object, dead_table, line_object, line_table
+from bot.queue_view import Line, dead_object, dead_table, line_object, line_table
 from bot.store import Store
+from bot.words import count_of
 
 REASON = "Cancelled by the operator."
 PAUSE = 1.0  # seconds between two looks of --watch
@@ -80,7 +81,7 @@ def _opened(path: Path) -> Store:
 def cancel(store: Store, ids: Sequence[str]) -> str:
     """End these jobs; a sentence about it. Raises NotFound, and ends none, if one of them is not in the line."""
     ended = [row for row in _found(store, ids, store.jobs.unfinished()) if store.jobs.cancel(row.id, REASON)]
-    return f"{count(len(ended), 'job')} cancelled."
+    return f"{count_of(len(ended), 'job')} cancelled."
 
 
 def requeue(store: Store, ids: Sequence[str] | None) -> str:
@@ -96,9 +97,8 @@ def requeue(store: Store, ids: Sequence[str] | None) -> str:
         store.reopen(message)
     if not messages:
         return "Nothing was given up."
-    return (
-        f"{count(len(messages), 'reply', 'replies')} opened again: the bot makes what is missing, as soon as it runs."
-    )
+    opened = count_of(len(messages), "reply", "replies")
+    return f"{opened} opened again: the bot makes what is missing, as soon as it runs."
 
 
 def _found(store: Store, ids: Sequence[str], among: Sequence[JobRow]) -> list[JobRow]:

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from bot.domain import Queued
 from bot.jobs import JobRow
+from bot.words import count_of
 
 LONGEST_PROMPT = 40  # characters of a prompt, or of a name, in a table
 SHORTEST_ID = 8  # characters of a message's id
@@ -30,7 +31,7 @@ class Line:
 def line_table(line: Line, prompts: bool) -> RenderableType:
     """What runs and what waits; prompts are shown only if wanted."""
     running = sum(row.state == "running" for row in line.jobs)
-    told = f"{count(running, 'picture')} under way, {len(line.jobs) - running} waiting."
+    told = f"{count_of(running, 'picture')} under way, {len(line.jobs) - running} waiting."
     if not line.jobs:
         return Text("The line is empty.")
     names = _names(line.jobs)
@@ -146,8 +147,3 @@ def _told(row: JobRow, prompts: bool) -> dict[str, Any]:
         "cost": row.cost,
     }
     return told | ({"prompt": row.prompt} if prompts else {})
-
-
-def count(number: int, one: str, more: str = "") -> str:
-    """So many of them."""
-    return f"{number} {one if number == 1 else more or one + 's'}"

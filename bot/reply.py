@@ -6,6 +6,7 @@ from typing import assert_never
 from bot.domain import (
     Action,
     Button,
+    Entry,
     Failed,
     ImageRequest,
     Part,
@@ -20,6 +21,8 @@ from bot.domain import (
     View,
 )
 from bot.speech import ModelFailed
+
+OF_PICTURES = {Action.VARY: "Vary", Action.EDIT: "Edit", Action.REDO: "Redo", Action.DELETE: "Delete"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +54,15 @@ class Ended:
     """The model has said everything and every picture is settled."""
 
 
-Event = Text | Recanted | Ordered | Progress | ModelFailed | Halted | Ended
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The picture with this number was deleted. `reason` is a sentence for the person."""
+
+    number: int
+    reason: str
+
+
+Event = Text | Recanted | Ordered | Progress | ModelFailed | Halted | Removed | Ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +92,8 @@ def step(reply: Reply, event: Event) -> Reply:
         case Halted(reason):
             parts = tuple(_settled(part, reason) for part in reply.parts)
             return replace(reply, parts=parts, trouble=reason, ended=True)
+        case Removed(number, reason):
+            return replace(reply, parts=tuple(_removed(part, number, reason) for part in reply.parts))
         case Ended():
             nothing = not any(isinstance(part, PicturePart) or part.markdown.strip() for part in reply.parts)
             trouble = reply.trouble or ("The chat model answered with nothing." if nothing else "")
@@ -93,6 +106,37 @@ def view(reply: Reply) -> View:
     """How the reply should look now."""
     parts = tuple(part for part in map(_trimmed, reply.parts) if not isinstance(part, TextPart) or part.markdown)
     return View(parts, _status(reply), _buttons(reply), reply.ended)
+
+
+def without(view: View, number: int, reason: str) -> View:
+    """A final view after its picture with this number was deleted."""
+    parts = tuple(_removed(part, number, reason) for part in view.parts)
+    buttons = tuple(b for b in view.buttons if b.action not in OF_PICTURES or b.target != str(number))
+    return replace(view, parts=parts, buttons=buttons)
+
+
+def offering_again(view: View, reply_id: str) -> View:
+    """A final view after its question was given other words."""
+    buttons = tuple(button for button in view.buttons if button.action is not Action.RETRY)
+    again = Button(Action.RETRY, "Answer again", reply_id)
+    return replace(view, status="The question was changed since.", buttons=(*buttons, again))
+
+
+def shows(shown: Entry | Reply, number: int) -> bool:
+    """Whether a message or a reply shows the picture with this number."""
+    if isinstance(shown, Entry) and any(upload.number == number for upload in shown.uploads):
+        return True
+    view = shown.view if isinstance(shown, Entry) else shown
+    return any(
+        isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number
+        for part in (view.parts if view else ())
+    )
+
+
+def _removed(part: Part, number: int, reason: str) -> Part:
+    if isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number:
+        return replace(part, state=Failed(reason, again=False))
+    return part
 
 
 def _with_words(parts: tuple[Part, ...], markdown: str) -> tuple[Part, ...]:
@@ -136,7 +180,7 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
     buttons = [
         Button(action, f"{label} #{number}", str(number))
         for number in dict.fromkeys(numbers)
-        for action, label in ((Action.VARY, "Vary"), (Action.EDIT, "Edit"))
+        for action, label in OF_PICTURES.items()
     ]
     if not reply.ended:
         under_way = [
@@ -145,6 +189,10 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
         if len(under_way) > 1:  # a single one is stopped with the reply
             buttons += [Button(Action.CANCEL, f"Cancel #{p.number}", f"{reply.id}.{p.key}") for p in under_way]
         buttons.append(Button(Action.STOP, "Stop", reply.id))
-    elif reply.trouble or any(isinstance(part, PicturePart) and isinstance(part.state, Failed) for part in reply.parts):
+    elif reply.trouble or any(map(_failed, reply.parts)):
         buttons.append(Button(Action.RETRY, "Retry", reply.id))
     return tuple(buttons)
+
+
+def _failed(part: Part) -> bool:
+    return isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again

@@ -77,3 +77,24 @@ def line(db: Database) -> None:
         DROP TABLE old_jobs;
         CREATE INDEX served_jobs ON jobs(claimed) WHERE claimed IS NOT NULL;
     """)
+
+
+@migrations()
+def platforms(db: Database) -> None:
+    """What people choose, what they ask for past the chat model, and where replies are shown."""
+    db.executescript("""
+        ALTER TABLE messages ADD COLUMN settled TEXT NOT NULL DEFAULT '';  -- the requests of the reply, as JSON
+        ALTER TABLE messages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;  -- 1 when it was edited since its answer
+        ALTER TABLE jobs ADD COLUMN wanted TEXT NOT NULL DEFAULT '';  -- the model that must draw it
+        ALTER TABLE jobs ADD COLUMN negative TEXT NOT NULL DEFAULT '';
+        CREATE TABLE settings (
+            scope TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, key)
+        ) WITHOUT ROWID;
+        CREATE TABLE places (message TEXT PRIMARY KEY, place TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE posts (
+            message TEXT NOT NULL, nth INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, picture INTEGER,
+            thread TEXT NOT NULL, PRIMARY KEY (message, nth)
+        ) WITHOUT ROWID;
+        CREATE INDEX posts_of_thread ON posts(thread, picture) WHERE picture IS NOT NULL;
+        CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """)

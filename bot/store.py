@@ -12,12 +12,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from bot.chosen import Chosen
 from bot.database import open_database, watch, writing
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.jobs import Jobs
-from bot.pictures import keep, picture, pictures
+from bot.pictures import keep, picture, pictures, remove
+from bot.posts import Posts
 
 _VIEW = TypeAdapter(View)
+_REQUESTS = TypeAdapter(tuple[ImageRequest, ...])
 TITLE_LENGTH = 60
 
 
@@ -27,6 +30,8 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._db = open_database(path)
         self.jobs = Jobs(self._db)
+        self.posts = Posts(self._db)
+        self.chosen = Chosen(self._db)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -64,8 +69,8 @@ class Store:
     ) -> bool:
         """Record a message with its uploads, which get their numbers here; False if it was known already.
 
-        `words` are the reply's, where they are settled without asking the chat model; `requests` are the pictures that
-        they ask for, which are ordered in the same transaction.
+        `requests` are what the reply shows, where that is settled without asking the chat model: they are ordered in
+        the same transaction. `words` then stand for them in what the chat model is told later.
         """
         thread, now = message.thread, time.time()
         with writing(self._db):
@@ -81,10 +86,11 @@ class Store:
             first = last - len(uploads) - len(requests) + 1
             numbers = [keep(self._db, thread, first + nth, upload) for nth, upload in enumerate(uploads)]
             self._db.execute(
-                "INSERT INTO messages (id, thread, author_id, author_name, text, about, uploads, words, heard)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO messages (id, thread, author_id, author_name, text, about, uploads, words, heard, settled)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [message.id, str(thread), message.author.id, message.author.name, message.text, message.about,
-                 json.dumps(numbers), words or "", int(words is not None)],
+                 json.dumps(numbers), words or "", int(words is not None),
+                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else ""],
             )  # fmt: skip
             for number, request in enumerate(requests, first + len(uploads)):
                 self.jobs.place(message, request, number)
@@ -115,7 +121,11 @@ class Store:
         uploads = tuple(p for number in json.loads(row["uploads"]) if (p := self.picture(thread, number)))
         view = _VIEW.validate_json(row["view"]) if row["view"] else None
         author = Person(row["author_id"], row["author_name"])
-        return Entry(row["id"], thread, author, row["text"], row["about"], uploads, row["words"], view)
+        settled = _REQUESTS.validate_json(row["settled"]) if row["settled"] else ()
+        changed = bool(row["changed"])
+        return Entry(
+            row["id"], thread, author, row["text"], row["about"], uploads, row["words"], view, settled, changed
+        )
 
     def heard(self, message_id: str) -> str | None:
         """The model's whole answer, or None while it has not finished."""
@@ -134,10 +144,17 @@ class Store:
             self._db.table("messages").update(self._seq(message_id), {"view": _VIEW.dump_json(view).decode()})
 
     def reopen(self, message_id: str) -> None:
-        """Have the reply made again, keeping what succeeded."""
+        """Have the reply made again, keeping what succeeded; if its message was changed, the model is asked anew."""
         with writing(self._db):
-            self._db.table("messages").update(self._seq(message_id), {"view": None})
+            sql = "UPDATE messages SET view = NULL, heard = heard AND NOT changed, changed = 0 WHERE id = ?"
+            self._db.execute(sql, [message_id])
             self.jobs.reopen(message_id)
+
+    def amend(self, message_id: str, text: str) -> bool:
+        """Give a message other words; False if these were its words."""
+        sql = "UPDATE messages SET text = ?, changed = 1 WHERE id = ? AND text != ?"
+        with writing(self._db):
+            return self._db.execute(sql, [text, message_id, text]).rowcount == 1
 
     def _seq(self, message_id: str) -> int:
         return int(next(self._db.query("SELECT seq FROM messages WHERE id = ?", [message_id]))["seq"])
@@ -151,6 +168,29 @@ class Store:
     def picture(self, thread: ThreadKey, number: int) -> Picture | None:
         """The picture with this number, if it is finished."""
         return picture(self._db, thread, number)
+
+    def remove_picture(self, thread: ThreadKey, number: int, reason: str) -> None:
+        """Forget the picture; its number stays taken, and its job is not done again."""
+        with writing(self._db):
+            remove(self._db, thread, number)
+            self.jobs.deleted(thread, number, reason)
+
+    def forget(self, thread: ThreadKey) -> list[str]:
+        """Forget all that was said and drawn in a thread; the digests of its pictures."""
+        key = str(thread)
+        with writing(self._db):
+            digests = [row[0] for row in self._db.execute("SELECT digest FROM pictures WHERE thread = ?", [key])]
+            replies = "message IN (SELECT id FROM messages WHERE thread = ?)"
+            for sql in (
+                f"DELETE FROM posts WHERE {replies}",
+                f"DELETE FROM places WHERE {replies}",
+                f"DELETE FROM jobs WHERE {replies}",
+                "DELETE FROM pictures WHERE thread = ?",
+                "DELETE FROM messages WHERE thread = ?",
+                "UPDATE threads SET title = '' WHERE key = ?",  # its numbers go on: old ones never mean new pictures
+            ):
+                self._db.execute(sql, [key])
+        return digests
 
     def knows_picture(self, digest: str) -> bool:
         """Whether some thread has this picture."""

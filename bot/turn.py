@@ -36,6 +36,7 @@ class Turn:
     names: tuple[str, ...] = ()
     tools: tuple[Tool, ...] = ()
     reminder: str = ""
+    settled: tuple[ImageRequest, ...] = ()
 
     @property
     def newest(self) -> int | None:
@@ -80,6 +81,10 @@ async def answer(
 async def converse(model: ChatModel, turn: Turn) -> AsyncGenerator[Text | ImageRequest | Recanted | ModelFailed]:
     """The model's answer; where it forgot the picture that was plainly asked for, it is reminded once."""
     said, asked, trouble = "", False, None
+    for request in turn.settled:
+        yield request
+    if turn.settled:
+        return
     async with aclosing(listen(model, turn)) as events:
         async for event in events:
             match event:

@@ -16,7 +16,8 @@ def abilities(pipe: Any) -> Abilities:
         type(part).__name__ for name, part in pipe.components.items() if name.startswith("text_encoder") and part
     ]
     only_clip = bool(encoders) and all(encoder.startswith("CLIP") for encoder in encoders)
-    return Abilities(Editing.DESCRIBE, Dialect.PHRASES if only_clip else Dialect.SENTENCES)
+    negatives = "negative_prompt" in inspect.signature(type(pipe).__call__).parameters
+    return Abilities(Editing.DESCRIBE, Dialect.PHRASES if only_clip else Dialect.SENTENCES, negatives=negatives)
 
 
 def usual(pipe: Any) -> Usual:

@@ -137,6 +137,8 @@ class Studio:
             "width": first.width,
             "height": first.height,
         }
+        if self.abilities.negatives and any(wish.task.negative for wish in wishes):
+            arguments["negative_prompt"] = [wish.task.negative for wish in wishes]
         if any(wish.source for wish in wishes):
             arguments["image"] = [wish.source for wish in wishes]
             if not self._scenes:

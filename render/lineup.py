@@ -1,6 +1,6 @@
 """The line as people may see it. Pure."""
 
-from bot.domain import Bench, Lineup, Standing
+from bot.lineup import Bench, Lineup, Standing
 from render.fleet import Worker
 from render.queue import Line
 from render.rounds import Ticket

@@ -54,6 +54,7 @@ def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
         num_inference_steps=job.num_inference_steps or steps,
         guidance_scale=job.guidance_scale,
         model=job.model,
+        negative=job.negative,
     )
 
 

@@ -30,6 +30,7 @@ class Task:
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
     model: str = ""
+    negative: str = ""
 
 
 @dataclass(frozen=True, slots=True)

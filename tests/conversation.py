@@ -19,6 +19,9 @@ class Glances:
         """Refused."""
         raise Refused("no uploads")
 
+    async def throw_away(self, digest: str) -> None:
+        """There is no file."""
+
     async def glance(self, digest: str) -> bytes:
         """Something like a JPEG."""
         return b"\xff\xd8" + digest.encode()
@@ -45,7 +48,7 @@ async def running(
     renderer = renderer or InstantRenderer()
     renderer.keep = recording(store)
     screen = Screen()
-    inbox = Conversations(store, model, renderer, Glances(), Rules(pause=0, refining=refining))
+    inbox = Conversations(store, model, renderer, Glances(), Rules(refining=refining))
     task = asyncio.create_task(inbox.run({"test": screen}))
     await asyncio.sleep(0)
     try:

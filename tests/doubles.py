@@ -20,6 +20,8 @@ from bot.domain import (
     ThreadKey,
     View,
 )
+from bot.errors import NotFound
+from bot.panel import Answer, Command, Settings
 from bot.ports import Inbox
 from bot.speech import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.store import Store
@@ -44,6 +46,18 @@ def picture(number: int, prompt: str = "a red circle", parent: int | None = None
 def claimed(store: Store, job: RenderJob) -> RenderJob:
     """The job as the attempt that was begun now."""
     return replace(job, attempt=store.jobs.claim("batch", {job.id: 1.0})[job.id])
+
+
+class NoCommands:
+    """An inbox to which nobody gives commands, and where nothing was chosen."""
+
+    async def command(self, command: Command) -> Answer:
+        """Refused."""
+        raise NotFound(command.name)
+
+    def settings(self, thread: ThreadKey, author: Person) -> Settings:
+        """The usual ones."""
+        return Settings()
 
 
 @dataclass
@@ -160,6 +174,8 @@ class Screen:
 @dataclass
 class ScreenSurface:
     """One reply on the screen; refuses the next `faults` writes."""
+
+    pause = 0.0
 
     screen: Screen
     message_id: str

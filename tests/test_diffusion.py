@@ -265,7 +265,7 @@ def test_a_broken_device_is_left() -> None:
 def test_what_a_model_can_do_is_read_from_its_parts(tiny: Path) -> None:
     """CLIP alone reads phrases; the model that ships knows scenes; neither takes instructions."""
     some, own = Studio(str(tiny), "cpu"), Studio("builtin", "cpu")
-    assert some.abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES)
+    assert some.abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES, negatives=True)
     assert own.abilities == Abilities(Editing.DESCRIBE, Dialect.SCENES)
     assert (some.usual, some.largest_batch) == (Usual(32, 32, 50), 1)
     assert (own.usual, own.largest_batch) == (Usual(256, 256, 8), 8)

@@ -48,7 +48,7 @@ async def test_only_who_asked_and_managers_stop_a_reply(store: Store) -> None:
         await inbox.accept(message("m1", "draw both"))
         await screen.until("m1", lambda view: len(view.buttons) == 3)
         for action, target in ((Action.STOP, "m1"), (Action.CANCEL, "m1.0")):
-            with pytest.raises(Refused, match=r"Only Ann, who asked for it, and managers can stop this\."):
+            with pytest.raises(Refused, match=r"Only Ann, who asked for it, and managers can do this\."):
                 await inbox.accept(ButtonPress("b1", THREAD, CID, action, target))
         assert not renderer.cancels
         await inbox.accept(ButtonPress("b2", THREAD, BOB, Action.STOP, "m1"))

@@ -174,11 +174,27 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
     job = store.jobs.order("m1", SUN, None)
     store.close()
     with sqlite3.connect(path) as db:
-        for column in ("change", "ratio", "refined", "ordered", "claimed", "ended", "cost", "batch", "model"):
+        for column in (
+            "change",
+            "ratio",
+            "refined",
+            "ordered",
+            "claimed",
+            "ended",
+            "cost",
+            "batch",
+            "model",
+            "wanted",
+            "negative",
+        ):
             db.execute("DROP INDEX IF EXISTS served_jobs")
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
+        for table in ("settings", "places", "posts", "marks"):
+            db.execute(f"DROP TABLE {table}")
+        for column in ("settled", "changed"):
+            db.execute(f"ALTER TABLE messages DROP COLUMN {column}")
         db.execute("CREATE INDEX jobs_of_message ON jobs(message)")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line')")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line', 'platforms')")
     db.close()
     carried = Store(path)
     assert replace(carried.jobs.order("m1", SUN, None), ordered=job.ordered) == job

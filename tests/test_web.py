@@ -17,6 +17,7 @@ from bot.domain import (
     Button,
     Failed,
     Incoming,
+    Left,
     Message,
     Operation,
     PicturePart,
@@ -29,10 +30,10 @@ from bot.domain import (
 from bot.errors import ConfigError, Refused, Unrecorded
 from bot.files import PictureFiles
 from bot.store import Store
-from tests.doubles import picture
+from tests.doubles import NoCommands, picture
 
 
-class Desk:
+class Desk(NoCommands):
     """An inbox that records messages in the store, and says no to some."""
 
     def __init__(self, store: Store) -> None:
@@ -48,6 +49,7 @@ class Desk:
             if event.text == "full":
                 raise Unrecorded("Nothing was recorded.")
             self._store.accept(event)
+        assert not isinstance(event, Left)
         return event.id
 
 
@@ -178,6 +180,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
     thread = await site.thread()
     await site.call("POST", f"/api/threads/{thread}/messages", {"id": "m1", "author": "Ann", "text": "**<b>**"})
     event = site.desk.events[0]
+    assert isinstance(event, Message)
     surface = site.page.surface(event.thread, "m1")
     made = PicturePart(3, 4, Operation.EDIT, "p", Rendered(picture(4, "p", parent=1)), 1)
     parts = (

@@ -36,13 +36,14 @@ from bot.domain import (
 )
 from bot.files import PictureFiles
 from bot.store import Store
+from tests.doubles import NoCommands
 
 NO_COOKIE = ("Cookie", "minidalle=no")
 ANN = Person("Ann", "Ann", frozenset({MANAGER}))
 
 
 @dataclass
-class RecordingInbox:
+class RecordingInbox(NoCommands):
     """Records messages in the store, and remembers every event; refuses what it is told to."""
 
     store: Store
@@ -155,6 +156,7 @@ async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
             "buttons": [
                 {"action": "vary", "label": "Vary #1", "target": "1"},
                 {"action": "edit", "label": "Edit #1", "target": "1"},
+                {"action": "delete", "label": "Delete #1", "target": "1"},
             ],
         }  # fmt: skip
         assert reply == {
@@ -277,7 +279,7 @@ async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
         ("messages", {"text": "Hi", "about": 2**63}, 400, "'about'"),
         ("messages", {"text": "Hi", "pictures": ["%%%"]}, 400, "base64"),
         ("messages", {"text": "Hi", "pictures": [7, None]}, 400, "base64"),
-        ("buttons", {"target": "1"}, 400, "'action' must be one of stop, cancel, retry, vary, edit."),
+        ("buttons", {"target": "1"}, 400, "'action' must be one of stop, cancel, retry, vary, edit, redo, delete."),
         ("buttons", {"action": "explode", "target": "1"}, 400, "'action'"),
         ("buttons", {"action": "stop"}, 400, "'target'"),
         ("buttons", {"action": "stop", "target": [1]}, 400, "'target'"),

@@ -14,8 +14,9 @@ import pytest
 from adapters.web import draw
 from adapters.web.line import MOST, drawn
 from adapters.web.server import WebPage
-from bot.domain import Bench, Lineup, Operation, PicturePart, Queued, Standing, ThreadKey
+from bot.domain import Operation, PicturePart, Queued, ThreadKey
 from bot.files import PictureFiles
+from bot.lineup import Bench, Lineup, Standing
 from bot.store import Store
 from tests.test_web import Desk
 

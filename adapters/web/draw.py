@@ -18,6 +18,7 @@ from bot.domain import (
     ThreadSummary,
     View,
 )
+from bot.words import about
 
 BOT_NAME = "Mini-DALL·E 3"
 REPLY = ".reply"  # what a reply's id has behind the id of its message
@@ -37,7 +38,7 @@ def question(entry: Entry) -> dict[str, Any]:
     buttons = [
         {"action": action, "label": f"{label} #{upload.number}", "target": str(upload.number)}
         for upload in entry.uploads
-        for action, label in (("vary", "Vary"), ("edit", "Edit"))
+        for action, label in (("vary", "Vary"), ("edit", "Edit"), ("delete", "Delete"))
     ]
     return _message(entry.id, entry.author.name, "person", parts, buttons) | {"about": entry.about}
 
@@ -73,16 +74,6 @@ def part(part: Part) -> dict[str, Any]:
         case PicturePart(state=Failed(reason)):
             return _shown(part.number, "failed", reason=reason)
     raise AssertionError(part)
-
-
-def about(seconds: float) -> str:
-    """So long, no more exact than a forecast can be: `about 3 s`, `about 20 s`, `about 2 min`."""
-    if seconds < 9.5:
-        return f"about {max(1, round(seconds))} s"
-    if seconds < 57.5:
-        return f"about {5 * round(seconds / 5)} s"
-    minutes = max(1, round(seconds / 60))
-    return f"about {minutes} min" if minutes < 90 else f"about {round(minutes / 60)} h"
 
 
 def picture(picture: Picture) -> dict[str, Any]:

@@ -65,6 +65,8 @@ class Hub:
 class PageSurface:
     """One reply on all open pages."""
 
+    pause = 0.1
+
     def __init__(self, hub: Hub, thread: ThreadKey, message_id: str) -> None:
         self._hub = hub
         self._thread = thread

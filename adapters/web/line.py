@@ -11,7 +11,7 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
 from adapters.web.parse import PLATFORM
-from bot.domain import Bench, Lineup, Standing
+from bot.lineup import Bench, Lineup, Standing
 
 STATIC = Path(__file__).parent / "static"
 PAUSE = 0.5  # seconds between two states of the stream

@@ -50,7 +50,7 @@ def button(thread: ThreadKey, body: Any) -> ButtonPress:
         raise Refused(f"'action' must be one of {', '.join(actions)}.")
     target = fields.get("target")
     action = Action(fields["action"])
-    known = _NUMBER if action in (Action.VARY, Action.EDIT) else _JOB if action is Action.CANCEL else _ID
+    known = _JOB if action is Action.CANCEL else _ID if action in (Action.STOP, Action.RETRY) else _NUMBER
     if not isinstance(target, str | int) or isinstance(target, bool) or not known.fullmatch(str(target)):
         raise Refused("'target' must be the target of a button.")
     return ButtonPress(_identity(fields), thread, _author(fields), action, str(target))

@@ -16,8 +16,9 @@ from aiohttp_sse import EventSourceResponse, sse_response
 from adapters.web import draw, parse
 from adapters.web.hub import Hub, PageSurface
 from adapters.web.line import STATIC, LinePage
-from bot.domain import Action, Entry, Lineup, ThreadKey, ThreadSummary, View
+from bot.domain import Action, Entry, ThreadKey, ThreadSummary, View
 from bot.errors import BotError, ConfigError, NotFound, Refused, Unrecorded
+from bot.lineup import Lineup
 from bot.ports import Inbox
 
 log = logging.getLogger(__name__)

@@ -70,6 +70,8 @@ class Chat:
 class Upsert:
     """One reply, which is replaced as a whole. Of the views that come before the final one only the first is sent."""
 
+    pause = 0.1
+
     def __init__(self, chat: Chat, message_id: str) -> None:
         self._chat = chat
         self._message_id = message_id

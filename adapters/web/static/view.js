@@ -59,7 +59,7 @@ export function openLightbox(dialog, picture) {
   dialog.showModal();
 }
 
-const CARD_ACTIONS = ["vary", "edit"];
+const CARD_ACTIONS = ["vary", "edit", "redo", "delete"];
 
 /** Gives each part a key that outlives the parts that stream in around it: the second picture stays the second. */
 function withKeys(parts) {
@@ -127,8 +127,7 @@ function patchCard(card, part, { buttons }) {
   const offered = (action) => buttons.some((button) => button.action === action && button.target === String(number));
   patchPicture(card, picture);
   for (const button of card.querySelectorAll("[data-action]")) button.dataset.target = number;
-  $("[data-action=vary]", card).hidden = !offered("vary");
-  $("[data-action=edit]", card).hidden = !offered("edit");
+  for (const action of CARD_ACTIONS) $(`[data-action=${action}]`, card).hidden = !offered(action);
   patchDownload($(".download", card), picture);
   $("details", card).hidden = !picture.prompt;
   patchFacts($("dl", card), picture);

@@ -1,0 +1,36 @@
+"""What was chosen in each scope, as rows."""
+
+from sqlite_utils import Database
+
+from bot.database import writing
+from bot.domain import ThreadKey
+from bot.panel import Scope
+from bot.settings import WIDEST_FIRST, Values, address
+
+
+class Chosen:
+    """The table of choices. Whatever writes raises Unrecorded when the file cannot be written."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+
+    def values(self, thread: ThreadKey, person: str) -> Values:
+        """The choices that bear on this person in this thread, by scope."""
+        places = {address(scope, thread, person): scope for scope in WIDEST_FIRST}
+        found: dict[Scope, dict[str, str]] = {}
+        sql = f"SELECT scope, key, value FROM settings WHERE scope IN ({', '.join('?' * len(places))})"
+        for place, key, value in self._db.execute(sql, list(places)):
+            found.setdefault(places[place], {})[key] = value
+        return found
+
+    def choose(self, place: str, key: str, value: str) -> None:
+        """Keep a choice."""
+        with writing(self._db):
+            self._db.execute(
+                "INSERT OR REPLACE INTO settings (scope, key, value) VALUES (?, ?, ?)", [place, key, value]
+            )
+
+    def reset(self, place: str, key: str = "") -> None:
+        """Forget a choice, or all that were made there."""
+        with writing(self._db):
+            self._db.execute("DELETE FROM settings WHERE scope = ? AND (key = ? OR ? = '')", [place, key, key])

@@ -1,0 +1,194 @@
+"""What the slash commands tell and set, the same on every platform. Texts are Markdown."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+from bot.domain import MANAGER, Operation, Person, Picture, ThreadKey
+from bot.errors import NotFound, Refused
+from bot.lineup import Lineup, Standing
+from bot.panel import Answer, Command, Panel, Scope, Settings
+from bot.settings import Models, address, check_rights, checked, known, resolved, shown
+from bot.store import Store
+from bot.words import about, count_of
+
+DAY = 86_400  # seconds
+LONGEST_PROMPT = 120  # characters of a prompt in a list
+
+HELP = """\
+**Ask me for pictures in plain words**, and talk on: “draw our mascot as a knight”, “make the cape red”, “more like #2”.
+- Mention me in a channel; in my threads and in direct messages there is no need to.
+- Reply to a picture to change that very picture. Send pictures along, or a link to a message that has some.
+- **Below each picture**: Vary, Edit, Redo, Details, Delete. Stop ends an answer.
+- `/imagine` draws at once, past the chat model; `/pictures` shows how this thread's pictures come of each other.
+- `/settings` says who talks, who draws and how, for you, a thread, a channel or the server.
+- `/queue` and `/cancel` are about what is under way, `/usage` about what was drawn, `/forget` about what I remember.\
+"""
+
+
+class Desk:
+    """Answers to commands."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        lineup: Callable[[], Lineup] = Lineup,
+        defaults: Settings | None = None,
+        chat_models: Sequence[str] = (),
+        note: str = "",
+    ) -> None:
+        """`note` stands at the end of the help: what people must know of how this bot is run."""
+        self._store = store
+        self._lineup = lineup
+        self._defaults = defaults or Settings()
+        self._chat_models = tuple(chat_models)
+        self.note = note
+
+    def settings(self, thread: ThreadKey, author: Person) -> Settings:
+        """What holds for this person in this thread."""
+        return resolved(self._store.chosen.values(thread, author.id), self._defaults)
+
+    def models(self) -> Models:
+        """What there is to choose from now."""
+        drawing = dict.fromkeys(bench.model for bench in self._lineup().benches if bench.model)
+        return Models(self._chat_models, tuple(drawing))
+
+    def answer(self, command: Command) -> Answer:
+        """Do what the command says. Raises Refused."""
+        match command.name:
+            case "settings":
+                return self._settings(command)
+            case "queue":
+                return Answer(_queue(self._lineup(), command))
+            case "pictures":
+                return Answer(self._pictures(command))
+            case "details":
+                return Answer(_details(self._picture(command)))
+            case "usage":
+                return Answer(self._usage(command))
+            case "help":
+                return Answer(f"{HELP}\n{self.note}".strip())
+        raise NotFound(f"There is no command {command.name!r}.")
+
+    def _settings(self, command: Command) -> Answer:
+        """`do` is show, set or reset; a panel of the scope shows what holds then."""
+        told = command.arguments
+        scope = _scope(told.get("scope") or Scope.PERSON)
+        key, models = told.get("key", ""), self.models()
+        place = address(scope, command.thread, command.author.id)
+        text = ""
+        match told.get("do", "show"):
+            case "set":
+                check_rights(command.author, scope)
+                value = checked(key, told.get("value", ""), scope, models)
+                self._store.chosen.choose(place, key, value)
+                text = f"{known(key, scope).title} for {_where(scope)}: **{value or 'usual'}**."
+            case "reset":
+                check_rights(command.author, scope)
+                title = known(key, scope).title if key else "Everything"
+                self._store.chosen.reset(place, key)
+                text = f"{title} is as usual again for {_where(scope)}."
+        values = self._store.chosen.values(command.thread, command.author.id)
+        return Answer(text, Panel(scope, shown(scope, values, self._defaults, models)))
+
+    def _picture(self, command: Command) -> Picture:
+        number = command.arguments.get("picture", "")
+        picture = self._store.picture(command.thread, int(number)) if number.isdecimal() else None
+        if picture is None:
+            raise NotFound(f"There is no picture #{number[:9]} in this thread.")
+        return picture
+
+    def _pictures(self, command: Command) -> str:
+        pictures = self._store.pictures(command.thread)
+        if not pictures:
+            return "There is no picture in this thread yet."
+        return "\n".join(_tree(pictures))
+
+    def _usage(self, command: Command) -> str:
+        server, now = address(Scope.SERVER, command.thread, ""), time.time()
+        mine, month = (self._store.jobs.made(server, now - days * DAY, command.author.id) for days in (1, 30))
+        lines = [f"You: **{count_of(mine, 'picture')}** in the last day, {month:,} in 30 days."]
+        if MANAGER in command.author.roles:
+            day, all_month = (self._store.jobs.made(server, now - days * DAY) for days in (1, 30))
+            lines.append(f"Everybody here: **{count_of(day, 'picture')}** in the last day, {all_month:,} in 30 days.")
+        return "\n".join(lines)
+
+
+def _scope(name: str) -> Scope:
+    try:
+        return Scope(name)
+    except ValueError:
+        raise Refused(f"Settings hold for {', '.join(Scope)}; not for {name[:50]!r}.") from None
+
+
+def _where(scope: Scope) -> str:
+    return "you" if scope is Scope.PERSON else f"this {scope}"
+
+
+def _queue(lineup: Lineup, command: Command) -> str:
+    """How long the line is, and where this person's pictures stand; of others' no words and no names."""
+    mine = [each for each in lineup.standings if each.owner == command.author.id]
+    running = sum(each.running for each in lineup.standings)
+    lines = [f"{count_of(running, 'picture')} being drawn, {len(lineup.standings) - running:,} waiting."]
+    lines += [f"- yours: {_stands(each)}" for each in mine[:10]]
+    lines += [f"- {bench.name}: {bench.trouble}" for bench in lineup.benches if bench.trouble]
+    if not lineup.benches:
+        lines.append("- No picture model is at work yet.")
+    return "\n".join(lines)
+
+
+def _stands(each: Standing) -> str:
+    if each.running:
+        state = f"being drawn, {each.fraction:.0%}"
+    else:
+        state = f"{count_of(each.ahead, 'picture')} ahead of it" if each.ahead else "next"
+    return f"#{each.number} {state}" + (f", done in {about(each.eta)}" if each.eta is not None else "")
+
+
+def _details(picture: Picture) -> str:
+    lines = [f"**#{picture.number}** · {_came(picture)} · {picture.width} × {picture.height}"]
+    if picture.prompt:
+        lines.append(f"Prompt: {_quoted(picture.prompt)}")
+    if picture.refined:
+        lines.append(f"Drawn from: {_quoted(picture.refined)}")
+    if picture.seed is not None:
+        lines.append(f"Seed: `{picture.seed}`")
+    if picture.model:
+        lines.append(f"Model: `{picture.model}`")
+    return "\n".join(lines)
+
+
+def _quoted(words: str) -> str:
+    return "`" + words.replace("`", "'").replace("\n", " ") + "`"
+
+
+def _came(picture: Picture) -> str:
+    of = f" of #{picture.parent}" if picture.parent else ""
+    return f"{_WAYS[picture.operation]}{of}"
+
+
+_WAYS: Mapping[Operation, str] = {
+    Operation.GENERATE: "drawn",
+    Operation.EDIT: "an edit",
+    Operation.VARY: "a variation",
+    Operation.REFINE: "a refinement",
+    Operation.SELECT: "a choice",
+    Operation.UPLOAD: "uploaded",
+}
+
+
+def _tree(pictures: Sequence[Picture]) -> list[str]:
+    """Each picture below the one that it came from."""
+    known = {picture.number for picture in pictures}
+    children: dict[int | None, list[Picture]] = {}
+    for picture in pictures:
+        children.setdefault(picture.parent if picture.parent in known else None, []).append(picture)
+    lines: list[str] = []
+    waiting = [(0, picture) for picture in reversed(children.get(None, []))]
+    while waiting:
+        depth, picture = waiting.pop()
+        words = picture.prompt or picture.alt
+        short = words if len(words) <= LONGEST_PROMPT else words[: LONGEST_PROMPT - 1] + "…"
+        lines.append(f"{'  ' * min(depth, 5)}- **#{picture.number}** {_came(picture)}: {' '.join(short.split())}")
+        waiting += [(depth + 1, child) for child in reversed(children.get(picture.number, []))]
+    return lines

@@ -1,0 +1,56 @@
+"""A reply under way: its state, its screen, and how to stop it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+from bot.errors import BotError
+from bot.pacer import Pacer
+from bot.reply import Event, Halted, Reply, step, view
+
+log = logging.getLogger(__name__)
+
+
+class Live:
+    """One reply, from its first view to its last."""
+
+    def __init__(self, reply: Reply, pacer: Pacer) -> None:
+        self.reply = reply
+        self._pacer = pacer
+        self._task: asyncio.Task[None] | None = None
+        self.halted = ""
+        self.recorded = asyncio.Event()
+        self._pacer.show(view(reply))
+
+    def happened(self, event: Event) -> None:
+        """Take one event in, and show what comes of it."""
+        if not self.reply.ended:
+            self.reply = step(self.reply, event)
+            self._pacer.show(view(self.reply))
+
+    def stop(self, reason: str) -> None:
+        """End the reply now."""
+        self.halted = reason
+        if self._task:
+            self._task.cancel()
+
+    async def run(self, answering: Awaitable[None]) -> None:
+        """See the answer through to its end, be it a stop or a bug."""
+
+        async def answered() -> None:
+            await answering
+
+        self._task = asyncio.create_task(answered())
+        try:
+            await asyncio.wait({self._task})
+        except asyncio.CancelledError:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            raise
+        if self._task.cancelled():
+            self.happened(Halted(self.halted))
+        elif error := self._task.exception():
+            log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
+            told = str(error) if isinstance(error, BotError) else "Something went wrong here; the log says what."
+            self.halted = told
+            self.happened(Halted(told))
