@@ -13,7 +13,7 @@ from pathlib import Path
 
 from adapters.console import Console
 from adapters.web.server import WebPage
-from bot import queue_command
+from bot import doctor, queue_command
 from bot.config import Config, load_config, worker_environment
 from bot.desk import Desk
 from bot.domain import Abilities, Dialect, Operation, Picture, Refining
@@ -40,6 +40,7 @@ from render.queue import Line
 from render.scaling import RayScaler, keep_scaled
 from render.scaling import Rules as Range
 from render.supervisor import Supervisor
+from render.wire import VERSION
 
 log = logging.getLogger("bot")
 
@@ -67,12 +68,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     judged.add_argument("--out", type=Path, help="a JSON file for the report (default: in DATA_DIR)")
     queue_command.add_arguments(commands)
+    commands.add_parser("doctor", help="try everything that is set, and tell what is wrong and how to mend it")
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
             for line in replay(options.file):
                 print(line)
             return 0
+        if options.command == "doctor":
+            return doctor.run(load_config, VERSION)
         config = load_config()
         if options.command == "queue":
             queue_command.run(options, config.data_dir / DATABASE, forecast)

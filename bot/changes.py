@@ -61,6 +61,8 @@ class Changes:
             self._store.chosen.reset(address(Scope.PERSON, command.thread, command.author.id))
             return Answer("Your own settings are forgotten: those of the server, channel and thread hold.")
         entries = self._store.entries(command.thread)
+        if not entries:
+            raise Refused("I remember nothing of this place: give the command in the thread that is to be forgotten.")
         if any(entry.author.id != command.author.id for entry in entries) and MANAGER not in command.author.roles:
             raise Refused("Others have spoken here too: only managers can have this thread forgotten.")
         if any(entry.view is None for entry in entries):

@@ -1,6 +1,7 @@
 """The environment -> a frozen `Config`. All faults are named together, each with the cure."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +34,9 @@ class Config(BaseSettings):
     )
     openai_api_key: SecretStr | None = Field(None, description="Key for the chat server.")
     llm_model: str = Field("gpt-4.1-mini", description="Name of the chat model on that server.")
+    llm_models: Names = Field(
+        (), description="Further chat models of that server, with commas, that people may choose in /settings."
+    )
     llm_protocol: Literal["auto", "tags", "tools"] = Field(
         "auto", description="How the chat model asks for pictures; `auto` finds out which way it follows better."
     )
@@ -69,9 +73,27 @@ class Config(BaseSettings):
         "1-4", description="How many painters may run, fewest and most.", pattern=r"^[1-9][0-9]{0,3}-[1-9][0-9]{0,3}$"
     )
     ray_token: SecretStr | None = Field(None, description="What the cluster itself asks for, with RAY_AUTH_MODE=token.")
+    discord_token: SecretStr | None = Field(
+        None, description="Token of the Discord bot; with it the bot is on Discord. See docs/discord.md."
+    )
+    discord_message_content: Literal["auto", "off"] = Field(
+        "auto", description="`auto` reads what does not mention the bot where Discord allows it; `off` never asks to."
+    )
+    discord_guild: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Id of a server in which the commands are registered at once, for development."
+    )
+    discord_api_url: str = Field(
+        "https://discord.com/api/v10", description="Address of Discord's HTTP API.", pattern=r"^https?://"
+    )
+    discord_gateway_url: str | None = Field(
+        None, description="Address of Discord's gateway; empty takes Discord's own.", pattern=r"^wss?://"
+    )
+    discord_cdn_url: str = Field(
+        "https://cdn.discordapp.com", description="Address of Discord's files.", pattern=r"^https?://"
+    )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
-    @field_validator("render_urls", "render_devices", mode="before")
+    @field_validator("render_urls", "render_devices", "llm_models", mode="before")
     @classmethod
     def _names(cls, told: object) -> object:
         return tuple(filter(None, map(str.strip, told.split(",")))) if isinstance(told, str) else told
@@ -89,6 +111,13 @@ class Config(BaseSettings):
         if host not in LOOPBACK and not others.data.get("web_token"):
             raise ValueError("must be 127.0.0.1 unless WEB_TOKEN is set")
         return host
+
+    @field_validator("discord_token")
+    @classmethod
+    def _alone(cls, token: SecretStr | None) -> SecretStr | None:
+        if token and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
+            raise ValueError("must be the token alone: no `Bot ` before it, and no space in it")
+        return token
 
     @property
     def has_chat_server(self) -> bool:

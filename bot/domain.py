@@ -17,6 +17,12 @@ class ThreadKey:
     def __str__(self) -> str:
         return "/".join((self.platform, self.space, self.channel, self.thread))
 
+    def holds(self, other: Self) -> bool:
+        """Whether the other is this thread, or lies in this place: empty names stand for all."""
+        ours = (self.platform, self.space, self.channel, self.thread)
+        theirs = (other.platform, other.space, other.channel, other.thread)
+        return all(not mine or mine == its for mine, its in zip(ours, theirs, strict=True))
+
     @classmethod
     def parse(cls, text: str) -> Self:
         """The key that `str` printed."""
@@ -145,16 +151,7 @@ class Deleted:
 class Left:
     """A place is there no more, or the bot was sent away: nothing can be shown in it. Empty names stand for all."""
 
-    platform: str
-    space: str
-    channel: str = ""
-    thread: str = ""
-
-    def holds(self, key: ThreadKey) -> bool:
-        """Whether this thread was in that place."""
-        ours = (self.platform, self.space, self.channel, self.thread)
-        theirs = (key.platform, key.space, key.channel, key.thread)
-        return all(not mine or mine == other for mine, other in zip(ours, theirs, strict=True))
+    place: ThreadKey
 
 
 Incoming = Message | ButtonPress | Wish | Edited | Deleted | Left

@@ -274,14 +274,14 @@ class Conversations:
             raise Refused("Only managers can cancel what others asked for.")
         ended = 0
         for entry in self._store.open_entries():
-            if entry.thread == command.thread and (everybody or entry.author.id == command.author.id):
+            if command.thread.holds(entry.thread) and (everybody or entry.author.id == command.author.id):
                 self._halt(entry, f"Cancelled by {command.author.name}.")
                 ended += 1
         return Answer(f"Cancelled {count_of(ended, 'reply', 'replies')}." if ended else "Nothing is under way here.")
 
     def _left(self, event: Left) -> str:
         for entry in self._store.open_entries():
-            if event.holds(entry.thread):
+            if event.place.holds(entry.thread):
                 self._halt(entry, "The place where it was asked is gone.")
         return ""
 

@@ -1,0 +1,1 @@
+"""Discord: mention the bot, watch it draw, reply to refine."""

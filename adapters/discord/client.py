@@ -1,0 +1,254 @@
+"""The connection to Discord: every event becomes a value for the inbox, or a sentence for whoever caused it."""
+
+import hashlib
+import json
+import logging
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import discord
+from aiolimiter import AsyncLimiter
+
+from adapters.discord import parse
+from adapters.discord.commands import Kept, tree
+from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
+from adapters.discord.personal import PersonalSurface
+from adapters.discord.presses import pressed, submitted
+from adapters.discord.reading import Archive, Reader
+from adapters.discord.surface import Place, Record, ThreadSurface
+from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
+from bot.errors import BotError
+from bot.panel import Where
+from bot.ports import Inbox, Surface
+
+log = logging.getLogger(__name__)
+
+SEEN = "discord:seen"  # the newest message that was looked at
+COMMANDS = "discord:commands"  # what the commands were when Discord was told of them
+RATE = (5, 5.0)  # writes in so many seconds that a channel takes; observed, Discord does not tell
+MOST_MISSED = 200  # messages of a channel that are looked through after an absence
+NONE = discord.AllowedMentions(everyone=False, roles=False, users=False, replied_user=True)
+
+
+class Client(discord.AutoShardedClient):
+    """The bot's account, with what its events need."""
+
+    def __init__(
+        self,
+        inbox: Inbox,
+        archive: Archive,
+        record: Record,
+        read: Callable[[str], bytes],
+        *,
+        content: bool,
+        guild: int | None = None,
+        connected: Callable[["Client"], None] = lambda client: None,
+        rate: tuple[float, float] = RATE,
+        **options: Any,
+    ) -> None:
+        """`content` asks for the intent to read messages that do not mention the bot; `guild` gets commands at once.
+
+        `connected` is called each time when Discord has told all that there is to know before messages.
+        """
+        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=content)
+        super().__init__(
+            intents=intents, allowed_mentions=NONE, max_messages=None, chunk_guilds_at_startup=False, **options
+        )
+        self.inbox = inbox
+        self.archive = archive
+        self.record = record
+        self.read = read
+        self.reader = Reader(self, archive, record, read)
+        self.tree = tree(self)
+        self.chosen_messages = Kept()
+        self._told_connected = connected
+        self._guild = discord.Object(guild) if guild else None
+        self._limiters: defaultdict[int, AsyncLimiter] = defaultdict(lambda: AsyncLimiter(*rate))
+        self._fresh: set[str] = set()  # what came to this very process
+        self._seen = int(record.mark(SEEN) or 0)
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """Where the reply to a message is shown."""
+        if thread.space == parse.PERSONAL:
+            return PersonalSurface(self, self.record, thread, message_id, self.read)
+        resumed = message_id not in self._fresh
+        return ThreadSurface(
+            self, self.record, thread, message_id, read=self.read, limiters=self._limiters, resumed=resumed
+        )
+
+    async def hand_over(self, event: Incoming, place: Place | None = None) -> str:
+        """Give the inbox an event, and remember where the reply to it belongs. Raises BotError."""
+        if place is not None and not isinstance(event, Left):
+            self.record.open(event.id, str(place))
+            self._fresh.add(event.id)
+        return await self.inbox.accept(event)
+
+    # Coming and going
+
+    async def setup_hook(self) -> None:
+        """Tell Discord the commands, if they are others than the last time."""
+        if self._guild:
+            self.tree.copy_global_to(guild=self._guild)
+        commands = [command.to_dict(self.tree) for command in self.tree.walk_commands() if not command.parent]
+        told = json.dumps([commands, self.application_id, self._guild and self._guild.id], sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(told.encode()).hexdigest()
+        if self.record.mark(COMMANDS) != fingerprint:
+            await self.tree.sync(guild=self._guild)
+            self.record.note(COMMANDS, fingerprint)
+
+    async def on_ready(self) -> None:
+        """Look for what was said while nobody listened."""
+        self._told_connected(self)
+        since = self._seen
+        log.info("Discord knows this bot as %s, on %s servers", self.user, len(self.guilds))
+        if not since:
+            self._note_seen(discord.utils.time_snowflake(discord.utils.utcnow()))
+            return
+        spoken: list[discord.TextChannel | discord.Thread] = []
+        for guild in self.guilds:
+            spoken += [*guild.text_channels, *guild.threads]
+        for channel in spoken:
+            if (channel.last_message_id or 0) > since:
+                await self._catch_up(channel, since)
+        for known in self.archive.threads(PLATFORM)[:MOST_MISSED]:
+            if known.key.space == DIRECT and time.time() - known.updated < 30 * 86_400:
+                with suppress(discord.HTTPException):
+                    await self._catch_up(await self.fetch_channel(int(known.key.channel)), since)
+
+    async def _catch_up(self, channel: Any, since: int) -> None:
+        try:
+            async for message in channel.history(after=discord.Object(since), limit=MOST_MISSED, oldest_first=True):
+                await self.on_message(message)
+        except discord.HTTPException:  # not ours to read
+            log.info("what was missed in channel %s cannot be read", channel.id)
+
+    def _note_seen(self, snowflake: int) -> None:
+        if snowflake > self._seen:
+            self._seen = snowflake
+            self.record.note(SEEN, str(snowflake))
+
+    # Messages
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Answer what is for the bot."""
+        assert self.user
+        if parse.automatic(message) or self.archive.entry(str(message.id)):
+            return
+        member = message.author if isinstance(message.author, discord.Member) else None
+        permissions = message.channel.permissions_for(member) if member else None
+        author = parse.person(message.author, permissions)
+        key = self._conversation(message)
+        settings = self.inbox.settings(key, author)
+        if not parse.wanted(self._facts(message, key), settings.unasked):
+            return
+        found = await self.reader.pictures(message, key)
+        said = parse.text(message, self.user.id)
+        event = Message(str(message.id), key, author, said, tuple(found.files), found.about)
+        begins = key.thread == str(message.id) and message.guild is not None
+        in_thread = begins and settings.answer is Where.THREAD
+        place = Place(
+            message.channel.id,
+            answers=None if in_thread else message.id,
+            asker=message.author.id,
+            thread_on=message.id if in_thread else None,
+            title=said,
+        )
+        try:
+            await self.hand_over(event, place)
+        except BotError as refused:
+            found.notes.append(str(refused))
+        self._note_seen(message.id)
+        if found.notes:
+            await self._say(message, " ".join(dict.fromkeys(found.notes)))
+
+    def _conversation(self, message: discord.Message) -> ThreadKey:
+        """That of its thread, of the message that it replies to, or a new one."""
+        guild = message.guild.id if message.guild else None
+        reference = message.reference
+        if guild and not isinstance(message.channel, discord.Thread) and reference and reference.message_id:
+            shown = self.record.shows(post_id(reference.channel_id, reference.message_id))
+            if shown:
+                return shown[0]
+        return thread_key(message.channel, guild, message.id)
+
+    def _facts(self, message: discord.Message, key: ThreadKey) -> parse.Facts:
+        reference = message.reference
+        replies = reference is not None and reference.type is discord.MessageReferenceType.reply
+        shown = entry = None
+        if reference and replies and reference.message_id:
+            shown = self.record.shows(post_id(reference.channel_id, reference.message_id))
+            entry = self.archive.entry(str(reference.message_id))
+        return parse.Facts(
+            automatic=parse.automatic(message),
+            direct=message.guild is None,
+            mentions_us=self.user in message.mentions,
+            mentions_others=any(user != self.user for user in message.mentions),
+            our_thread=isinstance(message.channel, discord.Thread) and self.archive.knows_thread(key),
+            answers_us=shown is not None,
+            answers_other=replies and shown is None,
+            answers_picture=bool((shown and shown[1] is not None) or (entry and entry.uploads)),
+        )
+
+    async def _say(self, message: discord.Message, words: str) -> None:
+        """Tell a person something beside any reply, once."""
+        nonce = hashlib.sha256(f"note|{message.id}".encode()).hexdigest()[:24]
+        reference = message.to_reference(fail_if_not_exists=False)
+        try:
+            said = await message.channel.send(f"-# {words}"[:1900], reference=reference, nonce=nonce)
+        except discord.HTTPException as error:
+            log.info("a note could not be posted: %s", error.code)
+        else:
+            key = thread_key(message.channel, message.guild.id if message.guild else None, message.id)
+            self.record.keep(f"note-{message.id}", 0, Post(post_id(message.channel.id, said.id)), key)
+
+    async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
+        """Other words of a question that was answered."""
+        entry = self.archive.entry(str(payload.message_id))
+        if entry and self.user and payload.message.content:
+            await self.hand_over(Edited(entry.id, entry.thread, parse.text(payload.message, self.user.id)))
+
+    async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
+        """A question that was taken back."""
+        await self._deleted(payload.message_id)
+
+    async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
+        """Questions that moderators took away."""
+        for message_id in payload.message_ids:
+            await self._deleted(message_id)
+
+    async def _deleted(self, message_id: int) -> None:
+        entry = self.archive.entry(str(message_id))
+        if entry:
+            await self.hand_over(Deleted(entry.id, entry.thread))
+
+    # Places
+
+    async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
+        """A thread is gone."""
+        key = ThreadKey(PLATFORM, str(payload.guild_id), str(payload.parent_id), str(payload.thread_id))
+        await self.hand_over(Left(key))
+
+    async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
+        """A channel is gone."""
+        await self.hand_over(Left(ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")))
+
+    async def on_guild_remove(self, guild: discord.Guild) -> None:
+        """The bot was sent away."""
+        await self.hand_over(Left(ThreadKey(PLATFORM, str(guild.id), "", "")))
+
+    # Interactions
+
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """A pressed button, a chosen option or a filled-in form; commands find their way by themselves."""
+        match interaction.type:
+            case discord.InteractionType.component:
+                await pressed(self, interaction)
+            case discord.InteractionType.modal_submit:
+                await submitted(self, interaction)
+
+    async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
+        """A bug in the handling of one event ends that event alone."""
+        log.exception("%s met a bug", event_method)

@@ -1,0 +1,184 @@
+"""Views and panels -> what Discord's messages should look like. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from adapters.markup import closed, pages
+from bot.domain import (
+    Action,
+    Button,
+    Failed,
+    Operation,
+    Part,
+    Picture,
+    PicturePart,
+    Queued,
+    Rendered,
+    Rendering,
+    TextPart,
+    View,
+)
+from bot.words import count_of
+
+LIMIT = 2000  # characters of one message; Discord docs, resources/message
+RESERVED = 120  # of them for the line below the words that says what is going on
+LONGEST_ALT = 1024  # characters; Discord docs, resources/message
+LONGEST_CAPTION = 200  # characters of a prompt below its picture
+A_ROW, MOST_ROWS = 5, 5  # buttons; Discord docs, components/reference
+MOST_PICTURES = 10  # of one message
+DETAILS = "details"
+STEP = 10  # seconds: a forecast that moves by less is not drawn anew
+
+_OF_PICTURES = (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)
+_WAYS = {
+    Operation.EDIT: "edit of #{parent}",
+    Operation.VARY: "like #{parent}",
+    Operation.REFINE: "refined from #{parent}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A button. `action` and `target` are what its custom_id says."""
+
+    action: str
+    target: str
+    label: str
+    danger: bool = False
+
+    @property
+    def custom_id(self) -> str:
+        """The name under which Discord tells that it was pressed."""
+        return f"mini:{self.action}:{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """One message as it should look; at most one of `picture` and `preview` (a small JPEG) is attached."""
+
+    content: str
+    picture: Picture | None = None
+    preview: bytes | None = None
+    rows: tuple[tuple[Control, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """All of a reply in a single message, where no more than one can be posted."""
+
+    content: str
+    pictures: tuple[Picture, ...]
+    rows: tuple[tuple[Control, ...], ...]
+
+
+def sheets(view: View, now: float) -> list[Sheet]:
+    """The messages of a reply, in order. `now` is in seconds since 1970, for forecasts that count down by themselves.
+
+    While text grows and parts are appended, only the last messages change.
+    """
+    drawn = [sheet for part in view.parts for sheet in _part(part, view.buttons, now)]
+    if view.status and not (drawn and drawn[-1].picture is None and _draws(view.parts[-1])):
+        drawn = _with_status(drawn, view)
+    rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
+    if rest and drawn:
+        drawn[-1] = replace(drawn[-1], rows=(*drawn[-1].rows, rest))
+    return drawn
+
+
+def poster(view: View, now: float) -> Poster:
+    """The reply in one message: its words as far as they fit, and its pictures."""
+    words = "\n\n".join(sheet.content for part in view.parts for sheet in _part(part, (), now) if sheet.content)
+    status = f"\n{_status(view)}" if view.status else ""
+    kept = pages(words, LIMIT - RESERVED)
+    cut = "…" if len(kept) > 1 else ""
+    content = f"{kept[0] if kept else ''}{cut}{status}".strip()
+    pictures = [part.state.picture for part in view.parts if _is_drawn(part)]  # type: ignore[union-attr]
+    distinct = tuple({picture.number: picture for picture in pictures}.values())[:MOST_PICTURES]
+    rows = [_row_of(picture, view.buttons) for picture in distinct]
+    rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
+    rows = [row for row in rows if row][: MOST_ROWS - bool(rest)] + ([rest] if rest else [])
+    return Poster(content, distinct, tuple(rows))
+
+
+def _part(part: Part, buttons: Sequence[Button], now: float) -> list[Sheet]:
+    match part:
+        case TextPart(markdown):
+            return [Sheet(closed(page)) for page in pages(markdown, LIMIT - RESERVED)]
+        case PicturePart(state=Queued(ahead, eta)):
+            place = f"{count_of(ahead, 'picture')} ahead of it" if ahead else "next"
+            when = f", done <t:{_rounded(now + eta)}:R>" if eta is not None and ahead else ""
+            return [Sheet(f"⏳ **#{part.number}** {place}{when}", rows=_cancel(part, buttons))]
+        case PicturePart(state=Rendering(fraction, preview)):
+            return [Sheet(f"🎨 **#{part.number}** {_bar(fraction)}", preview=preview, rows=_cancel(part, buttons))]
+        case PicturePart(state=Rendered(picture)):
+            row = _row_of(picture, buttons)
+            return [Sheet(_caption(picture), picture=picture, rows=(row,) if row else ())]
+        case PicturePart(state=Failed(reason)):
+            name = f" **#{part.number}**" if part.number else ""
+            return [Sheet(f"⚠️{name} {reason}"[: LIMIT - RESERVED])]
+    raise AssertionError(part)
+
+
+def _draws(part: Part) -> bool:
+    return isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
+
+
+def _is_drawn(part: Part) -> bool:
+    return isinstance(part, PicturePart) and isinstance(part.state, Rendered)
+
+
+def _with_status(drawn: list[Sheet], view: View) -> list[Sheet]:
+    if not drawn:
+        return [Sheet(_status(view))]
+    return [*drawn[:-1], replace(drawn[-1], content=f"{drawn[-1].content}\n{_status(view)}".strip())]
+
+
+def _status(view: View) -> str:
+    said = f"⚠️ {view.status}" if view.final else view.status
+    return "-# " + " ".join(said.split())[: RESERVED - 4]
+
+
+def _caption(picture: Picture) -> str:
+    way = _WAYS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
+    prompt = " ".join(picture.prompt.split())
+    short = prompt if len(prompt) <= LONGEST_CAPTION else prompt[: LONGEST_CAPTION - 1].rstrip() + "…"
+    said = " · ".join(filter(None, (way, plain(short))))
+    return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
+
+
+def plain(words: str) -> str:
+    """Words that mean nothing to Discord's Markdown."""
+    return "".join(f"\\{letter}" if letter in "\\`*_~|>[]()#-<:" else letter for letter in words)
+
+
+def alt(picture: Picture) -> str:
+    """What a screen reader says."""
+    return f"#{picture.number}: {picture.alt or picture.prompt or 'a picture'}"[:LONGEST_ALT]
+
+
+def _row_of(picture: Picture, buttons: Iterable[Button]) -> tuple[Control, ...]:
+    mine = [b for b in buttons if b.action in _OF_PICTURES and b.target == str(picture.number)]
+    if not mine:
+        return ()
+    controls = [_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]
+    controls.insert(len(controls) - 1, Control(DETAILS, str(picture.number), "Details"))
+    return tuple(controls)
+
+
+def _cancel(part: PicturePart, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+    mine = [b for b in buttons if b.action is Action.CANCEL and b.target.endswith(f".{part.key}")]
+    return (tuple(map(_control, mine)),) if mine else ()
+
+
+def _control(button: Button) -> Control:
+    return Control(button.action.value, button.target, button.label, button.action in (Action.STOP, Action.DELETE))
+
+
+def _bar(fraction: float) -> str:
+    full = max(0, min(10, math.floor(fraction * 10)))
+    return f"`{'█' * full}{'░' * (10 - full)}` {full * 10} %"
+
+
+def _rounded(seconds: float) -> int:
+    return STEP * math.ceil(seconds / STEP)

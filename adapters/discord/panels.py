@@ -1,0 +1,105 @@
+"""The panel of the settings, and the forms. Pure."""
+
+from typing import Any
+
+import discord
+
+from adapters.discord.draw import plain
+from bot.panel import Field, Panel, Scope
+
+SETTINGS, ABOUT = "settings", "about"
+LONGEST_WORDS = 2000  # characters of what is to change
+MOST_OPTIONS = 25  # Discord docs, components/reference
+_SCOPES = {
+    Scope.PERSON: "Only me",
+    Scope.THREAD: "This thread",
+    Scope.CHANNEL: "This channel",
+    Scope.SERVER: "This server",
+}
+
+
+def drawn(text: str, panel: Panel, key: str = "") -> discord.ui.LayoutView:
+    """The settings of a scope; with a key, the choices of that setting. All state is in the names of the controls."""
+    view = discord.ui.LayoutView(timeout=None)
+    lines = [f"### Settings · {_SCOPES[panel.scope]}", *map(_line, panel.fields)]
+    if text:
+        lines.insert(0, text)
+    view.add_item(discord.ui.Container(discord.ui.TextDisplay("\n".join(lines)[:3900])))
+    scopes = [
+        discord.SelectOption(label=label, value=scope, default=scope is panel.scope) for scope, label in _SCOPES.items()
+    ]
+    view.add_item(_menu("scope", "Whose settings", scopes))
+    keys = [
+        discord.SelectOption(
+            label=field.title, value=field.key, description=field.about[:100], default=field.key == key
+        )
+        for field in panel.fields
+    ]
+    view.add_item(_menu(f"key.{panel.scope}", "What to change", keys))
+    chosen = next((field for field in panel.fields if field.key == key), None)
+    if chosen:
+        view.add_item(_choices(chosen, panel.scope))
+    view.stop()
+    return view
+
+
+def _line(field: Field) -> str:
+    value = plain(field.value) if field.value else "nothing"
+    short = value if len(value) <= 200 else value[:199] + "…"
+    return f"**{field.title}**: {short}\n-# from: {field.source}"
+
+
+def _menu(target: str, placeholder: str, options: list[discord.SelectOption]) -> "discord.ui.ActionRow[Any]":
+    select: discord.ui.Select[Any] = discord.ui.Select(
+        custom_id=f"mini:{SETTINGS}:{target}", placeholder=placeholder, options=options[:MOST_OPTIONS]
+    )
+    return discord.ui.ActionRow(select)
+
+
+def _choices(field: Field, scope: Scope) -> "discord.ui.ActionRow[Any]":
+    target = f"value.{scope}.{field.key}"
+    if field.choices:
+        options = [
+            discord.SelectOption(label=choice[:100], value=choice[:100], default=choice == field.value)
+            for choice in field.choices
+        ]
+        return _menu(target, f"{field.title}: choose", options)
+    row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
+    row.add_item(discord.ui.Button(label="Write…", custom_id=f"mini:{SETTINGS}:write.{scope}.{field.key}"))
+    row.add_item(discord.ui.Button(label="As usual", custom_id=f"mini:{SETTINGS}:reset.{scope}.{field.key}"))
+    return row
+
+
+def edit_form(target: str, prompt: str) -> discord.ui.Modal:
+    """What is to change in a picture."""
+    modal = discord.ui.Modal(title=f"Edit #{target}"[:45], custom_id=f"mini:edit:{target}")
+    if prompt:
+        modal.add_item(discord.ui.TextDisplay(f"-# #{target} was drawn from: {plain(prompt[:500])}"))
+    return _with_words(modal, "What is to change?", "make the cape red")
+
+
+def about_form(title: str, target: str, question: str, example: str) -> discord.ui.Modal:
+    """Words about a message that was chosen in a menu."""
+    return _with_words(discord.ui.Modal(title=title[:45], custom_id=f"mini:{ABOUT}:{target}"), question, example)
+
+
+def _with_words(modal: discord.ui.Modal, question: str, example: str) -> discord.ui.Modal:
+    words: discord.ui.TextInput[Any] = discord.ui.TextInput(
+        custom_id="words", style=discord.TextStyle.paragraph, placeholder=example, max_length=LONGEST_WORDS
+    )
+    modal.add_item(discord.ui.Label(text=question, component=words))
+    return modal
+
+
+def value_form(target: str, field: Field) -> discord.ui.Modal:
+    """What a setting of free text is to be."""
+    modal = discord.ui.Modal(title=field.title[:45], custom_id=f"mini:{SETTINGS}:{target}")
+    value: discord.ui.TextInput[Any] = discord.ui.TextInput(
+        custom_id="value",
+        style=discord.TextStyle.paragraph,
+        default=field.value[: field.longest] or None,
+        max_length=field.longest,
+        required=False,
+    )
+    modal.add_item(discord.ui.Label(text=field.title, description=field.about[:100], component=value))
+    return modal

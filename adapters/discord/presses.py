@@ -1,0 +1,163 @@
+"""Buttons, menus of the settings, and forms: what their names say is done, before and after any restart."""
+
+from typing import TYPE_CHECKING, Any
+
+import discord
+
+from adapters.discord import draw, panels, parse
+from adapters.discord.answers import (
+    Interaction,
+    answer,
+    begun,
+    command,
+    conversation,
+    hand_over,
+    person,
+    place_of,
+    whisper,
+)
+from adapters.discord.parse import PERSONAL, post_id
+from bot.domain import Action, ButtonPress, Message
+from bot.panel import Panel
+
+if TYPE_CHECKING:
+    from adapters.discord.client import Client
+
+OUTDATED = "This control is not known any more. The newest message of the answer has working ones."
+_NEW_REPLY = (Action.VARY, Action.EDIT, Action.REDO)
+
+
+async def pressed(client: "Client", interaction: Interaction) -> None:
+    """Do what a control says."""
+    told = parse.pressed(str(_data(interaction).get("custom_id", "")))
+    if told is None:
+        await whisper(interaction, OUTDATED)
+        return
+    name, target = told
+    if name == panels.SETTINGS:
+        await chosen(client, interaction, target)
+    elif name == draw.DETAILS:
+        await answer(client, interaction, "details", {"picture": target}, of_message=True)
+    elif name == Action.EDIT:
+        await interaction.response.send_modal(panels.edit_form(target, _prompt(client, interaction, target)))
+    elif action := parse.action(name):
+        await act(client, interaction, action, target)
+    else:
+        await whisper(interaction, OUTDATED)
+
+
+async def submitted(client: "Client", interaction: Interaction) -> None:
+    """Do what a form says."""
+    data = _data(interaction)
+    told = parse.pressed(str(data.get("custom_id", "")))
+    values = parse.fields(data)
+    match told:
+        case (Action.EDIT, target):
+            await act(client, interaction, Action.EDIT, target, values.get("words", ""))
+        case (panels.SETTINGS, target):
+            await written(client, interaction, target, values.get("value", ""))
+        case (panels.ABOUT, target):
+            await speak_of(client, interaction, target, values.get("words", ""))
+        case _:
+            await whisper(interaction, OUTDATED)
+
+
+async def act(
+    client: "Client",
+    interaction: Interaction,
+    action: Action,
+    target: str,
+    words: str = "",
+    *,
+    below: discord.Message | None = None,
+) -> None:
+    """Hand a pressed button to the inbox; what comes of it is shown as a reply of its own.
+
+    `below` is the message that it is about, where it was not done below one.
+    """
+    thread, author = conversation(client, interaction, below), person(interaction)
+    press = ButtonPress(str(interaction.id), thread, author, action, target, words)
+    new = action in _NEW_REPLY
+    whispered = below is not None and thread.space != PERSONAL
+    thinking = whispered or (new and thread.space == PERSONAL)
+    await interaction.response.defer(thinking=thinking, ephemeral=whispered)
+    place = place_of(interaction, thread, below.id if below else None) if new else None
+    if await hand_over(client, interaction, press, place) and whispered:
+        await interaction.delete_original_response()
+
+
+async def speak_of(client: "Client", interaction: Interaction, target: str, words: str) -> None:
+    """Say words about a message that somebody chose in a menu; `target` is its channel and its id."""
+    channel_id, _, message_id = target.partition(".")
+    thread = conversation(client, interaction)
+    await interaction.response.defer(thinking=thread.space == PERSONAL, ephemeral=thread.space != PERSONAL)
+    message = client.chosen_messages.get(target)
+    if message is None and (channel := client.get_channel(int(channel_id))) is not None:
+        try:
+            message = await channel.fetch_message(int(message_id))  # type: ignore[union-attr]
+        except discord.HTTPException:
+            message = None
+    if message is None:
+        await whisper(interaction, "That message cannot be read any more. Please choose it again.")
+        return
+    shown = client.record.shows(post_id(channel_id, message_id))
+    thread = shown[0] if shown and thread.space != PERSONAL else begun(thread, interaction.id)
+    found = await client.reader.of(message, thread)
+    if found.about is None and not found.files:
+        await whisper(interaction, "There is no picture in that message.")
+        return
+    event = Message(str(interaction.id), thread, person(interaction), words, tuple(found.files), found.about)
+    place = place_of(interaction, thread, message.id)
+    if await hand_over(client, interaction, event, place) and thread.space != PERSONAL:
+        await interaction.delete_original_response()
+
+
+def _data(interaction: Interaction) -> dict[str, Any]:
+    return dict(interaction.data or {})
+
+
+def _prompt(client: "Client", interaction: Interaction, target: str) -> str:
+    picture = client.archive.picture(conversation(client, interaction), int(target)) if target.isdecimal() else None
+    return picture.prompt if picture else ""
+
+
+async def chosen(client: "Client", interaction: Interaction, target: str) -> None:
+    """Somebody chose in the panel: it shows what holds then."""
+    what, _, rest = target.partition(".")
+    scope, _, key = rest.partition(".")
+    values = _data(interaction).get("values") or [""]
+    value = str(values[0])
+    match what:
+        case "scope":
+            await _show(client, interaction, {"scope": value})
+        case "key":
+            await _show(client, interaction, {"scope": scope}, value)
+        case "value":
+            await _show(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
+        case "reset":
+            await _show(client, interaction, {"do": "reset", "scope": scope, "key": key}, key)
+        case "write":
+            panel = await _panel(client, interaction, {"scope": scope})
+            field = next((each for each in panel.fields if each.key == key), None) if isinstance(panel, Panel) else None
+            if field:
+                await interaction.response.send_modal(panels.value_form(f"value.{scope}.{key}", field))
+
+
+async def written(client: "Client", interaction: Interaction, target: str, value: str) -> None:
+    """Somebody wrote a value into the form."""
+    _, scope, key = [*target.split("."), "", ""][:3]
+    await _show(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
+
+
+async def _show(client: "Client", interaction: Interaction, arguments: dict[str, str], key: str = "") -> None:
+    panel = await _panel(client, interaction, arguments)
+    if isinstance(panel, str):
+        await whisper(interaction, panel)
+    else:
+        await interaction.response.edit_message(view=panels.drawn("", panel, key))
+
+
+async def _panel(client: "Client", interaction: Interaction, arguments: dict[str, str]) -> Panel | str:
+    """The panel after the command, or why it was refused."""
+    told = await command(client, interaction, "settings", arguments)
+    return told if isinstance(told, str) else told.panel or told.text

@@ -1,0 +1,328 @@
+"""One reply on Discord: the messages that show it are made to look like its view."""
+
+import asyncio
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from io import BytesIO
+from typing import Any, Protocol
+
+import discord
+from aiolimiter import AsyncLimiter
+
+from adapters.discord import draw
+from adapters.discord.draw import Sheet
+from adapters.discord.parse import post_id
+from adapters.discord.trouble import THREAD_EXISTS, Cure, cure, plea
+from adapters.upload import Upload, fitted, safe_name
+from bot.domain import Picture, Post, ThreadKey, View
+from bot.errors import Unreachable
+
+PAUSE = 1.0  # seconds between two views: a channel takes about 5 edits in 5 s, of all its messages together
+SMALLEST_LIMIT = 256 * 1024  # bytes: when even this is refused, it is not for the size
+UNTITLED = "Pictures"
+LONGEST_NAME = 100  # characters of a thread's; Discord docs, resources/channel
+
+
+class Record(Protocol):
+    """What of the posts survives a restart."""
+
+    def place(self, message_id: str) -> str: ...  # noqa: D102
+    def open(self, message_id: str, place: str) -> None: ...  # noqa: D102
+    def of(self, message_id: str) -> list[Post]: ...  # noqa: D102
+    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None: ...  # noqa: D102
+    def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
+    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
+    def mark(self, name: str) -> str: ...  # noqa: D102
+    def note(self, name: str, value: str) -> None: ...  # noqa: D102
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a reply is shown.
+
+    `thread_on` is the message on which a thread is opened for it, `title` the thread's name. `answers` is the message
+    that it replies to, `asker` whoever is told of it. `token` is that of an interaction, for people who carry the bot
+    along to where it is no member.
+    """
+
+    channel: int
+    answers: int | None = None
+    asker: int | None = None
+    thread_on: int | None = None
+    title: str = ""
+    token: str = ""
+
+    def __str__(self) -> str:
+        told = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({name: value for name, value in told.items() if value})
+
+    @classmethod
+    def parse(cls, text: str) -> "Place":
+        """The place that `str` printed. Raises Unreachable if there never was one."""
+        if not text:
+            raise Unreachable("It is not known any more where this was asked.")
+        return cls(**json.loads(text))
+
+
+@dataclass(slots=True)
+class Shown:
+    """A posted message and how it looks; None if that is not known."""
+
+    post: Post
+    sheet: Sheet | None = None
+    gone: bool = False
+
+
+class ThreadSurface:
+    """A reply as messages of the bot in a channel, a thread or a direct conversation."""
+
+    pause = PAUSE
+
+    def __init__(
+        self,
+        client: discord.Client,
+        record: Record,
+        thread: ThreadKey,
+        message_id: str,
+        *,
+        read: Callable[[str], bytes],
+        limiters: Mapping[int, AsyncLimiter],
+        resumed: bool,
+    ) -> None:
+        """`read` gives a picture's file by its digest; `resumed` is for a reply that an earlier bot began."""
+        self._client = client
+        self._record = record
+        self._thread = thread
+        self._message_id = message_id
+        self._read = read
+        self._limiters = limiters
+        self._resumed = resumed
+        self._shown: list[Shown] | None = None
+        self._place: Place | None = None
+        self._channel: Any = None
+        self._note = ""
+
+    async def put(self, view: View) -> None:
+        """Make the messages match. Raises Unreachable, and what discord.py raises."""
+        shown = await self._begun()
+        wanted = draw.sheets(view, time.time())
+        if self._note and wanted:
+            note = f"-# {self._note}"[: draw.RESERVED * 2]
+            wanted[0] = replace(wanted[0], content=f"{note}\n{wanted[0].content}"[: draw.LIMIT])
+        for nth, sheet in enumerate(wanted):
+            if nth < len(shown):
+                await self._match(nth, shown[nth], sheet)
+            else:
+                shown.append(await self._post(nth, sheet))
+                await self._match(nth, shown[nth], sheet)
+        while len(shown) > len(wanted):
+            await self._take_back(len(shown) - 1, shown.pop())
+
+    # Where
+
+    async def _begun(self) -> list[Shown]:
+        """What is posted already, and the channel that it is in."""
+        if self._shown is not None:
+            return self._shown
+        self._place = Place.parse(self._record.place(self._message_id))
+        shown = [Shown(post) for post in self._record.of(self._message_id)]
+        if shown:
+            self._channel = await self._open(int(shown[0].post.id.split("/")[1]))
+        else:
+            self._channel = await self._where(self._place)
+        if self._resumed:
+            shown += await self._lost_sight_of(len(shown))
+        self._shown = shown
+        return shown
+
+    async def _where(self, place: Place) -> Any:
+        channel = await self._open(place.channel)
+        if place.thread_on is None:
+            return channel
+        try:
+            name = " ".join(place.title.split())[:LONGEST_NAME] or UNTITLED
+            return await channel.get_partial_message(place.thread_on).create_thread(name=name)
+        except discord.HTTPException as error:
+            if error.code == THREAD_EXISTS:
+                return await self._open(place.thread_on)
+            if isinstance(error, discord.Forbidden):
+                self._note = plea(["Create Public Threads"], "this channel", self._owner(channel))
+            elif error.status != 400 and not isinstance(error, discord.NotFound):
+                raise  # later perhaps
+            self._place = replace(place, answers=place.thread_on)
+            return channel
+
+    async def _open(self, channel_id: int) -> Any:
+        try:
+            channel = self._client.get_channel(channel_id) or await self._client.fetch_channel(channel_id)
+        except (discord.NotFound, discord.Forbidden) as error:
+            raise Unreachable("The place where it was asked is gone.") from error
+        return channel
+
+    def _owner(self, channel: Any) -> str:
+        owner = channel.guild.owner if getattr(channel, "guild", None) else None
+        return owner.display_name if owner else "The server's owner"
+
+    async def _lost_sight_of(self, nth: int) -> list[Shown]:
+        """A message that was posted just before the last bot ended, without having been recorded."""
+        assert self._place
+        after = discord.Object(self._place.answers or self._place.thread_on or self._place.channel)
+        me = self._client.user
+        try:
+            async for message in self._channel.history(after=after, limit=50, oldest_first=False):
+                unknown = self._record.shows(post_id(message.channel.id, message.id)) is None
+                if message.author == me and unknown and message.interaction_metadata is None:
+                    post = Post(post_id(message.channel.id, message.id))
+                    self._record.keep(self._message_id, nth, post, self._thread)
+                    return [Shown(post)]
+        except discord.HTTPException:  # without the history, the nonce still keeps a repeat of the last minutes away
+            pass
+        return []
+
+    # Writing
+
+    async def _match(self, nth: int, shown: Shown, sheet: Sheet) -> None:
+        before = shown.sheet
+        if shown.gone or before == sheet:
+            return
+        if before and before.preview and sheet.preview is None and sheet.picture is None and sheet.rows == before.rows:
+            sheet = replace(sheet, preview=before.preview)
+        await self._budget()
+        changed: dict[str, Any] = {"content": sheet.content, "view": controls(sheet.rows)}
+        if before is None or (before.picture, before.preview) != (sheet.picture, sheet.preview):
+            changed["attachments"] = None  # filled in below, once for each try
+        message = self._channel.get_partial_message(int(shown.post.id.split("/")[2]))
+        outcome = await self._try(sheet, message.edit, changed)
+        if outcome is Cure.GONE:
+            shown.gone = True
+            return
+        if outcome is Cure.ANEW:
+            await self._take_back(nth, shown)
+            anew = await self._post(nth, sheet, salt=shown.post.id)
+            shown.post = anew.post
+        self._keep(nth, shown, sheet)
+
+    async def _post(self, nth: int, sheet: Sheet, salt: str = "") -> Shown:
+        """Post the nth message. A nonce has Discord give the first one back if it was posted before."""
+        assert self._place
+        await self._budget()
+        arguments: dict[str, Any] = {"content": sheet.content, "view": controls(sheet.rows), "files": None}
+        arguments["nonce"] = hashlib.sha256(f"{self._message_id}|{nth}|{salt}".encode()).hexdigest()[:24]
+        arguments["suppress_embeds"] = True
+        if nth == 0 and self._place.answers:
+            # a question that was deleted meanwhile is no reason not to answer
+            arguments["reference"] = discord.MessageReference(
+                message_id=self._place.answers, channel_id=self._channel.id, fail_if_not_exists=False
+            )
+            arguments["allowed_mentions"] = discord.AllowedMentions(
+                everyone=False, roles=False, users=False, replied_user=True
+            )
+        message = await self._try(sheet, self._channel.send, arguments)
+        assert not isinstance(message, Cure)
+        shown = Shown(Post(post_id(self._channel.id, message.id)))
+        whole = message.content == sheet.content and bool(message.attachments) == bool(sheet.picture or sheet.preview)
+        self._keep(nth, shown, sheet if whole else None)  # not whole: Discord gave back what an earlier try had posted
+        return shown
+
+    async def _try(self, sheet: Sheet, write: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+        """Write with as large a file as is taken; the message, or a cure that is for the caller. Raises Unreachable."""
+        limit = self._largest()
+        files = next((name for name in ("files", "attachments") if name in arguments), None)
+        while True:
+            try:
+                if files:
+                    arguments[files] = await self._files(sheet, limit)
+                return await write(**arguments)
+            except discord.HTTPException as error:
+                has_file = bool(files and arguments[files])
+                match cure(error, has_file, self._may("attach_files")):
+                    case Cure.SMALLER if has_file and limit > SMALLEST_LIMIT:
+                        limit //= 2
+                    case Cure.SMALLER | Cure.WORDS_ONLY if has_file:
+                        why = self._no_files() if not self._may("attach_files") else "This server takes no such file."
+                        arguments["content"] = f"{arguments['content']}\n-# {why}"[: draw.LIMIT]
+                        arguments[files or ""] = []
+                        files = None
+                    case Cure.WAKE:
+                        await self._wake()
+                    case Cure.NOWHERE:
+                        raise Unreachable(self._why_not()) from error
+                    case (Cure.GONE | Cure.ANEW) as told if files != "files":
+                        return told
+                    case _:
+                        raise
+
+    async def _files(self, sheet: Sheet, limit: int) -> list[discord.File]:
+        if sheet.picture:
+            try:
+                png = await asyncio.to_thread(self._read, sheet.picture.digest)
+                upload = await asyncio.to_thread(fitted, png, limit)
+            except OSError:
+                return []  # its file is gone
+            return [_file(sheet.picture, upload)] if upload else []
+        if sheet.preview and len(sheet.preview) <= limit:
+            return [discord.File(BytesIO(sheet.preview), "preview.jpg", description="How it looks so far")]
+        return []
+
+    async def _wake(self) -> None:
+        """Have a thread that sleeps take edits again. Raises Unreachable if it was closed for good."""
+        try:
+            await self._channel.edit(archived=False)
+        except discord.HTTPException as error:
+            raise Unreachable("The thread was closed.") from error
+
+    async def _take_back(self, nth: int, shown: Shown) -> None:
+        await self._budget()
+        with suppress(discord.NotFound):
+            await self._channel.get_partial_message(int(shown.post.id.split("/")[2])).delete()
+        self._record.drop(self._message_id, nth)
+
+    def _keep(self, nth: int, shown: Shown, sheet: Sheet | None) -> None:
+        number = sheet.picture.number if sheet and sheet.picture else None
+        if shown.post.picture != number or shown.sheet is None:
+            shown.post = Post(shown.post.id, number)
+            self._record.keep(self._message_id, nth, shown.post, self._thread)
+        shown.sheet = sheet
+
+    async def _budget(self) -> None:
+        await self._limiters[self._channel.id].acquire()
+
+    # What is allowed
+
+    def _largest(self) -> int:
+        guild = getattr(self._channel, "guild", None)
+        return int(guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
+
+    def _may(self, permission: str) -> bool:
+        guild = getattr(self._channel, "guild", None)
+        return guild is None or bool(getattr(self._channel.permissions_for(guild.me), permission))
+
+    def _no_files(self) -> str:
+        return plea(["Attach Files"], "this channel", self._owner(self._channel))
+
+    def _why_not(self) -> str:
+        if not self._may("send_messages"):
+            return plea(["Send Messages"], f"#{self._channel.name}", self._owner(self._channel))
+        return "The place where it was asked is closed to me."
+
+
+def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | None:
+    """The buttons. What they do is in their names alone, so nothing has to be kept for them."""
+    if not rows:
+        return None
+    view = discord.ui.View(timeout=None)
+    for nth, row in enumerate(rows):
+        for control in row:
+            style = discord.ButtonStyle.danger if control.danger else discord.ButtonStyle.secondary
+            view.add_item(discord.ui.Button(label=control.label, custom_id=control.custom_id, style=style, row=nth))
+    view.stop()  # discord.py keeps no finished view
+    return view
+
+
+def _file(picture: Picture, upload: Upload) -> discord.File:
+    name = safe_name(picture.prompt or picture.alt, upload.extension)
+    return discord.File(BytesIO(upload.data), name, description=draw.alt(picture))

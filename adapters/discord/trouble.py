@@ -1,0 +1,70 @@
+"""What Discord refuses -> what is to be done about it, and what people are told. Pure."""
+
+from enum import Enum, auto
+
+import discord
+
+# Discord docs, topics/opcodes-and-status-codes
+UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_INTERACTION = 10003, 10008, 10062
+MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
+CANNOT_MESSAGE_USER = 50007
+TOO_LARGE = 40005
+ACKNOWLEDGED = 40060
+OLD_EDITS = 30046
+ARCHIVED = 50083
+THREAD_EXISTS = 160004
+THREAD_LOCKED = 160005
+TOKEN_EXPIRED = 50027
+
+PERMISSIONS = {
+    "view_channel": "View Channel",
+    "send_messages": "Send Messages",
+    "send_messages_in_threads": "Send Messages in Threads",
+    "create_public_threads": "Create Public Threads",
+    "attach_files": "Attach Files",
+    "read_message_history": "Read Message History",
+}
+
+
+class Cure(Enum):
+    """What can be done when Discord refuses a write."""
+
+    AGAIN = auto()  # by itself, later
+    GONE = auto()  # the message was deleted: it is not written again
+    ANEW = auto()  # it is too old to be edited so often: post it again
+    WAKE = auto()  # its thread sleeps
+    SMALLER = auto()  # the file is too large
+    WORDS_ONLY = auto()  # files are not allowed
+    NOWHERE = auto()  # nothing can be shown there
+
+
+def cure(error: discord.HTTPException, has_file: bool, may_attach: bool) -> Cure:
+    """What to do about a refused write."""
+    match error.code:
+        case 10008:
+            return Cure.GONE
+        case 30046:
+            return Cure.ANEW
+        case 50083:
+            return Cure.WAKE
+        case 40005:
+            return Cure.SMALLER
+        case 50013 if has_file and not may_attach:
+            return Cure.WORDS_ONLY
+        case 10003 | 50001 | 50013 | 50007 | 160005 | 50027 | 10015:
+            return Cure.NOWHERE
+    return Cure.SMALLER if error.status == 413 else Cure.AGAIN
+
+
+def missing(permissions: discord.Permissions, in_thread: bool, opens_thread: bool) -> list[str]:
+    """The names of the permissions that the bot lacks to answer there, as Discord's settings spell them."""
+    needed = ["view_channel", "send_messages_in_threads" if in_thread else "send_messages", "attach_files"]
+    needed += ["create_public_threads", "send_messages_in_threads"] if opens_thread else []
+    needed.append("read_message_history")
+    return [PERMISSIONS[name] for name in dict.fromkeys(needed) if not getattr(permissions, name)]
+
+
+def plea(lacking: list[str], where: str, owner: str) -> str:
+    """What is asked of whoever can grant it."""
+    what = " and ".join(filter(None, (", ".join(lacking[:-1]), lacking[-1]))) if lacking else "a permission"
+    return f"I lack the permission {what} in {where}. {owner}, or anybody with Manage Roles, can grant it."

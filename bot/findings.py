@@ -1,0 +1,77 @@
+"""What the doctor finds, and how it asks a server. No secret gets into what it tells."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+import aiohttp
+from pydantic import SecretStr, TypeAdapter, ValidationError
+
+TIME_LIMIT = 10.0  # seconds in which a server must answer
+T = TypeVar("T")
+
+
+class Mark(StrEnum):
+    """How something is."""
+
+    GOOD = "✓"
+    NOTE = "-"
+    WRONG = "✗"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was found about a thing, and what to do about it."""
+
+    mark: Mark
+    about: str
+    told: str
+    cure: str = ""
+
+
+class NoAnswer(Exception):
+    """A server gave nothing to go by: `str(error)` goes on after its name. `status` is 0 if it said nothing at all."""
+
+    def __init__(self, told: str, status: int = 0) -> None:
+        super().__init__(told)
+        self.status = status
+
+
+async def get(url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False) -> T:
+    """The JSON there. Raises NoAnswer."""
+    timeout = aiohttp.ClientTimeout(total=limit)
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=timeout, trust_env=trust_env) as session,
+            session.get(url, headers=headers, allow_redirects=False) as response,  # a token is for this server alone
+        ):
+            if response.status != 200:
+                refused = response.status in (401, 403)
+                told = "refuses the bot" if refused else "answers with an error"
+                raise NoAnswer(f"{told} (status {response.status})", response.status)
+            return TypeAdapter(shape).validate_json(await response.read())
+    except ValidationError:
+        raise NoAnswer("answers with something else than what was asked for", 200) from None
+    except TimeoutError:
+        raise NoAnswer(f"does not answer within {limit:g} s") from None
+    except aiohttp.ClientConnectorDNSError:
+        raise NoAnswer("cannot be found: its name is not known") from None
+    except aiohttp.ClientSSLError:
+        raise NoAnswer("cannot be trusted: its certificate is not valid here") from None
+    except ValueError:
+        raise NoAnswer("cannot be asked: its address, or the key for it, has a character too many") from None
+    except (aiohttp.ClientError, OSError):
+        raise NoAnswer("cannot be reached") from None
+
+
+def bearer(scheme: str, token: SecretStr | None) -> dict[str, str]:
+    """The headers that show the token, if there is one."""
+    return {"Authorization": f"{scheme} {token.get_secret_value()}"} if token else {}
+
+
+def origin(url: str) -> str:
+    """The address without what may be secret in it: a password, a key."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
