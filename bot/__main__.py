@@ -10,6 +10,7 @@ from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Seque
 from contextlib import asynccontextmanager, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from adapters.console import Console
 from adapters.web.server import WebPage
@@ -41,6 +42,9 @@ from render.scaling import RayScaler, keep_scaled
 from render.scaling import Rules as Range
 from render.supervisor import Supervisor
 from render.wire import VERSION
+
+if TYPE_CHECKING:
+    from adapters.discord.gateway import Discord
 
 log = logging.getLogger("bot")
 
@@ -101,27 +105,56 @@ async def _serve(config: Config, talker: str | None) -> None:
     with only_bot(config.data_dir):
         store = Store(config.data_dir / DATABASE)
         files = PictureFiles(config.data_dir / "pictures")
-        async with _renderer(config, store, files) as line, _chat_model(config) as model:
+        async with _renderer(config, store, files) as line, _chat_models(config) as (model, others):
             metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
             line.began = metrics.began
             refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write a prompt
-            desk = Desk(store, lineup=lambda: _look(line), defaults=Settings(persona=config.persona))
-            inbox = Conversations(store, model, Counted(line, metrics), Album(files), Rules(refining), desk=desk)
+            desk = Desk(
+                store,
+                lineup=lambda: _look(line),
+                defaults=Settings(persona=config.persona),
+                chat_models=(config.llm_model, *others) if others else (),
+            )
+            inbox = Conversations(
+                store, model, Counted(line, metrics), Album(files), Rules(refining), desk=desk, others=others
+            )
             platforms: Mapping[str, Platform]
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}
             else:
+                discord = _discord(config, store, files, desk)
                 token = config.web_token.get_secret_value() if config.web_token else None
                 page = WebPage(
                     store, files.path, config.web_host, config.web_port, token, _greet,
                     lineup=lambda: _look(line), metrics=metrics.page,
+                    health=lambda: {name: each.health() for name, each in discord.items()},
                 )  # fmt: skip
-                platforms = {"web": page}
+                platforms = {"web": page, **discord}
             probing = asyncio.create_task(_probe(config, model, line))
             try:
                 await inbox.run(platforms)
             finally:
                 probing.cancel()
+
+
+def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "dict[str, Discord]":
+    """Discord, if there is a token for it."""
+    if config.discord_token is None:
+        return {}
+    from adapters.discord.gateway import Account, Discord  # discord.py takes a while to import
+
+    def tell(note: str) -> None:
+        desk.note = note
+
+    account = Account(
+        config.discord_token.get_secret_value(),
+        config.discord_api_url,
+        config.discord_gateway_url or "",
+        config.discord_cdn_url,
+        content=config.discord_message_content == "auto",
+        guild=config.discord_guild,
+    )
+    return {"discord": Discord(account, store, store.posts, files.read, tell)}
 
 
 def _look(line: Line) -> Lineup:
@@ -141,7 +174,7 @@ async def _evaluate(config: Config, options: argparse.Namespace) -> None:
     abilities = _abilities(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
     out = options.out or config.data_dir / f"evaluation-{Path(options.suite).stem}.json"
-    async with _chat_model(config) as model:
+    async with _chat_models(config) as (model, _):
         if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
             await settle(model, config.data_dir / "probe.json", abilities)
         await evaluate(
@@ -201,23 +234,30 @@ def _abilities(config: Config) -> Abilities:
 
 
 @asynccontextmanager
-async def _chat_model(config: Config) -> AsyncGenerator[ChatModel]:
+async def _chat_models(config: Config) -> AsyncGenerator[tuple[ChatModel, dict[str, ChatModel]]]:
+    """Who answers, and who else may be chosen to."""
     if not config.has_chat_server:
         log.info("no chat server is set: the built-in chat model answers (OPENAI_BASE_URL or OPENAI_API_KEY)")
-        yield OfflineModel()
+        yield OfflineModel(), {}
         return
+    names = dict.fromkeys((config.llm_model, *config.llm_models))
+    models = {name: _on_server(config, name) for name in names}
+    try:
+        yield models[config.llm_model], {name: models[name] for name in names if name != config.llm_model}
+    finally:
+        for model in models.values():
+            await model.close()
+
+
+def _on_server(config: Config, name: str) -> OpenAICompatible:
     key = config.openai_api_key.get_secret_value() if config.openai_api_key else None
     manners = settled(
-        profile(config.llm_model, config.openai_base_url or ""),
+        profile(name, config.openai_base_url or ""),
         protocol=config.llm_protocol,
         vision=config.llm_vision,
         context=config.llm_context,
     )
-    model = OpenAICompatible(config.llm_model, config.openai_base_url, key, manners=manners)
-    try:
-        yield model
-    finally:
-        await model.close()
+    return OpenAICompatible(name, config.openai_base_url, key, manners=manners)
 
 
 async def _probe(config: Config, model: ChatModel, line: Line) -> None:

@@ -262,7 +262,12 @@ class Conversations:
         count = wish.count or settings.count
         if not 1 <= count <= MOST_PICTURES:
             raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
-        request = self._as_chosen(wish.request, settings)
+        request, abilities = wish.request, self._renderer.abilities
+        if request.negative and not abilities.negatives:
+            raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
+        if request.ratio not in ("", "1:1") and not abilities.ratios:
+            raise Refused("This picture model paints in one shape alone.")
+        request = self._as_chosen(request, settings)
         seeds = [None if request.seed is None else request.seed + nth for nth in range(count)]
         requests = [replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds)]
         return await self._message(Message(wish.id, wish.thread, wish.author, request.prompt), requests)

@@ -13,11 +13,12 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parent.parent
+OURS = ("OPENAI", "LLM_", "WEB_", "RENDER", "DISCORD")
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """What the program is started with: nothing of whoever runs the tests that could change what it does."""
-    own = {name: value for name, value in os.environ.items() if not name.startswith(("OPENAI", "WEB_", "RENDER"))}
+    own = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     return own | {"DATA_DIR": str(data_dir), "WEB_PORT": "0", "PYTHONPATH": str(ROOT)} | more
 
 

@@ -7,7 +7,7 @@ import pytest
 from bot.config import Config, load_config, worker_environment
 from bot.errors import ConfigError
 
-SECRETS = ("OPENAI_API_KEY", "WEB_TOKEN", "RENDER_TOKEN")
+SECRETS = ("OPENAI_API_KEY", "WEB_TOKEN", "RENDER_TOKEN", "DISCORD_TOKEN")
 
 
 @pytest.fixture(autouse=True)
@@ -93,6 +93,11 @@ def test_all_faults_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
         ("RENDER_STEPS", "0", "RENDER_STEPS must be at least 1, not '0'."),
         ("RENDER_STEPS", "151", "RENDER_STEPS must be at most 150, not '151'."),
         ("WEB_HOST", "0.0.0.0", "WEB_HOST must be 127.0.0.1 unless WEB_TOKEN is set, not '0.0.0.0'."),
+        ("DISCORD_GUILD", "Our server", "DISCORD_GUILD must be a whole number, not 'Our server'."),
+        ("DISCORD_API_URL", "discord.com", "DISCORD_API_URL cannot be understood, not 'discord.com'."),
+        ("DISCORD_GATEWAY_URL", "https://gateway.discord.gg", "DISCORD_GATEWAY_URL cannot be understood"),
+        ("DISCORD_CDN_URL", "ftp://cdn", "DISCORD_CDN_URL cannot be understood"),
+        ("DISCORD_MESSAGE_CONTENT", "on", "DISCORD_MESSAGE_CONTENT must be 'auto' or 'off', not 'on'."),
         ("LOG_LEVEL", "loud", "DEBUG, INFO, WARNING or ERROR"),
     ],
 )
@@ -110,6 +115,20 @@ def test_beyond_loopback_a_token_opens_the_host(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("WEB_HOST", "0.0.0.0")
     monkeypatch.setenv("WEB_TOKEN", "open")
     assert load_config().web_host == "0.0.0.0"
+
+
+def test_names_with_commas_are_taken_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Chat models to choose from are listed as people list things, with spaces or a comma too many."""
+    monkeypatch.setenv("LLM_MODELS", "large, vendor/small:8b ,")
+    assert load_config().llm_models == ("large", "vendor/small:8b")
+
+
+@pytest.mark.parametrize("wrong", ["Bot abc.def.ghi", "abc.def.ghi x", "abc.def\nghi", "äbc.def.ghi"])
+def test_a_token_that_was_copied_wrongly_is_not_shown(monkeypatch: pytest.MonkeyPatch, wrong: str) -> None:
+    """The sentence says what does not belong there, and keeps the token to itself."""
+    (line,) = faults(monkeypatch, DISCORD_TOKEN=wrong)
+    assert line.startswith("DISCORD_TOKEN must be the token alone: no `Bot ` before it")
+    assert "bc.def" not in line
 
 
 def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -27,6 +27,7 @@ from bot.ports import Inbox, Surface
 log = logging.getLogger(__name__)
 
 SEEN = "discord:seen"  # the newest message that was looked at
+GUILD = "discord:guild"  # the server that got commands of its own
 COMMANDS = "discord:commands"  # what the commands were when Discord was told of them
 RATE = (5, 5.0)  # writes in so many seconds that a channel takes; observed, Discord does not tell
 MOST_MISSED = 200  # messages of a channel that are looked through after an absence
@@ -90,6 +91,11 @@ class Client(discord.AutoShardedClient):
 
     async def setup_hook(self) -> None:
         """Tell Discord the commands, if they are others than the last time."""
+        before = self.record.mark(GUILD)
+        if before and before != str(self._guild.id if self._guild else ""):
+            self.tree.clear_commands(guild=discord.Object(before))
+            await self.tree.sync(guild=discord.Object(before))
+        self.record.note(GUILD, str(self._guild.id) if self._guild else "")
         if self._guild:
             self.tree.copy_global_to(guild=self._guild)
         commands = [command.to_dict(self.tree) for command in self.tree.walk_commands() if not command.parent]
@@ -189,6 +195,7 @@ class Client(discord.AutoShardedClient):
             our_thread=isinstance(message.channel, discord.Thread) and self.archive.knows_thread(key),
             answers_us=shown is not None,
             answers_other=replies and shown is None,
+            empty=not message.content and not message.attachments and not message.message_snapshots,
             answers_picture=bool((shown and shown[1] is not None) or (entry and entry.uploads)),
         )
 

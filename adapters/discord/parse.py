@@ -31,6 +31,7 @@ class Facts:
     answers_us: bool  # it replies to a message of ours
     answers_other: bool  # it replies to somebody else's
     answers_picture: bool  # it replies to a picture with a number
+    empty: bool = False  # Discord does not tell what was said, or nothing was
 
 
 def wanted(facts: Facts, unasked: Unasked) -> bool:
@@ -39,6 +40,8 @@ def wanted(facts: Facts, unasked: Unasked) -> bool:
         return False
     if facts.direct or facts.mentions_us:
         return True
+    if facts.empty:
+        return False
     match unasked:
         case Unasked.NEVER:
             return False

@@ -247,6 +247,8 @@ class ThreadSurface:
                         arguments["content"] = f"{arguments['content']}\n-# {why}"[: draw.LIMIT]
                         arguments[files or ""] = []
                         files = None
+                    case Cure.APART if arguments.pop("reference", None):
+                        arguments.pop("allowed_mentions", None)
                     case Cure.WAKE:
                         await self._wake()
                     case Cure.NOWHERE:

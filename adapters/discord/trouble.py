@@ -35,6 +35,7 @@ class Cure(Enum):
     WAKE = auto()  # its thread sleeps
     SMALLER = auto()  # the file is too large
     WORDS_ONLY = auto()  # files are not allowed
+    APART = auto()  # it may not be a reply, without the history
     NOWHERE = auto()  # nothing can be shown there
 
 
@@ -49,6 +50,8 @@ def cure(error: discord.HTTPException, has_file: bool, may_attach: bool) -> Cure
             return Cure.WAKE
         case 40005:
             return Cure.SMALLER
+        case 160002:
+            return Cure.APART
         case 50013 if has_file and not may_attach:
             return Cure.WORDS_ONLY
         case 10003 | 50001 | 50013 | 50007 | 160005 | 50027 | 10015:

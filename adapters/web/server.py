@@ -56,13 +56,18 @@ class WebPage:
         *,
         lineup: Callable[[], Lineup] = Lineup,
         metrics: Callable[[], bytes] = bytes,
+        health: Callable[[], dict[str, dict[str, Any]]] = dict,
     ) -> None:
-        """`ready` is called with the page's address as soon as it answers; `metrics` are in Prometheus's format."""
+        """`ready` is called with the page's address as soon as it answers; `metrics` are in Prometheus's format.
+
+        `health` tells of every other platform whether it is `connected`, and more.
+        """
         self._archive = archive
         self._picture_path = picture_path
         self._host, self._port = host, port
         self._token = token
         self._ready = ready
+        self._health_of_others = health
         self._hub = Hub()
         self._line = LinePage(lineup, metrics)
         self._inbox: Inbox | None = None
@@ -162,7 +167,9 @@ class WebPage:
         return web.FileResponse(STATIC / "index.html")
 
     async def _health(self, request: web.Request) -> web.Response:
-        return web.json_response({"status": "ok"})
+        others = self._health_of_others()
+        well = all(each.get("connected", True) for each in others.values())
+        return web.json_response({"status": "ok" if well else "degraded", **others})
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         digest = request.match_info["digest"]
