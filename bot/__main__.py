@@ -45,6 +45,7 @@ from render.wire import VERSION
 
 if TYPE_CHECKING:
     from adapters.discord.gateway import Discord
+    from adapters.slack.socket import Slack
 
 log = logging.getLogger("bot")
 
@@ -122,14 +123,14 @@ async def _serve(config: Config, talker: str | None) -> None:
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}
             else:
-                discord = _discord(config, store, files, desk)
+                others_there = _discord(config, store, files, desk) | _slack(config, store, files)
                 token = config.web_token.get_secret_value() if config.web_token else None
                 page = WebPage(
                     store, files.path, config.web_host, config.web_port, token, _greet,
                     lineup=lambda: _look(line), metrics=metrics.page,
-                    health=lambda: {name: each.health() for name, each in discord.items()},
+                    health=lambda: {name: each.health() for name, each in others_there.items()},
                 )  # fmt: skip
-                platforms = {"web": page, **discord}
+                platforms = {"web": page, **others_there}
             probing = asyncio.create_task(_probe(config, model, line))
             try:
                 await inbox.run(platforms)
@@ -137,7 +138,7 @@ async def _serve(config: Config, talker: str | None) -> None:
                 probing.cancel()
 
 
-def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "dict[str, Discord]":
+def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "dict[str, Discord | Slack]":
     """Discord, if there is a token for it."""
     if config.discord_token is None:
         return {}
@@ -155,6 +156,22 @@ def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "
         guild=config.discord_guild,
     )
     return {"discord": Discord(account, store, store.posts, files.read, tell)}
+
+
+def _slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Discord | Slack]":
+    """Slack, if there is a token for it."""
+    if config.slack_bot_token is None:
+        return {}
+    from adapters.slack.socket import Account, Slack  # so do Slack's libraries
+
+    account = Account(
+        config.slack_bot_token.get_secret_value(),
+        config.slack_app_token.get_secret_value() if config.slack_app_token else "",
+        config.slack_signing_secret.get_secret_value() if config.slack_signing_secret else "",
+        config.slack_api_url,
+        port=config.slack_port,
+    )
+    return {"slack": Slack(account, store, store.posts, files.read)}
 
 
 def _look(line: Line) -> Lineup:

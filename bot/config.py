@@ -93,6 +93,22 @@ class Config(BaseSettings):
     )
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR.", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
 
+    slack_bot_token: SecretStr | None = Field(
+        None, description="Token of the Slack app's bot (xoxb-…); with it the bot is on Slack. See docs/slack.md."
+    )
+    slack_app_token: SecretStr | None = Field(
+        None, description="Token of the Slack app itself (xapp-…), for Socket Mode, which needs no public address."
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, validate_default=True, description="Instead of SLACK_APP_TOKEN: what Slack signs its HTTP requests with."
+    )
+    slack_port: Annotated[int, Field(ge=1, le=65535)] = Field(
+        3000, description="Port on 127.0.0.1 for those requests, behind a proxy with a certificate."
+    )
+    slack_api_url: str = Field(
+        "https://slack.com/api/", description="Address of Slack's Web API.", pattern=r"^https?://.*/$"
+    )
+
     @field_validator("render_urls", "render_devices", "llm_models", mode="before")
     @classmethod
     def _names(cls, told: object) -> object:
@@ -119,6 +135,21 @@ class Config(BaseSettings):
             raise ValueError("must be the token alone: no `Bot ` before it, and no space in it")
         return token
 
+    @field_validator("slack_bot_token", "slack_app_token")
+    @classmethod
+    def _of_slack(cls, token: SecretStr | None, about: ValidationInfo) -> SecretStr | None:
+        start = "xoxb-" if about.field_name == "slack_bot_token" else "xapp-"
+        if token and not re.fullmatch(rf"{start}[!-~]+", token.get_secret_value()):
+            raise ValueError(f"must be a token that begins with {start}")
+        return token
+
+    @field_validator("slack_signing_secret")
+    @classmethod
+    def _reachable(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if others.data.get("slack_bot_token") and not secret and not others.data.get("slack_app_token"):
+            raise ValueError("must be set with SLACK_BOT_TOKEN, unless SLACK_APP_TOKEN is")
+        return secret
+
     @property
     def has_chat_server(self) -> bool:
         """Whether a chat server is named, so that the built-in chat model is not needed."""
@@ -136,7 +167,7 @@ def load_config() -> Config:
 def _sentence(fault: ErrorDetails) -> str:
     field = str(fault["loc"][0])
     told = _FAULTS.get(fault["type"], fault["msg"].removeprefix("Value error, ")).format(**fault.get("ctx", {}))
-    secret = "token" in field or "key" in field
+    secret = any(word in field for word in ("token", "key", "secret"))
     shown = "" if secret else f", not {fault['input']!r}"
     return f"{field.upper()} {told}{shown}. {Config.model_fields[field].description}"
 

@@ -18,6 +18,7 @@ from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
 from adapters.discord.personal import PersonalSurface
 from adapters.discord.presses import pressed, submitted
 from adapters.discord.reading import Archive, Reader
+from adapters.discord.seen import Seen
 from adapters.discord.surface import Place, Record, ThreadSurface
 from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
 from bot.errors import BotError
@@ -26,7 +27,6 @@ from bot.ports import Inbox, Surface
 
 log = logging.getLogger(__name__)
 
-SEEN = "discord:seen"  # the newest message that was looked at
 GUILD = "discord:guild"  # the server that got commands of its own
 COMMANDS = "discord:commands"  # what the commands were when Discord was told of them
 RATE = (5, 5.0)  # writes in so many seconds that a channel takes; observed, Discord does not tell
@@ -69,7 +69,7 @@ class Client(discord.AutoShardedClient):
         self._guild = discord.Object(guild) if guild else None
         self._limiters: defaultdict[int, AsyncLimiter] = defaultdict(lambda: AsyncLimiter(*rate))
         self._fresh: set[str] = set()  # what came to this very process
-        self._seen = int(record.mark(SEEN) or 0)
+        self._seen = Seen(record)
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Where the reply to a message is shown."""
@@ -105,20 +105,26 @@ class Client(discord.AutoShardedClient):
             await self.tree.sync(guild=self._guild)
             self.record.note(COMMANDS, fingerprint)
 
+    async def on_shard_connect(self, shard_id: int) -> None:
+        """A session begins. Comes before all that it tells."""
+        self._seen.lost(shard_id)
+
     async def on_ready(self) -> None:
         """Look for what was said while nobody listened."""
         self._told_connected(self)
-        since = self._seen
         log.info("Discord knows this bot as %s, on %s servers", self.user, len(self.guilds))
-        if not since:
-            self._note_seen(discord.utils.time_snowflake(discord.utils.utcnow()))
-            return
-        spoken: list[discord.TextChannel | discord.Thread] = []
-        for guild in self.guilds:
-            spoken += [*guild.text_channels, *guild.threads]
-        for channel in spoken:
-            if (channel.last_message_id or 0) > since:
-                await self._catch_up(channel, since)
+        for shard, since in self._seen.missed().items():
+            spoken: list[discord.TextChannel | discord.Thread] = []
+            for guild in self.guilds:
+                spoken += [*guild.text_channels, *guild.threads] if guild.shard_id == shard else ()
+            for channel in spoken:
+                if (channel.last_message_id or 0) > since:
+                    await self._catch_up(channel, since)
+            if shard == 0:  # which has the direct messages
+                await self._catch_up_directly(since)
+            self._seen.caught_up(shard)
+
+    async def _catch_up_directly(self, since: int) -> None:
         for known in self.archive.threads(PLATFORM)[:MOST_MISSED]:
             if known.key.space == DIRECT and time.time() - known.updated < 30 * 86_400:
                 with suppress(discord.HTTPException):
@@ -130,11 +136,6 @@ class Client(discord.AutoShardedClient):
                 await self.on_message(message)
         except discord.HTTPException:  # not ours to read
             log.info("what was missed in channel %s cannot be read", channel.id)
-
-    def _note_seen(self, snowflake: int) -> None:
-        if snowflake > self._seen:
-            self._seen = snowflake
-            self.record.note(SEEN, str(snowflake))
 
     # Messages
 
@@ -166,7 +167,7 @@ class Client(discord.AutoShardedClient):
             await self.hand_over(event, place)
         except BotError as refused:
             found.notes.append(str(refused))
-        self._note_seen(message.id)
+        self._seen.note(message.guild.shard_id if message.guild else 0, message.id)
         if found.notes:
             await self._say(message, " ".join(dict.fromkeys(found.notes)))
 

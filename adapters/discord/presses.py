@@ -39,7 +39,7 @@ async def pressed(client: "Client", interaction: Interaction) -> None:
     elif name == draw.DETAILS:
         await answer(client, interaction, "details", {"picture": target}, of_message=True)
     elif name == Action.EDIT:
-        await interaction.response.send_modal(panels.edit_form(target, _prompt(client, interaction, target)))
+        await _ask_change(client, interaction, target)
     elif action := parse.action(name):
         await act(client, interaction, action, target)
     else:
@@ -116,9 +116,13 @@ def _data(interaction: Interaction) -> dict[str, Any]:
     return dict(interaction.data or {})
 
 
-def _prompt(client: "Client", interaction: Interaction, target: str) -> str:
+async def _ask_change(client: "Client", interaction: Interaction, target: str) -> None:
+    """Ask what is to change in a picture, if it is there still."""
     picture = client.archive.picture(conversation(client, interaction), int(target)) if target.isdecimal() else None
-    return picture.prompt if picture else ""
+    if picture is None:
+        await whisper(interaction, f"There is no picture #{target[:9]} in this thread.")
+    else:
+        await interaction.response.send_modal(panels.edit_form(target, picture.prompt))
 
 
 async def chosen(client: "Client", interaction: Interaction, target: str) -> None:

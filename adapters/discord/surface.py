@@ -114,12 +114,12 @@ class ThreadSurface:
             note = f"-# {self._note}"[: draw.RESERVED * 2]
             wanted[0] = replace(wanted[0], content=f"{note}\n{wanted[0].content}"[: draw.LIMIT])
         for nth, sheet in enumerate(wanted):
-            if nth < len(shown):
+            if nth < len(shown) and (view.final or not _outshines(shown[nth], sheet)):
                 await self._match(nth, shown[nth], sheet)
-            else:
+            elif nth >= len(shown):
                 shown.append(await self._post(nth, sheet))
                 await self._match(nth, shown[nth], sheet)
-        while len(shown) > len(wanted):
+        while len(shown) > len(wanted) and (view.final or shown[-1].sheet):
             await self._take_back(len(shown) - 1, shown.pop())
 
     # Where
@@ -323,6 +323,11 @@ def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | No
             view.add_item(discord.ui.Button(label=control.label, custom_id=control.custom_id, style=style, row=nth))
     view.stop()  # discord.py keeps no finished view
     return view
+
+
+def _outshines(shown: Shown, sheet: Sheet) -> bool:
+    """Whether a picture of an earlier attempt stands there, and nothing as good can replace it yet."""
+    return shown.sheet is None and shown.post.picture is not None and sheet.picture is None
 
 
 def _file(picture: Picture, upload: Upload) -> discord.File:

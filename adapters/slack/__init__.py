@@ -1,0 +1,1 @@
+"""Slack: mention the bot in a channel, talk on in the thread."""

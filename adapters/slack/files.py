@@ -1,0 +1,148 @@
+"""Pictures to Slack and from Slack: uploads that no message shares, and downloads that trust nobody."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import aiohttp
+from slack_sdk.errors import SlackApiError
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.budget import Budget
+from adapters.slack.parse import is_image, may_fetch
+from adapters.upload import fitted, safe_name
+from bot.domain import Picture, ThreadKey
+
+log = logging.getLogger(__name__)
+
+MOST = 4  # pictures with one message
+LARGEST = 20 * 2**20  # bytes of one that comes in
+LARGEST_UPLOAD = 20 * 2**20  # bytes of one that goes out; what Slack shows in a block
+WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0)  # seconds between two looks whether Slack has processed a file
+MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
+
+
+class Uploads:
+    """Pictures that Slack has as files. Each is sent once."""
+
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        session: aiohttp.ClientSession,
+        read: Callable[[str], bytes],
+        budget: Budget,
+        waits: Sequence[float] = WAITS,
+    ) -> None:
+        """`read` gives a picture's file by its digest."""
+        self._client = client
+        self._session = session
+        self._read = read
+        self._budget = budget
+        self.waits = waits
+        self._files: dict[str, str] = {}
+
+    async def file(self, picture: Picture, thread: ThreadKey) -> str | None:
+        """The id of Slack's file of this picture, sent now if need be; None if its own file is gone or too large."""
+        if picture.digest not in self._files:
+            try:
+                png = await asyncio.to_thread(self._read, picture.digest)
+                upload = await asyncio.to_thread(fitted_for_slack, png)
+            except OSError:
+                return None
+            if upload is None:
+                return None
+            data, extension = upload
+            name = safe_name(picture.prompt or picture.alt, extension)
+            self._files[picture.digest] = await self._send(data, name, picture, thread.space)
+        return self._files[picture.digest]
+
+    def forget(self, digest: str) -> None:
+        """Send it anew the next time."""
+        self._files.pop(digest, None)
+
+    async def _send(self, data: bytes, name: str, picture: Picture, team: str) -> str:
+        """Three steps; then wait, for a while, until Slack knows what kind of file it is."""
+        await self._budget.take("files.getUploadURLExternal", team)
+        begun = await self._client.files_getUploadURLExternal(filename=name, length=len(data))
+        headers = {"Content-Type": "application/octet-stream"}
+        async with self._session.post(str(begun["upload_url"]), data=data, headers=headers) as answer:
+            answer.raise_for_status()
+        file_id = str(begun["file_id"])
+        await self._budget.take("files.completeUploadExternal", team)
+        await self._client.api_call(
+            "files.completeUploadExternal", json={"files": [{"id": file_id, "title": f"#{picture.number}"}]}
+        )
+        for wait in self.waits:
+            await self._budget.take("files.info", team)
+            known = await self._client.files_info(file=file_id)
+            if (known.get("file") or {}).get("mimetype"):
+                break
+            await asyncio.sleep(wait)
+        return file_id
+
+
+def fitted_for_slack(png: bytes) -> tuple[bytes, str] | None:
+    """The picture as a file that Slack shows in a block, which takes no WebP; and its extension."""
+    upload = fitted(png, LARGEST_UPLOAD)
+    return (upload.data, upload.extension) if upload and upload.extension != "webp" else None
+
+
+class Downloads:
+    """Files of people, fetched with the bot's token from nobody but Slack."""
+
+    def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession, budget: Budget, token: str) -> None:
+        self._client = client
+        self._session = session
+        self._budget = budget
+        self._token = token
+
+    async def pictures(self, files: Sequence[Mapping[str, Any]], team: str) -> tuple[list[bytes], list[str]]:
+        """The pictures, at most four, and a sentence for each that could not be had."""
+        taken: list[bytes] = []
+        notes: list[str] = []
+        for file in files:
+            if len(taken) == MOST:
+                notes.append(f"I take {MOST} pictures with a message; the others were left out.")
+                break
+            picture = await self._one(file, team)
+            if isinstance(picture, bytes):
+                taken.append(picture)
+            elif picture:
+                notes.append(picture)
+        return taken, list(dict.fromkeys(notes))
+
+    async def _one(self, file: Mapping[str, Any], team: str) -> bytes | str:
+        url = file.get("url_private_download") or file.get("url_private")
+        if not url or file.get("file_access") == "check_file_info":
+            try:
+                await self._budget.take("files.info", team)
+                file = (await self._client.files_info(file=str(file.get("id", "")))).get("file") or {}
+            except SlackApiError:
+                return "Slack does not let me read one of the files."
+            url = file.get("url_private_download") or file.get("url_private")
+        if not url or not is_image(file):
+            return "" if file.get("mimetype") else "Slack does not let me read one of the files."
+        if int(file.get("size") or 0) > LARGEST:
+            return f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out."
+        return await self._fetch(str(url))
+
+    async def _fetch(self, url: str) -> bytes | str:
+        """A refusal may be a page to log in, with status 200: only what begins like a picture is one."""
+        unread = "Slack did not hand me one of the pictures: am I allowed files:read?"
+        if not may_fetch(url, str(self._client.base_url)):
+            log.warning("a file is not at Slack, and was not fetched")
+            return unread
+        headers = {"Authorization": f"Bearer {self._token}"}
+        try:
+            async with self._session.get(url, headers=headers, allow_redirects=False) as answer:
+                if answer.status != 200 or not answer.content_type.startswith(("image/", "application/octet-stream")):
+                    return unread
+                data = bytearray()
+                async for chunk in answer.content.iter_chunked(2**16):
+                    data += chunk
+                    if len(data) > LARGEST:
+                        return f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out."
+        except (aiohttp.ClientError, TimeoutError):
+            return "A picture could not be read from Slack; please send it again."
+        return bytes(data) if data.startswith(MAGIC) else unread

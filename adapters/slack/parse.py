@@ -1,0 +1,252 @@
+"""What Slack tells -> values. Pure: nothing is asked of Slack here."""
+
+import html
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from bot.domain import MANAGER, Action, ImageRequest, Operation, Person, ThreadKey
+from bot.errors import Refused
+from bot.panel import Unasked
+
+PLATFORM = "slack"
+DIRECT = "direct"  # the thread of a direct conversation outside any thread
+SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages that people write
+WORDS = ("settings", "queue", "cancel", "pictures", "usage", "forget", "help")  # commands, where Slack takes none
+IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
+
+_USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
+_CHANNEL = re.compile(r"<#C[A-Z0-9]+\|([^>]*)>")
+_SPECIAL = re.compile(r"<!(?:subteam\^\w+\|)?@?([^>|]+)(?:\|[^>]*)?>")
+_LINK = re.compile(r"<((?:https?|mailto):[^>|]+)(?:\|([^>]*))?>")
+_NUMBER = re.compile(r"#\d{1,6}\b")
+_TEAM = re.compile(r"[A-Z0-9]{1,20}")
+_TS = re.compile(r"\d{1,12}\.\d{1,9}")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A message that a person wrote, as far as Slack's event tells. `ts` is unique within the channel."""
+
+    team: str
+    channel: str
+    ts: str
+    thread_ts: str | None
+    user: str
+    text: str
+    direct: bool
+    files: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def id(self) -> str:
+        """The name of the message for the core."""
+        return message_id(self.channel, self.ts)
+
+    @property
+    def key(self) -> ThreadKey:
+        """The conversation that it belongs to."""
+        return thread_key(self.team, self.channel, self.thread_ts or (DIRECT if self.direct else self.ts))
+
+
+def heard(body: Mapping[str, Any], bot_user: str) -> Heard | None:
+    """The message of a `message` or `app_mention` event; None for what no person wrote, or what is no message."""
+    event = body.get("event")
+    if not isinstance(event, Mapping) or event.get("subtype") not in SPOKEN:
+        return None
+    user, channel, ts = event.get("user"), event.get("channel"), event.get("ts")
+    known = isinstance(user, str) and isinstance(channel, str) and isinstance(ts, str) and _TS.fullmatch(ts)
+    if event.get("bot_id") or event.get("bot_profile") or not known or user == bot_user or not user or not channel:
+        return None
+    team = str(body.get("team_id") or event.get("team") or "")
+    if not _TEAM.fullmatch(team) or not _TEAM.fullmatch(channel):
+        return None
+    thread_ts = event.get("thread_ts")
+    files = tuple(file for file in event.get("files") or () if isinstance(file, Mapping) and is_image(file))
+    direct = event.get("channel_type") == "im" or channel.startswith("D")
+    return Heard(
+        team, channel, str(ts), thread_ts if isinstance(thread_ts, str) and _TS.fullmatch(thread_ts) else None,
+        str(user), str(event.get("text") or ""), direct, files,
+    )  # fmt: skip
+
+
+def mentions(text: str) -> list[str]:
+    """Who is mentioned."""
+    return [user for user, _ in _USER.findall(text)]
+
+
+def wanted(said: Heard, bot_user: str, unasked: Unasked, our_thread: bool) -> bool:
+    """Whether the message is for the bot."""
+    named = mentions(said.text)
+    if said.direct or bot_user in named:
+        return True
+    if not our_thread or named or unasked is Unasked.NEVER or not (said.text.strip() or said.files):
+        return False
+    return unasked is Unasked.THREADS or bool(_NUMBER.search(said.text))
+
+
+def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
+    """A person's words: without the mention of the bot, with names for other mentions, unescaped once."""
+
+    def user(match: re.Match[str]) -> str:
+        return " " if match[1] == bot_user else f"@{names.get(match[1]) or match[2] or 'somebody'}"
+
+    words = _USER.sub(user, raw)
+    words = _CHANNEL.sub(r"#\1", words)
+    words = _SPECIAL.sub(r"@\1", words)
+    words = _LINK.sub(
+        lambda match: match[1] if not match[2] or match[2] in match[1] else f"{match[2]} ({match[1]})", words
+    )
+    return re.sub(r"[ \t]{2,}", " ", html.unescape(words)).strip()
+
+
+def command(words: str) -> tuple[str, str] | None:
+    """A command that was written instead of words to the chat model, and what follows it."""
+    name, _, rest = words.strip().partition(" ")
+    name = name.lower().removeprefix("!").removeprefix("/")
+    plain = name in WORDS and len(rest.split()) <= (4 if name == "settings" else 1)
+    return (name, rest.strip()) if plain else None
+
+
+def imagine(words: str) -> tuple[ImageRequest, int | None]:
+    """`a fox in snow --ratio 16:9 --count 2 --model m --seed 7 --no fog`. Raises Refused."""
+    prompt, *options = re.split(r"(?:^|\s)(?=--[a-z]+(?:\s|=))", words.strip())
+    told: dict[str, str] = {}
+    for option in options:
+        name, _, value = option.removeprefix("--").replace("=", " ", 1).partition(" ")
+        if name not in ("ratio", "count", "model", "seed", "no"):
+            raise Refused(f"There is no option --{name[:20]}; there is --ratio, --count, --model, --seed, --no.")
+        told[name] = " ".join(_unquoted(value))
+    for name in ("count", "seed"):
+        if name in told and not re.fullmatch(r"\d{1,10}", told[name]):
+            raise Refused(f"--{name} must be a whole number, not {told[name][:20]!r}.")
+    if not prompt.strip():
+        raise Refused("Say what is to be seen: /imagine a fox in the snow")
+    request = ImageRequest(
+        0, Operation.GENERATE, prompt.strip(), ratio=told.get("ratio", ""), model=told.get("model", ""),
+        seed=int(told["seed"]) if "seed" in told else None, negative=told.get("no", ""),
+    )  # fmt: skip
+    return request, int(told["count"]) if "count" in told else None
+
+
+def _unquoted(value: str) -> list[str]:
+    try:
+        return shlex.split(value)
+    except ValueError:
+        return value.split()
+
+
+def is_image(file: Mapping[str, Any]) -> bool:
+    """Whether a file says that it is a picture; one of which nothing is told must be asked for."""
+    kind = str(file.get("mimetype") or "").lower()
+    return kind in IMAGES or (not kind and bool(file.get("id")))
+
+
+def may_fetch(url: str, api_url: str) -> bool:
+    """Whether the bot's token may be shown to this address: Slack's own, or the server that stands in for Slack."""
+    there, own = urlsplit(url), urlsplit(api_url)
+    if (there.scheme, there.netloc) == (own.scheme, own.netloc):
+        return True
+    host = there.hostname or ""
+    return there.scheme == "https" and (host == "slack.com" or host.endswith((".slack.com", ".slack-files.com")))
+
+
+def thread_key(team: str, channel: str, thread: str) -> ThreadKey:
+    """A conversation."""
+    return ThreadKey(PLATFORM, team, channel, thread)
+
+
+def message_id(channel: str, ts: str) -> str:
+    """A message as the core knows it."""
+    return f"{channel}-{ts}"
+
+
+def post_id(channel: str, ts: str) -> str:
+    """A message as the record of posts knows it."""
+    return f"{PLATFORM}/{channel}/{ts}"
+
+
+def person(user: Mapping[str, Any], direct: bool) -> Person:
+    """Who writes, as `users.info` tells. Admins and owners of the workspace may stop others' work."""
+    profile = user.get("profile") or {}
+    name = (
+        profile.get("display_name")
+        or profile.get("real_name")
+        or user.get("real_name")
+        or user.get("name")
+        or "Somebody"
+    )
+    boss = direct or user.get("is_admin") or user.get("is_owner") or user.get("is_primary_owner")
+    return Person(str(user.get("id", "")), str(name), frozenset({MANAGER}) if boss else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where somebody did something: the message it was done on, and the conversation of that message."""
+
+    team: str
+    channel: str
+    ts: str
+    thread_ts: str
+
+    @property
+    def key(self) -> ThreadKey:
+        """The conversation."""
+        direct = self.channel.startswith("D") and self.thread_ts == self.ts
+        return thread_key(self.team, self.channel, DIRECT if direct else self.thread_ts)
+
+    def __str__(self) -> str:
+        return json.dumps([self.team, self.channel, self.ts, self.thread_ts])
+
+    @classmethod
+    def parse(cls, told: str) -> "Spot":
+        """What `str` printed, as a view's private_metadata brings it back. Raises ValueError."""
+        team, channel, ts, thread_ts = json.loads(told)
+        return cls(str(team), str(channel), str(ts), str(thread_ts))
+
+
+def spot(body: Mapping[str, Any]) -> Spot | None:
+    """Where a button was pressed, or a shortcut chosen."""
+    message = body.get("message") or {}
+    channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
+    team = (body.get("team") or {}).get("id") or (body.get("user") or {}).get("team_id")
+    ts = message.get("ts") or (body.get("container") or {}).get("message_ts")
+    if not channel or not team or not ts:
+        return None
+    return Spot(str(team), str(channel), str(ts), str(message.get("thread_ts") or ts))
+
+
+def action(action_id: str) -> Action | None:
+    """The button's action, if the core knows it."""
+    name = action_id.removeprefix("mini:").partition(":")[0]
+    return next((known for known in Action if known == name), None)
+
+
+def numbers(blocks: Any) -> list[int]:
+    """The numbers of the pictures that a message of ours shows, read off their buttons."""
+    values = [
+        str(element.get("value"))
+        for block in blocks or ()
+        if isinstance(block, Mapping) and block.get("type") == "actions"
+        for element in block.get("elements") or ()
+        if str(element.get("action_id", "")).startswith("mini:edit")
+    ]
+    return [int(value) for value in values if value.isdecimal()]
+
+
+def files_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The pictures that a message brought along."""
+    return (file for file in message.get("files") or () if isinstance(file, Mapping) and is_image(file))
+
+
+def state(view: Mapping[str, Any]) -> dict[str, str]:
+    """What was filled in or chosen in a modal, by action_id."""
+    told: dict[str, str] = {}
+    for block in ((view.get("state") or {}).get("values") or {}).values():
+        for name, each in block.items():
+            chosen = each.get("selected_option") or {}
+            told[name] = str(chosen.get("value") if chosen else each.get("value") or "")
+    return told
