@@ -69,13 +69,6 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
         if event.get("tab") == "home" and event.get("user"):
             await show_home(desk, str(body.get("team_id") or ""), str(event["user"]))
 
-    @app.event("channel_archive")
-    @app.event("channel_deleted")
-    @app.event("group_archive")
-    async def closed(body: Body) -> None:
-        channel = str((body.get("event") or {}).get("channel") or "")
-        await desk.hand_over(Left(ThreadKey(parse.PLATFORM, str(body.get("team_id") or ""), channel, "")))
-
     @app.event("app_uninstalled")
     @app.event("tokens_revoked")
     async def revoked(body: Body) -> None:

@@ -198,6 +198,17 @@ class ThreadSurface:
         )  # fmt: skip
         self._stream, self._streamed = str(began["ts"]), said
         self._keep(0, Shown(self._stream), None)
+        await self._session("processing")
+
+    async def _session(self, status: str) -> None:
+        """Have Slack offer to stop while words come, which have no buttons yet; only apps that are agents may."""
+        assert self._place
+        if self._budget.has("agents.sessions.setStatus", self._thread.space):
+            with suppress(SlackApiError, aiohttp.ClientError, TimeoutError):
+                await self._call(
+                    "agents.sessions.setStatus",
+                    channel_id=self._place.channel, thread_ts=self._place.thread_ts, status=status,
+                )  # fmt: skip
 
     async def _end_stream(self) -> None:
         """Close the stream before a picture is waited for: Slack lets none live for long."""
@@ -209,6 +220,7 @@ class ThreadSurface:
         self._shown.append(Shown(ts))
         with suppress(SlackApiError, aiohttp.ClientError, TimeoutError):  # it ended by itself, or the update tells
             await self._call("chat.stopStream", channel=self._place.channel, ts=ts)
+        await self._session("active")
 
     # Messages
 
