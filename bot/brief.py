@@ -45,6 +45,7 @@ async def brief(
     return Turn(
         transcript=tuple(told),
         pictures=tuple(pictures),
+        deleted=tuple(store.deleted(entry.thread)),
         about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
         text=entry.text,
         names=tuple(names_of(other.author for other in (*earlier, entry)).values()),

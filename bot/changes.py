@@ -1,18 +1,21 @@
 """What changes after it was said: pictures deleted, questions edited, threads forgotten."""
 
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from weakref import WeakValueDictionary
 
 from bot.brief import Album
-from bot.domain import MANAGER, ButtonPress, Edited, Entry, Person, View
-from bot.errors import NotFound, Refused
+from bot.domain import MANAGER, ButtonPress, Edited, Entry, Person, ThreadKey, View
+from bot.errors import NotFound, Refused, Unreachable
 from bot.live import Live
+from bot.pacer import Pacer
 from bot.panel import Answer, Command, Scope
 from bot.ports import Surface
 from bot.reply import Removed, offering_again, shows, without
 from bot.settings import address
 from bot.store import Store
-from bot.words import count_of
+from bot.words import count_of, number_of
 
 log = logging.getLogger(__name__)
 
@@ -26,8 +29,11 @@ class Changes:
         album: Album,
         surface: Callable[[Entry], Surface],
         start: Callable[[Awaitable[None]], None],
+        longest_message: int,
     ) -> None:
         """`surface` is where a reply is shown, `start` begins a task that nobody waits for."""
+        self._longest = longest_message
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._store = store
         self._album = album
         self._surface = surface
@@ -38,14 +44,15 @@ class Changes:
 
         `live` are the replies under way. Raises Refused for whoever may not.
         """
-        number, reason = int(press.target) if press.target.isdecimal() else 0, f"Deleted by {press.author.name}."
+        number, reason = number_of(press.target), f"Deleted by {press.author.name}."
+        if number in self._store.deleted(press.thread):  # pressed twice
+            return press.id
         picture = self._store.picture(press.thread, number)
+        if picture is None:
+            raise NotFound(f"There is no picture #{press.target[:9]} in this thread.")
         showing = [entry for entry in self._store.entries(press.thread) if shows(entry, number)]
         under_way = [each for each in live if shows(each.reply, number)]
-        owner = showing[0] if showing else self._store.entry(under_way[0].reply.id) if under_way else None
-        if picture is None or owner is None:
-            raise NotFound(f"There is no picture #{press.target} in this thread.")
-        check_rights(press.author, owner.author)
+        check_rights(press.author, self._owner(press.thread, number, showing))
         self._store.remove_picture(press.thread, number, reason)
         for each in under_way:
             each.happened(Removed(number, reason))
@@ -54,6 +61,13 @@ class Changes:
                 self.show_again(entry, without(entry.view, number, reason))
         await self._throw_away([picture.digest])
         return press.id
+
+    def _owner(self, thread: ThreadKey, number: int, showing: Sequence[Entry]) -> Person:
+        """Who asked for it, or sent it; before that was on record, whose reply it is in."""
+        owner = self._store.owner(thread, number)
+        said = self._store.entries(thread)
+        found = [entry.author for entry in said if entry.author.id == owner] or [each.author for each in showing]
+        return found[0] if found else Person(owner, "somebody else")
 
     async def forget(self, command: Command) -> Answer:
         """Forget the thread, or this person's own choices. Raises Refused for whoever may not."""
@@ -68,36 +82,53 @@ class Changes:
         if any(entry.view is None for entry in entries):
             raise Refused("Something is under way here still: cancel it first, or wait for it.")
         digests = self._store.forget(command.thread)
-        await self._throw_away(digests)
+        left = await self._throw_away(digests)
         pictures = count_of(len(digests), "picture")
-        return Answer(f"Forgotten: {count_of(len(entries), 'message')} and {pictures} of this thread.")
+        told = f"Forgotten: {count_of(len(entries), 'message')} and {pictures} of this thread."
+        return Answer(f"{told} {count_of(left, 'file')} could not be deleted: the log says why." if left else told)
 
     def edited(self, event: Edited) -> str:
         """Other words change nothing that was answered; they are offered to be answered."""
         entry = self._store.entry(event.id)
         text = event.text.strip()
-        answered = entry is not None and entry.thread == event.thread and not entry.settled and text
+        answered = (
+            entry is not None and entry.thread == event.thread and not entry.settled and 0 < len(text) <= self._longest
+        )
         if entry and answered and self._store.amend(entry.id, text) and entry.view:
             self.show_again(entry, offering_again(entry.view, entry.id))
         return event.id
 
     def show_again(self, entry: Entry, view: View) -> None:
-        """A final reply looks different now."""
+        """A reply is final, or looks different although it was."""
         self._store.finish(entry.id, view)
-        surface = self._surface(entry)
+        self._start(self._shown(entry))
 
-        async def shown() -> None:
+    async def _shown(self, entry: Entry) -> None:
+        """Have the newest view of a reply on the screen. One at a time, so that none is shown over a newer one."""
+        async with self._locks.setdefault(entry.id, asyncio.Lock()):
+            newest = self._store.entry(entry.id)
+            if newest is None or newest.view is None:
+                return
+            pacer = Pacer(self._surface(entry))
+            pacer.show(newest.view)
             try:
-                await surface.put(view)
-            except Exception:  # it is on record, and shown the next time
+                await pacer.run()
+            except Unreachable:
+                log.info("the reply to %s cannot be shown again", entry.id)
+            except Exception:  # it is on record, which is what counts
                 log.exception("the reply to %s could not be shown again", entry.id)
 
-        self._start(shown())
-
-    async def _throw_away(self, digests: Iterable[str]) -> None:
-        for digest in digests:
+    async def _throw_away(self, digests: Iterable[str]) -> int:
+        """Delete the files that nothing else shows; how many could not be."""
+        left = 0
+        for digest in dict.fromkeys(digests):
             if not self._store.knows_picture(digest):
-                await self._album.throw_away(digest)
+                try:
+                    await self._album.throw_away(digest)
+                except OSError as error:
+                    left += 1
+                    log.error("the file of picture %s cannot be deleted: %s", digest, error.strerror)
+        return left
 
 
 def check_rights(who: Person, owner: Person) -> None:

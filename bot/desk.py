@@ -9,7 +9,7 @@ from bot.lineup import Lineup, Standing
 from bot.panel import Answer, Command, Panel, Scope, Settings
 from bot.settings import Models, address, check_rights, checked, known, resolved, shown
 from bot.store import Store
-from bot.words import about, count_of
+from bot.words import about, count_of, number_of
 
 DAY = 86_400  # seconds
 LONGEST_PROMPT = 120  # characters of a prompt in a list
@@ -93,7 +93,7 @@ class Desk:
 
     def _picture(self, command: Command) -> Picture:
         number = command.arguments.get("picture", "")
-        picture = self._store.picture(command.thread, int(number)) if number.isdecimal() else None
+        picture = self._store.picture(command.thread, number_of(number))
         if picture is None:
             raise NotFound(f"There is no picture #{number[:9]} in this thread.")
         return picture
@@ -127,7 +127,8 @@ def _where(scope: Scope) -> str:
 
 def _queue(lineup: Lineup, command: Command) -> str:
     """How long the line is, and where this person's pictures stand; of others' no words and no names."""
-    mine = [each for each in lineup.standings if each.owner == command.author.id]
+    me = (command.thread.platform, command.author.id)
+    mine = [each for each in lineup.standings if (each.thread.platform, each.owner) == me]
     running = sum(each.running for each in lineup.standings)
     lines = [f"{count_of(running, 'picture')} being drawn, {len(lineup.standings) - running:,} waiting."]
     lines += [f"- yours: {_stands(each)}" for each in mine[:10]]

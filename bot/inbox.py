@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
+from bot.asking import Asking, as_chosen
 from bot.brief import Album, brief
 from bot.changes import Changes, check_rights
 from bot.desk import Desk
@@ -25,9 +26,7 @@ from bot.domain import (
     Incoming,
     Left,
     Message,
-    Operation,
     Person,
-    Picture,
     PicturePart,
     Refining,
     RenderJob,
@@ -41,8 +40,6 @@ from bot.panel import Answer, Command, Settings
 from bot.ports import ChatModel, Platform, Renderer, Surface
 from bot.refine import Refiner
 from bot.reply import Halted, Reply, offering_again, step, view
-from bot.router import again
-from bot.settings import MOST_PICTURES
 from bot.store import Store
 from bot.turn import answer
 from bot.wishes import as_tag
@@ -85,7 +82,8 @@ class Conversations:
         self._album = album
         self._rules = rules
         self._platforms: Mapping[str, Platform] = {}
-        self._changes = Changes(store, album, self._surface, self._start)
+        self._changes = Changes(store, album, self._surface, self._start, rules.longest_message)
+        self._asking = Asking(store, self.settings, lambda: renderer.abilities)
         self._waiting: dict[ThreadKey, deque[str]] = {}
         self._live: dict[str, Live] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -117,19 +115,17 @@ class Conversations:
                 case ButtonPress(action=Action.RETRY):
                     return await self._retry(event)
                 case ButtonPress(action=Action.VARY):
-                    request = ImageRequest(0, Operation.VARY, "", of=_number(event))
-                    return await self._ask(event, request, f"More like #{event.target}")
+                    return await self._message(*self._asking.vary(event))
                 case ButtonPress(action=Action.EDIT):
-                    return await self._edit(event)
+                    return await self._message(*self._asking.edit(event))
                 case ButtonPress(action=Action.REDO):
-                    request = again(self._picture(event))
-                    return await self._ask(event, request, f"#{event.target} again")
+                    return await self._message(*self._asking.redo(event))
                 case ButtonPress(action=Action.DELETE):
                     return await self._changes.delete(event, self._live.values())
                 case ButtonPress():
                     raise AssertionError(event.action)
                 case Wish():
-                    return await self._wish(event)
+                    return await self._message(*self._asking.wish(event))
                 case Edited():
                     return self._changes.edited(event)
                 case Left():
@@ -143,13 +139,16 @@ class Conversations:
 
     async def command(self, command: Command) -> Answer:
         """Do what a slash command says. Raises Refused, Unrecorded."""
-        match command.name:
-            case "cancel":
-                return self._cancel_all(command)
-            case "forget":
-                return await self._changes.forget(command)
-            case _:
-                return self._desk.answer(command)
+        try:
+            match command.name:
+                case "cancel":
+                    return self._cancel_all(command)
+                case "forget":
+                    return await self._changes.forget(command)
+                case _:
+                    return self._desk.answer(command)
+        except OSError as error:
+            raise Unrecorded(f"That did not work, please try again later: {error.strerror}.") from error
 
     async def _look_elsewhere(self) -> None:
         """Take up the replies that another process has opened again."""
@@ -211,13 +210,20 @@ class Conversations:
             self._halt(entry, "The question was deleted.")
         return event.id
 
-    def _halt(self, entry: Entry, reason: str) -> None:
-        """End the reply and its pictures, wherever they are."""
-        if entry.id in self._live:
-            self._live[entry.id].stop(reason)
-        elif entry.id in self._waiting.get(entry.thread, ()):
-            self._waiting[entry.thread].remove(entry.id)
-            self._start(self._say_only(entry, reason))
+    def _halt(self, entry: Entry, reason: str) -> bool:
+        """End the reply and its pictures, wherever they are; False if it ends already."""
+        live = self._live.get(entry.id)
+        if live:
+            ends = live.reply.ended or bool(live.halted)
+            live.stop(reason)
+            return not ends
+        if entry.id not in self._waiting.get(entry.thread, ()):
+            return False
+        self._waiting[entry.thread].remove(entry.id)
+        self._store.jobs.cancel_all(entry.id, reason)
+        ended = view(step(Reply(entry.id), Halted(reason)))
+        self._changes.show_again(entry, ended)
+        return True
 
     async def _retry(self, press: ButtonPress) -> str:
         entry = self._entry(press)
@@ -239,38 +245,7 @@ class Conversations:
         self._schedule(entry.thread, entry.id)
         return entry.id
 
-    async def _edit(self, press: ButtonPress) -> str:
-        if not press.words.strip():
-            raise Refused(f"Say in a message about #{press.target} what should change in it.")
-        return await self._message(Message(press.id, press.thread, press.author, press.words, about=_number(press)))
-
-    async def _ask(self, press: ButtonPress, request: ImageRequest, words: str) -> str:
-        """Draw what a button says, about the picture that it belongs to."""
-        about = self._picture(press).number
-        return await self._message(Message(press.id, press.thread, press.author, words, about=about), [request])
-
-    def _picture(self, press: ButtonPress) -> Picture:
-        picture = self._store.picture(press.thread, _number(press))
-        if picture is None:
-            raise NotFound(f"There is no picture #{press.target} in this thread.")
-        return picture
-
     # Commands
-
-    async def _wish(self, wish: Wish) -> str:
-        settings = self.settings(wish.thread, wish.author)
-        count = wish.count or settings.count
-        if not 1 <= count <= MOST_PICTURES:
-            raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
-        request, abilities = wish.request, self._renderer.abilities
-        if request.negative and not abilities.negatives:
-            raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
-        if request.ratio not in ("", "1:1") and not abilities.ratios:
-            raise Refused("This picture model paints in one shape alone.")
-        request = self._as_chosen(request, settings)
-        seeds = [None if request.seed is None else request.seed + nth for nth in range(count)]
-        requests = [replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds)]
-        return await self._message(Message(wish.id, wish.thread, wish.author, request.prompt), requests)
 
     def _cancel_all(self, command: Command) -> Answer:
         """End what this person asked for in this thread; for managers, with `all`, what anybody did."""
@@ -280,8 +255,7 @@ class Conversations:
         ended = 0
         for entry in self._store.open_entries():
             if command.thread.holds(entry.thread) and (everybody or entry.author.id == command.author.id):
-                self._halt(entry, f"Cancelled by {command.author.name}.")
-                ended += 1
+                ended += self._halt(entry, f"Cancelled by {command.author.name}.")
         return Answer(f"Cancelled {count_of(ended, 'reply', 'replies')}." if ended else "Nothing is under way here.")
 
     def _left(self, event: Left) -> str:
@@ -319,6 +293,7 @@ class Conversations:
 
     async def _reply(self, entry: Entry) -> None:
         """Answer one message; whatever happens, its reply ends visibly and is recorded as final."""
+        self._store.begin(entry.id)
         pacer = Pacer(self._surface(entry))
         live = self._live[entry.id] = Live(Reply(entry.id), pacer)
         settings = self.settings(entry.thread, entry.author)
@@ -329,8 +304,11 @@ class Conversations:
             return await refiner(job, self._renderer.abilities)
 
         def order(request: ImageRequest, start: int | None) -> RenderJob:
-            chosen = request if entry.settled else self._as_chosen(request, settings)
-            return self._store.jobs.order(entry.id, chosen, start)
+            chosen = request if entry.settled else as_chosen(request, settings)
+            return self._store.jobs.order(entry.id, request, start, ratio=chosen.ratio, model=chosen.model)
+
+        def still(number: int) -> bool:
+            return self._store.picture(entry.thread, number) is not None
 
         async def answering() -> None:
             turn = await brief(
@@ -338,42 +316,31 @@ class Conversations:
                 abilities=self._renderer.abilities, manners=chat.manners, persona=settings.persona,
             )  # fmt: skip
             model = Dictation(chat, self._store, entry.id, turn.context().pictures)
-            await answer(turn, model=model, renderer=self._renderer, order=order, refine=refine, happened=live.happened)
+            await answer(
+                turn, model=model, renderer=self._renderer, order=order, refine=refine, happened=live.happened,
+                outcome=self._store.jobs.outcome, still=still,
+            )  # fmt: skip
 
         showing = asyncio.create_task(pacer.run())
         showing.add_done_callback(partial(_gone, live))
         try:
             await live.run(answering())
             self._store.jobs.cancel_all(entry.id, live.halted or "The chat model changed its mind.")
+            shown = view(live.reply)
             with suppress(Unreachable):  # there is nobody to be told any more
                 await showing
-            self._store.finish(entry.id, view(live.reply))
-            ended = self._store.entry(entry.id)
-            if ended and ended.view and ended.changed:
-                self._changes.show_again(ended, offering_again(ended.view, entry.id))
+            last = view(live.reply)  # a picture may have been deleted meanwhile
+            if self._store.changed(entry.id):
+                last = offering_again(last, entry.id)
+            self._store.finish(entry.id, last)
+            if last != shown:
+                self._changes.show_again(entry, last)
         except Exception:  # a full disk, a platform that is gone: the next start takes the reply up again
             log.exception("the reply to %s is not final", entry.id)
         finally:
             showing.cancel()
             live.recorded.set()
             del self._live[entry.id]
-
-    async def _say_only(self, entry: Entry, reason: str) -> None:
-        """End a reply that never began."""
-        ended = view(step(Reply(entry.id), Halted(reason)))
-        with suppress(Unreachable):
-            await self._surface(entry).put(ended)
-        self._store.jobs.cancel_all(entry.id, reason)
-        self._store.finish(entry.id, ended)
-
-    def _as_chosen(self, request: ImageRequest, settings: Settings) -> ImageRequest:
-        """The request with what people chose where it leaves a choice."""
-        ratio = request.ratio or (settings.ratio if request.operation is Operation.GENERATE else "")
-        return replace(request, ratio=ratio, model=request.model or settings.picture_model)
-
-
-def _number(press: ButtonPress) -> int:
-    return int(press.target) if press.target.isdecimal() else 0
 
 
 def _gone(live: Live, showing: "asyncio.Task[None]") -> None:

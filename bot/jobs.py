@@ -52,17 +52,21 @@ class Jobs:
 
     # From the reply's side
 
-    def order(self, message_id: str, request: ImageRequest, parent: int | None) -> RenderJob:
+    def order(
+        self, message_id: str, request: ImageRequest, parent: int | None, *, ratio: str = "", model: str = ""
+    ) -> RenderJob:
         """The job for the nth picture of a reply, with its number in the thread; recorded before anything runs.
 
-        After a restart the same request finds its job again, rendered or not. If the model asks for something else
-        this time, the old job gives way to a new one.
+        `ratio` and `model` were chosen for a request that leaves them open. After a restart the same request finds its
+        job again, rendered or not, whatever is chosen then. If the model asks for something else this time, the old
+        job gives way to a new one.
         """
         job_id = f"{message_id}.{request.key}"
-        wanted = (request.operation.value, request.prompt, parent, request.change, request.ratio)
+        wanted = [request.operation.value, request.prompt, parent, request.change]
+        wanted += [request.ratio] if request.ratio else []
         with writing(self._db):
             row = self._row(job_id)
-            if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=True)):
+            if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=False)):
                 return _job(row)
             sql = "SELECT thread, author_id FROM messages WHERE id = ?"
             thread, owner = self._db.execute(sql, [message_id]).fetchone()
@@ -71,8 +75,8 @@ class Jobs:
             attempt = row["attempt"] if row else 0  # an attempt of the old job is none of the new
             return self._place(message_id, RenderJob(
                 job_id, key, number, owner, request.operation, request.prompt, self._seed(key, request, parent), parent,
-                request.change, request.ratio, model=request.model, negative=request.negative, attempt=attempt,
-                ordered=time.time(),
+                request.change, request.ratio or ratio, model=request.model or model, negative=request.negative,
+                attempt=attempt, ordered=time.time(),
             ))  # fmt: skip
 
     def place(self, message: Message, request: ImageRequest, number: int) -> None:
@@ -125,8 +129,12 @@ class Jobs:
         for (message_id,) in self._db.execute(sql, [str(thread)]).fetchall():
             self._of_message(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", reason)
 
-    def reopen(self, message_id: str) -> None:
-        """Have what did not succeed made again."""
+    def reopen(self, message_id: str, anew: bool = False) -> None:
+        """Have what did not succeed made again; if the model is asked `anew`, also what was deleted."""
+        if anew:
+            with writing(self._db):
+                sql = "DELETE FROM jobs WHERE id > ? AND id < ? AND state = 'deleted'"
+                self._db.execute(sql, [f"{message_id}.", f"{message_id}/"])
         self._of_message(message_id, "state = 'queued', faults = 0, reason = NULL", "state IN ('dead', 'cancelled')")
 
     def cancel_all(self, message_id: str, reason: str) -> None:
@@ -170,7 +178,7 @@ class Jobs:
         with writing(self._db):
             if not self._write(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
                 return False
-            keep(self._db, job.thread, job.number, made)
+            keep(self._db, job.thread, job.number, made, job.owner)
         return True
 
     def dead(self, job: RenderJob, reason: str) -> None:
@@ -202,8 +210,8 @@ class Jobs:
         What was cancelled or failed does not count.
         """
         sql = (
-            "SELECT thread, owner, cost FROM jobs WHERE claimed > ? AND state IN ('running', 'rendered', 'posted')"
-            " ORDER BY claimed"
+            "SELECT thread, owner, cost FROM jobs WHERE claimed > ?"
+            " AND state IN ('running', 'rendered', 'posted', 'deleted') ORDER BY claimed"
         )
         rows = self._db.execute(sql, [time.time() - seconds])
         return [(ThreadKey.parse(thread), owner, cost) for thread, owner, cost in rows]
@@ -223,10 +231,21 @@ class Jobs:
 
     # For people
 
+    def job(self, job_id: str) -> RenderJob | None:
+        """The job with this id."""
+        row = self._row(job_id)
+        return _job(row) if row else None
+
+    def making(self, thread: ThreadKey, number: int) -> str:
+        """The id of the newest job that made the picture with this number; empty if none did."""
+        sql = "SELECT id FROM jobs WHERE thread = ? AND number = ? ORDER BY ordered DESC LIMIT 1"
+        row = self._db.execute(sql, [str(thread), number]).fetchone()
+        return str(row[0]) if row else ""
+
     def made(self, server: str, since: float, owner: str = "") -> int:
         """How many pictures were made for a server's people, or for one of them, since then (seconds since 1970)."""
         sql = (
-            "SELECT COUNT(*) FROM jobs WHERE claimed > ? AND state IN ('rendered', 'posted')"
+            "SELECT COUNT(*) FROM jobs WHERE claimed > ? AND state IN ('rendered', 'posted', 'deleted')"
             " AND substr(thread, 1, ?) = ? AND (owner = ? OR ? = '')"
         )
         start = f"{server}/"

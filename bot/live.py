@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 
 from bot.errors import BotError
 from bot.pacer import Pacer
-from bot.reply import Event, Halted, Reply, step, view
+from bot.reply import Event, Halted, Removed, Reply, step, view
 
 log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ class Live:
 
     def happened(self, event: Event) -> None:
         """Take one event in, and show what comes of it."""
-        if not self.reply.ended:
+        if not self.reply.ended or isinstance(event, Removed):
             self.reply = step(self.reply, event)
             self._pacer.show(view(self.reply))
 

@@ -12,13 +12,14 @@ _PICTURE = TypeAdapter(Picture)
 
 def pictures(db: Database, thread: ThreadKey) -> list[Picture]:
     """The finished pictures of a thread by number."""
-    rows = db.execute("SELECT picture FROM pictures WHERE thread = ? ORDER BY number", [str(thread)])
+    rows = db.execute("SELECT picture FROM pictures WHERE thread = ? AND digest != '' ORDER BY number", [str(thread)])
     return [_PICTURE.validate_json(text) for (text,) in rows]
 
 
 def picture(db: Database, thread: ThreadKey, number: int) -> Picture | None:
     """The picture with this number, if it is finished."""
-    rows = db.execute("SELECT picture FROM pictures WHERE thread = ? AND number = ?", [str(thread), number])
+    sql = "SELECT picture FROM pictures WHERE thread = ? AND number = ? AND digest != ''"
+    rows = db.execute(sql, [str(thread), number])
     return next((_PICTURE.validate_json(text) for (text,) in rows), None)
 
 
@@ -28,14 +29,27 @@ def next_number(db: Database, thread: ThreadKey) -> int:
     return int(db.execute(sql, [str(thread)]).fetchone()[0])
 
 
-def keep(db: Database, thread: ThreadKey, number: int, picture: Picture) -> int:
+def keep(db: Database, thread: ThreadKey, number: int, picture: Picture, owner: str) -> int:
     """Record the picture under this number. To be called within a transaction."""
     numbered = _PICTURE.dump_json(replace(picture, number=number)).decode()
-    sql = "INSERT INTO pictures (thread, number, picture, digest) VALUES (?, ?, ?, ?)"
-    db.execute(sql, [str(thread), number, numbered, picture.digest])
+    sql = "INSERT INTO pictures (thread, number, picture, digest, owner) VALUES (?, ?, ?, ?, ?)"
+    db.execute(sql, [str(thread), number, numbered, picture.digest, owner])
     return number
 
 
 def remove(db: Database, thread: ThreadKey, number: int) -> None:
-    """Forget the picture; its number stays taken."""
-    db.execute("DELETE FROM pictures WHERE thread = ? AND number = ?", [str(thread), number])
+    """Forget the picture; its number stays taken, and is known to have been one's."""
+    sql = "UPDATE pictures SET picture = '', digest = '' WHERE thread = ? AND number = ?"
+    db.execute(sql, [str(thread), number])
+
+
+def owner(db: Database, thread: ThreadKey, number: int) -> str:
+    """The id of whoever asked for the picture, or sent it; empty if that is not on record."""
+    sql = "SELECT owner FROM pictures WHERE thread = ? AND number = ?"
+    return next((str(row[0]) for row in db.execute(sql, [str(thread), number])), "")
+
+
+def deleted(db: Database, thread: ThreadKey) -> list[int]:
+    """The numbers of the pictures that were deleted."""
+    sql = "SELECT number FROM pictures WHERE thread = ? AND digest = '' ORDER BY number"
+    return [number for (number,) in db.execute(sql, [str(thread)])]

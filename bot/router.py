@@ -4,12 +4,10 @@ The six kinds of turn of the paper end here: generation, variation, selection, e
 never makes a request.
 """
 
-import random
 from collections.abc import Container
 from dataclasses import dataclass, replace
 
-from bot.domain import Failed, ImageRequest, Operation, Picture
-from bot.errors import Refused
+from bot.domain import Failed, ImageRequest, Operation
 from bot.intent import points_at_picture
 
 
@@ -37,10 +35,3 @@ def route(request: ImageRequest, known: Container[int], newest: int | None, text
     if newest is None:
         return Failed("There is no picture in this thread yet: send one along, or ask for a new one.")
     return Failed(f"There is no picture #{start} in this thread.")
-
-
-def again(picture: Picture) -> ImageRequest:
-    """The same wish with other chances. Raises Refused for what nobody wished for."""
-    if picture.operation is Operation.UPLOAD:
-        raise Refused(f"#{picture.number} was uploaded, not drawn: ask for a change, or for more like it.")
-    return ImageRequest(0, picture.operation, picture.prompt, of=picture.parent, seed=random.getrandbits(31))

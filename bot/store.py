@@ -16,7 +16,7 @@ from bot.chosen import Chosen
 from bot.database import open_database, watch, writing
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.jobs import Jobs
-from bot.pictures import keep, picture, pictures, remove
+from bot.pictures import deleted, keep, owner, picture, pictures, remove
 from bot.posts import Posts
 
 _VIEW = TypeAdapter(View)
@@ -84,7 +84,8 @@ class Store:
                 [str(thread), thread.platform, title, now, len(uploads) + len(requests)],
             ).fetchone()[0]
             first = last - len(uploads) - len(requests) + 1
-            numbers = [keep(self._db, thread, first + nth, upload) for nth, upload in enumerate(uploads)]
+            owner = message.author.id
+            numbers = [keep(self._db, thread, first + nth, upload, owner) for nth, upload in enumerate(uploads)]
             self._db.execute(
                 "INSERT INTO messages (id, thread, author_id, author_name, text, about, uploads, words, heard, settled)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -146,9 +147,21 @@ class Store:
     def reopen(self, message_id: str) -> None:
         """Have the reply made again, keeping what succeeded; if its message was changed, the model is asked anew."""
         with writing(self._db):
+            anew = self.changed(message_id)
             sql = "UPDATE messages SET view = NULL, heard = heard AND NOT changed, changed = 0 WHERE id = ?"
             self._db.execute(sql, [message_id])
-            self.jobs.reopen(message_id)
+            self.jobs.reopen(message_id, anew)
+
+    def begin(self, message_id: str) -> None:
+        """The message is answered now, with the words that it has."""
+        if self.changed(message_id):
+            with writing(self._db):
+                self._db.execute("UPDATE messages SET changed = 0 WHERE id = ?", [message_id])
+
+    def changed(self, message_id: str) -> bool:
+        """Whether the message was given other words since its answer began."""
+        row = self._db.execute("SELECT changed FROM messages WHERE id = ?", [message_id]).fetchone()
+        return bool(row and row[0])
 
     def amend(self, message_id: str, text: str) -> bool:
         """Give a message other words; False if these were its words."""
@@ -169,6 +182,14 @@ class Store:
         """The picture with this number, if it is finished."""
         return picture(self._db, thread, number)
 
+    def owner(self, thread: ThreadKey, number: int) -> str:
+        """The id of whoever asked for a picture, or sent it; empty if that is not on record."""
+        return owner(self._db, thread, number)
+
+    def deleted(self, thread: ThreadKey) -> list[int]:
+        """The numbers of the pictures of a thread that were deleted."""
+        return deleted(self._db, thread)
+
     def remove_picture(self, thread: ThreadKey, number: int, reason: str) -> None:
         """Forget the picture; its number stays taken, and its job is not done again."""
         with writing(self._db):
@@ -179,7 +200,8 @@ class Store:
         """Forget all that was said and drawn in a thread; the digests of its pictures."""
         key = str(thread)
         with writing(self._db):
-            digests = [row[0] for row in self._db.execute("SELECT digest FROM pictures WHERE thread = ?", [key])]
+            sql = "SELECT digest FROM pictures WHERE thread = ? AND digest != ''"
+            digests = [row[0] for row in self._db.execute(sql, [key])]
             replies = "message IN (SELECT id FROM messages WHERE thread = ?)"
             for sql in (
                 f"DELETE FROM posts WHERE {replies}",
@@ -187,6 +209,7 @@ class Store:
                 f"DELETE FROM jobs WHERE {replies}",
                 "DELETE FROM pictures WHERE thread = ?",
                 "DELETE FROM messages WHERE thread = ?",
+                "DELETE FROM settings WHERE scope = ?",
                 "UPDATE threads SET title = '' WHERE key = ?",  # its numbers go on: old ones never mean new pictures
             ):
                 self._db.execute(sql, [key])
@@ -194,7 +217,7 @@ class Store:
 
     def knows_picture(self, digest: str) -> bool:
         """Whether some thread has this picture."""
-        return bool(list(self._db.query("SELECT 1 FROM pictures WHERE digest = ? LIMIT 1", [digest])))
+        return bool(digest and list(self._db.query("SELECT 1 FROM pictures WHERE digest = ? LIMIT 1", [digest])))
 
 
 def _title(text: str) -> str:

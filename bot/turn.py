@@ -25,6 +25,7 @@ CUT_SHORT = ModelFailed("The chat model's answer was cut short.")
 class Turn:
     """A message to be answered: what the model is told, and the pictures that it can speak of.
 
+    `deleted` are the numbers of pictures that are no more.
     `text` is the person's own message and `names` are the people's in the thread. `reminder` is what the model is told
     if it forgets the picture that was asked for; without it, it is not reminded.
     """
@@ -37,6 +38,7 @@ class Turn:
     tools: tuple[Tool, ...] = ()
     reminder: str = ""
     settled: tuple[ImageRequest, ...] = ()
+    deleted: tuple[int, ...] = ()
 
     @property
     def newest(self) -> int | None:
@@ -57,13 +59,16 @@ async def answer(
     order: Callable[[ImageRequest, int | None], RenderJob],
     refine: Callable[[RenderJob], Awaitable[RenderJob]],
     happened: Callable[[Event], None],
+    outcome: Callable[[RenderJob], Rendered | Failed | None] = lambda job: None,
+    still: Callable[[int], bool] = lambda number: True,
 ) -> None:
     """Stream the model's words, start each picture as soon as it is asked for, tell all of it to `happened`.
 
     `order` records a request and the number of the picture that it starts from, before anything runs; `refine` puts
-    what is to be seen into the words that the picture model understands best.
+    what is to be seen into the words that the picture model understands best. `outcome` tells how a job ended that is
+    known from before, `still` whether the picture with a number is there to be used.
     """
-    easel = Easel(turn, renderer=renderer, order=order, refine=refine, happened=happened)
+    easel = Easel(turn, renderer=renderer, order=order, refine=refine, happened=happened, outcome=outcome, still=still)
     async with asyncio.TaskGroup() as renders, aclosing(converse(model, turn)) as events:
         async for event in events:
             match event:
@@ -159,7 +164,11 @@ class Easel:
         order: Callable[[ImageRequest, int | None], RenderJob],
         refine: Callable[[RenderJob], Awaitable[RenderJob]],
         happened: Callable[[Event], None],
+        outcome: Callable[[RenderJob], Rendered | Failed | None],
+        still: Callable[[int], bool],
     ) -> None:
+        self._outcome = outcome
+        self._still = still
         self._turn = turn
         self._renderer = renderer
         self._order = order
@@ -174,6 +183,7 @@ class Easel:
             task.cancel()
         self.under_way.clear()
         self._pictures = {picture.number: _settled(picture) for picture in self._turn.pictures}
+        self._pictures |= {number: _settled(None) for number in self._turn.deleted}
         self._it = self._turn.newest
 
     def place(self, request: ImageRequest) -> RenderJob | Picture | Failed:
@@ -187,7 +197,7 @@ class Easel:
             picture = self._pictures[start].result()
             self._happened(Ordered(request, start))
             self._it = start
-            return picture or Failed(f"Picture #{start} did not come.")
+            return picture if picture and self._still(start) else Failed(self._why_missing(start))
         job = self._order(request, start)
         self._happened(Ordered(request, job.number, start))
         self._pictures[job.number] = asyncio.get_running_loop().create_future()
@@ -208,10 +218,13 @@ class Easel:
                     future.set_result(outcome.picture if isinstance(outcome, Rendered) else None)
 
     async def _render(self, key: int, job: RenderJob) -> Rendered | Failed:
+        if ended := self._outcome(job):
+            self._happened(Progress(key, ended))
+            return ended
         if job.parent is not None:
             start = await self._pictures[job.parent]
-            if start is None:
-                failed = Failed(f"Picture #{job.parent} did not come, so there is nothing to start from.")
+            if start is None or not self._still(job.parent):
+                failed = Failed(f"{self._why_missing(job.parent)} There is nothing to start from.")
                 self._happened(Progress(key, failed))
                 return failed
             job = replace(job, source=start.digest, prompt=job.prompt or start.prompt)
@@ -223,8 +236,13 @@ class Easel:
                     return update
         raise AssertionError("a renderer ends with Rendered or Failed")
 
+    def _why_missing(self, number: int) -> str:
+        future = self._pictures[number]
+        was_there = number in self._turn.deleted or (future.done() and future.result() is not None)
+        return f"Picture #{number} was deleted." if was_there else f"Picture #{number} did not come."
 
-def _settled(picture: Picture) -> "asyncio.Future[Picture | None]":
+
+def _settled(picture: Picture | None) -> "asyncio.Future[Picture | None]":
     future: asyncio.Future[Picture | None] = asyncio.get_running_loop().create_future()
     future.set_result(picture)
     return future

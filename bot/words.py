@@ -6,6 +6,11 @@ def count_of(number: int, one: str, more: str = "") -> str:
     return f"{number:,} {one if number == 1 else more or one + 's'}"
 
 
+def number_of(text: str) -> int:
+    """The number of a picture as somebody wrote it; 0, which no picture has, for what cannot be one."""
+    return int(text) if text.isdecimal() and len(text) <= 9 else 0
+
+
 def about(seconds: float) -> str:
     """So long, no more exact than a forecast can be: `about 3 s`, `about 20 s`, `about 2 min`."""
     if seconds < 9.5:

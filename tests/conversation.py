@@ -1,9 +1,12 @@
 """The inbox at work, with a chat model of the test's choice and a renderer that takes no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from types import MappingProxyType
 
+from bot.brief import Album
+from bot.desk import Desk
 from bot.domain import Picture, Refining, RenderJob
 from bot.errors import Refused
 from bot.inbox import Conversations, Rules
@@ -43,12 +46,18 @@ async def running(
     model: ChatModel,
     renderer: InstantRenderer | None = None,
     refining: Refining = Refining.OFF,
+    *,
+    desk: Desk | None = None,
+    others: Mapping[str, ChatModel] = MappingProxyType({}),
+    album: Album | None = None,
+    screen: Screen | None = None,
 ) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer]]:
     """The inbox at work with one test platform."""
     renderer = renderer or InstantRenderer()
     renderer.keep = recording(store)
-    screen = Screen()
-    inbox = Conversations(store, model, renderer, Glances(), Rules(refining=refining))
+    screen = screen or Screen()
+    rules = Rules(refining=refining)
+    inbox = Conversations(store, model, renderer, album or Glances(), rules, desk=desk, others=others)
     task = asyncio.create_task(inbox.run({"test": screen}))
     await asyncio.sleep(0)
     try:

@@ -191,6 +191,7 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         for table in ("settings", "places", "posts", "marks"):
             db.execute(f"DROP TABLE {table}")
+        db.execute("ALTER TABLE pictures DROP COLUMN owner")
         for column in ("settled", "changed"):
             db.execute(f"ALTER TABLE messages DROP COLUMN {column}")
         db.execute("CREATE INDEX jobs_of_message ON jobs(message)")

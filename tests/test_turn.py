@@ -128,7 +128,7 @@ async def test_an_edit_of_a_picture_of_the_same_reply_waits_for_it() -> None:
 async def test_an_edit_of_a_picture_that_failed_says_so() -> None:
     """What waits for a picture that never comes fails with a reason, and does not hang."""
     desk, _ = await run("<image>a</image><edit>b</edit>", renderer=InstantRenderer(refused={"a": "No."}))
-    assert shape(desk) == ["!No.", "!Picture #1 did not come, so there is nothing to start from."]
+    assert shape(desk) == ["!No.", "!Picture #1 did not come. There is nothing to start from."]
 
 
 async def test_an_edit_without_any_picture_draws_a_new_one() -> None:

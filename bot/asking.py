@@ -1,0 +1,102 @@
+"""Buttons and commands that ask for pictures -> a message, and the pictures of the reply to it."""
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+
+from bot.domain import (
+    Abilities,
+    ButtonPress,
+    ImageRequest,
+    Message,
+    Operation,
+    Person,
+    Picture,
+    PicturePart,
+    ThreadKey,
+    Wish,
+)
+from bot.errors import NotFound, Refused
+from bot.panel import Settings
+from bot.settings import MOST_PICTURES
+from bot.store import Store
+from bot.words import number_of
+
+Asked = tuple[Message, tuple[ImageRequest, ...]]
+
+
+class Asking:
+    """What is asked for without the chat model, as it is recorded. Everything raises Refused for what cannot be."""
+
+    def __init__(
+        self, store: Store, settings: Callable[[ThreadKey, Person], Settings], abilities: Callable[[], Abilities]
+    ) -> None:
+        self._store = store
+        self._settings = settings
+        self._abilities = abilities
+
+    def edit(self, press: ButtonPress) -> Asked:
+        """Words about a picture; what is drawn is for the chat model to say."""
+        if not press.words.strip():
+            raise Refused(f"Say in a message about #{press.target} what should change in it.")
+        number = self._picture(press).number
+        return Message(press.id, press.thread, press.author, press.words, about=number), ()
+
+    def vary(self, press: ButtonPress) -> Asked:
+        """One more like this."""
+        picture = self._picture(press)
+        request = ImageRequest(0, Operation.VARY, "", of=picture.number)
+        return self._about(press, picture, f"More like #{picture.number}", request)
+
+    def redo(self, press: ButtonPress) -> Asked:
+        """The same wish with other chances."""
+        picture = self._picture(press)
+        job = self._store.jobs.job(self._job_id(press.thread, picture.number))
+        if job is None:
+            raise Refused(f"#{picture.number} was uploaded, not drawn: ask for a change, or for more like it.")
+        request = ImageRequest(
+            0, job.operation, job.prompt, of=job.parent, change=job.change, ratio=job.ratio,
+            model=job.model,
+            seed=random.getrandbits(31), negative=job.negative,
+        )  # fmt: skip
+        return self._about(press, picture, f"#{picture.number} again", request)
+
+    def wish(self, wish: Wish) -> Asked:
+        """Pictures in so many words."""
+        settings, abilities = self._settings(wish.thread, wish.author), self._abilities()
+        if wish.request.negative and not abilities.negatives:
+            raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
+        if wish.request.ratio not in ("", "1:1") and not abilities.ratios:
+            raise Refused("This picture model paints in one shape alone.")
+        count = settings.count if wish.count is None else wish.count
+        if not 1 <= count <= MOST_PICTURES:
+            raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
+        request = as_chosen(wish.request, settings)
+        seeds = [None if request.seed is None else request.seed + nth for nth in range(count)]
+        requests = tuple(replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds))
+        return Message(wish.id, wish.thread, wish.author, request.prompt), requests
+
+    def _about(self, press: ButtonPress, picture: Picture, words: str, request: ImageRequest) -> Asked:
+        chosen = as_chosen(request, self._settings(press.thread, press.author))
+        return Message(press.id, press.thread, press.author, words, about=picture.number), (chosen,)
+
+    def _picture(self, press: ButtonPress) -> Picture:
+        picture = self._store.picture(press.thread, number_of(press.target))
+        if picture is None:
+            raise NotFound(f"There is no picture #{press.target[:9]} in this thread.")
+        return picture
+
+    def _job_id(self, thread: ThreadKey, number: int) -> str:
+        """The job that a picture came of; empty for an upload."""
+        for entry in self._store.entries(thread):
+            for part in entry.view.parts if entry.view else ():
+                drawn = isinstance(part, PicturePart) and part.operation is not Operation.SELECT
+                if drawn and isinstance(part, PicturePart) and part.number == number:
+                    return f"{entry.id}.{part.key}"
+        return self._store.jobs.making(thread, number)
+
+
+def as_chosen(request: ImageRequest, settings: Settings) -> ImageRequest:
+    """The request with what people chose where it leaves a choice."""
+    ratio = request.ratio or (settings.ratio if request.operation is Operation.GENERATE else "")
+    return replace(request, ratio=ratio, model=request.model or settings.picture_model)
