@@ -8,6 +8,7 @@ from pathlib import Path
 from bot.domain import MANAGER, Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
 from bot.errors import BotError
 from bot.ports import Inbox
+from bot.words import with_moments
 
 
 class Console:
@@ -35,7 +36,7 @@ class Console:
                 await inbox.accept(Message(uuid.uuid4().hex, self._thread, self._person, text, about=about))
                 await self._answered.wait()
             except BotError as refused:
-                print(refused)
+                print(with_moments(str(refused)))
         raise asyncio.CancelledError
 
     def _ask(self) -> str:
@@ -80,7 +81,7 @@ class TerminalSurface:
                     where = f" {self._folder / picture.digest}.png" if self._folder else ""
                     shown.append(f"\n[#{picture.number}: {picture.alt}]{where}\n")
                 case PicturePart(state=Failed(reason)):
-                    shown.append(f"\n[no picture: {reason}]\n")
+                    shown.append(f"\n[no picture: {with_moments(reason)}]\n")
                 case PicturePart():
                     break
         return "".join(shown)

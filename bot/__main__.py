@@ -113,12 +113,10 @@ async def _serve(config: Config, talker: str | None) -> None:
             desk = Desk(
                 store,
                 lineup=lambda: _look(line),
-                defaults=Settings(persona=config.persona),
+                defaults=Settings(persona=config.persona, refine=refining),
                 chat_models=(config.llm_model, *others) if others else (),
             )
-            inbox = Conversations(
-                store, model, Counted(line, metrics), Album(files), Rules(refining), desk=desk, others=others
-            )
+            inbox = Conversations(store, model, Counted(line, metrics), Album(files), Rules(), desk=desk, others=others)
             platforms: Mapping[str, Platform]
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}

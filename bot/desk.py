@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bot.domain import MANAGER, Operation, Person, Picture, ThreadKey
 from bot.errors import NotFound, Refused
+from bot.limits import DAY
 from bot.lineup import Lineup, Standing
 from bot.panel import Answer, Command, Panel, Scope, Settings
 from bot.settings import Models, address, check_rights, checked, known, resolved, shown
 from bot.store import Store
-from bot.words import about, count_of, number_of
+from bot.words import about, count_of, moment, number_of
 
-DAY = 86_400  # seconds
 LONGEST_PROMPT = 120  # characters of a prompt in a list
 
 HELP = """\
@@ -79,12 +79,12 @@ class Desk:
         text = ""
         match told.get("do", "show"):
             case "set":
-                check_rights(command.author, scope)
+                check_rights(command.author, scope, self.settings(command.thread, command.author).changers)
                 value = checked(key, told.get("value", ""), scope, models)
                 self._store.chosen.choose(place, key, value)
                 text = f"{known(key, scope).title} for {_where(scope)}: **{value or 'usual'}**."
             case "reset":
-                check_rights(command.author, scope)
+                check_rights(command.author, scope, self.settings(command.thread, command.author).changers)
                 title = known(key, scope).title if key else "Everything"
                 self._store.chosen.reset(place, key)
                 text = f"{title} is as usual again for {_where(scope)}."
@@ -105,13 +105,25 @@ class Desk:
         return "\n".join(_tree(pictures))
 
     def _usage(self, command: Command) -> str:
-        server, now = address(Scope.SERVER, command.thread, ""), time.time()
-        mine, month = (self._store.jobs.made(server, now - days * DAY, command.author.id) for days in (1, 30))
-        lines = [f"You: **{count_of(mine, 'picture')}** in the last day, {month:,} in 30 days."]
-        if MANAGER in command.author.roles:
-            day, all_month = (self._store.jobs.made(server, now - days * DAY) for days in (1, 30))
-            lines.append(f"Everybody here: **{count_of(day, 'picture')}** in the last day, {all_month:,} in 30 days.")
+        key, author = command.thread, command.author
+        settings, used = self.settings(key, author), self._store.jobs.used_today(key, author.id)
+        lines = [f"You: {self._drawn(key, author.id)}"]
+        if settings.daily:
+            free = f"; one is free {moment(used.next_mine + DAY)}" if used.mine >= settings.daily else ""
+            lines.append(f"You may have {settings.daily:,} in 24 hours, and have used {used.mine:,}{free}.")
+        if MANAGER in author.roles:
+            lines.append(f"Everybody here: {self._drawn(key)}")
+            if settings.server_daily:
+                lines.append(f"All together may have {settings.server_daily:,}, and have used {used.ours:,}.")
         return "\n".join(lines)
+
+    def _drawn(self, thread: ThreadKey, person: str = "") -> str:
+        """What one person, or everybody on a server, had drawn and said."""
+        server, now = address(Scope.SERVER, thread, ""), time.time()
+        day, month = (self._store.jobs.made(server, now - days * DAY, person) for days in (1, 30))
+        told, said = self._store.spent(server, now - 30 * DAY, person)
+        tokens = f"; about {told + said:,} tokens of the chat model" if told + said else ""
+        return f"**{count_of(day, 'picture')}** in the last day, {month:,} in 30 days{tokens}."
 
 
 def _scope(name: str) -> Scope:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
+from bot.budget import cost, tokens
 from bot.ports import ChatModel
 from bot.speech import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.store import Store
@@ -20,6 +21,7 @@ class Dictation:
         self._message_id = message_id
         self._pictures = pictures
         self._kept = ""
+        self._told = 0
 
     @property
     def manners(self) -> Manners:
@@ -35,6 +37,7 @@ class Dictation:
             yield Stopped()
             return
         said = [f"{self._kept}\n\n"] if self._kept else []
+        self._told = sum(map(cost, transcript))
         complete = False
         try:
             async with aclosing(self._model.listen(transcript, tools)) as answer:
@@ -60,5 +63,6 @@ class Dictation:
 
     def _keep(self, said: Sequence[str], complete: bool) -> None:
         words = "".join(said)
+        self._store.spend(self._message_id, self._told, tokens(words) - tokens(self._kept))
         self._kept = words or " "
         self._store.hear(self._message_id, words, complete and bool(words.strip()))  # nothing is asked for again

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
-from bot.asking import Asking, as_chosen
+from bot.asking import Asking
 from bot.brief import Album, brief
 from bot.changes import Changes, check_rights
 from bot.desk import Desk
@@ -34,6 +34,7 @@ from bot.domain import (
     Wish,
 )
 from bot.errors import NotFound, Refused, Unreachable, Unrecorded
+from bot.limits import check_number, check_place, check_words
 from bot.live import Live
 from bot.pacer import Pacer
 from bot.panel import Answer, Command, Settings
@@ -41,6 +42,7 @@ from bot.ports import ChatModel, Platform, Renderer, Surface
 from bot.refine import Refiner
 from bot.reply import Halted, Reply, offering_again, step, view
 from bot.store import Store
+from bot.studio import Studio
 from bot.turn import answer
 from bot.wishes import as_tag
 from bot.words import count_of
@@ -53,7 +55,7 @@ LOOK = 1.0  # seconds between two looks for what another process has done
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What a message may be, and how it is answered. Lengths in characters."""
+    """What a message may be, and whether wishes are refined where nothing else was chosen. Lengths in characters."""
 
     refining: Refining = Refining.AUTO
     longest_message: int = 8_000
@@ -74,7 +76,7 @@ class Conversations:
         others: Mapping[str, ChatModel] = MappingProxyType({}),
     ) -> None:
         """`model` answers where people chose none of the `others`, which go by their names."""
-        self._desk = desk or Desk(store)
+        self._desk = desk or Desk(store, defaults=Settings(refine=rules.refining))
         self._others = others
         self._store = store
         self._model = model
@@ -166,6 +168,7 @@ class Conversations:
         if not self._store.knows_message(message.id):
             message = replace(message, text=message.text.strip())
             self._check(message)
+            self._check_limits(message, requests)
             uploads = [await self._album.take_in(upload) for upload in message.uploads]
             words = "".join(map(as_tag, requests)) if requests else None
             if self._store.accept(message, uploads, words, requests):
@@ -182,6 +185,13 @@ class Conversations:
             raise Refused(f"A message may bring {MOST_UPLOADS} pictures; this one has {len(message.uploads)}.")
         if message.about is not None and self._store.picture(message.thread, message.about) is None:
             raise NotFound(f"There is no picture #{message.about} in this thread.")
+
+    def _check_limits(self, message: Message, requests: Sequence[ImageRequest]) -> None:
+        settings = self.settings(message.thread, message.author)
+        check_place(settings, message.thread, message.author)
+        check_words(settings, *(request.prompt for request in requests))
+        if requests and (settings.daily or settings.server_daily or settings.at_once):
+            check_number(settings, self._store.jobs.used_today(message.thread, message.author.id), len(requests))
 
     # Buttons
 
@@ -295,20 +305,13 @@ class Conversations:
         """Answer one message; whatever happens, its reply ends visibly and is recorded as final."""
         self._store.begin(entry.id)
         pacer = Pacer(self._surface(entry))
-        live = self._live[entry.id] = Live(Reply(entry.id), pacer)
         settings = self.settings(entry.thread, entry.author)
+        live = self._live[entry.id] = Live(Reply(entry.id), pacer, settings.previews)
         chat = self._others.get(settings.chat_model, self._model)
-        refiner = Refiner(chat, self._store.jobs, self._rules.refining)
+        studio = Studio(self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine))
 
         async def refine(job: RenderJob) -> RenderJob:
-            return await refiner(job, self._renderer.abilities)
-
-        def order(request: ImageRequest, start: int | None) -> RenderJob:
-            chosen = request if entry.settled else as_chosen(request, settings)
-            return self._store.jobs.order(entry.id, request, start, ratio=chosen.ratio, model=chosen.model)
-
-        def still(number: int) -> bool:
-            return self._store.picture(entry.thread, number) is not None
+            return await studio.refine(job, self._renderer.abilities)
 
         async def answering() -> None:
             turn = await brief(
@@ -317,8 +320,8 @@ class Conversations:
             )  # fmt: skip
             model = Dictation(chat, self._store, entry.id, turn.context().pictures)
             await answer(
-                turn, model=model, renderer=self._renderer, order=order, refine=refine, happened=live.happened,
-                outcome=self._store.jobs.outcome, still=still,
+                turn, model=model, renderer=self._renderer, order=studio.order, refine=refine, happened=live.happened,
+                outcome=self._store.jobs.outcome, still=studio.still,
             )  # fmt: skip
 
         showing = asyncio.create_task(pacer.run())

@@ -14,6 +14,7 @@ from sqlite_utils import Database
 
 from bot.database import watch, writing
 from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
+from bot.limits import DAY, Used
 from bot.pictures import keep, next_number, picture
 
 _COLUMNS = (
@@ -53,13 +54,20 @@ class Jobs:
     # From the reply's side
 
     def order(
-        self, message_id: str, request: ImageRequest, parent: int | None, *, ratio: str = "", model: str = ""
+        self,
+        message_id: str,
+        request: ImageRequest,
+        parent: int | None,
+        *,
+        ratio: str = "",
+        model: str = "",
+        allow: Callable[[], None] = lambda: None,
     ) -> RenderJob:
         """The job for the nth picture of a reply, with its number in the thread; recorded before anything runs.
 
         `ratio` and `model` were chosen for a request that leaves them open. After a restart the same request finds its
         job again, rendered or not, whatever is chosen then. If the model asks for something else this time, the old
-        job gives way to a new one.
+        job gives way to a new one. `allow` is asked before a new one is made: what it raises is raised.
         """
         job_id = f"{message_id}.{request.key}"
         wanted = [request.operation.value, request.prompt, parent, request.change]
@@ -68,6 +76,7 @@ class Jobs:
             row = self._row(job_id)
             if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=False)):
                 return _job(row)
+            allow()
             sql = "SELECT thread, author_id FROM messages WHERE id = ?"
             thread, owner = self._db.execute(sql, [message_id]).fetchone()
             key = ThreadKey.parse(thread)
@@ -241,6 +250,26 @@ class Jobs:
         sql = "SELECT id FROM jobs WHERE thread = ? AND number = ? ORDER BY ordered DESC LIMIT 1"
         row = self._db.execute(sql, [str(thread), number]).fetchone()
         return str(row[0]) if row else ""
+
+    def used(self, server: str, owner: str, since: float) -> Used:
+        """What was ordered for one person and for a whole server since then; failed and cancelled ones do not count."""
+        sql = (
+            "SELECT owner, state, ordered FROM jobs WHERE ordered > ? AND substr(thread, 1, ?) = ?"
+            " AND state NOT IN ('dead', 'cancelled') ORDER BY ordered"
+        )
+        rows = self._db.execute(sql, [since, len(server) + 1, f"{server}/"]).fetchall()
+        mine = [(state, ordered) for whose, state, ordered in rows if whose == owner]
+        return Used(
+            mine=len(mine),
+            ours=len(rows),
+            under_way=sum(state in ("queued", "running") for state, _ in mine),
+            next_mine=mine[0][1] if mine else 0.0,
+            next_ours=rows[0][2] if rows else 0.0,
+        )
+
+    def used_today(self, thread: ThreadKey, owner: str) -> Used:
+        """What was ordered in the last day on the server of a thread."""
+        return self.used(f"{thread.platform}/{thread.space}", owner, time.time() - DAY)
 
     def made(self, server: str, since: float, owner: str = "") -> int:
         """How many pictures were made for a server's people, or for one of them, since then (seconds since 1970)."""

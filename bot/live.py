@@ -4,9 +4,10 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 
+from bot.domain import Rendering
 from bot.errors import BotError
 from bot.pacer import Pacer
-from bot.reply import Event, Halted, Removed, Reply, step, view
+from bot.reply import Event, Halted, Progress, Removed, Reply, step, view
 
 log = logging.getLogger(__name__)
 
@@ -14,8 +15,9 @@ log = logging.getLogger(__name__)
 class Live:
     """One reply, from its first view to its last."""
 
-    def __init__(self, reply: Reply, pacer: Pacer) -> None:
+    def __init__(self, reply: Reply, pacer: Pacer, previews: bool = True) -> None:
         self.reply = reply
+        self._previews = previews
         self._pacer = pacer
         self._task: asyncio.Task[None] | None = None
         self.halted = ""
@@ -24,6 +26,9 @@ class Live:
 
     def happened(self, event: Event) -> None:
         """Take one event in, and show what comes of it."""
+        match event:
+            case Progress(key, Rendering(fraction)) if not self._previews:
+                event = Progress(key, Rendering(fraction))
         if not self.reply.ended or isinstance(event, Removed):
             self.reply = step(self.reply, event)
             self._pacer.show(view(self.reply))

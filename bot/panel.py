@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bot.domain import Person, ThreadKey
+from bot.domain import Person, Refining, ThreadKey
 
 
 class Scope(StrEnum):
@@ -31,24 +31,47 @@ class Unasked(StrEnum):
     NEVER = "never"
 
 
+class Changers(StrEnum):
+    """Who may choose what holds for others."""
+
+    MANAGERS = "managers"
+    EVERYONE = "everyone"
+
+
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """What holds for one person in one thread. An empty `chat_model`, `picture_model` or `ratio` is the usual one."""
+    """What holds for one person in one thread.
+
+    An empty `chat_model`, `picture_model`, `style` or `ratio` is the usual one. `rule` are the words and patterns that
+    no prompt may hold, one a line. `allowed` and `blocked` name channels, roles and people. `daily`, `server_daily` and
+    `at_once` are numbers of pictures, 0 for as many as one likes.
+    """
 
     chat_model: str = ""
     picture_model: str = ""
+    style: str = ""
     ratio: str = ""
     count: int = 1
+    refine: Refining = Refining.OFF
     persona: str = ""
     answer: Where = Where.THREAD
     unasked: Unasked = Unasked.THREADS
+    previews: bool = True
+    rule: str = ""
+    allowed: str = ""
+    blocked: str = ""
+    daily: int = 0
+    server_daily: int = 0
+    at_once: int = 0
+    changers: Changers = Changers.MANAGERS
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
     """A setting as it is shown: `value` is what holds, `source` says where that comes from.
 
-    `choices` are all that it can be; without any it is free text of at most `longest` characters.
+    `choices` are all that it can be; without any it is free text of at most `longest` characters, or a whole number
+    from 0 to `highest` if that is not 0.
     """
 
     key: str
@@ -58,6 +81,7 @@ class Field:
     source: str
     choices: tuple[str, ...] = ()
     longest: int = 0
+    highest: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,10 @@ def platforms(db: Database) -> None:
         ALTER TABLE messages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;  -- 1 when it was edited since its answer
         ALTER TABLE jobs ADD COLUMN wanted TEXT NOT NULL DEFAULT '';  -- the model that must draw it
         ALTER TABLE jobs ADD COLUMN negative TEXT NOT NULL DEFAULT '';
+        ALTER TABLE messages ADD COLUMN told INTEGER NOT NULL DEFAULT 0;  -- tokens that the chat model was sent, about
+        ALTER TABLE messages ADD COLUMN said INTEGER NOT NULL DEFAULT 0;  -- tokens that it wrote, about
+        ALTER TABLE messages ADD COLUMN sent REAL NOT NULL DEFAULT 0;  -- when it was accepted, seconds since 1970
+        CREATE INDEX ordered_jobs ON jobs(ordered);
         ALTER TABLE pictures ADD COLUMN owner TEXT NOT NULL DEFAULT '';  -- who asked for it, or sent it
         CREATE TABLE settings (
             scope TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, key)

@@ -1,31 +1,27 @@
 """The settings: what there is to choose, who may choose it where, and which choice holds. Pure."""
 
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
-from bot.domain import MANAGER, Person, ThreadKey
+from bot.domain import MANAGER, Person, Refining, ThreadKey
 from bot.errors import Refused
-from bot.panel import Field, Scope, Settings, Unasked, Where
+from bot.panel import Changers, Field, Scope, Settings, Unasked, Where
+from bot.styles import STYLES
 
 RATIOS = ("1:1", "3:2", "2:3", "4:3", "3:4", "16:9", "9:16", "2:1")
 MOST_PICTURES = 4  # of one wish
 LONGEST_PERSONA = 2_000  # characters
+LONGEST_LIST = 2_000
+MOST_A_DAY = 100_000
 WIDEST_FIRST = (Scope.SERVER, Scope.CHANNEL, Scope.THREAD, Scope.PERSON)
+OF_PLACES = (Scope.SERVER, Scope.CHANNEL, Scope.THREAD)
+OF_MANAGERS = (Scope.SERVER, Scope.CHANNEL)
 USUAL = "usual"  # stands for no choice, where the choice has no name of its own
 
 Values = Mapping[Scope, Mapping[str, str]]
-
-
-@dataclass(frozen=True, slots=True)
-class Key:
-    """A setting. `choices` says what it can be, given the models that there are; without it, it is free text."""
-
-    name: str
-    title: str
-    about: str
-    choices: Callable[["Models"], Sequence[str]] | None = None
-    scopes: tuple[Scope, ...] = WIDEST_FIRST
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,42 +32,131 @@ class Models:
     picture: tuple[str, ...] = ()
 
 
-KEYS = MappingProxyType(
-    {
-        key.name: key
-        for key in (
-            Key("chat_model", "Chat model", "Who answers.", lambda models: (USUAL, *models.chat)),
-            Key("picture_model", "Picture model", "Who draws.", lambda models: (USUAL, *models.picture)),
-            Key("ratio", "Shape", "Width to height of pictures.", lambda models: (USUAL, *RATIOS)),
-            Key(
-                "count",
-                "Pictures of a wish",
-                "How many pictures /imagine draws.",
-                lambda models: [str(n + 1) for n in range(MOST_PICTURES)],
-            ),
-            Key(
-                "persona",
-                "Persona",
-                "Who the bot is in its talk, in plain sentences.",
-                scopes=(Scope.SERVER, Scope.CHANNEL, Scope.THREAD),
-            ),
-            Key(
-                "answer",
-                "Answers",
-                "Whether a question in a channel is answered in a thread or in place.",
-                lambda models: tuple(Where),
-                (Scope.SERVER, Scope.CHANNEL),
-            ),
-            Key(
-                "unasked",
-                "Answer without a mention",
-                "What is answered although nobody mentioned the bot: its threads, replies to pictures, or nothing.",
-                lambda models: tuple(Unasked),
-                (Scope.SERVER, Scope.CHANNEL, Scope.THREAD),
-            ),
-        )
-    }
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A setting. `choices` says what it can be, given the models that there are.
+
+    Without choices it is free text, or a whole number from 0 to `highest`. `read` turns what is kept into the value.
+    """
+
+    name: str
+    title: str
+    about: str
+    choices: Callable[[Models], Sequence[str]] | None = None
+    scopes: tuple[Scope, ...] = WIDEST_FIRST
+    read: Callable[[str], Any] = str
+    longest: int = 0
+    highest: int = 0
+
+
+def _among(choices: Sequence[str]) -> Callable[[Models], Sequence[str]]:
+    return lambda models: tuple(map(str, choices))
+
+
+def _is_on(value: str) -> bool:
+    return value == "on"
+
+
+_TABLE = (
+    Key("chat_model", "Chat model", "Who answers.", lambda models: (USUAL, *models.chat)),
+    Key("picture_model", "Picture model", "Who draws.", lambda models: (USUAL, *models.picture)),
+    Key("style", "Style", "What new pictures look like.", _among((USUAL, *STYLES))),
+    Key("ratio", "Shape", "Width to height of new pictures.", _among((USUAL, *RATIOS))),
+    Key(
+        "count",
+        "Pictures of a wish",
+        "How many pictures /imagine draws.",
+        _among([str(number + 1) for number in range(MOST_PICTURES)]),
+        read=int,
+    ),
+    Key(
+        "refine",
+        "Refine wishes",
+        "Whether the chat model turns a wish into a better prompt: never, where it helps, or always.",
+        _among(list(Refining)),
+        read=Refining,
+    ),
+    Key(
+        "persona",
+        "Persona",
+        "Who the bot is in its talk, in plain sentences.",
+        scopes=OF_PLACES,
+        longest=LONGEST_PERSONA,
+    ),
+    Key(
+        "answer",
+        "Answers",
+        "Whether a question in a channel is answered in a thread or in place; on Slack always in a thread.",
+        _among(list(Where)),
+        OF_MANAGERS,
+        Where,
+    ),
+    Key(
+        "unasked",
+        "Answer without a mention",
+        "What is answered although nobody mentioned the bot: its threads, replies to pictures, or nothing.",
+        _among(list(Unasked)),
+        OF_PLACES,
+        Unasked,
+    ),
+    Key(
+        "previews", "Previews", "Whether pictures are shown while they come about.", _among(("on", "off")), read=_is_on
+    ),
+    Key(
+        "rule",
+        "Content rule",
+        "Words that no prompt may hold, one a line; a line between slashes is a pattern, as in /gr[ae]y/.",
+        scopes=OF_MANAGERS,
+        longest=LONGEST_LIST,
+    ),
+    Key(
+        "allowed",
+        "Allowed",
+        "Channels, roles and people, by mention or id: if there are any, nobody else is answered.",
+        scopes=(Scope.SERVER,),
+        longest=LONGEST_LIST,
+    ),
+    Key(
+        "blocked",
+        "Blocked",
+        "Channels, roles and people, by mention or id, that are not answered.",
+        scopes=(Scope.SERVER,),
+        longest=LONGEST_LIST,
+    ),
+    Key(
+        "daily",
+        "Pictures a day and person",
+        "How many pictures one person may have drawn in 24 hours; 0 is as many as one likes.",
+        scopes=OF_MANAGERS,
+        read=int,
+        highest=MOST_A_DAY,
+    ),
+    Key(
+        "server_daily",
+        "Pictures a day",
+        "How many pictures all people together may have drawn in 24 hours; 0 is as many as they like.",
+        scopes=(Scope.SERVER,),
+        read=int,
+        highest=MOST_A_DAY,
+    ),
+    Key(
+        "at_once",
+        "Pictures at once",
+        "How many pictures of one person may wait or be drawn at a time; 0 is as many as one likes.",
+        scopes=OF_MANAGERS,
+        read=int,
+        highest=MOST_A_DAY,
+    ),
+    Key(
+        "changers",
+        "Who may change settings",
+        "Whether managers alone or everyone may change what holds for a channel or thread.",
+        _among(list(Changers)),
+        (Scope.SERVER,),
+        Changers,
+    ),
 )
+KEYS = MappingProxyType({key.name: key for key in _TABLE})
 
 
 def address(scope: Scope, thread: ThreadKey, person: str) -> str:
@@ -88,17 +173,14 @@ def address(scope: Scope, thread: ThreadKey, person: str) -> str:
 
 
 def resolved(values: Values, defaults: Settings) -> Settings:
-    """What holds: for each setting the choice of the narrowest scope that made one."""
-    chosen = {name: value for scope in WIDEST_FIRST for name, value in values.get(scope, {}).items() if name in KEYS}
-    return Settings(
-        chat_model=chosen.get("chat_model", defaults.chat_model),
-        picture_model=chosen.get("picture_model", defaults.picture_model),
-        ratio=chosen.get("ratio", defaults.ratio),
-        count=int(chosen.get("count", defaults.count)),
-        persona=chosen.get("persona", defaults.persona),
-        answer=Where(chosen.get("answer", defaults.answer)),
-        unasked=Unasked(chosen.get("unasked", defaults.unasked)),
-    )
+    """What holds: for each setting the choice of the narrowest scope that made one and may."""
+    chosen = {
+        name: KEYS[name].read(value)
+        for scope in WIDEST_FIRST
+        for name, value in values.get(scope, {}).items()
+        if name in KEYS and scope in KEYS[name].scopes
+    }
+    return replace(defaults, **chosen)
 
 
 def shown(scope: Scope, values: Values, defaults: Settings, models: Models) -> tuple[Field, ...]:
@@ -110,14 +192,20 @@ def checked(name: str, value: str, scope: Scope, models: Models) -> str:
     """The value as it is kept. Raises Refused for what cannot be chosen in this scope."""
     key = known(name, scope)
     value = value.strip()
-    if key.choices is None:
-        if len(value) > LONGEST_PERSONA:
-            raise Refused(f"{key.title} may have {LONGEST_PERSONA:,} characters; this has {len(value):,}.")
-        return value
-    choices = key.choices(models)
-    if value not in choices:
-        raise Refused(f"{key.title} can be {', '.join(choices)}; not {value[:50]!r}.")
-    return "" if value == USUAL else value
+    if key.choices is not None:
+        choices = key.choices(models)
+        if value not in choices:
+            raise Refused(f"{key.title} can be {', '.join(choices)}; not {value[:50]!r}.")
+        return "" if value == USUAL else value
+    if key.highest:
+        if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) > key.highest:
+            raise Refused(f"{key.title} must be a whole number from 0 to {key.highest:,}, not {value[:50]!r}.")
+        return str(int(value))
+    if len(value) > key.longest:
+        raise Refused(f"{key.title} may have {key.longest:,} characters; this has {len(value):,}.")
+    if name == "rule":
+        _check_patterns(value)
+    return value
 
 
 def known(name: str, scope: Scope) -> Key:
@@ -130,17 +218,40 @@ def known(name: str, scope: Scope) -> Key:
     return key
 
 
-def check_rights(person: Person, scope: Scope) -> None:
+def check_rights(person: Person, scope: Scope, changers: Changers = Changers.MANAGERS) -> None:
     """Raises Refused for whoever may not choose in this scope."""
-    if scope in (Scope.SERVER, Scope.CHANNEL) and MANAGER not in person.roles:
+    if MANAGER in person.roles or scope is Scope.PERSON or (scope is Scope.THREAD and changers is Changers.MANAGERS):
+        return
+    if scope is Scope.SERVER or changers is Changers.MANAGERS:
         raise Refused(f"Only managers can change the settings of the {scope}. Your own you can set for `me`.")
 
 
+def _check_patterns(rule: str) -> None:
+    for line in rule.splitlines():
+        if len(line) > 2 and line.startswith("/") and line.endswith("/"):
+            try:
+                re.compile(line[1:-1])
+            except re.error as error:
+                raise Refused(f"The pattern {line[:50]!r} cannot be understood: {error}.") from None
+
+
 def _field(key: Key, scope: Scope, values: Values, defaults: Settings, models: Models) -> Field:
-    seen = WIDEST_FIRST[: WIDEST_FIRST.index(scope) + 1]
+    seen = [each for each in WIDEST_FIRST[: WIDEST_FIRST.index(scope) + 1] if each in key.scopes]
     chosen = [each for each in seen if key.name in values.get(each, {})]
-    value = values[chosen[-1]][key.name] if chosen else str(getattr(defaults, key.name))
+    value = values[chosen[-1]][key.name] if chosen else _spelled(getattr(defaults, key.name))
     choices = tuple(map(str, key.choices(models))) if key.choices else ()
     source = str(chosen[-1]) if chosen else "default"
-    longest = 0 if choices else LONGEST_PERSONA
-    return Field(key.name, key.title, key.about, value or (USUAL if choices else ""), source, choices, longest)
+    return Field(
+        key.name,
+        key.title,
+        key.about,
+        value or (USUAL if choices else ""),
+        source,
+        choices,
+        key.longest,
+        key.highest,
+    )
+
+
+def _spelled(value: object) -> str:
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)

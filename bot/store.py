@@ -87,11 +87,12 @@ class Store:
             owner = message.author.id
             numbers = [keep(self._db, thread, first + nth, upload, owner) for nth, upload in enumerate(uploads)]
             self._db.execute(
-                "INSERT INTO messages (id, thread, author_id, author_name, text, about, uploads, words, heard, settled)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO messages"
+                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [message.id, str(thread), message.author.id, message.author.name, message.text, message.about,
                  json.dumps(numbers), words or "", int(words is not None),
-                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else ""],
+                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else "", now],
             )  # fmt: skip
             for number, request in enumerate(requests, first + len(uploads)):
                 self.jobs.place(message, request, number)
@@ -151,6 +152,22 @@ class Store:
             sql = "UPDATE messages SET view = NULL, heard = heard AND NOT changed, changed = 0 WHERE id = ?"
             self._db.execute(sql, [message_id])
             self.jobs.reopen(message_id, anew)
+
+    def spend(self, message_id: str, told: int, said: int) -> None:
+        """Add to what the answer to a message cost, in tokens of the chat model."""
+        sql = "UPDATE messages SET told = told + ?, said = said + ? WHERE id = ?"
+        with writing(self._db):
+            self._db.execute(sql, [told, said, message_id])
+
+    def spent(self, server: str, since: float, author: str = "") -> tuple[int, int]:
+        """Tokens that were sent and written for a server's people, or for one of them, since then."""
+        sql = (
+            "SELECT COALESCE(SUM(told), 0), COALESCE(SUM(said), 0) FROM messages WHERE sent > ?"
+            " AND substr(thread, 1, ?) = ? AND (author_id = ? OR ? = '')"
+        )
+        start = f"{server}/"
+        told, said = self._db.execute(sql, [since, len(start), start, author, author]).fetchone()
+        return int(told), int(said)
 
     def begin(self, message_id: str) -> None:
         """The message is answered now, with the words that it has."""

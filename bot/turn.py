@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from bot.domain import Failed, ImageRequest, Operation, Picture, Recanted, Rendered, RenderJob, Text
+from bot.errors import Refused
 from bot.intent import Context
 from bot.ports import ChatModel, Renderer
 from bot.repair import OPENLY, forgot, own_wish
@@ -65,8 +66,8 @@ async def answer(
     """Stream the model's words, start each picture as soon as it is asked for, tell all of it to `happened`.
 
     `order` records a request and the number of the picture that it starts from, before anything runs; `refine` puts
-    what is to be seen into the words that the picture model understands best. `outcome` tells how a job ended that is
-    known from before, `still` whether the picture with a number is there to be used.
+    what is to be seen into the words that the picture model understands best. Both may raise Refused. `outcome` tells
+    how a job ended that is known from before, `still` whether the picture with a number is there to be used.
     """
     easel = Easel(turn, renderer=renderer, order=order, refine=refine, happened=happened, outcome=outcome, still=still)
     async with asyncio.TaskGroup() as renders, aclosing(converse(model, turn)) as events:
@@ -198,7 +199,11 @@ class Easel:
             self._happened(Ordered(request, start))
             self._it = start
             return picture if picture and self._still(start) else Failed(self._why_missing(start))
-        job = self._order(request, start)
+        try:
+            job = self._order(request, start)
+        except Refused as refused:
+            self._happened(Ordered(request, 0))
+            return Failed(str(refused))
         self._happened(Ordered(request, job.number, start))
         self._pictures[job.number] = asyncio.get_running_loop().create_future()
         self._it = job.number
@@ -228,7 +233,11 @@ class Easel:
                 self._happened(Progress(key, failed))
                 return failed
             job = replace(job, source=start.digest, prompt=job.prompt or start.prompt)
-        job = await self._refine(job)
+        try:
+            job = await self._refine(job)
+        except Refused as refused:
+            self._happened(Progress(key, Failed(str(refused))))
+            return Failed(str(refused))
         async with aclosing(self._renderer.render(job)) as updates:
             async for update in updates:
                 self._happened(Progress(key, update))

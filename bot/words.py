@@ -1,9 +1,24 @@
-"""Small words of our own talk: numbers of things, and how long something takes."""
+"""Small words of our own talk: numbers of things, how long something takes, and when it is."""
+
+import re
+import time
+from collections.abc import Callable
 
 
 def count_of(number: int, one: str, more: str = "") -> str:
     """`1 job`, `2 jobs`, `2 replies`."""
     return f"{number:,} {one if number == 1 else more or one + 's'}"
+
+
+def moment(seconds: float) -> str:
+    """A point in time within a sentence, in seconds since 1970; each platform says it as its readers like it."""
+    return f"⟦{seconds:.0f}⟧"
+
+
+def with_moments(text: str, said: Callable[[float], str] | None = None) -> str:
+    """A sentence with its points in time told; as a time from now, `in about 3 h`, where no other way is given."""
+    tell = said or (lambda at: f"in {about(max(1.0, at - time.time()))}")
+    return re.sub(r"⟦(\d{1,12})⟧", lambda match: tell(float(match[1])), text)
 
 
 def number_of(text: str) -> int:

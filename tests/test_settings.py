@@ -27,10 +27,13 @@ ALL = {
 @pytest.mark.parametrize("key", ALL)
 def test_the_narrowest_choice_wins(key: str) -> None:
     """Of every set of scopes that chose, the narrowest holds; without any, the default does."""
-    usual = Settings("c", "p", "9:16", 3, "Nobody.", Where.IN_PLACE, Unasked.PICTURES)
+    usual = Settings(
+        chat_model="c", picture_model="p", ratio="9:16", count=3, persona="Nobody.", answer=Where.IN_PLACE,
+        unasked=Unasked.PICTURES,
+    )  # fmt: skip
     for chosen in product((False, True), repeat=4):
         values = {s: {key: ALL[key][n]} for n, s in enumerate(WIDEST_FIRST) if chosen[n]}
-        holds = [ALL[key][n] for n in range(4) if chosen[n]]
+        holds = [ALL[key][n] for n in range(4) if chosen[n] and WIDEST_FIRST[n] in KEYS[key].scopes]
         got = getattr(resolved(values, usual), key)
         assert str(got) == (holds[-1] if holds else str(getattr(usual, key)))
         assert isinstance(got, type(getattr(usual, key)))
@@ -147,7 +150,7 @@ def test_a_panel_says_where_each_value_comes_from() -> None:
 def test_a_field_is_either_a_choice_or_a_text() -> None:
     """Whatever holds by default is among the choices."""
     for field in shown(Scope.SERVER, {}, Settings(), MODELS):
-        assert bool(field.choices) != bool(field.longest)
+        assert [bool(field.choices), bool(field.longest), bool(field.highest)].count(True) == 1
         assert not field.choices or field.value in field.choices
     longest = {field.key: field.longest for field in shown(Scope.SERVER, {}, Settings(), MODELS)}
     assert longest["persona"] == LONGEST_PERSONA

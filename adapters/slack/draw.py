@@ -22,7 +22,7 @@ from bot.domain import (
     View,
 )
 from bot.panel import Field, Panel, Scope
-from bot.words import about, count_of
+from bot.words import about, count_of, with_moments
 
 PAGE = 6_000  # characters of one markdown block
 MOST_WORDS = 11_500  # characters of all markdown blocks of a message: Slack takes 12,000
@@ -126,7 +126,7 @@ def _part(part: Part, buttons: Sequence[Button]) -> list[list["Block | Shot"]]:
             return [[Shot(picture), _small(_caption(picture)), *_row(picture, mine)]]
         case PicturePart(state=Failed(reason)):
             name = f" #{part.number}" if part.number else ""
-            return [[_small(f"⚠️{name} {reason}")]]
+            return [[_small(f"⚠️{name} {with_moments(reason)}")]]
     raise AssertionError(part)
 
 
@@ -212,7 +212,7 @@ def quiet(markdown: str) -> str:
 
 def told(markdown: str) -> list[Block]:
     """A text of our own or a refusal."""
-    return [{"type": "markdown", "text": page} for page in pages(quiet(markdown), PAGE)[:2]]
+    return [{"type": "markdown", "text": page} for page in pages(quiet(with_moments(markdown)), PAGE)[:2]]
 
 
 # Forms

@@ -18,7 +18,7 @@ from bot.domain import (
     ThreadSummary,
     View,
 )
-from bot.words import about
+from bot.words import about, with_moments
 
 BOT_NAME = "Mini-DALL·E 3"
 REPLY = ".reply"  # what a reply's id has behind the id of its message
@@ -72,7 +72,7 @@ def part(part: Part) -> dict[str, Any]:
         case PicturePart(state=Rendered(finished)):
             return _shown(finished.number, "rendered", fraction=1.0, picture=picture(finished))
         case PicturePart(state=Failed(reason)):
-            return _shown(part.number, "failed", reason=reason)
+            return _shown(part.number, "failed", reason=with_moments(reason))
     raise AssertionError(part)
 
 

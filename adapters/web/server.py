@@ -20,6 +20,7 @@ from bot.domain import Action, Entry, ThreadKey, ThreadSummary, View
 from bot.errors import BotError, ConfigError, NotFound, Refused, Unrecorded
 from bot.lineup import Lineup
 from bot.ports import Inbox
+from bot.words import with_moments
 
 log = logging.getLogger(__name__)
 
@@ -125,7 +126,7 @@ class WebPage:
             log.error("%s", error)
             return web.json_response({"error": str(error)}, status=503)
         except BotError as error:
-            return web.json_response({"error": str(error)}, status=400)
+            return web.json_response({"error": with_moments(str(error))}, status=400)
         except web.HTTPException as error:
             if error.status < 400:
                 raise

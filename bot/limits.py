@@ -1,0 +1,80 @@
+"""What nobody may go beyond: how many pictures, which words, who at all. Pure, but for the clock that it is given."""
+
+from dataclasses import dataclass
+
+import regex
+
+from bot.domain import MANAGER, Person, ThreadKey
+from bot.errors import Refused
+from bot.panel import Settings
+from bot.words import moment
+
+DAY = 86_400.0  # seconds
+LONGEST_LOOK = 0.05  # seconds for one pattern on one prompt
+_NAMES = regex.compile(r"<[@#!&]*([A-Z0-9]+)(?:\|[^>]*)?>|[^\s,;]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What one person and a whole server have had drawn or ordered in the last day, and what is under way.
+
+    `next_mine` and `next_ours` tell when the oldest of it is a day old, in seconds since 1970.
+    """
+
+    mine: int = 0
+    ours: int = 0
+    under_way: int = 0
+    next_mine: float = 0.0
+    next_ours: float = 0.0
+
+
+def check_number(settings: Settings, used: Used, wanted: int = 1) -> None:
+    """Raises Refused where so many more pictures would be too many, with the time of the next free one."""
+    if settings.at_once and used.under_way + wanted > settings.at_once:
+        raise Refused(
+            f"{used.under_way} of your pictures are under way, and {settings.at_once} may be at a time:"
+            " ask again when one is done."
+        )
+    if settings.daily and used.mine + wanted > settings.daily:
+        when = moment(used.next_mine + DAY) if used.mine else "tomorrow"
+        raise Refused(f"You may have {settings.daily} pictures a day drawn. The next one is free {when}.")
+    if settings.server_daily and used.ours + wanted > settings.server_daily:
+        when = moment(used.next_ours + DAY) if used.ours else "tomorrow"
+        raise Refused(f"All together may have {settings.server_daily} pictures a day drawn; one is free {when}.")
+
+
+def check_words(settings: Settings, *prompts: str) -> None:
+    """Raises Refused where a prompt holds what the content rule forbids. What it was is not said again."""
+    for line in filter(None, map(str.strip, settings.rule.splitlines())):
+        if any(_holds(line, prompt) for prompt in prompts if prompt):
+            kind = "a pattern" if _is_pattern(line) else "a word"
+            raise Refused(f"The content rule that the managers have set here forbids {kind} in this wish.")
+
+
+def check_place(settings: Settings, thread: ThreadKey, person: Person) -> None:
+    """Raises Refused for whoever is blocked here, or not among those who are allowed. Managers always are."""
+    if MANAGER in person.roles:
+        return
+    mine = {person.id, thread.channel, *person.roles}
+    if mine & _listed(settings.blocked):
+        raise Refused("The managers have not let the bot answer here.")
+    allowed = _listed(settings.allowed)
+    if allowed and not mine & allowed:
+        raise Refused("The managers let the bot answer only in other places, or others.")
+
+
+def _is_pattern(line: str) -> bool:
+    return len(line) > 2 and line.startswith("/") and line.endswith("/")
+
+
+def _holds(line: str, prompt: str) -> bool:
+    pattern = line[1:-1] if _is_pattern(line) else rf"(?<!\w){regex.escape(line)}(?!\w)"
+    try:
+        return regex.search(pattern, prompt, flags=regex.IGNORECASE, timeout=LONGEST_LOOK) is not None
+    except (TimeoutError, regex.error):  # a pattern that takes for ever forbids nothing that can be told
+        return False
+
+
+def _listed(text: str) -> frozenset[str]:
+    """The ids in a list of mentions and ids."""
+    return frozenset(match[1] or match[0] for match in _NAMES.finditer(text))

@@ -1,0 +1,50 @@
+"""How one reply's pictures are ordered: what was chosen for them, what is allowed, in which words they are drawn."""
+
+from dataclasses import replace
+
+from bot.asking import as_chosen
+from bot.domain import Abilities, Entry, ImageRequest, Operation, RenderJob
+from bot.limits import check_number, check_words
+from bot.panel import Settings
+from bot.refine import Refiner
+from bot.store import Store
+from bot.styles import styled
+
+
+class Studio:
+    """The orders of one reply."""
+
+    def __init__(self, store: Store, entry: Entry, settings: Settings, refiner: Refiner) -> None:
+        self._store = store
+        self._entry = entry
+        self._settings = settings
+        self._refiner = refiner
+
+    def order(self, request: ImageRequest, start: int | None) -> RenderJob:
+        """The job for a request, recorded; one that is known already is found again. Raises Refused."""
+        chosen = request if self._entry.settled else as_chosen(request, self._settings)
+        return self._store.jobs.order(
+            self._entry.id, request, start, ratio=chosen.ratio, model=chosen.model, allow=lambda: self._allow(request)
+        )
+
+    def _allow(self, request: ImageRequest) -> None:
+        settings, entry = self._settings, self._entry
+        check_words(settings, request.prompt)
+        if settings.daily or settings.server_daily or settings.at_once:
+            check_number(settings, self._store.jobs.used_today(entry.thread, entry.author.id))
+
+    async def refine(self, job: RenderJob, abilities: Abilities) -> RenderJob:
+        """The job in the words that the picture model is given. Raises Refused."""
+        if job.refined:
+            return job
+        job = await self._refiner(job, abilities)
+        drawn = styled(job.refined or job.prompt, self._settings.style)
+        check_words(self._settings, drawn)
+        if job.operation is Operation.GENERATE and drawn != (job.refined or job.prompt):
+            self._store.jobs.refine(job, drawn)
+            job = replace(job, refined=drawn)
+        return job
+
+    def still(self, number: int) -> bool:
+        """Whether the picture with this number is there to be used."""
+        return self._store.picture(self._entry.thread, number) is not None
