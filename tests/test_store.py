@@ -188,6 +188,7 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
             "negative",
         ):
             db.execute("DROP INDEX IF EXISTS served_jobs")
+            db.execute("DROP INDEX IF EXISTS ordered_jobs")
             db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
         for table in ("settings", "places", "posts", "marks"):
             db.execute(f"DROP TABLE {table}")
