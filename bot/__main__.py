@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from adapters.console import Console
 from adapters.web.server import WebPage
-from bot import doctor, queue_command
+from bot import doctor, queue_command, record_command
 from bot.config import Config, load_config, worker_environment
 from bot.desk import Desk
 from bot.domain import Abilities, Dialect, Operation, Picture, Refining
@@ -26,6 +26,7 @@ from bot.lineup import Lineup
 from bot.llm import OpenAICompatible
 from bot.offline_llm import OfflineModel
 from bot.panel import Settings
+from bot.papers import Papers
 from bot.ports import ChatModel, Platform
 from bot.probe import settle
 from bot.profiles import profile, settled
@@ -73,6 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     judged.add_argument("--out", type=Path, help="a JSON file for the report (default: in DATA_DIR)")
     queue_command.add_arguments(commands)
+    record_command.add_arguments(commands)
     commands.add_parser("doctor", help="try everything that is set, and tell what is wrong and how to mend it")
     options = parser.parse_args(arguments)
     try:
@@ -83,6 +85,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.command == "doctor":
             return doctor.run(load_config, VERSION)
         config = load_config()
+        if options.command in record_command.COMMANDS:
+            record_command.run(options, config.data_dir / DATABASE, config.data_dir / "pictures")
+            return 0
         if options.command == "queue":
             queue_command.run(options, config.data_dir / DATABASE, forecast)
             return 0
@@ -116,7 +121,10 @@ async def _serve(config: Config, talker: str | None) -> None:
                 defaults=Settings(persona=config.persona, refine=refining),
                 chat_models=(config.llm_model, *others) if others else (),
             )
-            inbox = Conversations(store, model, Counted(line, metrics), Album(files), Rules(), desk=desk, others=others)
+            inbox = Conversations(
+                store, model, Counted(line, metrics), Album(files), Rules(),
+                desk=desk, papers=Papers(files.read), others=others,
+            )  # fmt: skip
             platforms: Mapping[str, Platform]
             if talker:
                 platforms = {"console": Console(talker, config.data_dir / "pictures")}

@@ -37,7 +37,8 @@ from bot.errors import NotFound, Refused, Unreachable, Unrecorded
 from bot.limits import check_number, check_place, check_words
 from bot.live import Live
 from bot.pacer import Pacer
-from bot.panel import Answer, Command, Settings
+from bot.panel import Answer, Command, Paper, Settings
+from bot.papers import Papers
 from bot.ports import ChatModel, Platform, Renderer, Surface
 from bot.refine import Refiner
 from bot.reply import Halted, Reply, offering_again, step, view
@@ -73,11 +74,13 @@ class Conversations:
         rules: Rules,
         *,
         desk: Desk | None = None,
+        papers: Papers | None = None,
         others: Mapping[str, ChatModel] = MappingProxyType({}),
     ) -> None:
         """`model` answers where people chose none of the `others`, which go by their names."""
         self._desk = desk or Desk(store, defaults=Settings(refine=rules.refining))
         self._others = others
+        self._papers = papers
         self._store = store
         self._model = model
         self._renderer = renderer
@@ -147,6 +150,8 @@ class Conversations:
                     return self._cancel_all(command)
                 case "forget":
                     return await self._changes.forget(command)
+                case "pictures" | "export" if self._papers:
+                    return await self._on_paper(command, self._papers)
                 case _:
                     return self._desk.answer(command)
         except OSError as error:
@@ -273,6 +278,25 @@ class Conversations:
             if event.place.holds(entry.thread):
                 self._halt(entry, "The place where it was asked is gone.")
         return ""
+
+    async def _on_paper(self, command: Command, papers: Papers) -> Answer:
+        """The thread's pictures on one sheet, or all of it to take away."""
+        pictures = self._store.pictures(command.thread)
+        if command.name == "pictures":
+            answer = self._desk.answer(command)
+            if not pictures:
+                return answer
+            alt = f"{count_of(len(pictures), 'picture')}, with arrows from each to what came of it"
+            return replace(answer, paper=Paper("pictures.png", await papers.sheet(pictures), alt))
+        entries = self._store.entries(command.thread)
+        if not entries:
+            raise Refused("There is nothing to take away here: give the command in one of my threads.")
+        title = self._store.title(command.thread)
+        packed = await papers.packed(title, entries, pictures)
+        told = (
+            f"{count_of(len(entries), 'message')} and {count_of(len(pictures), 'picture')}: unpack it, open index.html."
+        )
+        return Answer(told, paper=Paper("thread.zip", packed))
 
     # Turns
 

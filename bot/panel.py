@@ -104,8 +104,18 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
+class Paper:
+    """A file that goes with an answer; `alt` says what is to be seen, if it is a picture."""
+
+    name: str
+    data: bytes
+    alt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
-    """What a command comes to: a text for whoever gave it, and a panel below it."""
+    """What a command comes to: a text for whoever gave it, and what goes with it."""
 
     text: str
     panel: Panel | None = None
+    paper: Paper | None = None

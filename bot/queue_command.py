@@ -4,7 +4,6 @@ The running bot sees what is written here and acts on it. Nothing here asks the 
 """
 
 import json
-import sqlite3
 import sys
 import time
 from argparse import ArgumentParser, Namespace, _SubParsersAction
@@ -17,7 +16,7 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 
 from bot.domain import Operation, Queued, RenderJob
-from bot.errors import ConfigError, NotFound
+from bot.errors import NotFound
 from bot.jobs import JobRow, Jobs
 from bot.queue_view import Line, dead_object, dead_table, line_object, line_table
 from bot.store import Store
@@ -52,7 +51,7 @@ def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
 def run(options: Namespace, path: Path, forecast: Forecast, console: Console | None = None) -> None:
     """Do what was asked with the database in this file. Raises BotError with a sentence if that cannot be done."""
     console = console or Console(width=None if sys.stdout.isatty() else UNBOUND)
-    with closing(_opened(path)) as store:
+    with closing(Store.existing(path)) as store:
         match options:
             case Namespace(deed="cancel"):
                 console.print(cancel(store, options.jobs), highlight=False)
@@ -64,15 +63,6 @@ def run(options: Namespace, path: Path, forecast: Forecast, console: Console | N
                 watch(console, _every(PAUSE, lambda: _shown(store, forecast, options)))
             case _:
                 console.print(_shown(store, forecast, options))
-
-
-def _opened(path: Path) -> Store:
-    if not path.exists():
-        raise ConfigError(f"There is no database at {path}: start the bot once, or set DATA_DIR to its folder.")
-    try:
-        return Store(path)
-    except sqlite3.Error as error:
-        raise ConfigError(f"The database {path} cannot be opened: {error}.") from error
 
 
 # What is done

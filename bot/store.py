@@ -5,16 +5,18 @@ a commit one flush of the write-ahead log.
 """
 
 import json
+import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from pydantic import TypeAdapter
 
 from bot.chosen import Chosen
 from bot.database import open_database, watch, writing
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
+from bot.errors import ConfigError
 from bot.jobs import Jobs
 from bot.pictures import deleted, keep, owner, picture, pictures, remove
 from bot.posts import Posts
@@ -32,6 +34,16 @@ class Store:
         self.jobs = Jobs(self._db)
         self.posts = Posts(self._db)
         self.chosen = Chosen(self._db)
+
+    @classmethod
+    def existing(cls, path: Path) -> Self:
+        """The memory of a bot that was started before. Raises ConfigError if there is none, or it cannot be read."""
+        if not path.exists():
+            raise ConfigError(f"There is no database at {path}: start the bot once, or set DATA_DIR to its folder.")
+        try:
+            return cls(path)
+        except sqlite3.Error as error:
+            raise ConfigError(f"The database {path} cannot be opened: {error}.") from error
 
     def close(self) -> None:
         """Let go of the file."""
@@ -54,9 +66,36 @@ class Store:
         rows = self._db.query("SELECT * FROM threads WHERE platform = ? ORDER BY updated DESC", [platform])
         return [ThreadSummary(ThreadKey.parse(row["key"]), row["title"], row["updated"]) for row in rows]
 
+    def all_threads(self) -> list[ThreadSummary]:
+        """All threads in which something was said, the one with the newest message first."""
+        sql = "SELECT key, title, updated FROM threads WHERE key IN (SELECT thread FROM messages) ORDER BY updated DESC"
+        return [ThreadSummary(ThreadKey.parse(key), title, updated) for key, title, updated in self._db.execute(sql)]
+
+    def usage(self, since: float) -> list[tuple[str, str, str, int, float, int, int]]:
+        """Server, person's id and name, pictures, megapixel-steps, tokens sent and written since then, most first."""
+        sql = (
+            "SELECT thread, author_id, author_name, told, said, 0, 0.0 FROM messages WHERE sent > ? UNION ALL"
+            " SELECT thread, owner, '', 0, 0, 1, cost FROM jobs WHERE claimed > ?"
+            " AND state IN ('rendered', 'posted', 'deleted')"
+        )
+        sums: dict[tuple[str, str], tuple[str, int, float, int, int]] = {}
+        for thread, person, name, told, said, drawn, cost in self._db.execute(sql, [since, since]):
+            who = ("/".join(thread.split("/")[:2]), person)
+            before = sums.get(who, ("", 0, 0.0, 0, 0))
+            sums[who] = (
+                name or before[0], before[1] + drawn, before[2] + cost, before[3] + told, before[4] + said,
+            )  # fmt: skip
+        rows = [(*who, *amounts) for who, amounts in sums.items()]
+        return sorted(rows, key=lambda row: (-row[3], -row[5], row[0], row[1]))
+
     def knows_thread(self, key: ThreadKey) -> bool:
         """Whether the thread was ever opened."""
         return bool(list(self._db.query("SELECT 1 FROM threads WHERE key = ?", [str(key)])))
+
+    def title(self, key: ThreadKey) -> str:
+        """What a thread is called."""
+        row = self._db.execute("SELECT title FROM threads WHERE key = ?", [str(key)]).fetchone()
+        return str(row[0]) if row and row[0] else "Pictures"
 
     # Messages and replies
 

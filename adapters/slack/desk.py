@@ -99,8 +99,7 @@ class Desk:
 
     async def _written_command(self, said: Heard, author: Person, place: Place, command: tuple[str, str]) -> None:
         name, rest = command
-        told = await self.command(said.key, author, said.id, name, arguments(name, rest))
-        await self.whisper(place, told if isinstance(told, str) else summary(told))
+        await self.tell(place, await self.command(said.key, author, said.id, name, arguments(name, rest)))
 
     async def changed(self, channel: str, ts: str, raw: str) -> None:
         """A question was given other words."""
@@ -231,6 +230,23 @@ class Desk:
                 told = {}
             known = self._people[user] = (time.monotonic(), {"id": user, **told})
         return parse.person(known[1], direct)
+
+    async def tell(self, place: Place, told: Answer | str) -> None:
+        """Say what came of a command to whoever gave it; a file that goes with it is for the whole thread."""
+        await self.whisper(place, told if isinstance(told, str) else summary(told))
+        if isinstance(told, Answer) and told.paper:
+            thread = {"thread_ts": place.thread_ts} if place.thread_ts else {}
+            try:
+                await self.client.files_upload_v2(
+                    channel=place.channel,
+                    filename=told.paper.name,
+                    file=told.paper.data,
+                    title=told.paper.name,
+                    **thread,
+                )
+            except SlackApiError as error:
+                log.info("a file could not be posted: %s", error.response.get("error"))
+                await self.whisper(place, f"Slack does not take the file: {error.response.get('error')}.")
 
     async def whisper(self, place: Place, words: str) -> None:
         """Say something to one person alone."""

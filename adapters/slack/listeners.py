@@ -174,7 +174,7 @@ def _to_commands(app: AsyncApp, desk: Desk) -> None:
         author = await desk.person(user, channel.startswith("D"))
         key = parse.thread_key(team, channel, DIRECT if channel.startswith("D") else "")
         told = await desk.command(key, author, str(body.get("trigger_id") or ""), name, arguments(name, rest))
-        await _respond(desk, body, told if isinstance(told, str) else summary(told))
+        await desk.tell(Place(channel, "", user), told)
 
 
 def _to_forms(app: AsyncApp, desk: Desk) -> None:

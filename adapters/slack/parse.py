@@ -16,7 +16,16 @@ from bot.panel import Unasked
 PLATFORM = "slack"
 DIRECT = "direct"  # the thread of a direct conversation outside any thread
 SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages that people write
-WORDS = ("settings", "queue", "cancel", "pictures", "usage", "forget", "help")  # commands, where Slack takes none
+WORDS = (
+    "settings",
+    "queue",
+    "cancel",
+    "pictures",
+    "export",
+    "usage",
+    "forget",
+    "help",
+)  # commands, where Slack takes none
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
