@@ -235,14 +235,13 @@ class Desk:
         """Say what came of a command to whoever gave it; a file that goes with it is for the whole thread."""
         await self.whisper(place, told if isinstance(told, str) else summary(told))
         if isinstance(told, Answer) and told.paper:
-            thread = {"thread_ts": place.thread_ts} if place.thread_ts else {}
             try:
                 await self.client.files_upload_v2(
                     channel=place.channel,
+                    thread_ts=place.thread_ts or None,
                     filename=told.paper.name,
                     file=told.paper.data,
                     title=told.paper.name,
-                    **thread,
                 )
             except SlackApiError as error:
                 log.info("a file could not be posted: %s", error.response.get("error"))
