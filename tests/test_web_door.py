@@ -154,7 +154,7 @@ async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
                 NO_PICTURE | {"number": 1, "state": "rendered", "picture": upload},
             ],
             "buttons": [
-                {"action": action, "label": f"{action.title()} #1", "target": "1"} for action in ("vary", "edit", "delete")
+                {"action": name, "label": f"{name.title()} #1", "target": "1"} for name in ("vary", "edit", "delete")
             ],
         }  # fmt: skip
         assert reply == {

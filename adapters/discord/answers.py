@@ -2,22 +2,25 @@
 
 import logging
 from dataclasses import replace
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord import panels, parse
+from adapters.discord import draw, panels, parse
 from adapters.discord.parse import DIRECT, PERSONAL, PLATFORM, post_id
 from adapters.discord.surface import Place
 from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import BotError
 from bot.panel import Answer, Command
+from bot.words import with_moments
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
 
 log = logging.getLogger(__name__)
 
+SLOW = ("pictures", "export")  # what takes longer than Discord waits for a first answer
 BUG = "Something went wrong here; the log says what."
 
 Interaction = discord.Interaction[Any]
@@ -46,6 +49,8 @@ async def answer(
     of_message: bool = False,
 ) -> None:
     """Do a command, and whisper what there is to tell."""
+    if name in SLOW:
+        await interaction.response.defer(ephemeral=True, thinking=True)
     told = await command(client, interaction, name, arguments, of_message=of_message)
     if isinstance(told, str):
         await whisper(interaction, told)
@@ -74,9 +79,16 @@ async def command(
 
 async def whisper(interaction: Interaction, words: str, told: Answer | None = None) -> None:
     """Say something to whoever did it, alone, however far the interaction is."""
+    words = with_moments(words, draw.relative)
     more: dict[str, Any] = (
         {"view": panels.drawn(told.text, told.panel)} if told and told.panel else {"content": words[:2000]}
     )
+    if told and told.paper:
+        if len(told.paper.data) > interaction.filesize_limit:
+            size = f"{len(told.paper.data) / 2**20:.0f} MB"
+            more = {"content": f"{words[:1800]}\nThe file has {size}, more than Discord takes: ask who runs the bot."}
+        else:
+            more["file"] = discord.File(BytesIO(told.paper.data), told.paper.name, description=told.paper.alt or None)
     try:
         if interaction.response.is_done():
             await interaction.followup.send(**more, ephemeral=True)
@@ -123,7 +135,7 @@ def is_member(client: "Client", interaction: Interaction) -> bool:
     """Whether the bot can post there by itself."""
     if interaction.guild_id is not None:
         return client.get_guild(interaction.guild_id) is not None
-    return interaction.context.dm_channel or isinstance(interaction.channel, discord.DMChannel)
+    return not interaction.context.private_channel  # one between people is a direct conversation too
 
 
 def place_of(interaction: Interaction, thread: ThreadKey, answers: int | None = None, title: str = "") -> Place:

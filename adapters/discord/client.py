@@ -12,7 +12,7 @@ from typing import Any
 import discord
 from aiolimiter import AsyncLimiter
 
-from adapters.discord import parse
+from adapters.discord import draw, parse
 from adapters.discord.commands import Kept, tree
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
 from adapters.discord.personal import PersonalSurface
@@ -20,10 +20,12 @@ from adapters.discord.presses import pressed, submitted
 from adapters.discord.reading import Archive, Reader
 from adapters.discord.seen import Seen
 from adapters.discord.surface import Place, Record, ThreadSurface
+from adapters.discord.trouble import TOO_LATE
 from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
 from bot.errors import BotError
 from bot.panel import Where
 from bot.ports import Inbox, Surface
+from bot.words import with_moments
 
 log = logging.getLogger(__name__)
 
@@ -110,19 +112,22 @@ class Client(discord.AutoShardedClient):
         self._seen.lost(shard_id)
 
     async def on_ready(self) -> None:
-        """Look for what was said while nobody listened."""
-        self._told_connected(self)
+        """All shards know their servers."""
         log.info("Discord knows this bot as %s, on %s servers", self.user, len(self.guilds))
-        for shard, since in self._seen.missed().items():
-            spoken: list[discord.TextChannel | discord.Thread] = []
-            for guild in self.guilds:
-                spoken += [*guild.text_channels, *guild.threads] if guild.shard_id == shard else ()
-            for channel in spoken:
-                if (channel.last_message_id or 0) > since:
-                    await self._catch_up(channel, since)
-            if shard == 0:  # which has the direct messages
-                await self._catch_up_directly(since)
-            self._seen.caught_up(shard)
+        self._told_connected(self)
+
+    async def on_shard_ready(self, shard_id: int) -> None:
+        """Look for what was said while nobody listened."""
+        since = self._seen.missed(shard_id)
+        spoken: list[discord.TextChannel | discord.Thread] = []
+        for guild in self.guilds:
+            spoken += [*guild.text_channels, *guild.threads] if guild.shard_id == shard_id else ()
+        for channel in spoken:
+            if (channel.last_message_id or 0) > since:
+                await self._catch_up(channel, since)
+        if shard_id == 0:  # which has the direct messages
+            await self._catch_up_directly(since)
+        self._seen.caught_up(shard_id)
 
     async def _catch_up_directly(self, since: int) -> None:
         for known in self.archive.threads(PLATFORM)[:MOST_MISSED]:
@@ -144,6 +149,9 @@ class Client(discord.AutoShardedClient):
         assert self.user
         if parse.automatic(message) or self.archive.entry(str(message.id)):
             return
+        if isinstance(message.channel, discord.PartialMessageable) and message.guild:  # a thread that was asleep
+            with suppress(discord.HTTPException):
+                message.channel = await self.fetch_channel(message.channel.id)  # type: ignore[assignment]
         member = message.author if isinstance(message.author, discord.Member) else None
         permissions = message.channel.permissions_for(member) if member else None
         author = parse.person(message.author, permissions)
@@ -166,7 +174,7 @@ class Client(discord.AutoShardedClient):
         try:
             await self.hand_over(event, place)
         except BotError as refused:
-            found.notes.append(str(refused))
+            found.notes.append(with_moments(str(refused), draw.relative))
         self._seen.note(message.guild.shard_id if message.guild else 0, message.id)
         if found.notes:
             await self._say(message, " ".join(dict.fromkeys(found.notes)))
@@ -251,11 +259,16 @@ class Client(discord.AutoShardedClient):
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
         """A pressed button, a chosen option or a filled-in form; commands find their way by themselves."""
-        match interaction.type:
-            case discord.InteractionType.component:
-                await pressed(self, interaction)
-            case discord.InteractionType.modal_submit:
-                await submitted(self, interaction)
+        try:
+            match interaction.type:
+                case discord.InteractionType.component:
+                    await pressed(self, interaction)
+                case discord.InteractionType.modal_submit:
+                    await submitted(self, interaction)
+        except discord.HTTPException as error:
+            if error.code not in TOO_LATE:
+                raise
+            log.info("an interaction was taken too late: %s", error.code)  # whoever pressed sees that themselves
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
         """A bug in the handling of one event ends that event alone."""

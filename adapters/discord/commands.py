@@ -1,6 +1,8 @@
 """The slash commands and message menus, as Discord is told of them."""
 
+import logging
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -11,11 +13,14 @@ from adapters.discord import answers, panels, presses
 from adapters.discord.answers import Interaction
 from adapters.discord.parse import PERSONAL, post_id
 from adapters.discord.surface import Place
+from adapters.discord.trouble import TOO_LATE
 from bot.domain import Action, ImageRequest, Operation, Wish
 from bot.panel import Panel, Scope, Where
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
+
+log = logging.getLogger(__name__)
 
 LONGEST_PROMPT = 1500  # characters
 MOST_CHOICES = 25  # Discord docs, application-commands
@@ -71,11 +76,21 @@ def tree(client: "Client") -> app_commands.CommandTree["Client"]:
     async def models(interaction: Interaction, typed: str) -> list[Choice[str]]:
         return await _values(client, interaction, "picture_model", typed)
 
+    @commands.error
+    async def failed(interaction: Interaction, error: app_commands.AppCommandError) -> None:
+        cause = getattr(error, "original", error)
+        if isinstance(cause, discord.HTTPException) and cause.code in TOO_LATE:
+            log.info("a command was taken too late: %s", cause.code)
+            return
+        log.error("a command met a bug", exc_info=error)
+        await answers.whisper(interaction, answers.BUG)
+
     commands.add_command(_settings(client))
 
     for name, about in (
         ("queue", "How long the line is, and where your pictures stand"),
         ("pictures", "The pictures of this thread, and how they come of each other"),
+        ("export", "This thread with its pictures, as a ZIP to take away"),
         ("usage", "How much was drawn"),
         ("help", "What I can do, and how to ask for it"),
     ):
@@ -205,7 +220,10 @@ async def _imagine(client: "Client", interaction: Interaction, request: ImageReq
         thread_on=shown.id if in_thread else None,
         title=request.prompt,
     )
-    await answers.hand_over(client, interaction, Wish(str(interaction.id), thread, author, request, count), where)
+    wish = Wish(str(interaction.id), thread, author, request, count)
+    if not await answers.hand_over(client, interaction, wish, where):
+        with suppress(discord.HTTPException):
+            await interaction.delete_original_response()
 
 
 async def _ask(

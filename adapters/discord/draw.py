@@ -19,7 +19,7 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.words import count_of
+from bot.words import count_of, with_moments
 
 LIMIT = 2000  # characters of one message; Discord docs, resources/message
 RESERVED = 120  # of them for the line below the words that says what is going on
@@ -116,7 +116,7 @@ def _part(part: Part, buttons: Sequence[Button], now: float) -> list[Sheet]:
             return [Sheet(_caption(picture), picture=picture, rows=(row,) if row else ())]
         case PicturePart(state=Failed(reason)):
             name = f" **#{part.number}**" if part.number else ""
-            return [Sheet(f"⚠️{name} {reason}"[: LIMIT - RESERVED])]
+            return [Sheet(f"⚠️{name} {with_moments(reason, relative)}"[: LIMIT - RESERVED])]
     raise AssertionError(part)
 
 
@@ -135,7 +135,8 @@ def _with_status(drawn: list[Sheet], view: View) -> list[Sheet]:
 
 
 def _status(view: View) -> str:
-    said = f"⚠️ {view.status}" if view.final else view.status
+    told = with_moments(view.status, relative)
+    said = f"⚠️ {told}" if view.final else told
     return "-# " + " ".join(said.split())[: RESERVED - 4]
 
 
@@ -145,6 +146,11 @@ def _caption(picture: Picture) -> str:
     short = prompt if len(prompt) <= LONGEST_CAPTION else prompt[: LONGEST_CAPTION - 1].rstrip() + "…"
     said = " · ".join(filter(None, (way, plain(short))))
     return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
+
+
+def relative(seconds: float) -> str:
+    """A point in time that Discord counts down to by itself."""
+    return f"<t:{seconds:.0f}:R>"
 
 
 def plain(words: str) -> str:

@@ -90,7 +90,7 @@ async def speak_of(client: "Client", interaction: Interaction, target: str, word
     """Say words about a message that somebody chose in a menu; `target` is its channel and its id."""
     channel_id, _, message_id = target.partition(".")
     thread = conversation(client, interaction)
-    await interaction.response.defer(thinking=thread.space == PERSONAL, ephemeral=thread.space != PERSONAL)
+    await interaction.response.defer(thinking=True, ephemeral=thread.space != PERSONAL)
     message = client.chosen_messages.get(target)
     if message is None and (channel := client.get_channel(int(channel_id))) is not None:
         try:

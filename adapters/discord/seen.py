@@ -39,9 +39,9 @@ class Seen:
             self._start = discord.utils.time_snowflake(discord.utils.utcnow())
         self._missed.setdefault(shard, self._newest.get(shard, self._start))
 
-    def missed(self) -> dict[int, int]:
-        """Of each shard that may have missed something: the last message that it did see."""
-        return dict(self._missed)
+    def missed(self, shard: int) -> int:
+        """The last message that this shard did see."""
+        return self._missed.get(shard, self._start)
 
     def caught_up(self, shard: int) -> None:
         """What this shard had missed was looked at."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from io import BytesIO
+from io import SEEK_END, BytesIO
 from typing import Any, Protocol
 
 import discord
@@ -16,7 +16,7 @@ from aiolimiter import AsyncLimiter
 from adapters.discord import draw
 from adapters.discord.draw import Sheet
 from adapters.discord.parse import post_id
-from adapters.discord.trouble import THREAD_EXISTS, Cure, cure, plea
+from adapters.discord.trouble import PERMISSIONS, THREAD_EXISTS, Cure, cure, plea
 from adapters.upload import Upload, fitted, safe_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
@@ -105,6 +105,7 @@ class ThreadSurface:
         self._place: Place | None = None
         self._channel: Any = None
         self._note = ""
+        self._fileless: dict[str, str] = {}  # why a picture stands there without its file, by digest
 
     async def put(self, view: View) -> None:
         """Make the messages match. Raises Unreachable, and what discord.py raises."""
@@ -142,6 +143,10 @@ class ThreadSurface:
     async def _where(self, place: Place) -> Any:
         channel = await self._open(place.channel)
         if place.thread_on is None:
+            return channel
+        if not _may(channel, "send_messages_in_threads"):  # a thread would stay empty
+            self._note = plea([PERMISSIONS["send_messages_in_threads"]], "this channel", self._owner(channel))
+            self._place = replace(place, answers=place.thread_on)
             return channel
         try:
             name = " ".join(place.title.split())[:LONGEST_NAME] or UNTITLED
@@ -192,7 +197,7 @@ class ThreadSurface:
         if before and before.preview and sheet.preview is None and sheet.picture is None and sheet.rows == before.rows:
             sheet = replace(sheet, preview=before.preview)
         await self._budget()
-        changed: dict[str, Any] = {"content": sheet.content, "view": controls(sheet.rows)}
+        changed: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows)}
         if before is None or (before.picture, before.preview) != (sheet.picture, sheet.preview):
             changed["attachments"] = None  # filled in below, once for each try
         message = self._channel.get_partial_message(int(shown.post.id.split("/")[2]))
@@ -210,7 +215,7 @@ class ThreadSurface:
         """Post the nth message. A nonce has Discord give the first one back if it was posted before."""
         assert self._place
         await self._budget()
-        arguments: dict[str, Any] = {"content": sheet.content, "view": controls(sheet.rows), "files": None}
+        arguments: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows), "files": None}
         arguments["nonce"] = hashlib.sha256(f"{self._message_id}|{nth}|{salt}".encode()).hexdigest()[:24]
         arguments["suppress_embeds"] = True
         if nth == 0 and self._place.answers:
@@ -224,7 +229,8 @@ class ThreadSurface:
         message = await self._try(sheet, self._channel.send, arguments)
         assert not isinstance(message, Cure)
         shown = Shown(Post(post_id(self._channel.id, message.id)))
-        whole = message.content == sheet.content and bool(message.attachments) == bool(sheet.picture or sheet.preview)
+        has_file = bool(sheet.preview or (sheet.picture and sheet.picture.digest not in self._fileless))
+        whole = message.content == self._words(sheet) and bool(message.attachments) == has_file
         self._keep(nth, shown, sheet if whole else None)  # not whole: Discord gave back what an earlier try had posted
         return shown
 
@@ -236,16 +242,17 @@ class ThreadSurface:
             try:
                 if files:
                     arguments[files] = await self._files(sheet, limit)
+                    limit = min([limit, *map(_size, arguments[files])])
                 return await write(**arguments)
             except discord.HTTPException as error:
                 has_file = bool(files and arguments[files])
-                match cure(error, has_file, self._may("attach_files")):
+                match cure(error, has_file, _may(self._channel, "attach_files")):
                     case Cure.SMALLER if has_file and limit > SMALLEST_LIMIT:
                         limit //= 2
                     case Cure.SMALLER | Cure.WORDS_ONLY if has_file:
-                        why = self._no_files() if not self._may("attach_files") else "This server takes no such file."
-                        arguments["content"] = f"{arguments['content']}\n-# {why}"[: draw.LIMIT]
-                        arguments[files or ""] = []
+                        if sheet.picture:
+                            self._fileless[sheet.picture.digest] = self._why_no_file()
+                        arguments["content"], arguments[files or ""] = self._words(sheet), []
                         files = None
                     case Cure.APART if arguments.pop("reference", None):
                         arguments.pop("allowed_mentions", None)
@@ -258,8 +265,12 @@ class ThreadSurface:
                     case _:
                         raise
 
+    def _words(self, sheet: Sheet) -> str:
+        why = self._fileless.get(sheet.picture.digest) if sheet.picture else None
+        return f"{sheet.content}\n-# {why}"[: draw.LIMIT] if why else sheet.content
+
     async def _files(self, sheet: Sheet, limit: int) -> list[discord.File]:
-        if sheet.picture:
+        if sheet.picture and sheet.picture.digest not in self._fileless:
             try:
                 png = await asyncio.to_thread(self._read, sheet.picture.digest)
                 upload = await asyncio.to_thread(fitted, png, limit)
@@ -299,16 +310,15 @@ class ThreadSurface:
         guild = getattr(self._channel, "guild", None)
         return int(guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
 
-    def _may(self, permission: str) -> bool:
-        guild = getattr(self._channel, "guild", None)
-        return guild is None or bool(getattr(self._channel.permissions_for(guild.me), permission))
-
-    def _no_files(self) -> str:
-        return plea(["Attach Files"], "this channel", self._owner(self._channel))
+    def _why_no_file(self) -> str:
+        if _may(self._channel, "attach_files"):
+            return "This server takes no such file."
+        return plea([PERMISSIONS["attach_files"]], "this channel", self._owner(self._channel))
 
     def _why_not(self) -> str:
-        if not self._may("send_messages"):
-            return plea(["Send Messages"], f"#{self._channel.name}", self._owner(self._channel))
+        speaking = "send_messages_in_threads" if isinstance(self._channel, discord.Thread) else "send_messages"
+        if not _may(self._channel, speaking):
+            return plea([PERMISSIONS[speaking]], f"#{self._channel.name}", self._owner(self._channel))
         return "The place where it was asked is closed to me."
 
 
@@ -325,9 +335,22 @@ def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | No
     return view
 
 
+def _may(channel: Any, permission: str) -> bool:
+    """Whether the bot has the permission there, as far as is known."""
+    guild = getattr(channel, "guild", None)
+    try:
+        return guild is None or bool(getattr(channel.permissions_for(guild.me), permission))
+    except discord.ClientException:  # a thread whose channel is gone
+        return True
+
+
 def _outshines(shown: Shown, sheet: Sheet) -> bool:
     """Whether a picture of an earlier attempt stands there, and nothing as good can replace it yet."""
     return shown.sheet is None and shown.post.picture is not None and sheet.picture is None
+
+
+def _size(file: discord.File) -> int:
+    return file.fp.seek(0, SEEK_END) - file.fp.seek(0)
 
 
 def _file(picture: Picture, upload: Upload) -> discord.File:
