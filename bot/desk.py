@@ -75,6 +75,8 @@ class Desk:
         told = command.arguments
         scope = _scope(told.get("scope") or Scope.PERSON)
         key, models = told.get("key", ""), self.models()
+        if scope is Scope.THREAD and not command.thread.thread:
+            raise Refused("This is no thread: give the command in the one that the settings are for.")
         place = address(scope, command.thread, command.author.id)
         text = ""
         match told.get("do", "show"):

@@ -47,7 +47,7 @@ def export(file: BinaryIO, title: str, entries: Sequence[Entry], pictures: Seque
                 continue
             names[picture.number] = f"pictures/{picture.number:04}.png"
             folder.writestr(names[picture.number], png)
-        asked = {number: entry for entry in entries for number in _numbers(entry)}
+        asked = {number: entry for entry in reversed(entries) for number in _numbers(entry)}  # the first, of several
         told = [_told(picture, names.get(picture.number), asked.get(picture.number)) for picture in pictures]
         folder.writestr("pictures.json", json.dumps({"title": title, "pictures": told}, indent=2, ensure_ascii=False))
         body = "\n".join(_article(entry, names) for entry in entries)

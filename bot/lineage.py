@@ -1,6 +1,6 @@
 """How the pictures of a thread come of each other: the tree of them, and its places on a sheet. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from bot.domain import Operation, Picture
@@ -31,17 +31,15 @@ class Node:
     parent: int | None
 
 
-def tree(pictures: Iterable[Picture]) -> list[Node]:
+def tree(pictures: Sequence[Picture]) -> list[Node]:
     """Each picture right of the one that it came from; the first child on its parent's row, each other on a new one.
 
     Pictures that neither came from another nor led to one stand side by side.
     """
-    several = list(pictures)
-    known = {picture.number for picture in several}
+    known = {picture.number for picture in pictures}
     children: dict[int | None, list[Picture]] = {}
-    for picture in several:
-        parent = picture.parent if picture.parent in known and picture.parent != picture.number else None
-        children.setdefault(parent, []).append(picture)
+    for picture in pictures:
+        children.setdefault(_parent(picture, known), []).append(picture)
     nodes: list[Node] = []
     placed: set[int] = set()
     row, beside = -1, 0
@@ -56,25 +54,27 @@ def tree(pictures: Iterable[Picture]) -> list[Node]:
             column, begins = beside, False
         beside = column + 1 if alone else 0
         row += begins
-        nodes.append(Node(picture, column, row, picture.parent if picture.parent in known else None))
+        nodes.append(Node(picture, column, row, _parent(picture, known)))
         below = children.get(picture.number, [])
         waiting += [(child, column + 1, nth > 0) for nth, child in reversed(list(enumerate(below)))]
     return nodes
 
 
 def newest(pictures: Sequence[Picture], most: int) -> list[Picture]:
-    """The newest pictures, with all that they came from as far as there is room."""
+    """The newest pictures, with all that they came from; where there is no room for all of it, with the nearest."""
     if len(pictures) <= most:
         return list(pictures)
     by_number = {picture.number: picture for picture in pictures}
     kept: dict[int, Picture] = {}
     for picture in reversed(pictures):
-        line = []
         step: Picture | None = picture
-        while step and step.number not in kept and step not in line:
-            line.append(step)
+        while step and step.number not in kept and len(kept) < most:
+            kept[step.number] = step
             step = by_number.get(step.parent) if step.parent else None
-        if len(kept) + len(line) > most:
-            break
-        kept |= {each.number: each for each in line}
     return [picture for picture in pictures if picture.number in kept]
+
+
+def _parent(picture: Picture, known: Collection[int]) -> int | None:
+    """The known one that it came from. That was there before it: whatever says otherwise leads in circles."""
+    parent = picture.parent
+    return parent if parent is not None and parent in known and parent < picture.number else None

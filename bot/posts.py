@@ -45,6 +45,12 @@ class Posts:
         row = self._db.execute("SELECT thread, picture FROM posts WHERE id = ?", [post_id]).fetchone()
         return (ThreadKey.parse(row[0]), row[1]) if row else None
 
+    def newest(self, prefix: str) -> ThreadKey | None:
+        """The conversation of the newest message whose id begins so."""
+        sql = "SELECT thread FROM posts WHERE id >= ? AND id < ? ORDER BY length(id) DESC, id DESC LIMIT 1"
+        row = self._db.execute(sql, [prefix, prefix + "\U0010ffff"]).fetchone()
+        return ThreadKey.parse(row[0]) if row else None
+
     def showing(self, thread: ThreadKey) -> dict[int, str]:
         """The message that shows each picture of a thread, by number."""
         sql = "SELECT picture, id FROM posts WHERE thread = ? AND picture IS NOT NULL ORDER BY id"

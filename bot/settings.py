@@ -94,7 +94,7 @@ _TABLE = (
     Key(
         "unasked",
         "Answer without a mention",
-        "What is answered although nobody mentioned the bot: its threads, replies to pictures, or nothing.",
+        "What is answered although nobody mentioned the bot, where a reply that pings it is a mention.",
         _among(list(Unasked)),
         OF_PLACES,
         Unasked,

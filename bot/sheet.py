@@ -46,12 +46,12 @@ def _cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, node: Node, read: Callab
     pen.rectangle(frame, fill="white", outline=_LINE)
     try:
         with Image.open(io.BytesIO(read(node.picture.digest)), formats=("PNG",)) as opened:
-            small = opened.convert("RGB")
+            small = opened.convert("RGBA")
     except OSError:
         pen.line((frame[0], frame[1], frame[2], frame[3]), fill=_LINE)
     else:
         small.thumbnail((CELL, CELL), Image.Resampling.LANCZOS)
-        sheet.paste(small, (left + (CELL - small.width) // 2, top + (CELL - small.height) // 2))
+        sheet.paste(small, (left + (CELL - small.width) // 2, top + (CELL - small.height) // 2), small)
     number = f"#{node.picture.number}"
     bold, plain = ImageFont.load_default(22), ImageFont.load_default(15)
     pen.text((left, top + CELL + 6), number, fill=_INK, font=bold)

@@ -218,7 +218,7 @@ async def test_a_forwarded_picture_counts_as_an_own_one(tmp_path: Path) -> None:
 
 
 async def test_a_mention_in_somebody_elses_thread_takes_the_picture_it_is_about(tmp_path: Path) -> None:
-    """The picture of the message on which people opened the thread; the conversation is that thread's."""
+    """The picture of the message on which people opened the thread; there it goes on answering mentions alone."""
     async with house(tmp_path, RED, RED) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         here.env.backend.create_thread(here.channel.id, "about the beach", here.bob.id, message_id=photo.id)
@@ -230,7 +230,8 @@ async def test_a_mention_in_somebody_elses_thread_takes_the_picture_it_is_about(
         entry = await here.final(asked.id)
         assert len(entry.uploads) == 1 and last(here, entry).parent == 1
         assert pictures(thread)[0].content.startswith("**#2**")
-        again = await here.say(thread, "make it redder")
+        await here.cid.send(thread, "I like it")
+        again = await here.final((await here.ask("make it redder", channel=thread)).id)
         assert again.uploads == () and last(here, again).parent == 2
 
 

@@ -255,15 +255,15 @@ async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
 
 
 async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
-    """The upload gets a number in a conversation of its own, below it; what has no picture is told so."""
+    """The upload gets a number in a thread that is opened on it; what has no picture is told so."""
     async with house(tmp_path, RED, ["<vary/>"]) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         form = await here.ann.context_menu(here.channel, "Edit picture", photo)
         await here.ann.submit_modal(form, {"words": "make it red"})
         entry = await here.newest(0)
         assert len(entry.uploads) == 1 and here.store.pictures(entry.thread)[-1].parent == 1
-        (made,) = pictures(here.channel)
-        assert made.reference.message_id == photo.id
+        (made,) = pictures(here.thread(photo.id))
+        assert made.content.startswith("**#2**")
         await here.cid.context_menu(here.channel, "Vary picture", photo)
         entry = await here.newest(1)
         assert entry.text == "Draw a variation of this picture." and len(entry.uploads) == 1

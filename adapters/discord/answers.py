@@ -10,6 +10,7 @@ import discord
 from adapters.discord import draw, panels, parse
 from adapters.discord.parse import DIRECT, PERSONAL, PLATFORM, post_id
 from adapters.discord.surface import Place
+from adapters.markup import pages
 from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import BotError
 from bot.panel import Answer, Command
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OF_A_THREAD = ("pictures", "export", "forget")
+MOST_PAGES = 4  # of one answer
 SLOW = ("pictures", "export")  # what takes longer than Discord waits for a first answer
 BUG = "Something went wrong here; the log says what."
 
@@ -68,6 +71,8 @@ async def command(
 ) -> Answer | str:
     """What comes of a command, or why it was refused."""
     thread = conversation(client, interaction) if of_message else where(client, interaction)
+    if name in OF_A_THREAD and not thread.thread:  # what is answered in place has no thread of its own
+        thread = client.record.newest(post_id(thread.channel, "")) or thread
     try:
         return await client.inbox.command(Command(str(interaction.id), thread, person(interaction), name, arguments))
     except BotError as refused:
@@ -79,14 +84,12 @@ async def command(
 
 async def whisper(interaction: Interaction, words: str, told: Answer | None = None) -> None:
     """Say something to whoever did it, alone, however far the interaction is."""
-    words = with_moments(words, draw.relative)
-    more: dict[str, Any] = (
-        {"view": panels.drawn(told.text, told.panel)} if told and told.panel else {"content": words[:2000]}
-    )
+    first, *rest = pages(with_moments(words, draw.relative), draw.LIMIT - 100) or ["Done."]
+    more: dict[str, Any] = {"view": panels.drawn(told.text, told.panel)} if told and told.panel else {"content": first}
     if told and told.paper:
         if len(told.paper.data) > interaction.filesize_limit:
             size = f"{len(told.paper.data) / 2**20:.0f} MB"
-            more = {"content": f"{words[:1800]}\nThe file has {size}, more than Discord takes: ask who runs the bot."}
+            more = {"content": f"{first}\nThe file has {size}, more than Discord takes: ask who runs the bot."}
         else:
             more["file"] = discord.File(BytesIO(told.paper.data), told.paper.name, description=told.paper.alt or None)
     try:
@@ -94,6 +97,8 @@ async def whisper(interaction: Interaction, words: str, told: Answer | None = No
             await interaction.followup.send(**more, ephemeral=True)
         else:
             await interaction.response.send_message(**more, ephemeral=True)
+        for page in rest[: MOST_PAGES - 1] if "content" in more else ():
+            await interaction.followup.send(page, ephemeral=True)
     except discord.HTTPException as error:  # answered twice, or too late: they see that themselves
         log.info("an interaction could not be answered: %s", error.code)
 

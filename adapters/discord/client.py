@@ -4,15 +4,14 @@ import hashlib
 import json
 import logging
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 import discord
-from aiolimiter import AsyncLimiter
 
 from adapters.discord import draw, parse
+from adapters.discord.budget import CHANNEL, Budget, Rate
 from adapters.discord.commands import Kept, tree
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
 from adapters.discord.personal import PersonalSurface
@@ -31,7 +30,6 @@ log = logging.getLogger(__name__)
 
 GUILD = "discord:guild"  # the server that got commands of its own
 COMMANDS = "discord:commands"  # what the commands were when Discord was told of them
-RATE = (5, 5.0)  # writes in so many seconds that a channel takes; observed, Discord does not tell
 MOST_MISSED = 200  # messages of a channel that are looked through after an absence
 NONE = discord.AllowedMentions(everyone=False, roles=False, users=False, replied_user=True)
 
@@ -49,7 +47,7 @@ class Client(discord.AutoShardedClient):
         content: bool,
         guild: int | None = None,
         connected: Callable[["Client"], None] = lambda client: None,
-        rate: tuple[float, float] = RATE,
+        rate: Rate = CHANNEL,
         **options: Any,
     ) -> None:
         """`content` asks for the intent to read messages that do not mention the bot; `guild` gets commands at once.
@@ -69,7 +67,7 @@ class Client(discord.AutoShardedClient):
         self.chosen_messages = Kept()
         self._told_connected = connected
         self._guild = discord.Object(guild) if guild else None
-        self._limiters: defaultdict[int, AsyncLimiter] = defaultdict(lambda: AsyncLimiter(*rate))
+        self._budget = Budget(rate)
         self._fresh: set[str] = set()  # what came to this very process
         self._seen = Seen(record)
 
@@ -79,7 +77,7 @@ class Client(discord.AutoShardedClient):
             return PersonalSurface(self, self.record, thread, message_id, self.read)
         resumed = message_id not in self._fresh
         return ThreadSurface(
-            self, self.record, thread, message_id, read=self.read, limiters=self._limiters, resumed=resumed
+            self, self.record, thread, message_id, read=self.read, budget=self._budget, resumed=resumed
         )
 
     async def hand_over(self, event: Incoming, place: Place | None = None) -> str:
@@ -189,6 +187,10 @@ class Client(discord.AutoShardedClient):
                 return shown[0]
         return thread_key(message.channel, guild, message.id)
 
+    def _is_ours(self, channel: Any) -> bool:
+        """Whether the bot opened the thread: in one that people opened, it answers when it is mentioned."""
+        return isinstance(channel, discord.Thread) and self.user is not None and channel.owner_id == self.user.id
+
     def _facts(self, message: discord.Message, key: ThreadKey) -> parse.Facts:
         reference = message.reference
         replies = reference is not None and reference.type is discord.MessageReferenceType.reply
@@ -201,7 +203,7 @@ class Client(discord.AutoShardedClient):
             direct=message.guild is None,
             mentions_us=self.user in message.mentions,
             mentions_others=any(user != self.user for user in message.mentions),
-            our_thread=isinstance(message.channel, discord.Thread) and self.archive.knows_thread(key),
+            our_thread=self._is_ours(message.channel) and self.archive.knows_thread(key),
             answers_us=shown is not None,
             answers_other=replies and shown is None,
             empty=not message.content and not message.attachments and not message.message_snapshots,

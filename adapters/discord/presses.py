@@ -1,5 +1,6 @@
 """Buttons, menus of the settings, and forms: what their names say is done, before and after any restart."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import discord
@@ -18,7 +19,7 @@ from adapters.discord.answers import (
 )
 from adapters.discord.parse import PERSONAL, post_id
 from bot.domain import Action, ButtonPress, Message
-from bot.panel import Panel
+from bot.panel import Panel, Where
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
@@ -100,14 +101,18 @@ async def speak_of(client: "Client", interaction: Interaction, target: str, word
     if message is None:
         await whisper(interaction, "That message cannot be read any more. Please choose it again.")
         return
-    shown = client.record.shows(post_id(channel_id, message_id))
-    thread = shown[0] if shown and thread.space != PERSONAL else begun(thread, interaction.id)
+    shown, author = client.record.shows(post_id(channel_id, message_id)), person(interaction)
+    opens = not shown and not thread.thread and client.inbox.settings(thread, author).answer is Where.THREAD
+    begins = begun(thread, message.id if opens else interaction.id)
+    thread = shown[0] if shown and thread.space != PERSONAL else begins
     found = await client.reader.of(message, thread)
     if found.about is None and not found.files:
         await whisper(interaction, "There is no picture in that message.")
         return
-    event = Message(str(interaction.id), thread, person(interaction), words, tuple(found.files), found.about)
-    place = place_of(interaction, thread, message.id)
+    event = Message(str(interaction.id), thread, author, words, tuple(found.files), found.about)
+    place = place_of(interaction, thread, message.id, words)
+    if opens:
+        place = replace(place, answers=None, thread_on=message.id)
     if await hand_over(client, interaction, event, place) and thread.space != PERSONAL:
         await interaction.delete_original_response()
 

@@ -3,17 +3,18 @@
 import asyncio
 import hashlib
 import json
+import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import SEEK_END, BytesIO
 from typing import Any, Protocol
 
 import discord
-from aiolimiter import AsyncLimiter
 
 from adapters.discord import draw
+from adapters.discord.budget import Budget, Urgency
 from adapters.discord.draw import Sheet
 from adapters.discord.parse import post_id
 from adapters.discord.trouble import PERMISSIONS, THREAD_EXISTS, Cure, cure, plea
@@ -21,7 +22,8 @@ from adapters.upload import Upload, fitted, safe_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
 
-PAUSE = 1.0  # seconds between two views: a channel takes about 5 edits in 5 s, of all its messages together
+log = logging.getLogger(__name__)
+
 SMALLEST_LIMIT = 256 * 1024  # bytes: when even this is refused, it is not for the size
 UNTITLED = "Pictures"
 LONGEST_NAME = 100  # characters of a thread's; Discord docs, resources/channel
@@ -36,6 +38,7 @@ class Record(Protocol):
     def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None: ...  # noqa: D102
     def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
     def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
+    def newest(self, prefix: str) -> ThreadKey | None: ...  # noqa: D102
     def mark(self, name: str) -> str: ...  # noqa: D102
     def note(self, name: str, value: str) -> None: ...  # noqa: D102
 
@@ -80,8 +83,6 @@ class Shown:
 class ThreadSurface:
     """A reply as messages of the bot in a channel, a thread or a direct conversation."""
 
-    pause = PAUSE
-
     def __init__(
         self,
         client: discord.Client,
@@ -90,7 +91,7 @@ class ThreadSurface:
         message_id: str,
         *,
         read: Callable[[str], bytes],
-        limiters: Mapping[int, AsyncLimiter],
+        budget: Budget,
         resumed: bool,
     ) -> None:
         """`read` gives a picture's file by its digest; `resumed` is for a reply that an earlier bot began."""
@@ -99,17 +100,26 @@ class ThreadSurface:
         self._thread = thread
         self._message_id = message_id
         self._read = read
-        self._limiters = limiters
+        self._budget = budget
+        self._urgency = Urgency.SIGN
         self._resumed = resumed
         self._shown: list[Shown] | None = None
         self._place: Place | None = None
         self._channel: Any = None
         self._note = ""
+        self._told = False
         self._fileless: dict[str, str] = {}  # why a picture stands there without its file, by digest
+
+    @property
+    def pause(self) -> float:
+        """Longer while much is going on: Discord takes so much of all replies together."""
+        return self._budget.pause
 
     async def put(self, view: View) -> None:
         """Make the messages match. Raises Unreachable, and what discord.py raises."""
+        self._budget.replies.add(self)
         shown = await self._begun()
+        self._urgency = Urgency.SIGN if not shown else Urgency.END if view.final else Urgency.PROGRESS
         wanted = draw.sheets(view, time.time())
         if self._note and wanted:
             note = f"-# {self._note}"[: draw.RESERVED * 2]
@@ -149,6 +159,7 @@ class ThreadSurface:
             self._place = replace(place, answers=place.thread_on)
             return channel
         try:
+            await self._budget.acquire(None, Urgency.SIGN)
             name = " ".join(place.title.split())[:LONGEST_NAME] or UNTITLED
             return await channel.get_partial_message(place.thread_on).create_thread(name=name)
         except discord.HTTPException as error:
@@ -169,8 +180,8 @@ class ThreadSurface:
         return channel
 
     def _owner(self, channel: Any) -> str:
-        owner = channel.guild.owner if getattr(channel, "guild", None) else None
-        return owner.display_name if owner else "The server's owner"
+        guild = getattr(channel, "guild", None)
+        return f"<@{guild.owner_id}>" if guild else "The owner"  # which Discord shows as a name, and pings nobody
 
     async def _lost_sight_of(self, nth: int) -> list[Shown]:
         """A message that was posted just before the last bot ended, without having been recorded."""
@@ -196,9 +207,11 @@ class ThreadSurface:
             return
         if before and before.preview and sheet.preview is None and sheet.picture is None and sheet.rows == before.rows:
             sheet = replace(sheet, preview=before.preview)
-        await self._budget()
+        await self._turn()
         changed: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows)}
-        if before is None or (before.picture, before.preview) != (sheet.picture, sheet.preview):
+        there = shown.post.picture is not None and sheet.picture and sheet.picture.number == shown.post.picture
+        known = (before.picture, before.preview) == (sheet.picture, sheet.preview) if before else there
+        if not known:
             changed["attachments"] = None  # filled in below, once for each try
         message = self._channel.get_partial_message(int(shown.post.id.split("/")[2]))
         outcome = await self._try(sheet, message.edit, changed)
@@ -214,7 +227,7 @@ class ThreadSurface:
     async def _post(self, nth: int, sheet: Sheet, salt: str = "") -> Shown:
         """Post the nth message. A nonce has Discord give the first one back if it was posted before."""
         assert self._place
-        await self._budget()
+        await self._turn()
         arguments: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows), "files": None}
         arguments["nonce"] = hashlib.sha256(f"{self._message_id}|{nth}|{salt}".encode()).hexdigest()[:24]
         arguments["suppress_embeds"] = True
@@ -238,6 +251,7 @@ class ThreadSurface:
         """Write with as large a file as is taken; the message, or a cure that is for the caller. Raises Unreachable."""
         limit = self._largest()
         files = next((name for name in ("files", "attachments") if name in arguments), None)
+        asleep = True
         while True:
             try:
                 if files:
@@ -256,9 +270,11 @@ class ThreadSurface:
                         files = None
                     case Cure.APART if arguments.pop("reference", None):
                         arguments.pop("allowed_mentions", None)
-                    case Cure.WAKE:
+                    case Cure.WAKE if asleep:
                         await self._wake()
-                    case Cure.NOWHERE:
+                        asleep = False
+                    case Cure.NOWHERE | Cure.WAKE:
+                        await self._tell_alone(self._why_not())
                         raise Unreachable(self._why_not()) from error
                     case (Cure.GONE | Cure.ANEW) as told if files != "files":
                         return told
@@ -281,6 +297,18 @@ class ThreadSurface:
             return [discord.File(BytesIO(sheet.preview), "preview.jpg", description="How it looks so far")]
         return []
 
+    async def _tell_alone(self, why: str) -> None:
+        """Where the bot may not speak, whoever asked is told in a direct message, if they take any."""
+        assert self._place
+        if self._place.asker is None or self._told:
+            return
+        self._told = True
+        try:
+            asker = self._client.get_user(self._place.asker) or await self._client.fetch_user(self._place.asker)
+            await asker.send(why)
+        except discord.HTTPException as error:
+            log.info("whoever asked cannot be told why there is no answer: %s", error.code)
+
     async def _wake(self) -> None:
         """Have a thread that sleeps take edits again. Raises Unreachable if it was closed for good."""
         try:
@@ -289,7 +317,7 @@ class ThreadSurface:
             raise Unreachable("The thread was closed.") from error
 
     async def _take_back(self, nth: int, shown: Shown) -> None:
-        await self._budget()
+        await self._turn()
         with suppress(discord.NotFound):
             await self._channel.get_partial_message(int(shown.post.id.split("/")[2])).delete()
         self._record.drop(self._message_id, nth)
@@ -301,8 +329,8 @@ class ThreadSurface:
             self._record.keep(self._message_id, nth, shown.post, self._thread)
         shown.sheet = sheet
 
-    async def _budget(self) -> None:
-        await self._limiters[self._channel.id].acquire()
+    async def _turn(self) -> None:
+        await self._budget.acquire(self._channel.id, self._urgency)
 
     # What is allowed
 
