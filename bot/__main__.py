@@ -24,6 +24,7 @@ from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.lineup import Lineup
 from bot.llm import OpenAICompatible
+from bot.moderation import Moderator
 from bot.offline_llm import OfflineModel
 from bot.panel import Settings
 from bot.papers import Papers
@@ -115,6 +116,7 @@ async def _serve(config: Config, talker: str | None) -> None:
             metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
             line.began = metrics.began
             refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write a prompt
+            moderator = _moderator(config)
             desk = Desk(
                 store,
                 lineup=lambda: _look(line),
@@ -123,7 +125,7 @@ async def _serve(config: Config, talker: str | None) -> None:
             )
             inbox = Conversations(
                 store, model, Counted(line, metrics), Album(files), Rules(),
-                desk=desk, papers=Papers(files.read), others=others,
+                desk=desk, papers=Papers(files.read), others=others, moderate=moderator.check if moderator else None,
             )  # fmt: skip
             platforms: Mapping[str, Platform]
             if talker:
@@ -142,6 +144,16 @@ async def _serve(config: Config, talker: str | None) -> None:
                 await inbox.run(platforms)
             finally:
                 probing.cancel()
+                if moderator:
+                    await moderator.close()
+
+
+def _moderator(config: Config) -> Moderator | None:
+    """Who is asked about prompts, if anybody."""
+    if config.moderation_url is None:
+        return None
+    key = config.moderation_key.get_secret_value() if config.moderation_key else ""
+    return Moderator(config.moderation_url, key, config.moderation_model)
 
 
 def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "dict[str, Discord | Slack]":

@@ -50,6 +50,11 @@ class Config(BaseSettings):
         Refining.AUTO, description="When a wish is turned into a better prompt by a second call of the chat model."
     )
     persona: str = Field("", description="Who the bot is in its talk, in plain sentences to the chat model.")
+    moderation_url: str | None = Field(
+        None, description="Address of a moderation endpoint that is asked about each prompt.", pattern=r"^https?://"
+    )
+    moderation_key: SecretStr | None = Field(None, description="Key for that endpoint.")
+    moderation_model: str = Field("omni-moderation-latest", description="Name of the model on that endpoint.")
     picture_model: str = Field("builtin", description="`builtin`, a folder, or a hub id of a diffusers pipeline.")
     render_urls: Names = Field(
         (), description="Addresses of render workers that run already, with commas; empty starts workers."

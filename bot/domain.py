@@ -239,8 +239,8 @@ class RenderJob:
     `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change` and
     `ratio` are those of the request. `source` is the digest of the picture to start from. `size` is width and height
     in pixels, None for what the model does best; the same holds for `num_inference_steps` and `guidance_scale`.
-    An empty `model` leaves it to the workers. `ordered` is in seconds since 1970; `faults` counts the attempts that
-    it may have spoilt.
+    An empty `model` leaves it to the workers. The file of a `telling` one holds prompt and seed. `ordered` is in
+    seconds since 1970; `faults` counts the attempts that it may have spoilt.
     """
 
     id: str
@@ -260,6 +260,7 @@ class RenderJob:
     guidance_scale: float | None = None
     model: str = ""
     negative: str = ""
+    telling: bool = True
     attempt: int = 0
     faults: int = 0
     ordered: float = 0.0

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -75,12 +75,14 @@ class Conversations:
         *,
         desk: Desk | None = None,
         papers: Papers | None = None,
+        moderate: Callable[[str], Awaitable[None]] | None = None,
         others: Mapping[str, ChatModel] = MappingProxyType({}),
     ) -> None:
         """`model` answers where people chose none of the `others`, which go by their names."""
         self._desk = desk or Desk(store, defaults=Settings(refine=rules.refining))
         self._others = others
         self._papers = papers
+        self._moderate = moderate
         self._store = store
         self._model = model
         self._renderer = renderer
@@ -332,7 +334,7 @@ class Conversations:
         settings = self.settings(entry.thread, entry.author)
         live = self._live[entry.id] = Live(Reply(entry.id), pacer, settings.previews)
         chat = self._others.get(settings.chat_model, self._model)
-        studio = Studio(self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine))
+        studio = Studio(self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine), self._moderate)
 
         async def refine(job: RenderJob) -> RenderJob:
             return await studio.refine(job, self._renderer.abilities)

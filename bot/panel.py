@@ -57,6 +57,7 @@ class Settings:
     answer: Where = Where.THREAD
     unasked: Unasked = Unasked.THREADS
     previews: bool = True
+    metadata: bool = True
     rule: str = ""
     allowed: str = ""
     blocked: str = ""

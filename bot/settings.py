@@ -103,6 +103,13 @@ _TABLE = (
         "previews", "Previews", "Whether pictures are shown while they come about.", _among(("on", "off")), read=_is_on
     ),
     Key(
+        "metadata",
+        "Prompt in files",
+        "Whether a picture's file holds prompt and seed; that a model made it, it always says.",
+        _among(("on", "off")),
+        read=_is_on,
+    ),
+    Key(
         "rule",
         "Content rule",
         "Words that no prompt may hold, one a line; a line between slashes is a pattern, as in /gr[ae]y/.",

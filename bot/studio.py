@@ -1,5 +1,6 @@
 """How one reply's pictures are ordered: what was chosen for them, what is allowed, in which words they are drawn."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from bot.asking import as_chosen
@@ -14,7 +15,16 @@ from bot.styles import styled
 class Studio:
     """The orders of one reply."""
 
-    def __init__(self, store: Store, entry: Entry, settings: Settings, refiner: Refiner) -> None:
+    def __init__(
+        self,
+        store: Store,
+        entry: Entry,
+        settings: Settings,
+        refiner: Refiner,
+        moderate: Callable[[str], Awaitable[None]] | None = None,
+    ) -> None:
+        """`moderate` raises Refused for a prompt that must not be drawn."""
+        self._moderate = moderate
         self._store = store
         self._entry = entry
         self._settings = settings
@@ -35,11 +45,14 @@ class Studio:
 
     async def refine(self, job: RenderJob, abilities: Abilities) -> RenderJob:
         """The job in the words that the picture model is given. Raises Refused."""
+        job = replace(job, telling=self._settings.metadata)
         if job.refined:
             return job
         job = await self._refiner(job, abilities)
         drawn = styled(job.refined or job.prompt, self._settings.style)
         check_words(self._settings, drawn)
+        if self._moderate and drawn:
+            await self._moderate(drawn)
         if job.operation is Operation.GENERATE and drawn != (job.refined or job.prompt):
             self._store.jobs.refine(job, drawn)
             job = replace(job, refined=drawn)

@@ -116,6 +116,7 @@ class Sitting:
                 self.tell(Spoilt(task.id, sentence(error if isinstance(error, Exception) else Exception())))
 
     def _file(self, task: Task, image: Image.Image) -> None:
-        told = {"parameters": task.prompt[:LONGEST_PROMPT_TOLD], "Seed": str(task.seed), "Software": self.model}
-        told["Comment"] = "Made by a machine: a diffusion model drew this picture."
+        told = {"Software": self.model, "Comment": "Made by a machine: a diffusion model drew this picture."}
+        if task.telling:
+            told |= {"parameters": task.prompt[:LONGEST_PROMPT_TOLD], "Seed": str(task.seed)}
         self.tell(Made(task.id, encode(image, told), image.width, image.height, self.model))

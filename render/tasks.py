@@ -55,6 +55,7 @@ def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
         guidance_scale=job.guidance_scale,
         model=job.model,
         negative=job.negative,
+        telling=job.telling,
     )
 
 

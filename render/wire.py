@@ -31,6 +31,7 @@ class Task:
     guidance_scale: float | None = None
     model: str = ""
     negative: str = ""
+    telling: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The inbox at work, with a chat model of the test's choice and a renderer that takes no time."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
@@ -51,13 +51,16 @@ async def running(
     others: Mapping[str, ChatModel] = MappingProxyType({}),
     album: Album | None = None,
     screen: Screen | None = None,
+    moderate: Callable[[str], Awaitable[None]] | None = None,
 ) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer]]:
     """The inbox at work with one test platform."""
     renderer = renderer or InstantRenderer()
     renderer.keep = recording(store)
     screen = screen or Screen()
     rules = Rules(refining=refining)
-    inbox = Conversations(store, model, renderer, album or Glances(), rules, desk=desk, others=others)
+    inbox = Conversations(
+        store, model, renderer, album or Glances(), rules, desk=desk, others=others, moderate=moderate
+    )
     task = asyncio.create_task(inbox.run({"test": screen}))
     await asyncio.sleep(0)
     try:

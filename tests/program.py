@@ -13,7 +13,7 @@ from typing import Any
 import aiohttp
 
 ROOT = Path(__file__).parent.parent
-OURS = ("OPENAI", "LLM_", "WEB_", "RENDER", "DISCORD", "SLACK")
+OURS = ("OPENAI", "LLM_", "WEB_", "RENDER", "DISCORD", "SLACK", "MODERATION")
 
 
 def environment(data_dir: Path, **more: str) -> dict[str, str]:

@@ -126,6 +126,9 @@ def test_the_model_that_ships_shows_previews_and_says_what_it_made() -> None:
     assert any(isinstance(event, Preview) and event.jpeg for event in events)
     assert image.info["parameters"] == "a red circle" and image.info["Seed"] == "5"
     assert "machine" in image.info["Comment"]
+    silent = Task("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=1, telling=False)
+    image, _ = painted(Studio("builtin", "cpu"), silent)
+    assert "machine" in image.info["Comment"] and not {"parameters", "Seed"} & set(image.info)
 
 
 def test_a_cancelled_batch_stops_at_the_next_step() -> None:

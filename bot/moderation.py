@@ -1,0 +1,41 @@
+"""A second opinion on prompts, from a moderation endpoint as OpenAI has one."""
+
+import logging
+
+from openai import AsyncOpenAI, OpenAIError
+
+from bot.errors import Refused
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 15.0  # seconds
+
+
+class Moderator:
+    """Asks the endpoint about each prompt before it is drawn. While it does not answer, nothing is drawn."""
+
+    def __init__(self, base_url: str, key: str, model: str) -> None:
+        self._client = AsyncOpenAI(base_url=base_url, api_key=key or "none", timeout=PATIENCE, max_retries=1)
+        self._model = model
+
+    async def close(self) -> None:
+        """Let go of the connections."""
+        await self._client.close()
+
+    async def check(self, prompt: str) -> None:
+        """Raises Refused for what the endpoint flags, with its names for what it found, or where it does not answer."""
+        try:
+            told = await self._client.moderations.create(input=prompt, model=self._model)
+            verdicts = list(told.results)
+            flagged = [verdict for verdict in verdicts if verdict.flagged]
+            if not verdicts:
+                raise ValueError("no verdict")
+        except (OpenAIError, ValueError, TypeError, AttributeError) as error:
+            log.warning("the moderation endpoint does not answer: %s", type(error).__name__)
+            raise Refused("The content check does not answer, so nothing is drawn: try again later.") from error
+        if flagged:
+            found = sorted(
+                {name for verdict in flagged for name, is_so in verdict.categories.model_dump().items() if is_so}
+            )
+            what = ", ".join(name.replace("_", " ") for name in found) or "something"
+            raise Refused(f"The content check that this bot is run with objects: {what}.")
