@@ -28,6 +28,7 @@ benchmark: install
 	.venv/bin/python -m benchmarks.tags
 	.venv/bin/python -m benchmarks.queue
 	.venv/bin/python -m benchmarks.batches
+	.venv/bin/python -m benchmarks.discord
 
 chaos: install  # the long form of a test in the suite
 	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/test_chaos.py

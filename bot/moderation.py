@@ -34,8 +34,7 @@ class Moderator:
             log.warning("the moderation endpoint does not answer: %s", type(error).__name__)
             raise Refused("The content check does not answer, so nothing is drawn: try again later.") from error
         if flagged:
-            found = sorted(
-                {name for verdict in flagged for name, is_so in verdict.categories.model_dump().items() if is_so}
-            )
-            what = ", ".join(name.replace("_", " ") for name in found) or "something"
+            found = {name for verdict in flagged for name, so in verdict.categories.model_dump().items() if so}
+            named = sorted({name.replace("_", " ").replace("/", " ") for name in found})
+            what = ", ".join(named) or "something"
             raise Refused(f"The content check that this bot is run with objects: {what}.")

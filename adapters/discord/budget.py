@@ -20,8 +20,9 @@ class Urgency(IntEnum):
     """Who goes first when not all can."""
 
     SIGN = 0  # of life: nothing of the reply is there yet
-    END = 1
-    PROGRESS = 2
+    WORDS = 1  # the first ones, in a thread that was opened for them
+    END = 2
+    PROGRESS = 3
 
 
 class Window:
@@ -29,8 +30,8 @@ class Window:
 
     def __init__(self, rate: Rate) -> None:
         self._most, self._seconds = rate
-        self._times: deque[float] = deque(maxlen=self._most)
-        self._waiting: list[tuple[Urgency, int, asyncio.Future[None]]] = []
+        self._times: deque[list[float]] = deque(maxlen=self._most)  # each a cell: a turn counts from when it is used
+        self._waiting: list[tuple[Urgency, int, asyncio.Future[list[float]]]] = []
         self._order = count()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -38,22 +39,23 @@ class Window:
     def idle(self) -> bool:
         """Whether nothing that was let through counts any more."""
         return not self._waiting and (
-            not self._times or self._times[-1] + self._seconds < asyncio.get_running_loop().time()
+            not self._times or self._times[-1][0] + self._seconds < asyncio.get_running_loop().time()
         )
 
     async def acquire(self, urgency: Urgency) -> None:
         """Wait for a turn."""
         loop = asyncio.get_running_loop()
         if not self._waiting and self._free_in(loop) <= 0:
-            self._times.append(loop.time())
+            self._times.append([loop.time()])
             return
-        turn: asyncio.Future[None] = loop.create_future()
+        turn: asyncio.Future[list[float]] = loop.create_future()
         heappush(self._waiting, (urgency, next(self._order), turn))
         self._set_off(loop)
-        await turn
+        used = await turn
+        used[0] = loop.time()  # a loop that was held up lets many go on at once, later than they were let through
 
     def _free_in(self, loop: asyncio.AbstractEventLoop) -> float:
-        return self._times[0] + self._seconds - loop.time() if len(self._times) == self._most else 0.0
+        return self._times[0][0] + self._seconds - loop.time() if len(self._times) == self._most else 0.0
 
     def _set_off(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._waiting and self._timer is None:
@@ -64,8 +66,8 @@ class Window:
         while self._waiting and self._free_in(loop) <= 0:
             _, _, turn = heappop(self._waiting)
             if not turn.done():  # whoever waited may have given up
-                self._times.append(loop.time())
-                turn.set_result(None)
+                self._times.append([loop.time()])
+                turn.set_result(self._times[-1])
         self._set_off(loop)
 
 

@@ -88,7 +88,7 @@ class Discord:
             began = time.monotonic()
             client = self.client_for(inbox)
             try:
-                await client.start(self._account.token)
+                await _served(client, self._account.token)
             except discord.LoginFailure as error:
                 raise ConfigError(
                     "DISCORD_TOKEN is refused by Discord: make a new one, see docs/discord.md."
@@ -103,8 +103,6 @@ class Discord:
             finally:
                 self._connected.clear()
                 self._client = None
-                with suppress(Exception):
-                    await client.close()
             attempt = 0 if time.monotonic() - began > UNPROVEN else attempt + 1
             await asyncio.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt))
 
@@ -127,9 +125,11 @@ class Discord:
 
     def health(self) -> dict[str, Any]:
         """Whether it is connected, and how many seconds ago Discord last answered a heartbeat."""
-        acks = [ack for shard in (self._client.shards.values() if self._client else ()) if (ack := _last_ack(shard))]
+        shards = list(self._client.shards.values()) if self._client else []
+        acks = [ack for shard in shards if (ack := _last_ack(shard))]
         age = round(time.perf_counter() - min(acks), 1) if acks else None
-        return {"connected": self._connected.is_set(), "last_heartbeat": age, "message_content": self._content}
+        connected = self._connected.is_set() and not any(shard.is_closed() for shard in shards)
+        return {"connected": connected, "last_heartbeat": age, "message_content": self._content}
 
 
 class LateSurface:
@@ -153,6 +153,19 @@ class LateSurface:
         if self._surface is None or client is not self._client:
             self._client, self._surface = client, client.surface(self._thread, self._message_id)
         await self._surface.put(view)
+
+
+async def _served(client: Client, token: str) -> None:
+    """Have the client run until it ends. discord.py forgets a cancellation that comes while a shard connects."""
+    running = asyncio.create_task(client.start(token))
+    try:
+        await asyncio.wait({running})
+    finally:
+        with suppress(Exception):
+            await client.close()
+        running.cancel()
+        await asyncio.wait({running})
+    running.result()
 
 
 def _last_ack(shard: discord.ShardInfo) -> float | None:

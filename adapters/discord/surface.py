@@ -119,7 +119,8 @@ class ThreadSurface:
         """Make the messages match. Raises Unreachable, and what discord.py raises."""
         self._budget.replies.add(self)
         shown = await self._begun()
-        self._urgency = Urgency.SIGN if not shown else Urgency.END if view.final else Urgency.PROGRESS
+        if shown:
+            self._urgency = Urgency.END if view.final else Urgency.PROGRESS
         wanted = draw.sheets(view, time.time())
         if self._note and wanted:
             note = f"-# {self._note}"[: draw.RESERVED * 2]
@@ -160,6 +161,7 @@ class ThreadSurface:
             return channel
         try:
             await self._budget.acquire(None, Urgency.SIGN)
+            self._urgency = Urgency.WORDS
             name = " ".join(place.title.split())[:LONGEST_NAME] or UNTITLED
             return await channel.get_partial_message(place.thread_on).create_thread(name=name)
         except discord.HTTPException as error:

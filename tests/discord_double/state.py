@@ -162,6 +162,7 @@ class Channel:
     everything: dict[int, Message] = field(default_factory=dict, repr=False)
     nonces: dict[tuple[int, str], tuple[float, Message]] = field(default_factory=dict, repr=False)
     writes: list[Write] = field(default_factory=list, repr=False)
+    opened: float = field(default_factory=time.monotonic, repr=False)
 
     @property
     def guild_id(self) -> int | None:

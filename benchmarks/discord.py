@@ -1,0 +1,311 @@
+"""What many replies at once cost on Discord: `python -m benchmarks.discord`.
+
+People mention the bot, each in a channel of their own; each gets a thread in which a chat model writes, with a picture
+in the middle that takes no time. No two keep step. Discord is a double in a process of its own; everything between is
+real: sockets, discord.py, adapter, inbox, turns, store, line, files. The baseline is the bare library, which posts
+and edits the same words at the same times and does nothing else.
+"""
+
+import argparse
+import asyncio
+import io
+import json
+import logging
+import random
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import discord
+from rich.console import Console
+from rich.table import Table
+
+from adapters.discord import draw
+from adapters.discord.gateway import Account, Discord
+from benchmarks.queue import share
+from benchmarks.turn import NoAlbum
+from bot.domain import Abilities, Refining, ThreadKey, View
+from bot.files import PictureFiles
+from bot.inbox import Conversations, Rules
+from bot.ports import Surface
+from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.store import Store
+from render.queue import Line
+from render.wire import Batch, Made, Slots, Started, Step, WorkerEvent
+from tests.discord_double import TOKEN
+
+THREADS = 200
+SPREAD = 10.0  # seconds over which they begin
+CHUNKS, PACE = 60, 0.05  # seconds from one to the next, in the mean
+TICK = 0.005  # seconds between two looks at how late the loop is
+PNG = b"\x89PNG" + bytes(60_000)
+RECORDED = 0.5  # seconds from the last view to its record, at most
+GRACE = 120.0  # seconds for all of it
+CHANNEL = 5  # writes of a channel in 5 seconds
+TOGETHER = 50  # requests a second; Discord docs, topics/rate-limits
+
+
+def pace() -> float:
+    """Seconds to the next chunk: no two answers keep step."""
+    return random.uniform(0.5, 1.5) * PACE
+
+
+class PacedModel:
+    """Writes a chunk every PACE seconds, a picture in the middle."""
+
+    manners = Manners()
+
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+        """The script."""
+        due = time.perf_counter()
+        for nth in range(CHUNKS):
+            due += pace()
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            yield Delta("<image>a sun</image>" if nth == CHUNKS // 2 else f"word{nth} ")
+        yield Stopped()
+
+
+class InstantEngine:
+    """A worker with room for all, which takes no time."""
+
+    name = "instant"
+
+    async def slots(self) -> Slots:
+        """Always free."""
+        return Slots(8, 8, "instant", abilities=Abilities())
+
+    async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
+        """A step, and the pictures."""
+        yield Started()
+        yield Step(0.5)
+        for task in batch.tasks:
+            yield Made(task.id, PNG + task.id.encode(), 256, 256, "instant")
+
+
+class Counted(Discord):
+    """The platform, which knows when so many replies are shown to their end."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.final: asyncio.Queue[None] = asyncio.Queue()
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """The usual one, counted."""
+        return CountedSurface(self, super().surface(thread, message_id))
+
+
+@dataclass
+class CountedSurface:
+    """A surface that tells of its last view."""
+
+    platform: Counted
+    surface: Surface
+
+    @property
+    def pause(self) -> float:
+        """As long as the surface behind it waits."""
+        return self.surface.pause
+
+    async def put(self, view: View) -> None:
+        """Show it, and tell."""
+        await self.surface.put(view)
+        if view.final:
+            asyncio.get_running_loop().call_later(RECORDED, self.platform.final.put_nowait, None)
+
+
+class Bare(discord.AutoShardedClient):
+    """The library alone: the same words at the same times, without anything behind them."""
+
+    def __init__(self) -> None:
+        intents = discord.Intents(guilds=True, guild_messages=True, message_content=True)
+        super().__init__(intents=intents, max_messages=None, chunk_guilds_at_startup=False)
+        self.final: asyncio.Queue[None] = asyncio.Queue()
+
+    async def on_message(self, message: discord.Message) -> None:
+        """Answer a mention."""
+        if self.user not in message.mentions:
+            return
+        thread = await message.create_thread(name="draw a sun")
+        words, said = "", await thread.send("-# Thinking…")
+        due = shown = time.perf_counter()
+        for nth in range(CHUNKS):
+            due += pace()
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+            if nth == CHUNKS // 2:
+                await said.edit(content=words)
+                await thread.send("**#1**", file=discord.File(io.BytesIO(PNG), "a-sun.png"))
+                words, said = "", await thread.send("-# Writing…")
+            else:
+                words += f"word{nth} "
+            if due - shown >= 1:
+                shown = due
+                await said.edit(content=words or "…")
+        await said.edit(content=words)
+        self.final.put_nowait(None)
+
+
+@dataclass
+class Double:
+    """The double in its own process."""
+
+    process: Process
+    api: str
+    gateway: str
+    cdn: str
+
+    async def ask(self, **told: Any) -> dict[str, Any]:
+        """The answer to a line."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(told).encode() + b"\n")
+        return dict(json.loads(await self.process.stdout.readline()))
+
+
+@asynccontextmanager
+async def double() -> AsyncIterator[Double]:
+    """A fresh Discord."""
+    command = [sys.executable, "-m", "tests.discord_double"]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
+    assert process.stdin
+    assert process.stdout
+    try:
+        yield Double(process, **json.loads(await process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+@dataclass
+class Outcome:
+    """What one run measured. Times in seconds."""
+
+    opened: list[float] = field(default_factory=list)
+    firsts: list[float] = field(default_factory=list)
+    lags: list[float] = field(default_factory=list)
+    busy: float = 0.0  # share of one core
+    lost: int = 0
+    busiest: int = 0
+    most_a_second: int = 0
+    limited: int = 0
+
+
+async def watch(lags: list[float]) -> None:
+    """Note how late the loop is, until cancelled."""
+    while True:
+        due = time.perf_counter() + TICK
+        await asyncio.sleep(TICK)
+        lags.append(time.perf_counter() - due)
+
+
+async def through(there: Double, final: "asyncio.Queue[None]", threads: int, seconds: float) -> Outcome:
+    """Have people ask, and wait for all replies."""
+    outcome = Outcome()
+    watching = asyncio.create_task(watch(outcome.lags))
+    began, used = time.perf_counter(), time.process_time()
+    async with asyncio.timeout(GRACE):
+        await there.ask(threads=threads, seconds=seconds)
+        for _ in range(threads):
+            await final.get()
+    outcome.busy = (time.process_time() - used) / (time.perf_counter() - began)
+    watching.cancel()
+    return outcome
+
+
+async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | None = None) -> Outcome:
+    """The outcome, with what the double saw; `wanted` is how each reply should look."""
+    seen = await there.ask()
+    outcome.opened = [reply["opened"] for reply in seen["replies"].values()]
+    outcome.firsts = [reply["first"] for reply in seen["replies"].values()]
+    outcome.busiest = max(reply["busiest"] for reply in seen["replies"].values())
+    outcome.most_a_second, outcome.limited = seen["most_a_second"], seen["limited"]
+    for name, reply in seen["replies"].items():
+        outcome.lost += reply["messages"] != wanted[name] if wanted is not None else len(reply["messages"]) != 3
+    return outcome
+
+
+async def ours(threads: int, seconds: float) -> Outcome:
+    """The whole bot."""
+    with tempfile.TemporaryDirectory() as name:
+        async with double() as there:
+            store, files = Store(Path(name) / "bench.sqlite"), PictureFiles(Path(name) / "pictures")
+            line = Line(store.jobs, files, [InstantEngine()])
+            inbox = Conversations(store, PacedModel(), line, NoAlbum(), Rules(refining=Refining.OFF))
+            account = Account(TOKEN, there.api, there.gateway, there.cdn)
+            platform = Counted(account, store, store.posts, files.read)
+            tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"discord": platform}))]
+            await platform.client()
+            outcome = await through(there, platform.final, threads, seconds)
+            wanted = {
+                entry.id: look(entry.view) for thread in store.threads("discord") for entry in store.entries(thread.key)
+            }
+            await told(there, outcome, wanted)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            store.close()
+    return outcome
+
+
+def look(view: View | None) -> list[Any]:
+    """A final view as the double tells of it: of each message its words, files and buttons."""
+    assert view
+    assert view.final
+    return [[each.content, int(bool(each.picture)), sum(map(len, each.rows))] for each in draw.sheets(view, 0)]
+
+
+async def bare(threads: int, seconds: float) -> Outcome:
+    """The library alone."""
+    async with double() as there:
+        discord.http.Route.BASE = there.api
+        async with Bare() as client:
+            running = asyncio.create_task(client.start(TOKEN))
+            await asyncio.sleep(0)
+            outcome = await through(there, client.final, threads, seconds)
+            await told(there, outcome)
+        with suppress(asyncio.CancelledError):
+            await running
+    return outcome
+
+
+async def main() -> None:
+    """Measure, and print one table."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.discord", description=__doc__)
+    options.add_argument("--threads", type=int, default=THREADS)
+    threads = options.parse_args().threads
+    logging.disable(logging.CRITICAL)
+    spread, at_once = [], []
+    for measured in (bare, ours):
+        spread.append(await measured(threads, SPREAD))
+        at_once.append(await measured(threads, 0))
+    table = Table(title=f"{threads} threads on Discord, {CHUNKS} chunks at {PACE * 1000:.0f} ms", title_justify="left")
+    for column in ("what", "measured", "the bare library", "goal"):
+        table.add_column(column)
+    for name, (base, mine), goals in (
+        (f"begun within {SPREAD:.0f} s", spread, ("p95 300 ms", "p99 50 ms")),
+        ("begun all at once", at_once, ("", "")),
+    ):
+        table.add_section()
+        table.add_row(f"[bold]{name}")
+        for what, times, goal in (
+            ("first sign of life: the thread", (mine.opened, base.opened), goals[0]),
+            ("first words in it", (mine.firsts, base.firsts), ""),
+        ):
+            table.add_row(what, *(f"p50 {share(t, 0.5):.0f}   p95 {share(t, 0.95):.0f} ms" for t in times), goal)
+        lags = [f"p50 {share(each.lags, 0.5):.1f}   p99 {share(each.lags, 0.99):.1f} ms" for each in (mine, base)]
+        table.add_row("the loop is late", *lags, goals[1])
+        table.add_row("of one core", f"{mine.busy:.0%}", f"{base.busy:.0%}", "")
+        table.add_row("replies that are not whole", f"{mine.lost}", f"{base.lost}", "0")
+        table.add_row("most writes of a channel in 5 s", f"{mine.busiest}", f"{base.busiest}", f"{CHANNEL}")
+        table.add_row("most requests of all in 1 s", f"{mine.most_a_second}", f"{base.most_a_second}", f"{TOGETHER}")
+        table.add_row("requests that were refused", f"{mine.limited}", f"{base.limited}", "0")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
