@@ -51,14 +51,14 @@ class Asking:
     def redo(self, press: ButtonPress) -> Asked:
         """The same wish with other chances."""
         picture = self._picture(press)
-        job = self._store.jobs.job(self._job_id(press.thread, picture.number))
-        if job is None:
+        if picture.operation is Operation.UPLOAD:
             raise Refused(f"#{picture.number} was uploaded, not drawn: ask for a change, or for more like it.")
-        request = ImageRequest(
-            0, job.operation, job.prompt, of=job.parent, change=job.change, ratio=job.ratio,
-            model=job.model,
-            seed=random.getrandbits(31), negative=job.negative,
-        )  # fmt: skip
+        request = ImageRequest(0, picture.operation, picture.prompt, of=picture.parent, seed=random.getrandbits(31))
+        job = self._store.jobs.job(self._job_id(press.thread, picture.number))
+        if job:  # there is none once its reply was answered again, in other words
+            request = replace(
+                request, change=job.change, ratio=job.ratio, model=job.model, negative=job.negative, prompt=job.prompt
+            )
         return self._about(press, picture, f"#{picture.number} again", request)
 
     def wish(self, wish: Wish) -> Asked:

@@ -11,6 +11,7 @@ from markdown_it import MarkdownIt
 
 from bot.domain import Entry, Failed, Picture, PicturePart, Rendered, TextPart
 from bot.lineage import WAYS
+from bot.words import with_moments
 
 Read = Callable[[str], bytes]
 
@@ -26,7 +27,8 @@ _PAGE = Template("""<!doctype html>
 <style>
   :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
   body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem; }
-  article { margin: 1.5rem 0; } article.bot { border-left: 3px solid #8aa; padding-left: 1rem; }
+  p { white-space: pre-line; } article { margin: 1.5rem 0; }
+  article.bot { border-left: 3px solid #8aa; padding-left: 1rem; }
   h2 { font-size: 1rem; margin: 0 0 .25rem; } figure { margin: 1rem 0; } img { max-width: 100%; height: auto; }
   figcaption { font-size: .85rem; opacity: .8; } code { overflow-wrap: anywhere; }
 </style>
@@ -55,7 +57,7 @@ def export(file: BinaryIO, title: str, entries: Sequence[Entry], pictures: Seque
 
 
 def _told(picture: Picture, name: str | None, entry: Entry | None) -> dict[str, Any]:
-    """All that it takes to paint it again on the same engine."""
+    """How it came about."""
     return {
         "number": picture.number,
         "file": name,
@@ -91,7 +93,7 @@ def _article(entry: Entry, names: dict[int, str]) -> str:
             case PicturePart(state=Rendered(picture)):
                 answer.append(_figure(picture, names))
             case PicturePart(number=number, state=Failed(reason)):
-                answer.append(f"<p><em>#{number}: {html.escape(reason)}</em></p>")
+                answer.append(f"<p><em>#{number}: {html.escape(with_moments(reason))}</em></p>")
     return question + (f'<article class="bot"><h2>Mini-DALL·E 3</h2>{"".join(answer)}</article>' if answer else "")
 
 

@@ -34,6 +34,7 @@ from bot.lineup import Bench, Lineup
 from bot.panel import Answer, Command, Settings
 from bot.ports import Inbox, Surface
 from bot.speech import ModelEvent
+from tests.discord_bodies import violations
 from tests.doubles import ScriptedModel
 from tests.painting import Filing as Filing
 from tests.painting import PaintingRenderer as PaintingRenderer
@@ -380,6 +381,7 @@ async def house(tmp_path: Path, *scripts: Script, content: bool = True) -> Async
         here.cid = here.guild.add_member(here.env.create_user("cid"))
         try:
             yield here
+            assert violations(here.env.http_requests) == []
         finally:
             await here.close()
     store.close()

@@ -4,9 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from simcord import HttpLogEntry
 from simcord.enums import MessageType
 
 from bot.domain import Entry, Operation, ThreadKey
+from tests.discord_bodies import violations
+from tests.discord_double.contract import read
 from tests.discord_sim import House, contents, house, labels, pictures
 from tests.painting import png
 
@@ -343,3 +346,14 @@ async def test_without_the_content_intent_mentions_are_enough(tmp_path: Path) ->
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         asked = await here.ask("what is it?", reply_to=photo)
         assert (await here.final(asked.id)).uploads == ()
+
+
+@pytest.mark.skipif(read() is None, reason="Discord's own document is not here: bodies are not held against it")
+def test_a_body_that_discord_would_refuse_is_found() -> None:
+    """What every other test of this suite relies on: too long a text, and a field that there is not."""
+    sent = [
+        HttpLogEntry("POST", "/channels/1/messages", {}, {"content": "x" * 2001}, None),
+        HttpLogEntry("PATCH", "/channels/1/messages/2", {}, {"content": "fine"}, None),
+        HttpLogEntry("POST", "/channels/1/messages", {}, {"content": "x", "nonce": "n" * 26}, None),
+    ]
+    assert [each.route for each in violations(sent)] == ["POST /channels/{channel_id}/messages"] * 2
