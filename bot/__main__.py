@@ -22,6 +22,7 @@ from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
+from bot.lineage import tree
 from bot.lineup import Lineup
 from bot.llm import OpenAICompatible
 from bot.moderation import Moderator
@@ -33,6 +34,7 @@ from bot.probe import settle
 from bot.profiles import profile, settled
 from bot.prompts import check
 from bot.replay import replay
+from bot.retention import Retention
 from bot.store import Store
 from render.engine import WorkerEngine
 from render.forecast import forecast
@@ -112,6 +114,9 @@ async def _serve(config: Config, talker: str | None) -> None:
     with only_bot(config.data_dir):
         store = Store(config.data_dir / DATABASE)
         files = PictureFiles(config.data_dir / "pictures")
+        retention = Retention(store, Album(files), config.retention_days) if config.retention_days else None
+        if retention:
+            await retention.sweep(answering=True)
         async with _renderer(config, store, files) as line, _chat_models(config) as (model, others):
             metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
             line.began = metrics.began
@@ -137,13 +142,16 @@ async def _serve(config: Config, talker: str | None) -> None:
                     store, files.path, config.web_host, config.web_port, token, _greet,
                     lineup=lambda: _look(line), metrics=metrics.page,
                     health=lambda: {name: each.health() for name, each in others_there.items()},
+                    lineage=lambda thread: tree(store.pictures(thread)),
                 )  # fmt: skip
                 platforms = {"web": page, **others_there}
-            probing = asyncio.create_task(_probe(config, model, line))
+            beside = [asyncio.create_task(_probe(config, model, line))]
+            beside += [asyncio.create_task(retention.keep())] if retention else []
             try:
                 await inbox.run(platforms)
             finally:
-                probing.cancel()
+                for task in beside:
+                    task.cancel()
                 if moderator:
                     await moderator.close()
 

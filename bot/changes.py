@@ -8,6 +8,7 @@ from weakref import WeakValueDictionary
 from bot.brief import Album
 from bot.domain import MANAGER, ButtonPress, Edited, Entry, Person, ThreadKey, View
 from bot.errors import NotFound, Refused, Unreachable
+from bot.language import view_in
 from bot.live import Live
 from bot.pacer import Pacer
 from bot.panel import Answer, Command, Scope
@@ -59,7 +60,7 @@ class Changes:
         for entry in showing:
             if entry.view:
                 self.show_again(entry, without(entry.view, number, reason))
-        await self._throw_away([picture.digest])
+        await throw_away(self._store, self._album, [picture.digest])
         return press.id
 
     def _owner(self, thread: ThreadKey, number: int, showing: Sequence[Entry]) -> Person:
@@ -82,7 +83,7 @@ class Changes:
         if any(entry.view is None for entry in entries):
             raise Refused("Something is under way here still: cancel it first, or wait for it.")
         digests = self._store.forget(command.thread)
-        left = await self._throw_away(digests)
+        left = await throw_away(self._store, self._album, digests)
         pictures = count_of(len(digests), "picture")
         told = f"Forgotten: {count_of(len(entries), 'message')} and {pictures} of this thread."
         return Answer(f"{told} {count_of(left, 'file')} could not be deleted: the log says why." if left else told)
@@ -100,7 +101,7 @@ class Changes:
 
     def show_again(self, entry: Entry, view: View) -> None:
         """A reply is final, or looks different although it was."""
-        self._store.finish(entry.id, view)
+        self._store.finish(entry.id, view_in(view, view.language))
         self._start(self._shown(entry))
 
     async def _shown(self, entry: Entry) -> None:
@@ -118,17 +119,18 @@ class Changes:
             except Exception:  # it is on record, which is what counts
                 log.exception("the reply to %s could not be shown again", entry.id)
 
-    async def _throw_away(self, digests: Iterable[str]) -> int:
-        """Delete the files that nothing else shows; how many could not be."""
-        left = 0
-        for digest in dict.fromkeys(digests):
-            if not self._store.knows_picture(digest):
-                try:
-                    await self._album.throw_away(digest)
-                except OSError as error:
-                    left += 1
-                    log.error("the file of picture %s cannot be deleted: %s", digest, error.strerror)
-        return left
+
+async def throw_away(store: Store, album: Album, digests: Iterable[str]) -> int:
+    """Delete the files that nothing shows any more; how many could not be."""
+    left = 0
+    for digest in dict.fromkeys(digests):
+        if not store.knows_picture(digest):
+            try:
+                await album.throw_away(digest)
+            except OSError as error:
+                left += 1
+                log.error("the file of picture %s cannot be deleted: %s", digest, error.strerror)
+    return left
 
 
 def check_rights(who: Person, owner: Person) -> None:

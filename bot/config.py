@@ -24,6 +24,9 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", env_file=".env")
 
     data_dir: Path = Field(Path("data"), description="Folder of the database and the pictures.")
+    retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
+        None, description="Days after which a thread in which nothing was said is forgotten; empty keeps it for ever."
+    )
     web_token: SecretStr | None = Field(None, description="What a browser or script must show to use the web page.")
     web_host: str = Field("127.0.0.1", description="Address of the web page; beyond loopback it needs WEB_TOKEN.")
     web_port: Annotated[int, Field(ge=0, le=65535)] = Field(

@@ -20,6 +20,7 @@ def open_database(path: Path) -> Database:
     db.enable_wal()
     db.execute("PRAGMA synchronous = FULL")
     db.execute("PRAGMA foreign_keys = ON")
+    db.execute("PRAGMA secure_delete = ON")  # what was deleted is overwritten; SQLite, pragma.html
     migrations.apply(db)
     return db
 
@@ -44,6 +45,11 @@ def writing(db: Database) -> Generator[None]:
         if connection.in_transaction:  # a commit that failed, on a full disk
             connection.execute("ROLLBACK")
         raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error
+
+
+def wipe_log(db: Database) -> None:
+    """Have nothing in the write-ahead log, which still holds what was deleted; the next time, if it is being read."""
+    db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
 def watch(db: Database) -> Callable[[], bool]:

@@ -81,12 +81,12 @@ class Desk:
         text = ""
         match told.get("do", "show"):
             case "set":
-                check_rights(command.author, scope, self.settings(command.thread, command.author).changers)
+                check_rights(command.author, scope, self.settings(command.thread, command.author).changers, key)
                 value = checked(key, told.get("value", ""), scope, models)
                 self._store.chosen.choose(place, key, value)
                 text = f"{known(key, scope).title} for {_where(scope)}: **{value or 'usual'}**."
             case "reset":
-                check_rights(command.author, scope, self.settings(command.thread, command.author).changers)
+                check_rights(command.author, scope, self.settings(command.thread, command.author).changers, key)
                 title = known(key, scope).title if key else "Everything"
                 self._store.chosen.reset(place, key)
                 text = f"{title} is as usual again for {_where(scope)}."

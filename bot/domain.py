@@ -336,12 +336,16 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a reply should look now. Until `final`, text only grows and parts are only appended."""
+    """How a reply should look now. Until `final`, text only grows and parts are only appended.
+
+    `language` is that of the bot's own words in it; empty for English.
+    """
 
     parts: tuple[Part, ...] = ()
     status: str = ""
     buttons: tuple[Button, ...] = ()
     final: bool = False
+    language: str = ""
 
 
 # What is remembered

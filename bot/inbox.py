@@ -33,8 +33,10 @@ from bot.domain import (
     ThreadKey,
     Wish,
 )
-from bot.errors import NotFound, Refused, Unreachable, Unrecorded
-from bot.limits import check_number, check_place, check_words
+from bot.door import admit, check_quota
+from bot.errors import BotError, NotFound, Refused, Unreachable, Unrecorded
+from bot.language import said
+from bot.limits import check_place
 from bot.live import Live
 from bot.pacer import Pacer
 from bot.panel import Answer, Command, Paper, Settings
@@ -50,7 +52,6 @@ from bot.words import count_of
 
 log = logging.getLogger(__name__)
 
-MOST_UPLOADS = 4  # with one message
 LOOK = 1.0  # seconds between two looks for what another process has done
 
 
@@ -110,6 +111,17 @@ class Conversations:
     async def accept(self, event: Incoming) -> str:
         """Record the event and start the work; the id of the message that is answered. Raises Refused, Unrecorded."""
         try:
+            return await self._accepted(event)
+        except BotError as refused:
+            if isinstance(event, Message | ButtonPress | Wish):
+                raise self._in_language(refused, event.thread, event.author) from refused
+            raise
+
+    def _in_language(self, refused: BotError, thread: ThreadKey, author: Person) -> BotError:
+        return type(refused)(said(str(refused), self.settings(thread, author).language))
+
+    async def _accepted(self, event: Incoming) -> str:
+        try:
             match event:
                 case Message():
                     return await self._message(event)
@@ -147,6 +159,13 @@ class Conversations:
     async def command(self, command: Command) -> Answer:
         """Do what a slash command says. Raises Refused, Unrecorded."""
         try:
+            answer = await self._answered(command)
+        except BotError as refused:
+            raise self._in_language(refused, command.thread, command.author) from refused
+        return replace(answer, text=said(answer.text, self.settings(command.thread, command.author).language))
+
+    async def _answered(self, command: Command) -> Answer:
+        try:
             match command.name:
                 case "cancel":
                     return self._cancel_all(command)
@@ -174,31 +193,13 @@ class Conversations:
         """`requests` are the pictures of the reply, if they are settled without the chat model."""
         if not self._store.knows_message(message.id):
             message = replace(message, text=message.text.strip())
-            self._check(message)
-            self._check_limits(message, requests)
+            settings = self.settings(message.thread, message.author)
+            admit(message, requests, self._store, settings, self._rules.longest_message)
             uploads = [await self._album.take_in(upload) for upload in message.uploads]
             words = "".join(map(as_tag, requests)) if requests else None
             if self._store.accept(message, uploads, words, requests):
                 self._schedule(message.thread, message.id)
         return message.id
-
-    def _check(self, message: Message) -> None:
-        longest = self._rules.longest_message
-        if not message.text and not message.uploads:
-            raise Refused("The message is empty: say what to draw, or ask something.")
-        if len(message.text) > longest:
-            raise Refused(f"A message may have {longest:,} characters; this one has {len(message.text):,}.")
-        if len(message.uploads) > MOST_UPLOADS:
-            raise Refused(f"A message may bring {MOST_UPLOADS} pictures; this one has {len(message.uploads)}.")
-        if message.about is not None and self._store.picture(message.thread, message.about) is None:
-            raise NotFound(f"There is no picture #{message.about} in this thread.")
-
-    def _check_limits(self, message: Message, requests: Sequence[ImageRequest]) -> None:
-        settings = self.settings(message.thread, message.author)
-        check_place(settings, message.thread, message.author)
-        check_words(settings, *(request.prompt for request in requests))
-        if requests and (settings.daily or settings.server_daily or settings.at_once):
-            check_number(settings, self._store.jobs.used_today(message.thread, message.author.id), len(requests))
 
     # Buttons
 
@@ -258,6 +259,9 @@ class Conversations:
         )
         if not failed and not entry.view.status:
             raise Refused("That reply is complete: there is nothing to try again.")
+        check_place(self.settings(press.thread, press.author), press.thread, press.author)
+        settings = self.settings(entry.thread, entry.author)
+        check_quota(self._store, settings, entry.thread, entry.author, self._store.jobs.in_vain(entry.id))
         self._store.reopen(entry.id)
         self._schedule(entry.thread, entry.id)
         return entry.id
@@ -332,9 +336,13 @@ class Conversations:
         self._store.begin(entry.id)
         pacer = Pacer(self._surface(entry))
         settings = self.settings(entry.thread, entry.author)
-        live = self._live[entry.id] = Live(Reply(entry.id), pacer, settings.previews)
+        live = self._live[entry.id] = Live(
+            Reply(entry.id), pacer, previews=settings.previews, language=settings.language
+        )
         chat = self._others.get(settings.chat_model, self._model)
-        studio = Studio(self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine), self._moderate)
+        studio = Studio(
+            self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine), self._album, self._moderate
+        )
 
         async def refine(job: RenderJob) -> RenderJob:
             return await studio.refine(job, self._renderer.abilities)
@@ -347,7 +355,7 @@ class Conversations:
             model = Dictation(chat, self._store, entry.id, turn.context().pictures)
             await answer(
                 turn, model=model, renderer=self._renderer, order=studio.order, refine=refine, happened=live.happened,
-                outcome=self._store.jobs.outcome, still=studio.still,
+                outcome=self._store.jobs.outcome, still=studio.still, describe=studio.describe,
             )  # fmt: skip
 
         showing = asyncio.create_task(pacer.run())
@@ -355,10 +363,10 @@ class Conversations:
         try:
             await live.run(answering())
             self._store.jobs.cancel_all(entry.id, live.halted or "The chat model changed its mind.")
-            shown = view(live.reply)
+            shown = live.view
             with suppress(Unreachable):  # there is nobody to be told any more
                 await showing
-            last = view(live.reply)  # a picture may have been deleted meanwhile
+            last = live.view  # a picture may have been deleted meanwhile
             if self._store.changed(entry.id):
                 last = offering_again(last, entry.id)
             self._store.finish(entry.id, last)

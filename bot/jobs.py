@@ -1,5 +1,7 @@
 """The render jobs: `queued -> running -> rendered -> posted`, or `cancelled`, `dead`, `deleted`. They are the record.
 
+Of those of a forgotten thread nothing but the number is left, for a day.
+
 What is written after a claim counts only for the attempt that the claim began: a late result of an older attempt
 changes nothing.
 """
@@ -76,6 +78,8 @@ class Jobs:
             row = self._row(job_id)
             if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=False)):
                 return _job(row)
+            if row:  # it gives way, and does not count beside the new one
+                self._db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
             allow()
             sql = "SELECT thread, author_id FROM messages WHERE id = ?"
             thread, owner = self._db.execute(sql, [message_id]).fetchone()
@@ -144,7 +148,27 @@ class Jobs:
             with writing(self._db):
                 sql = "DELETE FROM jobs WHERE id > ? AND id < ? AND state = 'deleted'"
                 self._db.execute(sql, [f"{message_id}.", f"{message_id}/"])
-        self._of_message(message_id, "state = 'queued', faults = 0, reason = NULL", "state IN ('dead', 'cancelled')")
+        change = "state = 'queued', faults = 0, reason = NULL, ordered = ?"  # from now on it counts for the limits
+        self._of_message(message_id, change, "state IN ('dead', 'cancelled')", time.time())
+
+    def in_vain(self, message_id: str) -> int:
+        """How many pictures of a reply were given up or cancelled."""
+        sql = "SELECT COUNT(*) FROM jobs WHERE id > ? AND id < ? AND state IN ('dead', 'cancelled')"
+        return int(self._db.execute(sql, [f"{message_id}.", f"{message_id}/"]).fetchone()[0])
+
+    def forget(self, thread: ThreadKey) -> None:
+        """Keep of a thread's jobs only, for a day, who had how many drawn: that counts for the limits."""
+        past = time.time() - DAY
+        with writing(self._db):
+            self._db.execute("DELETE FROM jobs WHERE state = 'forgotten' AND ordered <= ?", [past])
+            sql = "DELETE FROM jobs WHERE thread = ? AND (ordered <= ? OR state IN ('dead', 'cancelled'))"
+            self._db.execute(sql, [str(thread), past])
+            sql = (
+                "UPDATE jobs SET state = 'forgotten', id = '/' || hex(randomblob(16)), message = '', prompt = '',"
+                " refined = '', negative = '', change = '', ratio = '', operation = '', parent = NULL, seed = 0,"
+                " reason = NULL WHERE thread = ?"
+            )
+            self._db.execute(sql, [str(thread)])
 
     def cancel_all(self, message_id: str, reason: str) -> None:
         """Nobody wants the unfinished pictures of this reply any more."""

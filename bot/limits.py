@@ -1,16 +1,18 @@
 """What nobody may go beyond: how many pictures, which words, who at all. Pure, but for the clock that it is given."""
 
 from dataclasses import dataclass
+from time import monotonic
 
 import regex
 
 from bot.domain import MANAGER, Person, ThreadKey
 from bot.errors import Refused
 from bot.panel import Settings
-from bot.words import moment
+from bot.words import count_of, moment
 
 DAY = 86_400.0  # seconds
 LONGEST_LOOK = 0.05  # seconds for one pattern on one prompt
+LONGEST_CHECK = 0.25  # seconds for all patterns of a rule on all prompts: meanwhile nobody is answered
 _NAMES = regex.compile(r"<[@#!&]*([A-Z0-9]+)(?:\|[^>]*)?>|[^\s,;]+")
 
 
@@ -36,19 +38,22 @@ def check_number(settings: Settings, used: Used, wanted: int = 1) -> None:
             " ask again when one is done."
         )
     if settings.daily and used.mine + wanted > settings.daily:
-        when = moment(used.next_mine + DAY) if used.mine else "tomorrow"
-        raise Refused(f"You may have {settings.daily} pictures a day drawn. The next one is free {when}.")
+        when = _free(settings.daily - used.mine, used.next_mine)
+        raise Refused(f"You may have {count_of(settings.daily, 'picture')} a day drawn. {when}")
     if settings.server_daily and used.ours + wanted > settings.server_daily:
-        when = moment(used.next_ours + DAY) if used.ours else "tomorrow"
-        raise Refused(f"All together may have {settings.server_daily} pictures a day drawn; one is free {when}.")
+        when = _free(settings.server_daily - used.ours, used.next_ours)
+        raise Refused(f"All together may have {count_of(settings.server_daily, 'picture')} a day drawn. {when}")
 
 
 def check_words(settings: Settings, *prompts: str) -> None:
     """Raises Refused where a prompt holds what the content rule forbids. What it was is not said again."""
-    for line in filter(None, map(str.strip, settings.rule.splitlines())):
-        if any(_holds(line, prompt) for prompt in prompts if prompt):
-            kind = "a pattern" if _is_pattern(line) else "a word"
-            raise Refused(f"The content rule that the managers have set here forbids {kind} in this wish.")
+    lines = [line for line in map(str.strip, settings.rule.splitlines()) if line]
+    told, end = list(filter(None, prompts)), monotonic() + LONGEST_CHECK
+    for line in sorted(lines, key=_is_pattern):  # words take no time, and must not want for it
+        if any(_holds(line, prompt, end) for prompt in told):
+            if _is_pattern(line):
+                raise Refused("The content rule that the managers have set here forbids a pattern in this wish.")
+            raise Refused("The content rule that the managers have set here forbids a word in this wish.")
 
 
 def check_place(settings: Settings, thread: ThreadKey, person: Person) -> None:
@@ -63,14 +68,22 @@ def check_place(settings: Settings, thread: ThreadKey, person: Person) -> None:
         raise Refused("The managers let the bot answer only in other places, or others.")
 
 
+def _free(left: int, oldest: float) -> str:
+    if left > 0:
+        return f"{left} of them can be drawn now: ask for no more."
+    return f"The next one is free {moment(oldest + DAY)}."
+
+
 def _is_pattern(line: str) -> bool:
     return len(line) > 2 and line.startswith("/") and line.endswith("/")
 
 
-def _holds(line: str, prompt: str) -> bool:
-    pattern = line[1:-1] if _is_pattern(line) else rf"(?<!\w){regex.escape(line)}(?!\w)"
+def _holds(line: str, prompt: str, end: float) -> bool:
+    if not _is_pattern(line):
+        return regex.search(rf"(?<!\w){regex.escape(line)}(?!\w)", prompt, flags=regex.IGNORECASE) is not None
+    left = min(LONGEST_LOOK, end - monotonic())
     try:
-        return regex.search(pattern, prompt, flags=regex.IGNORECASE, timeout=LONGEST_LOOK) is not None
+        return left > 0 and regex.search(line[1:-1], prompt, flags=regex.IGNORECASE, timeout=left) is not None
     except (TimeoutError, regex.error):  # a pattern that takes for ever forbids nothing that can be told
         return False
 

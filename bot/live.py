@@ -4,8 +4,9 @@ import asyncio
 import logging
 from collections.abc import Awaitable
 
-from bot.domain import Rendering
+from bot.domain import Rendering, View
 from bot.errors import BotError
+from bot.language import view_in
 from bot.pacer import Pacer
 from bot.reply import Event, Halted, Progress, Removed, Reply, step, view
 
@@ -15,14 +16,20 @@ log = logging.getLogger(__name__)
 class Live:
     """One reply, from its first view to its last."""
 
-    def __init__(self, reply: Reply, pacer: Pacer, previews: bool = True) -> None:
+    def __init__(self, reply: Reply, pacer: Pacer, *, previews: bool = True, language: str = "") -> None:
+        self._language = language
         self.reply = reply
         self._previews = previews
         self._pacer = pacer
         self._task: asyncio.Task[None] | None = None
         self.halted = ""
         self.recorded = asyncio.Event()
-        self._pacer.show(view(reply))
+        self._pacer.show(self.view)
+
+    @property
+    def view(self) -> View:
+        """How it looks now."""
+        return view_in(view(self.reply), self._language)
 
     def happened(self, event: Event) -> None:
         """Take one event in, and show what comes of it."""
@@ -31,7 +38,7 @@ class Live:
                 event = Progress(key, Rendering(fraction))
         if not self.reply.ended or isinstance(event, Removed):
             self.reply = step(self.reply, event)
-            self._pacer.show(view(self.reply))
+            self._pacer.show(self.view)
 
     def stop(self, reason: str) -> None:
         """End the reply now."""

@@ -54,9 +54,11 @@ class Settings:
     count: int = 1
     refine: Refining = Refining.OFF
     persona: str = ""
+    language: str = "en"
     answer: Where = Where.THREAD
     unasked: Unasked = Unasked.THREADS
     previews: bool = True
+    describe: bool = False
     metadata: bool = True
     rule: str = ""
     allowed: str = ""

@@ -43,6 +43,12 @@ def remove(db: Database, thread: ThreadKey, number: int) -> None:
     db.execute(sql, [str(thread), number])
 
 
+def describe(db: Database, thread: ThreadKey, picture: Picture) -> None:
+    """Keep what else is known of the picture with its number, unless it was deleted."""
+    sql = "UPDATE pictures SET picture = ? WHERE thread = ? AND number = ? AND digest = ?"
+    db.execute(sql, [_PICTURE.dump_json(picture).decode(), str(thread), picture.number, picture.digest])
+
+
 def owner(db: Database, thread: ThreadKey, number: int) -> str:
     """The id of whoever asked for the picture, or sent it; empty if that is not on record."""
     sql = "SELECT owner FROM pictures WHERE thread = ? AND number = ?"

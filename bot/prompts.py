@@ -27,6 +27,7 @@ PLACEHOLDERS = MappingProxyType(
         },
         "repair": {"how"},
         "refine": {"dialect", "longest"},
+        "alt": set(),
     }
 )  # fmt: skip
 
@@ -86,6 +87,11 @@ def reminder(front_end: FrontEnd) -> str:
 def refinement(dialect: Dialect) -> str:
     """What a chat model is told that turns a short wish into a prompt."""
     return _filled("refine", dialect=_DIALECTS[dialect], longest=str(LONGEST[dialect]))
+
+
+def alternative() -> str:
+    """What a chat model is told that describes a picture for somebody who cannot see it."""
+    return _filled("alt")
 
 
 def check() -> None:

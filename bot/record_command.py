@@ -8,7 +8,7 @@ from contextlib import closing
 from pathlib import Path
 
 from bot.domain import ThreadKey
-from bot.errors import NotFound
+from bot.errors import NotFound, Refused
 from bot.export import export
 from bot.files import PictureFiles
 from bot.limits import DAY
@@ -52,6 +52,9 @@ def _export(store: Store, key: str, files: PictureFiles, out: Path) -> None:
     entries = store.entries(thread)
     if not entries:
         raise NotFound(f"There is no thread {key!r}.")
-    with out.open("wb") as file:
-        export(file, store.title(thread), entries, store.pictures(thread), files.read)
+    try:
+        with out.open("wb") as file:
+            export(file, store.title(thread), entries, store.pictures(thread), files.read)
+    except OSError as error:
+        raise Refused(f"{out} cannot be written: {error.strerror}.") from error
     print(f"{out} holds {len(entries):,} messages: unpack it, and open index.html.")  # noqa: T201

@@ -146,7 +146,9 @@ def _with_words(parts: tuple[Part, ...], markdown: str) -> tuple[Part, ...]:
 
 
 def _updated(part: Part, key: int, update: RenderUpdate) -> Part:
-    if not isinstance(part, PicturePart) or part.key != key or isinstance(part.state, Rendered | Failed):
+    if not isinstance(part, PicturePart) or part.key != key or isinstance(part.state, Failed):
+        return part
+    if isinstance(part.state, Rendered) and not isinstance(update, Rendered):  # it may only be described better
         return part
     if isinstance(update, Rendering) and isinstance(part.state, Rendering) and update.preview is None:
         update = replace(update, preview=part.state.preview)

@@ -6,8 +6,11 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+import regex
+
 from bot.domain import MANAGER, Person, Refining, ThreadKey
 from bot.errors import Refused
+from bot.language import LANGUAGES
 from bot.panel import Changers, Field, Scope, Settings, Unasked, Where
 from bot.styles import STYLES
 
@@ -19,6 +22,7 @@ MOST_A_DAY = 100_000
 WIDEST_FIRST = (Scope.SERVER, Scope.CHANNEL, Scope.THREAD, Scope.PERSON)
 OF_PLACES = (Scope.SERVER, Scope.CHANNEL, Scope.THREAD)
 OF_MANAGERS = (Scope.SERVER, Scope.CHANNEL)
+GUARDED = frozenset({"rule", "daily", "at_once"})  # a channel's choice would lift the server's
 USUAL = "usual"  # stands for no choice, where the choice has no name of its own
 
 Values = Mapping[Scope, Mapping[str, str]]
@@ -84,6 +88,12 @@ _TABLE = (
         longest=LONGEST_PERSONA,
     ),
     Key(
+        "language",
+        "Language",
+        "The language of the bot's own words; the chat model speaks as it is spoken to.",
+        _among(list(LANGUAGES)),
+    ),
+    Key(
         "answer",
         "Answers",
         "Whether a question in a channel is answered in a thread or in place; on Slack always in a thread.",
@@ -101,6 +111,13 @@ _TABLE = (
     ),
     Key(
         "previews", "Previews", "Whether pictures are shown while they come about.", _among(("on", "off")), read=_is_on
+    ),
+    Key(
+        "describe",
+        "Describe pictures",
+        "Whether a chat model that sees describes each picture for those who do not.",
+        _among(("on", "off")),
+        read=_is_on,
     ),
     Key(
         "metadata",
@@ -157,7 +174,7 @@ _TABLE = (
     Key(
         "changers",
         "Who may change settings",
-        "Whether managers alone or everyone may change what holds for a channel or thread.",
+        "Whether managers alone or everyone may change what holds for a channel, but for rule and limits.",
         _among(list(Changers)),
         (Scope.SERVER,),
         Changers,
@@ -225,27 +242,34 @@ def known(name: str, scope: Scope) -> Key:
     return key
 
 
-def check_rights(person: Person, scope: Scope, changers: Changers = Changers.MANAGERS) -> None:
-    """Raises Refused for whoever may not choose in this scope."""
-    if MANAGER in person.roles or scope is Scope.PERSON or (scope is Scope.THREAD and changers is Changers.MANAGERS):
+def spelled(value: object) -> str:
+    """The value of a setting as it is kept and shown."""
+    return ("on" if value else "off") if isinstance(value, bool) else str(value)
+
+
+def check_rights(person: Person, scope: Scope, changers: Changers = Changers.MANAGERS, name: str = "") -> None:
+    """Raises Refused for whoever may not choose this setting in this scope; without a name, all of them."""
+    if MANAGER in person.roles or scope in (Scope.PERSON, Scope.THREAD):
         return
     if scope is Scope.SERVER or changers is Changers.MANAGERS:
         raise Refused(f"Only managers can change the settings of the {scope}. Your own you can set for `me`.")
+    if name not in KEYS or name in GUARDED:
+        raise Refused("Only managers can change the content rule and the limits.")
 
 
 def _check_patterns(rule: str) -> None:
-    for line in rule.splitlines():
+    for line in map(str.strip, rule.splitlines()):
         if len(line) > 2 and line.startswith("/") and line.endswith("/"):
             try:
-                re.compile(line[1:-1])
-            except re.error as error:
+                regex.compile(line[1:-1])
+            except regex.error as error:
                 raise Refused(f"The pattern {line[:50]!r} cannot be understood: {error}.") from None
 
 
 def _field(key: Key, scope: Scope, values: Values, defaults: Settings, models: Models) -> Field:
     seen = [each for each in WIDEST_FIRST[: WIDEST_FIRST.index(scope) + 1] if each in key.scopes]
     chosen = [each for each in seen if key.name in values.get(each, {})]
-    value = values[chosen[-1]][key.name] if chosen else _spelled(getattr(defaults, key.name))
+    value = values[chosen[-1]][key.name] if chosen else spelled(getattr(defaults, key.name))
     choices = tuple(map(str, key.choices(models))) if key.choices else ()
     source = str(chosen[-1]) if chosen else "default"
     return Field(
@@ -258,7 +282,3 @@ def _field(key: Key, scope: Scope, values: Values, defaults: Settings, models: M
         key.longest,
         key.highest,
     )
-
-
-def _spelled(value: object) -> str:
-    return ("on" if value else "off") if isinstance(value, bool) else str(value)

@@ -14,11 +14,11 @@ from typing import Any, Self
 from pydantic import TypeAdapter
 
 from bot.chosen import Chosen
-from bot.database import open_database, watch, writing
+from bot.database import open_database, watch, wipe_log, writing
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError
 from bot.jobs import Jobs
-from bot.pictures import deleted, keep, owner, picture, pictures, remove
+from bot.pictures import deleted, describe, keep, owner, picture, pictures, remove
 from bot.posts import Posts
 
 _VIEW = TypeAdapter(View)
@@ -238,6 +238,11 @@ class Store:
         """The picture with this number, if it is finished."""
         return picture(self._db, thread, number)
 
+    def describe(self, thread: ThreadKey, picture: Picture) -> None:
+        """Keep a better alternative text of a picture."""
+        with writing(self._db):
+            describe(self._db, thread, picture)
+
     def owner(self, thread: ThreadKey, number: int) -> str:
         """The id of whoever asked for a picture, or sent it; empty if that is not on record."""
         return owner(self._db, thread, number)
@@ -262,14 +267,25 @@ class Store:
             for sql in (
                 f"DELETE FROM posts WHERE {replies}",
                 f"DELETE FROM places WHERE {replies}",
-                f"DELETE FROM jobs WHERE {replies}",
                 "DELETE FROM pictures WHERE thread = ?",
                 "DELETE FROM messages WHERE thread = ?",
                 "DELETE FROM settings WHERE scope = ?",
                 "UPDATE threads SET title = '' WHERE key = ?",  # its numbers go on: old ones never mean new pictures
             ):
                 self._db.execute(sql, [key])
+            self.jobs.forget(thread)
+        wipe_log(self._db)
         return digests
+
+    def silent(self, since: float, most: int, *, answering: bool = False) -> list[ThreadKey]:
+        """Threads in which nothing was said since then, the oldest first; `answering` ones too if that is wanted."""
+        sql = (
+            "SELECT key FROM threads WHERE updated < ?"
+            " AND (title != '' OR EXISTS (SELECT 1 FROM messages WHERE thread = key))"
+            " AND (? OR NOT EXISTS (SELECT 1 FROM messages WHERE thread = key AND view IS NULL))"
+            " ORDER BY updated LIMIT ?"
+        )
+        return [ThreadKey.parse(row[0]) for row in self._db.execute(sql, [since, answering, most])]
 
     def knows_picture(self, digest: str) -> bool:
         """Whether some thread has this picture."""

@@ -3,8 +3,10 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from bot.alt import described
 from bot.asking import as_chosen
-from bot.domain import Abilities, Entry, ImageRequest, Operation, RenderJob
+from bot.brief import Album
+from bot.domain import Abilities, Entry, ImageRequest, Operation, Picture, RenderJob
 from bot.limits import check_number, check_words
 from bot.panel import Settings
 from bot.refine import Refiner
@@ -21,6 +23,7 @@ class Studio:
         entry: Entry,
         settings: Settings,
         refiner: Refiner,
+        album: Album,
         moderate: Callable[[str], Awaitable[None]] | None = None,
     ) -> None:
         """`moderate` raises Refused for a prompt that must not be drawn."""
@@ -29,6 +32,7 @@ class Studio:
         self._entry = entry
         self._settings = settings
         self._refiner = refiner
+        self._album = album
 
     def order(self, request: ImageRequest, start: int | None) -> RenderJob:
         """The job for a request, recorded; one that is known already is found again. Raises Refused."""
@@ -46,17 +50,33 @@ class Studio:
     async def refine(self, job: RenderJob, abilities: Abilities) -> RenderJob:
         """The job in the words that the picture model is given. Raises Refused."""
         job = replace(job, telling=self._settings.metadata)
-        if job.refined:
-            return job
+        known = bool(job.refined)  # from before a restart or a Retry: it is checked again, and stays as it is
         job = await self._refiner(job, abilities)
-        drawn = styled(job.refined or job.prompt, self._settings.style)
-        check_words(self._settings, drawn)
+        drawn = job.refined or job.prompt
+        if job.operation is Operation.GENERATE and not known:
+            drawn = styled(drawn, self._settings.style)
+        check_words(self._settings, job.prompt, drawn)
         if self._moderate and drawn:
             await self._moderate(drawn)
-        if job.operation is Operation.GENERATE and drawn != (job.refined or job.prompt):
+        if drawn != (job.refined or job.prompt):
             self._store.jobs.refine(job, drawn)
             job = replace(job, refined=drawn)
         return job
+
+    async def describe(self, picture: Picture) -> Picture:
+        """The picture with an alternative text by the chat model, if that is wanted and it can see; on record, too."""
+        if not self._settings.describe:
+            return picture
+        try:
+            jpeg = await self._album.glance(picture.digest)
+        except OSError:  # its file is gone
+            return picture
+        alt = await described(self._refiner.model, jpeg, picture.prompt)
+        if not alt:
+            return picture
+        better = replace(picture, alt=alt)
+        self._store.describe(self._entry.thread, better)
+        return better
 
     def still(self, number: int) -> bool:
         """Whether the picture with this number is there to be used."""

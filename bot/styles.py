@@ -1,5 +1,6 @@
 """Styles that people choose by a name: what a prompt is given so that its picture has this look."""
 
+import re
 from types import MappingProxyType
 
 STYLES = MappingProxyType(
@@ -21,4 +22,5 @@ STYLES = MappingProxyType(
 def styled(prompt: str, style: str) -> str:
     """The prompt with the words of a style; as it is if the style is unknown, or named in it already."""
     words = STYLES.get(style, "")
-    return prompt if not words or style.casefold() in prompt.casefold() else f"{prompt}, {words}"
+    named = words and re.search(rf"\b{re.escape(style)}", prompt, re.IGNORECASE)  # `pink` does not name ink
+    return prompt if not words or named else f"{prompt}, {words}"

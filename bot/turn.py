@@ -62,14 +62,25 @@ async def answer(
     happened: Callable[[Event], None],
     outcome: Callable[[RenderJob], Rendered | Failed | None] = lambda job: None,
     still: Callable[[int], bool] = lambda number: True,
+    describe: Callable[[Picture], Awaitable[Picture]] | None = None,
 ) -> None:
     """Stream the model's words, start each picture as soon as it is asked for, tell all of it to `happened`.
 
     `order` records a request and the number of the picture that it starts from, before anything runs; `refine` puts
     what is to be seen into the words that the picture model understands best. Both may raise Refused. `outcome` tells
-    how a job ended that is known from before, `still` whether the picture with a number is there to be used.
+    how a job ended that is known from before, `still` whether the picture with a number is there to be used. `describe`
+    gives a picture a better alternative text.
     """
-    easel = Easel(turn, renderer=renderer, order=order, refine=refine, happened=happened, outcome=outcome, still=still)
+    easel = Easel(
+        turn,
+        renderer=renderer,
+        order=order,
+        refine=refine,
+        happened=happened,
+        outcome=outcome,
+        still=still,
+        describe=describe or _as_it_is,
+    )
     async with asyncio.TaskGroup() as renders, aclosing(converse(model, turn)) as events:
         async for event in events:
             match event:
@@ -167,9 +178,11 @@ class Easel:
         happened: Callable[[Event], None],
         outcome: Callable[[RenderJob], Rendered | Failed | None],
         still: Callable[[int], bool],
+        describe: Callable[[Picture], Awaitable[Picture]],
     ) -> None:
         self._outcome = outcome
         self._still = still
+        self._describe = describe
         self._turn = turn
         self._renderer = renderer
         self._order = order
@@ -241,14 +254,26 @@ class Easel:
         async with aclosing(self._renderer.render(job)) as updates:
             async for update in updates:
                 self._happened(Progress(key, update))
-                if isinstance(update, Rendered | Failed):
+                if isinstance(update, Rendered):
+                    return await self._described(key, update)
+                if isinstance(update, Failed):
                     return update
         raise AssertionError("a renderer ends with Rendered or Failed")
+
+    async def _described(self, key: int, made: Rendered) -> Rendered:
+        described = Rendered(await self._describe(made.picture))
+        if described != made:
+            self._happened(Progress(key, described))
+        return described
 
     def _why_missing(self, number: int) -> str:
         future = self._pictures[number]
         was_there = number in self._turn.deleted or (future.done() and future.result() is not None)
         return f"Picture #{number} was deleted." if was_there else f"Picture #{number} did not come."
+
+
+async def _as_it_is(picture: Picture) -> Picture:
+    return picture
 
 
 def _settled(picture: Picture | None) -> "asyncio.Future[Picture | None]":

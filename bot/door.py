@@ -1,0 +1,32 @@
+"""Whether a message is let in: what it must be, who may write it, and how much may be asked for."""
+
+from collections.abc import Sequence
+
+from bot.domain import ImageRequest, Message, Person, ThreadKey
+from bot.errors import NotFound, Refused
+from bot.limits import check_number, check_place, check_words
+from bot.panel import Settings
+from bot.store import Store
+
+MOST_UPLOADS = 4  # with one message
+
+
+def admit(message: Message, requests: Sequence[ImageRequest], store: Store, settings: Settings, longest: int) -> None:
+    """Raises Refused for what cannot be accepted. `longest` is in characters, `requests` what is drawn in any case."""
+    if not message.text and not message.uploads:
+        raise Refused("The message is empty: say what to draw, or ask something.")
+    if len(message.text) > longest:
+        raise Refused(f"A message may have {longest:,} characters; this one has {len(message.text):,}.")
+    if len(message.uploads) > MOST_UPLOADS:
+        raise Refused(f"A message may bring {MOST_UPLOADS} pictures; this one has {len(message.uploads)}.")
+    if message.about is not None and store.picture(message.thread, message.about) is None:
+        raise NotFound(f"There is no picture #{message.about} in this thread.")
+    check_place(settings, message.thread, message.author)
+    check_words(settings, *(request.prompt for request in requests))
+    check_quota(store, settings, message.thread, message.author, len(requests))
+
+
+def check_quota(store: Store, settings: Settings, thread: ThreadKey, author: Person, wanted: int) -> None:
+    """Raises Refused where so many more pictures would be too many."""
+    if wanted and (settings.daily or settings.server_daily or settings.at_once):
+        check_number(settings, store.jobs.used_today(thread, author.id), wanted)
