@@ -61,8 +61,8 @@ def _message(
 def part(part: Part) -> dict[str, Any]:
     """Words, or a picture in whatever state it is."""
     match part:
-        case TextPart(markdown):
-            return _text(markdown)
+        case TextPart(words):
+            return _text(words)
         case PicturePart(state=Queued(ahead, eta)):
             place = f"{ahead} ahead of it" if ahead else "next in line"
             return _shown(part.number, "queued", note=place if eta is None else f"{place}, done in {about(eta)}")
@@ -93,8 +93,13 @@ def picture(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _text(markdown: str) -> dict[str, Any]:
-    return {"type": "text", "markdown": markdown, "html": _markdown.render(markdown)}
+def markdown(text: str) -> str:
+    """Markdown as HTML with nothing active in it."""
+    return str(_markdown.render(text))
+
+
+def _text(words: str) -> dict[str, Any]:
+    return {"type": "text", "markdown": words, "html": markdown(words)}
 
 
 def _shown(

@@ -6,14 +6,22 @@ import re
 import uuid
 from typing import Any
 
-from bot.domain import MANAGER, Action, ButtonPress, Message, Person, ThreadKey
+from bot.domain import MANAGER, Action, ButtonPress, ImageRequest, Message, Operation, Person, ThreadKey, Wish
 from bot.errors import NotFound, Refused
+from bot.panel import Command
 
 PLATFORM = "web"
 LONGEST_NAME = 60  # characters
+LONGEST_ARGUMENT = 10_000
+LONGEST_NEGATIVE = 500
+LONGEST_MODEL = 200
+MOST_ARGUMENTS = 10
+HIGHEST_SEED = 2**31 - 1
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _JOB = re.compile(r"[A-Za-z0-9-]{1,64}\.[0-9]{1,4}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_NAME = re.compile(r"[a-z_]{1,40}")
+_RATIO = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 
 
 def thread_key(thread_id: str) -> ThreadKey:
@@ -35,7 +43,7 @@ def message(thread: ThreadKey, body: Any) -> Message:
     return Message(
         id=_identity(fields),
         thread=thread,
-        author=_author(fields),
+        author=author(fields),
         text=_string(fields, "text"),
         uploads=tuple(map(_bytes, pictures)),
         about=about,
@@ -53,7 +61,49 @@ def button(thread: ThreadKey, body: Any) -> ButtonPress:
     known = _JOB if action is Action.CANCEL else _ID if action in (Action.STOP, Action.RETRY) else _NUMBER
     if not isinstance(target, str | int) or isinstance(target, bool) or not known.fullmatch(str(target)):
         raise Refused("'target' must be the target of a button.")
-    return ButtonPress(_identity(fields), thread, _author(fields), action, str(target))
+    return ButtonPress(_identity(fields), thread, author(fields), action, str(target))
+
+
+def command(thread: ThreadKey, body: Any) -> Command:
+    """A slash command. Raises Refused."""
+    fields = _object(body)
+    name, given = fields.get("name"), fields.get("arguments") or {}
+    if not isinstance(name, str) or not _NAME.fullmatch(name):
+        raise Refused("'name' must be the name of a command.")
+    if not isinstance(given, dict) or len(given) > MOST_ARGUMENTS:
+        raise Refused(f"'arguments' must be an object of at most {MOST_ARGUMENTS} texts.")
+    for key in given:
+        if not _NAME.fullmatch(key):
+            raise Refused("An argument's name must be 1 to 40 small letters and underscores.")
+        _check_length(key, _string(given, key), LONGEST_ARGUMENT)
+    told = {key: _string(given, key) for key in given}
+    return Command(_identity(fields), thread, author(fields), name, told)
+
+
+def wish(thread: ThreadKey, body: Any) -> Wish:
+    """Pictures asked for past the chat model. Raises Refused."""
+    fields = _object(body)
+    ratio, model, negative = (_string(fields, name).strip() for name in ("ratio", "model", "negative"))
+    if ratio and not _RATIO.fullmatch(ratio):
+        raise Refused("'ratio' must be width to height, such as 3:2.")
+    _check_length("model", model, LONGEST_MODEL)
+    _check_length("negative", negative, LONGEST_NEGATIVE)
+    request = ImageRequest(
+        0, Operation.GENERATE, " ".join(_string(fields, "prompt").split()), ratio=ratio, model=model,
+        seed=_whole(fields, "seed", HIGHEST_SEED), negative=negative,
+    )  # fmt: skip
+    return Wish(_identity(fields), thread, author(fields), request, _whole(fields, "count", 99))
+
+
+def author(fields: dict[str, Any]) -> Person:
+    """Whoever says to be speaking."""
+    name = " ".join(_string(fields, "author").split())[:LONGEST_NAME] or "Guest"
+    return Person(name, name, frozenset({MANAGER}))  # whoever can open the page runs the bot
+
+
+def new_id() -> str:
+    """An id for what came without one."""
+    return uuid.uuid4().hex
 
 
 def _object(body: Any) -> dict[str, Any]:
@@ -64,15 +114,10 @@ def _object(body: Any) -> dict[str, Any]:
 
 def _identity(fields: dict[str, Any]) -> str:
     """The sender's own id, so that a repeated request is known, or a new one."""
-    given = fields.get("id") or uuid.uuid4().hex
+    given = fields.get("id") or new_id()
     if not isinstance(given, str) or not _ID.fullmatch(given):
         raise Refused("'id' must be 1 to 64 letters, digits and hyphens.")
     return given
-
-
-def _author(fields: dict[str, Any]) -> Person:
-    name = " ".join(_string(fields, "author").split())[:LONGEST_NAME] or "Guest"
-    return Person(name, name, frozenset({MANAGER}))  # whoever can open the page runs the bot
 
 
 def _string(fields: dict[str, Any], name: str) -> str:
@@ -80,6 +125,20 @@ def _string(fields: dict[str, Any], name: str) -> str:
     if not isinstance(value, str):
         raise Refused(f"'{name}' must be a text.")
     return value.encode("utf-8", "replace").decode()  # a lone surrogate is no text
+
+
+def _whole(fields: dict[str, Any], name: str, highest: int) -> int | None:
+    value = fields.get(name)
+    if value is None:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
+        raise Refused(f"'{name}' must be a whole number from 0 to {highest:,}, or null.")
+    return value
+
+
+def _check_length(name: str, value: str, longest: int) -> None:
+    if len(value) > longest:
+        raise Refused(f"'{name}' may have {longest:,} characters; this has {len(value):,}.")
 
 
 def _bytes(picture: Any) -> bytes:

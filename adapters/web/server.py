@@ -2,11 +2,9 @@
 
 import asyncio
 import errno
-import hmac
 import json
-import logging
 import uuid
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,22 +12,16 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from adapters.web import draw, parse
+from adapters.web.desk import DeskPage, Lineage
+from adapters.web.door import Door, body
 from adapters.web.hub import Hub, PageSurface
 from adapters.web.line import STATIC, LinePage
-from bot.domain import Action, Entry, ThreadKey, ThreadSummary, View
-from bot.errors import BotError, ConfigError, NotFound, Refused, Unrecorded
+from bot.domain import Action, ButtonPress, Entry, Incoming, Left, ThreadKey, ThreadSummary, View
+from bot.errors import ConfigError, NotFound
 from bot.lineup import Lineup
 from bot.ports import Inbox
-from bot.words import with_moments
-
-log = logging.getLogger(__name__)
 
 LARGEST_BODY = 120 * 2**20  # bytes: four pictures of 20 MB in base64
-LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
-COOKIE = "minidalle"
-POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Archive(Protocol):
@@ -58,19 +50,22 @@ class WebPage:
         lineup: Callable[[], Lineup] = Lineup,
         metrics: Callable[[], bytes] = bytes,
         health: Callable[[], dict[str, dict[str, Any]]] = dict,
+        lineage: Lineage = lambda thread: (),
     ) -> None:
         """`ready` is called with the page's address as soon as it answers; `metrics` are in Prometheus's format.
 
-        `health` tells of every other platform whether it is `connected`, and more.
+        `health` tells of every other platform whether it is `connected`, and more; `lineage` is the tree of a
+        thread's pictures.
         """
         self._archive = archive
         self._picture_path = picture_path
         self._host, self._port = host, port
-        self._token = token
+        self._door = Door(token)
         self._ready = ready
         self._health_of_others = health
         self._hub = Hub()
         self._line = LinePage(lineup, metrics)
+        self._desk = DeskPage(self._known, self._at_work, self._hub, lineage)
         self._inbox: Inbox | None = None
 
     def surface(self, thread: ThreadKey, message_id: str) -> PageSurface:
@@ -95,7 +90,7 @@ class WebPage:
             await runner.cleanup()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._errors, self._guard])
+        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._door.errors, self._door.guard])
         app.add_routes(
             [
                 web.get("/", self._page),
@@ -107,60 +102,13 @@ class WebPage:
                 web.get("/api/threads/{id}", self._thread),
                 web.post("/api/threads/{id}/messages", self._message),
                 web.post("/api/threads/{id}/buttons", self._button),
+                web.post("/api/threads/{id}/wishes", self._wish),
                 web.get("/api/threads/{id}/events", self._events),
+                *self._desk.routes(),
                 *self._line.routes(),
             ]
         )
         return app
-
-    # At the door
-
-    @web.middleware
-    async def _errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Every refusal is a JSON object with a sentence."""
-        try:
-            response = await handler(request)
-        except NotFound as error:
-            return web.json_response({"error": str(error)}, status=404)
-        except Unrecorded as error:
-            log.error("%s", error)
-            return web.json_response({"error": str(error)}, status=503)
-        except BotError as error:
-            return web.json_response({"error": with_moments(str(error))}, status=400)
-        except web.HTTPException as error:
-            if error.status < 400:
-                raise
-            return web.json_response({"error": _SENTENCES.get(error.status, f"{error.reason}.")}, status=error.status)
-        except ConnectionError:  # whoever asked has left
-            raise
-        except Exception:
-            log.exception("a request met a bug")
-            return web.json_response({"error": "Something went wrong here; the log says what."}, status=500)
-        if not response.prepared:
-            response.headers["Content-Security-Policy"] = POLICY
-            response.headers["X-Content-Type-Options"] = "nosniff"
-        return response
-
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Ask for the token where there is one; without one, let no other site speak through a visitor's browser."""
-        if self._token:
-            shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not self._opens(shown or request.cookies.get(COOKIE, "")):
-                if not self._opens(request.query.get("token", "")):
-                    raise web.HTTPUnauthorized
-                entered = web.HTTPSeeOther(request.path)
-                entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Strict")
-                raise entered
-        elif request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
-            raise web.HTTPForbidden
-        if request.method == "POST" and request.content_type != "application/json":
-            raise web.HTTPUnsupportedMediaType
-        return await handler(request)
-
-    def _opens(self, shown: str) -> bool:
-        told = shown.encode("utf-8", "surrogateescape")  # a header may hold any bytes
-        return bool(self._token) and hmac.compare_digest(told, (self._token or "").encode())
 
     # What is there
 
@@ -192,25 +140,45 @@ class WebPage:
 
     async def _message(self, request: web.Request) -> web.Response:
         thread = self._known(request)
-        return await self._accept(thread, parse.message(thread, await _body(request)))
+        return await self._accept(thread, parse.message(thread, await body(request)))
 
     async def _button(self, request: web.Request) -> web.Response:
         thread = self._known(request)
-        press = parse.button(thread, await _body(request))
+        press = parse.button(thread, await body(request))
         if press.action is Action.EDIT:  # the page asks for the words, and sends them as a message about the picture
             return web.json_response({"about": int(press.target) if press.target.isdecimal() else None})
+        if press.action is Action.DELETE:
+            return await self._delete(thread, press)
         return await self._accept(thread, press)
 
-    async def _accept(self, thread: ThreadKey, event: Any) -> web.Response:
-        assert self._inbox
-        message_id = await self._inbox.accept(event)
-        entry = self._archive.entry(message_id)
-        if entry and message_id == event.id:
-            self._hub.tell(thread, draw.question(entry))
+    async def _wish(self, request: web.Request) -> web.Response:
+        thread = self._known(request)
+        return await self._accept(thread, parse.wish(thread, await body(request)))
+
+    async def _accept(self, thread: ThreadKey, event: Incoming) -> web.Response:
+        message_id = await self._at_work().accept(event)
+        if not isinstance(event, Left) and message_id == event.id:
+            self._tell_question(thread, message_id)
         return web.json_response({"message_id": message_id})
 
+    async def _delete(self, thread: ThreadKey, press: ButtonPress) -> web.Response:
+        """The core shows replies again; what people said with the picture is shown again here."""
+        brought = [entry.id for entry in self._archive.entries(thread) if _brings(entry, press.target)]
+        response = await self._accept(thread, press)
+        for message_id in brought:
+            self._tell_question(thread, message_id)
+        return response
+
+    def _tell_question(self, thread: ThreadKey, message_id: str) -> None:
+        if entry := self._archive.entry(message_id):
+            self._hub.tell(thread, draw.question(entry))
+
+    def _at_work(self) -> Inbox:
+        assert self._inbox
+        return self._inbox
+
     async def _events(self, request: web.Request) -> EventSourceResponse:
-        """Every message of the thread, then each changed one again."""
+        """Every message of the thread, then each changed one again; and that all of it was forgotten."""
         thread = self._known(request)
         watcher = self._hub.watch(thread)
         try:
@@ -218,7 +186,8 @@ class WebPage:
                 for message in self._messages(thread):
                     await stream.send(json.dumps(message), event="message")
                 while stream.is_connected():
-                    await stream.send(json.dumps(await watcher.next()), event="message")
+                    event, message = await watcher.next()
+                    await stream.send(json.dumps(message), event=event)
         finally:
             self._hub.leave(thread, watcher)
         return stream
@@ -232,26 +201,10 @@ class WebPage:
     def _messages(self, thread: ThreadKey) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
         for entry in self._archive.entries(thread):
-            live = self._hub.live.get(entry.id)
-            if entry.view and (live is None or live.final):
-                self._hub.live.pop(entry.id, None)
-            view = self._hub.live.get(entry.id) or entry.view or View(status="Waiting…")
+            view = self._hub.shown(entry.id, entry.view) or View(status="Waiting…")
             messages += [draw.question(entry), draw.reply(entry.id, view)]
         return messages
 
 
-async def _body(request: web.Request) -> Any:
-    try:
-        return await request.json()
-    except (ValueError, RecursionError):
-        raise Refused("The body is not JSON.") from None
-
-
-_SENTENCES = {
-    401: "This page needs its token: open it with ?token=..., or send it as a bearer token.",
-    403: "This page answers only on this machine's own name.",
-    404: "There is nothing at this address.",
-    405: "This address does not take that method.",
-    413: "The message is too large: at most four pictures of 20 MB.",
-    415: "A POST must have the content type application/json.",
-}
+def _brings(entry: Entry, number: str) -> bool:
+    return any(str(upload.number) == number for upload in entry.uploads)

@@ -15,6 +15,11 @@ export const listThreads = async () => (await request("/api/threads")).threads;
 export const createThread = async () => (await request("/api/threads", {})).id;
 export const listMessages = async (thread) => (await request(address(thread))).messages;
 export const press = (thread, button) => request(address(thread, "buttons"), button);
+export const command = (thread, told) => request(address(thread, "commands"), told);
+export const wish = (thread, told) => request(address(thread, "wishes"), told);
+export const lineage = async (thread) => (await request(address(thread, "lineage"))).nodes;
+export const exported = async (thread) => (await answered(address(thread, "export.zip"))).blob();
+export const sheetAddress = (thread) => address(thread, "sheet.png");
 
 /** Sends a message; its `id` lets the server see that a repeated try is the same message. */
 export async function send(thread, message) {
@@ -29,14 +34,18 @@ export async function send(thread, message) {
   return request(address(thread, "messages"), message);
 }
 
-/** Calls `happened(message)` for every message of the thread and each change. Returns a function that stops it. */
-export function follow(thread, { happened, connected }) {
+/**
+ * Calls `happened(message)` for every message of the thread and each change, `forgotten()` when nothing of it is there
+ * any more. Returns a function that stops it.
+ */
+export function follow(thread, { happened, forgotten, connected }) {
   let source;
   let timer;
   const connect = () => {
     source = new EventSource(address(thread, "events"));
     source.addEventListener("open", () => connected(true));
     source.addEventListener("message", (event) => happened(JSON.parse(event.data)));
+    source.addEventListener("forgotten", forgotten);
     source.addEventListener("error", () => {
       connected(false);
       if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RECONNECT_DELAY);
@@ -64,12 +73,16 @@ export function sentence(error) {
 const address = (thread, ...rest) => ["/api/threads", encodeURIComponent(thread), ...rest].join("/");
 
 async function request(path, body) {
+  return (await answered(path, body)).json();
+}
+
+async function answered(path, body) {
   const response = await fetch(path, body && {
     method: "POST",
     headers: { "Content-Type": "application/json" },
     body: JSON.stringify(body),
   });
-  if (response.ok) return response.json();
+  if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
   throw new Refused(error ?? `The server could not do that (error ${response.status}).`, response.status);
 }

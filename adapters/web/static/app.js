@@ -2,6 +2,7 @@
 
 import * as api from "./api.js";
 import { createComposer } from "./composer.js";
+import { createDesk } from "./desk.js";
 import { $, clone, keyed, openLightbox, patchMessage, setRatio, write } from "./view.js";
 
 const AT_BOTTOM = 64; // pixels; closer than this counts as reading the end
@@ -12,6 +13,14 @@ const scroll = $("#scroll");
 const empty = $("#empty");
 const lightbox = $("#lightbox");
 const composer = createComposer($("#composer"), { submit, notice });
+const desk = createDesk({
+  current: () => current,
+  needed: async () => current ?? createThread(),
+  author: () => composer.author,
+  title: titleOf,
+  notice,
+  enlarge: (picture) => openLightbox(lightbox, picture, () => find(picture.number)),
+});
 
 let current = null; // id of the open thread
 let threads = [];
@@ -21,6 +30,7 @@ let lastTop = 0; // where the scrolling stood, in pixels
 let refreshing; // timer
 const pictures = new Map(); // number -> picture, of the open thread
 const articles = new Map(); // message id -> element
+const messages = new Map(); // message id -> message
 
 async function start() {
   await refreshThreads();
@@ -37,16 +47,16 @@ async function open(thread) {
   if (thread === null) return showEmpty();
   if (threadInAddress() !== thread) history.replaceState(null, "", addressOf(thread));
   try {
-    const messages = await api.listMessages(thread);
+    const known = await api.listMessages(thread);
     if (current !== thread) return;
-    messages.forEach(showMessage);
+    known.forEach(showMessage);
     showEmpty();
   } catch (error) {
     if (current !== thread) return;
     if (error.status === 404) return forget(error);
     connected(false);
   }
-  unfollow = api.follow(thread, { happened, connected });
+  unfollow = api.follow(thread, { happened, forgotten, connected });
 }
 
 /** Forgets a thread that the server does not know. */
@@ -60,12 +70,28 @@ function leave() {
   unfollow();
   unfollow = () => {};
   connected(true);
-  log.replaceChildren();
-  articles.clear();
-  pictures.clear();
-  composer.setAbout(null);
+  desk.close();
+  lightbox.close();
+  clear();
+  desk.setEmpty(true);
   empty.hidden = true;
   settle(true);
+}
+
+function clear() {
+  log.replaceChildren();
+  articles.clear();
+  messages.clear();
+  pictures.clear();
+  composer.setAbout(null);
+}
+
+/** All of the open thread was forgotten, here or in another window. */
+function forgotten() {
+  clear();
+  showEmpty();
+  refreshThreads();
+  desk.changed();
 }
 
 async function createThread() {
@@ -78,6 +104,7 @@ async function createThread() {
 
 async function submit(message) {
   notice("");
+  if (!message.pictures.length && (await desk.typed(message.text))) return;
   const thread = current ?? (await createThread());
   await api.send(thread, message);
   toBottom();
@@ -92,21 +119,52 @@ function happened(message) {
 }
 
 function showMessage(message) {
-  for (const { picture } of message.parts) if (picture) pictures.set(picture.number, picture);
+  const changed = keepPictures(message);
   if (!articles.has(message.id)) {
     articles.set(message.id, clone("message"));
     log.append(articles.get(message.id));
-    empty.hidden = true;
+    showEmpty();
   }
   patchMessage(articles.get(message.id), message, pictures);
+  if (!changed.size) return;
+  for (const each of messages.values()) if (changed.has(each.about)) patchMessage(articles.get(each.id), each, pictures);
+  if (lightbox.open && !pictures.has(Number(lightbox.dataset.number))) lightbox.close();
+  if (composer.about && changed.has(composer.about) && !pictures.has(composer.about)) composer.setAbout(null);
+  desk.changed();
+}
+
+/** Has `pictures` hold what the messages show: a deleted one is in none of them. The numbers of those that changed. */
+function keepPictures(message) {
+  const shownBy = ({ parts } = { parts: [] }) => parts.filter(({ picture }) => picture).map(({ picture }) => picture);
+  const before = shownBy(messages.get(message.id));
+  messages.set(message.id, message);
+  const now = shownBy(message);
+  const changed = new Set(now.filter(({ number }) => !pictures.has(number)).map(({ number }) => number));
+  for (const picture of now) pictures.set(picture.number, picture);
+  for (const { number } of before.filter((old) => !now.some((picture) => picture.number === old.number))) {
+    if ([...messages.values()].some((each) => shownBy(each).some((picture) => picture.number === number))) continue;
+    pictures.delete(number);
+    changed.add(number);
+  }
+  return changed;
 }
 
 function showEmpty() {
   empty.hidden = articles.size > 0;
+  desk.setEmpty(articles.size === 0);
 }
 
 function connected(yes) {
+  const again = yes && !$("#reconnecting").hidden;
   $("#reconnecting").hidden = yes;
+  if (again) missed();
+}
+
+/** Nothing told this page what was forgotten while it was away. */
+async function missed() {
+  const thread = current;
+  const known = thread && (await api.listMessages(thread).catch(() => null));
+  if (known && current === thread && known.length === 0 && articles.size) forgotten();
 }
 
 /** Tells the person a sentence; an empty one takes the last away. */
@@ -133,9 +191,12 @@ function soonRefreshThreads() {
 
 function showThreads() {
   keyed($("#threads"), threads, { key: ({ id }) => id, create: () => clone("thread"), patch: patchThread });
-  const title = threads.find(({ id }) => id === current)?.title || UNTITLED;
-  write($("#title"), title);
-  document.title = current ? `${title} · Mini-DALL·E 3` : "Mini-DALL·E 3";
+  write($("#title"), titleOf());
+  document.title = current ? `${titleOf()} · Mini-DALL·E 3` : "Mini-DALL·E 3";
+}
+
+function titleOf() {
+  return threads.find(({ id }) => id === current)?.title || UNTITLED;
 }
 
 function patchThread(link, { id, title, updated }) {
@@ -174,8 +235,21 @@ const ACTIONS = {
   reply: (number) => composer.setAbout(pictures.get(number), "reply"),
   edit: (number) => composer.setAbout(pictures.get(number), "edit"),
   open: (number) => openLightbox(lightbox, pictures.get(number)),
-  show: (number) => log.querySelector(`.card[data-number="${number}"]`)?.scrollIntoView({ block: "center" }),
+  show: (number) => cardOf(number)?.scrollIntoView({ block: "center" }),
 };
+
+const cardOf = (number) => log.querySelector(`.card[data-number="${number}"][data-state=rendered]`);
+
+/** Leaves whatever lies over the conversation, and goes to the picture in it. */
+function find(number) {
+  lightbox.close();
+  desk.close();
+  const card = cardOf(number);
+  card?.scrollIntoView({ block: "center" });
+  $(".open", card ?? document)?.focus({ preventScroll: true });
+  card?.classList.add("found");
+  card?.addEventListener("animationend", () => card.classList.remove("found"), { once: true });
+}
 
 async function press(button) {
   const { action, target } = button.dataset;
@@ -228,12 +302,13 @@ $("#notice button").addEventListener("click", () => {
   composer.focus();
 });
 
+lightbox.addEventListener("close", () => $(".stage img", lightbox).removeAttribute("src"));
 lightbox.addEventListener("click", ({ target }) => {
   if (target === lightbox || target.matches(".stage")) lightbox.close(); // beside the picture
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.isComposing || lightbox.open) return;
+  if (event.key !== "Escape" || event.isComposing || lightbox.open || desk.open) return;
   if (document.body.classList.contains("drawer-open")) $("#close-drawer").click();
   else composer.setAbout(null);
 });

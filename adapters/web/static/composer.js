@@ -25,6 +25,9 @@ export function createComposer(form, { submit, notice }) {
     get author() {
       return name.value.trim() || remembered();
     },
+    get about() {
+      return about;
+    },
     /** Sets which picture the next message is about, null for none; `verb` is "reply" or "edit". */
     setAbout(picture, verb = "reply") {
       const number = picture?.number ?? null;
@@ -32,12 +35,12 @@ export function createComposer(form, { submit, notice }) {
       about = number;
       chip.hidden = about === null;
       words.placeholder = PLACEHOLDER;
-      if (!picture) return;
+      if (!picture) return $("img", chip).removeAttribute("src");
       write($("span", chip), `${verb === "edit" ? "Editing" : "Replying to"} #${about}`);
       $("img", chip).hidden = !picture.url;
       if (picture.url) $("img", chip).src = picture.url;
       words.placeholder = verb === "edit" ? `What should change in #${about}?` : `What about #${about}?`;
-      words.focus();
+      return words.focus();
     },
     addFiles(added) {
       const { accepted, complaint } = sift([...added], MOST_PICTURES - files.length);

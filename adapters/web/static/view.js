@@ -29,6 +29,16 @@ export function keyed(parent, items, { key, create, patch }) {
   });
 }
 
+/** Gives a <select> these [value, text] pairs, and leaves alone what is chosen if it is still among them. */
+export function fillSelect(select, pairs) {
+  const told = JSON.stringify(pairs);
+  if (select.dataset.told === told) return;
+  const chosen = select.value;
+  select.dataset.told = told;
+  select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value)));
+  if (pairs.some(([value]) => value === chosen)) select.value = chosen;
+}
+
 /** Brings one message's element up to date. `pictures` maps each known number to its picture. */
 export function patchMessage(article, message, pictures) {
   Object.assign(article.dataset, { messageId: message.id, kind: message.kind, final: message.final });
@@ -49,13 +59,15 @@ export function patchMessage(article, message, pictures) {
   });
 }
 
-/** Fills the large view of one picture and opens it. */
-export function openLightbox(dialog, picture) {
+/** Fills the large view of one picture and opens it; `find`, if there is one, goes to it in the conversation. */
+export function openLightbox(dialog, picture, find = null) {
   const image = $(".stage img", dialog);
   Object.assign(image, { src: picture.url, alt: picture.alt, width: picture.width, height: picture.height });
+  dialog.dataset.number = picture.number;
   write($("h2", dialog), `Picture #${picture.number}`);
   patchFacts($("dl", dialog), picture);
   patchDownload($("a", dialog), picture);
+  Object.assign($(".find", dialog), { hidden: !find, onclick: find });
   dialog.showModal();
 }
 
@@ -90,6 +102,7 @@ function patchQuote(quote, about, pictures) {
   quote.dataset.target = about;
   thumbnail.hidden = !url;
   if (url) show(thumbnail, url);
+  else thumbnail.removeAttribute("src");
   write($("span", quote), `About #${about}`);
 }
 
@@ -121,7 +134,7 @@ function patchCard(card, part, { buttons }) {
   write($(".badge", card), number && `#${number}`);
   patchProgress(card, part);
   if (part.state === "failed") write($(".failure p", card), part.reason ?? "This picture could not be drawn.");
-  if (part.state !== "rendered") return;
+  if (part.state !== "rendered") return $(".picture", card).removeAttribute("src"); // it may have been deleted
 
   const { picture } = part;
   const offered = (action) => buttons.some((button) => button.action === action && button.target === String(number));

@@ -1,0 +1,91 @@
+"""The door of the web page: who may enter, and how a refusal is told."""
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from bot.errors import BotError, NotFound, Refused, Unrecorded
+from bot.words import with_moments
+
+log = logging.getLogger(__name__)
+
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+COOKIE = "minidalle"
+POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Door:
+    """What every request passes."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    @web.middleware
+    async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Every refusal is a JSON object with a sentence."""
+        try:
+            response = await handler(request)
+        except NotFound as error:
+            return web.json_response({"error": str(error)}, status=404)
+        except Unrecorded as error:
+            log.error("%s", error)
+            return web.json_response({"error": str(error)}, status=503)
+        except BotError as error:
+            return web.json_response({"error": with_moments(str(error))}, status=400)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return web.json_response({"error": _SENTENCES.get(error.status, f"{error.reason}.")}, status=error.status)
+        except ConnectionError:  # whoever asked has left
+            raise
+        except Exception:
+            log.exception("a request met a bug")
+            return web.json_response({"error": "Something went wrong here; the log says what."}, status=500)
+        if not response.prepared:
+            response.headers["Content-Security-Policy"] = POLICY
+            response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Ask for the token where there is one; without one, let no other site speak through a visitor's browser."""
+        if self._token:
+            shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not self._opens(shown or request.cookies.get(COOKIE, "")):
+                if not self._opens(request.query.get("token", "")):
+                    raise web.HTTPUnauthorized
+                entered = web.HTTPSeeOther(request.path)
+                entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Strict")
+                raise entered
+        elif request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
+            raise web.HTTPForbidden
+        if request.method == "POST" and request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType
+        return await handler(request)
+
+    def _opens(self, shown: str) -> bool:
+        told = shown.encode("utf-8", "surrogateescape")  # a header may hold any bytes
+        return bool(self._token) and hmac.compare_digest(told, (self._token or "").encode())
+
+
+async def body(request: web.Request) -> Any:
+    """The JSON of a request. Raises Refused."""
+    try:
+        return await request.json()
+    except (ValueError, RecursionError):
+        raise Refused("The body is not JSON.") from None
+
+
+_SENTENCES = {
+    401: "This page needs its token: open it with ?token=..., or send it as a bearer token.",
+    403: "This page answers only on this machine's own name.",
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "The message is too large: at most four pictures of 20 MB.",
+    415: "A POST must have the content type application/json.",
+}
