@@ -49,7 +49,9 @@ def writing(db: Database) -> Generator[None]:
 
 def wipe_log(db: Database) -> None:
     """Have nothing in the write-ahead log, which still holds what was deleted; the next time, if it is being read."""
+    db.execute("PRAGMA busy_timeout = 200")  # milliseconds: meanwhile nobody is answered
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    db.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
 
 
 def watch(db: Database) -> Callable[[], bool]:

@@ -15,11 +15,12 @@ from bot.words import about, count_of, moment, number_of
 LONGEST_PROMPT = 120  # characters of a prompt in a list
 
 HELP = """\
-**Ask me for pictures in plain words**, and talk on: “draw our mascot as a knight”, “make the cape red”, “more like #2”.
+**Ask me for pictures in plain words**, and talk on: “draw a red cat in the snow”, “make it blue”, “more like #2”.
 - Mention me in a channel; in my threads and in direct messages there is no need to.
 - Reply to a picture to change that very picture. Send pictures along, or a link to a message that has some.
 - **Below each picture**: Vary, Edit, Redo, Details, Delete. Stop ends an answer.
-- `/imagine` draws at once, past the chat model; `/pictures` shows how this thread's pictures come of each other.
+- `/imagine` draws at once, past the chat model; `/pictures` shows how this thread's pictures come of each other, \
+and `/export` packs it all.
 - `/settings` says who talks, who draws and how, for you, a thread, a channel or the server.
 - `/queue` and `/cancel` are about what is under way, `/usage` about what was drawn, `/forget` about what I remember.\
 """

@@ -9,6 +9,7 @@ from bot.panel import Field, Panel, Scope
 
 SETTINGS, ABOUT = "settings", "about"
 LONGEST_WORDS = 2000  # characters of what is to change
+DIGITS = 9  # of a number that is written
 MOST_OPTIONS = 25  # Discord docs, components/reference
 _SCOPES = {
     Scope.PERSON: "Only me",
@@ -96,9 +97,9 @@ def value_form(target: str, field: Field) -> discord.ui.Modal:
     modal = discord.ui.Modal(title=field.title[:45], custom_id=f"mini:{SETTINGS}:{target}")
     value: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id="value",
-        style=discord.TextStyle.paragraph,
-        default=field.value[: field.longest] or None,
-        max_length=field.longest,
+        style=discord.TextStyle.paragraph if field.longest else discord.TextStyle.short,
+        default=field.value[: field.longest or DIGITS] or None,
+        max_length=field.longest or DIGITS,
         required=False,
     )
     modal.add_item(discord.ui.Label(text=field.title, description=field.about[:100], component=value))

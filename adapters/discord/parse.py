@@ -92,9 +92,13 @@ def attachments(message: discord.Message) -> list[discord.Attachment]:
 
 
 def person(user: discord.abc.User, permissions: discord.Permissions | None) -> Person:
-    """Who writes. Whoever may delete others' messages there may stop others' work; all are managers of their own."""
-    may = permissions is None or permissions.manage_messages or permissions.administrator or permissions.manage_guild
-    return Person(str(user.id), user.display_name, frozenset({MANAGER}) if may else frozenset())
+    """Who writes, with the ids of their roles. Whoever may delete others' messages there may stop others' work.
+
+    Without `permissions`, in a direct conversation, nobody manages anything: what holds there holds for many.
+    """
+    may = permissions and (permissions.manage_messages or permissions.administrator or permissions.manage_guild)
+    roles = {str(role.id) for role in user.roles} if isinstance(user, discord.Member) else set()
+    return Person(str(user.id), user.display_name, frozenset(roles | ({MANAGER} if may else set())))
 
 
 def thread_key(channel: Any, guild_id: int | None, message_id: int) -> ThreadKey:
