@@ -10,7 +10,8 @@ from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.budget import Budget
-from adapters.slack.parse import is_image, may_fetch
+from adapters.slack.faults import FAULTS, code
+from adapters.slack.parse import address, is_image, may_fetch
 from adapters.upload import fitted, safe_name
 from bot.domain import Picture, ThreadKey
 
@@ -20,6 +21,7 @@ MOST = 4  # pictures with one message
 LARGEST = 20 * 2**20  # bytes of one that comes in
 LARGEST_UPLOAD = 20 * 2**20  # bytes of one that goes out; what Slack shows in a block
 WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0)  # seconds between two looks whether Slack has processed a file
+REFUSED = ("missing_scope", "access_denied", "file_type_not_allowed", "file_uploads_disabled", "storage_limit_reached")
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -43,7 +45,7 @@ class Uploads:
         self._files: dict[str, str] = {}
 
     async def file(self, picture: Picture, thread: ThreadKey) -> str | None:
-        """The id of Slack's file of this picture, sent now if need be; None if its own file is gone or too large."""
+        """The id of Slack's file of this picture, sent now if need be; None if there is none, or Slack refuses it."""
         if picture.digest not in self._files:
             try:
                 png = await asyncio.to_thread(self._read, picture.digest)
@@ -54,7 +56,13 @@ class Uploads:
                 return None
             data, extension = upload
             name = safe_name(picture.prompt or picture.alt, extension)
-            self._files[picture.digest] = await self._send(data, name, picture, thread.space)
+            try:
+                self._files[picture.digest] = await self._send(data, name, picture, thread.space)
+            except SlackApiError as error:
+                if code(error) not in REFUSED:
+                    raise
+                log.warning("Slack takes no pictures: %s", code(error))
+                return None
         return self._files[picture.digest]
 
     def forget(self, digest: str) -> None:
@@ -113,19 +121,20 @@ class Downloads:
         return taken, list(dict.fromkeys(notes))
 
     async def _one(self, file: Mapping[str, Any], team: str) -> bytes | str:
-        url = file.get("url_private_download") or file.get("url_private")
-        if not url or file.get("file_access") == "check_file_info":
+        if not file.get("mimetype") or file.get("file_access") == "check_file_info":
             try:
                 await self._budget.take("files.info", team)
                 file = (await self._client.files_info(file=str(file.get("id", "")))).get("file") or {}
-            except SlackApiError:
+            except FAULTS:
                 return "Slack does not let me read one of the files."
-            url = file.get("url_private_download") or file.get("url_private")
-        if not url or not is_image(file):
+        if not is_image(file) or not file.get("mimetype"):
             return "" if file.get("mimetype") else "Slack does not let me read one of the files."
+        url = address(file)
+        if not url:
+            return f"I cannot read pictures of the kind {file['mimetype']}: send a PNG or JPEG."
         if int(file.get("size") or 0) > LARGEST:
             return f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out."
-        return await self._fetch(str(url))
+        return await self._fetch(url)
 
     async def _fetch(self, url: str) -> bytes | str:
         """A refusal may be a page to log in, with status 200: only what begins like a picture is one."""

@@ -1,24 +1,31 @@
 """What Bolt listens to: everything is acknowledged at once, whatever comes of it, and handed over to the desk."""
 
+import html
+import json
 import logging
 import re
+from collections.abc import Sequence
 from typing import Any
 
-from slack_bolt.async_app import AsyncAck, AsyncApp
-from slack_sdk.errors import SlackApiError
+from slack_bolt import BoltResponse
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+from slack_bolt.error import BoltUnhandledRequestError
 
-from adapters.slack import draw, parse
-from adapters.slack.desk import Desk, arguments, meant, metadata, summary
+from adapters.slack import draw, forms, parse
+from adapters.slack.desk import Desk
+from adapters.slack.faults import FAULTS, code
 from adapters.slack.parse import DIRECT, Spot
 from adapters.slack.surface import Place
+from adapters.slack.voice import Say
 from bot.domain import Action, Left, ThreadKey, Wish
-from bot.errors import BotError
+from bot.errors import BotError, Refused
+from bot.panel import Scope
 
 log = logging.getLogger(__name__)
 
 Body = dict[str, Any]
 
-_ANY, _MINE = re.compile(".*"), re.compile("mini:.*")
+_MINE = re.compile("mini:.*")
 
 
 def listen(app: AsyncApp, desk: Desk) -> None:
@@ -28,9 +35,13 @@ def listen(app: AsyncApp, desk: Desk) -> None:
     _to_commands(app, desk)
     _to_forms(app, desk)
 
-    @app.event(_ANY)
-    async def anything(body: Body) -> None:
+    @app.error
+    async def failed(error: Exception, body: Body) -> BoltResponse | None:
         """What nobody listens to is acknowledged all the same, or it would come again."""
+        if isinstance(error, BoltUnhandledRequestError):
+            return BoltResponse(status=200)
+        log.error("what came from Slack met a bug: %s", body.get("type"), exc_info=error)
+        return None
 
 
 def _to_messages(app: AsyncApp, desk: Desk) -> None:
@@ -43,9 +54,11 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
     async def message(body: Body) -> None:
         event = body.get("event") or {}
         channel = str(event.get("channel") or "")
+        new, old = event.get("message") or {}, event.get("previous_message") or {}
         match event.get("subtype"):
+            case "message_changed" if new.get("subtype") == "tombstone":  # deleted, but a thread hangs on it
+                await desk.deleted(channel, str(new.get("ts") or ""))
             case "message_changed":
-                new, old = event.get("message") or {}, event.get("previous_message") or {}
                 if new.get("text") != old.get("text"):
                     await desk.changed(channel, str(new.get("ts") or ""), str(new.get("text") or ""))
             case "message_deleted":
@@ -57,11 +70,16 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
     @app.event("agent_session_stopped")
     async def stopped(body: Body) -> None:
         event = body.get("event") or {}
-        team, channel, thread_ts = body.get("team_id"), event.get("channel"), event.get("thread_ts")
-        if team and channel and thread_ts:
+        team, channel, thread_ts, user = (
+            body.get("team_id"),
+            event.get("channel"),
+            event.get("thread_ts"),
+            event.get("user"),
+        )
+        if team and channel and thread_ts and user:
             spot = Spot(str(team), str(channel), str(thread_ts), str(thread_ts))
-            author = await desk.person(str(event.get("user") or ""), direct=False)
-            await desk.command(spot.key, author, str(body.get("event_id") or ""), "cancel", {})
+            streams = [str(each) for each in event.get("streaming_message_ts") or ()]
+            await desk.stopped(spot, str(user), streams, str(body.get("event_id") or ""))
 
     @app.event("app_home_opened")
     async def home(body: Body) -> None:
@@ -73,6 +91,7 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
     @app.event("tokens_revoked")
     async def revoked(body: Body) -> None:
         log.warning("Slack has taken the bot's token back")
+        desk.revoked = True
         await desk.hand_over(Left(ThreadKey(parse.PLATFORM, str(body.get("team_id") or ""), "", "")))
 
 
@@ -85,28 +104,29 @@ def _to_buttons(app: AsyncApp, desk: Desk) -> None:
         user = str((body.get("user") or {}).get("id", ""))
         value, trigger = str(chosen.get("value") or ""), str(body.get("trigger_id") or "")
         spot = parse.spot(body)
-        if name == "scope":
+        if name == draw.SCOPE:
             await _other_scope(desk, body, str((chosen.get("selected_option") or {}).get("value", "")))
         elif name == "home-settings":
-            await _open_settings(desk, _at_home(body), user, trigger, "me")
+            await _open_settings(desk, _at_home(body), user, trigger)
         elif spot is None:
             log.info("a button was pressed of which it is not known where")
+        elif name == draw.SETTINGS:
+            await _open_settings(desk, Spot.parse(value), user, trigger)
         elif name == draw.DETAILS:
-            author = await desk.person(user, spot.channel.startswith("D"))
+            author = await desk.people.person(user, spot.direct)
             told = await desk.command(spot.key, author, trigger, "details", {"picture": value})
-            await desk.whisper(desk.place(spot, user), told if isinstance(told, str) else summary(told))
-        elif name == Action.EDIT:
-            picture = desk.archive.picture(spot.key, int(value)) if value.isdecimal() else None
-            form = draw.edit_form(int(value or 0), picture.prompt if picture else "", metadata(spot, value))
+            place = desk.place(spot, user)
+            await desk.voice.tell(place, told, desk.voice.whispering(place))
+        elif name == draw.AGAIN:
+            await desk.again(spot, user, value)
+        elif name == Action.EDIT and value.isdecimal():
+            picture = desk.archive.picture(spot.key, int(value))
+            form = forms.edit_form(int(value), picture.prompt if picture else "", _metadata(spot, value))
             await _open(desk, trigger, form, desk.place(spot, user))
         elif action := parse.action(name):
             await desk.pressed(spot, user, action, value, f"{spot.channel}-{chosen.get('action_ts')}")
         else:
-            await desk.whisper(desk.place(spot, user), "This button is not known any more.")
-
-    @app.action(_ANY)
-    async def unknown(ack: AsyncAck) -> None:
-        await ack()
+            await desk.voice.whisper(desk.place(spot, user), "This button is not known any more.")
 
     for callback_id, question in (
         ("edit_picture", "What is to change?"),
@@ -122,143 +142,186 @@ def _shortcut(app: AsyncApp, desk: Desk, callback_id: str, question: str) -> Non
         spot, user = parse.spot(body), str((body.get("user") or {}).get("id", ""))
         if spot is None:
             return
-        message = body.get("message") or {}
-        numbers = parse.numbers(message.get("blocks"))
-        if not numbers and not list(parse.files_in(message)):
-            await desk.whisper(desk.place(spot, user), "There is no picture in that message.")
+        pictures = desk.pictures_of(spot, body.get("message") or {})
+        if not pictures:
+            await desk.voice.whisper(desk.place(spot, user), "There is no picture in that message.")
             return
         title = "Edit picture" if callback_id == "edit_picture" else "Ask about picture"
-        single = str(numbers[0]) if len(numbers) == 1 else ""
-        form = draw.about_form(title, question, numbers, metadata(spot, single))
+        single = pictures[0][1] if len(pictures) == 1 else ""
+        form = forms.about_form(title, question, pictures, _metadata(spot, single))
         await _open(desk, str(body.get("trigger_id") or ""), form, desk.place(spot, user))
 
 
 def _to_commands(app: AsyncApp, desk: Desk) -> None:
     @app.command("/imagine")
-    async def imagine(ack: AsyncAck, body: Body) -> None:
-        try:
-            request, count = parse.imagine(str(body.get("text") or ""))
-        except BotError as refused:
-            await ack(str(refused))
-            return
+    async def imagine(ack: AsyncAck, respond: AsyncRespond, body: Body) -> None:
         await ack()
-        channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
-        direct = channel.startswith("D")
-        author = await desk.person(user, direct)
-        said = f"{draw.escaped(author.name)} asks for: {draw.escaped(request.prompt)}"[: draw.LONGEST_TEXT]
-        try:
-            await desk.budget.take("chat.postMessage", team, channel)
-            posted = await desk.client.chat_postMessage(channel=channel, text=said, unfurl_links=False)
-        except SlackApiError as error:
-            code = error.response.get("error")
-            outside = code in ("not_in_channel", "channel_not_found")
-            await _respond(
-                desk, body, "I am not in this channel: /invite me first." if outside else f"Slack says {code}."
-            )
-            return
-        ts = str(posted["ts"])
-        key = parse.thread_key(team, channel, DIRECT if direct else ts)
-        wish = Wish(parse.message_id(channel, ts), key, author, request, count)
-        if trouble := await desk.imagine(wish, Place(channel, "" if direct else ts, user)):
-            await desk.whisper(Place(channel, "" if direct else ts, user), trouble)
+        if trouble := await _imagine(desk, body):
+            await _responding(respond)(trouble, ())
 
     @app.command("/minidalle")
-    async def minidalle(ack: AsyncAck, body: Body) -> None:
+    async def minidalle(ack: AsyncAck, respond: AsyncRespond, body: Body) -> None:
         await ack()
         channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
-        name, rest = parse.command(str(body.get("text") or "help")) or ("help", "")
-        spot = Spot(team, channel, "", "")
+        text, trigger = str(body.get("text") or "").strip(), str(body.get("trigger_id") or "")
+        name, rest = parse.command(html.unescape(text)) or ("help", "")
+        spot, say = Spot(team, channel, "", ""), _responding(respond)
         if name == "settings" and not rest:
-            await _open_settings(desk, spot, user, str(body.get("trigger_id") or ""), "me")
+            await _open_settings(desk, spot, user, trigger, say)
             return
-        author = await desk.person(user, channel.startswith("D"))
-        key = parse.thread_key(team, channel, DIRECT if channel.startswith("D") else "")
-        told = await desk.command(key, author, str(body.get("trigger_id") or ""), name, arguments(name, rest))
-        await desk.tell(Place(channel, "", user), told)
+        author = await desk.people.person(user, spot.direct)
+        told = await desk.command(spot.key, author, trigger, name, parse.arguments(name, rest))
+        await desk.voice.tell(Place(channel, "", user), told, say, str(spot))
+
+
+async def _imagine(desk: Desk, body: Body) -> str:
+    """Draw at once, below a message that says who asked for what; what there is to say against it, if anything."""
+    channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
+    direct = channel.startswith("D")
+    author = await desk.people.person(user, direct)
+    try:
+        request, count = parse.imagine(html.unescape(str(body.get("text") or "")))
+        await _check_model(desk, Spot(team, channel, "", ""), user, request.model)
+    except BotError as refused:
+        return str(refused)
+    said = f"{draw.escaped(author.name)} asks for: {draw.escaped(request.prompt)}"[: draw.LONGEST_TEXT]
+    try:
+        await desk.budget.take("chat.postMessage", team, channel)
+        posted = await desk.client.chat_postMessage(channel=channel, text=said, unfurl_links=False, unfurl_media=False)
+    except FAULTS as error:
+        log.info("a wish could not be posted: %s", code(error))
+        outside = code(error) in ("not_in_channel", "channel_not_found")
+        return "I am not in this channel: /invite me first." if outside else f"Slack did not take it: {code(error)}."
+    ts = str(posted["ts"])
+    key, place = parse.thread_key(team, channel, DIRECT if direct else ts), Place(channel, "" if direct else ts, user)
+    try:
+        await desk.hand_over(Wish(parse.message_id(channel, ts), key, author, request, count), place)
+    except BotError as refused:
+        await _take_back(desk, channel, ts)
+        return str(refused)
+    return ""
+
+
+async def _check_model(desk: Desk, spot: Spot, user: str, model: str) -> None:
+    """Raises Refused for a picture model that there is not."""
+    panel = await desk.panel(spot, user, Scope.PERSON, "") if model else ""
+    fields = () if isinstance(panel, str) else panel.fields
+    known = next((field.choices for field in fields if field.key == "picture_model"), ())
+    if model and model not in known:
+        raise Refused(f"There is no picture model {model[:50]!r}; there is {', '.join(known)}.")
+
+
+async def _take_back(desk: Desk, channel: str, ts: str) -> None:
+    try:
+        await desk.client.chat_delete(channel=channel, ts=ts)
+    except FAULTS as error:
+        log.info("a wish that was refused stands there still: %s", code(error))
 
 
 def _to_forms(app: AsyncApp, desk: Desk) -> None:
     @app.view("mini:edit")
     async def edited(ack: AsyncAck, body: Body) -> None:
         await ack()
-        spot, number = meant(body["view"]["private_metadata"])
-        words = parse.state(body["view"]).get("words", "")
-        await desk.pressed(spot, str(body["user"]["id"]), Action.EDIT, number, str(body["view"]["id"]), words)
+        view, user = body["view"], str(body["user"]["id"])
+        spot, number = _meant(view["private_metadata"])
+        words = parse.state(view).get("words", "")
+        await desk.pressed(spot, user, Action.EDIT, number, str(view["id"]), words)
 
     @app.view("mini:about")
     async def about(ack: AsyncAck, body: Body) -> None:
         await ack()
-        spot, single = meant(body["view"]["private_metadata"])
-        told = parse.state(body["view"])
-        number = told.get("picture") or single
-        await desk.about(
-            spot,
-            str(body["user"]["id"]),
-            str(body["view"]["id"]),
-            told.get("words", ""),
-            int(number) if number else None,
-        )
+        view, user = body["view"], str(body["user"]["id"])
+        spot, single = _meant(view["private_metadata"])
+        told = parse.state(view)
+        await desk.about(spot, user, str(view["id"]), told.get("words", ""), told.get("picture") or single)
 
     @app.view("mini:settings")
     async def chosen(ack: AsyncAck, body: Body) -> None:
         """The faults stand in the form, each below its field."""
-        spot, scope = meant(body["view"]["private_metadata"])
-        told = parse.state(body["view"])
-        faults = await desk.choose(spot, str(body["user"]["id"]), scope, str(body["view"]["id"]), told)
-        fields = [
-            str(block.get("block_id")) for block in body["view"].get("blocks") or () if block.get("type") == "input"
-        ]
+        view, user = body["view"], str(body["user"]["id"])
+        spot, scope = _meant(view["private_metadata"])
+        faults = await desk.choose(spot, user, scope, str(view["id"]), parse.state(view))
+        ids = [str(block.get("block_id")) for block in view.get("blocks") or () if block.get("type") == "input"]
+        below = {forms.field_id(scope, key): fault for key, fault in faults.items()}
         if faults:
-            shown = {key if key in fields else fields[0]: fault for key, fault in faults.items()}
-            await ack(response_action="errors", errors=shown)
+            await ack(response_action="errors", errors={key if key in ids else ids[0]: below[key] for key in below})
         else:
             await ack()
 
 
 async def show_home(desk: Desk, team: str, user: str) -> None:
     """The Home tab as it is now."""
-    author = await desk.person(user, direct=False)
+    author = await desk.people.person(user)
     key = parse.thread_key(team, "", "")
     texts = []
     for name in ("help", "queue", "usage"):
         told = await desk.command(key, author, f"home-{user}", name, {})
         texts.append(told if isinstance(told, str) else told.text)
-    await desk.budget.take("views.publish", team)
     try:
-        await desk.client.views_publish(user_id=user, view=draw.home(*texts))
-    except SlackApiError as error:
-        log.info("the Home tab could not be shown: %s", error.response.get("error"))
+        await desk.budget.take("views.publish", team)
+        await desk.client.views_publish(user_id=user, view=forms.home(*texts))
+    except FAULTS as error:
+        log.info("the Home tab could not be shown: %s", code(error))
 
 
-async def _open_settings(desk: Desk, spot: Spot, user: str, trigger: str, scope: str) -> None:
-    panel = await desk.panel(spot, user, scope, trigger)
-    place = Place(spot.channel, spot.thread_ts, user)
+async def _open_settings(desk: Desk, spot: Spot, user: str, trigger: str, say: Say | None = None) -> None:
+    panel = await desk.panel(spot, user, Scope.PERSON, trigger)
+    place = desk.place(spot, user)
     if isinstance(panel, str):
-        await desk.whisper(place, panel)
+        await (say or desk.voice.whispering(place))(panel, ())
     else:
-        await _open(desk, trigger, draw.settings_form(panel, metadata(spot, scope)), place)
+        form = forms.settings_form(panel, _metadata(spot, panel.scope), _scopes(spot))
+        await _open(desk, trigger, form, place, say)
 
 
 async def _other_scope(desk: Desk, body: Body, scope: str) -> None:
     view = body.get("view") or {}
-    spot, _ = meant(str(view.get("private_metadata") or ""))
+    spot, _ = _meant(str(view.get("private_metadata") or ""))
     panel = await desk.panel(spot, str(body["user"]["id"]), scope, str(view.get("id")))
     if not isinstance(panel, str):
-        form = draw.settings_form(panel, metadata(spot, scope))
-        await desk.client.views_update(view_id=str(view.get("id")), hash=view.get("hash"), view=form)
+        form = forms.settings_form(panel, _metadata(spot, scope), _scopes(spot))
+        try:
+            await desk.client.views_update(view_id=str(view.get("id")), hash=view.get("hash"), view=form)
+        except FAULTS as error:
+            log.info("a form could not be changed: %s", code(error))
 
 
-async def _open(desk: Desk, trigger: str, form: draw.Block, place: Place) -> None:
+def _scopes(spot: Spot) -> list[Scope]:
+    """Those that there are in a place: a command is in no thread, the Home tab not even in a channel."""
+    places = ([Scope.CHANNEL] if spot.channel else []) + ([Scope.THREAD] if spot.thread_ts else [])
+    return [Scope.PERSON, *places, Scope.SERVER]
+
+
+async def _open(desk: Desk, trigger: str, form: draw.Block, place: Place, say: Say | None = None) -> None:
     try:
         await desk.client.views_open(trigger_id=trigger, view=form)
-    except SlackApiError as error:
-        log.info("a form could not be opened: %s", error.response.get("error"))
-        await desk.whisper(place, "Slack did not let me open the form in time; please try again.")
+    except FAULTS as error:
+        log.info("a form could not be opened: %s", code(error))
+        late = "Slack did not let me open the form in time; please try again."
+        await (say or desk.voice.whispering(place))(late, ())
 
 
-async def _respond(desk: Desk, body: Body, words: str) -> None:
-    await desk.whisper(Place(str(body["channel_id"]), "", str(body["user_id"])), words)
+def _responding(respond: AsyncRespond) -> Say:
+    """A way to answer a command, which reaches people in channels, too, where the bot is not."""
+
+    async def say(words: str, below: Sequence[draw.Block]) -> None:
+        try:
+            await respond(**draw.note(words, below), response_type="ephemeral")
+        except FAULTS as error:
+            log.info("a command could not be answered: %s", code(error))
+
+    return say
 
 
 def _at_home(body: Body) -> Spot:
     return Spot(str((body.get("team") or {}).get("id", "")), "", "", "")
+
+
+def _metadata(spot: Spot, more: str) -> str:
+    """What a form brings back."""
+    return json.dumps([str(spot), more])
+
+
+def _meant(private_metadata: str) -> tuple[Spot, str]:
+    spot, more = json.loads(private_metadata)
+    return Spot.parse(spot), str(more)

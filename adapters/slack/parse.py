@@ -4,37 +4,44 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot.domain import MANAGER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
-from bot.panel import Unasked
+from bot.panel import Panel, Scope, Unasked
+from bot.wishes import ratio_of
 
 PLATFORM = "slack"
 DIRECT = "direct"  # the thread of a direct conversation outside any thread
 SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages that people write
-WORDS = (
-    "settings",
-    "queue",
-    "cancel",
-    "pictures",
-    "export",
-    "usage",
-    "forget",
-    "help",
-)  # commands, where Slack takes none
+# Commands, where Slack takes none, and what may stand behind them: whatever else does makes them words like any others
+WORDS = {
+    "settings": ("",),
+    "queue": ("",),
+    "cancel": ("", "all"),
+    "pictures": ("",),
+    "export": ("",),
+    "usage": ("",),
+    "forget": ("", "settings"),
+    "help": ("",),
+}
+LONGEST_EARLIER = 3_000  # characters of what was said in a thread before
+LONGEST_LINE = 600  # characters of one message there
+LONGEST_QUESTION = 7_900  # characters of a question with all of that in front; the inbox takes 8,000
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
+_EARLIER = "Earlier in this thread:\n{}\n"
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
 _CHANNEL = re.compile(r"<#C[A-Z0-9]+\|([^>]*)>")
-_SPECIAL = re.compile(r"<!(?:subteam\^\w+\|)?@?([^>|]+)(?:\|[^>]*)?>")
+_SPECIAL = re.compile(r"<!(subteam|date)?([^>|]*)(?:\|([^>]*))?>")
 _LINK = re.compile(r"<((?:https?|mailto):[^>|]+)(?:\|([^>]*))?>")
 _NUMBER = re.compile(r"#\d{1,6}\b")
 _TEAM = re.compile(r"[A-Z0-9]{1,20}")
 _TS = re.compile(r"\d{1,12}\.\d{1,9}")
+_OPTION = re.compile(r"(?:^|\s)(?=(?:--|[—–])[a-z]+(?:\s|=|$))")  # a phone makes a dash of two hyphens
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +94,24 @@ def mentions(text: str) -> list[str]:
     return [user for user, _ in _USER.findall(text)]
 
 
+def reworded(before: str, words: str) -> str:
+    """A question's other words, below what stood in front of the first ones."""
+    front, gap, _ = before.partition("\n\n")
+    return front + gap + words if gap and before.startswith(_EARLIER.partition("\n")[0]) else words
+
+
+def may_concern(said: Heard, bot_user: str, our_thread: bool) -> bool:
+    """Whether the message may be for the bot, whatever was chosen."""
+    return said.direct or our_thread or bot_user in mentions(said.text)
+
+
 def wanted(said: Heard, bot_user: str, unasked: Unasked, our_thread: bool) -> bool:
     """Whether the message is for the bot."""
     named = mentions(said.text)
+    called = bool(named) or any(kind != "date" for kind, *_ in _SPECIAL.findall(said.text))
     if said.direct or bot_user in named:
         return True
-    if not our_thread or named or unasked is Unasked.NEVER or not (said.text.strip() or said.files):
+    if not our_thread or called or unasked is Unasked.NEVER or not (said.text.strip() or said.files):
         return False
     return unasked is Unasked.THREADS or bool(_NUMBER.search(said.text))
 
@@ -103,39 +122,91 @@ def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
     def user(match: re.Match[str]) -> str:
         return " " if match[1] == bot_user else f"@{names.get(match[1]) or match[2] or 'somebody'}"
 
+    def special(match: re.Match[str]) -> str:
+        kind, name, label = match.groups()
+        if kind == "date":
+            return label or "some day"
+        return f"@{(label or name if kind else name or label or '').lstrip('@^')}"
+
+    def link(match: re.Match[str]) -> str:
+        return match[1] if not match[2] or match[2] in match[1] else f"{match[2]} ({match[1]})"
+
     words = _USER.sub(user, raw)
     words = _CHANNEL.sub(r"#\1", words)
-    words = _SPECIAL.sub(r"@\1", words)
-    words = _LINK.sub(
-        lambda match: match[1] if not match[2] or match[2] in match[1] else f"{match[2]} ({match[1]})", words
-    )
+    words = _LINK.sub(link, _SPECIAL.sub(special, words))
     return re.sub(r"[ \t]{2,}", " ", html.unescape(words)).strip()
+
+
+def earlier(lines: Sequence[tuple[str, str]], words: str) -> str:
+    """What was said before, as names and lines, to stand in front of the words: the newest that there is room for."""
+    free = min(LONGEST_EARLIER, LONGEST_QUESTION - len(words)) - len(_EARLIER)
+    kept: list[str] = []
+    for name, said in reversed(lines):
+        one = " ".join(said.split())
+        line = f"{name}: {one if len(one) <= LONGEST_LINE else one[: LONGEST_LINE - 1] + '…'}\n"
+        if not one:
+            continue
+        if len(line) > free:
+            break
+        kept.insert(0, line)
+        free -= len(line)
+    return _EARLIER.format("".join(kept)) if kept else ""
 
 
 def command(words: str) -> tuple[str, str] | None:
     """A command that was written instead of words to the chat model, and what follows it."""
     name, _, rest = words.strip().partition(" ")
-    name = name.lower().removeprefix("!").removeprefix("/")
-    plain = name in WORDS and len(rest.split()) <= (4 if name == "settings" else 1)
-    return (name, rest.strip()) if plain else None
+    name, rest = name.lower().removeprefix("!").removeprefix("/"), rest.strip()
+    settings = name == "settings" and rest.split(" ")[0] in ("set", "reset", "show", *Scope)
+    return (name, rest) if settings or rest.lower() in WORDS.get(name, ()) else None
+
+
+def arguments(name: str, rest: str) -> dict[str, str]:
+    """What stands behind a written command: `settings set ratio 16:9 channel`, `cancel all`, `forget settings`."""
+    match name, rest.split():
+        case "settings", ["set", key, *value]:
+            last = value[-1] if len(value) > 1 else ""
+            words = rest.split(maxsplit=2)[2] if value else ""
+            scope = {"scope": last} if last in tuple(Scope) else {}
+            return {"do": "set", "key": key, "value": words.removesuffix(last).strip() if scope else words} | scope
+        case "settings", ["reset", *more]:
+            return {"do": "reset", "key": more[0] if more else "", "scope": more[1] if len(more) > 1 else Scope.PERSON}
+        case "settings", ["show", scope] | [scope]:
+            return {"scope": scope}
+        case "cancel", ["all"]:
+            return {"whose": "all"}
+        case "forget", ["settings"]:
+            return {"what": "settings"}
+    return {}
+
+
+def changed(panel: Panel, chosen: Mapping[str, str]) -> dict[str, str]:
+    """What in a form differs from what holds."""
+    now = {field.key: field.value for field in panel.fields}
+    return {key: value for key, value in chosen.items() if key in now and value.strip() != now[key].strip()}
 
 
 def imagine(words: str) -> tuple[ImageRequest, int | None]:
     """`a fox in snow --ratio 16:9 --count 2 --model m --seed 7 --no fog`. Raises Refused."""
-    prompt, *options = re.split(r"(?:^|\s)(?=--[a-z]+(?:\s|=))", words.strip())
+    prompt, *options = _OPTION.split(words.strip())
     told: dict[str, str] = {}
     for option in options:
-        name, _, value = option.removeprefix("--").replace("=", " ", 1).partition(" ")
+        name, _, value = option.strip().lstrip("-—–").replace("=", " ", 1).partition(" ")
         if name not in ("ratio", "count", "model", "seed", "no"):
             raise Refused(f"There is no option --{name[:20]}; there is --ratio, --count, --model, --seed, --no.")
         told[name] = " ".join(_unquoted(value))
+        if not told[name]:
+            raise Refused(f"Say something behind --{name}.")
     for name in ("count", "seed"):
-        if name in told and not re.fullmatch(r"\d{1,10}", told[name]):
+        if name in told and not re.fullmatch(r"\d{1,9}", told[name], re.ASCII):
             raise Refused(f"--{name} must be a whole number, not {told[name][:20]!r}.")
+    ratio = ratio_of(told.get("ratio", ""))
+    if "ratio" in told and not ratio:
+        raise Refused(f"--ratio must be like 16:9, not {told['ratio'][:20]!r}.")
     if not prompt.strip():
         raise Refused("Say what is to be seen: /imagine a fox in the snow")
     request = ImageRequest(
-        0, Operation.GENERATE, prompt.strip(), ratio=told.get("ratio", ""), model=told.get("model", ""),
+        0, Operation.GENERATE, prompt.strip(), ratio=ratio, model=told.get("model", ""),
         seed=int(told["seed"]) if "seed" in told else None, negative=told.get("no", ""),
     )  # fmt: skip
     return request, int(told["count"]) if "count" in told else None
@@ -151,7 +222,15 @@ def _unquoted(value: str) -> list[str]:
 def is_image(file: Mapping[str, Any]) -> bool:
     """Whether a file says that it is a picture; one of which nothing is told must be asked for."""
     kind = str(file.get("mimetype") or "").lower()
-    return kind in IMAGES or (not kind and bool(file.get("id")))
+    gone = file.get("mode") in ("tombstone", "hidden_by_limit")
+    return not gone and (kind.startswith("image/") or (not kind and bool(file.get("id"))))
+
+
+def address(file: Mapping[str, Any]) -> str:
+    """Where the picture is; of a kind that is not known here, such as HEIC, that which Slack has made of it."""
+    known = str(file.get("mimetype") or "").lower() in IMAGES
+    names = ("url_private_download", "url_private") if known else ("thumb_1024", "thumb_960", "thumb_720", "thumb_480")
+    return next((str(file[name]) for name in names if file.get(name)), "")
 
 
 def may_fetch(url: str, api_url: str) -> bool:
@@ -202,9 +281,14 @@ class Spot:
     thread_ts: str
 
     @property
+    def direct(self) -> bool:
+        """Whether it is in a direct conversation."""
+        return self.channel.startswith("D")
+
+    @property
     def key(self) -> ThreadKey:
         """The conversation."""
-        direct = self.channel.startswith("D") and self.thread_ts == self.ts
+        direct = self.direct and self.thread_ts == self.ts
         return thread_key(self.team, self.channel, DIRECT if direct else self.thread_ts)
 
     def __str__(self) -> str:
@@ -225,7 +309,8 @@ def spot(body: Mapping[str, Any]) -> Spot | None:
     ts = message.get("ts") or (body.get("container") or {}).get("message_ts")
     if not channel or not team or not ts:
         return None
-    return Spot(str(team), str(channel), str(ts), str(message.get("thread_ts") or ts))
+    thread_ts = message.get("thread_ts") or (body.get("container") or {}).get("thread_ts") or ts
+    return Spot(str(team), str(channel), str(ts), str(thread_ts))
 
 
 def action(action_id: str) -> Action | None:
@@ -249,6 +334,14 @@ def numbers(blocks: Any) -> list[int]:
 def files_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The pictures that a message brought along."""
     return (file for file in message.get("files") or () if isinstance(file, Mapping) and is_image(file))
+
+
+def shown_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The pictures that a message brought along, or that a bot's shows in its blocks."""
+    yield from files_in(message)
+    for block in message.get("blocks") or ():
+        if isinstance(block, Mapping) and block.get("type") == "image" and (block.get("slack_file") or {}).get("id"):
+            yield {"id": block["slack_file"]["id"]}
 
 
 def state(view: Mapping[str, Any]) -> dict[str, str]:

@@ -2,23 +2,25 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import aiohttp
 import aiohttp.web
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
-from slack_sdk.errors import SlackApiError
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler, AsyncServerErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack.budget import Budget
-from adapters.slack.desk import Archive, Desk
+from adapters.slack.desk import TWIN, Archive, Desk
+from adapters.slack.faults import FAULTS, code
 from adapters.slack.files import WAITS, Downloads, Uploads
 from adapters.slack.listeners import listen
-from adapters.slack.surface import PAUSE, Record, ThreadSurface
+from adapters.slack.surface import PAUSE, Record, Streams, ThreadSurface
 from bot.domain import ThreadKey, View
 from bot.errors import ConfigError
 from bot.ports import Inbox, Surface
@@ -26,6 +28,7 @@ from bot.ports import Inbox, Surface
 log = logging.getLogger(__name__)
 
 TIMEOUT = 30.0  # seconds of one call
+DEAD, LOOK = 60.0, 5.0  # seconds without a connection until it is begun anew, and between two looks for it
 REFUSED = ("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type")
 
 
@@ -53,16 +56,24 @@ class Slack:
         *,
         waits: tuple[float, ...] = WAITS,
         pause: float = PAUSE,
+        twin: float = TWIN,
     ) -> None:
-        """`read` gives a picture's file by its digest; `waits` are those for Slack to take a file, in seconds."""
+        """`read` gives a picture's file by its digest.
+
+        In seconds: `waits` are those for Slack to take a file, `pause` is between two views, and so long the second
+        delivery of a mention is waited for, its `twin`.
+        """
         self._account = account
         self._archive = archive
         self._record = record
         self._read = read
         self._waits = waits
         self._pause = pause
+        self._twin = twin
+        self._streams: Streams = {}
         self._budget = Budget()
         self._handler: AsyncSocketModeHandler | None = None
+        self.serving = asyncio.Event()  # set while requests are taken over HTTP
         self._desk: Desk | None = None
         self._uploads: Uploads | None = None
         self._connected = asyncio.Event()
@@ -78,7 +89,8 @@ class Slack:
         assert self._uploads
         return ThreadSurface(
             self._desk.client, self._record, thread, message_id,
-            uploads=self._uploads, budget=self._budget, resumed=message_id not in self._desk.fresh,
+            uploads=self._uploads, budget=self._budget, reader=self._desk.reader, streams=self._streams,
+            resumed=message_id not in self._desk.fresh,
         )  # fmt: skip
 
     async def run(self, inbox: Inbox) -> None:
@@ -92,8 +104,16 @@ class Slack:
             user = await self._known(client)
             self._uploads = Uploads(client, session, self._read, self._budget, self._waits)
             downloads = Downloads(client, session, self._budget, self._account.bot_token)
-            self._desk = Desk(client, inbox, self._archive, self._record, downloads, self._budget, user)
-            app = AsyncApp(client=client, signing_secret=self._account.signing_secret or "unused", token=None)
+            self._desk = Desk(
+                client, inbox, self._archive, self._record, downloads, self._budget, user,
+                surface=self.surface, streams=self._streams, twin=self._twin,
+            )  # fmt: skip
+            app = AsyncApp(
+                client=client,
+                signing_secret=self._account.signing_secret or "unused",
+                token=None,
+                raise_error_for_unhandled_request=True,
+            )
             listen(app, self._desk)
             self._connected.set()
             try:
@@ -103,36 +123,37 @@ class Slack:
 
     async def _known(self, client: AsyncWebClient) -> str:
         """Who the bot is. Waits for Slack to answer; raises ConfigError if it refuses the token."""
-        wait = 1.0
-        while True:
-            try:
-                told = await client.auth_test()
-                log.info("Slack knows this bot as %s in %s", told.get("user"), told.get("team"))
-                return str(told["user_id"])
-            except SlackApiError as error:
-                if error.response.get("error") in REFUSED:
-                    raise ConfigError(
-                        "SLACK_BOT_TOKEN is refused by Slack: make a new one, see docs/slack.md."
-                    ) from error
-                log.warning("Slack does not answer yet: %s", error.response.get("error"))
-            except (aiohttp.ClientError, TimeoutError) as error:
-                log.warning("Slack cannot be reached yet: %s", type(error).__name__)
-            await asyncio.sleep(wait)
-            wait = min(60.0, wait * 2)
+        told = await _patiently(client.auth_test, "SLACK_BOT_TOKEN")
+        log.info("Slack knows this bot as %s in %s", told.get("user"), told.get("team"))
+        return str(told["user_id"])
 
     async def _serve(self, app: AsyncApp) -> None:
+        """Bolt keeps up one connection; one that it cannot get again is begun anew."""
         if not self._account.app_token:
             await self._serve_http(app)
             return
-        self._handler = AsyncSocketModeHandler(app, self._account.app_token)
-        try:
-            await self._handler.connect_async()  # type: ignore[no-untyped-call]
-            await asyncio.Event().wait()
-        except SlackApiError as error:
-            raise ConfigError("SLACK_APP_TOKEN is refused by Slack: make a new one, see docs/slack.md.") from error
-        finally:
-            await self._handler.close_async()  # type: ignore[no-untyped-call]
-            self._handler = None
+        client = app.client
+        while True:
+            opened = partial(client.apps_connections_open, app_token=self._account.app_token)
+            address = await _patiently(opened, "SLACK_APP_TOKEN")
+            handler = self._handler = AsyncSocketModeHandler(app, self._account.app_token)
+            handler.client.wss_uri = str(address["url"])
+            connecting = asyncio.create_task(handler.connect_async())  # type: ignore[no-untyped-call]
+            try:
+                await self._while_connected()
+                log.warning("the connection to Slack is lost, and begun anew")
+            finally:
+                connecting.cancel()
+                await handler.close_async()  # type: ignore[no-untyped-call]
+                self._handler = None
+
+    async def _while_connected(self) -> None:
+        """Return when there was no connection for a minute."""
+        last = time.monotonic()
+        while time.monotonic() - last < DEAD:
+            await asyncio.sleep(LOOK)
+            if self._is_open():
+                last = time.monotonic()
 
     async def _serve_http(self, app: AsyncApp) -> None:
         """Requests that Slack has signed; whatever else comes is refused by Bolt."""
@@ -140,18 +161,36 @@ class Slack:
         await runner.setup()
         try:
             await aiohttp.web.TCPSite(runner, self._account.host, self._account.port).start()
+            self.serving.set()
             await asyncio.Event().wait()
         except OSError as error:
             raise ConfigError(f"SLACK_PORT {self._account.port} cannot be listened on: {error.strerror}.") from error
         finally:
+            self.serving.clear()
             await runner.cleanup()
 
     def health(self) -> dict[str, Any]:
         """Whether it is connected."""
-        socket = self._handler.client if self._handler else None
-        session = getattr(socket, "current_session", None)
-        open_ = self._connected.is_set() and (socket is None or (session is not None and not session.closed))
-        return {"connected": bool(open_)}
+        revoked = self._desk is not None and self._desk.revoked
+        return {"connected": self._connected.is_set() and self._is_open() and not revoked}
+
+    def _is_open(self) -> bool:
+        session = getattr(self._handler.client, "current_session", None) if self._handler else None
+        return (session is not None and not session.closed) if self._account.app_token else self.serving.is_set()
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]], name: str) -> Any:
+    """What Slack answers, however long that takes. Raises ConfigError if it refuses the token of this name."""
+    wait = 1.0
+    while True:
+        try:
+            return await ask()
+        except FAULTS as error:
+            if code(error) in REFUSED:
+                raise ConfigError(f"{name} is refused by Slack: make a new one, see docs/slack.md.") from error
+            log.warning("Slack does not answer yet: %s", code(error))
+        await asyncio.sleep(wait)
+        wait = min(60.0, wait * 2)
 
 
 class LateSurface:

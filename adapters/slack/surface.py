@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
-from contextlib import suppress
+import re
+from collections.abc import Mapping
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,8 +16,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 from adapters.slack import draw
 from adapters.slack.budget import Budget
 from adapters.slack.draw import Block, Card, Shot
+from adapters.slack.faults import FAULTS, code
 from adapters.slack.files import Uploads
 from adapters.slack.parse import DIRECT, post_id
+from adapters.slack.reading import Reader
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
 
@@ -23,6 +27,7 @@ log = logging.getLogger(__name__)
 
 PAUSE = 1.2  # seconds between two views of a reply
 FOR_PROGRESS = 0.7  # the share of a method's budget that progress may use
+MOST_STREAMED = 11_500  # characters; what is longer becomes several messages
 REPLY = "mini_reply"  # the metadata's type by which a message of a reply is found again
 NOT_READY = ("invalid_blocks", "slack_file")
 GONE = (
@@ -30,7 +35,11 @@ GONE = (
     "missing_scope", "restricted_action", "restricted_action_thread_locked", "cannot_reply_to_message", "msg_too_long",
     "access_denied", "team_access_not_granted", "no_permission", "ekm_access_denied",
 )  # fmt: skip
+_WHEN = re.compile(r"-(\d{1,12}\.\d{1,9})$")
 DELETED = ("message_not_found", "cant_update_message", "thread_not_found")
+
+
+Streams = dict[tuple[str, str], str]  # channel and ts of a stream, or of its thread -> whose reply it is
 
 
 class Record(Protocol):
@@ -88,9 +97,13 @@ class ThreadSurface:
         *,
         uploads: Uploads,
         budget: Budget,
+        reader: Reader,
+        streams: Streams,
         resumed: bool,
     ) -> None:
         """`resumed` is for a reply that an earlier bot began."""
+        self._reader = reader
+        self._streams = streams
         self._client = client
         self._record = record
         self._thread = thread
@@ -101,29 +114,32 @@ class ThreadSurface:
         self._shown: list[Shown] | None = None
         self._place: Place | None = None
         self._status = ""
+        self._said = "active"  # of the session
         self._stream = ""  # the ts of a message that is being streamed
         self._streamed = ""
-        self._streams = True
+        self._may_stream = True
+        self._began = ""  # the words with which a stream was to begin of which no answer came
 
     async def put(self, view: View) -> None:
         """Make the messages match. Raises Unreachable, and what slack_sdk raises."""
         try:
             await self._put(view)
         except SlackApiError as error:
-            code = _code(error)
-            if code in GONE:
-                raise Unreachable(_WHY.get(code, "The place where it was asked is closed to me.")) from error
+            if (why := code(error)) in GONE:
+                raise Unreachable(_WHY.get(why, "The place where it was asked is closed to me.")) from error
             raise
 
     async def _put(self, view: View) -> None:
         shown = self._begun()
-        if not view.final and not view.parts:
+        assert self._place
+        if not view.final and not view.parts and self._place.thread_ts and not shown:
             await self._say_status(view.status)
             return
         said = None if view.final else draw.words(view)
         if said is not None and await self._streaming(said):
             return
         await self._end_stream()
+        await self._session("active")  # from here on there are buttons
         wanted = draw.cards(view)
         if not view.final and not self._may_show(wanted):
             return
@@ -153,9 +169,10 @@ class ThreadSurface:
 
     async def _say_status(self, status: str) -> None:
         assert self._place
-        if status == self._status or not self._place.thread_ts:
+        if status == self._status:
             return
         self._status = status
+        await self._session("processing")
         if self._budget.has("assistant.threads.setStatus", self._thread.space):
             with suppress(SlackApiError):  # where it is not allowed, nothing is missing but a sign of life
                 await self._call(
@@ -166,26 +183,29 @@ class ThreadSurface:
     # While there are words alone
 
     async def _streaming(self, said: str) -> bool:
-        """Show the words as they come, where Slack can; False where it cannot, or not any more."""
+        """Show the words as they come, where Slack can; False where it cannot, or not any more.
+
+        Who presses Slack's stop button is heard of as an event, which ends the reply or not: here the stream ends.
+        """
         assert self._place
-        if not self._streams or not said or self._shown or not self._place.thread_ts or self._thread.thread == DIRECT:
+        direct = not self._place.thread_ts or self._thread.thread == DIRECT
+        if not self._may_stream or not said or self._shown or direct or len(said) > MOST_STREAMED:
             return False
         more = said[len(self._streamed) :] if said.startswith(self._streamed) else ""
         try:
             if not self._stream:
                 if self._unsure or not self._budget.has("chat.startStream", self._thread.space):
-                    self._streams = False
+                    self._may_stream = False
                     return False
                 await self._start(said)
             elif more and self._budget.has("chat.appendStream", self._thread.space, share=FOR_PROGRESS):
                 await self._call("chat.appendStream", channel=self._place.channel, ts=self._stream, markdown_text=more)
                 self._streamed = said
-        except (SlackApiError, aiohttp.ClientError, TimeoutError) as error:
-            log.info("a stream ended early: %s", _code(error))
-            self._streams = False
-            self._unsure = self._unsure or not self._stream
-            if _code(error) == "stopped_by_user":
-                raise Unreachable("Stopped in Slack.") from error
+        except FAULTS as error:
+            log.info("a stream ended early: %s", code(error))
+            self._may_stream = False
+            if not self._stream and not isinstance(error, SlackApiError):
+                self._unsure, self._began = True, said  # it may be there for all that
             return False
         return True
 
@@ -198,13 +218,21 @@ class ThreadSurface:
         )  # fmt: skip
         self._stream, self._streamed = str(began["ts"]), said
         self._keep(0, Shown(self._stream), None)
+        self._streams[self._place.channel, self._stream] = self._message_id
         await self._session("processing")
 
     async def _session(self, status: str) -> None:
-        """Have Slack offer to stop while words come, which have no buttons yet; only apps that are agents may."""
+        """Have Slack offer to stop while there are no buttons yet; only apps that are agents may."""
         assert self._place
+        if status == self._said or not self._place.thread_ts:
+            return
+        self._said = status
+        if status == "active":
+            self._streams.pop((self._place.channel, self._place.thread_ts), None)
+        else:
+            self._streams[self._place.channel, self._place.thread_ts] = self._message_id
         if self._budget.has("agents.sessions.setStatus", self._thread.space):
-            with suppress(SlackApiError, aiohttp.ClientError, TimeoutError):
+            with suppress(*FAULTS):
                 await self._call(
                     "agents.sessions.setStatus",
                     channel_id=self._place.channel, thread_ts=self._place.thread_ts, status=status,
@@ -216,11 +244,11 @@ class ThreadSurface:
             return
         assert self._place
         assert self._shown is not None
-        ts, self._stream, self._streams = self._stream, "", False
+        ts, self._stream, self._may_stream = self._stream, "", False
         self._shown.append(Shown(ts))
-        with suppress(SlackApiError, aiohttp.ClientError, TimeoutError):  # it ended by itself, or the update tells
+        self._streams.pop((self._place.channel, ts), None)
+        with suppress(*FAULTS):  # it ended by itself, or the update tells
             await self._call("chat.stopStream", channel=self._place.channel, ts=ts)
-        await self._session("active")
 
     # Messages
 
@@ -231,13 +259,13 @@ class ThreadSurface:
         try:
             await self._write("chat.update", card, channel=self._place.channel, ts=shown.ts)
         except SlackApiError as error:
-            code = _code(error)
-            if code in DELETED:
+            if code(error) in DELETED:
                 shown.gone = True
                 return
-            if code == "streaming_state_conflict":
-                await self._call("chat.stopStream", channel=self._place.channel, ts=shown.ts)
-            raise
+            if code(error) != "streaming_state_conflict":
+                raise
+            await self._call("chat.stopStream", channel=self._place.channel, ts=shown.ts)  # an earlier bot's
+            await self._write("chat.update", card, channel=self._place.channel, ts=shown.ts)
         self._keep(nth, shown, card)
 
     async def _post(self, shown: list[Shown], nth: int, card: Card) -> None:
@@ -261,47 +289,64 @@ class ThreadSurface:
         self._keep(nth, shown[nth], card)
 
     async def _look_for(self, shown: list[Shown]) -> None:
-        """Find messages of this reply that were posted without an answer coming back, by their metadata."""
+        """Find messages of this reply of which no answer came back: by their metadata, a stream by its words."""
         assert self._place
-        method = "conversations.replies" if self._place.thread_ts else "conversations.history"
-        arguments: dict[str, Any] = {"channel": self._place.channel, "limit": 100, "include_all_metadata": True}
-        if self._place.thread_ts:
-            arguments["ts"] = self._place.thread_ts
+        asked = _WHEN.search(self._message_id)
+        since = {"oldest": asked[1]} if asked else {}
         try:
-            found = await self._call(method, **arguments)
+            replies = self._reader.replies(
+                self._thread.space, self._place.channel, self._place.thread_ts, include_all_metadata=True, **since
+            )
+            async with aclosing(replies) as messages:
+                found = [each async for each in messages if each.get("bot_id")]
         except SlackApiError as error:
-            log.info("what was posted cannot be looked up: %s", _code(error))
+            log.info("what was posted cannot be looked up: %s", code(error))
             return
         known = {each.ts for each in shown}
-        for message in sorted(found.get("messages") or (), key=lambda each: float(each["ts"])):
-            metadata = message.get("metadata") or {}
-            payload = metadata.get("event_payload") or {}
-            ours = metadata.get("event_type") == REPLY and payload.get("id") == self._message_id
-            if ours and payload.get("nth") == len(shown) and message["ts"] not in known:
+        for message in sorted(found, key=lambda each: float(each["ts"])):
+            if message["ts"] not in known and self._is_next(message, len(shown)):
                 shown.append(Shown(str(message["ts"])))
                 self._keep(len(shown) - 1, shown[-1], None)
 
+    def _is_next(self, message: Mapping[str, Any], nth: int) -> bool:
+        metadata = message.get("metadata") or {}
+        payload = metadata.get("event_payload") or {}
+        ours = metadata.get("event_type") == REPLY and payload.get("id") == self._message_id
+        streamed = nth == 0 and self._began and not metadata and not message.get("blocks")
+        return bool((ours and payload.get("nth") == nth) or (streamed and message.get("text") == self._began))
+
     async def _write(self, method: str, card: Card, **arguments: Any) -> Any:
-        """Write a card, with each picture as a file that Slack has."""
-        files = {picture.digest: await self._uploads.file(picture, self._thread) for picture in card.pictures}
-        blocks = [_filled(block, files) for block in card.blocks]
+        """Write a card, with each picture as a file that Slack has; in its place a note if Slack never takes it."""
+        files: dict[str, str | None] = {}
+        for picture in card.pictures:
+            files[picture.digest] = await self._uploads.file(picture, self._thread)
         for wait in (*self._uploads.waits, None):
             try:
-                return await self._call(method, text=card.text, blocks=blocks, **arguments)
+                return await self._call(method, text=card.text, blocks=self._filled(card, files), **arguments)
             except SlackApiError as error:
-                if not files or _code(error) not in NOT_READY:
+                if not any(files.values()) or code(error) not in NOT_READY:
                     raise
-                if wait is None:  # Slack never takes this file: the words come without it
-                    for digest in files:
-                        self._uploads.forget(digest)
-                    blocks = [_filled(block, {}) for block in card.blocks]
-                    return await self._call(method, text=card.text, blocks=blocks, **arguments)
+            if wait is not None:
                 await asyncio.sleep(wait)
-        raise AssertionError
+        for digest in files:
+            self._uploads.forget(digest)
+        return await self._call(method, text=card.text, blocks=self._filled(card, {}), **arguments)
+
+    def _filled(self, card: Card, files: Mapping[str, str | None]) -> list[Block]:
+        blocks, lost = list[Block](), False
+        for block in card.blocks:
+            if not isinstance(block, Shot):
+                blocks.append(block)
+            elif file := files.get(block.picture.digest):
+                blocks.append(draw.image(block.picture, file))
+            else:
+                blocks.append(draw.lost(block.picture))
+                lost = True
+        return [*blocks, draw.again(self._message_id)] if lost else blocks
 
     async def _take_back(self, nth: int, shown: Shown) -> None:
         assert self._place
-        with suppress(SlackApiError):
+        with suppress(SlackApiError):  # somebody has deleted it
             await self._call("chat.delete", channel=self._place.channel, ts=shown.ts)
         self._record.drop(self._message_id, nth)
 
@@ -315,21 +360,6 @@ class ThreadSurface:
     async def _call(self, method: str, **arguments: Any) -> Any:
         await self._budget.take(method, self._thread.space, self._thread.channel)
         return await self._client.api_call(method, json=arguments)
-
-
-def _filled(block: "Block | Shot", files: dict[str, str | None]) -> Block:
-    if not isinstance(block, Shot):
-        return block
-    file = files.get(block.picture.digest)
-    return draw.image(block.picture, file) if file else draw.lost(block.picture)
-
-
-def _code(error: Exception) -> str:
-    """What Slack says is wrong; for what is no answer of Slack's, what kind of fault it is."""
-    if isinstance(error, SlackApiError):
-        response = error.response
-        return str(response.get("error", "")) if hasattr(response, "get") else str(response)
-    return type(error).__name__
 
 
 _WHY = {
