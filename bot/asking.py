@@ -20,6 +20,7 @@ from bot.errors import NotFound, Refused
 from bot.panel import Settings
 from bot.settings import MOST_PICTURES
 from bot.store import Store
+from bot.wishes import ratio_of
 from bot.words import number_of
 
 Asked = tuple[Message, tuple[ImageRequest, ...]]
@@ -66,12 +67,15 @@ class Asking:
         settings, abilities = self._settings(wish.thread, wish.author), self._abilities()
         if wish.request.negative and not abilities.negatives:
             raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
-        if wish.request.ratio not in ("", "1:1") and not abilities.ratios:
+        if ratio_of(wish.request.ratio) not in ("", "1:1") and not abilities.ratios:
             raise Refused("This picture model paints in one shape alone.")
+        ratio = ratio_of(wish.request.ratio)
+        if wish.request.ratio and not ratio:
+            raise Refused(f"Width to height are given as in 16:9, not as {wish.request.ratio[:20]!r}.")
         count = settings.count if wish.count is None else wish.count
         if not 1 <= count <= MOST_PICTURES:
             raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
-        request = as_chosen(wish.request, settings)
+        request = as_chosen(replace(wish.request, ratio=ratio), settings)
         seeds = [None if request.seed is None else request.seed + nth for nth in range(count)]
         requests = tuple(replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds))
         return Message(wish.id, wish.thread, wish.author, request.prompt), requests

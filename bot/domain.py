@@ -78,7 +78,10 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Somebody's words. `id` is the platform's own, so that a second delivery is known; `uploads` are whole files."""
+    """Somebody's words. `id` is the platform's own, so that a second delivery is known; `uploads` are whole files.
+
+    `before` is what others said in the thread before the bot was called into it.
+    """
 
     id: str
     thread: ThreadKey
@@ -86,6 +89,7 @@ class Message:
     text: str
     uploads: tuple[bytes, ...] = ()
     about: int | None = None
+    before: tuple[tuple[Person, str], ...] = ()
 
 
 class Action(StrEnum):
@@ -364,7 +368,7 @@ class Entry:
     """A message and the reply to it. `words` are the model's own, tags included; `view` is there once it is final.
 
     `settled` are the pictures of a reply that no chat model is asked for. `changed` tells that the message was given
-    other words since it was answered.
+    other words since it was answered. `before` is what was said in the thread before the bot was called into it.
     """
 
     id: str
@@ -377,6 +381,7 @@ class Entry:
     view: View | None
     settled: tuple[ImageRequest, ...] = ()
     changed: bool = False
+    before: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,6 +87,7 @@ def platforms(db: Database) -> None:
         ALTER TABLE messages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;  -- 1 when it was edited since its answer
         ALTER TABLE jobs ADD COLUMN wanted TEXT NOT NULL DEFAULT '';  -- the model that must draw it
         ALTER TABLE jobs ADD COLUMN negative TEXT NOT NULL DEFAULT '';
+        ALTER TABLE messages ADD COLUMN before TEXT NOT NULL DEFAULT '';  -- what was said in the thread before
         ALTER TABLE messages ADD COLUMN told INTEGER NOT NULL DEFAULT 0;  -- tokens that the chat model was sent, about
         ALTER TABLE messages ADD COLUMN said INTEGER NOT NULL DEFAULT 0;  -- tokens that it wrote, about
         ALTER TABLE messages ADD COLUMN sent REAL NOT NULL DEFAULT 0;  -- when it was accepted, seconds since 1970

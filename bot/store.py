@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
+from bot import before
 from bot.chosen import Chosen
 from bot.database import open_database, watch, wipe_log, writing
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
@@ -81,9 +82,9 @@ class Store:
         sums: dict[tuple[str, str], tuple[str, int, float, int, int]] = {}
         for thread, person, name, told, said, drawn, cost in self._db.execute(sql, [since, since]):
             who = ("/".join(thread.split("/")[:2]), person)
-            before = sums.get(who, ("", 0, 0.0, 0, 0))
+            so_far = sums.get(who, ("", 0, 0.0, 0, 0))
             sums[who] = (
-                name or before[0], before[1] + drawn, before[2] + cost, before[3] + told, before[4] + said,
+                name or so_far[0], so_far[1] + drawn, so_far[2] + cost, so_far[3] + told, so_far[4] + said,
             )  # fmt: skip
         rows = [(*who, *amounts) for who, amounts in sums.items()]
         return sorted(rows, key=lambda row: (-row[3], -row[5], row[0], row[1]))
@@ -127,11 +128,11 @@ class Store:
             numbers = [keep(self._db, thread, first + nth, upload, owner) for nth, upload in enumerate(uploads)]
             self._db.execute(
                 "INSERT INTO messages"
-                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent, before)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [message.id, str(thread), message.author.id, message.author.name, message.text, message.about,
                  json.dumps(numbers), words or "", int(words is not None),
-                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else "", now],
+                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else "", now, before.told(message.before)],
             )  # fmt: skip
             for number, request in enumerate(requests, first + len(uploads)):
                 self.jobs.place(message, request, number)
@@ -165,7 +166,17 @@ class Store:
         settled = _REQUESTS.validate_json(row["settled"]) if row["settled"] else ()
         changed = bool(row["changed"])
         return Entry(
-            row["id"], thread, author, row["text"], row["about"], uploads, row["words"], view, settled, changed
+            row["id"],
+            thread,
+            author,
+            row["text"],
+            row["about"],
+            uploads,
+            row["words"],
+            view,
+            settled,
+            changed,
+            row["before"],
         )
 
     def heard(self, message_id: str) -> str | None:

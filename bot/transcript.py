@@ -102,8 +102,13 @@ def _newest(thread: _Thread, now: Entry, pictures: Sequence[Picture], shown: Map
 
 
 def _notes(entry: Entry) -> list[str]:
+    before = [f"[said in this thread before you were called:\n{entry.before}]"] if entry.before else []
     about = [] if entry.about is None else [f"[about: #{entry.about}]"]
-    return about + ([f"[uploaded: {_listed(upload.number for upload in entry.uploads)}]"] if entry.uploads else [])
+    return (
+        before
+        + about
+        + ([f"[uploaded: {_listed(upload.number for upload in entry.uploads)}]"] if entry.uploads else [])
+    )
 
 
 def _pointed_at(entry: Entry) -> list[int]:

@@ -177,14 +177,14 @@ async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path)
         asked = await here.draw("make it red", thread_ts=root.ts)
         (entry,) = here.entries()
         lines = "\n".join(["Bo: Our mascot:", *(f"Cid: @Bo & {colour}?" for colour in ("red", "white", "blue"))])
-        assert entry.text == f"Earlier in this thread:\n{lines}\n\nmake it red"
+        assert (entry.text, entry.before) == ("make it red", lines)
         assert [each.number for each in entry.uploads] == [1, 2, 3] and last(here, entry).parent == 3
         assert here.files.read(entry.uploads[-1].digest) == upload("blue.png", "blue").data
         await here.say(asked, "thanks")
         assert len(here.slack.called("conversations.replies")) == 1 and here.entries()[-1].text == "thanks"
         await here.slack.edit(asked, f"{here.slack.bot.mention} make it green")
         await here.slack.until(lambda: "Answer again" in labels(here.thread(asked)[0]))
-        assert here.entries()[0].text == f"Earlier in this thread:\n{lines}\n\nmake it green"
+        assert (here.entries()[0].text, here.entries()[0].before) == ("make it green", lines)
 
 
 async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: Path) -> None:
@@ -197,7 +197,7 @@ async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: P
         here.slack.events.subscribed = subscribed
         await here.draw("well?", thread_ts=root.ts, files=[upload("own.png", "red")])
         (entry,) = here.entries()
-        assert entry.text.splitlines()[1] == "Cid: number 100" and "number 129" in entry.text
+        assert entry.before.splitlines()[0] == "Cid: number 100" and "number 129" in entry.before
         assert len(entry.uploads) == 1 and len(here.slack.called("conversations.replies")) == 2
 
 

@@ -148,18 +148,6 @@ def test_any_wish_is_understood_or_refused(words: str) -> None:
     assert request.prompt.strip() and len(request.prompt) <= len(words)
 
 
-@settings(deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["Ana", "Bo"]), ODD), max_size=40), st.integers(0, 9_000))
-def test_what_was_said_before_is_bounded(lines: list[tuple[str, str]], length: int) -> None:
-    """The newest lines stay, in order, each on one line."""
-    told = parse.earlier([(name, said * 5) for name, said in lines], "x" * length)
-    assert len(told) <= parse.LONGEST_EARLIER and (not told or len(told) + length <= parse.LONGEST_QUESTION)
-    if told:
-        assert told.startswith("Earlier in this thread:\n") and told.endswith("\n\n")
-        kept = told.splitlines()[1:-1]
-        assert all(line.startswith(("Ana: ", "Bo: ")) for line in kept if line)
-
-
 @pytest.mark.parametrize(
     ("url", "may"),
     [

@@ -193,7 +193,7 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
         for table in ("settings", "places", "posts", "marks"):
             db.execute(f"DROP TABLE {table}")
         db.execute("ALTER TABLE pictures DROP COLUMN owner")
-        for column in ("settled", "changed", "told", "said", "sent"):
+        for column in ("settled", "changed", "told", "said", "sent", "before"):
             db.execute(f"ALTER TABLE messages DROP COLUMN {column}")
         db.execute("CREATE INDEX jobs_of_message ON jobs(message)")
         db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line', 'platforms')")

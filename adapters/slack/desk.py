@@ -19,7 +19,6 @@ from adapters.slack.surface import Place, Record, Streams
 from adapters.slack.voice import Voice
 from bot.domain import Action, ButtonPress, Deleted, Edited, Entry, Incoming, Message, Person, Picture, ThreadKey, Wish
 from bot.errors import BotError
-from bot.harmless import names_of
 from bot.panel import Answer, Command, Panel
 from bot.ports import Inbox, Surface
 
@@ -110,13 +109,12 @@ class Desk:
             await self.voice.tell(place, told, self.voice.whispering(place), str(spot))
             return
         pictures, notes = await self.downloads.pictures(said.files, said.team)
+        before: Sequence[tuple[Person, str]] = ()
         if not ours:
-            lines, shown = await self.reader.before(said)
-            names = names_of(who for who, _ in lines)
-            words = parse.earlier([(names[who.id], line) for who, line in lines], words) + words
+            before, shown = await self.reader.before(said)
             if not said.files:
                 pictures, _ = await self.downloads.pictures(shown, said.team)
-        await self._ask(Message(said.id, said.key, author, words, tuple(pictures)), place, notes)
+        await self._ask(Message(said.id, said.key, author, words, tuple(pictures), before=tuple(before)), place, notes)
 
     async def _ask(self, message: Message, place: Place, notes: list[str]) -> None:
         try:
@@ -131,7 +129,7 @@ class Desk:
         entry = self.archive.entry(parse.message_id(channel, ts))
         if entry:
             words = parse.text(raw, self.bot_user, await self.reader.names(raw))
-            await self.hand_over(Edited(entry.id, entry.thread, parse.reworded(entry.text, words)))
+            await self.hand_over(Edited(entry.id, entry.thread, words))
 
     async def deleted(self, channel: str, ts: str) -> None:
         """A question was taken back."""

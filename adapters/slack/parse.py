@@ -4,7 +4,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,7 +12,6 @@ from urllib.parse import urlsplit
 from bot.domain import MANAGER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
 from bot.panel import Panel, Scope, Unasked
-from bot.wishes import ratio_of
 
 PLATFORM = "slack"
 DIRECT = "direct"  # the thread of a direct conversation outside any thread
@@ -28,12 +27,8 @@ WORDS = {
     "forget": ("", "settings"),
     "help": ("",),
 }
-LONGEST_EARLIER = 3_000  # characters of what was said in a thread before
-LONGEST_LINE = 600  # characters of one message there
-LONGEST_QUESTION = 7_900  # characters of a question with all of that in front; the inbox takes 8,000
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
-_EARLIER = "Earlier in this thread:\n{}\n"
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
 _CHANNEL = re.compile(r"<#C[A-Z0-9]+\|([^>]*)>")
 _SPECIAL = re.compile(r"<!(subteam|date)?([^>|]*)(?:\|([^>]*))?>")
@@ -94,12 +89,6 @@ def mentions(text: str) -> list[str]:
     return [user for user, _ in _USER.findall(text)]
 
 
-def reworded(before: str, words: str) -> str:
-    """A question's other words, below what stood in front of the first ones."""
-    front, gap, _ = before.partition("\n\n")
-    return front + gap + words if gap and before.startswith(_EARLIER.partition("\n")[0]) else words
-
-
 def may_concern(said: Heard, bot_user: str, our_thread: bool) -> bool:
     """Whether the message may be for the bot, whatever was chosen."""
     return said.direct or our_thread or bot_user in mentions(said.text)
@@ -135,22 +124,6 @@ def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
     words = _CHANNEL.sub(r"#\1", words)
     words = _LINK.sub(link, _SPECIAL.sub(special, words))
     return re.sub(r"[ \t]{2,}", " ", html.unescape(words)).strip()
-
-
-def earlier(lines: Sequence[tuple[str, str]], words: str) -> str:
-    """What was said before, as names and lines, to stand in front of the words: the newest that there is room for."""
-    free = min(LONGEST_EARLIER, LONGEST_QUESTION - len(words)) - len(_EARLIER)
-    kept: list[str] = []
-    for name, said in reversed(lines):
-        one = " ".join(said.split())
-        line = f"{name}: {one if len(one) <= LONGEST_LINE else one[: LONGEST_LINE - 1] + '…'}\n"
-        if not one:
-            continue
-        if len(line) > free:
-            break
-        kept.insert(0, line)
-        free -= len(line)
-    return _EARLIER.format("".join(kept)) if kept else ""
 
 
 def command(words: str) -> tuple[str, str] | None:
@@ -200,13 +173,10 @@ def imagine(words: str) -> tuple[ImageRequest, int | None]:
     for name in ("count", "seed"):
         if name in told and not re.fullmatch(r"\d{1,9}", told[name], re.ASCII):
             raise Refused(f"--{name} must be a whole number, not {told[name][:20]!r}.")
-    ratio = ratio_of(told.get("ratio", ""))
-    if "ratio" in told and not ratio:
-        raise Refused(f"--ratio must be like 16:9, not {told['ratio'][:20]!r}.")
     if not prompt.strip():
         raise Refused("Say what is to be seen: /imagine a fox in the snow")
     request = ImageRequest(
-        0, Operation.GENERATE, prompt.strip(), ratio=ratio, model=told.get("model", ""),
+        0, Operation.GENERATE, prompt.strip(), ratio=told.get("ratio", ""), model=told.get("model", ""),
         seed=int(told["seed"]) if "seed" in told else None, negative=told.get("no", ""),
     )  # fmt: skip
     return request, int(told["count"]) if "count" in told else None

@@ -1,0 +1,26 @@
+"""What people said in a thread before the bot was called into it, in few words for the chat model. Pure."""
+
+from collections.abc import Sequence
+
+from bot.domain import Person
+from bot.harmless import harmless, names_of
+
+LONGEST = 3_000  # characters of all
+LONGEST_LINE = 600  # of one message
+
+
+def told(lines: Sequence[tuple[Person, str]]) -> str:
+    """Names and lines, each message on one; the newest that there is room for."""
+    names, free = names_of(person for person, _ in lines), LONGEST
+    kept: list[str] = []
+    for person, said in reversed(lines):
+        one = " ".join(harmless(said).split())
+        short = one if len(one) <= LONGEST_LINE else one[: LONGEST_LINE - 1] + "…"
+        line = f"{names[person.id]}: {short}"
+        if not one:
+            continue
+        if len(line) >= free:
+            break
+        kept.insert(0, line)
+        free -= len(line) + 1
+    return "\n".join(kept)
