@@ -176,7 +176,7 @@ async def test_a_link_brings_a_picture_along(tmp_path: Path) -> None:
             )
             entry = await here.final(asked.id)
             (upload,) = entry.uploads
-            assert last(here, entry).parent == upload.number == 1
+            assert last(here, entry).parent == upload.number == 1 and entry.text == "make this red"
             assert data is None or here.files.read(upload.digest) == data
         assert upload.digest == here.store.picture(here.entries()[0].thread, 1).digest  # type: ignore[union-attr]
 

@@ -65,7 +65,8 @@ async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> N
         assert silent(sent)
         assert (entry.author.name, entry.text, entry.about) == ("bob", "make it red", 1)
         made = pictures(thread)[-1]
-        assert made.content == "**#2**\n-# edit of #1 · a red sun" and made.reference.message_id == picture.id
+        said = "-# bob\\: make it red\n**#2**\n-# edit of #1 · a red sun"  # nobody else saw the form
+        assert made.content == said and made.reference.message_id == picture.id
 
 
 async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None:

@@ -230,6 +230,17 @@ async def test_commands_work_in_direct_messages(tmp_path: Path, name: str) -> No
         assert given.response.ephemeral and (given.response.content or texts(given.response.components))
 
 
+async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
+    """The panel shows nothing else, and whoever types it in full need not choose from the list."""
+    async with house(tmp_path) as here:
+        given = await here.ann.slash(here.channel, "settings set", key="STYLE ", value="ink")
+        assert "**Style**: ink" in texts(panel(given).components)[0]
+        given = await here.ann.slash(here.channel, "settings set", key="pictures of a  wish", value="3")
+        assert "**Pictures of a wish**: 3" in texts(panel(given).components)[0]
+        given = await here.ann.slash(here.channel, "settings reset", key="Style")
+        assert "**Style**: usual" in texts(panel(given).components)[0]
+
+
 async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
     """Edit, Vary and Ask speak of that very picture, in its thread."""
     async with house(tmp_path, SUN, RED, WORDS) as here:
@@ -247,7 +258,7 @@ async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
         await here.restart()
         await here.ann.submit_modal(form, {"words": "which style is it?"})
         entry = await here.newest(2)
-        assert entry.about == 1 and contents(thread)[-1] == "Hello."
+        assert entry.about == 1 and contents(thread)[-1] == "-# ann\\: which style is it?\nHello."
         chosen = await here.bob.context_menu(thread, "Vary picture", picture)
         entry = await here.newest(3)
         assert chosen.response is None and here.store.pictures(entry.thread)[-1].operation is Operation.VARY
@@ -263,7 +274,7 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
         entry = await here.newest(0)
         assert len(entry.uploads) == 1 and here.store.pictures(entry.thread)[-1].parent == 1
         (made,) = pictures(here.thread(photo.id))
-        assert made.content.startswith("**#2**")
+        assert made.content.startswith("-# ann\\: make it red\n**#2**")
         await here.cid.context_menu(here.channel, "Vary picture", photo)
         entry = await here.newest(1)
         assert entry.text == "Draw a variation of this picture." and len(entry.uploads) == 1

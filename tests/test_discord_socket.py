@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from adapters.discord.gateway import NO_CONTENT
+from adapters.discord.gateway import NO_CONTENT, Account, Discord
 from bot.errors import ConfigError
+from bot.store import Store
 from tests.discord_double import Broken, Channel, DiscordDouble, Hang, Limited, Lose, Message, Person, busiest
 from tests.discord_double.aim import aimed
 from tests.discord_double.faults import Asked, Fault
@@ -284,6 +285,15 @@ async def test_it_does_without_what_it_may_not_read(
         asked = await ask(double, channel, ana)
         await answered(double, here, asked)
         assert not double.gateway.sees_content
+
+
+def test_people_can_know_that_the_intent_is_not_asked_for(tmp_path: Path) -> None:
+    """Where the operator wants it so, Discord need not refuse anything first."""
+    store, told = Store(tmp_path / "db.sqlite"), list[str]()
+    for content in (True, False):
+        Discord(Account("token", content=content), store, store.posts, lambda digest: b"", told.append)
+    assert told == [NO_CONTENT]
+    store.close()
 
 
 async def test_a_token_that_is_refused_ends_the_program_with_its_name(double: DiscordDouble, tmp_path: Path) -> None:

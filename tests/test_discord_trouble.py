@@ -221,7 +221,7 @@ async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) 
 async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None:
     """And says what it lacks and who can grant it; the next one is opened once it may."""
     async with house(tmp_path, SUN, WORDS) as here:
-        for lacking in ("create_public_threads", "send_messages_in_threads"):
+        for lacking in ("create_public_threads", "send_messages_in_threads", "read_message_history"):
             here.forbid(here.channel, here.me, **{lacking: True})
             here.model.scripts = [SUN]
             asked = await here.ask()

@@ -143,9 +143,11 @@ def is_member(client: "Client", interaction: Interaction) -> bool:
     return not interaction.context.private_channel  # one between people is a direct conversation too
 
 
-def place_of(interaction: Interaction, thread: ThreadKey, answers: int | None = None, title: str = "") -> Place:
-    """Where the reply to an interaction is shown."""
+def place_of(interaction: Interaction, thread: ThreadKey, answers: int | None = None, words: str = "") -> Place:
+    """Where the reply to an interaction is shown; `words` are what was written into a form."""
     assert interaction.channel is not None
     below = answers or (interaction.message.id if interaction.message else None)
     token = interaction.token if thread.space == PERSONAL else ""
-    return Place(interaction.channel.id, answers=below, asker=interaction.user.id, title=title, token=token)
+    quoted = f"{interaction.user.display_name}: {words}" if words else ""
+    asker = interaction.user.id
+    return Place(interaction.channel.id, answers=below, asker=asker, title=words, token=token, quoted=quoted)

@@ -159,6 +159,7 @@ class Client(discord.AutoShardedClient):
             return
         found = await self.reader.pictures(message, key)
         said = parse.text(message, self.user.id)
+        said = parse.without_links(said) if found.linked else said
         event = Message(str(message.id), key, author, said, tuple(found.files), found.about)
         begins = key.thread == str(message.id) and message.guild is not None
         in_thread = begins and settings.answer is Where.THREAD

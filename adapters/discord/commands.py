@@ -158,12 +158,14 @@ def _settings(client: "Client") -> app_commands.Group:
     @app_commands.describe(key="Which setting", value="What it is to be", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def set_(interaction: Interaction, key: str, value: str, scope: str = Scope.PERSON.value) -> None:
+        key = await _key(client, interaction, key)
         await answers.answer(client, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value})
 
     @group.command(description="As usual again")
     @app_commands.describe(key="Which setting; none for all", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def reset(interaction: Interaction, key: str = "", scope: str = Scope.PERSON.value) -> None:
+        key = await _key(client, interaction, key)
         await answers.answer(client, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
 
     @set_.autocomplete("key")
@@ -183,6 +185,13 @@ async def _panel(client: "Client", interaction: Interaction) -> Panel:
     scope = str(getattr(interaction.namespace, "scope", "") or Scope.PERSON.value)
     told = await answers.command(client, interaction, "settings", {"scope": scope})
     return told.panel if not isinstance(told, str) and told.panel else Panel(Scope.PERSON, ())
+
+
+async def _key(client: "Client", interaction: Interaction, typed: str) -> str:
+    """The setting that was typed; its title will do, which is all that the panel shows."""
+    wanted = " ".join(typed.split()).casefold()
+    fields = (await _panel(client, interaction)).fields if wanted else ()
+    return next((field.key for field in fields if wanted in (field.key, field.title.casefold())), typed)
 
 
 async def _values(client: "Client", interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:

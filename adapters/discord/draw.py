@@ -25,6 +25,7 @@ LIMIT = 2000  # characters of one message; Discord docs, resources/message
 RESERVED = 120  # of them for the line below the words that says what is going on
 LONGEST_ALT = 1024  # characters; Discord docs, resources/message
 LONGEST_CAPTION = 200  # characters of a prompt below its picture
+LONGEST_QUOTE = 200  # characters of what was written into a form
 A_ROW, MOST_ROWS = 5, 5  # buttons; Discord docs, components/reference
 MOST_PICTURES = 10  # of one message
 DETAILS = "details"
@@ -84,6 +85,15 @@ def sheets(view: View, now: float) -> list[Sheet]:
     if rest and drawn:
         drawn[-1] = replace(drawn[-1], rows=(*drawn[-1].rows, rest))
     return drawn
+
+
+def below_quote(sheet: Sheet, words: str) -> Sheet:
+    """The message below a line of what it answers, where both fit into one."""
+    short = " ".join(words.split())
+    short = short if len(short) <= LONGEST_QUOTE else f"{short[: LONGEST_QUOTE - 1].rstrip()}…"
+    quote = f"-# {plain(short)}"
+    fits = len(quote) + 1 + len(sheet.content) <= LIMIT
+    return replace(sheet, content=f"{quote}\n{sheet.content}") if fits else sheet
 
 
 def poster(view: View, now: float) -> Poster:

@@ -62,6 +62,8 @@ class Discord:
         self._tell = tell
         self._options = options
         self._content = account.content
+        if not account.content:
+            tell(NO_CONTENT)
         self._client: Client | None = None
         self._connected = asyncio.Event()
         if account.api_url:

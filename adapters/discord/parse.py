@@ -79,6 +79,11 @@ def links(words: str) -> list[tuple[int | None, int, int]]:
     ]
 
 
+def without_links(words: str) -> str:
+    """The words without links to messages, for those whose pictures were brought along."""
+    return re.sub(r"[ \t]{2,}", " ", _LINK.sub(" ", words)).strip()
+
+
 def is_image(attachment: discord.Attachment) -> bool:
     """Whether it says that it is a picture of a kind that can be read."""
     kind = (attachment.content_type or "").partition(";")[0].lower()

@@ -82,7 +82,7 @@ async def act(
     whispered = below is not None and thread.space != PERSONAL
     thinking = whispered or (new and thread.space == PERSONAL)
     await interaction.response.defer(thinking=thinking, ephemeral=whispered)
-    place = place_of(interaction, thread, below.id if below else None) if new else None
+    place = place_of(interaction, thread, below.id if below else None, words) if new else None
     if await hand_over(client, interaction, press, place) and whispered:
         await interaction.delete_original_response()
 

@@ -28,11 +28,15 @@ class Archive(Protocol):
 
 @dataclass(slots=True)
 class Found:
-    """What a message is about: a numbered picture of its thread, and files that get their numbers with it."""
+    """What a message is about: a numbered picture of its thread, and files that get their numbers with it.
+
+    `linked` tells whether any of them came by a link in the message.
+    """
 
     about: int | None = None
     files: list[bytes] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    linked: bool = False
 
 
 class Reader:
@@ -52,8 +56,10 @@ class Reader:
         reference = message.reference
         if reference and reference.message_id and reference.type is discord.MessageReferenceType.reply:
             await self._replied(message, reference, key, found)
+        before = found.about, len(found.files)
         for server, channel, linked in parse.links(message.content)[:MOST]:
             await self._linked(message, (server, channel, linked), key, found)
+        found.linked = before != (found.about, len(found.files))
         nothing = found.about is None and not found.files
         if nothing and isinstance(message.channel, discord.Thread) and not self._archive.knows_thread(key):
             await self._starter(message.channel, found)

@@ -48,8 +48,8 @@ class Place:
     """Where a reply is shown.
 
     `thread_on` is the message on which a thread is opened for it, `title` the thread's name. `answers` is the message
-    that it replies to, `asker` whoever is told of it. `token` is that of an interaction, for people who carry the bot
-    along to where it is no member.
+    that it replies to, `asker` whoever is told of it. `quoted` is what somebody wrote into a form, which nobody else
+    saw. `token` is that of an interaction, for people who carry the bot along to where it is no member.
     """
 
     channel: int
@@ -58,6 +58,7 @@ class Place:
     thread_on: int | None = None
     title: str = ""
     token: str = ""
+    quoted: str = ""
 
     def __str__(self) -> str:
         told = {name: getattr(self, name) for name in self.__slots__}
@@ -125,6 +126,8 @@ class ThreadSurface:
         if self._note and wanted:
             note = f"-# {self._note}"[: draw.RESERVED * 2]
             wanted[0] = replace(wanted[0], content=f"{note}\n{wanted[0].content}"[: draw.LIMIT])
+        if wanted and self._place and self._place.quoted:
+            wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
         for nth, sheet in enumerate(wanted):
             if nth < len(shown) and (view.final or not _outshines(shown[nth], sheet)):
                 await self._match(nth, shown[nth], sheet)
@@ -168,7 +171,9 @@ class ThreadSurface:
             if error.code == THREAD_EXISTS:
                 return await self._open(place.thread_on)
             if isinstance(error, discord.Forbidden):
-                self._note = plea(["Create Public Threads"], "this channel", self._owner(channel))
+                needed = "create_public_threads", "read_message_history"
+                lacking = [PERMISSIONS[name] for name in needed if not _may(channel, name)]
+                self._note = plea(lacking or [PERMISSIONS[needed[0]]], "this channel", self._owner(channel))
             elif error.status != 400 and not isinstance(error, discord.NotFound):
                 raise  # later perhaps
             self._place = replace(place, answers=place.thread_on)
