@@ -18,7 +18,7 @@ from bot.domain import (
 )
 from bot.errors import NotFound, Refused
 from bot.panel import Settings
-from bot.settings import MOST_PICTURES
+from bot.settings import MOST_PICTURES, Models
 from bot.store import Store
 from bot.wishes import ratio_of
 from bot.words import number_of
@@ -30,8 +30,13 @@ class Asking:
     """What is asked for without the chat model, as it is recorded. Everything raises Refused for what cannot be."""
 
     def __init__(
-        self, store: Store, settings: Callable[[ThreadKey, Person], Settings], abilities: Callable[[], Abilities]
+        self,
+        store: Store,
+        settings: Callable[[ThreadKey, Person], Settings],
+        abilities: Callable[[], Abilities],
+        models: Callable[[], Models],
     ) -> None:
+        self._models = models
         self._store = store
         self._settings = settings
         self._abilities = abilities
@@ -69,6 +74,9 @@ class Asking:
             raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
         if ratio_of(wish.request.ratio) not in ("", "1:1") and not abilities.ratios:
             raise Refused("This picture model paints in one shape alone.")
+        drawing = self._models().picture
+        if wish.request.model and drawing and wish.request.model not in drawing:
+            raise Refused(f"There is no picture model {wish.request.model[:50]!r}; there is {', '.join(drawing)}.")
         ratio = ratio_of(wish.request.ratio)
         if wish.request.ratio and not ratio:
             raise Refused(f"Width to height are given as in 16:9, not as {wish.request.ratio[:20]!r}.")

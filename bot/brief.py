@@ -50,7 +50,7 @@ async def brief(
         text=entry.text,
         names=tuple(names_of(other.author for other in (*earlier, entry)).values()),
         tools=offered,
-        reminder=reminder(manners.front_end),
+        reminder=reminder(manners.front_end) if manners.forgets else "",
         settled=entry.settled,
     )
 

@@ -91,7 +91,7 @@ class Conversations:
         self._rules = rules
         self._platforms: Mapping[str, Platform] = {}
         self._changes = Changes(store, album, self._surface, self._start, rules.longest_message)
-        self._asking = Asking(store, self.settings, lambda: renderer.abilities)
+        self._asking = Asking(store, self.settings, lambda: renderer.abilities, self._desk.models)
         self._waiting: dict[ThreadKey, deque[str]] = {}
         self._live: dict[str, Live] = {}
         self._group: asyncio.TaskGroup | None = None

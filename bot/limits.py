@@ -39,10 +39,10 @@ def check_number(settings: Settings, used: Used, wanted: int = 1) -> None:
         )
     if settings.daily and used.mine + wanted > settings.daily:
         when = _free(settings.daily - used.mine, used.next_mine)
-        raise Refused(f"You may have {count_of(settings.daily, 'picture')} a day drawn. {when}")
+        raise Refused(f"Your limit is {count_of(settings.daily, 'picture')} a day. {when}")
     if settings.server_daily and used.ours + wanted > settings.server_daily:
         when = _free(settings.server_daily - used.ours, used.next_ours)
-        raise Refused(f"All together may have {count_of(settings.server_daily, 'picture')} a day drawn. {when}")
+        raise Refused(f"The limit of all together is {count_of(settings.server_daily, 'picture')} a day. {when}")
 
 
 def check_words(settings: Settings, *prompts: str) -> None:

@@ -14,7 +14,7 @@ _PICTURE = r"(?:pictures?|images?|photos?|drawings?|paintings?|sketch(?:es)?|ill
 _PROMISE = re.compile(
     r"\b(?:here(?:'s| is| are|'re)|enjoy|i(?:'ve| have) (?:drawn|painted|made|created|generated))\b"
     rf"[^.!?\n]{{0,60}}\b{_PICTURE}\b"
-    r"|\bi(?:'ll| will| am going to|'m going to| can)\s(?:now |gladly |happily )?"
+    r"|\bi(?:'ll| will| am going to|'m going to)\s(?:now |gladly |happily )?"
     r"(?:draw|paint|sketch|illustrate|render)\b"
     rf"|\b(?:generating|drawing|creating|painting)\b[^.!?\n]{{0,30}}\b{_PICTURE}\b",
     re.IGNORECASE,

@@ -33,7 +33,8 @@ class Manners:
     """What a chat model wants, and what it can do.
 
     `context` is in tokens, prompt and answer together. `system_role` tells whether it takes a system message,
-    `thinks_first` whether its answers begin with thoughts whose opening tag is left out.
+    `thinks_first` whether its answers begin with thoughts whose opening tag is left out, `forgets` whether it may have
+    forgotten a picture that it does not draw.
     """
 
     front_end: FrontEnd = FrontEnd.TAGS
@@ -41,6 +42,7 @@ class Manners:
     sees: bool = False
     system_role: bool = True
     thinks_first: bool = False
+    forgets: bool = True
 
 
 @dataclass(frozen=True, slots=True)

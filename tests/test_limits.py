@@ -65,8 +65,8 @@ def test_the_limits_are_counted_apart() -> None:
     """What others had drawn is none of one's own; what is done is not under way."""
     settings = Settings(daily=2, server_daily=10, at_once=1)
     assert not refusal(settings, Used(mine=1, ours=9, under_way=0))
-    assert "You may have 2 pictures a day" in refusal(settings, Used(mine=2, ours=2))
-    assert "All together may have 10 pictures a day" in refusal(settings, Used(mine=0, ours=10))
+    assert "Your limit is 2 pictures a day" in refusal(settings, Used(mine=2, ours=2))
+    assert "The limit of all together is 10 pictures a day" in refusal(settings, Used(mine=0, ours=10))
     assert "1 of your pictures are under way" in refusal(settings, Used(under_way=1))
 
 
@@ -79,22 +79,22 @@ def test_the_sentence_tells_when_the_next_one_is_free() -> None:
         return f"<t:{at:.0f}:R>"
 
     assert with_moments(mine, as_discord) == (
-        f"You may have 3 pictures a day drawn. The next one is free <t:{NOON + DAY:.0f}:R>."
+        f"Your limit is 3 pictures a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
     assert with_moments(ours, as_discord) == (
-        f"All together may have 1 picture a day drawn. The next one is free <t:{NOON + DAY:.0f}:R>."
+        f"The limit of all together is 1 picture a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
     hours = refusal(Settings(daily=1), Used(mine=1, next_mine=time.time() - DAY + 3 * 3600))
-    assert with_moments(hours) == "You may have 1 picture a day drawn. The next one is free in about 3 h."
+    assert with_moments(hours) == "Your limit is 1 picture a day. The next one is free in about 3 h."
 
 
 def test_where_some_are_left_that_is_told() -> None:
     """Nobody is sent away until tomorrow who only asked for too many at once."""
     assert refusal(Settings(daily=3), Used(), 4) == (
-        "You may have 3 pictures a day drawn. 3 of them can be drawn now: ask for no more."
+        "Your limit is 3 pictures a day. 3 of them can be drawn now: ask for no more."
     )
     assert refusal(Settings(server_daily=3), Used(mine=0, ours=2), 2) == (
-        "All together may have 3 pictures a day drawn. 1 of them can be drawn now: ask for no more."
+        "The limit of all together is 3 pictures a day. 1 of them can be drawn now: ask for no more."
     )
 
 

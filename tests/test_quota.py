@@ -56,7 +56,7 @@ async def test_twenty_messages_at_once_do_not_exceed_the_quota(store: Store, apa
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
     assert len(renderer.jobs) == sum(len(come(view)) for view in views) == used(store) == 5
-    sentence = "You may have 5 pictures a day drawn. The next one is free in about 24 h."
+    sentence = "Your limit is 5 pictures a day. The next one is free in about 24 h."
     assert {with_moments(reason) for reason in reasons(views)} == {sentence}
 
 
@@ -68,7 +68,7 @@ async def test_many_people_at_once_do_not_exceed_the_quota_of_all(store: Store) 
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
         assert len(renderer.jobs) == 5
-        assert all(reason.startswith("All together may have 5") for reason in reasons(views))
+        assert all(reason.startswith("The limit of all together is 5") for reason in reasons(views))
         await inbox.accept(replace(message("else", "draw"), thread=replace(THREAD, space="space2")))
         assert come(await screen.final("else")) == [1]
 
@@ -207,7 +207,7 @@ async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
     async with running(store, model, KnowingRenderer(store=store), desk=desk_of(store)) as (inbox, screen, again):
         assert len(come(await screen.final("m2"))) == 1
         assert [job.prompt for job in again.jobs] == ["a brown cow"]
-        with pytest.raises(Refused, match="You may have 2 pictures a day drawn"):
+        with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
             await inbox.accept(wish("a cat", 1))
     assert used(store) == 2
 
@@ -223,7 +223,7 @@ async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) 
         assert with_moments(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(f"free <t:{free:.0f}:R>.")
         assert with_moments(str(refused.value)).endswith("free in about 24 h.")
         told = (await inbox.command(command("usage"))).text
-        assert "You may have 1 in 24 hours, and have used 1; one is free in about 24 h." in with_moments(told)
+        assert "Your limit is 1 in 24 hours, and have used 1; one is free in about 24 h." in with_moments(told)
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
         file.close()
@@ -240,7 +240,7 @@ async def test_managers_raise_a_limit_and_are_held_to_it(store: Store) -> None:
     async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
         for person in (ANN, BOB):
             await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))
-            with pytest.raises(Refused, match="You may have 1 picture a day"):
+            with pytest.raises(Refused, match="Your limit is 1 picture a day"):
                 await inbox.accept(replace(wish("a cat", 1, f"{person.id}2"), author=person))
         with pytest.raises(Refused, match="Only managers"):
             choose(desk, "server", "daily", "9", ANN)
@@ -248,7 +248,7 @@ async def test_managers_raise_a_limit_and_are_held_to_it(store: Store) -> None:
         await inbox.accept(wish("a cat", 1, "ann2"))
         await screen.final("ann2")
         choose(desk, "channel", "daily", "3", BOB)
-        with pytest.raises(Refused, match="You may have 2 pictures a day"):
+        with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
             there = ThreadKey(THREAD.platform, THREAD.space, "other", "t")
             await inbox.accept(replace(wish("a cat", 1, "ann3"), thread=there))
         await inbox.accept(wish("a cat", 1, "ann3"))

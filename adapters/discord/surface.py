@@ -128,11 +128,11 @@ class ThreadSurface:
             wanted[0] = replace(wanted[0], content=f"{note}\n{wanted[0].content}"[: draw.LIMIT])
         if wanted and self._place and self._place.quoted:
             wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
+        posted = len(shown)
+        for nth, sheet in enumerate(wanted[posted:], posted):  # first, for the last message has the Stop button
+            shown.append(await self._post(nth, sheet))
         for nth, sheet in enumerate(wanted):
-            if nth < len(shown) and (view.final or not _outshines(shown[nth], sheet)):
-                await self._match(nth, shown[nth], sheet)
-            elif nth >= len(shown):
-                shown.append(await self._post(nth, sheet))
+            if nth >= posted or view.final or not _outshines(shown[nth], sheet):
                 await self._match(nth, shown[nth], sheet)
         while len(shown) > len(wanted) and (view.final or shown[-1].sheet):
             await self._take_back(len(shown) - 1, shown.pop())

@@ -1,8 +1,7 @@
 """How often each method may be called: Slack counts per method and workspace, and posts per channel as well."""
 
-from collections import defaultdict
-
-from aiolimiter import AsyncLimiter
+import asyncio
+from collections import defaultdict, deque
 
 # Calls a minute, a little below what Slack allows; docs.slack.dev, rate limits, and each method's page
 _A_MINUTE = {
@@ -20,31 +19,53 @@ _A_MINUTE = {
     "files.info": 90,
     "users.info": 90,
     "views.publish": 90,
-    "assistant.threads.setStatus": 90,
+    "assistant.threads.setStatus": 540,
 }
-_A_CHANNEL = (5, 5.0)  # posts in seconds: one a second, with short bursts
+_A_CHANNEL = (3, 3.2)  # posts in seconds: one a second, short bursts; a bit longer, for requests overtake each other
+
+
+class Window:
+    """So many in any span of so many seconds, in the order in which they come."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
+        self._times: deque[float] = deque(maxlen=most)
+        self._turn = asyncio.Lock()
+
+    def has(self, share: float) -> bool:
+        """Whether nobody waits, and less than this share of it is spent."""
+        now = asyncio.get_running_loop().time()
+        spent = sum(now - at < self._seconds for at in self._times)
+        return not self._turn.locked() and spent + 1 <= self._most * share
+
+    async def acquire(self) -> None:
+        """Wait for a turn."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            if len(self._times) == self._most:
+                await asyncio.sleep(self._times[0] + self._seconds - loop.time())
+            self._times.append(loop.time())
 
 
 class Budget:
     """What is left to each method of a workspace. Progress is shown with what is over; what must be said waits."""
 
     def __init__(self) -> None:
-        self._methods: dict[tuple[str, str], AsyncLimiter] = {}
-        self._channels: defaultdict[str, AsyncLimiter] = defaultdict(lambda: AsyncLimiter(*_A_CHANNEL))
+        self._methods: dict[tuple[str, str], Window] = {}
+        self._channels: defaultdict[str, Window] = defaultdict(lambda: Window(*_A_CHANNEL))
 
-    def _limiter(self, method: str, team: str, channel: str) -> AsyncLimiter:
+    def _window(self, method: str, team: str, channel: str) -> Window:
         if method == "chat.postMessage":
             return self._channels[channel]
         key = (method, team)
         if key not in self._methods:
-            self._methods[key] = AsyncLimiter(_A_MINUTE[method], 60)
+            self._methods[key] = Window(_A_MINUTE[method], 60.0)
         return self._methods[key]
 
     def has(self, method: str, team: str, channel: str = "", share: float = 1.0) -> bool:
         """Whether it may be called now; a `share` below 1 leaves the rest to what must be said."""
-        limiter = self._limiter(method, team, channel)
-        return limiter.has_capacity(1 + limiter.max_rate * (1 - share))
+        return self._window(method, team, channel).has(share)
 
     async def take(self, method: str, team: str, channel: str = "") -> None:
         """Wait until it may be called."""
-        await self._limiter(method, team, channel).acquire()
+        await self._window(method, team, channel).acquire()

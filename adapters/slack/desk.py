@@ -154,7 +154,7 @@ class Desk:
     async def pressed(self, spot: Spot, user: str, action: Action, target: str, press_id: str, words: str = "") -> None:
         """Hand a pressed button to the inbox; a refusal is told to whoever pressed it, alone."""
         author = await self.people.person(user, spot.direct)
-        place = self.place(spot, user)
+        place = self.place(spot, user, _said(author, words))
         try:
             press = ButtonPress(press_id, spot.key, author, action, target, words)
             await self.hand_over(press, place if action in _NEW_REPLY else None)
@@ -189,7 +189,7 @@ class Desk:
     async def about(self, spot: Spot, user: str, event_id: str, words: str, chosen: str) -> None:
         """Words about a message that somebody chose: a picture of it by number, or a file that it brought along."""
         author = await self.people.person(user, spot.direct)
-        place, notes = self.place(spot, user), list[str]()
+        place, notes = self.place(spot, user, _said(author, words)), list[str]()
         number, files = int(chosen) if chosen.isdecimal() else None, list[bytes]()
         if number is None:
             message = await self.reader.message(spot)
@@ -216,9 +216,9 @@ class Desk:
             for nth, file in enumerate(parse.files_in(message), 1)
         ]
 
-    def place(self, spot: Spot, user: str) -> Place:
+    def place(self, spot: Spot, user: str, quoted: str = "") -> Place:
         """Where a reply to something done there is shown."""
-        return Place(spot.channel, "" if spot.key.thread == DIRECT else spot.thread_ts, user)
+        return Place(spot.channel, "" if spot.key.thread == DIRECT else spot.thread_ts, user, quoted)
 
     # Commands
 
@@ -257,3 +257,8 @@ class Desk:
             if isinstance(told, str):
                 faults[key] = told
         return faults
+
+
+def _said(author: Person, words: str) -> str:
+    """What was written into a form, for all who see the answer."""
+    return f"{author.name}: {words}" if words else ""

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from adapters.markup import closed, pages
@@ -30,6 +30,7 @@ MOST_BLOCKS = 45  # of a message: Slack takes 50
 LONGEST_TEXT = 2_900  # characters of mrkdwn in a block: Slack takes 3,000
 LONGEST_ALT = 2_000  # characters
 LONGEST_CAPTION = 200
+LONGEST_QUOTE = 300  # characters of what was written into a form
 DETAILS, AGAIN, SETTINGS, SCOPE = "details", "again", "settings", "scope"  # buttons that the core does not know
 
 
@@ -80,6 +81,11 @@ def cards(view: View) -> list[Card]:
     return [Card(text if nth == 0 else "…", tuple(blocks)) for nth, blocks in enumerate(made) if blocks]
 
 
+def below_quote(card: Card, said: str) -> Card:
+    """The message below a line of what it answers."""
+    return replace(card, blocks=(small(_short(said, LONGEST_QUOTE)), *card.blocks))
+
+
 def words(view: View) -> str | None:
     """All the words, where there is nothing but words yet: what a native stream can show."""
     if any(not isinstance(part, TextPart) for part in view.parts):
@@ -88,11 +94,20 @@ def words(view: View) -> str | None:
 
 
 def fallback(view: View) -> str:
-    """The reply in one line."""
-    said = [part.markdown if isinstance(part, TextPart) else f"[picture #{part.number}]" for part in view.parts] or [
-        view.status
-    ]
+    """The reply in one line: what notifications show, and what screen readers read instead of the blocks."""
+    said = [part.markdown if isinstance(part, TextPart) else _named(part) for part in view.parts] or [view.status]
     return escaped(" ".join(" ".join(said).split()))[:LONGEST_TEXT] or "…"
+
+
+def _named(part: PicturePart) -> str:
+    match part.state:
+        case Rendered(picture):
+            seen = _short(picture.alt or picture.prompt, LONGEST_CAPTION)
+            return f"[picture #{part.number}: {seen}]" if seen else f"[picture #{part.number}]"
+        case Failed(reason):
+            return f"[{with_moments(reason)}]"
+        case Queued() | Rendering():
+            return f"[picture #{part.number}]"
 
 
 def _pieces(view: View) -> list[list["Block | Shot"]]:
@@ -131,9 +146,12 @@ def _draws(part: Part) -> bool:
 
 def _caption(picture: Picture) -> str:
     way = _WAYS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
-    prompt = " ".join(picture.prompt.split())
-    short = prompt if len(prompt) <= LONGEST_CAPTION else prompt[: LONGEST_CAPTION - 1].rstrip() + "…"
-    return " · ".join(filter(None, (f"#{picture.number}", way, short)))
+    return " · ".join(filter(None, (f"#{picture.number}", way, _short(picture.prompt, LONGEST_CAPTION))))
+
+
+def _short(said: str, most: int) -> str:
+    line = " ".join(said.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
 
 
 def _row(picture: Picture, buttons: Sequence[Button]) -> list[Block]:
@@ -228,13 +246,14 @@ def sections(markdown: str) -> list[Block]:
 
 
 def summary(told: Answer) -> str:
-    """An answer in words alone, where no form can be shown."""
+    """An answer in words alone, where no form can be shown: all settings, unless something else is to be said."""
     fields = told.panel.fields if told.panel else ()
+    if told.text or not fields:
+        return told.text or "There is nothing to tell."
     lines = [
         f"- **{field.title}** (`{field.key}`): {field.value or 'nothing'}, from: {field.source}" for field in fields
     ]
-    how = ["Change one with `settings set KEY VALUE [server|channel|thread|me]`, or here:"] if fields else []
-    return "\n".join(filter(None, [told.text, *lines, *how])) or "There is nothing to tell."
+    return "\n".join([*lines, "Change one with `settings set KEY VALUE [server|channel|thread|me]`, or here:"])
 
 
 def settings_button(spot: str) -> Block:

@@ -26,7 +26,7 @@ from bot.errors import Unreachable
 log = logging.getLogger(__name__)
 
 PAUSE = 1.2  # seconds between two views of a reply
-FOR_PROGRESS = 0.7  # the share of a method's budget that progress may use
+FOR_PROGRESS, FOR_PICTURES = 0.7, 0.85  # the share of a method's budget that these may use before the end
 MOST_STREAMED = 11_500  # characters; what is longer becomes several messages
 REPLY = "mini_reply"  # the metadata's type by which a message of a reply is found again
 NOT_READY = ("invalid_blocks", "slack_file")
@@ -57,14 +57,18 @@ class Record(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reply is shown: `thread_ts` is empty in a direct conversation outside any thread. `asker` is a user."""
+    """Where a reply is shown: `thread_ts` is empty in a direct conversation outside any thread. `asker` is a user.
+
+    `quoted` is what somebody wrote into a form, which nobody else saw.
+    """
 
     channel: str
     thread_ts: str
     asker: str
+    quoted: str = ""
 
     def __str__(self) -> str:
-        return json.dumps([self.channel, self.thread_ts, self.asker])
+        return json.dumps([self.channel, self.thread_ts, self.asker, *filter(None, [self.quoted])])
 
     @classmethod
     def parse(cls, told: str) -> "Place":
@@ -141,6 +145,8 @@ class ThreadSurface:
         await self._end_stream()
         await self._session("active")  # from here on there are buttons
         wanted = draw.cards(view)
+        if wanted and self._place.quoted:
+            wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
         if not view.final and not self._may_show(wanted):
             return
         for nth, card in enumerate(wanted):
@@ -158,12 +164,13 @@ class ThreadSurface:
         return self._shown
 
     def _may_show(self, wanted: list[Card]) -> bool:
-        """Whether there is room for progress, which nobody misses; what changes the pictures is shown in any case."""
+        """Whether there is room for progress, which nobody misses, or for a picture, which can wait for the end."""
         assert self._shown is not None
         known = [picture.digest for each in self._shown if each.card for picture in each.card.pictures]
         news = [picture.digest for card in wanted for picture in card.pictures] != known
         method = "chat.update" if self._shown else "chat.postMessage"
-        return news or self._budget.has(method, self._thread.space, self._thread.channel, FOR_PROGRESS)
+        share = FOR_PICTURES if news else FOR_PROGRESS
+        return self._budget.has(method, self._thread.space, self._thread.channel, share)
 
     # Before there is anything to show
 

@@ -22,7 +22,7 @@ class OfflineModel:
     @property
     def manners(self) -> Manners:
         """It writes tags, and has room for any thread."""
-        return Manners(context=32_768)
+        return Manners(context=32_768, forgets=False)  # what it does not draw, it cannot
 
     async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the answer: one `Delta` a word, then `Stopped`."""
