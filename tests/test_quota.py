@@ -223,7 +223,7 @@ async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) 
         assert with_moments(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(f"free <t:{free:.0f}:R>.")
         assert with_moments(str(refused.value)).endswith("free in about 24 h.")
         told = (await inbox.command(command("usage"))).text
-        assert "Your limit is 1 in 24 hours, and have used 1; one is free in about 24 h." in with_moments(told)
+        assert "You may have 1 in 24 hours, and have used 1; one is free in about 24 h." in with_moments(told)
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
         file.close()
