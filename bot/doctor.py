@@ -20,6 +20,7 @@ from bot.config import Config, worker_environment
 from bot.discord_doctor import discord
 from bot.errors import ConfigError
 from bot.findings import TIME_LIMIT, Finding, Mark, NoAnswer, bearer, get, origin
+from bot.slack_doctor import slack
 from bot.words import count_of
 
 SLOWEST_IMPORT = 120.0  # seconds: torch is large, and the disk may be slow
@@ -58,6 +59,7 @@ async def examine(config: Config, version: int, show: Callable[[Finding], None])
                 chat(config),
                 drawing(config, version),
                 discord(config),
+                slack(config),
             )
         ]
         for task in checks:

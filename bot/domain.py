@@ -30,12 +30,15 @@ class ThreadKey:
         return cls(platform, space, channel, thread)
 
 
-MANAGER = "manager"
+MANAGER, OWNER = "manager", "owner"
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who writes; `id` is unique within the platform. Who has the role MANAGER may stop others' work."""
+    """Somebody who writes; `id` is unique within the platform. Who has the role MANAGER may stop others' work.
+
+    Whoever owns the server has OWNER as well.
+    """
 
     id: str
     name: str

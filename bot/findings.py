@@ -41,17 +41,32 @@ class NoAnswer(Exception):
 
 async def get(url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False) -> T:
     """The JSON there. Raises NoAnswer."""
+    answer, _ = await _asked("GET", url, shape, headers, limit=limit, trust_env=trust_env)
+    return answer
+
+
+async def post(
+    url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False
+) -> tuple[T, Mapping[str, str]]:
+    """The JSON that an empty POST gets, and the headers that come with it. Raises NoAnswer."""
+    return await _asked("POST", url, shape, headers, limit=limit, trust_env=trust_env)
+
+
+async def _asked(
+    method: str, url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool
+) -> tuple[T, Mapping[str, str]]:
     timeout = aiohttp.ClientTimeout(total=limit)
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=trust_env) as session,
-            session.get(url, headers=headers, allow_redirects=False) as response,  # a token is for this server alone
+            # a token is for this server alone
+            session.request(method, url, headers=headers, allow_redirects=False) as response,
         ):
             if response.status != 200:
                 refused = response.status in (401, 403)
                 told = "refuses the bot" if refused else "answers with an error"
                 raise NoAnswer(f"{told} (status {response.status})", response.status)
-            return TypeAdapter(shape).validate_json(await response.read())
+            return TypeAdapter(shape).validate_json(await response.read()), response.headers
     except ValidationError:
         raise NoAnswer("answers with something else than what was asked for", 200) from None
     except TimeoutError:

@@ -34,6 +34,7 @@ class Unasked(StrEnum):
 class Changers(StrEnum):
     """Who may choose what holds for others."""
 
+    OWNERS = "owners"
     MANAGERS = "managers"
     EVERYONE = "everyone"
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import regex
 
-from bot.domain import MANAGER, Person, Refining, ThreadKey
+from bot.domain import MANAGER, OWNER, Person, Refining, ThreadKey
 from bot.errors import Refused
 from bot.language import LANGUAGES
 from bot.panel import Changers, Field, Scope, Settings, Unasked, Where
@@ -174,7 +174,7 @@ _TABLE = (
     Key(
         "changers",
         "Who may change settings",
-        "Whether managers alone or everyone may change what holds for a channel, but for rule and limits.",
+        "Whether owners, managers or everyone may change what holds for a channel; rule and limits stay with managers.",
         _among(list(Changers)),
         (Scope.SERVER,),
         Changers,
@@ -249,7 +249,11 @@ def spelled(value: object) -> str:
 
 def check_rights(person: Person, scope: Scope, changers: Changers = Changers.MANAGERS, name: str = "") -> None:
     """Raises Refused for whoever may not choose this setting in this scope; without a name, all of them."""
-    if MANAGER in person.roles or scope in (Scope.PERSON, Scope.THREAD):
+    if OWNER in person.roles or scope in (Scope.PERSON, Scope.THREAD):
+        return
+    if changers is Changers.OWNERS:
+        raise Refused(f"Only owners can change the settings of the {scope}. Your own you can set for `me`.")
+    if MANAGER in person.roles:
         return
     if scope is Scope.SERVER or changers is Changers.MANAGERS:
         raise Refused(f"Only managers can change the settings of the {scope}. Your own you can set for `me`.")

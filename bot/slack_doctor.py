@@ -70,7 +70,14 @@ async def slack(config: Config, limit: float = TIME_LIMIT) -> list[Finding]:
     return [Finding(Mark.GOOD, "Slack", told), *_scopes(headers.get(GRANTED)), reached]
 
 
-_PASSING = ("internal_error", "fatal_error", "ratelimited", "service_unavailable", "request_timeout", "team_added_to_org")
+_PASSING = (
+    "internal_error",
+    "fatal_error",
+    "ratelimited",
+    "service_unavailable",
+    "request_timeout",
+    "team_added_to_org",
+)
 
 
 def _scopes(granted: str | None) -> list[Finding]:

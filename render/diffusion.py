@@ -19,12 +19,13 @@ from render.builtin.pipeline import ScenePipeline
 from render.revision import of_folder, revision
 from render.sitting import Sitting, Wish, alike, wish
 from render.studio import Broken, Cancelled, Tell
-from render.wire import Batch, Usual
+from render.wire import Batch, Task, Usual
 
 log = logging.getLogger(__name__)
 
 BUILTIN = Path(__file__).parent / "builtin" / "weights"
 SCENES = Usual(256, 256, 8)
+HELD_BACK = "its safety checker held the picture back."
 STRENGTH = {Operation.EDIT: 0.6, Operation.REFINE: 0.3}  # of image-to-image, where a model has no better way
 
 OnStep = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
@@ -112,7 +113,7 @@ class Studio:
     def _attempt(self, wishes: list[Wish], sitting: Sitting) -> Exception | None:
         """Make the pictures, or say why not. Whatever the call left behind is let go before this returns."""
         try:
-            images = self._call(wishes, sitting)
+            images, held_back = self._call(wishes, sitting)
         except Cancelled:
             raise
         except Exception as error:
@@ -123,10 +124,14 @@ class Studio:
                 error.__traceback__ = error.__context__ = error.__cause__ = None
             return error
         self._fitted = max(self._fitted, len(wishes) * self._size(wishes[0]))
-        sitting.made([wish.task for wish in wishes], images)
+        tasks = [wish.task for wish in wishes]
+        sitting.made(*_shown(tasks, images, held_back))
+        for task in [task for task, held in zip(tasks, held_back, strict=True) if held]:
+            sitting.spoilt(task, ValueError(HELD_BACK))
         return None
 
-    def _call(self, wishes: list[Wish], sitting: Sitting) -> list[Image.Image]:
+    def _call(self, wishes: list[Wish], sitting: Sitting) -> tuple[list[Image.Image], list[bool]]:
+        """The pictures, and which of them the pipeline's own safety checker has blackened."""
         pipe, first = self._pipe, wishes[0].task
         arguments: dict[str, Any] = {
             "prompt": [wish.task.prompt for wish in wishes],
@@ -151,7 +156,9 @@ class Studio:
         if self._scenes:
             arguments["callback_on_step_end_tensor_inputs"] = ["clean"]
         arguments = {name: value for name, value in arguments.items() if value is not None}
-        return pipe(**arguments, callback_on_step_end=self._on_step(wishes, sitting)).images  # type: ignore[no-any-return]
+        output = pipe(**arguments, callback_on_step_end=self._on_step(wishes, sitting))
+        flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(wishes)
+        return output.images, [bool(each) for each in flagged]
 
     def _on_step(self, wishes: list[Wish], sitting: Sitting) -> OnStep:
         def on_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -203,6 +210,12 @@ class Studio:
         if ways:
             log.warning("pictures are decoded in pieces from now on")
             yield "pieces"
+
+
+def _shown(tasks: list[Task], images: list[Image.Image], held_back: list[bool]) -> tuple[list[Task], list[Image.Image]]:
+    """The tasks whose pictures may be seen, and these."""
+    seen = [(task, image) for task, image, held in zip(tasks, images, held_back, strict=True) if not held]
+    return [task for task, _ in seen], [image for _, image in seen]
 
 
 def _no_memory(error: Exception) -> bool:

@@ -6,11 +6,14 @@ from dataclasses import dataclass, replace
 import pytest
 
 from bot.domain import (
+    MANAGER,
+    OWNER,
     Abilities,
     Action,
     Editing,
     Incoming,
     Operation,
+    Person,
     PicturePart,
     Rendering,
     RenderJob,
@@ -296,6 +299,23 @@ async def test_a_channel_that_is_allowed_is_open_to_everybody(store: Store) -> N
             await inbox.accept(replace(message("m2", "hello"), thread=replace(THREAD, channel="other")))
         await inbox.accept(replace(message("m3", "hello"), thread=ThreadKey("test", "space2", "other", "t")))
         await screen.final("m3")
+
+
+def test_owners_may_keep_the_settings_to_themselves(store: Store) -> None:
+    """Then managers change neither the server's nor a channel's, nor who may; their own they still do."""
+    desk = desk_of(store)
+    boss = Person("boss", "Boss", frozenset({MANAGER, OWNER}))
+    choose(desk, "server", "changers", "owners", boss)
+    for scope, key, value in (
+        ("server", "changers", "managers"),
+        ("channel", "ratio", "3:2"),
+        ("server", "daily", "1"),
+    ):
+        with pytest.raises(Refused, match="Only owners can change"):
+            choose(desk, scope, key, value, BOB)
+    choose(desk, "me", "ratio", "3:2", BOB)
+    choose(desk, "channel", "ratio", "2:3", boss)
+    assert (desk.settings(THREAD, BOB).ratio, desk.settings(THREAD, CID).ratio) == ("3:2", "2:3")
 
 
 def test_everyone_may_change_a_channel_where_managers_let_them(store: Store) -> None:

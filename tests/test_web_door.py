@@ -15,6 +15,7 @@ import pytest
 from adapters.web.server import WebPage
 from bot.domain import (
     MANAGER,
+    OWNER,
     Action,
     Button,
     ButtonPress,
@@ -39,7 +40,7 @@ from bot.store import Store
 from tests.doubles import NoCommands
 
 NO_COOKIE = ("Cookie", "minidalle=no")
-ANN = Person("Ann", "Ann", frozenset({MANAGER}))
+ANN = Person("Ann", "Ann", frozenset({MANAGER, OWNER}))
 
 
 @dataclass
@@ -143,7 +144,7 @@ async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
         body = {"id": "m-1", "text": "Hi *you*", "author": " Ann \n Lee ", "pictures": [picture], "about": 3}
         for _ in range(2):  # a second delivery changes nothing
             assert await here.post(f"{thread}/messages", body) == (200, {"message_id": "m-1"})
-        ann = Person("Ann Lee", "Ann Lee", frozenset({MANAGER}))
+        ann = Person("Ann Lee", "Ann Lee", frozenset({MANAGER, OWNER}))
         assert here.inbox.events[0] == Message("m-1", key(thread), ann, "Hi *you*", (b"\x89PNG",), 3)
         question, reply = await here.messages(thread)
         upload = SHOWN | {"number": 1, "url": f"/pictures/{'0' * 64}.png"}

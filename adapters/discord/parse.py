@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from bot.domain import MANAGER, Action, Person, ThreadKey
+from bot.domain import MANAGER, OWNER, Action, Person, ThreadKey
 from bot.panel import Unasked
 
 PLATFORM = "discord"
@@ -101,9 +101,12 @@ def person(user: discord.abc.User, permissions: discord.Permissions | None) -> P
 
     Without `permissions`, in a direct conversation, nobody manages anything: what holds there holds for many.
     """
-    may = permissions and (permissions.manage_messages or permissions.administrator or permissions.manage_guild)
     roles = {str(role.id) for role in user.roles} if isinstance(user, discord.Member) else set()
-    return Person(str(user.id), user.display_name, frozenset(roles | ({MANAGER} if may else set())))
+    if permissions and (permissions.manage_messages or permissions.administrator or permissions.manage_guild):
+        roles.add(MANAGER)
+    if permissions and permissions.administrator:  # which the owner of a server always is
+        roles.add(OWNER)
+    return Person(str(user.id), user.display_name, frozenset(roles))
 
 
 def thread_key(channel: Any, guild_id: int | None, message_id: int) -> ThreadKey:

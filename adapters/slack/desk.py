@@ -87,7 +87,7 @@ class Desk:
         ours = self.archive.knows_thread(said.key)
         if not parse.may_concern(said, self.bot_user, ours):  # nobody is asked for who writes in other threads
             return
-        author = await self.people.person(said.user, said.direct)
+        author = await self.people.person(said.user)
         unasked = self.inbox.settings(said.key, author).unasked
         if not parse.wanted(said, self.bot_user, unasked, ours) or said.id in self.fresh:
             return
@@ -153,7 +153,7 @@ class Desk:
 
     async def pressed(self, spot: Spot, user: str, action: Action, target: str, press_id: str, words: str = "") -> None:
         """Hand a pressed button to the inbox; a refusal is told to whoever pressed it, alone."""
-        author = await self.people.person(user, spot.direct)
+        author = await self.people.person(user)
         place = self.place(spot, user, _said(author, words))
         try:
             press = ButtonPress(press_id, spot.key, author, action, target, words)
@@ -183,18 +183,18 @@ class Desk:
         for reply in replies:
             await self.pressed(spot, user, Action.STOP, reply, event_id)
         if not replies:
-            author = await self.people.person(user, spot.direct)
+            author = await self.people.person(user)
             await self.command(spot.key, author, event_id, "cancel", {})
 
     async def about(self, spot: Spot, user: str, event_id: str, words: str, chosen: str) -> None:
         """Words about a message that somebody chose: a picture of it by number, or a file that it brought along."""
-        author = await self.people.person(user, spot.direct)
+        author = await self.people.person(user)
         place, notes = self.place(spot, user, _said(author, words)), list[str]()
         number, files = int(chosen) if chosen.isdecimal() else None, list[bytes]()
         if number is None:
             message = await self.reader.message(spot)
             if message is None:
-                await self.voice.whisper(place, "That message cannot be read: am I in the channel?")
+                await self.voice.whisper(place, "I cannot read that message: /invite me to its channel first.")
                 return
             brought = [file for file in parse.files_in(message) if chosen in ("", file.get("id"))]
             files, notes = await self.downloads.pictures(brought, spot.team)
@@ -238,7 +238,7 @@ class Desk:
 
     async def panel(self, spot: Spot, user: str, scope: str, event_id: str) -> Panel | str:
         """The settings of a scope there, or why they are not shown."""
-        author = await self.people.person(user, spot.direct)
+        author = await self.people.person(user)
         told = await self.command(spot.key, author, event_id, "settings", {"scope": scope})
         return told if isinstance(told, str) else told.panel or told.text
 
@@ -246,7 +246,7 @@ class Desk:
         self, spot: Spot, user: str, scope: str, event_id: str, chosen: Mapping[str, str]
     ) -> dict[str, str]:
         """Choose what differs from what holds; the faults by setting."""
-        author = await self.people.person(user, spot.direct)
+        author = await self.people.person(user)
         panel = await self.panel(spot, user, scope, event_id)
         if isinstance(panel, str):
             return {"": panel}

@@ -154,4 +154,4 @@ class Downloads:
                         return f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out."
         except (aiohttp.ClientError, TimeoutError):
             return "A picture could not be read from Slack; please send it again."
-        return bytes(data) if data.startswith(MAGIC) else unread
+        return bytes(data) if data.startswith(MAGIC) else "One of the files is no picture that I can read."

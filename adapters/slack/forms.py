@@ -15,6 +15,7 @@ _SCOPES = {
     Scope.SERVER: "This workspace",
 }
 
+FOR_THREADS = ("pictures", "export", "forget")  # commands that are about a thread
 HELP = """\
 **Ask me for pictures in plain words**, and talk on: “draw our mascot as a knight”, “make the cape red”, “more like #2”.
 - Mention me in a channel, also in a thread of others; in my threads and in direct messages there is no need to.
@@ -35,9 +36,11 @@ def edit_form(number: int, prompt: str, spot: str) -> Block:
     )
 
 
-def about_form(title: str, question: str, pictures: Sequence[tuple[str, str]], spot: str) -> Block:
+def about_form(
+    title: str, question: str, pictures: Sequence[tuple[str, str]], spot: str, example: str = "make the sky red"
+) -> Block:
     """Words about a picture of a message; which one, if it shows several: `pictures` are their names and values."""
-    blocks = [_input("words", question, "make the sky red")]
+    blocks = [_input("words", question, example)]
     if len(pictures) > 1:
         options = [_option(name, value) for name, value in pictures[:MOST_OPTIONS]]
         element = {"type": "static_select", "action_id": "picture", "options": options, "initial_option": options[-1]}

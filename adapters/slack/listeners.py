@@ -113,7 +113,7 @@ def _to_buttons(app: AsyncApp, desk: Desk) -> None:
         elif name == draw.SETTINGS:
             await _open_settings(desk, Spot.parse(value), user, trigger)
         elif name == draw.DETAILS:
-            author = await desk.people.person(user, spot.direct)
+            author = await desk.people.person(user)
             told = await desk.command(spot.key, author, trigger, "details", {"picture": value})
             place = desk.place(spot, user)
             await desk.voice.tell(place, told, desk.voice.whispering(place))
@@ -128,14 +128,14 @@ def _to_buttons(app: AsyncApp, desk: Desk) -> None:
         else:
             await desk.voice.whisper(desk.place(spot, user), "This button is not known any more.")
 
-    for callback_id, question in (
-        ("edit_picture", "What is to change?"),
-        ("ask_picture", "What would you like to know?"),
+    for callback_id, question, example in (
+        ("edit_picture", "What is to change?", "make the sky red"),
+        ("ask_picture", "What would you like to know?", "what could the sign say?"),
     ):
-        _shortcut(app, desk, callback_id, question)
+        _shortcut(app, desk, callback_id, question, example)
 
 
-def _shortcut(app: AsyncApp, desk: Desk, callback_id: str, question: str) -> None:
+def _shortcut(app: AsyncApp, desk: Desk, callback_id: str, question: str, example: str) -> None:
     @app.shortcut(callback_id)
     async def chosen(ack: AsyncAck, body: Body) -> None:
         await ack()
@@ -148,7 +148,7 @@ def _shortcut(app: AsyncApp, desk: Desk, callback_id: str, question: str) -> Non
             return
         title = "Edit picture" if callback_id == "edit_picture" else "Ask about picture"
         single = pictures[0][1] if len(pictures) == 1 else ""
-        form = forms.about_form(title, question, pictures, _metadata(spot, single))
+        form = forms.about_form(title, question, pictures, _metadata(spot, single), example)
         await _open(desk, str(body.get("trigger_id") or ""), form, desk.place(spot, user))
 
 
@@ -165,11 +165,18 @@ def _to_commands(app: AsyncApp, desk: Desk) -> None:
         channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
         text, trigger = str(body.get("text") or "").strip(), str(body.get("trigger_id") or "")
         name, rest = parse.command(html.unescape(text)) or ("help", "")
+        if name == "help" and text.lower() not in ("", "help"):
+            unknown = f"There is no command “{html.unescape(text)[:50]}”. To draw, use `/imagine`, or mention me.\n\n"
+            await _responding(respond)(unknown + forms.HELP, ())
+            return
         spot, say = Spot(team, channel, "", ""), _responding(respond)
         if name == "settings" and not rest:
             await _open_settings(desk, spot, user, trigger, say)
             return
-        author = await desk.people.person(user, spot.direct)
+        if name in forms.FOR_THREADS and not rest and not spot.direct:
+            await say(f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ())
+            return
+        author = await desk.people.person(user)
         told = await desk.command(spot.key, author, trigger, name, parse.arguments(name, rest))
         await desk.voice.tell(Place(channel, "", user), told, say, str(spot))
 
@@ -178,7 +185,7 @@ async def _imagine(desk: Desk, body: Body) -> str:
     """Draw at once, below a message that says who asked for what; what there is to say against it, if anything."""
     channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
     direct = channel.startswith("D")
-    author = await desk.people.person(user, direct)
+    author = await desk.people.person(user)
     try:
         request, count = parse.imagine(html.unescape(str(body.get("text") or "")))
         await _check_model(desk, Spot(team, channel, "", ""), user, request.model)

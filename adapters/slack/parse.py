@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.domain import MANAGER, Action, ImageRequest, Operation, Person, ThreadKey
+from bot.domain import MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
 from bot.panel import Panel, Scope, Unasked
 
@@ -227,7 +227,7 @@ def post_id(channel: str, ts: str) -> str:
     return f"{PLATFORM}/{channel}/{ts}"
 
 
-def person(user: Mapping[str, Any], direct: bool) -> Person:
+def person(user: Mapping[str, Any]) -> Person:
     """Who writes, as `users.info` tells. Admins and owners of the workspace may stop others' work."""
     profile = user.get("profile") or {}
     name = (
@@ -237,8 +237,9 @@ def person(user: Mapping[str, Any], direct: bool) -> Person:
         or user.get("name")
         or "Somebody"
     )
-    boss = direct or user.get("is_admin") or user.get("is_owner") or user.get("is_primary_owner")
-    return Person(str(user.get("id", "")), str(name), frozenset({MANAGER}) if boss else frozenset())
+    owns = user.get("is_owner") or user.get("is_primary_owner")
+    roles = ({MANAGER, OWNER} if owns else {MANAGER}) if owns or user.get("is_admin") else set()
+    return Person(str(user.get("id", "")), str(name), frozenset(roles))
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,17 +26,17 @@ class People:
         self._budget = budget
         self._known: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
-    async def person(self, user: str, direct: bool = False) -> Person:
+    async def person(self, user: str) -> Person:
         """Who it is; in a direct conversation they manage what is theirs. A stranger if Slack does not tell."""
         known = self._known.get(user)
         if known is None or time.monotonic() - known[0] > KNOWN:
             told = await self._ask(user)
             if told is None:
-                return parse.person(known[1] if known else {"id": user}, direct)
+                return parse.person(known[1] if known else {"id": user})
             known = self._known[user] = (time.monotonic(), {"id": user, **told})
             if len(self._known) > MOST:
                 del self._known[next(iter(self._known))]
-        return parse.person(known[1], direct)
+        return parse.person(known[1])
 
     async def _ask(self, user: str) -> Mapping[str, Any] | None:
         try:

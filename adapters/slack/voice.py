@@ -1,7 +1,7 @@
 """What is said to one person alone, and papers for a whole thread."""
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
@@ -15,6 +15,7 @@ from bot.panel import Answer, Paper
 
 log = logging.getLogger(__name__)
 
+OUTSIDE = ("not_in_channel", "channel_not_found")
 Say = Callable[[str, Sequence[Block]], Awaitable[None]]  # words, and what stands below them
 
 
@@ -26,14 +27,25 @@ class Voice:
         self._budget = budget
 
     async def whisper(self, place: Place, words: str, below: Sequence[Block] = ()) -> None:
-        """Say something to one person alone, in the place."""
-        body: dict[str, Any] = {"channel": place.channel, "user": place.asker, **draw.note(words, below)}
+        """Say something to one person alone: in the place, or in their direct messages if the bot is not in it."""
+        body: dict[str, Any] = draw.note(words, below)
+        there = {"channel": place.channel, "user": place.asker}
         thread = {"thread_ts": place.thread_ts} if place.thread_ts else {}
         try:
             await self._budget.take("chat.postEphemeral", "")
-            await self._client.api_call("chat.postEphemeral", json=body | thread)
+            await self._client.api_call("chat.postEphemeral", json=body | there | thread)
         except FAULTS as error:
-            log.info("a note could not be posted: %s", code(error))
+            if code(error) in OUTSIDE:
+                await self._say_directly(place.asker, body)
+            else:
+                log.info("a note could not be posted: %s", code(error))
+
+    async def _say_directly(self, user: str, body: Mapping[str, Any]) -> None:
+        try:
+            await self._budget.take("chat.postMessage", "", user)
+            await self._client.api_call("chat.postMessage", json={"channel": user, **body})
+        except FAULTS as error:
+            log.info("a note could not be posted, nor told directly: %s", code(error))
 
     def whispering(self, place: Place) -> Say:
         """A way to say something there."""
@@ -66,7 +78,7 @@ class Voice:
             )
         except FAULTS as error:
             log.info("a file could not be posted: %s", code(error))
-            if code(error) in ("not_in_channel", "channel_not_found"):
+            if code(error) in OUTSIDE:
                 return "I am not in this channel, and cannot put the file there: /invite me first."
             return f"Slack does not take the file: {code(error)}."
         return ""

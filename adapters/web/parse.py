@@ -6,7 +6,7 @@ import re
 import uuid
 from typing import Any
 
-from bot.domain import MANAGER, Action, ButtonPress, ImageRequest, Message, Operation, Person, ThreadKey, Wish
+from bot.domain import MANAGER, OWNER, Action, ButtonPress, ImageRequest, Message, Operation, Person, ThreadKey, Wish
 from bot.errors import NotFound, Refused
 from bot.panel import Command
 
@@ -98,7 +98,7 @@ def wish(thread: ThreadKey, body: Any) -> Wish:
 def author(fields: dict[str, Any]) -> Person:
     """Whoever says to be speaking."""
     name = " ".join(_string(fields, "author").split())[:LONGEST_NAME] or "Guest"
-    return Person(name, name, frozenset({MANAGER}))  # whoever can open the page runs the bot
+    return Person(name, name, frozenset({MANAGER, OWNER}))  # whoever can open the page runs the bot
 
 
 def new_id() -> str:
