@@ -27,11 +27,11 @@ class Upload:
     extension: str
 
 
-def fitted(png: bytes, limit: int) -> Upload | None:
+def fitted(png: bytes, limit: int, *, webp: bool = True) -> Upload | None:
     """The picture in at most `limit` bytes with the least loss, or None where even its smallest form is larger.
 
     The PNG itself; else lossless WebP, WebP and JPEG at falling quality; else the same of a smaller picture, down to
-    `SMALLEST`. The same PNG and limit give the same bytes. Raises OSError for a large file that is not a picture.
+    `SMALLEST`; without `webp`, where a platform does not show it, all but WebP. The same PNG and limit give the same bytes. Raises OSError for a large file that is not a picture.
     """
     if len(png) <= limit:
         return Upload(png, "png")
@@ -41,7 +41,7 @@ def fitted(png: bytes, limit: int) -> Upload | None:
         share = smaller.width * smaller.height / (picture.width * picture.height)
         lossless = len(png) * share * _LOSSLESS_GAIN <= limit
         for upload in _forms(smaller, lossless):
-            if len(upload.data) <= limit:
+            if len(upload.data) <= limit and (webp or upload.extension != "webp"):
                 return upload
     return None
 

@@ -154,7 +154,8 @@ class Config(BaseSettings):
     @field_validator("slack_signing_secret")
     @classmethod
     def _reachable(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
-        if others.data.get("slack_bot_token") and not secret and not others.data.get("slack_app_token"):
+        wrong = "slack_app_token" not in others.data  # which is told already
+        if others.data.get("slack_bot_token") and not secret and not wrong and not others.data["slack_app_token"]:
             raise ValueError("must be set with SLACK_BOT_TOKEN, unless SLACK_APP_TOKEN is")
         return secret
 

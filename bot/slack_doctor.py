@@ -9,20 +9,22 @@ from bot.config import Config
 from bot.findings import TIME_LIMIT, Finding, Mark, NoAnswer, bearer, post
 
 SCOPES = {  # as deploy/slack-manifest.json asks for them; what does not work without each
-    "app_mentions:read": "mentions are not heard of",
-    "channels:history": "in public channels its threads go on without it unless it is mentioned, and none is read back",
+    "app_mentions:read": "a mention is heard of only as a message, where the scopes that end in :history allow it",
+    "channels:history": "in public channels only mentions are answered, and no thread is read back",
     "chat:write": "it cannot answer at all",
     "commands": "there is no /imagine, no /minidalle, and nothing in the menu of a message",
-    "files:read": "pictures of people cannot be read, nor is it seen whether Slack has taken its own",
+    "files:read": "there are no pictures, neither people's nor its own",
     "files:write": "the words come without pictures",
-    "groups:history": "in private channels its threads go on without it unless it is mentioned, and none is read back",
+    "groups:history": "in private channels only mentions are answered, and no thread is read back",
     "im:history": "direct messages are not heard of",
-    "mpim:history": "in group messages its threads go on without it unless it is mentioned, and none is read back",
+    "mpim:history": "in conversations of several people only mentions are answered, and no thread is read back",
     "users:read": "people have no names, and nobody is a manager",
 }
 GRANTED = "X-OAuth-Scopes"  # a header of every answer; Slack's documentation, authentication/best-practices
 _APP_OF = re.compile(r"xapp-\d+-(A[A-Z0-9]+)-")
-_REINSTALL = "Add it on the OAuth & Permissions page of api.slack.com/apps, and press Reinstall to Workspace there."
+_REINSTALL = (
+    "Add it on the OAuth & Permissions page of api.slack.com/apps, and reinstall the app on its Install App page."
+)
 _NO_SLACK = {
     0: "Check the network, its firewall, and SLACK_API_URL.",
     200: "Correct SLACK_API_URL.",

@@ -102,7 +102,7 @@ def _newest(thread: _Thread, now: Entry, pictures: Sequence[Picture], shown: Map
 
 
 def _notes(entry: Entry) -> list[str]:
-    before = [f"[said in this thread before you were called:\n{entry.before}]"] if entry.before else []
+    before = [f"[earlier: {entry.before}]"] if entry.before else []
     about = [] if entry.about is None else [f"[about: #{entry.about}]"]
     return (
         before

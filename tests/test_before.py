@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from bot.before import LONGEST, told
 from bot.domain import Message, Person
+from bot.offline_llm import OfflineModel
 from bot.speech import Role
 from bot.store import Store
 from tests.conversation import running
@@ -15,12 +16,11 @@ LINES = st.lists(st.tuples(st.sampled_from([ANN, BOB]), st.text(max_size=900)), 
 
 @given(LINES)
 def test_it_is_bounded_and_keeps_the_newest(lines: list[tuple[Person, str]]) -> None:
-    """Each message is one line, in order, with a name before it; the last that says anything is never left out."""
+    """All on one line, each message between quotes with a name before it."""
     text = told(lines)
     assert len(text) <= LONGEST
-    kept = text.split("\n") if text else []
-    assert all(line.startswith(("Ann: ", "Bob: ")) for line in kept)
-    assert len(kept) <= len(lines)
+    assert "\n" not in text and (not text or text.startswith(('Ann: "', 'Bob: "')))
+    assert text.count('"') % 2 == 0 and text.count('"') <= 2 * len(lines)
 
 
 def test_it_holds_no_markup() -> None:
@@ -39,7 +39,17 @@ async def test_the_chat_model_is_told(store: Store) -> None:
         await screen.final("m2")
     for heard in model.heard:
         asked = "".join(said.text for said in heard if said.role is Role.USER)
-        assert "Bob: red or blue?\nAnn: hm" in asked and asked.index("red or blue") < asked.index("which one?")
+        note = '[earlier: Bob: "red or blue?" · Ann: "hm"]'
+        assert note in asked and asked.index(note) < asked.index("which one?")
     entry = store.entry("m1")
-    assert entry and (entry.text, entry.before) == ("which one?", "Bob: red or blue?\nAnn: hm")
+    assert entry and (entry.text, entry.before) == ("which one?", 'Bob: "red or blue?" · Ann: "hm"')
     assert store.title(THREAD) == "which one?"
+
+
+async def test_the_built_in_model_does_not_draw_what_others_said(store: Store) -> None:
+    """It draws the question alone, once."""
+    async with running(store, OfflineModel(pause=0)) as (inbox, screen, renderer):
+        before = ((BOB, "we need a logo, draw two blue stars"), (ANN, "or a cat"))
+        await inbox.accept(Message("m1", THREAD, ANN, "draw a red house", before=before))
+        await screen.final("m1")
+    assert len(renderer.jobs) == 1 and "house" in renderer.jobs[0].prompt

@@ -23,7 +23,7 @@ async def test_a_mention_is_answered_in_its_thread(tmp_path: Path) -> None:
         (reply,) = here.thread(asked)
         assert shape(reply) == ["markdown", "image", "context", "actions", "markdown"]
         assert words(reply) == "Here it is:\n#1 · a sun\nEnjoy!" and alts(reply) == ["#1: a sun"]
-        assert labels(reply) == BELOW and reply.text == "Here it is: [picture #1] Enjoy!"
+        assert labels(reply) == BELOW and reply.text == "Here it is: [picture #1: a sun] Enjoy!"
         (entry,) = here.entries()
         thread = ThreadKey("slack", here.slack.world.team_id, here.general.id, asked.ts)
         assert (entry.thread, entry.text, entry.author.name) == (thread, "draw a sun", "Ana")
@@ -176,7 +176,8 @@ async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path)
                                  files=[upload(f"{colour}.png", colour)])  # fmt: skip
         asked = await here.draw("make it red", thread_ts=root.ts)
         (entry,) = here.entries()
-        lines = "\n".join(["Bo: Our mascot:", *(f"Cid: @Bo & {colour}?" for colour in ("red", "white", "blue"))])
+        said = ['Bo: "Our mascot:"', *(f'Cid: "@Bo & {colour}?"' for colour in ("red", "white", "blue"))]
+        lines = " · ".join(said)
         assert (entry.text, entry.before) == ("make it red", lines)
         assert [each.number for each in entry.uploads] == [1, 2, 3] and last(here, entry).parent == 3
         assert here.files.read(entry.uploads[-1].digest) == upload("blue.png", "blue").data
@@ -197,7 +198,7 @@ async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: P
         here.slack.events.subscribed = subscribed
         await here.draw("well?", thread_ts=root.ts, files=[upload("own.png", "red")])
         (entry,) = here.entries()
-        assert entry.before.splitlines()[0] == "Cid: number 100" and "number 129" in entry.before
+        assert entry.before.startswith('Cid: "number 100"') and "number 129" in entry.before
         assert len(entry.uploads) == 1 and len(here.slack.called("conversations.replies")) == 2
 
 

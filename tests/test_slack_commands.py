@@ -71,15 +71,26 @@ async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
         await here.draw()
         told = {
             "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is under way here.",
-            "pictures": "There is no picture in this thread yet.", "export": "There is nothing to take away here",
-            "forget": "I remember nothing of this place", "help": "**Ask me for pictures", "": "**Ask me for",
-            "nonsense": "**Ask me for pictures", "settings set count 3": "Pictures of a wish for you: **3**.",
+            "pictures": "Slack takes no commands in threads: mention me in the thread that you mean, with `pictures`.",
+            "export": "Slack takes no commands", "forget": "Slack takes no commands", "forget settings": "Your own",
+            "help": "**Ask me for pictures", "": "**Ask me for",
+            "draw a cat": "There is no command “draw a cat”. To draw, use `/imagine`",
+            "settings set count 3": "Pictures of a wish for you: **3**.",
         }  # fmt: skip
         for count, (text, begins) in enumerate(told.items(), 1):
             await here.command(text)
             assert (await here.hint(count=count)).startswith(begins)
         with pytest.raises(NotInThreads):
             await here.slack.command(here.ana, here.general, "/minidalle", "help", thread_ts=here.entries()[0].id)
+
+
+async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(tmp_path: Path) -> None:
+    """Which is one long thread."""
+    async with house(tmp_path, SUN) as here:
+        direct = here.slack.direct(here.ana)
+        await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
+        await here.command("forget", channel=direct)
+        assert await here.hint() == "Forgotten: 1 message and 1 picture of this thread."
 
 
 async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path) -> None:
@@ -102,8 +113,17 @@ async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
     """The scope stands at the end; a value may have many words."""
     async with house(tmp_path) as here:
         await here.ask("settings set persona You are a pirate of few words. thread")
-        assert (await here.hint()).startswith("Persona for this thread: **You are a pirate of few words.**.")
+        assert await here.hint() == "Persona for this thread: **You are a pirate of few words.**."
         await here.command("settings set ratio")
         assert "Shape can be usual, 1:1" in await here.hint(count=2)
         await here.command("settings channel")
         assert "(`changers`)" not in await here.hint(count=3) and "(`rule`)" in here.hints()[-1]
+
+
+async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
+    """A mention in a setting stays one, for a name means nobody."""
+    async with house(tmp_path, SUN) as here:
+        await here.ask(f"settings set blocked {here.cid.mention} server", here.bo)
+        assert (await here.hint(here.bo)).startswith("Blocked for this server")
+        await here.ask("draw a sun", here.cid)
+        assert await here.hint(here.cid) == "The managers have not let the bot answer here."

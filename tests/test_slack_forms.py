@@ -98,6 +98,7 @@ async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
         entry = await here.newest(1)
         assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "Cid")
         assert alts(here.thread(asked)[-1]) == ["#2: a red sun"] and here.slack.modal(here.cid) is None
+        assert words(here.thread(asked)[-1]).startswith("Cid: make it red\n")  # the others have not seen the form
 
 
 async def test_old_buttons_and_forms_work_after_a_restart(tmp_path: Path) -> None:
@@ -195,6 +196,18 @@ async def test_a_shortcut_on_words_is_told_so(tmp_path: Path) -> None:
         await here.fill({"words": "what is it?"})
         assert "am I allowed files:read?" in await here.hint(count=2)
         assert here.entries() == []
+
+
+async def test_a_shortcut_where_the_bot_is_not_is_answered_directly(tmp_path: Path) -> None:
+    """It cannot speak there, not even to one person alone."""
+    async with house(tmp_path) as here:
+        away = here.slack.channel("elsewhere", member=False)
+        said = await here.slack.say(away, here.bo, "cat", files=[upload()])
+        await here.slack.shortcut(said, "edit_picture", here.ana)
+        await here.fill({"words": "make it red"})
+        direct = here.slack.direct(here.ana)
+        await here.slack.until(lambda: here.said(direct))
+        assert words(here.said(direct)[0]) == "I cannot read that message: /invite me to its channel first."
 
 
 # Settings

@@ -168,7 +168,7 @@ async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) ->
     [
         (LoginPage(), "Slack did not hand me one of the pictures: am I allowed files:read?"),
         (Redirect(), "Slack did not hand me one of the pictures: am I allowed files:read?"),
-        (Error("x"), "Slack did not hand me one of the pictures: am I allowed files:read?"),
+        (Error("x"), "One of the files is no picture that I can read."),
         (Lose(), "A picture could not be read from Slack; please send it again."),
     ],
 )

@@ -180,3 +180,11 @@ def test_every_name_is_safe(title: str, extension: str) -> None:
     stem = re.fullmatch(rf"([a-z0-9]+(?:-[a-z0-9]+)*)\.{extension}", name)
     assert stem is not None
     assert not re.fullmatch(r"con|prn|aux|nul|com\d|lpt\d", stem[1])
+
+
+def test_a_platform_without_webp_gets_jpeg() -> None:
+    """The ladder leaves that rung out, and never gives less than it must."""
+    png = png_of(noise(96, 96))
+    upload = fitted(png, len(png) // 2, webp=False)
+    assert upload and upload.extension == "jpg" and len(upload.data) <= len(png) // 2
+    assert fitted(png, len(png), webp=False) == Upload(png, "png")

@@ -104,6 +104,8 @@ class Desk:
         command = None if said.files else parse.command(words)
         if command:
             name, rest = command
+            if name == "settings":
+                _, rest = parse.command(parse.as_written(said.text, self.bot_user)) or command
             told = await self.command(said.key, author, said.id, name, parse.arguments(name, rest))
             spot = Spot(said.team, said.channel, said.ts, place.thread_ts or said.ts)
             await self.voice.tell(place, told, self.voice.whispering(place), str(spot))

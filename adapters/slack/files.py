@@ -92,8 +92,8 @@ class Uploads:
 
 def fitted_for_slack(png: bytes) -> tuple[bytes, str] | None:
     """The picture as a file that Slack shows in a block, which takes no WebP; and its extension."""
-    upload = fitted(png, LARGEST_UPLOAD)
-    return (upload.data, upload.extension) if upload and upload.extension != "webp" else None
+    upload = fitted(png, LARGEST_UPLOAD, webp=False)
+    return (upload.data, upload.extension) if upload else None
 
 
 class Downloads:

@@ -126,6 +126,11 @@ def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
     return re.sub(r"[ \t]{2,}", " ", html.unescape(words)).strip()
 
 
+def as_written(raw: str, bot_user: str) -> str:
+    """A person's words with mentions as Slack has them, by id: what a setting that lists people is told."""
+    return html.unescape(_USER.sub(lambda match: " " if match[1] == bot_user else match[0], raw)).strip()
+
+
 def command(words: str) -> tuple[str, str] | None:
     """A command that was written instead of words to the chat model, and what follows it."""
     name, _, rest = words.strip().partition(" ")

@@ -26,6 +26,8 @@ from bot.errors import ConfigError
 from bot.ports import Inbox, Surface
 
 log = logging.getLogger(__name__)
+# Bolt finds SLACK_BOT_TOKEN in the environment, and warns at each start that the client which it is given has its own
+logging.getLogger("slack_bolt.AsyncApp").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
 
 TIMEOUT = 30.0  # seconds of one call
 DEAD, LOOK = 60.0, 5.0  # seconds without a connection until it is begun anew, and between two looks for it

@@ -164,13 +164,16 @@ class ThreadSurface:
         return self._shown
 
     def _may_show(self, wanted: list[Card]) -> bool:
-        """Whether there is room for progress, which nobody misses, or for a picture, which can wait for the end."""
+        """Whether there is room for progress, which nobody misses, or for a picture, which can wait for the end.
+
+        The first message is waited for in any case: it may be long until there is news, and it has the buttons.
+        """
         assert self._shown is not None
+        if not self._shown:
+            return True
         known = [picture.digest for each in self._shown if each.card for picture in each.card.pictures]
         news = [picture.digest for card in wanted for picture in card.pictures] != known
-        method = "chat.update" if self._shown else "chat.postMessage"
-        share = FOR_PICTURES if news else FOR_PROGRESS
-        return self._budget.has(method, self._thread.space, self._thread.channel, share)
+        return self._budget.has("chat.update", self._thread.space, share=FOR_PICTURES if news else FOR_PROGRESS)
 
     # Before there is anything to show
 
