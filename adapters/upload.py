@@ -31,7 +31,8 @@ def fitted(png: bytes, limit: int, *, webp: bool = True) -> Upload | None:
     """The picture in at most `limit` bytes with the least loss, or None where even its smallest form is larger.
 
     The PNG itself; else lossless WebP, WebP and JPEG at falling quality; else the same of a smaller picture, down to
-    `SMALLEST`; without `webp`, where a platform does not show it, all but WebP. The same PNG and limit give the same bytes. Raises OSError for a large file that is not a picture.
+    `SMALLEST`. Without `webp`, for a platform that does not show it, all but WebP. The same PNG and limit give the
+    same bytes. Raises OSError for a large file that is not a picture.
     """
     if len(png) <= limit:
         return Upload(png, "png")
