@@ -29,6 +29,7 @@ benchmark: install
 	.venv/bin/python -m benchmarks.queue
 	.venv/bin/python -m benchmarks.batches
 	.venv/bin/python -m benchmarks.discord
+	.venv/bin/python -m benchmarks.slack
 
 chaos: install  # the long form of a test in the suite
 	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/test_chaos.py

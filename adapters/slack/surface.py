@@ -26,7 +26,7 @@ from bot.errors import Unreachable
 log = logging.getLogger(__name__)
 
 PAUSE = 1.2  # seconds between two views of a reply
-FOR_PROGRESS, FOR_PICTURES = 0.7, 0.85  # the share of a method's budget that these may use before the end
+FOR_PROGRESS, FOR_PICTURES = 0.5, 0.7  # the share of a method's budget that these may use before the end
 MOST_STREAMED = 11_500  # characters; what is longer becomes several messages
 REPLY = "mini_reply"  # the metadata's type by which a message of a reply is found again
 NOT_READY = ("invalid_blocks", "slack_file")

@@ -1,0 +1,278 @@
+"""What many replies at once cost on Slack: `python -m benchmarks.slack`.
+
+People mention the bot, ten in each channel; each gets a thread in which a chat model writes, with a picture in the
+middle that takes no time. No two keep step. Slack is a double in a process of its own, whose tiers hold; everything
+between is real: sockets, Bolt, adapter, inbox, turns, store, line, files. The baseline is the bare library, which
+posts the same words, updates them once, and does nothing else. Slack takes 50 updates a minute of all replies
+together: the spread is such that one a reply fits. Begun all at once, replies can only end one after the other.
+"""
+
+import argparse
+import asyncio
+import json
+import logging
+import sys
+import tempfile
+import time
+from asyncio.subprocess import PIPE, Process
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler
+from slack_sdk.socket_mode.aiohttp import SocketModeClient
+from slack_sdk.socket_mode.request import SocketModeRequest
+from slack_sdk.socket_mode.response import SocketModeResponse
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack import draw
+from adapters.slack.draw import Shot
+from adapters.slack.socket import Account, Slack
+from benchmarks.discord import CHUNKS, PACE, RECORDED, InstantEngine, PacedModel, pace, watch
+from benchmarks.queue import share
+from benchmarks.turn import NoAlbum
+from bot.domain import Refining, ThreadKey, View
+from bot.files import PictureFiles
+from bot.inbox import Conversations, Rules
+from bot.ports import Surface
+from bot.store import Store
+from render.queue import Line
+from tests.slack_double import APP_TOKEN, BOT_TOKEN
+from tests.slack_double.client import direct
+
+THREADS = 200
+SPREAD = 300.0  # seconds over which they begin
+GRACE = 1_200.0  # seconds for all of it
+PATIENCE = 100  # retries of the bare library
+
+
+class Counted(Slack):
+    """The platform, which knows when so many replies are shown to their end."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.final: asyncio.Queue[None] = asyncio.Queue()
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """The usual one, counted."""
+        return CountedSurface(self.final, super().surface(thread, message_id))
+
+
+@dataclass
+class CountedSurface:
+    """A surface that tells of its last view."""
+
+    final: "asyncio.Queue[None]"
+    surface: Surface
+
+    @property
+    def pause(self) -> float:
+        """As long as the surface behind it waits."""
+        return self.surface.pause
+
+    async def put(self, view: View) -> None:
+        """Show it, and tell."""
+        await self.surface.put(view)
+        if view.final:
+            asyncio.get_running_loop().call_later(RECORDED, self.final.put_nowait, None)
+
+
+class Bare:
+    """The library alone: the same words at the same times, without anything behind them."""
+
+    def __init__(self, api: str) -> None:
+        self.web = AsyncWebClient(BOT_TOKEN, base_url=api)
+        self.web.retry_handlers = [AsyncRateLimitErrorRetryHandler(max_retry_count=PATIENCE)]
+        self.socket = SocketModeClient(APP_TOKEN, web_client=self.web)
+        self.socket.socket_mode_request_listeners.append(self.hear)
+        self.final: asyncio.Queue[None] = asyncio.Queue()
+        self._answers: set[asyncio.Task[None]] = set()
+
+    async def hear(self, client: Any, request: SocketModeRequest) -> None:
+        """Acknowledge everything, answer a mention."""
+        await client.send_socket_mode_response(SocketModeResponse(request.envelope_id))
+        event = request.payload.get("event") or {}
+        if event.get("type") == "app_mention":
+            task = asyncio.create_task(self._answer(event["channel"], event["ts"]))
+            self._answers.add(task)
+            task.add_done_callback(self._answers.discard)
+
+    async def _answer(self, channel: str, ts: str) -> None:
+        said = await self.web.chat_postMessage(channel=channel, thread_ts=ts, text="Thinking…")
+        due = time.perf_counter()
+        for _ in range(CHUNKS):
+            due += pace()
+            await asyncio.sleep(max(0.0, due - time.perf_counter()))
+        words = " ".join(f"word{nth}" for nth in range(CHUNKS))
+        await self.web.chat_update(channel=channel, ts=str(said["ts"]), text=words)
+        self.final.put_nowait(None)
+
+
+@dataclass
+class Double:
+    """The double in its own process."""
+
+    process: Process
+    api: str
+
+    async def ask(self, **told: Any) -> dict[str, Any]:
+        """The answer to a line."""
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(json.dumps(told).encode() + b"\n")
+        return dict(json.loads(await self.process.stdout.readline()))
+
+
+@asynccontextmanager
+async def double() -> AsyncIterator[Double]:
+    """A fresh Slack."""
+    command = [sys.executable, "-m", "tests.slack_double"]
+    process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
+    assert process.stdin
+    assert process.stdout
+    try:
+        yield Double(process, **json.loads(await process.stdout.readline()))
+    finally:
+        process.stdin.close()
+        await process.wait()
+
+
+@dataclass
+class Outcome:
+    """What one run measured. Times in seconds."""
+
+    firsts: list[float] = field(default_factory=list)
+    lasts: list[float] = field(default_factory=list)  # from a question to the last change of its reply
+    lags: list[float] = field(default_factory=list)
+    busy: float = 0.0  # share of one core
+    took: float = 0.0  # until the last reply was whole
+    lost: int = 0
+    limited: int = 0
+    methods: dict[str, list[int]] = field(default_factory=dict)  # most in a minute, how many Slack takes, all
+    channel: list[int] = field(default_factory=list)  # posts: most in 3 seconds, how many Slack takes, all
+
+
+async def through(there: Double, final: "asyncio.Queue[None]", threads: int, seconds: float) -> Outcome:
+    """Have people ask, and wait for all replies."""
+    outcome = Outcome()
+    watching = asyncio.create_task(watch(outcome.lags))
+    began, used = time.perf_counter(), time.process_time()
+    async with asyncio.timeout(GRACE):
+        await there.ask(threads=threads, seconds=seconds)
+        for _ in range(threads):
+            await final.get()
+    outcome.took = time.perf_counter() - began
+    outcome.busy = (time.process_time() - used) / outcome.took
+    watching.cancel()
+    return outcome
+
+
+async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | None = None) -> Outcome:
+    """The outcome, with what the double saw; `wanted` is how each reply should look."""
+    seen = await there.ask()
+    outcome.firsts, outcome.lasts = ([reply[what] for reply in seen["replies"].values()] for what in ("first", "last"))
+    outcome.methods, outcome.channel, outcome.limited = seen["methods"], seen["channel"], seen["limited"]
+    for name, reply in seen["replies"].items():
+        outcome.lost += reply["messages"] != wanted[name] if wanted is not None else len(reply["messages"]) != 1
+    return outcome
+
+
+async def ours(threads: int, seconds: float) -> Outcome:
+    """The whole bot."""
+    with tempfile.TemporaryDirectory() as name:
+        async with double() as there:
+            store, files = Store(Path(name) / "bench.sqlite"), PictureFiles(Path(name) / "pictures")
+            line = Line(store.jobs, files, [InstantEngine()])
+            inbox = Conversations(store, PacedModel(), line, NoAlbum(), Rules(refining=Refining.OFF))
+            account = Account(BOT_TOKEN, APP_TOKEN, api_url=there.api)
+            platform = Counted(account, store, store.posts, files.read)
+            tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"slack": platform}))]
+            outcome = await through(there, platform.final, threads, seconds)
+            wanted = {
+                entry.id: look(entry.view) for thread in store.threads("slack") for entry in store.entries(thread.key)
+            }
+            await told(there, outcome, wanted)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+            store.close()
+    return outcome
+
+
+def look(view: View | None) -> list[Any]:
+    """A final view as the double tells of it: of each message its words, and what its blocks are."""
+    assert view
+    assert view.final
+    found = []
+    for card in draw.cards(view):
+        blocks = [{"type": "image"} if isinstance(each, Shot) else each for each in card.blocks]
+        words = [str(block["text"]) for block in blocks if block["type"] == "markdown"]
+        found.append(["\n".join(words) or card.text, *(str(block["type"]) for block in blocks)])
+    return found
+
+
+async def bare(threads: int, seconds: float) -> Outcome:
+    """The library alone."""
+    async with double() as there:
+        client = Bare(there.api)
+        await client.socket.connect()  # type: ignore[no-untyped-call]
+        outcome = await through(there, client.final, threads, seconds)
+        await told(there, outcome)
+        await client.socket.close()  # type: ignore[no-untyped-call]
+    return outcome
+
+
+Run = Callable[[int, float], Awaitable[Outcome]]
+
+
+async def main() -> None:
+    """Measure, and print one table."""
+    options = argparse.ArgumentParser(prog="python -m benchmarks.slack", description=__doc__)
+    options.add_argument("--threads", type=int, default=THREADS)
+    options.add_argument("--seconds", type=float, default=SPREAD)
+    chosen = options.parse_args()
+    logging.disable(logging.CRITICAL)
+    runs: list[tuple[Run, float]] = [(bare, chosen.seconds), (ours, chosen.seconds), (bare, 0.0), (ours, 0.0)]
+    with direct():
+        spread_base, spread, once_base, once = [await run(chosen.threads, seconds) for run, seconds in runs]
+    table = Table(title=f"{chosen.threads} threads on Slack, {CHUNKS} chunks at {PACE * 1000:.0f} ms")
+    for column in ("what", "measured", "the bare library", "goal"):
+        table.add_column(column)
+    add(table, f"begun within {chosen.seconds:.0f} s", spread, spread_base, "p95 300 ms", "p99 50 ms")
+    add(table, "begun all at once", once, once_base)
+    Console(width=100).print(table)
+
+
+def add(table: Table, name: str, mine: Outcome, base: Outcome, first: str = "", late: str = "") -> None:
+    """The rows of one way to begin."""
+    table.add_section()
+    table.add_row(f"[bold]{name}")
+    both = (mine, base)
+    for what, times, part, goal in (
+        ("first sign of life", [each.firsts for each in both], 95, first),
+        ("a reply is whole", [each.lasts for each in both], 95, ""),
+        ("the loop is late", [each.lags for each in both], 99, late),
+    ):
+        cells = (f"p50 {share(each, 0.5):.0f}   p{part} {share(each, part / 100):.0f} ms" for each in times)
+        table.add_row(what, *cells, goal)
+    table.add_row("until the last is whole", *(f"{each.took:.0f} s" for each in both), "")
+    table.add_row("of one core", *(f"{each.busy:.1%}" for each in both), "")
+    table.add_row("replies that are not whole", *(str(each.lost) for each in both), "0")
+    table.add_row("calls that were refused (429)", *(str(each.limited) for each in both), "0")
+    table.add_row("most posts of a channel in 3 s", *(told_of(each.channel) for each in both), str(mine.channel[1]))
+    for method, counts in mine.methods.items():
+        others = told_of(base.methods.get(method))
+        table.add_row(f"most in 60 s: {method}", told_of(counts), others, str(counts[1]))
+
+
+def told_of(counts: list[int] | None) -> str:
+    """The most at once, and all."""
+    return f"{counts[0]}   of {counts[2]}" if counts else ""
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
