@@ -89,14 +89,16 @@ class PaintingRenderer(InstantRenderer):
             return
         digest = self._digests[job.id] = self._files.put(self._paint(job))
         called_off = asyncio.ensure_future(self._called_off[job.id].wait())
-        async with aclosing(super().render(job)) as updates:
-            while (update := await self._next(updates, called_off)) is not None:
-                if isinstance(update, Rendered):
-                    update = Rendered(replace(update.picture, digest=digest))
-                yield update
-        if called_off.done():
-            yield Failed(next(reason for job_id, reason in self.cancels if job_id == job.id))
-        called_off.cancel()
+        try:
+            async with aclosing(super().render(job)) as updates:
+                while (update := await self._next(updates, called_off)) is not None:
+                    if isinstance(update, Rendered):
+                        update = Rendered(replace(update.picture, digest=digest))
+                    yield update
+            if called_off.done():
+                yield Failed(next(reason for job_id, reason in self.cancels if job_id == job.id))
+        finally:  # a render that nobody follows to its end is over as well
+            called_off.cancel()
 
     async def _next(
         self, updates: AsyncGenerator[RenderUpdate], called_off: "asyncio.Future[Any]"
