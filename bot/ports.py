@@ -1,9 +1,9 @@
-"""The four doors of the core. What stands behind them is chosen in `bot.__main__`."""
+"""The four doors of the core, and what platforms remember. What stands behind them is chosen in `bot.__main__`."""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.domain import Abilities, Incoming, Person, RenderJob, RenderUpdate, ThreadKey, View
+from bot.domain import Abilities, Incoming, Person, Post, RenderJob, RenderUpdate, ThreadKey, View
 from bot.panel import Answer, Command, Settings
 from bot.speech import Manners, ModelEvent, Said, Tool
 
@@ -83,3 +83,17 @@ class Inbox(Protocol):
     def settings(self, thread: ThreadKey, author: Person) -> Settings:
         """What holds for this person in this thread."""
         ...
+
+
+class Record(Protocol):
+    """What of the posts survives a restart."""
+
+    def place(self, message_id: str) -> str: ...  # noqa: D102
+    def open(self, message_id: str, place: str) -> None: ...  # noqa: D102
+    def of(self, message_id: str) -> list[Post]: ...  # noqa: D102
+    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None: ...  # noqa: D102
+    def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
+    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
+    def newest(self, prefix: str) -> ThreadKey | None: ...  # noqa: D102
+    def mark(self, name: str) -> str: ...  # noqa: D102
+    def note(self, name: str, value: str) -> None: ...  # noqa: D102

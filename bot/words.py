@@ -4,6 +4,14 @@ import re
 import time
 from collections.abc import Callable
 
+from bot.domain import Operation, Picture
+
+_ORIGINS = {
+    Operation.EDIT: "edit of #{parent}",
+    Operation.VARY: "like #{parent}",
+    Operation.REFINE: "refined from #{parent}",
+}
+
 
 def count_of(number: int, one: str, more: str = "") -> str:
     """`1 job`, `2 jobs`, `2 replies`."""
@@ -34,3 +42,14 @@ def about(seconds: float) -> str:
         return f"about {5 * round(seconds / 5)} s"
     minutes = max(1, round(seconds / 60))
     return f"about {minutes} min" if minutes < 90 else f"about {round(minutes / 60)} h"
+
+
+def origin(picture: Picture) -> str:
+    """What a picture came of, for a caption: `edit of #1`; nothing for a new one."""
+    return _ORIGINS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
+
+
+def shortened(words: str, most: int) -> str:
+    """The words on one line of at most so many characters."""
+    line = " ".join(words.split())
+    return line if len(line) <= most else line[: most - 1].rstrip() + "…"

@@ -18,12 +18,12 @@ from adapters.discord.personal import PersonalSurface
 from adapters.discord.presses import pressed, submitted
 from adapters.discord.reading import Archive, Reader
 from adapters.discord.seen import Seen
-from adapters.discord.surface import Place, Record, ThreadSurface
+from adapters.discord.surface import Place, ThreadSurface
 from adapters.discord.trouble import TOO_LATE
 from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
 from bot.errors import BotError
 from bot.panel import Where
-from bot.ports import Inbox, Surface
+from bot.ports import Inbox, Record, Surface
 from bot.words import with_moments
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,6 @@ from bot.domain import (
     Action,
     Button,
     Failed,
-    Operation,
     Part,
     Picture,
     PicturePart,
@@ -19,7 +18,7 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.words import count_of, with_moments
+from bot.words import count_of, origin, shortened, with_moments
 
 LIMIT = 2000  # characters of one message; Discord docs, resources/message
 RESERVED = 120  # of them for the line below the words that says what is going on
@@ -32,11 +31,6 @@ DETAILS = "details"
 STEP = 10  # seconds: a forecast that moves by less is not drawn anew
 
 _OF_PICTURES = (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)
-_WAYS = {
-    Operation.EDIT: "edit of #{parent}",
-    Operation.VARY: "like #{parent}",
-    Operation.REFINE: "refined from #{parent}",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,10 +145,7 @@ def _status(view: View) -> str:
 
 
 def _caption(picture: Picture) -> str:
-    way = _WAYS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
-    prompt = " ".join(picture.prompt.split())
-    short = prompt if len(prompt) <= LONGEST_CAPTION else prompt[: LONGEST_CAPTION - 1].rstrip() + "…"
-    said = " · ".join(filter(None, (way, plain(short))))
+    said = " · ".join(filter(None, (origin(picture), plain(shortened(picture.prompt, LONGEST_CAPTION)))))
     return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
 
 

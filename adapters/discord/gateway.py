@@ -15,10 +15,9 @@ from discord.http import Route
 
 from adapters.discord.client import Client
 from adapters.discord.reading import Archive
-from adapters.discord.surface import Record
 from bot.domain import ThreadKey, View
 from bot.errors import ConfigError
-from bot.ports import Inbox, Surface
+from bot.ports import Inbox, Record, Surface
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,11 @@ import discord
 
 from adapters.discord import draw
 from adapters.discord.parse import post_id
-from adapters.discord.surface import Place, Record, controls
+from adapters.discord.surface import Place, controls
 from adapters.upload import fitted, safe_name
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
+from bot.ports import Record
 
 LIMIT = 10 * 2**20  # bytes of one file, wherever it may be posted; Discord docs, reference
 PAUSE = 2.0

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 import discord
 
 from adapters.discord import parse
-from adapters.discord.surface import Record
 from bot.domain import Entry, Picture, ThreadKey, ThreadSummary
+from bot.ports import Record
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from io import SEEK_END, BytesIO
-from typing import Any, Protocol
+from typing import Any
 
 import discord
 
@@ -21,26 +21,13 @@ from adapters.discord.trouble import PERMISSIONS, THREAD_EXISTS, Cure, cure, ple
 from adapters.upload import Upload, fitted, safe_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
+from bot.ports import Record
 
 log = logging.getLogger(__name__)
 
 SMALLEST_LIMIT = 256 * 1024  # bytes: when even this is refused, it is not for the size
 UNTITLED = "Pictures"
 LONGEST_NAME = 100  # characters of a thread's; Discord docs, resources/channel
-
-
-class Record(Protocol):
-    """What of the posts survives a restart."""
-
-    def place(self, message_id: str) -> str: ...  # noqa: D102
-    def open(self, message_id: str, place: str) -> None: ...  # noqa: D102
-    def of(self, message_id: str) -> list[Post]: ...  # noqa: D102
-    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None: ...  # noqa: D102
-    def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
-    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
-    def newest(self, prefix: str) -> ThreadKey | None: ...  # noqa: D102
-    def mark(self, name: str) -> str: ...  # noqa: D102
-    def note(self, name: str, value: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,12 +15,12 @@ from adapters.slack.files import Downloads
 from adapters.slack.parse import DIRECT, Heard, Spot
 from adapters.slack.people import People
 from adapters.slack.reading import Reader
-from adapters.slack.surface import Place, Record, Streams
+from adapters.slack.surface import Place, Streams
 from adapters.slack.voice import Voice
 from bot.domain import Action, ButtonPress, Deleted, Edited, Entry, Incoming, Message, Person, Picture, ThreadKey, Wish
 from bot.errors import BotError
 from bot.panel import Answer, Command, Panel
-from bot.ports import Inbox, Surface
+from bot.ports import Inbox, Record, Surface
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,6 @@ from bot.domain import (
     Action,
     Button,
     Failed,
-    Operation,
     Part,
     Picture,
     PicturePart,
@@ -22,7 +21,7 @@ from bot.domain import (
     View,
 )
 from bot.panel import Answer
-from bot.words import about, count_of, with_moments
+from bot.words import about, count_of, origin, shortened, with_moments
 
 PAGE = 6_000  # characters of one markdown block
 MOST_WORDS = 11_500  # characters of all markdown blocks of a message: Slack takes 12,000
@@ -37,11 +36,6 @@ DETAILS, AGAIN, SETTINGS, SCOPE = "details", "again", "settings", "scope"  # but
 _OF_PICTURES = (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)
 _LIVE = re.compile(r"(<|&lt;)(?=[!@#])")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
-_WAYS = {
-    Operation.EDIT: "edit of #{parent}",
-    Operation.VARY: "like #{parent}",
-    Operation.REFINE: "refined from #{parent}",
-}
 
 Block = dict[str, Any]
 
@@ -83,7 +77,7 @@ def cards(view: View) -> list[Card]:
 
 def below_quote(card: Card, said: str) -> Card:
     """The message below a line of what it answers."""
-    return replace(card, blocks=(small(_short(said, LONGEST_QUOTE)), *card.blocks))
+    return replace(card, blocks=(small(shortened(said, LONGEST_QUOTE)), *card.blocks))
 
 
 def words(view: View) -> str | None:
@@ -102,7 +96,7 @@ def fallback(view: View) -> str:
 def _named(part: PicturePart) -> str:
     match part.state:
         case Rendered(picture):
-            seen = _short(picture.alt or picture.prompt, LONGEST_CAPTION)
+            seen = shortened(picture.alt or picture.prompt, LONGEST_CAPTION)
             return f"[picture #{part.number}: {seen}]" if seen else f"[picture #{part.number}]"
         case Failed(reason):
             return f"[{with_moments(reason)}]"
@@ -145,13 +139,7 @@ def _draws(part: Part) -> bool:
 
 
 def _caption(picture: Picture) -> str:
-    way = _WAYS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
-    return " · ".join(filter(None, (f"#{picture.number}", way, _short(picture.prompt, LONGEST_CAPTION))))
-
-
-def _short(said: str, most: int) -> str:
-    line = " ".join(said.split())
-    return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+    return " · ".join(filter(None, (f"#{picture.number}", origin(picture), shortened(picture.prompt, LONGEST_CAPTION))))
 
 
 def _row(picture: Picture, buttons: Sequence[Button]) -> list[Block]:

@@ -20,10 +20,10 @@ from adapters.slack.desk import TWIN, Archive, Desk
 from adapters.slack.faults import FAULTS, code
 from adapters.slack.files import WAITS, Downloads, Uploads
 from adapters.slack.listeners import listen
-from adapters.slack.surface import PAUSE, Record, Streams, ThreadSurface
+from adapters.slack.surface import PAUSE, Streams, ThreadSurface
 from bot.domain import ThreadKey, View
 from bot.errors import ConfigError
-from bot.ports import Inbox, Surface
+from bot.ports import Inbox, Record, Surface
 
 log = logging.getLogger(__name__)
 # Bolt finds SLACK_BOT_TOKEN in the environment, and warns at each start that the client which it is given has its own

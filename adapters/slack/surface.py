@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import aiohttp
 from slack_sdk.errors import SlackApiError
@@ -22,6 +22,7 @@ from adapters.slack.parse import DIRECT, post_id
 from adapters.slack.reading import Reader
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
+from bot.ports import Record
 
 log = logging.getLogger(__name__)
 
@@ -40,19 +41,6 @@ DELETED = ("message_not_found", "cant_update_message", "thread_not_found")
 
 
 Streams = dict[tuple[str, str], str]  # channel and ts of a stream, or of its thread -> whose reply it is
-
-
-class Record(Protocol):
-    """What of the posts survives a restart."""
-
-    def place(self, message_id: str) -> str: ...  # noqa: D102
-    def open(self, message_id: str, place: str) -> None: ...  # noqa: D102
-    def of(self, message_id: str) -> list[Post]: ...  # noqa: D102
-    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None: ...  # noqa: D102
-    def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
-    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
-    def mark(self, name: str) -> str: ...  # noqa: D102
-    def note(self, name: str, value: str) -> None: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
