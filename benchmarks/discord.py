@@ -30,7 +30,8 @@ from adapters.discord import draw
 from adapters.discord.gateway import Account, Discord
 from benchmarks.queue import share
 from benchmarks.turn import NoAlbum
-from bot.domain import Abilities, Refining, ThreadKey, View
+from bot.abilities import Abilities, Refining
+from bot.domain import ThreadKey, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Surface

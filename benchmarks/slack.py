@@ -35,7 +35,8 @@ from adapters.slack.socket import Account, Slack
 from benchmarks.discord import CHUNKS, PACE, RECORDED, InstantEngine, PacedModel, pace, watch
 from benchmarks.queue import share
 from benchmarks.turn import NoAlbum
-from bot.domain import Refining, ThreadKey, View
+from bot.abilities import Refining
+from bot.domain import ThreadKey, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Surface

@@ -14,7 +14,8 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from bot.domain import Abilities, Message, Person, Picture, Refining, ThreadKey, View
+from bot.abilities import Abilities, Refining
+from bot.domain import Message, Person, Picture, ThreadKey, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Inbox

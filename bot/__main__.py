@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 from adapters.console import Console
 from adapters.web.server import WebPage
 from bot import doctor, queue_command, record_command
+from bot.abilities import Abilities, Dialect, Refining
 from bot.config import Config, load_config, worker_environment
 from bot.desk import Desk
-from bot.domain import Abilities, Dialect, Operation, Picture, Refining
+from bot.domain import Operation, Picture
 from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
 from bot.files import PictureFiles

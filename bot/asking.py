@@ -4,18 +4,8 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from bot.domain import (
-    Abilities,
-    ButtonPress,
-    ImageRequest,
-    Message,
-    Operation,
-    Person,
-    Picture,
-    PicturePart,
-    ThreadKey,
-    Wish,
-)
+from bot.abilities import Abilities
+from bot.domain import ButtonPress, ImageRequest, Message, Operation, Person, Picture, PicturePart, ThreadKey, Wish
 from bot.errors import NotFound, Refused
 from bot.panel import Settings
 from bot.settings import MOST_PICTURES, Models

@@ -5,8 +5,9 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Protocol
 
+from bot.abilities import Abilities
 from bot.budget import tokens
-from bot.domain import Abilities, Entry, Picture
+from bot.domain import Entry, Picture
 from bot.harmless import names_of
 from bot.prompts import reminder, system_text
 from bot.speech import FrontEnd, Manners

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
 
+from bot.abilities import Refining
 from bot.asking import Asking
 from bot.brief import Album, brief
 from bot.changes import Changes, check_rights
@@ -28,7 +29,6 @@ from bot.domain import (
     Message,
     Person,
     PicturePart,
-    Refining,
     RenderJob,
     ThreadKey,
     Wish,

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bot.domain import Person, Refining, ThreadKey
+from bot.abilities import Refining
+from bot.domain import Person, ThreadKey
 
 
 class Scope(StrEnum):

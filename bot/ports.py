@@ -3,7 +3,8 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.domain import Abilities, Incoming, Person, Post, RenderJob, RenderUpdate, ThreadKey, View
+from bot.abilities import Abilities
+from bot.domain import Incoming, Person, Post, RenderJob, RenderUpdate, ThreadKey, View
 from bot.panel import Answer, Command, Settings
 from bot.speech import Manners, ModelEvent, Said, Tool
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
+from bot.abilities import Abilities
 from bot.domain import (
-    Abilities,
     Entry,
     ImageRequest,
     Operation,

@@ -9,7 +9,8 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
-from bot.domain import Abilities, Dialect, Editing, ImageRequest, Operation
+from bot.abilities import Abilities, Dialect, Editing
+from bot.domain import ImageRequest, Operation
 from bot.errors import ConfigError
 from bot.speech import FrontEnd, Manners
 from bot.wishes import as_tag

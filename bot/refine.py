@@ -9,7 +9,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bot.domain import Abilities, Dialect, Editing, Operation, Refining, RenderJob, Text
+from bot.abilities import Abilities, Dialect, Editing, Refining
+from bot.domain import Operation, RenderJob, Text
 from bot.ports import ChatModel
 from bot.prompts import LONGEST, refinement
 from bot.speech import ModelFailed, Role, Said

@@ -8,7 +8,8 @@ from typing import Any
 
 import regex
 
-from bot.domain import MANAGER, OWNER, Person, Refining, ThreadKey
+from bot.abilities import Refining
+from bot.domain import MANAGER, OWNER, Person, ThreadKey
 from bot.errors import Refused
 from bot.language import LANGUAGES
 from bot.panel import Changers, Field, Scope, Settings, Unasked, Where

@@ -3,10 +3,11 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
+from bot.abilities import Abilities
 from bot.alt import described
 from bot.asking import as_chosen
 from bot.brief import Album
-from bot.domain import Abilities, Entry, ImageRequest, Operation, Picture, RenderJob
+from bot.domain import Entry, ImageRequest, Operation, Picture, RenderJob
 from bot.limits import check_number, check_words
 from bot.panel import Settings
 from bot.refine import Refiner

@@ -8,7 +8,8 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from bot.domain import Abilities, Editing, ImageRequest, Operation
+from bot.abilities import Abilities, Editing
+from bot.domain import ImageRequest, Operation
 from bot.speech import Parameter, Tool
 from bot.wishes import operation_named, request_of
 

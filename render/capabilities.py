@@ -4,7 +4,7 @@ import inspect
 from contextlib import suppress
 from typing import Any
 
-from bot.domain import Abilities, Dialect, Editing
+from bot.abilities import Abilities, Dialect, Editing
 from render.wire import Usual
 
 UNKNOWN = Usual(1024, 1024, 30)  # of a model that does not tell

@@ -13,7 +13,8 @@ import torch
 from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from PIL import Image
 
-from bot.domain import Abilities, Dialect, Editing, Operation
+from bot.abilities import Abilities, Dialect, Editing
+from bot.domain import Operation
 from render import capabilities
 from render.builtin.pipeline import ScenePipeline
 from render.revision import of_folder, revision

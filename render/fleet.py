@@ -6,7 +6,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from render.schedule import Busy, Kind, Slot, Waiting
 from render.tasks import TYPICAL
 from render.wire import Batch, Slots, Usual, WorkerEvent

@@ -9,7 +9,8 @@ from prometheus_client import Counter as CounterMetric
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bot.domain import Abilities, Failed, Rendered, RenderJob, RenderUpdate
+from bot.abilities import Abilities
+from bot.domain import Failed, Rendered, RenderJob, RenderUpdate
 from bot.lineup import Lineup
 from bot.ports import Renderer
 

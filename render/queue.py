@@ -8,7 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Protocol
 
-from bot.domain import Abilities, Failed, Rendered, RenderJob, RenderUpdate, ThreadKey
+from bot.abilities import Abilities
+from bot.domain import Failed, Rendered, RenderJob, RenderUpdate, ThreadKey
 from bot.errors import Unrecorded
 from render.fleet import Engine, Fleet, Worker
 from render.pace import Pace

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Protocol
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from render.wire import Batch, Usual, WorkerEvent
 
 Tell = Callable[[WorkerEvent], None]

@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from bot.domain import Abilities, Operation
+from bot.abilities import Abilities
+from bot.domain import Operation
 
 VERSION = 2
 KEEP_ALIVE = 4.0  # seconds of silence after which the worker says that it lives

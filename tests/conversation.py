@@ -5,9 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
+from bot.abilities import Refining
 from bot.brief import Album
 from bot.desk import Desk
-from bot.domain import Picture, Refining, RenderJob
+from bot.domain import Picture, RenderJob
 from bot.errors import Refused
 from bot.inbox import Conversations, Rules
 from bot.ports import ChatModel

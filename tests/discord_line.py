@@ -9,7 +9,8 @@ from typing import Any
 
 from adapters.discord.client import Client
 from adapters.discord.gateway import Account, Discord
-from bot.domain import Refining, ThreadKey, View
+from bot.abilities import Refining
+from bot.domain import ThreadKey, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.ports import Inbox, Surface

@@ -19,15 +19,9 @@ from simcord.results import InteractionResult
 
 from adapters.discord.client import Client
 from adapters.discord.gateway import Account, Discord
+from bot.abilities import Refining
 from bot.desk import Desk
-from bot.domain import (
-    Entry,
-    Incoming,
-    Person,
-    Refining,
-    ThreadKey,
-    View,
-)
+from bot.domain import Entry, Incoming, Person, ThreadKey, View
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.lineup import Bench, Lineup

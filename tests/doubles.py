@@ -4,9 +4,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
+from bot.abilities import Abilities
 from bot.domain import (
     MANAGER,
-    Abilities,
     Failed,
     Message,
     Operation,

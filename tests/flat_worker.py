@@ -14,7 +14,7 @@ from threading import Event
 from aiohttp import web
 from PIL import Image
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from render.pictures import encode
 from render.studio import Cancelled, Tell
 from render.wire import Batch, Made, Step, Task, Usual

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event, Semaphore
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from render.studio import Cancelled, Studio, Tell
 from render.wire import BATCH, Batch, Made, Preview, Slots, Step, Task, Usual
 

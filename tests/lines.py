@@ -5,15 +5,8 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from bot.domain import (
-    Abilities,
-    ImageRequest,
-    Operation,
-    Person,
-    Rendering,
-    RenderJob,
-    RenderUpdate,
-)
+from bot.abilities import Abilities
+from bot.domain import ImageRequest, Operation, Person, Rendering, RenderJob, RenderUpdate
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost

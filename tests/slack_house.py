@@ -13,8 +13,9 @@ from PIL import Image
 
 from adapters.slack.parse import message_id
 from adapters.slack.socket import Account, Slack
+from bot.abilities import Abilities, Refining
 from bot.desk import Desk
-from bot.domain import Abilities, Entry, Refining
+from bot.domain import Entry
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.lineup import Bench, Lineup

@@ -2,7 +2,8 @@
 
 import pytest
 
-from bot.domain import Abilities, Action, Edited, Failed, View
+from bot.abilities import Abilities
+from bot.domain import Action, Edited, Failed, View
 from bot.errors import NotFound, Refused
 from bot.inbox import Conversations
 from bot.store import Store

@@ -1,6 +1,6 @@
 """The board of a fleet's painters."""
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from render.board import Board
 from render.wire import Slots, Usual
 

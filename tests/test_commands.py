@@ -6,14 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import (
-    Abilities,
-    Action,
-    ImageRequest,
-    Operation,
-    RenderJob,
-    TextPart,
-)
+from bot.abilities import Abilities
+from bot.domain import Action, ImageRequest, Operation, RenderJob, TextPart
 from bot.errors import NotFound, Refused
 from bot.store import Store
 from tests.conversation import running

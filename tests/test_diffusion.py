@@ -16,7 +16,8 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from bot.domain import Abilities, Dialect, Editing, Operation
+from bot.abilities import Abilities, Dialect, Editing
+from bot.domain import Operation
 from render.builtin.paint import paint
 from render.builtin.scenes import Group, Scene
 from render.diffusion import Studio

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from bot.domain import Abilities, Operation, ThreadKey
+from bot.abilities import Abilities
+from bot.domain import Operation, ThreadKey
 from bot.lineup import Bench, Lineup, Standing
 from bot.panel import Unasked, Where
 from tests.discord_sim import answers, contents, hidden, house, labels, pictures, silent, texts

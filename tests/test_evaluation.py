@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.domain import Abilities, Dialect
+from bot.abilities import Abilities, Dialect
 from bot.evaluation import evaluate
 from bot.evaluation.report import Report
 from bot.offline_llm import OfflineModel

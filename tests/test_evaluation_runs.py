@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from bot.errors import BotError
 from bot.evaluation import evaluate
 from bot.llm import OpenAICompatible

@@ -5,18 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import (
-    Action,
-    ButtonPress,
-    Failed,
-    ImageRequest,
-    Operation,
-    PicturePart,
-    Refining,
-    Rendered,
-    TextPart,
-    View,
-)
+from bot.abilities import Refining
+from bot.domain import Action, ButtonPress, Failed, ImageRequest, Operation, PicturePart, Rendered, TextPart, View
 from bot.errors import NotFound, Refused, Unrecorded
 from bot.repair import OPENLY
 from bot.speech import Called, ModelFailed

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.abilities import Refining
 from bot.desk import Desk
 from bot.domain import (
     Action,
@@ -23,7 +24,6 @@ from bot.domain import (
     Message,
     Operation,
     Person,
-    Refining,
     ThreadKey,
 )
 from bot.errors import NotFound, Refused

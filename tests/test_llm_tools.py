@@ -6,8 +6,9 @@ from contextlib import aclosing
 
 import pytest
 
+from bot.abilities import Abilities
 from bot.completion import Answer as Reading
-from bot.domain import Abilities, ImageRequest, Operation
+from bot.domain import ImageRequest, Operation
 from bot.llm import OpenAICompatible
 from bot.speech import Called, Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
 from bot.tools import requests, tools

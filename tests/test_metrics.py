@@ -7,7 +7,8 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.domain import Abilities, Failed, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
+from bot.abilities import Abilities
+from bot.domain import Failed, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
 from bot.lineup import Bench, Lineup, Standing
 from render.metrics import Counted, Metrics
 from tests.doubles import THREAD, picture

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.domain import Abilities, Editing, ImageRequest, Operation
+from bot.abilities import Abilities, Editing
+from bot.domain import ImageRequest, Operation
 from bot.llm import OpenAICompatible
 from bot.probe import DIALOGUES, Dialogue, Finding, Heard, is_right, probe, settle
 from bot.speech import FrontEnd, Manners

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.abilities import Abilities, Dialect, Editing
 from bot.budget import room, tokens
-from bot.domain import Abilities, Dialect, Editing, ImageRequest, Operation, Text
+from bot.domain import ImageRequest, Operation, Text
 from bot.prompts import FOLDER, PLACEHOLDERS, check, refinement, reminder, system_text
 from bot.speech import FrontEnd, Manners
 from bot.tags import Context, Event, TagParser

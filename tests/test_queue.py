@@ -4,7 +4,8 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from bot.domain import Abilities, Dialect, Failed, Queued, Rendered, Rendering
+from bot.abilities import Abilities, Dialect
+from bot.domain import Failed, Queued, Rendered, Rendering
 from bot.files import PictureFiles
 from bot.store import Store
 from render.queue import MOST_WAITING

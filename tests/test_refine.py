@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import Abilities, Dialect, Editing, Operation, Refining, RenderJob
+from bot.abilities import Abilities, Dialect, Editing, Refining
+from bot.domain import Operation, RenderJob
 from bot.refine import Refiner, keeps, refine, wanted
 from bot.speech import ModelFailed
 from tests.doubles import THREAD, ScriptedModel

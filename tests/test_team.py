@@ -5,12 +5,11 @@ from dataclasses import dataclass, replace
 
 import pytest
 
+from bot.abilities import Abilities, Editing
 from bot.domain import (
     MANAGER,
     OWNER,
-    Abilities,
     Action,
-    Editing,
     Incoming,
     Operation,
     Person,

@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from bot.domain import Abilities, Editing, ImageRequest, Operation
+from bot.abilities import Abilities, Editing
+from bot.domain import ImageRequest, Operation
 from bot.tools import MOST_COPIES, requests, tools, written_calls
 
 DOG = ImageRequest(0, Operation.GENERATE, "a dog")

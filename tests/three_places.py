@@ -10,7 +10,8 @@ from typing import Any
 import discord
 
 from adapters.web import parse
-from bot.domain import Abilities, ThreadKey
+from bot.abilities import Abilities
+from bot.domain import ThreadKey
 from tests import discord_sim, slack_house, web_house
 from tests.painting import png
 from tests.slack_double import Message, Upload

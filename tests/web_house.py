@@ -11,7 +11,7 @@ from typing import Any
 import aiohttp
 
 from adapters.web.server import WebPage
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.lineage import tree

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 
+from bot.abilities import Abilities
 from bot.domain import (
-    Abilities,
     Entry,
     Failed,
     ImageRequest,

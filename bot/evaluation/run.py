@@ -12,7 +12,7 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from bot.domain import Abilities
+from bot.abilities import Abilities
 from bot.evaluation import abilities as kept
 from bot.evaluation import decisions, interleaving
 from bot.evaluation.rehearsal import Brief

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 
 from bot.__main__ import DATABASE, Album, only_bot
-from bot.domain import Refining
+from bot.abilities import Refining
 from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
