@@ -13,6 +13,7 @@ from bot.store import Store
 from bot.wishes import ratio_of
 from bot.words import number_of
 
+LARGEST_SIDE = 4096  # pixels of an enlarged picture
 Asked = tuple[Message, tuple[ImageRequest, ...]]
 
 
@@ -43,6 +44,14 @@ class Asking:
         picture = self._picture(press)
         request = ImageRequest(0, Operation.VARY, "", of=picture.number)
         return self._about(press, picture, f"More like #{picture.number}", request)
+
+    def upscale(self, press: ButtonPress) -> Asked:
+        """The same picture, twice as wide and high."""
+        picture = self._picture(press)
+        if 2 * max(picture.width, picture.height) > LARGEST_SIDE:
+            raise Refused(f"#{picture.number} is as large as pictures become here: {picture.width} x {picture.height}.")
+        request = ImageRequest(0, Operation.UPSCALE, "", of=picture.number)
+        return self._about(press, picture, f"#{picture.number}, larger", request)
 
     def redo(self, press: ButtonPress) -> Asked:
         """The same wish with other chances."""

@@ -52,6 +52,7 @@ class Operation(StrEnum):
     EDIT = "edit"
     VARY = "vary"
     REFINE = "refine"
+    UPSCALE = "upscale"
     SELECT = "select"
     UPLOAD = "upload"
 
@@ -60,7 +61,8 @@ class Operation(StrEnum):
 class Picture:
     """A finished picture. `number` counts within its thread, from 1; `digest` is the SHA-256 of its PNG file.
 
-    `prompt` is what was asked for, `refined` what the picture model was told instead, if anything.
+    `prompt` is what was asked for, `refined` what the picture model was told instead, if anything. `way` tells in a
+    few words how it was made, `notes` in sentences what could not be as asked.
     """
 
     number: int
@@ -74,6 +76,8 @@ class Picture:
     model: str | None = None
     parent: int | None = None
     refined: str = ""
+    way: str = ""
+    notes: tuple[str, ...] = ()
 
 
 # What comes in
@@ -104,6 +108,7 @@ class Action(StrEnum):
     VARY = "vary"
     EDIT = "edit"
     REDO = "redo"
+    UPSCALE = "upscale"
     DELETE = "delete"
 
 
@@ -209,7 +214,8 @@ class RenderJob:
     `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change` and
     `ratio` are those of the request. `source` is the digest of the picture to start from. `size` is width and height
     in pixels, None for what the model does best; the same holds for `num_inference_steps` and `guidance_scale`.
-    An empty `model` leaves it to the workers. The file of a `telling` one holds prompt and seed. `ordered` is in
+    An empty `model` leaves it to the workers. `before` is what is to be seen in the source, as far as that is known.
+    `lora` is a file in the folder of styles, applied with `lora_scale`. The file of a `telling` one holds prompt and seed. `ordered` is in
     seconds since 1970; `faults` counts the attempts that it may have spoilt.
     """
 
@@ -231,6 +237,9 @@ class RenderJob:
     model: str = ""
     negative: str = ""
     telling: bool = True
+    before: str = ""
+    lora: str = ""
+    lora_scale: float = 1.0
     attempt: int = 0
     faults: int = 0
     ordered: float = 0.0

@@ -10,6 +10,7 @@ WAYS = {
     Operation.EDIT: "edit",
     Operation.VARY: "variation",
     Operation.REFINE: "refinement",
+    Operation.UPSCALE: "enlargement",
     Operation.SELECT: "choice",
     Operation.UPLOAD: "upload",
 }

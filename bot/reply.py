@@ -22,7 +22,13 @@ from bot.domain import (
 )
 from bot.speech import ModelFailed
 
-OF_PICTURES = {Action.VARY: "Vary", Action.EDIT: "Edit", Action.REDO: "Redo", Action.DELETE: "Delete"}
+OF_PICTURES = {
+    Action.VARY: "Vary",
+    Action.EDIT: "Edit",
+    Action.UPSCALE: "Upscale",
+    Action.REDO: "Redo",
+    Action.DELETE: "Delete",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,7 @@ class Studio:
 
     async def refine(self, job: RenderJob, abilities: Abilities) -> RenderJob:
         """The job in the words that the picture model is given. Raises Refused."""
-        job = replace(job, telling=self._settings.metadata)
+        job = replace(job, telling=self._settings.metadata, before=self._before(job))
         known = bool(job.refined)  # from before a restart or a Retry: it is checked again, and stays as it is
         job = await self._refiner(job, abilities)
         drawn = job.refined or job.prompt
@@ -63,6 +63,11 @@ class Studio:
             self._store.jobs.refine(job, drawn)
             job = replace(job, refined=drawn)
         return job
+
+    def _before(self, job: RenderJob) -> str:
+        """What is to be seen in the picture that the job starts from, as the picture model was told."""
+        start = self._store.picture(job.thread, job.parent) if job.parent else None
+        return start.refined or start.prompt if start else ""
 
     async def describe(self, picture: Picture) -> Picture:
         """The picture with an alternative text by the chat model, if that is wanted and it can see; on record, too."""

@@ -10,6 +10,7 @@ _ORIGINS = {
     Operation.EDIT: "edit of #{parent}",
     Operation.VARY: "like #{parent}",
     Operation.REFINE: "refined from #{parent}",
+    Operation.UPSCALE: "#{parent}, larger",
 }
 
 
@@ -45,8 +46,9 @@ def about(seconds: float) -> str:
 
 
 def origin(picture: Picture) -> str:
-    """What a picture came of, for a caption: `edit of #1`; nothing for a new one."""
-    return _ORIGINS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
+    """What a picture came of, for a caption: `edit of #1`, nothing for a new one; and what could not be as asked."""
+    came = _ORIGINS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
+    return " · ".join(filter(None, (came, *picture.notes)))
 
 
 def shortened(words: str, most: int) -> str:

@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
-from render.studio import Broken, Cancelled, Studio, Tell, sentence
+from render.studio import Broken, Cancelled, Studio, Tell, Unusable, sentence
 from render.wire import Batch, End, Made, Slots, Spoilt, Started, WorkerEvent
 
 log = logging.getLogger(__name__)
@@ -32,6 +32,10 @@ def main(pipe: Connection, load: Callable[[], Studio]) -> None:
     try:
         studio = load()
         slots = _slots(studio)
+    except Unusable as error:
+        log.error("%s", error, exc_info=error.__cause__)
+        tell(Slots(trouble=str(error)))
+        return
     except Exception as error:  # a missing file, a broken model, no memory: told to whoever asks for a picture
         log.exception("the model cannot be loaded")
         tell(Slots(trouble=f"The picture model cannot be loaded ({type(error).__name__}); the worker's log says why."))

@@ -21,6 +21,12 @@ def sanitise(data: bytes) -> tuple[bytes, int, int]:
 
     Returns the PNG, its width and its height. Raises Refused, with the reason, for whatever is not a picture.
     """
+    plain = safe(data)
+    return encode(plain, {}), plain.width, plain.height
+
+
+def safe(data: bytes) -> Image.Image:
+    """The same, not yet a file. Raises Refused."""
     if len(data) > MOST_BYTES:
         raise Refused(f"The picture is larger than {MOST_BYTES // 2**20} MB.")
     try:
@@ -43,7 +49,7 @@ def sanitise(data: bytes) -> tuple[bytes, int, int]:
         raise Refused("The picture has too many pixels.") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
         raise Refused("The picture is damaged or cut off, and cannot be read.") from error
-    return encode(plain, {}), plain.width, plain.height
+    return plain
 
 
 def _upright(image: Image.Image) -> Image.Image:

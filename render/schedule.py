@@ -23,13 +23,18 @@ HORIZON = 200  # jobs whose position is foretold
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """What jobs must have in common to be rendered in one batch. An empty `model` stands for any."""
+    """What jobs must have in common to be rendered in one batch. An empty `model` stands for any.
+
+    `change` tells how a source is used; it is empty without one.
+    """
 
     model: str = ""
-    edits: bool = False
+    change: str = ""
     size: tuple[int, int] | None = None
+    ratio: str = ""
     num_inference_steps: int | None = None
     guidance_scale: float | None = None
+    lora: str = ""
 
 
 @dataclass(frozen=True, slots=True)

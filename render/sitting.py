@@ -3,14 +3,15 @@
 import logging
 import time
 from collections.abc import Iterable
-from concurrent.futures import Executor, Future
+from concurrent.futures import Executor, Future, wait
 from dataclasses import dataclass, field
 from itertools import groupby
 from threading import Event
 
 from PIL import Image
 
-from bot.domain import Operation
+from render.operations import Means, Plan, Way, fitted, plan, rounded
+from render.operations import size as size_of
 from render.pictures import decode, encode, preview
 from render.studio import Cancelled, Tell, sentence
 from render.wire import Made, Preview, Spoilt, Step, Task
@@ -19,38 +20,84 @@ log = logging.getLogger(__name__)
 
 PREVIEW_EVERY = 0.2  # seconds between two previews, of whichever pictures
 LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
+MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
+
+
+@dataclass(frozen=True, slots=True)
+class Easel:
+    """What a model can paint on: the ways that it has, its usual size, by which sizes must be divisible.
+
+    `fixed`: it has this one size. `alone`: a call that looks at pictures takes those of one wish.
+    """
+
+    means: Means
+    native: tuple[int, int]
+    multiple: int = 16
+    fixed: bool = False
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """A task, and the picture from which it starts, if it starts from one."""
+    """A task, how it is fulfilled, in which size, and the picture from which it starts, if it starts from one."""
 
     task: Task
+    plan: Plan
+    size: tuple[int, int] | None = None
     source: Image.Image | None = None
-
-    @property
-    def starts(self) -> tuple[Operation | None, tuple[int, int] | None]:
-        """How it starts, of which all in one call must be alike; also the size of the picture."""
-        return (self.task.operation, self.source.size) if self.source else (None, None)
+    notes: tuple[str, ...] = ()
+    mask: Image.Image | None = None  # white where the source is to change
 
 
-def wish(task: Task) -> Wish:
-    """Look at the source picture. Raises ValueError if it cannot be read."""
-    from_source = task.operation in (Operation.EDIT, Operation.REFINE) or not task.prompt
-    if task.source is None or not from_source:
-        return Wish(task)
+def wish(task: Task, easel: Easel) -> Wish:
+    """Look at the source picture, and settle how the task is fulfilled. Raises ValueError if it cannot be read."""
+    chosen = plan(task, easel.means)
+    if task.source is None or chosen.way in (Way.WORDS, Way.CANVAS):
+        size, notes = _plain_size(task, easel)
+        blank = Image.new("RGB", size, "white") if chosen.way is Way.CANVAS else None
+        return Wish(task, chosen, None if easel.fixed and not task.width else size, blank, notes)
     try:
-        return Wish(task, decode(task.source))
+        source = decode(task.source)
     except Exception as error:  # Pillow raises all sorts of things
         raise ValueError("the picture to start from cannot be read.") from error
+    if chosen.way is Way.RESIZE or easel.fixed:
+        larger = tuple(round(side * chosen.larger) for side in source.size)
+        return Wish(task, chosen, (larger[0], larger[1]) if chosen.way is Way.RESIZE else None, source)
+    most = easel.native[0] * easel.native[1] * chosen.larger**2
+    enlarged = (round(source.width * chosen.larger), round(source.height * chosen.larger))
+    size = fitted(enlarged, round(most), easel.multiple)
+    notes = () if size[0] * size[1] > 0.9 * enlarged[0] * enlarged[1] else (smaller(enlarged, size),)
+    return Wish(task, chosen, size, source.resize(size, Image.Resampling.LANCZOS), notes)
 
 
-def alike(wishes: Iterable[Wish], any_start: bool) -> list[list[Wish]]:
-    """Wishes that one call can fulfil. `any_start`: the pipeline takes them with and without a source together."""
+def smaller(asked: tuple[int, int], size: tuple[int, int]) -> str:
+    """What is said of a picture that does not have the size that it should have."""
+    return f"The model paints no more than {size[0]} x {size[1]} pixels of it, not {asked[0]} x {asked[1]}."
+
+
+def _plain_size(task: Task, easel: Easel) -> tuple[tuple[int, int], tuple[str, ...]]:
+    if not (task.width and task.height):
+        return size_of(easel.native, task.ratio, easel.multiple), ()
+    asked = (task.width, task.height)
+    if easel.fixed:
+        return asked, ()
+    size = rounded(asked, easel.multiple)
+    note = (
+        f"The model paints sizes divisible by {easel.multiple}: {asked[0]} x {asked[1]} became {size[0]} x {size[1]}."
+    )
+    return size, (note,) if size != asked else ()
+
+
+def alike(wishes: Iterable[Wish], easel: Easel) -> list[list[Wish]]:
+    """Wishes that one call can fulfil."""
 
     def shape(wish: Wish) -> str:
-        task, starts = wish.task, None if any_start else wish.starts
-        return repr((starts, task.width, task.height, task.num_inference_steps, task.guidance_scale))
+        task, way = wish.task, wish.plan.way
+        how = None if easel.means.described else (way, wish.plan.strength)  # a model that takes all together
+        lone = task.id if way is Way.REFERENCE or (way is Way.LOOK and easel.alone) else ""
+        style = (task.lora, task.lora_scale) if task.lora else ""
+        resized = way is Way.RESIZE
+        return repr((how, wish.size, task.num_inference_steps, task.guidance_scale, style, lone, resized))
 
     return [list(group) for _, group in groupby(sorted(wishes, key=shape), key=shape)]
 
@@ -69,6 +116,7 @@ class Sitting:
     _shown: float = field(default_factory=lambda: time.monotonic() - PREVIEW_EVERY)
     _turn: int = 0
     _files: list[tuple[Task, "Future[None]"]] = field(default_factory=list)
+    _shows: list["Future[None]"] = field(default_factory=list)
 
     def go_on(self) -> None:
         """Raises Cancelled when nobody waits any more."""
@@ -93,15 +141,15 @@ class Sitting:
         return chosen
 
     def show(self, task: Task, image: Image.Image) -> None:
-        """How it looks so far."""
-        self.tell(Preview(task.id, preview(image)))
+        """How it looks so far; the pipeline need not wait until the JPEG is made."""
+        self._shows.append(self.executor.submit(lambda: self.tell(Preview(task.id, preview(image)))))
 
-    def made(self, tasks: list[Task], images: list[Image.Image]) -> None:
+    def made(self, wishes: list[Wish], images: list[Image.Image]) -> None:
         """These are done; the next call need not wait until their files are."""
-        self.step(len(tasks), 1.0)
-        self.done += len(tasks)
-        for task, image in zip(tasks, images, strict=True):
-            self._files.append((task, self.executor.submit(self._file, task, image)))
+        self.step(len(wishes), 1.0)
+        self.done += len(wishes)
+        for wish, image in zip(wishes, images, strict=True):
+            self._files.append((wish.task, self.executor.submit(self._file, wish, image)))
 
     def spoilt(self, task: Task, error: Exception) -> None:
         """This one will not come."""
@@ -110,13 +158,39 @@ class Sitting:
 
     def finish(self) -> None:
         """Wait for the files."""
+        wait(self._shows)
         for task, file in self._files:
             if error := file.exception():
                 log.error("a picture could not be made a file", exc_info=error)
                 self.tell(Spoilt(task.id, sentence(error if isinstance(error, Exception) else Exception())))
 
-    def _file(self, task: Task, image: Image.Image) -> None:
-        told = {"Software": self.model, "Comment": "Made by a machine: a diffusion model drew this picture."}
-        if task.telling:
-            told |= {"parameters": task.prompt[:LONGEST_PROMPT_TOLD], "Seed": str(task.seed)}
-        self.tell(Made(task.id, encode(image, told), image.width, image.height, self.model))
+    def _file(self, wish: Wish, image: Image.Image) -> None:
+        task, way = wish.task, str(wish.plan)
+        told = described(task, self.model, way, wish.notes)
+        self.tell(Made(task.id, encode(image, told), image.width, image.height, self.model, way, wish.notes))
+
+
+def described(task: Task, model: str, way: str, notes: tuple[str, ...]) -> dict[str, str]:
+    """What a picture's file says of it, under the names that other programs read; words only if they may be told."""
+    told = {"Software": model, "Comment": "Made by a machine: a diffusion model drew this picture.", "Way": way}
+    told["DigitalSourceType"] = MADE_BY_A_MODEL
+    if notes:
+        told["Notes"] = "\n".join(notes)
+    if not task.telling:
+        return told
+    words = task.prompt or task.before
+    return told | {
+        "Description": words[:LONGEST_PROMPT_TOLD],
+        "parameters": _parameters(task, model, words),
+        "Seed": str(task.seed),
+    }
+
+
+def _parameters(task: Task, model: str, words: str) -> str:
+    """As image browsers expect it: the prompt, what is not to be seen, and one line of settings."""
+    lines = [words[:LONGEST_PROMPT_TOLD]]
+    if task.negative:
+        lines.append(f"Negative prompt: {task.negative[:LONGEST_PROMPT_TOLD]}")
+    settings = {"Steps": task.num_inference_steps, "CFG scale": task.guidance_scale, "Seed": task.seed, "Model": model}
+    lines.append(", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None))
+    return "\n".join(lines)

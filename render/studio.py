@@ -17,6 +17,10 @@ class Cancelled(Exception):
     """Nobody wants the batch any more."""
 
 
+class Unusable(Exception):
+    """The model cannot be loaded. The text is a sentence."""
+
+
 class Broken(Exception):
     """The device is of no more use to this process. A new process may do better."""
 

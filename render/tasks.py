@@ -30,8 +30,11 @@ def server(thread: ThreadKey) -> str:
 
 def kind(job: RenderJob, steps: int | None) -> Kind:
     """What it must have in common with others to share a batch."""
-    edits = job.source is not None and job.operation in (Operation.EDIT, Operation.REFINE)
-    return Kind(job.model, edits, job.size, job.num_inference_steps or steps, job.guidance_scale)
+    how = "" if job.source is None else f"{job.operation} {job.change}"
+    return Kind(
+        job.model, how, job.size, job.ratio, job.num_inference_steps or steps, job.guidance_scale,
+        f"{job.lora} {job.lora_scale}" if job.lora else "",
+    )  # fmt: skip
 
 
 def cost(job: RenderJob, usual: Usual, steps: int | None) -> float:
@@ -56,6 +59,11 @@ def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
         model=job.model,
         negative=job.negative,
         telling=job.telling,
+        before=job.before,
+        change=job.change,
+        ratio=job.ratio,
+        lora=job.lora,
+        lora_scale=job.lora_scale,
     )
 
 
@@ -73,4 +81,6 @@ def picture(job: RenderJob, made: Made, digest: str) -> Picture:
         model=made.model,
         parent=job.parent,
         refined=job.refined,
+        way=made.way,
+        notes=made.notes,
     )

@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from bot.abilities import Abilities
 from bot.domain import Operation
 
-VERSION = 2
+VERSION = 3
 KEEP_ALIVE = 4.0  # seconds of silence after which the worker says that it lives
 SILENCE = 15.0  # seconds of silence after which the bot takes it for dead
 
@@ -17,7 +17,11 @@ _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One picture of a batch. `source` is a PNG. None, and an empty `model`, leave a choice to the worker."""
+    """One picture of a batch. `source` is a PNG, and `before` tells what is to be seen in it, if that is known.
+
+    `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `lora` is a file in the worker's folder
+    of styles, applied with `lora_scale`. None, and an empty `model`, leave a choice to the worker.
+    """
 
     __pydantic_config__ = _BYTES
 
@@ -33,6 +37,11 @@ class Task:
     model: str = ""
     negative: str = ""
     telling: bool = True
+    before: str = ""
+    change: str = ""
+    ratio: str = ""
+    lora: str = ""
+    lora_scale: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +80,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """A picture is done."""
+    """A picture is done. `way` tells in a few words how it was made; `notes` are sentences about what was given up."""
 
     __pydantic_config__ = _BYTES
 
@@ -80,6 +89,8 @@ class Made:
     width: int
     height: int
     model: str
+    way: str = ""
+    notes: tuple[str, ...] = ()
     event: Literal["picture"] = "picture"
 
 

@@ -125,7 +125,8 @@ def test_the_model_that_ships_shows_previews_and_says_what_it_made() -> None:
     """Previews come while it draws, and the file tells its prompt, seed, and that a machine made it."""
     image, events = painted(Studio("builtin", "cpu"), Task("t", Operation.GENERATE, "a red circle", seed=5))
     assert any(isinstance(event, Preview) and event.jpeg for event in events)
-    assert image.info["parameters"] == "a red circle" and image.info["Seed"] == "5"
+    assert image.info["parameters"] == "a red circle\nSeed: 5, Model: builtin" and image.info["Seed"] == "5"
+    assert image.info["Description"] == "a red circle" and image.info["Way"] == "from words alone"
     assert "machine" in image.info["Comment"]
     silent = Task("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=1, telling=False)
     image, _ = painted(Studio("builtin", "cpu"), silent)
@@ -269,7 +270,7 @@ def test_a_broken_device_is_left() -> None:
 def test_what_a_model_can_do_is_read_from_its_parts(tiny: Path) -> None:
     """CLIP alone reads phrases; the model that ships knows scenes; neither takes instructions."""
     some, own = Studio(str(tiny), "cpu"), Studio("builtin", "cpu")
-    assert some.abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES, negatives=True)
+    assert some.abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES, ratios=True, negatives=True)
     assert own.abilities == Abilities(Editing.DESCRIBE, Dialect.SCENES)
     assert (some.usual, some.largest_batch) == (Usual(32, 32, 50), 1)
     assert (own.usual, own.largest_batch) == (Usual(256, 256, 8), 8)

@@ -54,7 +54,7 @@ def test_imports_keep_to_the_design(path: Path) -> None:
         if top == "ray":
             assert name == "render/serve_app.py", module
         if top in TORCH:
-            assert name == "render/diffusion.py" or name.startswith("render/builtin/"), module
+            assert name.startswith(("render/diffusion/", "render/builtin/")), module
 
 
 @pytest.mark.parametrize("path", PROGRAM, ids=name_of)

@@ -30,7 +30,7 @@ MOST_PICTURES = 10  # of one message
 DETAILS = "details"
 STEP = 10  # seconds: a forecast that moves by less is not drawn anew
 
-_OF_PICTURES = (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)
+_OF_PICTURES = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +99,7 @@ def poster(view: View, now: float) -> Poster:
     content = f"{kept[0] if kept else ''}{cut}{status}".strip()
     pictures = [part.state.picture for part in view.parts if _is_drawn(part)]  # type: ignore[union-attr]
     distinct = tuple({picture.number: picture for picture in pictures}.values())[:MOST_PICTURES]
-    rows = [_row_of(picture, view.buttons) for picture in distinct]
+    rows = [row for picture in distinct for row in _rows_of(picture, view.buttons)[:1]]
     rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
     rows = [row for row in rows if row][: MOST_ROWS - bool(rest)] + ([rest] if rest else [])
     return Poster(content, distinct, tuple(rows))
@@ -116,8 +116,7 @@ def _part(part: Part, buttons: Sequence[Button], now: float) -> list[Sheet]:
         case PicturePart(state=Rendering(fraction, preview)):
             return [Sheet(f"🎨 **#{part.number}** {_bar(fraction)}", preview=preview, rows=_cancel(part, buttons))]
         case PicturePart(state=Rendered(picture)):
-            row = _row_of(picture, buttons)
-            return [Sheet(_caption(picture), picture=picture, rows=(row,) if row else ())]
+            return [Sheet(_caption(picture), picture=picture, rows=_rows_of(picture, buttons))]
         case PicturePart(state=Failed(reason)):
             name = f" **#{part.number}**" if part.number else ""
             return [Sheet(f"⚠️{name} {with_moments(reason, relative)}"[: LIMIT - RESERVED])]
@@ -164,13 +163,14 @@ def alt(picture: Picture) -> str:
     return f"#{picture.number}: {picture.alt or picture.prompt or 'a picture'}"[:LONGEST_ALT]
 
 
-def _row_of(picture: Picture, buttons: Iterable[Button]) -> tuple[Control, ...]:
+def _rows_of(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+    """What makes new pictures in the first row, which is all that there is room for below several pictures."""
     mine = [b for b in buttons if b.action in _OF_PICTURES and b.target == str(picture.number)]
     if not mine:
         return ()
     controls = [_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]
-    controls.insert(len(controls) - 1, Control(DETAILS, str(picture.number), "Details"))
-    return tuple(controls)
+    details = Control(DETAILS, str(picture.number), "Details")
+    return tuple(controls[:-1]), (details, controls[-1])
 
 
 def _cancel(part: PicturePart, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:

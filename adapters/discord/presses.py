@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from adapters.discord.client import Client
 
 OUTDATED = "This control is not known any more. The newest message of the answer has working ones."
-_NEW_REPLY = (Action.VARY, Action.EDIT, Action.REDO)
+_NEW_REPLY = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO)
 
 
 async def pressed(client: "Client", interaction: Interaction) -> None:

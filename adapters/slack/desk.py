@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 BUG = "Something went wrong here; the log says what."
 TWIN = 1.0  # seconds in which the second delivery of a mention may bring the files that the first one lacks
 MOST_FRESH = 10_000  # messages that are known to have come to this very process
-_NEW_REPLY = (Action.VARY, Action.EDIT, Action.REDO)
+_NEW_REPLY = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO)
 
 
 class Archive(Protocol):

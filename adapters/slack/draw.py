@@ -33,7 +33,7 @@ LONGEST_QUOTE = 300  # characters of what was written into a form
 DETAILS, AGAIN, SETTINGS, SCOPE = "details", "again", "settings", "scope"  # buttons that the core does not know
 
 
-_OF_PICTURES = (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)
+_OF_PICTURES = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
 _LIVE = re.compile(r"(<|&lt;)(?=[!@#])")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 

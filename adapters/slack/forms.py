@@ -20,7 +20,7 @@ HELP = """\
 **Ask me for pictures in plain words**, and talk on: “draw our mascot as a knight”, “make the cape red”, “more like #2”.
 - Mention me in a channel, also in a thread of others; in my threads and in direct messages there is no need to.
 - Say “#2” to speak of that picture; else I take the newest. Send pictures along with a mention, and say what to do.
-- **Below each picture**: Vary, Edit, Redo, Details, Delete. Stop ends an answer.
+- **Below each picture**: Vary, Edit, Upscale, Redo, Details, Delete. Stop ends an answer.
 - In the menu of any message with a picture: Edit this picture, Ask about this picture.
 - `/imagine a fox in snow --ratio 16:9 --count 2 --seed 7` draws at once, past the chat model.
 - `/minidalle settings` says who talks, who draws and how; `queue`, `cancel`, `usage`, `pictures`, `export` and \

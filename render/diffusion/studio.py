@@ -1,48 +1,36 @@
-"""The only importer of torch outside the built-in model: load a diffusers pipeline and paint with it."""
+"""The loaded model: tasks become calls of its pipelines, as many pictures in one as the device takes."""
 
 import logging
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from dataclasses import replace
 from threading import Event
 from typing import Any
 
-import diffusers
 import torch
-from diffusers import AutoPipelineForImage2Image, DiffusionPipeline
 from PIL import Image
 
 from bot.abilities import Abilities, Dialect, Editing
-from bot.domain import Operation
 from render import capabilities
-from render.builtin.pipeline import ScenePipeline
+from render.diffusion import contrast
+from render.diffusion.calls import arguments
+from render.diffusion.family import Family
+from render.diffusion.loading import BUILTIN, load
+from render.diffusion.previews import Lens
+from render.diffusion.watch import Watch
+from render.operations import Plan, Way, strength
+from render.presets import preset
 from render.revision import of_folder, revision
-from render.sitting import Sitting, Wish, alike, wish
+from render.sitting import Easel, Sitting, Wish, alike, wish
 from render.studio import Broken, Cancelled, Tell
-from render.wire import Batch, Task, Usual
+from render.wire import Batch, Usual
 
 log = logging.getLogger(__name__)
 
-BUILTIN = Path(__file__).parent / "builtin" / "weights"
 SCENES = Usual(256, 256, 8)
 HELD_BACK = "its safety checker held the picture back."
-STRENGTH = {Operation.EDIT: 0.6, Operation.REFINE: 0.3}  # of image-to-image, where a model has no better way
-
-OnStep = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
-
-
-def load(model: str, device: str) -> Any:
-    """The pipeline of `builtin`, a folder or a hub id, on its device. Raises what diffusers raises."""
-    diffusers.utils.logging.disable_progress_bar()
-    if model == "builtin":
-        pipe: Any = ScenePipeline.from_pretrained(BUILTIN, dtype=torch.float32)
-    else:
-        dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
-        pipe = DiffusionPipeline.from_pretrained(model, dtype=dtype)
-    pipe.to(device)
-    pipe.set_progress_bar_config(disable=True)
-    return pipe
+NOT_A_NUMBER = "it made no picture but noise without numbers (NaN). Another seed, or fewer pixels, may do."
 
 
 class Studio:
@@ -64,12 +52,19 @@ class Studio:
             self._pipe = load(model, device)
         self.model = model
         self.revision = folder.result() or revision(model)
-        self.abilities = Abilities(Editing.DESCRIBE, Dialect.SCENES) if scenes else capabilities.abilities(self._pipe)
-        self.usual: Usual | None = SCENES if scenes else capabilities.usual(self._pipe)
+        self._preset = preset(model)
+        self._family = Family(self._pipe, described=scenes)
+        ways = self._family.takes()
+        known = capabilities.abilities(self._pipe, ways, self._preset)
+        self.abilities = Abilities(Editing.DESCRIBE, Dialect.SCENES) if scenes else known
+        self.usual: Usual | None = SCENES if scenes else capabilities.usual(self._pipe, self._preset)
         self.largest_batch = largest_batch or (8 if scenes else 4 if cuda else 1)
-        self._scenes = scenes
+        self._easel = Easel(
+            self._family.means, (self.usual.width, self.usual.height), capabilities.multiple(self._pipe),
+            fixed=scenes, alone=any(way.many for way in ways),
+        )  # fmt: skip
+        self._lens = Lens()
         self._device = device
-        self._image_to_image: Any = None
         self._fitted = 1.0  # pictures of the usual size that the device has rendered at once
         self._thrift = self._ways_to_need_less() if cuda else iter(())
         self._files = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="files")
@@ -80,11 +75,11 @@ class Studio:
         wishes = []
         for task in batch.tasks:
             try:
-                wishes.append(wish(task))
+                wishes.append(wish(task, self._easel))
             except ValueError as error:
                 sitting.spoilt(task, error)
         try:
-            for group in alike(wishes, any_start=self._scenes):
+            for group in alike(wishes, self._easel):
                 while group:
                     sitting.go_on()
                     room = max(1, int(self.largest_batch / self._size(group[0])))
@@ -107,6 +102,10 @@ class Studio:
                 self._render([one], sitting)
         elif no_memory and next(self._thrift, None):
             self._render(wishes, sitting)
+        elif isinstance(fault, TypeError | AttributeError) and self._family.drop(wishes[0].plan.way):
+            log.warning("this model cannot do %s after all (%s)", wishes[0].plan.way, fault)
+            self._easel = replace(self._easel, means=self._family.means)
+            self._render([wish(wishes[0].task, self._easel)], sitting)
         else:
             log.error("a picture failed", exc_info=fault)
             sitting.spoilt(wishes[0].task, MemoryError() if no_memory else fault)
@@ -114,7 +113,15 @@ class Studio:
     def _attempt(self, wishes: list[Wish], sitting: Sitting) -> Exception | None:
         """Make the pictures, or say why not. Whatever the call left behind is let go before this returns."""
         try:
-            images, held_back = self._call(wishes, sitting)
+            wishes = [self._settled(each) for each in wishes]
+            if wishes[0].plan.way is Way.RESIZE:
+                sitting.made(wishes, [_resized(each) for each in wishes])
+                return None
+            if len({each.plan.way for each in wishes}) > 1 and not self._easel.means.described:
+                for each in wishes:  # for some of them a part of the picture was found, for others none
+                    self._render([each], sitting)
+                return None
+            images, faults = self._call(wishes, sitting)
         except Cancelled:
             raise
         except Exception as error:
@@ -125,70 +132,50 @@ class Studio:
                 error.__traceback__ = error.__context__ = error.__cause__ = None
             return error
         self._fitted = max(self._fitted, len(wishes) * self._size(wishes[0]))
-        tasks = [wish.task for wish in wishes]
-        sitting.made(*_shown(tasks, images, held_back))
-        for task in [task for task, held in zip(tasks, held_back, strict=True) if held]:
-            sitting.spoilt(task, ValueError(HELD_BACK))
+        good = [(each, image) for each, image, fault in zip(wishes, images, faults, strict=True) if not fault]
+        sitting.made([each for each, _ in good], [_finished(each, image) for each, image in good])
+        for each, fault in zip(wishes, faults, strict=True):
+            if fault:
+                sitting.spoilt(each.task, ValueError(fault))
         return None
 
-    def _call(self, wishes: list[Wish], sitting: Sitting) -> tuple[list[Image.Image], list[bool]]:
-        """The pictures, and which of them the pipeline's own safety checker has blackened."""
-        pipe, first = self._pipe, wishes[0].task
-        arguments: dict[str, Any] = {
-            "prompt": [wish.task.prompt for wish in wishes],
-            # one for each, so that a picture does not depend on its company
-            "generator": [torch.Generator("cpu").manual_seed(wish.task.seed) for wish in wishes],
-            "num_inference_steps": first.num_inference_steps,
-            "guidance_scale": first.guidance_scale,
-            "width": first.width,
-            "height": first.height,
-        }
-        if self.abilities.negatives and any(wish.task.negative for wish in wishes):
-            arguments["negative_prompt"] = [wish.task.negative for wish in wishes]
-        if any(wish.source for wish in wishes):
-            arguments["image"] = [wish.source for wish in wishes]
-            if not self._scenes:
-                self._image_to_image = self._image_to_image or AutoPipelineForImage2Image.from_pipe(pipe)
-                pipe = self._image_to_image
-                arguments["strength"] = STRENGTH.get(first.operation, 0.8)
-                arguments["width"] = arguments["height"] = None
-        if len(wishes) == 1:  # which every pipeline takes, while some take no list
-            arguments |= {name: value[0] for name, value in arguments.items() if isinstance(value, list)}
-        if self._scenes:
-            arguments["callback_on_step_end_tensor_inputs"] = ["clean"]
-        arguments = {name: value for name, value in arguments.items() if value is not None}
-        output = pipe(**arguments, callback_on_step_end=self._on_step(wishes, sitting))
+    def _settled(self, wish: Wish) -> Wish:
+        """With the part of the picture that is to change, or the way without one."""
+        if wish.plan.way is not Way.MASK or not self._easel.means.starts or wish.mask or wish.source is None:
+            return wish
+        place = contrast.mask(*self._family.pipe(Way.START), wish)
+        if place:
+            share = sum(place.histogram()[128:]) / (place.width * place.height)
+            return replace(wish, mask=place, plan=replace(wish.plan, share=share))
+        how_much = strength(wish.task.before, wish.plan.prompt)
+        return replace(wish, plan=Plan(Way.START, wish.plan.prompt, how_much))
+
+    def _call(self, wishes: list[Wish], sitting: Sitting) -> tuple[list[Image.Image], list[str]]:
+        """The pictures, and what is wrong with each: it holds no numbers, or the model's own checker blackened it."""
+        way = next((each.plan.way for each in wishes if each.source), wishes[0].plan.way)
+        pipe, taken = self._family.pipe(way)
+        watch = Watch(wishes, sitting, self._lens)
+        given = arguments(pipe, taken, wishes, self._preset)
+        if "clean" in getattr(pipe, "_callback_tensor_inputs", ()):
+            given["callback_on_step_end_tensor_inputs"] = ["clean"]
+        if taken.callback:
+            output = pipe(**given, callback_on_step_end=watch.on_step)
+        else:
+            with watch.hooked(pipe):
+                output = pipe(**given)
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(wishes)
-        return output.images, [bool(each) for each in flagged]
-
-    def _on_step(self, wishes: list[Wish], sitting: Sitting) -> OnStep:
-        def on_step(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
-            try:
-                sitting.go_on()
-            except Cancelled:
-                pipe.maybe_free_model_hooks()  # raising past the pipeline skips it
-                raise
-            steps = getattr(pipe, "_num_timesteps", None) or len(pipe.scheduler.timesteps)
-            sitting.step(len(wishes), (step + 1) / steps)
-            if self._scenes:
-                for row in sitting.previews(len(wishes)):
-                    sitting.show(wishes[row].task, _thumbnail(tensors["clean"][row]))
-            return {}
-
-        return on_step
+        faults = [HELD_BACK if held else "" for held in flagged]
+        broken = watch.without_numbers()
+        faults = [fault or (NOT_A_NUMBER if row in broken else "") for row, fault in enumerate(faults)]
+        watch.learn(output.images)
+        return output.images, faults
 
     def _size(self, wish: Wish) -> float:
         """The picture in pictures of the usual size."""
         assert self.usual
-        default = (self.usual.width, self.usual.height)
-        width, height = default
-        if self._scenes:
+        if self._easel.fixed or not wish.size:
             return 1.0
-        if wish.source:
-            width, height = wish.source.size
-        elif wish.task.width and wish.task.height:
-            width, height = wish.task.width, wish.task.height
-        return width * height / (default[0] * default[1])
+        return wish.size[0] * wish.size[1] / (self.usual.width * self.usual.height)
 
     def _ran_out(self, size: float) -> None:
         """So many pictures of the usual size did not fit: from now on at most as many as did, or half."""
@@ -201,7 +188,7 @@ class Studio:
         """Each is taken when asked for, and stays: slower, but the picture comes."""
         self._pipe.maybe_free_model_hooks()
         self._pipe.enable_model_cpu_offload(device=self._device)
-        self._image_to_image = None
+        self._family.forget()
         log.warning("the device's memory is too small for the model: its parts take turns there from now on")
         yield "offload"
         vae = getattr(self._pipe, "vae", None)
@@ -213,10 +200,15 @@ class Studio:
             yield "pieces"
 
 
-def _shown(tasks: list[Task], images: list[Image.Image], held_back: list[bool]) -> tuple[list[Task], list[Image.Image]]:
-    """The tasks whose pictures may be seen, and these."""
-    seen = [(task, image) for task, image, held in zip(tasks, images, held_back, strict=True) if not held]
-    return [task for task, _ in seen], [image for _, image in seen]
+def _finished(wish: Wish, image: Image.Image) -> Image.Image:
+    """What lies outside of the changed part is the source's, pixel for pixel."""
+    return contrast.only_there(wish.source, image, wish.mask) if wish.mask and wish.source else image
+
+
+def _resized(wish: Wish) -> Image.Image:
+    assert wish.source
+    assert wish.size
+    return wish.source.resize(wish.size, Image.Resampling.LANCZOS)
 
 
 def _no_memory(error: Exception) -> bool:
@@ -224,9 +216,3 @@ def _no_memory(error: Exception) -> bool:
     said = str(error)
     known = "out of memory" in said or "can't allocate memory" in said or "ALLOC_FAILED" in said
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or (isinstance(error, RuntimeError) and known)
-
-
-def _thumbnail(latents: torch.Tensor) -> Image.Image:
-    """The built-in model's latents are a small picture: `[3, 32, 32]`, RGB in [-1, 1]."""
-    pixels = ((latents.float().clamp(-1, 1) + 1) * 127.5).round().byte()
-    return Image.fromarray(pixels.permute(1, 2, 0).cpu().numpy()).resize((128, 128), Image.Resampling.BICUBIC)

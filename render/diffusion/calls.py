@@ -1,0 +1,71 @@
+"""Wishes that go together -> the arguments of one call of a pipeline."""
+
+import inspect
+from dataclasses import replace
+from typing import Any
+
+import torch
+from PIL import Image
+
+from render.capabilities import Takes
+from render.operations import Way
+from render.presets import Preset
+from render.sitting import Wish
+
+
+def arguments(pipe: Any, taken: Takes, wishes: list[Wish], preset: Preset) -> dict[str, Any]:
+    """By keyword, as pipelines differ in the order. All wishes are alike."""
+    first = wishes[0]
+    task, way, known = first.task, first.plan.way, inspect.signature(type(pipe).__call__).parameters
+    given: dict[str, Any] = {
+        "prompt": [wish.plan.prompt for wish in wishes],
+        # one for each, so that a picture does not depend on its company
+        "generator": [torch.Generator("cpu").manual_seed(wish.task.seed) for wish in wishes],
+        "num_inference_steps": _steps(first, preset),
+        "strength": first.plan.strength if "strength" in known else None,
+    }
+    guidance = preset.guidance_scale if task.guidance_scale is None else task.guidance_scale
+    if taken.guidance:
+        given[taken.guidance] = guidance
+    if taken.negatives and (taken.guidance == "true_cfg_scale" or any(wish.task.negative for wish in wishes)):
+        given["negative_prompt"] = [wish.task.negative or " " for wish in wishes]
+    if first.size and taken.sizes:
+        given["width"], given["height"] = first.size
+    if any(wish.source for wish in wishes) and way is not Way.REFERENCE:
+        given["image"] = [wish.source for wish in wishes]
+    if taken.mask:
+        given["mask_image"] = [wish.mask or Image.new("L", first.size or (8, 8), 255) for wish in wishes]
+    if way is Way.REFERENCE:
+        given["ip_adapter_image"] = first.source
+    elif taken.ip_adapter and getattr(pipe, "image_encoder", None) is not None and _adapted(pipe):
+        given["ip_adapter_image"] = Image.new("RGB", (64, 64), "gray")  # it must be given one; its scale is 0
+    if first.size and "_auto_resize" in known:
+        given |= {"_auto_resize": False, "max_area": first.size[0] * first.size[1]}
+    if len(wishes) == 1:  # which every pipeline takes, while some take no list
+        given |= {name: value[0] for name, value in given.items() if isinstance(value, list)}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def for_contrast(pipe: Any, taken: Takes, wish: Wish, look: int) -> dict[str, Any]:
+    """Both descriptions of the picture, with the same noise, half of the way down."""
+    words = (wish.task.before, wish.plan.prompt)
+    pair = [replace(wish, plan=replace(wish.plan, prompt=each, strength=0.5)) for each in words]
+    given = arguments(pipe, taken, pair, Preset(num_inference_steps=4, guidance_scale=1.0))
+    return given | {"generator": [torch.Generator("cpu").manual_seed(look) for _ in pair]}
+
+
+def _steps(wish: Wish, preset: Preset) -> int | None:
+    """A strength leaves out a part of the steps; one must remain."""
+    steps = wish.task.num_inference_steps or preset.num_inference_steps
+    if steps and wish.plan.strength:
+        return max(steps, int(1 / wish.plan.strength) + 1)
+    return steps
+
+
+def _adapted(pipe: Any) -> bool:
+    return any("ip_adapter" in name.lower() or "ip_image" in name.lower() for name in _names(pipe))
+
+
+def _names(pipe: Any) -> list[str]:
+    part = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    return [type(each).__name__ for each in getattr(part, "attn_processors", {}).values()] if part else []
