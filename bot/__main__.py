@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from adapters.console import Console
 from adapters.web.server import WebPage
-from bot import doctor, queue_command, record_command
+from bot import doctor, queue_command, record_command, styles
 from bot.abilities import Abilities, Dialect, Refining
 from bot.config import Config, load_config, worker_environment
 from bot.desk import Desk
@@ -37,8 +37,10 @@ from bot.prompts import check
 from bot.replay import replay
 from bot.retention import Retention
 from bot.store import Store
+from render import images_api, models_command
 from render.engine import WorkerEngine
 from render.forecast import forecast
+from render.hosted import HostedEngine
 from render.lineup import lineup, load
 from render.metrics import Counted, Metrics
 from render.pictures import sanitise
@@ -79,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judged.add_argument("--out", type=Path, help="a JSON file for the report (default: in DATA_DIR)")
     queue_command.add_arguments(commands)
     record_command.add_arguments(commands)
+    models_command.add_arguments(commands)
     commands.add_parser("doctor", help="try everything that is set, and tell what is wrong and how to mend it")
     options = parser.parse_args(arguments)
     try:
@@ -94,6 +97,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         if options.command == "queue":
             queue_command.run(options, config.data_dir / DATABASE, forecast)
+            return 0
+        if options.command == "models":
+            models_command.run(options, config.picture_model)
             return 0
         level = logging.WARNING if options.command in ("chat", "evaluate") else config.log_level
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -128,6 +134,7 @@ async def _serve(config: Config, talker: str | None) -> None:
                 lineup=lambda: _look(line),
                 defaults=Settings(persona=config.persona, refine=refining),
                 chat_models=(config.llm_model, *others) if others else (),
+                styles=styles.read(config.styles),
             )
             inbox = Conversations(
                 store, model, Counted(line, metrics), Album(files), Rules(),
@@ -236,9 +243,14 @@ async def _evaluate(config: Config, options: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncGenerator[Line]:
-    """The line before the workers that are named, or before our own, one a device."""
+    """The line before an images API, before the workers that are named, or before our own, one a device."""
     supervisors: list[Supervisor] = []
-    if config.render_urls:
+    engines: Sequence[HostedEngine | WorkerEngine]
+    if config.hosted_model:
+        key = config.images_api_key.get_secret_value() if config.images_api_key else None
+        at_once = config.images_at_once
+        engines = [HostedEngine(config.hosted_model, config.images_base_url, key, at_once=at_once)]
+    elif config.render_urls:
         token = config.render_token.get_secret_value() if config.render_token else None
         engines = [WorkerEngine(url, partial(str, url), token) for url in config.render_urls]
     else:
@@ -274,6 +286,8 @@ def _scaling(config: Config, line: Line) -> list[asyncio.Task[None]]:
 
 def _abilities(config: Config) -> Abilities:
     """What the picture model can do, as far as its name tells, until a worker says it."""
+    if config.hosted_model:
+        return images_api.abilities(config.hosted_model)
     return Abilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else Abilities()
 
 

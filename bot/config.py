@@ -13,6 +13,7 @@ from bot.abilities import Refining
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+HOSTED = "openai:"  # before the name of a picture model behind an images API
 
 
 Names = Annotated[tuple[str, ...], NoDecode]  # with commas between them
@@ -24,6 +25,9 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", env_file=".env")
 
     data_dir: Path = Field(Path("data"), description="Folder of the database and the pictures.")
+    styles: Path | None = Field(
+        None, description="Folder of a team's own styles, with their LoRA files; see docs/picture-models.md."
+    )
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None, description="Days after which a thread in which nothing was said is forgotten; empty keeps it for ever."
     )
@@ -58,7 +62,19 @@ class Config(BaseSettings):
     )
     moderation_key: SecretStr | None = Field(None, description="Key for that endpoint.")
     moderation_model: str = Field("omni-moderation-latest", description="Name of the model on that endpoint.")
-    picture_model: str = Field("builtin", description="`builtin`, a folder, or a hub id of a diffusers pipeline.")
+    picture_model: str = Field(
+        "builtin",
+        description="`builtin`, a folder, a hub id of a diffusers pipeline, or `openai:` and a model of an images API.",
+    )
+    images_base_url: str | None = Field(
+        None,
+        description="Address of an OpenAI-compatible images API, ending in /v1; empty is OpenAI's own.",
+        pattern=r"^https?://",
+    )
+    images_api_key: SecretStr | None = Field(None, validate_default=True, description="Key for the images API.")
+    images_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="How many pictures the images API is asked for at the same time."
+    )
     render_urls: Names = Field(
         (), description="Addresses of render workers that run already, with commas; empty starts workers."
     )
@@ -124,10 +140,32 @@ class Config(BaseSettings):
 
     @field_validator("render_urls")
     @classmethod
-    def _addresses(cls, urls: tuple[str, ...]) -> tuple[str, ...]:
+    def _addresses(cls, urls: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
         if wrong := [url for url in urls if not url.startswith(("http://", "https://"))]:
             raise ValueError(f"must be addresses that begin with http:// or https://, {wrong[0]!r} does not")
+        if urls and str(others.data.get("picture_model")).startswith(HOSTED):
+            raise ValueError(f"must be empty while PICTURE_MODEL begins with `{HOSTED}`, which needs no worker")
         return urls
+
+    @field_validator("picture_model")
+    @classmethod
+    def _named(cls, model: str) -> str:
+        if model.startswith(HOSTED) and not model.removeprefix(HOSTED).strip():
+            raise ValueError(f"must name a model after `{HOSTED}`")
+        return model
+
+    @field_validator("images_api_key")
+    @classmethod
+    def _asked_somewhere(cls, key: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+        if (
+            str(others.data.get("picture_model")).startswith(HOSTED)
+            and not key
+            and others.data.get("images_base_url", "") is None
+        ):
+            raise ValueError("must be set for OpenAI's images API; a server of your own is named by IMAGES_BASE_URL")
+        if key and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
+            raise ValueError("must be the key alone, without a space in it")
+        return key
 
     @field_validator("web_host")
     @classmethod
@@ -163,6 +201,11 @@ class Config(BaseSettings):
     def has_chat_server(self) -> bool:
         """Whether a chat server is named, so that the built-in chat model is not needed."""
         return bool(self.openai_base_url or self.openai_api_key)
+
+    @property
+    def hosted_model(self) -> str | None:
+        """The picture model's name on the images API; None if workers draw."""
+        return self.picture_model.removeprefix(HOSTED) if self.picture_model.startswith(HOSTED) else None
 
 
 def load_config() -> Config:

@@ -30,21 +30,19 @@ def writing(db: Database) -> Generator[None]:
     """One transaction; inside another one, part of it. Raises Unrecorded if the file cannot be written."""
     connection = db.conn
     assert connection
-    if connection.in_transaction:
-        yield
-        return
+    inside = connection.in_transaction
     try:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        except BaseException:
+        if not inside:
+            connection.execute("BEGIN IMMEDIATE")
+        yield
+        if not inside:
+            connection.execute("COMMIT")
+    except BaseException as error:
+        if not inside and connection.in_transaction:  # a full disk may have ended it
             connection.execute("ROLLBACK")
-            raise
-        connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        if connection.in_transaction:  # a commit that failed, on a full disk
-            connection.execute("ROLLBACK")
-        raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error
+        if isinstance(error, sqlite3.Error):
+            raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error
+        raise
 
 
 def wipe_log(db: Database) -> None:

@@ -2,15 +2,20 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
 
-from bot.domain import MANAGER, Operation, Person, Picture, ThreadKey
+from bot.domain import MANAGER, ButtonPress, Message, Operation, Person, Picture, ThreadKey, Wish
 from bot.errors import NotFound, Refused
-from bot.limits import DAY
+from bot.limits import DAY, ranked
 from bot.lineup import Lineup, Standing
 from bot.panel import Answer, Command, Panel, Scope, Settings
 from bot.settings import Models, address, check_rights, checked, known, resolved, shown
 from bot.store import Store
+from bot.styles import SHIPPED, Style
 from bot.words import about, count_of, moment, number_of
+
+Event = TypeVar("Event")
 
 LONGEST_PROMPT = 120  # characters of a prompt in a list
 
@@ -18,7 +23,7 @@ HELP = """\
 **Ask me for pictures in plain words**, and talk on: “draw a red cat in the snow”, “make it blue”, “more like #2”.
 - Mention me in a channel; in my threads and in direct messages there is no need to.
 - Reply to a picture to change that very picture. Send pictures along, or a link to a message that has some.
-- **Below each picture**: Vary, Edit, Redo, Details, Delete. Stop ends an answer.
+- **Below each picture**: Vary, Edit, Upscale, Redo, Details, Delete. Stop ends an answer.
 - `/imagine` draws at once, past the chat model; `/pictures` shows how this thread's pictures come of each other, \
 and `/export` packs it all.
 - `/settings` says who talks, who draws and how, for you, a thread, a channel or the server.
@@ -37,6 +42,7 @@ class Desk:
         defaults: Settings | None = None,
         chat_models: Sequence[str] = (),
         note: str = "",
+        styles: Mapping[str, Style] = SHIPPED,
     ) -> None:
         """`note` stands at the end of the help: what people must know of how this bot is run."""
         self._store = store
@@ -44,15 +50,23 @@ class Desk:
         self._defaults = defaults or Settings()
         self._chat_models = tuple(chat_models)
         self.note = note
+        self.styles = styles
 
     def settings(self, thread: ThreadKey, author: Person) -> Settings:
         """What holds for this person in this thread."""
         return resolved(self._store.chosen.values(thread, author.id), self._defaults)
 
+    def ranked(self, event: Event) -> Event:
+        """The event, by a manager if whoever caused it was made one here."""
+        if not isinstance(event, Message | ButtonPress | Wish | Command):
+            return event
+        author = ranked(self.settings(event.thread, event.author), event.author)
+        return event if author is event.author else replace(event, author=author)
+
     def models(self) -> Models:
         """What there is to choose from now."""
         drawing = dict.fromkeys(bench.model for bench in self._lineup().benches if bench.model)
-        return Models(self._chat_models, tuple(drawing))
+        return Models(self._chat_models, tuple(drawing), tuple(self.styles))
 
     def answer(self, command: Command) -> Answer:
         """Do what the command says. Raises Refused."""
@@ -78,7 +92,10 @@ class Desk:
         key, models = told.get("key", ""), self.models()
         if scope is Scope.THREAD and not command.thread.thread:
             raise Refused("This is no thread: give the command in the one that the settings are for.")
-        place = address(scope, command.thread, command.author.id)
+        category = self._store.chosen.category(command.thread)
+        if scope is Scope.CATEGORY and not category:
+            raise Refused("This channel is in no category, such as Discord has.")
+        place = address(scope, command.thread, command.author.id, category)
         text = ""
         match told.get("do", "show"):
             case "set":
@@ -92,7 +109,7 @@ class Desk:
                 self._store.chosen.reset(place, key)
                 text = f"{title} is as usual again for {_where(scope)}."
         values = self._store.chosen.values(command.thread, command.author.id)
-        return Answer(text, Panel(scope, shown(scope, values, self._defaults, models)))
+        return Answer(text, Panel(scope, shown(scope, values, self._defaults, models), bool(category)))
 
     def _picture(self, command: Command) -> Picture:
         number = command.arguments.get("picture", "")
@@ -171,6 +188,9 @@ def _details(picture: Picture) -> str:
         lines.append(f"Seed: `{picture.seed}`")
     if picture.model:
         lines.append(f"Model: `{picture.model}`")
+    if picture.way:
+        lines.append(f"Made: {picture.way}")
+    lines += picture.notes
     return "\n".join(lines)
 
 
@@ -188,6 +208,7 @@ _WAYS: Mapping[Operation, str] = {
     Operation.EDIT: "an edit",
     Operation.VARY: "a variation",
     Operation.REFINE: "a refinement",
+    Operation.UPSCALE: "an enlargement",
     Operation.SELECT: "a choice",
     Operation.UPLOAD: "uploaded",
 }

@@ -20,6 +20,7 @@ from bot.config import Config, worker_environment
 from bot.discord_doctor import discord
 from bot.errors import ConfigError
 from bot.findings import TIME_LIMIT, Finding, Mark, NoAnswer, bearer, get, origin
+from bot.images_doctor import images
 from bot.slack_doctor import slack
 from bot.words import count_of
 
@@ -96,7 +97,9 @@ def data(folder: Path, least: int = LEAST_SPACE) -> list[Finding]:
 
 
 async def drawing(config: Config, version: int, limit: float = TIME_LIMIT) -> list[Finding]:
-    """Whether pictures can be painted: by the workers that are named, or else here."""
+    """Whether pictures can be painted: by an images API, by the workers that are named, or else here."""
+    if config.hosted_model:
+        return await images(config, config.hosted_model, limit)
     if config.render_urls:
         asked = (_worker(url, config.render_token, version, limit) for url in config.render_urls)
         return list(await asyncio.gather(*asked))

@@ -214,9 +214,9 @@ class RenderJob:
     `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change` and
     `ratio` are those of the request. `source` is the digest of the picture to start from. `size` is width and height
     in pixels, None for what the model does best; the same holds for `num_inference_steps` and `guidance_scale`.
-    An empty `model` leaves it to the workers. `before` is what is to be seen in the source, as far as that is known.
-    `lora` is a file in the folder of styles, applied with `lora_scale`. The file of a `telling` one holds prompt and seed. `ordered` is in
-    seconds since 1970; `faults` counts the attempts that it may have spoilt.
+    An empty `model` leaves it to the workers. `before` is what is to be seen in the source, as far as it is known.
+    `lora` is a file in the folder of styles, applied with `lora_scale`. The file of a `telling` one holds prompt and
+    seed. `ordered` is in seconds since 1970; `faults` counts the attempts that it may have spoilt.
     """
 
     id: str

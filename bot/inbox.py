@@ -111,7 +111,7 @@ class Conversations:
     async def accept(self, event: Incoming) -> str:
         """Record the event and start the work; the id of the message that is answered. Raises Refused, Unrecorded."""
         try:
-            return await self._accepted(event)
+            return await self._accepted(self._desk.ranked(event))
         except BotError as refused:
             if isinstance(event, Message | ButtonPress | Wish):
                 raise self._in_language(refused, event.thread, event.author) from refused
@@ -121,6 +121,8 @@ class Conversations:
         return type(refused)(said(str(refused), self.settings(thread, author).language))
 
     async def _accepted(self, event: Incoming) -> str:
+        if not isinstance(event, Message | Wish):  # it may be about a message that came a moment before
+            self._store.together.flush()
         try:
             match event:
                 case Message():
@@ -135,6 +137,8 @@ class Conversations:
                     return await self._retry(event)
                 case ButtonPress(action=Action.VARY):
                     return await self._message(*self._asking.vary(event))
+                case ButtonPress(action=Action.UPSCALE):
+                    return await self._message(*self._asking.upscale(event))
                 case ButtonPress(action=Action.EDIT):
                     return await self._message(*self._asking.edit(event))
                 case ButtonPress(action=Action.REDO):
@@ -159,12 +163,13 @@ class Conversations:
     async def command(self, command: Command) -> Answer:
         """Do what a slash command says. Raises Refused, Unrecorded."""
         try:
-            answer = await self._answered(command)
+            answer = await self._answered(self._desk.ranked(command))
         except BotError as refused:
             raise self._in_language(refused, command.thread, command.author) from refused
         return replace(answer, text=said(answer.text, self.settings(command.thread, command.author).language))
 
     async def _answered(self, command: Command) -> Answer:
+        self._store.together.flush()
         try:
             match command.name:
                 case "cancel":
@@ -197,9 +202,14 @@ class Conversations:
             admit(message, requests, self._store, settings, self._rules.longest_message)
             uploads = [await self._album.take_in(upload) for upload in message.uploads]
             words = "".join(map(as_tag, requests)) if requests else None
-            if self._store.accept(message, uploads, words, requests):
-                self._schedule(message.thread, message.id)
+            left = partial(check_quota, self._store, settings, message.thread, message.author, len(requests))
+            accept = partial(self._store.accept, message, uploads, words, requests, allow=left)
+            await self._store.together.write(accept, partial(self._recorded, message))
         return message.id
+
+    def _recorded(self, message: Message, news: bool) -> None:
+        if news:
+            self._schedule(message.thread, message.id)
 
     # Buttons
 
@@ -341,8 +351,9 @@ class Conversations:
         )
         chat = self._others.get(settings.chat_model, self._model)
         studio = Studio(
-            self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine), self._album, self._moderate
-        )
+            self._store, entry, settings, Refiner(chat, self._store.jobs, settings.refine), self._album, self._moderate,
+            self._desk.styles,
+        )  # fmt: skip
 
         async def refine(job: RenderJob) -> RenderJob:
             return await studio.refine(job, self._renderer.abilities)

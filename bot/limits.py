@@ -1,6 +1,6 @@
 """What nobody may go beyond: how many pictures, which words, who at all. Pure, but for the clock that it is given."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic
 
 import regex
@@ -13,7 +13,7 @@ from bot.words import count_of, moment
 DAY = 86_400.0  # seconds
 LONGEST_LOOK = 0.05  # seconds for one pattern on one prompt
 LONGEST_CHECK = 0.25  # seconds for all patterns of a rule on all prompts: meanwhile nobody is answered
-_NAMES = regex.compile(r"<[@#!&]*([A-Z0-9]+)(?:\|[^>]*)?>|[^\s,;]+")
+_NAMES = regex.compile(r"<(?:!subteam\^|[@#!&]*)([A-Z0-9]+)(?:\|[^>]*)?>|[^\s,;]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +66,13 @@ def check_place(settings: Settings, thread: ThreadKey, person: Person) -> None:
     allowed = _listed(settings.allowed)
     if allowed and not mine & allowed:
         raise Refused("The managers let the bot answer only in other places, or others.")
+
+
+def ranked(settings: Settings, person: Person) -> Person:
+    """The person, as a manager if the managers' list names them or a role of theirs."""
+    if {person.id, *person.roles} & _listed(settings.managers):
+        return replace(person, roles=person.roles | {MANAGER})
+    return person
 
 
 def _free(left: int, oldest: float) -> str:

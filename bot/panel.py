@@ -12,6 +12,7 @@ class Scope(StrEnum):
     """Where a setting holds. A narrower scope wins over a wider one."""
 
     SERVER = "server"
+    CATEGORY = "category"  # of channels, where a platform has such
     CHANNEL = "channel"
     THREAD = "thread"
     PERSON = "me"
@@ -45,8 +46,9 @@ class Settings:
     """What holds for one person in one thread.
 
     An empty `chat_model`, `picture_model`, `style` or `ratio` is the usual one. `rule` are the words and patterns that
-    no prompt may hold, one a line. `allowed` and `blocked` name channels, roles and people. `daily`, `server_daily` and
-    `at_once` are numbers of pictures, 0 for as many as one likes.
+    no prompt may hold, one a line. `allowed` and `blocked` name channels, roles and people, `managers` who manages
+    besides those whom the platform names. `daily`, `server_daily` and `at_once` are numbers of pictures, 0 for as many
+    as one likes.
     """
 
     chat_model: str = ""
@@ -65,6 +67,7 @@ class Settings:
     rule: str = ""
     allowed: str = ""
     blocked: str = ""
+    managers: str = ""
     daily: int = 0
     server_daily: int = 0
     at_once: int = 0
@@ -91,10 +94,11 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """The settings of one scope, to be looked at and changed."""
+    """The settings of one scope, to be looked at and changed; `in_category` tells whether there is that scope, too."""
 
     scope: Scope
     fields: tuple[Field, ...]
+    in_category: bool = False
 
 
 @dataclass(frozen=True, slots=True)

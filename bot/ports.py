@@ -96,5 +96,6 @@ class Record(Protocol):
     def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
     def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
     def newest(self, prefix: str) -> ThreadKey | None: ...  # noqa: D102
+    def lies(self, channel: ThreadKey, category: str) -> None: ...  # noqa: D102
     def mark(self, name: str) -> str: ...  # noqa: D102
     def note(self, name: str, value: str) -> None: ...  # noqa: D102

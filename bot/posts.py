@@ -2,6 +2,7 @@
 
 from sqlite_utils import Database
 
+from bot.chosen import Chosen
 from bot.database import writing
 from bot.domain import Post, ThreadKey
 
@@ -55,6 +56,10 @@ class Posts:
         """The message that shows each picture of a thread, by number."""
         sql = "SELECT picture, id FROM posts WHERE thread = ? AND picture IS NOT NULL ORDER BY id"
         return dict(self._db.execute(sql, [str(thread)]))
+
+    def lies(self, channel: ThreadKey, category: str) -> None:
+        """A channel lies in this category now; empty for none."""
+        Chosen(self._db).lies(channel, category)
 
     def mark(self, name: str) -> str:
         """A note of the platform's own, or nothing."""

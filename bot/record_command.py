@@ -15,6 +15,7 @@ from bot.limits import DAY
 from bot.store import Store
 
 COMMANDS = ("usage", "export")
+_BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
 
 
 def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
@@ -41,7 +42,13 @@ def run(options: Namespace, database: Path, pictures: Path) -> None:
 def _usage(store: Store, days: int) -> None:
     table = csv.writer(sys.stdout)
     table.writerow(("server", "person", "name", "pictures", "megapixel_steps", "tokens_sent", "tokens_written"))
-    table.writerows(store.usage(time.time() - days * DAY))
+    for row in store.usage(time.time() - days * DAY):
+        table.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+
+
+def _harmless(cell: str) -> str:
+    """The text so that no spreadsheet takes it for a formula: people call themselves what they like."""
+    return f"'{cell}" if cell.startswith(_BEGINS_A_FORMULA) else cell
 
 
 def _export(store: Store, key: str, files: PictureFiles, out: Path) -> None:

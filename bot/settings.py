@@ -20,9 +20,9 @@ MOST_PICTURES = 4  # of one wish
 LONGEST_PERSONA = 2_000  # characters
 LONGEST_LIST = 2_000
 MOST_A_DAY = 100_000
-WIDEST_FIRST = (Scope.SERVER, Scope.CHANNEL, Scope.THREAD, Scope.PERSON)
-OF_PLACES = (Scope.SERVER, Scope.CHANNEL, Scope.THREAD)
-OF_MANAGERS = (Scope.SERVER, Scope.CHANNEL)
+WIDEST_FIRST = tuple(Scope)
+OF_PLACES = (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL, Scope.THREAD)
+OF_MANAGERS = (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL)
 GUARDED = frozenset({"rule", "daily", "at_once"})  # a channel's choice would lift the server's
 USUAL = "usual"  # stands for no choice, where the choice has no name of its own
 
@@ -31,10 +31,11 @@ Values = Mapping[Scope, Mapping[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """The names of the chat models and of the picture models that can be chosen."""
+    """The names of the chat models, of the picture models and of the styles that can be chosen."""
 
     chat: tuple[str, ...] = ()
     picture: tuple[str, ...] = ()
+    styles: tuple[str, ...] = tuple(STYLES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ def _is_on(value: str) -> bool:
 _TABLE = (
     Key("chat_model", "Chat model", "Who answers.", lambda models: (USUAL, *models.chat)),
     Key("picture_model", "Picture model", "Who draws.", lambda models: (USUAL, *models.picture)),
-    Key("style", "Style", "What new pictures look like.", _among((USUAL, *STYLES))),
+    Key("style", "Style", "What new pictures look like.", lambda models: (USUAL, *models.styles)),
     Key("ratio", "Shape", "Width to height of new pictures.", _among((USUAL, *RATIOS))),
     Key(
         "count",
@@ -137,14 +138,21 @@ _TABLE = (
     Key(
         "allowed",
         "Allowed",
-        "Channels, roles and people, by mention or id: if there are any, nobody else is answered.",
+        "Channels, roles, user groups and people, by mention or id: if there are any, nobody else is answered.",
         scopes=(Scope.SERVER,),
         longest=LONGEST_LIST,
     ),
     Key(
         "blocked",
         "Blocked",
-        "Channels, roles and people, by mention or id, that are not answered.",
+        "Channels, roles, user groups and people, by mention or id, that are not answered.",
+        scopes=(Scope.SERVER,),
+        longest=LONGEST_LIST,
+    ),
+    Key(
+        "managers",
+        "Managers",
+        "Roles, user groups and people, by mention or id, that manage here besides those whom the platform names.",
         scopes=(Scope.SERVER,),
         longest=LONGEST_LIST,
     ),
@@ -184,11 +192,13 @@ _TABLE = (
 KEYS = MappingProxyType({key.name: key for key in _TABLE})
 
 
-def address(scope: Scope, thread: ThreadKey, person: str) -> str:
-    """The place in which the choices of this scope are kept."""
+def address(scope: Scope, thread: ThreadKey, person: str, category: str = "") -> str:
+    """The place in which the choices of this scope are kept; `category` is that in which the thread's channel lies."""
     match scope:
         case Scope.SERVER:
             return f"{thread.platform}/{thread.space}"
+        case Scope.CATEGORY:
+            return f"{thread.platform}/{thread.space}#{category}"
         case Scope.CHANNEL:
             return f"{thread.platform}/{thread.space}/{thread.channel}"
         case Scope.THREAD:
@@ -256,7 +266,7 @@ def check_rights(person: Person, scope: Scope, changers: Changers = Changers.MAN
         raise Refused(f"Only owners can change the settings of the {scope}. Your own you can set for `me`.")
     if MANAGER in person.roles:
         return
-    if scope is Scope.SERVER or changers is Changers.MANAGERS:
+    if scope in (Scope.SERVER, Scope.CATEGORY) or changers is Changers.MANAGERS:
         raise Refused(f"Only managers can change the settings of the {scope}. Your own you can set for `me`.")
     if name not in KEYS or name in GUARDED:
         raise Refused("Only managers can change the content rule and the limits.")

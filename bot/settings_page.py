@@ -31,16 +31,20 @@ $rows
 
 ## Which choice wins
 
-A choice is made for one of four scopes: the `server` (on Slack the workspace), a `channel`, a `thread`, or `me`. \
-For each setting alone the narrowest choice wins: one's own before the thread's, that before the channel's, that \
-before the server's, and that before the default. So a server with `ratio` 3:2 in which Ann chose 1:1 draws \
-squares for Ann, in all of its threads, and 3:2 for everybody else.
+A choice is made for one of five scopes: the `server` (on Slack the workspace), on Discord a `category` of channels, \
+a `channel`, a `thread`, or `me`. For each setting alone the narrowest choice wins: one's own before the thread's, \
+that before the channel's, that before the category's, that before the server's, and that before the default. \
+So a server with `ratio` 3:2 in which Ann chose 1:1 draws squares for Ann, in all of its threads, and \
+3:2 for everybody else.
 
 `usual` is a choice like any other: whoever chooses the `usual` chat model has it, whatever the server chose. To \
 have no choice of one's own, *reset* the setting.
 
 A narrower text takes the place of the wider one and is not added to it: a channel with a `rule` or a `persona` of \
 its own has that one alone.
+
+A category's choices hold for the channels that lie in it: a channel that is moved to another category goes by that \
+one's at once, and one whose category was deleted by the server's. Choose them in any of its channels.
 
 `me` holds on all servers of the platform; a thread's own settings are forgotten with the thread.
 
@@ -49,10 +53,12 @@ its own has that one alone.
 - `me`: everybody, for themselves.
 - `thread`: everybody who is in it.
 - `channel`: managers; with `changers` set to `everyone`, everybody, but for these: $guarded.
+- `category`: managers.
 - `server`: managers.
 
 Managers are on Discord those who have *Manage Messages*, *Manage Server* or *Administrator* there, and on Slack \
-the admins and owners of the workspace. Everybody may look at everything.
+the admins and owners of the workspace; and everywhere those whom the server's `managers` names, by themselves, by a \
+role of Discord or by a user group of Slack. Everybody may look at everything.
 
 ## How to change them
 
@@ -131,12 +137,12 @@ A rule of words is easily got around. For a judgement there is `MODERATION_URL` 
 
 ## Who is answered
 
-`allowed` and `blocked` are lists of channels, roles and people, as mentions or ids, with spaces, commas or new \
-lines between them:
+`allowed` and `blocked` are lists of channels, roles, user groups and people, as mentions or ids, with spaces, commas \
+or new lines between them:
 
 ```
 <@80351110224678912> <#41771983423143937>, <@&165511591545143296>
-U024BE7LH <#C012AB3CD|design>
+U024BE7LH <#C012AB3CD|design> <!subteam^S0614TZR7> @designers
 ```
 
 - Whoever is in `blocked`, or asks in a channel that is, is not answered.
@@ -145,7 +151,7 @@ U024BE7LH <#C012AB3CD|design>
 - Who is in both is not answered. Managers always are.
 
 Write mentions as the platform completes them, or ids: a name such as `@ann` or `#general` that was only typed \
-means nobody.
+means nobody. Only the handle of a user group of Slack, as in `@designers`, means what it says.
 
 ## Styles
 

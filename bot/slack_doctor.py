@@ -18,8 +18,10 @@ SCOPES = {  # as deploy/slack-manifest.json asks for them; what does not work wi
     "groups:history": "in private channels only mentions are answered, and no thread is read back",
     "im:history": "direct messages are not heard of",
     "mpim:history": "in conversations of several people only mentions are answered, and no thread is read back",
+    "usergroups:read": "no user group can be named in the settings that list people",
     "users:read": "people have no names, and nobody is a manager",
 }
+SPARED = frozenset({"usergroups:read"})  # what most teams can do without
 GRANTED = "X-OAuth-Scopes"  # a header of every answer; Slack's documentation, authentication/best-practices
 _APP_OF = re.compile(r"xapp-\d+-(A[A-Z0-9]+)-")
 _REINSTALL = (
@@ -91,8 +93,12 @@ def _scopes(granted: str | None) -> list[Finding]:
     if not missing:
         return [Finding(Mark.GOOD, about, "All are granted.")]
     return [
-        Finding(Mark.WRONG, about, f"{scope} is missing: {SCOPES[scope]}.", _REINSTALL) for scope in sorted(missing)
+        Finding(_weight(scope), about, f"{scope} is missing: {SCOPES[scope]}.", _REINSTALL) for scope in sorted(missing)
     ]
+
+
+def _weight(scope: str) -> Mark:
+    return Mark.NOTE if scope in SPARED else Mark.WRONG
 
 
 async def _reached(config: Config, app: str | None, limit: float) -> Finding:

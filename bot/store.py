@@ -21,6 +21,7 @@ from bot.errors import ConfigError
 from bot.jobs import Jobs
 from bot.pictures import deleted, describe, keep, owner, picture, pictures, remove
 from bot.posts import Posts
+from bot.together import Together
 
 _VIEW = TypeAdapter(View)
 _REQUESTS = TypeAdapter(tuple[ImageRequest, ...])
@@ -32,6 +33,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path)
+        self.together = Together(self._db)
         self.jobs = Jobs(self._db)
         self.posts = Posts(self._db)
         self.chosen = Chosen(self._db)
@@ -106,16 +108,19 @@ class Store:
         uploads: Sequence[Picture] = (),
         words: str | None = None,
         requests: Sequence[ImageRequest] = (),
+        allow: Callable[[], None] = lambda: None,
     ) -> bool:
         """Record a message with its uploads, which get their numbers here; False if it was known already.
 
         `requests` are what the reply shows, where that is settled without asking the chat model: they are ordered in
-        the same transaction. `words` then stand for them in what the chat model is told later.
+        the same transaction. `words` then stand for them in what the chat model is told later. `allow` is asked
+        before anything is recorded: what it raises is raised.
         """
         thread, now = message.thread, time.time()
         with writing(self._db):
             if self.knows_message(message.id):
                 return False
+            allow()
             title = _title(message.text)
             last = self._db.execute(
                 "INSERT INTO threads (key, platform, title, updated, pictures) VALUES (?, ?, ?, ?, ?)"

@@ -1,6 +1,6 @@
 """How one reply's pictures are ordered: what was chosen for them, what is allowed, in which words they are drawn."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
 from bot.abilities import Abilities
@@ -12,7 +12,7 @@ from bot.limits import check_number, check_words
 from bot.panel import Settings
 from bot.refine import Refiner
 from bot.store import Store
-from bot.styles import styled
+from bot.styles import SHIPPED, Style, styled
 
 
 class Studio:
@@ -26,9 +26,11 @@ class Studio:
         refiner: Refiner,
         album: Album,
         moderate: Callable[[str], Awaitable[None]] | None = None,
+        styles: Mapping[str, Style] = SHIPPED,
     ) -> None:
         """`moderate` raises Refused for a prompt that must not be drawn."""
         self._moderate = moderate
+        self._styles = styles
         self._store = store
         self._entry = entry
         self._settings = settings
@@ -51,11 +53,14 @@ class Studio:
     async def refine(self, job: RenderJob, abilities: Abilities) -> RenderJob:
         """The job in the words that the picture model is given. Raises Refused."""
         job = replace(job, telling=self._settings.metadata, before=self._before(job))
+        style = self._styles.get(self._settings.style, Style())
+        if job.operation is Operation.GENERATE:
+            job = replace(job, lora=style.lora, lora_scale=style.lora_scale)
         known = bool(job.refined)  # from before a restart or a Retry: it is checked again, and stays as it is
         job = await self._refiner(job, abilities)
         drawn = job.refined or job.prompt
         if job.operation is Operation.GENERATE and not known:
-            drawn = styled(drawn, self._settings.style)
+            drawn = styled(drawn, self._settings.style, style)
         check_words(self._settings, job.prompt, drawn)
         if self._moderate and drawn:
             await self._moderate(drawn)

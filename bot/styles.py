@@ -1,7 +1,18 @@
-"""Styles that people choose by a name: what a prompt is given so that its picture has this look."""
+"""Styles that people choose by a name: words for the prompt and, for a team's own ones, a LoRA file for the model."""
 
 import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
 from types import MappingProxyType
+from typing import Annotated
+
+from pydantic import ConfigDict, Field, StringConstraints, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from bot.errors import ConfigError
+
+PLACE = "$prompt"  # where the wish goes into the words of a style; without it they are put behind
 
 STYLES = MappingProxyType(
     {
@@ -19,8 +30,42 @@ STYLES = MappingProxyType(
 )
 
 
-def styled(prompt: str, style: str) -> str:
-    """The prompt with the words of a style; as it is if the style is unknown, or named in it already."""
-    words = STYLES.get(style, "")
-    named = words and re.search(rf"\b{re.escape(style)}", prompt, re.IGNORECASE)  # `pink` does not name ink
-    return prompt if not words or named else f"{prompt}, {words}"
+@dataclass(frozen=True, slots=True, config=ConfigDict(extra="forbid"))
+class Style:
+    """What a look needs: words, and perhaps a file in the folder of styles, applied with `lora_scale`."""
+
+    prompt: Annotated[str, StringConstraints(max_length=2000)] = ""
+    lora: Annotated[str, StringConstraints(pattern=r"^([^/\\]+\.safetensors)?$")] = ""
+    lora_scale: Annotated[float, Field(ge=-4, le=4)] = 1.0
+
+
+SHIPPED: Mapping[str, Style] = MappingProxyType({name: Style(words) for name, words in STYLES.items()})
+_STYLE = TypeAdapter(Style)
+
+
+def read(folder: Path | None) -> Mapping[str, Style]:
+    """The styles that ship and those of a folder, by the names of its files `NAME.toml`. Raises ConfigError."""
+    if folder is None:
+        return SHIPPED
+    if not folder.is_dir():
+        raise ConfigError(f"STYLES must be a folder, and there is none at {str(folder)!r}.")
+    found = {path.stem.lower(): _read(path) for path in sorted(folder.glob("*.toml"))}
+    return MappingProxyType({**SHIPPED, **found})
+
+
+def _read(path: Path) -> Style:
+    try:
+        return _STYLE.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise ConfigError(f"{path.name}: {'.'.join(map(str, first['loc']))}: {first['msg']}.") from None
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path.name} cannot be read: {error}.") from None
+
+
+def styled(prompt: str, name: str, style: Style) -> str:
+    """The prompt with the words of a style; as it is if it names the style already."""
+    if PLACE in style.prompt:
+        return style.prompt.replace(PLACE, prompt)
+    named = re.search(rf"\b{re.escape(name)}", prompt, re.IGNORECASE)  # `pink` does not name ink
+    return prompt if named or not style.prompt else f"{prompt}, {style.prompt}"

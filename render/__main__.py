@@ -15,6 +15,7 @@ from aiohttp import web
 from render.cache import ResultCache, default_folder
 from render.device import PATIENCE
 from render.painter import load_diffusion, log_as_worker
+from render.studio import Options
 from render.worker import Worker
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,8 +25,23 @@ environment:
   RENDER_BATCH     the most pictures that are rendered at once; the default is the device's and the model's
   RENDER_PATIENCE  seconds without a word from the device in the middle of a batch, after which its process is
                    killed and started again (120; three times as many for the first batch after a start)
+  RENDER_QUANTISE  `8bit` or `4bit`: less memory, slightly other pictures; needs bitsandbytes and a GPU
+  RENDER_OFFLOAD   `parts` or `layers` of the model take turns on the device: less memory, slower, much slower
+  RENDER_COMPILE   1: the network is compiled at the first pictures of each size, and is faster from then on
+  RENDER_STEP_CACHE  skips work in steps that change little, up to this difference (such as 0.1): other pictures
+  RENDER_ATTENTION the name of an attention backend of diffusers
+  RENDER_ALLOW_PICKLES  the model whose pickled weights may be loaded, though they can run code
+  STYLES           folder of style files (LoRA)
   RENDER_CACHE     folder for the pictures of the last ten minutes; the default is one under the temporary folder
 """
+_CHOICES = {
+    "RENDER_QUANTISE": ("8bit", "4bit"),
+    "RENDER_OFFLOAD": ("parts", "layers"),
+    "RENDER_COMPILE": ("0", "1"),
+    "RENDER_STEP_CACHE": (),
+    "RENDER_ATTENTION": (),
+    "RENDER_ALLOW_PICKLES": (),
+}
 # Read by libraries when they are loaded, in the process that owns the device. On a CPU that others use too, threads
 # that spin while they wait make a picture twenty times slower. Large buffers that are kept cost no page faults.
 FOR_THE_DEVICE = {
@@ -62,7 +78,7 @@ def main() -> None:
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     for name, value in FOR_THE_DEVICE.items():
         os.environ.setdefault(name, value)
-    load = partial(load_diffusion, options.model, options.device, largest_batch, level)
+    load = partial(load_diffusion, options.model, options.device, largest_batch, level, _options(parser))
     worker = Worker(load, token, cache=_cache(), patience=patience or PATIENCE)
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(worker, host, int(port), options.attached))
@@ -75,6 +91,27 @@ def _number(parser: argparse.ArgumentParser, name: str) -> int | None:
     if not told.isdecimal() or int(told) < 1:
         parser.error(f"{name} must be a whole number from 1, not {told!r}")
     return int(told)
+
+
+def _options(parser: argparse.ArgumentParser) -> Options:
+    """How the model is loaded and used, from the environment."""
+    told = {name: os.environ.get(name) or "" for name in _CHOICES}
+    for name, choices in _CHOICES.items():
+        if told[name] and choices and told[name] not in choices:
+            parser.error(f"{name} must be {' or '.join(choices)}, not {told[name]!r}")
+    try:
+        step_cache = float(told["RENDER_STEP_CACHE"]) if told["RENDER_STEP_CACHE"] else None
+    except ValueError:
+        parser.error(f"RENDER_STEP_CACHE must be a number such as 0.1, not {told['RENDER_STEP_CACHE']!r}")
+    return Options(
+        quantise=told["RENDER_QUANTISE"],
+        offload=told["RENDER_OFFLOAD"],
+        allow_pickles=told["RENDER_ALLOW_PICKLES"],
+        styles=os.environ.get("STYLES") or "",
+        compile=told["RENDER_COMPILE"] == "1",
+        step_cache=step_cache,
+        attention=told["RENDER_ATTENTION"],
+    )
 
 
 def _cache() -> ResultCache | None:

@@ -16,7 +16,7 @@ UNKNOWN = Usual(1024, 1024, 30)  # of a model that does not tell
 # Here `image` is no picture to be changed, or words and pictures are not all that is needed
 _OF_NO_USE = re.compile(
     r"Upscale|SuperResolution|Refiner|Prior|Decoder|Control|Adapter|Depth|Video|Audio|Variation|UnCLIP|Marigold"
-    r"|Layered|Redux|VisualCloze|Animate|Cosmos|^Lat|Combined"
+    r"|Layered|Redux|VisualCloze|Animate|Cosmos|^Latte|Combined"
 )
 _WORDS_TOO = re.compile(r"Omni|Flux2|GlmImage|QwenImage21|BriaFibo2|DreamLite|^Scene")  # a picture is optional there
 _MANY_PICTURES = re.compile(r"Flux2|EditPlus|QwenImage21|Omni|GlmImage|JoyImage|BriaFibo")  # a list is one wish's
@@ -97,7 +97,7 @@ def abilities(pipe: Any, ways: Iterable[Takes], preset: Preset) -> Abilities:
 
 def takes_negatives(pipe: Any, preset: Preset) -> bool:
     """Whether the model heeds what is not to be seen: it must know the argument, and be guided."""
-    unguided = preset.guidance_scale is not None and preset.guidance_scale <= 1
+    unguided = preset.embedded or (preset.guidance_scale is not None and preset.guidance_scale <= 1)
     return "negative_prompt" in inspect.signature(type(pipe).__call__).parameters and not unguided
 
 

@@ -74,7 +74,7 @@ EXTRAS = (
     Extra("stream", r"stream(?:ing|ed)?", r"^dall-e", with_it=("partial_images",)),
     Extra("response_format", r"response[_ ]format", r"^(?:gpt-image|chatgpt-image)"),
     Extra("output_format", r"output[_ ]format", r"^dall-e"),
-    Extra("size", r"sizes?|width|height|resolution"),
+    Extra("size", r"sizes?|width|height|resolution|\d{2,4}x\d{2,4}"),
     Extra("seed", r"seed", _OPENAIS),
     Extra("num_inference_steps", r"num[_ ]inference[_ ]steps|steps", _OPENAIS),
     Extra("guidance_scale", r"guidance[_ ]scale|guidance", _OPENAIS),

@@ -26,10 +26,20 @@ class Refusal:
     words: str = ""
     wait: float | None = None
 
+    @property
+    def named(self) -> str:
+        """Code and parameter for the log, as far as they are names and not anybody's words."""
+        return " ".join(name for name in (self.code, self.parameter) if re.fullmatch(r"[\w.]{1,40}", name))
+
+    @property
+    def about_scope(self) -> bool:
+        """Whether the key is good, but not for this request."""
+        return bool(re.search(r"\bscopes?\b|permission", self.words, re.IGNORECASE))
+
 
 @dataclass(frozen=True, slots=True)
 class Without:
-    """The server does not take these parameters; `sizes` are those that it names where it takes others."""
+    """The server does not take these parameters, or takes other values: `sizes` are those that it names."""
 
     names: frozenset[str]
     sizes: tuple[Size, ...] = ()
@@ -82,7 +92,7 @@ _NO_EDITS = re.compile(
 
 def verdict(refusal: Refusal, sent: Mapping[str, object], *, edits: bool, model: str, server: str) -> Verdict:
     """What to do about a refusal of the parameters that were sent. `edits` tells that a picture was to be changed."""
-    status, words = refusal.status, f"{refusal.code} {refusal.words}"
+    status, words = refusal.status, f"{refusal.code} {refusal.words.replace(str(sent['prompt']), '')}"
     if status in (None, 400, 403, 422, 451) and _CENSORED.search(words):
         return Final("The picture model refused: its server's safety system objects. Other words may help.")
     if status in (None, 400, 402, 403, 429) and (status == 402 or _USED_UP.search(words)):
@@ -99,7 +109,7 @@ def verdict(refusal: Refusal, sent: Mapping[str, object], *, edits: bool, model:
             return CannotEdit()
         case 400 | 422 if edits and _NO_EDITS.search(words):
             return CannotEdit()
-        case 400 | 422 | 501 if refused := _refused(refusal, sent):
+        case 400 | 422 | 501 if refused := _refused(refusal.parameter, words, sent):
             return refused
         case 413:
             return Final(f"The picture is too large for the images server at {server}.")
@@ -113,11 +123,10 @@ def verdict(refusal: Refusal, sent: Mapping[str, object], *, edits: bool, model:
             return Final(f"The images server at {server} refused the request (HTTP {status}); the bot's log says more.")
 
 
-def _refused(refusal: Refusal, sent: Mapping[str, object]) -> Without | None:
+def _refused(parameter: str, words: str, sent: Mapping[str, object]) -> Without | None:
     """Which of the parameters is meant: the one that the server names apart, or else the first among its words."""
     there = [extra for extra in EXTRAS if extra.name in sent]
-    words = refusal.words.replace(str(sent["prompt"]), "")
-    for told in (refusal.parameter, words):
+    for told in (parameter, words):
         found = [
             (hit.start(), extra)
             for extra in there
@@ -125,15 +134,14 @@ def _refused(refusal: Refusal, sent: Mapping[str, object]) -> Without | None:
         ]
         if found:
             meant = min(found, key=lambda each: each[0])[1]
-            if meant.name == "size" and (known := _sizes_in(words, str(sent["size"]))):
-                return Without(frozenset(), known)
-            return Without(frozenset({meant.name, *meant.with_it}))
+            known = _sizes_in(words, str(sent["size"])) if meant.name == "size" else ()
+            return Without(frozenset({meant.name, *meant.with_it}), known)
     return None
 
 
 def _sizes_in(words: str, sent: str) -> tuple[Size, ...]:
     """The sizes in a list of all that there are; a smallest and a largest one are no such list."""
-    listed = re.search(r"(?:supported|one of|allowed|available|valid|choose)\b(.*)", words, re.IGNORECASE | re.DOTALL)
+    listed = re.search(r"\b(?:supported|one of|allowed|available|valid|choose)\b(.*)", words, re.IGNORECASE | re.DOTALL)
     named = dict.fromkeys(re.findall(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)", listed[1] if listed else ""))
     return tuple((int(wide), int(high)) for wide, high in named if f"{wide}x{high}" != sent)
 

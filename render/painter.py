@@ -9,7 +9,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
-from render.studio import Broken, Cancelled, Studio, Tell, Unusable, sentence
+from render.studio import Broken, Cancelled, Options, Studio, Tell, Unusable, sentence
 from render.wire import Batch, End, Made, Slots, Spoilt, Started, WorkerEvent
 
 log = logging.getLogger(__name__)
@@ -99,12 +99,12 @@ def _slots(studio: Studio) -> Slots:
     )
 
 
-def load_diffusion(model: str, device: str, largest_batch: int | None, level: str) -> Studio:
+def load_diffusion(model: str, device: str, largest_batch: int | None, level: str, options: Options) -> Studio:
     """The studio of `python -m render`; torch is imported only here, in the device's process."""
     log_as_worker(level)
     from render.diffusion import Studio as Diffusion
 
-    return Diffusion(model, device, largest_batch)
+    return Diffusion(model, device, largest_batch, options=options)
 
 
 def log_as_worker(level: str) -> None:

@@ -122,7 +122,7 @@ PRESETS = (
     ),
     Preset(
         "LCM Dreamshaper", r"^lcm[-_]dreamshaper", "SimianLuo/LCM_Dreamshaper_v7", (Can.DRAW, Can.START), 4, 8.0,
-        (768, 768), "MIT", 2.6, 1.6, "painterly, and quick enough for a processor", embedded=True,
+        (768, 768), "MIT", 2.6, 1.6, "painterly, in four steps", embedded=True,
     ),
     Preset(
         "Stable Diffusion 1.5", r"(?:stable[-_]diffusion|sd)[-_]?v?1[-_.]?5",

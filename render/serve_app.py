@@ -31,7 +31,7 @@ from render.__main__ import FOR_THE_DEVICE
 from render.board import Board
 from render.cache import ResultCache, default_folder
 from render.device import PATIENCE, Busy, Device, DeviceLost
-from render.studio import Studio
+from render.studio import Options, Studio
 from render.wire import BATCH, EVENT, SLOTS, VERSION, Batch, End, Slots, Step
 from render.worker import LARGEST_BATCH
 
@@ -227,21 +227,22 @@ class Settings(BaseModel):
     device: str = "auto"
     largest_batch: int | None = Field(None, ge=1)
     patience: float = Field(PATIENCE, gt=0)
+    options: Options = Options()
     studio: str = "render.diffusion:Studio"
 
 
 def application(settings: Settings) -> serve.Application:
     """What the yaml's `import_path` names: one model, as many painters as the yaml says."""
-    load = partial(_load, settings.studio, settings.model, settings.device, settings.largest_batch)
+    load = partial(_load, settings.studio, settings.model, settings.device, settings.largest_batch, settings.options)
     desk: Any = Desk  # both are deployments
     painter: Any = Painter
     return desk.bind(painter.bind(load, settings.patience))
 
 
-def _load(studio: str, model: str, device: str, largest_batch: int | None) -> Studio:
+def _load(studio: str, model: str, device: str, largest_batch: int | None, options: Options) -> Studio:
     """In the device's own process, which alone imports torch."""
     module, _, name = studio.partition(":")
-    made: Studio = getattr(importlib.import_module(module), name)(model, device, largest_batch)
+    made: Studio = getattr(importlib.import_module(module), name)(model, device, largest_batch, options=options)
     return made
 
 

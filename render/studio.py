@@ -1,6 +1,7 @@
 """What a studio is: a loaded model that paints batches. Whoever drives one knows no more of it than this."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
@@ -11,6 +12,24 @@ Tell = Callable[[WorkerEvent], None]
 
 NO_MEMORY = "The picture needs more memory than the device has."
 FAILED = "The picture model failed; the worker's log says why."
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a model is loaded and used, beyond its name.
+
+    `quantise` is `8bit`, `4bit` or empty, `offload` is `parts`, `layers` or empty. `allow_pickles` names the model
+    whose pickled weights may be loaded; `styles` is the folder of LoRA files. `step_cache` is a threshold, None for no
+    cache, `attention` the name of a backend of diffusers.
+    """
+
+    quantise: str = ""
+    offload: str = ""
+    allow_pickles: str = ""
+    styles: str = ""
+    compile: bool = False
+    step_cache: float | None = None
+    attention: str = ""
 
 
 class Cancelled(Exception):

@@ -26,6 +26,7 @@ from bot.files import PictureFiles
 from bot.inbox import Conversations, Rules
 from bot.lineup import Bench, Lineup
 from bot.panel import Answer, Command, Settings
+from bot.papers import Papers
 from bot.ports import Inbox, Surface
 from bot.speech import ModelEvent
 from tests.discord_bodies import violations
@@ -147,8 +148,9 @@ class House:
         """A new bot on the same record, with an inbox that works; it is not connected yet."""
         desk = Desk(self.store, lineup=lambda: self.lineup, chat_models=("clever", "quick"))
         self.inbox = Conversations(
-            self.store, self.model, self.renderer, Filing(self.files), Rules(refining=Refining.OFF), desk=desk
-        )
+            self.store, self.model, self.renderer, Filing(self.files), Rules(refining=Refining.OFF),
+            desk=desk, papers=Papers(self.files.read),
+        )  # fmt: skip
         platform = Discord(
             Account("token", content=self.content),
             self.store,

@@ -10,6 +10,7 @@ from bot.domain import ImageRequest, Operation, Person, Rendering, RenderJob, Re
 from bot.files import PictureFiles
 from bot.store import Store
 from render.engine import EngineLost
+from render.fleet import Engine
 from render.queue import Line
 from render.schedule import Caps
 from render.wire import Batch, Made, Slots, Started, Usual, WorkerEvent
@@ -93,9 +94,7 @@ def jobs_of(store: Store, *people: str, start: int = 0) -> list[RenderJob]:
 
 
 @asynccontextmanager
-async def serving(
-    store: Store, files: PictureFiles, *engines: ScriptedEngine, caps: Caps | None = None
-) -> AsyncIterator[Line]:
+async def serving(store: Store, files: PictureFiles, *engines: Engine, caps: Caps | None = None) -> AsyncIterator[Line]:
     """A line at work."""
     line = Line(store.jobs, files, engines, caps=caps)
     task = asyncio.create_task(line.run())

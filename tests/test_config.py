@@ -7,7 +7,7 @@ import pytest
 from bot.config import Config, load_config, worker_environment
 from bot.errors import ConfigError
 
-SECRETS = ("OPENAI_API_KEY", "WEB_TOKEN", "RENDER_TOKEN", "DISCORD_TOKEN")
+SECRETS = ("OPENAI_API_KEY", "IMAGES_API_KEY", "WEB_TOKEN", "RENDER_TOKEN", "DISCORD_TOKEN")
 
 
 @pytest.fixture(autouse=True)
@@ -140,6 +140,22 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.openai_api_key.get_secret_value() == "hunter2"
     assert "hunter2" not in repr(config) + str(config)
     assert "hunter2" not in "\n".join(faults(monkeypatch, WEB_PORT="x", LOG_LEVEL="loud"))
+
+
+def test_an_images_api_needs_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    """OpenAI's own wants a key, one's own server only its address; workers beside it are a contradiction."""
+    assert load_config().hosted_model is None
+    (line,) = faults(monkeypatch, PICTURE_MODEL="openai:gpt-image-2")
+    assert line.startswith("IMAGES_API_KEY must be set for OpenAI's images API")
+    monkeypatch.setenv("IMAGES_API_KEY", "two words")
+    (line,) = faults(monkeypatch)
+    assert "without a space" in line and "two words" not in line
+    monkeypatch.setenv("IMAGES_API_KEY", "")
+    monkeypatch.setenv("IMAGES_BASE_URL", "http://127.0.0.1:8000/v1")
+    assert load_config().hosted_model == "gpt-image-2"
+    assert "RENDER_URLS must be empty" in faults(monkeypatch, RENDER_URLS="http://gpu:7801")[0]
+    monkeypatch.setenv("RENDER_URLS", "")
+    assert "PICTURE_MODEL must name a model" in faults(monkeypatch, PICTURE_MODEL="openai:")[0]
 
 
 def test_a_worker_inherits_everything_but_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,12 +90,12 @@ def test_what_holds_for_many_is_changed_by_managers_alone(store: Store, scope: s
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
-        ({"scope": "world"}, "Settings hold for server, channel, thread, me; not for 'world'."),
+        ({"scope": "world"}, "Settings hold for server, category, channel, thread, me; not for 'world'."),
         ({"do": "set", "key": "ratio", "value": "5:4"}, "Shape can be"),
-        ({"do": "set", "key": "persona", "value": "A pirate."}, "Persona can be set for server, channel, thread, not"),
+        ({"do": "set", "key": "persona", "value": "A pirate."}, "Persona can be set for server, category, channel,"),
         ({"do": "set", "value": "1:1"}, "There is no setting ''; there is chat_model, "),
         ({"do": "reset", "key": "colour"}, "There is no setting 'colour'; there is"),
-        ({"do": "reset", "key": "answer"}, "Answers can be set for server, channel, not for me."),
+        ({"do": "reset", "key": "answer"}, "Answers can be set for server, category, channel, not for me."),
     ],
 )
 def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence: str) -> None:

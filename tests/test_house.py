@@ -75,7 +75,7 @@ def test_every_setting_is_documented() -> None:
     table = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
     documented = set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE))
     workers = "".join((ROOT / path).read_text(encoding="utf-8") for path in WORKERS)
-    theirs = set(re.findall(r'"(RENDER_[A-Z]+)"', workers))
+    theirs = set(re.findall(r'"(RENDER_[A-Z_]+)"', workers))
     assert documented == {name.upper() for name in Config.model_fields} | theirs
 
 

@@ -54,45 +54,68 @@ CHOICES = {
     "answer": ("in place", "thread"), "server_daily": ("3", "4"), "previews": ("on", "off"),
 }  # fmt: skip
 CHOSEN = st.sampled_from([(key, value) for key, values in CHOICES.items() for value in values])
-STEPS = st.lists(st.tuples(PLACES, PEOPLE, st.sampled_from(tuple(Scope)), CHOSEN, st.booleans()), max_size=25)
+CHOICE = st.tuples(PLACES, PEOPLE, st.sampled_from(tuple(Scope)), CHOSEN, st.booleans())
+MOVE = st.tuples(PLACES, st.sampled_from(("x", "y", "")))  # a channel into a category, or out of all
+STEPS = st.lists(CHOICE | MOVE, max_size=30)
+Choice = tuple[ThreadKey, Person, Scope, tuple[str, str], bool]
+Lies = dict[tuple[str, str, str], str]  # in which category each channel lies
 
 
-def covers(scope: Scope, made_by: tuple[ThreadKey, Person], asks: tuple[ThreadKey, Person]) -> bool:
-    """Whether what was chosen there is for whoever asks here."""
-    (there, chooser), (here, person) = made_by, asks
-    if scope is Scope.PERSON:
-        return there.platform == here.platform and chooser.id == person.id
-    depth = {Scope.SERVER: 2, Scope.CHANNEL: 3, Scope.THREAD: 4}[scope]
-    return str(there).split("/")[:depth] == str(here).split("/")[:depth]
+def whose(scope: Scope, place: ThreadKey, person: Person, lies: Lies) -> tuple[str, ...]:
+    """Whom a choice is for that somebody makes there; nothing where there is no such scope."""
+    channel = (place.platform, place.space, place.channel)
+    category = lies.get(channel)
+    return {
+        Scope.SERVER: channel[:2],
+        Scope.CATEGORY: (*channel[:2], "category", category) if category else (),
+        Scope.CHANNEL: channel,
+        Scope.THREAD: (*channel, place.thread),
+        Scope.PERSON: (place.platform, "person", person.id, "everywhere", ""),
+    }[scope]
 
 
 @given(steps=STEPS)
 @settings(deadline=None, max_examples=60)
 def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
-    steps: list[tuple[ThreadKey, Person, Scope, tuple[str, str], bool]],
+    steps: list[Choice | tuple[ThreadKey, str]],
 ) -> None:
-    """After any choices, made and taken back anywhere by anybody, for everybody everywhere."""
+    """After any choices and moves of channels, made and taken back anywhere by anybody, for everybody everywhere."""
     store = Store(Path(":memory:"))
     desk = desk_of(store)
-    made: list[tuple[Scope, tuple[ThreadKey, Person], str, str | None]] = []
-    for place, person, scope, (key, value), back in steps:
-        if scope in KEYS[key].scopes:
-            manager = replace(person, roles=BOB.roles)
-            do = {"do": "reset"} if back else {"do": "set", "value": value}
-            desk.answer(command("settings", manager, place, scope=scope, key=key, **do))
-            made.append((scope, (place, person), key, None if back else value))
+    made: dict[tuple[Scope, tuple[str, ...], str], str] = {}
+    lies: Lies = {}
+    for step in steps:
+        if len(step) == 2:
+            place, category = step
+            store.posts.lies(place, category)
+            lies[place.platform, place.space, place.channel] = category
+        elif step[2] in KEYS[step[3][0]].scopes:
+            _choose(desk, step, made, lies)
     for place in (ThreadKey(*names) for names in itertools.product("pq", "st", "cd", "12")):
         for person in (ANN, CID):
             expected: dict[str, str] = {}
-            for wide in WIDEST_FIRST:
+            for scope in WIDEST_FIRST:
                 for key in CHOICES:
-                    same = [(by, value) for scope, by, name, value in made if (scope, name) == (wide, key)]
-                    here = [value for by, value in same if covers(wide, by, (place, person))]
-                    if here and here[-1] is not None:
-                        expected[key] = here[-1]
+                    if (value := made.get((scope, whose(scope, place, person, lies), key))) is not None:
+                        expected[key] = value
             read = {key: KEYS[key].read("" if value == "usual" else value) for key, value in expected.items()}
             assert desk.settings(place, person) == replace(Settings(), **read)
     store.close()
+
+
+def _choose(desk: Desk, choice: Choice, made: dict[tuple[Scope, tuple[str, ...], str], str], lies: Lies) -> None:
+    place, person, scope, (key, value), back = choice
+    do = {"do": "reset"} if back else {"do": "set", "value": value}
+    given = command("settings", replace(person, roles=BOB.roles), place, scope=scope, key=key, **do)
+    them = whose(scope, place, person, lies)
+    if not them:
+        with pytest.raises(Refused, match="in no category"):
+            desk.answer(given)
+        return
+    desk.answer(given)
+    made.pop((scope, them, key), None)
+    if not back:
+        made[scope, them, key] = value
 
 
 # Pictures

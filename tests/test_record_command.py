@@ -75,6 +75,16 @@ def test_usage_is_a_table_for_a_spreadsheet(data: Path, capsys: pytest.CaptureFi
     ]
 
 
+@pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1+1", "\r=1+1", '=HYPERLINK("http://x","y"),z'])
+def test_no_name_is_a_formula(data: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """Whatever a spreadsheet would reckon out is text to it; numbers stay numbers."""
+    store = Store(data / "minidalle.sqlite")
+    talked(store, "m5", "hello", ThreadKey("test", "space3", "channel", "t"), Person(name, name))
+    store.close()
+    row = list(csv.reader(io.StringIO(told(data, capsys, "usage"), newline="")))[-1]
+    assert row == ["test/space3", f"'{name}", f"'{name}", "0", "0.0", "50", "5"]
+
+
 def test_usage_is_of_the_last_days(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is older does not count, and whoever has nothing newer is not named."""
     with sqlite3.connect(data / "minidalle.sqlite") as file:

@@ -104,4 +104,4 @@ def test_late_news_do_not_undo_a_picture() -> None:
 def test_a_picture_can_be_used_as_soon_as_it_is_there() -> None:
     """Its buttons do not wait for the end of the reply, which can be stopped meanwhile."""
     labels = [button.label for button in views(ordered(0), Progress(0, Rendered(picture(1))))[-1].buttons]
-    assert labels == ["Vary #1", "Edit #1", "Redo #1", "Delete #1", "Stop"]
+    assert labels == ["Vary #1", "Edit #1", "Upscale #1", "Redo #1", "Delete #1", "Stop"]

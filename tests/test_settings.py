@@ -14,13 +14,13 @@ from tests.doubles import ANN, BOB, CID, THREAD
 
 MODELS = Models(("wise",), ("flat", "deep"))
 ALL = {
-    "chat_model": ("wise", "quick", "slow", "witty"),
-    "picture_model": ("flat", "deep", "wide", "tall"),
-    "ratio": ("1:1", "3:2", "2:3", "16:9"),
-    "count": ("2", "3", "4", "1"),
-    "persona": ("A pirate.", "A poet.", "A cat.", "A king."),
-    "answer": ("in place", "thread", "in place", "thread"),
-    "unasked": ("never", "pictures", "threads", "never"),
+    "chat_model": ("wise", "quick", "slow", "witty", "dull"),
+    "picture_model": ("flat", "deep", "wide", "tall", "thin"),
+    "ratio": ("1:1", "3:2", "2:3", "16:9", "2:1"),
+    "count": ("2", "3", "4", "1", "2"),
+    "persona": ("A pirate.", "A poet.", "A cat.", "A king.", "A fool."),
+    "answer": ("in place", "thread", "in place", "thread", "in place"),
+    "unasked": ("never", "pictures", "threads", "never", "pictures"),
 }
 
 
@@ -31,9 +31,9 @@ def test_the_narrowest_choice_wins(key: str) -> None:
         chat_model="c", picture_model="p", ratio="9:16", count=3, persona="Nobody.", answer=Where.IN_PLACE,
         unasked=Unasked.PICTURES,
     )  # fmt: skip
-    for chosen in product((False, True), repeat=4):
+    for chosen in product((False, True), repeat=len(WIDEST_FIRST)):
         values = {s: {key: ALL[key][n]} for n, s in enumerate(WIDEST_FIRST) if chosen[n]}
-        holds = [ALL[key][n] for n in range(4) if chosen[n] and WIDEST_FIRST[n] in KEYS[key].scopes]
+        holds = [ALL[key][n] for n in range(len(WIDEST_FIRST)) if chosen[n] and WIDEST_FIRST[n] in KEYS[key].scopes]
         got = getattr(resolved(values, usual), key)
         assert str(got) == (holds[-1] if holds else str(getattr(usual, key)))
         assert isinstance(got, type(getattr(usual, key)))
@@ -61,13 +61,13 @@ def test_usual_wins_over_a_wider_choice() -> None:
 @pytest.mark.parametrize(
     ("key", "scopes"),
     [
-        ("chat_model", "server channel thread me"),
-        ("picture_model", "server channel thread me"),
-        ("ratio", "server channel thread me"),
-        ("count", "server channel thread me"),
-        ("persona", "server channel thread"),
-        ("answer", "server channel"),
-        ("unasked", "server channel thread"),
+        ("chat_model", "server category channel thread me"),
+        ("picture_model", "server category channel thread me"),
+        ("ratio", "server category channel thread me"),
+        ("count", "server category channel thread me"),
+        ("persona", "server category channel thread"),
+        ("answer", "server category channel"),
+        ("unasked", "server category channel thread"),
     ],
 )
 def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -> None:
@@ -126,7 +126,7 @@ def test_only_managers_choose_for_many() -> None:
         check(BOB, scope)
     check(ANN, Scope.THREAD)
     check(ANN, Scope.PERSON)
-    for scope in (Scope.SERVER, Scope.CHANNEL):
+    for scope in (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL):
         with pytest.raises(Refused, match=f"Only managers can change the settings of the {scope}"):
             check(ANN, scope)
 
@@ -158,8 +158,9 @@ def test_a_field_is_either_a_choice_or_a_text() -> None:
 
 def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
     """A server's hold in all of its channels, a person's wherever they are on the platform."""
+    store.chosen.lies(THREAD, "rooms")
     for scope in Scope:
-        store.chosen.choose(address(scope, THREAD, ANN.id), "ratio", scope)
+        store.chosen.choose(address(scope, THREAD, ANN.id, "rooms"), "ratio", scope)
     sister = ThreadKey("test", "space", "channel", "2")
     cousin = ThreadKey("test", "space", "2", "thread")
     stranger = ThreadKey("test", "2", "channel", "thread")
@@ -171,9 +172,12 @@ def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
         return sorted(values)
 
     assert scopes(THREAD, ANN) == sorted(Scope)
-    assert scopes(THREAD, CID) == ["channel", "server", "thread"]
-    assert scopes(sister, CID) == ["channel", "server"]
+    assert scopes(THREAD, CID) == ["category", "channel", "server", "thread"]
+    assert scopes(sister, CID) == ["category", "channel", "server"]
     assert scopes(cousin, CID) == ["server"]
+    store.chosen.lies(cousin, "rooms")
+    assert scopes(cousin, CID) == ["category", "server"]
+    store.chosen.lies(stranger, "rooms")
     assert scopes(stranger, CID) == []
     assert scopes(stranger, ANN) == ["me"]
     assert scopes(abroad, ANN) == []

@@ -38,7 +38,7 @@ ELSEWHERE = {"answer", "unasked"}  # platforms go by these: tests/test_discord.p
 LIMITS = {"daily", "server_daily", "at_once"}  # tests/test_quota.py
 HERE = {
     "chat_model", "picture_model", "style", "ratio", "count", "refine", "persona", "previews", "metadata", "rule",
-    "allowed", "blocked", "changers", "language", "describe",
+    "allowed", "blocked", "managers", "changers", "language", "describe",
 }  # fmt: skip
 
 
@@ -298,6 +298,30 @@ async def test_a_channel_that_is_allowed_is_open_to_everybody(store: Store) -> N
             await inbox.accept(replace(message("m2", "hello"), thread=replace(THREAD, channel="other")))
         await inbox.accept(replace(message("m3", "hello"), thread=ThreadKey("test", "space2", "other", "t")))
         await screen.final("m3")
+
+
+@pytest.mark.parametrize("named", ["<@C1>", "<@&5>", "<!subteam^S1|@leads>", "@leads"])
+async def test_whom_the_managers_name_manages_too(store: Store, named: str) -> None:
+    """Whoever has the role or the name chooses for the server, ends others' work and deletes their pictures."""
+    desk, cid = desk_of(store), replace(CID, id="C1", roles=frozenset({"5", "S1", "@leads"}))
+    change = {"do": "set", "scope": "server", "key": "ratio", "value": "3:2"}
+    async with running(store, ScriptedModel([CAT]), desk=desk) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw a cat"))
+        await screen.final("m1")
+        await recorded(store, "m1")
+        with pytest.raises(Refused, match="and managers can do this"):
+            await inbox.accept(press(Action.DELETE, "1", cid))
+        with pytest.raises(Refused, match="Only managers"):
+            await inbox.command(command("settings", cid, THREAD, **change))
+        choose(desk, "server", "managers", named, BOB)
+        await inbox.command(command("settings", cid, THREAD, **change))
+        await inbox.accept(press(Action.DELETE, "1", cid, nth=2))
+        with pytest.raises(Refused, match="Only managers"):
+            await inbox.command(command("settings", CID, THREAD, **change))
+        elsewhere = replace(THREAD, space="another")
+        with pytest.raises(Refused, match="Only managers"):
+            await inbox.command(command("settings", cid, elsewhere, **change))
+    assert store.pictures(THREAD) == [] and desk.settings(THREAD, ANN).ratio == "3:2"
 
 
 def test_owners_may_keep_the_settings_to_themselves(store: Store) -> None:

@@ -171,7 +171,14 @@ async def test_a_failing_model_ends_the_reply_with_a_sentence() -> None:
     shown = view(desk.reply)
     assert shape(desk) == ["Look:", "#1"]
     assert shown.status == "The chat model is away."
-    assert [button.label for button in shown.buttons] == ["Vary #1", "Edit #1", "Upscale #1", "Redo #1", "Delete #1", "Retry"]
+    assert [button.label for button in shown.buttons] == [
+        "Vary #1",
+        "Edit #1",
+        "Upscale #1",
+        "Redo #1",
+        "Delete #1",
+        "Retry",
+    ]
 
 
 async def test_an_answer_cut_in_a_tag_is_drawn_as_far_as_it_goes() -> None:

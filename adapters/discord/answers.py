@@ -116,6 +116,7 @@ def where(client: "Client", interaction: Interaction) -> ThreadKey:
         return ThreadKey(PLATFORM, PERSONAL, str(channel.id), str(interaction.user.id))
     if interaction.guild_id is None:
         return ThreadKey(PLATFORM, DIRECT, str(channel.id), str(channel.id))
+    client.tell_category(channel)
     if isinstance(channel, discord.Thread):
         return ThreadKey(PLATFORM, str(interaction.guild_id), str(channel.parent_id), str(channel.id))
     return ThreadKey(PLATFORM, str(interaction.guild_id), str(channel.id), "")

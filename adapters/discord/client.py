@@ -154,6 +154,7 @@ class Client(discord.AutoShardedClient):
         permissions = message.channel.permissions_for(member) if member else None
         author = parse.person(message.author, permissions)
         key = self._conversation(message)
+        self.tell_category(message.channel)
         settings = self.inbox.settings(key, author)
         if not parse.wanted(self._facts(message, key), settings.unasked):
             return
@@ -249,6 +250,20 @@ class Client(discord.AutoShardedClient):
         """A thread is gone."""
         key = ThreadKey(PLATFORM, str(payload.guild_id), str(payload.parent_id), str(payload.thread_id))
         await self.hand_over(Left(key))
+
+    def tell_category(self, channel: Any) -> None:
+        """Have the record know in which category a channel lies now, or that of a thread."""
+        channel = getattr(channel, "parent", None) or channel
+        if isinstance(channel, discord.abc.GuildChannel):
+            key = ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")
+            try:
+                self.record.lies(key, str(channel.category.id) if channel.category else "")
+            except BotError as error:  # the disk is full: what it was in before holds on
+                log.warning("it is not recorded in which category channel %s lies: %s", channel.id, error)
+
+    async def on_guild_channel_update(self, before: Any, after: discord.abc.GuildChannel) -> None:
+        """A channel may have been moved: what is under way in it goes by its new category."""
+        self.tell_category(after)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """A channel is gone."""

@@ -15,6 +15,7 @@ _SCOPES = {
     Scope.PERSON: "Only me",
     Scope.THREAD: "This thread",
     Scope.CHANNEL: "This channel",
+    Scope.CATEGORY: "This category",
     Scope.SERVER: "This server",
 }
 
@@ -27,7 +28,9 @@ def drawn(text: str, panel: Panel, key: str = "") -> discord.ui.LayoutView:
         lines.insert(0, text)
     view.add_item(discord.ui.Container(discord.ui.TextDisplay("\n".join(lines)[:3900])))
     scopes = [
-        discord.SelectOption(label=label, value=scope, default=scope is panel.scope) for scope, label in _SCOPES.items()
+        discord.SelectOption(label=label, value=scope, default=scope is panel.scope)
+        for scope, label in _SCOPES.items()
+        if panel.in_category or scope is not Scope.CATEGORY
     ]
     view.add_item(_menu("scope", "Whose settings", scopes))
     keys = [

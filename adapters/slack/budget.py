@@ -18,6 +18,7 @@ _OF_METHODS = {
     "files.completeUploadExternal": 96,
     "files.info": 96,
     "users.info": 96,
+    "usergroups.list": 18,
     "views.publish": 96,
     "assistant.threads.setStatus": 540,
 }

@@ -87,6 +87,11 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
         if event.get("tab") == "home" and event.get("user"):
             await show_home(desk, str(body.get("team_id") or ""), str(event["user"]))
 
+    @app.event("subteam_members_changed")
+    @app.event("subteam_updated")
+    async def regrouped(body: Body) -> None:
+        desk.people.groups.changed()
+
     @app.event("app_uninstalled")
     @app.event("tokens_revoked")
     async def revoked(body: Body) -> None:

@@ -4,7 +4,7 @@ import html
 import json
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -232,8 +232,8 @@ def post_id(channel: str, ts: str) -> str:
     return f"{PLATFORM}/{channel}/{ts}"
 
 
-def person(user: Mapping[str, Any]) -> Person:
-    """Who writes, as `users.info` tells. Admins and owners of the workspace may stop others' work."""
+def person(user: Mapping[str, Any], groups: Collection[str] = ()) -> Person:
+    """Who writes, as `users.info` tells, and their user groups. Admins and owners of the workspace manage it."""
     profile = user.get("profile") or {}
     name = (
         profile.get("display_name")
@@ -244,7 +244,7 @@ def person(user: Mapping[str, Any]) -> Person:
     )
     owns = user.get("is_owner") or user.get("is_primary_owner")
     roles = ({MANAGER, OWNER} if owns else {MANAGER}) if owns or user.get("is_admin") else set()
-    return Person(str(user.get("id", "")), str(name), frozenset(roles))
+    return Person(str(user.get("id", "")), str(name), frozenset({*roles, *groups}))
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from adapters.slack import parse
 from adapters.slack.budget import Budget
 from adapters.slack.faults import FAULTS, code
+from adapters.slack.groups import Groups
 from bot.domain import Person
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,7 @@ class People:
     def __init__(self, client: AsyncWebClient, budget: Budget) -> None:
         self._client = client
         self._budget = budget
+        self.groups = Groups(client, budget)
         self._known: dict[str, tuple[float, Mapping[str, Any]]] = {}
 
     async def person(self, user: str) -> Person:
@@ -32,11 +34,11 @@ class People:
         if known is None or time.monotonic() - known[0] > KNOWN:
             told = await self._ask(user)
             if told is None:
-                return parse.person(known[1] if known else {"id": user})
+                return parse.person(known[1] if known else {"id": user}, await self.groups.of(user))
             known = self._known[user] = (time.monotonic(), {"id": user, **told})
             if len(self._known) > MOST:
                 del self._known[next(iter(self._known))]
-        return parse.person(known[1])
+        return parse.person(known[1], await self.groups.of(user))
 
     async def _ask(self, user: str) -> Mapping[str, Any] | None:
         try:

@@ -1,23 +1,31 @@
 """A model's name -> its pipeline on a device, or a sentence that says why there is none."""
 
 import json
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import diffusers
 import torch
-from diffusers import DiffusionPipeline
+from diffusers import DiffusionPipeline, PipelineQuantizationConfig
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from render.builtin.pipeline import ScenePipeline
-from render.studio import Unusable
+from render.studio import Options, Unusable
 
 BUILTIN = Path(__file__).parent.parent / "builtin" / "weights"
+QUANTISED: dict[str, tuple[str, dict[str, Any]]] = {
+    "8bit": ("bitsandbytes_8bit", {"load_in_8bit": True}),
+    "4bit": (
+        "bitsandbytes_4bit",
+        {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16},
+    ),
+}
 INDEX = "model_index.json"
 LIBRARIES = frozenset({"diffusers", "transformers", "flax"})  # whose classes a folder may name
 
 
-def load(model: str, device: str, allow_pickles: bool = False) -> Any:
+def load(model: str, device: str, options: Options) -> Any:
     """The pipeline of `builtin`, a folder or a hub id, on its device. Raises Unusable."""
     diffusers.utils.logging.disable_progress_bar()
     if model == "builtin":
@@ -25,16 +33,42 @@ def load(model: str, device: str, allow_pickles: bool = False) -> Any:
     else:
         check(model)
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
+        pickles = None if options.allow_pickles == model else True
+        fewer_bits = _quantised(options.quantise)
         try:
-            pipe = DiffusionPipeline.from_pretrained(model, dtype=dtype, use_safetensors=not allow_pickles or None)
+            pipe = DiffusionPipeline.from_pretrained(
+                model, dtype=dtype, use_safetensors=pickles, quantization_config=fewer_bits
+            )
         except Exception as error:
             raise Unusable(reason(model, error)) from error
-    try:
-        pipe.to(device)
-    except torch.OutOfMemoryError:
-        pipe.enable_model_cpu_offload(device=device)
+    _place(pipe, device, options.offload)
     pipe.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _place(pipe: Any, device: str, offload: str) -> None:
+    """On the device, whole or in turns; in turns too where it turns out to be too large."""
+    if offload == "layers":
+        pipe.enable_sequential_cpu_offload(device=device)
+    elif offload == "parts":
+        pipe.enable_model_cpu_offload(device=device)
+    else:
+        try:
+            pipe.to(device)
+        except torch.OutOfMemoryError:
+            torch.cuda.empty_cache()
+            pipe.enable_model_cpu_offload(device=device)
+
+
+def _quantised(bits: str) -> PipelineQuantizationConfig | None:
+    """The network and the large text encoders in fewer bits. Raises Unusable if the library for it is missing."""
+    if not bits:
+        return None
+    if find_spec("bitsandbytes") is None:
+        raise Unusable(f"RENDER_QUANTISE={bits} needs bitsandbytes on the worker: pip install bitsandbytes.")
+    library, kwargs = QUANTISED[bits]
+    parts = ["transformer", "unet", "text_encoder", "text_encoder_2", "text_encoder_3"]  # those that there are
+    return PipelineQuantizationConfig(quant_backend=library, quant_kwargs=kwargs, components_to_quantize=parts)
 
 
 def check(model: str) -> None:

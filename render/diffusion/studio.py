@@ -16,14 +16,16 @@ from render import capabilities
 from render.diffusion import contrast
 from render.diffusion.calls import arguments
 from render.diffusion.family import Family
-from render.diffusion.loading import BUILTIN, load
+from render.diffusion.loading import BUILTIN
+from render.diffusion.loading import load as loaded
 from render.diffusion.previews import Lens
+from render.diffusion.wardrobe import Wardrobe
 from render.diffusion.watch import Watch
 from render.operations import Plan, Way, strength
 from render.presets import preset
 from render.revision import of_folder, revision
 from render.sitting import Easel, Sitting, Wish, alike, wish
-from render.studio import Broken, Cancelled, Tell
+from render.studio import Broken, Cancelled, Options, Tell
 from render.wire import Batch, Usual
 
 log = logging.getLogger(__name__)
@@ -31,6 +33,9 @@ log = logging.getLogger(__name__)
 SCENES = Usual(256, 256, 8)
 HELD_BACK = "its safety checker held the picture back."
 NOT_A_NUMBER = "it made no picture but noise without numbers (NaN). Another seed, or fewer pixels, may do."
+
+
+_USUAL = Options()
 
 
 class Studio:
@@ -41,7 +46,8 @@ class Studio:
         model: str,
         device: str = "auto",
         largest_batch: int | None = None,
-        load: Callable[[str, str], Any] = load,
+        load: Callable[[str, str], Any] | None = None,
+        options: Options = _USUAL,
     ) -> None:
         """`largest_batch` counts pictures of the usual size; None is what most devices of the kind can take."""
         if device == "auto":
@@ -49,7 +55,7 @@ class Studio:
         scenes, cuda = model == "builtin", device.startswith("cuda")
         with ThreadPoolExecutor(1) as reader:  # the files are read at the same time, and so only once from the disk
             folder = reader.submit(of_folder, BUILTIN) if scenes else reader.submit(revision, model)
-            self._pipe = load(model, device)
+            self._pipe = load(model, device) if load else loaded(model, device, options)
         self.model = model
         self.revision = folder.result() or revision(model)
         self._preset = preset(model)
@@ -63,6 +69,7 @@ class Studio:
             self._family.means, (self.usual.width, self.usual.height), capabilities.multiple(self._pipe),
             fixed=scenes, alone=any(way.many for way in ways),
         )  # fmt: skip
+        self._wardrobe = Wardrobe(self._pipe, options.styles)
         self._lens = Lens()
         self._device = device
         self._fitted = 1.0  # pictures of the usual size that the device has rendered at once
@@ -155,6 +162,7 @@ class Studio:
         way = next((each.plan.way for each in wishes if each.source), wishes[0].plan.way)
         pipe, taken = self._family.pipe(way)
         watch = Watch(wishes, sitting, self._lens)
+        self._wardrobe.dress(wishes[0].task.lora, wishes[0].task.lora_scale)
         given = arguments(pipe, taken, wishes, self._preset)
         if "clean" in getattr(pipe, "_callback_tensor_inputs", ()):
             given["callback_on_step_end_tensor_inputs"] = ["clean"]

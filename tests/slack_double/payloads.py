@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from PIL import Image, UnidentifiedImageError
 
-from tests.slack_double.state import Channel, File, Json, Kind, Message, Person, View, World
+from tests.slack_double.state import Channel, File, Group, Json, Kind, Message, Person, View, World
 
 VERIFICATION = "verification-token"
 
@@ -34,6 +34,15 @@ def message(world: World, said: Message) -> Json:
     if said.reactions:
         told["reactions"] = [{"name": one, "users": who, "count": len(who)} for one, who in said.reactions.items()]
     return told | _place(said)
+
+
+def group(world: World, one: Group, *, users: bool) -> Json:
+    """A user group."""
+    told: Json = {"id": one.id, "team_id": world.team_id, "is_usergroup": True, "name": one.handle.title()}
+    told |= {"description": "", "handle": one.handle, "is_external": False, "auto_type": None, "deleted_by": None}
+    told |= {"date_create": 1, "date_update": 2, "date_delete": 3 if one.disabled else 0}
+    told |= {"created_by": "USLACKBOT", "updated_by": "USLACKBOT", "prefs": {"channels": [], "groups": []}}
+    return told | ({"users": [person.id for person in one.members], "user_count": len(one.members)} if users else {})
 
 
 def _place(said: Message) -> Json:

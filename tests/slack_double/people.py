@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tests.slack_double import payloads
 from tests.slack_double.events import Events
-from tests.slack_double.state import Channel, File, Json, Kind, Message, Person, Upload, View, World
+from tests.slack_double.state import Channel, File, Group, Json, Kind, Message, Person, Upload, View, World
 from tests.slack_double.streams import Streams
 
 
@@ -37,6 +37,28 @@ class People:
     def direct(self, person: Person) -> Channel:
         """The direct conversation between someone and the bot."""
         return self.world.direct(person)
+
+    def group(self, handle: str, *members: Person) -> Group:
+        """A new user group."""
+        group = Group(self.world.id("S"), handle)
+        self.world.groups[group.id] = group
+        self.regroup(group, *members)
+        return group
+
+    def regroup(self, group: Group, *members: Person) -> None:
+        """Have just these people in a group."""
+        old, new = [{one.id for one in people} for people in (group.members, members)]
+        group.members = list(members)
+        event: Json = {"type": "subteam_members_changed", "subteam_id": group.id, "team_id": self.world.team_id}
+        event |= {"date_previous_update": 1, "date_update": 2, "event_ts": self.world.ts()}
+        event |= {"added_users": sorted(new - old), "added_users_count": len(new - old)}
+        self.events.emit(event | {"removed_users": sorted(old - new), "removed_users_count": len(old - new)})
+
+    def disband(self, group: Group) -> None:
+        """Switch a group off."""
+        group.disabled = True
+        told = payloads.group(self.world, group, users=True)
+        self.events.emit({"type": "subteam_updated", "subteam": told, "event_ts": self.world.ts()})
 
     def messages(self, channel: Channel, thread_ts: str | None = None) -> list[Message]:
         """What a channel shows, or the replies in one of its threads; oldest first."""

@@ -36,6 +36,8 @@ TIERS = {
     "reactions.add": "t3",
     "reactions.remove": "t2",
     "team.info": "t3",
+    "usergroups.list": "t2",
+    "usergroups.users.list": "t2",
     "users.info": "t4",
     "views.open": "t4",
     "views.publish": "t4",

@@ -44,6 +44,8 @@ class Rooms:
             "auth.test": self._auth,
             "team.info": lambda call: {"team": self._team()},
             "users.info": self._user,
+            "usergroups.list": self._groups,
+            "usergroups.users.list": self._grouped,
             "conversations.info": self._info,
             "conversations.open": self._open,
             "conversations.members": self._members,
@@ -70,6 +72,19 @@ class Rooms:
         if person is None:
             raise Refused("user_not_found")
         return {"user": payloads.person(self.world, person)}
+
+    def _groups(self, call: Call) -> Json:
+        def flag(name: str) -> bool:
+            return str(call.args.get(name, "")).lower() in ("true", "1")
+
+        shown = [one for one in self.world.groups.values() if flag("include_disabled") or not one.disabled]
+        return {"usergroups": [payloads.group(self.world, one, users=flag("include_users")) for one in shown]}
+
+    def _grouped(self, call: Call) -> Json:
+        group = self.world.groups.get(str(call.args["usergroup"]))
+        if group is None:
+            raise Refused("no_such_subteam")
+        return {"users": [one.id for one in group.members]}
 
     def _info(self, call: Call) -> Json:
         return {"channel": payloads.channel(self.world, room(self.world, call.channel, inside=False))}

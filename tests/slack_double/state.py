@@ -43,6 +43,21 @@ class Person:
         return f"<@{self.id}>"
 
 
+@dataclass(eq=False)
+class Group:
+    """Some people under a handle."""
+
+    id: str
+    handle: str
+    members: list[Person] = field(default_factory=list)
+    disabled: bool = False
+
+    @property
+    def mention(self) -> str:
+        """What is written to call them."""
+        return f"<!subteam^{self.id}|@{self.handle}>"
+
+
 @dataclass(frozen=True)
 class Upload:
     """A file that a person brings. With `check_file_info` its event names the id alone."""
@@ -171,6 +186,7 @@ class World:
         self.url = ""
         self.people: dict[str, Person] = {}
         self.channels: dict[str, Channel] = {}
+        self.groups: dict[str, Group] = {}
         self.files: dict[str, File] = {}
         self.views: dict[str, View] = {}
         self.homes: dict[str, View] = {}
