@@ -31,6 +31,7 @@ environment:
   RENDER_STEP_CACHE  skips work in steps that change little, up to this difference (such as 0.1): other pictures
   RENDER_ATTENTION the name of an attention backend of diffusers
   RENDER_ALLOW_PICKLES  the model whose pickled weights may be loaded, though they can run code
+  RENDER_IP_ADAPTER  an IP-Adapter for the model, OWNER/NAME/FOLDER/FILE or a path: large changes keep the subject
   STYLES           folder of style files (LoRA)
   RENDER_CACHE     folder for the pictures of the last ten minutes; the default is one under the temporary folder
 """
@@ -41,6 +42,7 @@ _CHOICES = {
     "RENDER_STEP_CACHE": (),
     "RENDER_ATTENTION": (),
     "RENDER_ALLOW_PICKLES": (),
+    "RENDER_IP_ADAPTER": (),
 }
 # Read by libraries when they are loaded, in the process that owns the device. On a CPU that others use too, threads
 # that spin while they wait make a picture twenty times slower. Large buffers that are kept cost no page faults.
@@ -107,6 +109,7 @@ def _options(parser: argparse.ArgumentParser) -> Options:
         quantise=told["RENDER_QUANTISE"],
         offload=told["RENDER_OFFLOAD"],
         allow_pickles=told["RENDER_ALLOW_PICKLES"],
+        ip_adapter=told["RENDER_IP_ADAPTER"],
         styles=os.environ.get("STYLES") or "",
         compile=told["RENDER_COMPILE"] == "1",
         step_cache=step_cache,

@@ -19,7 +19,8 @@ class Options:
     """How a model is loaded and used, beyond its name.
 
     `quantise` is `8bit`, `4bit` or empty, `offload` is `parts`, `layers` or empty. `allow_pickles` names the model
-    whose pickled weights may be loaded; `styles` is the folder of LoRA files. `step_cache` is a threshold, None for no
+    whose pickled weights may be loaded; `styles` is the folder of LoRA files; `ip_adapter` is a file of the hub, or of
+    a folder. `step_cache` is a threshold, None for no
     cache, `attention` the name of a backend of diffusers.
     """
 
@@ -27,6 +28,7 @@ class Options:
     offload: str = ""
     allow_pickles: str = ""
     styles: str = ""
+    ip_adapter: str = ""
     compile: bool = False
     step_cache: float | None = None
     attention: str = ""

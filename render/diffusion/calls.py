@@ -35,10 +35,6 @@ def arguments(pipe: Any, taken: Takes, wishes: list[Wish], preset: Preset) -> di
         given["image"] = [wish.source for wish in wishes]
     if taken.mask:
         given["mask_image"] = [wish.mask or Image.new("L", first.size or (8, 8), 255) for wish in wishes]
-    if way is Way.REFERENCE:
-        given["ip_adapter_image"] = first.source
-    elif taken.ip_adapter and getattr(pipe, "image_encoder", None) is not None and _adapted(pipe):
-        given["ip_adapter_image"] = Image.new("RGB", (64, 64), "gray")  # it must be given one; its scale is 0
     if first.size and "_auto_resize" in known:
         given |= {"_auto_resize": False, "max_area": first.size[0] * first.size[1]}
     if len(wishes) == 1:  # which every pipeline takes, while some take no list
@@ -60,12 +56,3 @@ def _steps(wish: Wish, preset: Preset) -> int | None:
     if steps and wish.plan.strength:
         return max(steps, int(1 / wish.plan.strength) + 1)
     return steps
-
-
-def _adapted(pipe: Any) -> bool:
-    return any("ip_adapter" in name.lower() or "ip_image" in name.lower() for name in _names(pipe))
-
-
-def _names(pipe: Any) -> list[str]:
-    part = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-    return [type(each).__name__ for each in getattr(part, "attn_processors", {}).values()] if part else []

@@ -27,16 +27,19 @@ class Family:
     A pipeline object, and a scheduler, keep the state of a call: all calls must come from one thread.
     """
 
-    def __init__(self, pipe: Any, described: bool = False) -> None:
-        """`described`: the model wants the whole picture described even where it looks at one. Raises ValueError."""
+    def __init__(self, pipe: Any, *, described: bool = False, reference: bool = False) -> None:
+        """`described`: the model wants the whole picture described even where it looks at one.
+
+        `reference`: an IP-Adapter is loaded. Raises ValueError.
+        """
         self.own = pipe
         self._classes: dict[Way, type] = {}
         self._pipes: dict[type, Any] = {type(pipe): pipe}
         for each in (type(pipe), *siblings(type(pipe))):
             for way in _ways(takes(each, DRAWS)):
                 self._classes.setdefault(way, each)
-        self.reference = False  # whether an IP-Adapter is loaded
         self._described = described
+        self._reference = reference
 
     @property
     def means(self) -> Means:
@@ -44,7 +47,7 @@ class Family:
         has = self._classes
         return Means(
             words=Way.WORDS in has, starts=Way.START in has, masks=Way.MASK in has, looks=Way.LOOK in has,
-            reference=self.reference, described=self._described,
+            reference=self._reference, described=self._described,
         )  # fmt: skip
 
     def takes(self) -> tuple[Takes, ...]:

@@ -19,7 +19,7 @@ from render.diffusion.family import Family
 from render.diffusion.loading import BUILTIN
 from render.diffusion.loading import load as loaded
 from render.diffusion.previews import Lens
-from render.diffusion.wardrobe import Wardrobe
+from render.diffusion.wardrobe import Eye, Wardrobe
 from render.diffusion.watch import Watch
 from render.operations import Plan, Way, strength
 from render.presets import preset
@@ -59,7 +59,8 @@ class Studio:
         self.model = model
         self.revision = folder.result() or revision(model)
         self._preset = preset(model)
-        self._family = Family(self._pipe, described=scenes)
+        self._eye = Eye(self._pipe, options.ip_adapter)
+        self._family = Family(self._pipe, described=scenes, reference=self._eye.there)
         ways = self._family.takes()
         known = capabilities.abilities(self._pipe, ways, self._preset)
         self.abilities = Abilities(Editing.DESCRIBE, Dialect.SCENES) if scenes else known
@@ -164,6 +165,8 @@ class Studio:
         watch = Watch(wishes, sitting, self._lens)
         self._wardrobe.dress(wishes[0].task.lora, wishes[0].task.lora_scale)
         given = arguments(pipe, taken, wishes, self._preset)
+        if taken.ip_adapter:
+            given |= self._eye.look(wishes[0].source if way is Way.REFERENCE else None)
         if "clean" in getattr(pipe, "_callback_tensor_inputs", ()):
             given["callback_on_step_end_tensor_inputs"] = ["clean"]
         if taken.callback:

@@ -1,7 +1,11 @@
-"""LoRA files: worn by the model for one call and taken off again, without loading the model anew."""
+"""LoRA files, worn by the model for one call and taken off again, and an IP-Adapter, which looks at a picture."""
 
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
+
+from render.studio import Unusable
 
 SUFFIX = ".safetensors"
 
@@ -43,3 +47,40 @@ class Wardrobe:
         except Exception as error:  # of whatever kind the library finds fitting
             raise ValueError(f"the style file {file!r} is not for this model.") from error
         self._names[file] = name
+
+
+class Eye:
+    """An IP-Adapter, which is there for good once it is loaded; it is closed where no picture is to be looked at."""
+
+    OPEN = 0.6  # how much the picture counts beside the words
+
+    def __init__(self, pipe: Any, name: str) -> None:
+        """`name` may be empty: then there is none. Raises Unusable."""
+        self._pipe = pipe
+        self.there = bool(name)
+        if name:
+            self._load(name)
+
+    def look(self, picture: Image.Image | None) -> dict[str, Any]:
+        """What a call of the pipeline must be given besides."""
+        if not self.there:
+            return {}
+        self._pipe.set_ip_adapter_scale(self.OPEN if picture else 0.0)
+        return {"ip_adapter_image": picture or Image.new("RGB", (64, 64), "gray")}
+
+    def _load(self, name: str) -> None:
+        path = Path(name)
+        owner, _, rest = name.partition("/")
+        repo, _, file = rest.partition("/")
+        folder, file = (str(path.parent), path.name) if path.is_file() else (f"{owner}/{repo}", file)
+        subfolder, _, weights = file.rpartition("/")
+        has_encoder = getattr(self._pipe, "image_encoder", None) is not None
+        try:
+            self._pipe.load_ip_adapter(
+                folder, subfolder=subfolder, weight_name=weights,
+                image_encoder_folder=None if has_encoder else "image_encoder",
+            )  # fmt: skip
+        except Exception as error:  # of whatever kind the library finds fitting
+            raise Unusable(
+                f"RENDER_IP_ADAPTER={name} cannot be loaded into this model; the worker's log says why."
+            ) from error
