@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
+from render.pictures import written
 from render.wire import Made, Slots, Task
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,9 @@ class ResultCache:
                 path.unlink()
             return None
         width, height = struct.unpack(">II", png[16:24])  # the header chunk; PNG specification, 11.2.1
-        return Made(task.id, png, width, height, slots.model)
+        told = written(png)
+        notes = tuple(told.get("Notes", "").splitlines())
+        return Made(task.id, png, width, height, slots.model, told.get("Way", ""), notes)
 
     def keep(self, task: Task, slots: Slots, png: bytes) -> None:
         """Put the picture down, whole or not at all, and clear away what is old or too much."""

@@ -6,10 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from bot.domain import Operation
 from render.cache import KEPT, ResultCache, default_folder
-from render.wire import Slots, Task
+from render.pictures import encode
+from render.wire import Made, Slots, Task
 from tests.gated_studio import READY, picture
 
 TASK = Task("a", Operation.EDIT, "é \ud800", 7, b"source", 512, 768, 20, 3.5)
@@ -41,6 +43,14 @@ def test_a_picture_is_found_under_another_name_and_by_another_process(tmp_path: 
     assert ResultCache(tmp_path).find(again, READY) == replace(MADE, task="b")
 
 
+def test_how_it_was_made_is_found_again_too(tmp_path: Path) -> None:
+    """The file itself tells it."""
+    png = encode(Image.new("RGB", (8, 4)), {"Way": "image to image", "Notes": "One.\nTwo."})
+    ResultCache(tmp_path).keep(TASK, READY, png)
+    made = ResultCache(tmp_path).find(TASK, READY)
+    assert made == Made("a", png, 8, 4, READY.model, "image to image", ("One.", "Two."))
+
+
 @pytest.mark.parametrize(
     ("task", "slots"),
     [
@@ -49,6 +59,8 @@ def test_a_picture_is_found_under_another_name_and_by_another_process(tmp_path: 
         (replace(TASK, seed=8), READY),
         (replace(TASK, source=b"other"), READY),
         (replace(TASK, source=None), READY),
+        (replace(TASK, change="large"), READY),
+        (replace(TASK, lora="a.safetensors"), READY),
         (replace(TASK, width=None), READY),
         (replace(TASK, height=769), READY),
         (replace(TASK, num_inference_steps=21), READY),
