@@ -1,4 +1,4 @@
-.PHONY: install run test check lock benchmark chaos ray-test
+.PHONY: install run test check lock benchmark benchmark-gpu chaos ray-test
 PYTHON ?= python3
 
 install: .venv/installed
@@ -28,8 +28,12 @@ benchmark: install
 	.venv/bin/python -m benchmarks.tags
 	.venv/bin/python -m benchmarks.queue
 	.venv/bin/python -m benchmarks.batches
+	.venv/bin/python -m benchmarks.overhead
 	.venv/bin/python -m benchmarks.discord
 	.venv/bin/python -m benchmarks.slack
+
+benchmark-gpu: install  # on a machine with CUDA; needs no weights
+	.venv/bin/python -m benchmarks.gpu
 
 chaos: install  # the long form of a test in the suite
 	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/test_chaos.py

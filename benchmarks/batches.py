@@ -104,9 +104,10 @@ class Crowd:
 
     async def ask(self, turn: int) -> None:
         """Everybody asks for a picture, and waits for it."""
-        await asyncio.gather(*(self._one(f"{turn}-{nth}", nth, prompt) for nth, prompt in enumerate(PROMPTS)))
+        await asyncio.gather(*(self.one(f"{turn}-{nth}", nth, prompt) for nth, prompt in enumerate(PROMPTS)))
 
-    async def _one(self, name: str, nth: int, prompt: str) -> None:
+    async def one(self, name: str, nth: int, prompt: str) -> None:
+        """One of them asks for a picture, and waits for it."""
         request = ImageRequest(0, Operation.GENERATE, prompt)
         message = Message(name, ThreadKey("bench", "s", "c", name), Person(f"p{nth}", "Ann"), prompt)
         self._store.accept(message, words="", requests=[request])

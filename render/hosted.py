@@ -32,6 +32,7 @@ LONGEST_PAUSE = 60.0  # seconds that a server may ask for; who would wait for lo
 NATIVE = (TYPICAL.width, TYPICAL.height)
 
 DREW_ANEW = "The images server cannot change pictures, so this one is drawn anew from words."
+NO_LORA = "The images server takes no LoRA, so only the words of the style were used."
 UNSEEN = "The images server cannot look at pictures, and nothing is known of what is to be seen in this one."
 
 
@@ -238,6 +239,8 @@ def _notes(wished: Wish, image: Image.Image) -> tuple[str, ...]:
     task, notes = wished.task, []
     if wished.plan.way is Way.WORDS and task.source and task.operation in (Operation.EDIT, Operation.REFINE):
         notes.append(DREW_ANEW)
+    if task.lora and wished.plan.way is not Way.RESIZE:
+        notes.append(NO_LORA)
     if wished.plan.way is not Way.RESIZE and wished.size:
         notes.append(misshapen(task, wished.size, image.size))
     return tuple(filter(None, notes))

@@ -89,5 +89,5 @@ def decode(png: bytes) -> Image.Image:
 def written(png: bytes) -> dict[str, str]:
     """What one of our own files says of itself, as far as it can be read."""
     with suppress(UnidentifiedImageError), Image.open(io.BytesIO(png), formats=("PNG",)) as image:
-        return {name: str(text) for name, text in image.info.items() if isinstance(text, str)}
+        return {str(name): text for name, text in image.info.items() if isinstance(text, str)}
     return {}

@@ -13,7 +13,7 @@ from PIL import Image
 
 from bot.abilities import Editing
 from bot.domain import Operation
-from render.hosted import DREW_ANEW, UNSEEN, HostedEngine
+from render.hosted import DREW_ANEW, NO_LORA, UNSEEN, HostedEngine
 from render.wire import Batch, End, Made, Preview, Slots, Started, Step, Task, WorkerEvent
 from tests.conformance import (
     Check,
@@ -85,6 +85,12 @@ async def test_a_picture_comes_with_previews_and_tells_how_it_was_made() -> None
     assert asked.headers["Authorization"] == f"Bearer {KEY}"
     assert asked.body["prompt"] == PROMPT and asked.body["seed"] == 7 and asked.body["stream"] is True
     assert made.notes == ()
+
+
+async def test_a_style_that_cannot_be_worn_is_told() -> None:
+    """A LoRA is a file on a worker; the words of its style are drawn all the same."""
+    async with engine(ImagesDouble()) as there:
+        assert (await drawn(there, draw(lora="ink.safetensors"))).notes == (NO_LORA,)
 
 
 async def test_a_server_that_does_not_stream_is_understood() -> None:

@@ -19,6 +19,7 @@ from render.diffusion.family import Family
 from render.diffusion.loading import BUILTIN
 from render.diffusion.loading import load as loaded
 from render.diffusion.previews import Lens
+from render.diffusion.speed import fewer_passes, quicken
 from render.diffusion.wardrobe import Eye, Wardrobe
 from render.diffusion.watch import Watch
 from render.operations import Plan, Way, strength
@@ -58,6 +59,8 @@ class Studio:
             self._pipe = load(model, device) if load else loaded(model, device, options)
         self.model = model
         self.revision = folder.result() or revision(model)
+        log.info("%s: %s", model, "; ".join(quicken(self._pipe, device, options)))
+        self._step_cache = options.step_cache
         self._preset = preset(model)
         self._eye = Eye(self._pipe, options.ip_adapter)
         self._family = Family(self._pipe, described=scenes, reference=self._eye.there)
@@ -169,11 +172,12 @@ class Studio:
             given |= self._eye.look(wishes[0].source if way is Way.REFERENCE else None)
         if "clean" in getattr(pipe, "_callback_tensor_inputs", ()):
             given["callback_on_step_end_tensor_inputs"] = ["clean"]
-        if taken.callback:
-            output = pipe(**given, callback_on_step_end=watch.on_step)
-        else:
-            with watch.hooked(pipe):
-                output = pipe(**given)
+        with fewer_passes(pipe, self._step_cache):
+            if taken.callback:
+                output = pipe(**given, callback_on_step_end=watch.on_step)
+            else:
+                with watch.hooked(pipe):
+                    output = pipe(**given)
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(wishes)
         faults = [HELD_BACK if held else "" for held in flagged]
         broken = watch.without_numbers()
