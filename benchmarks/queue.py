@@ -1,7 +1,9 @@
 """What the line costs: `python -m benchmarks.queue`.
 
 Accepting and dispatching are measured on the table alone, on a disk that is flushed at every commit; the baseline is
-the least that a durable queue can do, one row a commit. A decision is measured on 20,000 waiting jobs; its baseline
+the least that a durable queue can do, one row a commit, measured right before each. Messages are accepted as the inbox
+does it: one after the other, or those of 32 people at once, of whom each writes again when the last one is recorded.
+A decision is measured on 20,000 waiting jobs; its baseline
 is a queue that takes the first. Gaps and latencies are measured through a process that paints next to nothing: a
 worker on this machine, or with `--ray` two painters of a Ray cluster that is started for it (`make ray-test` installs
 what that needs).
@@ -19,7 +21,7 @@ import tempfile
 import time
 from asyncio.subprocess import PIPE
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -39,7 +41,7 @@ from tests.ray.cluster import cluster, ready
 JOBS = 2000
 WAITING = 20_000
 BATCHES = 60
-PEOPLE = [Person(f"p{n}", f"Person {n}") for n in range(6)]
+PEOPLE = [Person(f"p{n}", f"Person {n}") for n in range(32)]
 MADE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "flat")
 
 
@@ -60,9 +62,16 @@ def rate(count: int, work: Callable[[], object]) -> float:
     return count / (time.perf_counter() - began)
 
 
-def commits(folder: Path) -> float:
+async def rate_of(count: int, work: Awaitable[object]) -> float:
+    """How many a second."""
+    began = time.perf_counter()
+    await work
+    return count / (time.perf_counter() - began)
+
+
+def commits(folder: Path, name: str) -> float:
     """The baseline: rows a second, each flushed to the disk."""
-    db = sqlite3.connect(folder / "bare.sqlite", isolation_level=None)
+    db = sqlite3.connect(folder / name, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
     db.execute("CREATE TABLE rows (id TEXT PRIMARY KEY, words TEXT)")
@@ -76,12 +85,22 @@ def commits(folder: Path) -> float:
     return speed
 
 
-def accept(store: Store, name: str, pictures: int) -> list[RenderJob]:
-    """Record JOBS jobs, so many a message, each message with its reply and its jobs in one transaction."""
+async def accept(store: Store, name: str, pictures: int, people: int) -> None:
+    """Record JOBS jobs, so many a message, each message with its reply and its jobs or not at all."""
     requests = [ImageRequest(key, Operation.GENERATE, "a sun") for key in range(pictures)]
-    for n in range(JOBS // pictures):
-        thread = ThreadKey("bench", f"server{n % 10}", "c", f"{name}{n % 100}")
-        store.accept(Message(f"{name}{n}", thread, PEOPLE[n % 6], "draw a sun"), words="", requests=requests)
+    numbers = iter(range(JOBS // pictures))
+
+    async def write(person: Person) -> None:
+        for n in numbers:
+            thread = ThreadKey("bench", f"server{n % 10}", "c", f"{name}{n % 100}")
+            message = Message(f"{name}{n}", thread, person, "draw a sun")
+            await store.together.write(partial(store.accept, message, words="", requests=requests))
+
+    await asyncio.gather(*map(write, PEOPLE[:people]))
+
+
+def accepted(name: str, pictures: int) -> list[RenderJob]:
+    """The jobs that were recorded under this name."""
     ids = [f"{name}{n}.{key}" for n in range(JOBS // pictures) for key in range(pictures)]
     thread = ThreadKey("bench", "server0", "c", f"{name}0")
     return [RenderJob(each, thread, number, "p0", Operation.GENERATE, "a sun", 1) for number, each in enumerate(ids, 1)]
@@ -190,6 +209,22 @@ def share(values: Sequence[float], part: float) -> float:
     return 1000 * sorted(values)[min(len(values) - 1, int(part * len(values)))]
 
 
+async def speeds(folder: Path) -> list[tuple[str, float, float, str]]:
+    """What is done, how often a second, how many bare commits the disk takes then, and the goal."""
+    store, rows = Store(folder / "table.sqlite"), []
+    for name, pictures, people in (("one", 1, 1), ("crowd", 1, len(PEOPLE)), ("four", 4, len(PEOPLE))):
+        bare = commits(folder, f"{name}.sqlite")
+        speed = await rate_of(JOBS, accept(store, name, pictures, people))
+        what = f"accept, {pictures} a message, {people} at once"
+        rows.append((what, speed, bare, "3,000 jobs/s" if people > 1 else ""))
+    for name, size in (("one", 1), ("four", 4)):
+        bare = commits(folder, f"batches-{name}.sqlite")
+        speed = rate(JOBS, partial(dispatch, store, accepted(name, size), size))
+        rows.append((f"dispatch, batches of {size}", speed, bare, "1,500 jobs/s"))
+    store.close()
+    return rows
+
+
 async def main() -> None:
     """Measure, and print one table."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
@@ -197,14 +232,7 @@ async def main() -> None:
     there = painters if options.parse_args().ray else flat_worker
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        bare = commits(folder)
-        store = Store(folder / "table.sqlite")
-        singles, fours = [], []
-        one = rate(JOBS, lambda: singles.extend(accept(store, "one", 1)))
-        four = rate(JOBS, lambda: fours.extend(accept(store, "four", 4)))
-        alone = rate(JOBS, lambda: dispatch(store, singles, 1))
-        together = rate(JOBS, lambda: dispatch(store, fours, 4))
-        store.close()
+        rows = await speeds(folder)
         ours, first = decisions()
         async with there(folder / "log") as workers:
             heard = await through(folder, workers)
@@ -212,10 +240,8 @@ async def main() -> None:
     table = Table(title=f"the line, {workers.name}", title_justify="left")
     for column in ("what", "measured", "against the baseline", "goal"):
         table.add_column(column)
-    for speed, what in ((one, "accept, 1 picture a message"), (four, "accept, 4 pictures a message")):
-        table.add_row(what, f"{speed:,.0f} jobs/s", f"{speed / bare:.2f} of {bare:,.0f} bare commits/s", "3,000 jobs/s")
-    for speed, what in ((alone, "dispatch, batches of 1"), (together, "dispatch, batches of 4")):
-        table.add_row(what, f"{speed:,.0f} jobs/s", f"{speed / bare:.2f} of bare commits", "1,500 jobs/s")
+    for what, speed, bare, goal in rows:
+        table.add_row(what, f"{speed:,.0f} jobs/s", f"{speed / bare:.2f} of {bare:,.0f} bare commits/s", goal)
     decision = f"p50 {share(ours, 0.5):.2f}   p99 {share(ours, 0.99):.2f} ms"
     ratio = f"{statistics.median(ours) / statistics.median(first):,.0f} x taking the first of a queue"
     table.add_row(f"decision, {WAITING:,} waiting", decision, ratio, "1 ms")

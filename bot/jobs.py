@@ -209,7 +209,7 @@ class Jobs:
     def rendered(self, job: RenderJob, made: Picture) -> bool:
         """Record the finished picture; False if this attempt is not the job's any more."""
         with writing(self._db):
-            if not self._write(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
+            if not self._changed(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
                 return False
             keep(self._db, job.thread, job.number, made, job.owner)
         return True
@@ -218,10 +218,14 @@ class Jobs:
         """Give the running job up."""
         self._write(job, "state = 'dead', reason = ?, ended = ?", reason, time.time())
 
-    def _write(self, job: RenderJob, change: str, *values: object) -> bool:
-        sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
+    def _write(self, job: RenderJob, change: str, *values: object) -> None:
         with writing(self._db):
-            return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
+            self._changed(job, change, *values)
+
+    def _changed(self, job: RenderJob, change: str, *values: object) -> bool:
+        """Whether this attempt is the job's still, which then is changed. To be called within a transaction."""
+        sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
+        return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
 
     def refuse(self, job: RenderJob, reason: str) -> None:
         """Give up a job that waits."""

@@ -17,6 +17,7 @@ OURS = {
     "refine": Operation.REFINE,
 }
 CANONICAL = {operation: name for name, operation in reversed(OURS.items())}
+CANONICAL[Operation.UPSCALE] = "refine"  # people enlarge by a button; to a chat model it is the same picture, finer
 NEED_WORDS = {Operation.GENERATE, Operation.EDIT}
 WORDLESS = {Operation.VARY, Operation.SELECT}
 PROMPTS = dict.fromkeys("prompt description caption text instruction query input alt".split())  # attributes with words

@@ -1,9 +1,12 @@
 """What is asked for again: Retry, Answer again, Vary and Redo, after pictures were deleted and settings changed."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.abilities import Abilities
-from bot.domain import Action, Edited, Failed, View
+from bot.asking import LARGEST_SIDE
+from bot.domain import Action, Edited, Failed, Operation, View
 from bot.errors import NotFound, Refused
 from bot.inbox import Conversations
 from bot.store import Store
@@ -168,3 +171,34 @@ async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
     first, second = able.jobs
     assert (second.prompt, second.ratio, second.negative, second.model) == ("a cat", "2:1", "dogs", "deep")
     assert first.seed == 5 != second.seed
+
+
+# Upscale
+
+
+async def test_a_picture_is_made_larger(store: Store) -> None:
+    """The job starts from the picture, in its own words; the new one can be made larger again, and drawn again."""
+    renderer = KnowingRenderer(store=store)
+    async with running(store, ScriptedModel([[SUN]]), renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        larger = await inbox.accept(press(Action.UPSCALE, "1"))
+        await screen.final(larger)
+        assert come(await recorded(store, larger)) == [2]
+        twice = await inbox.accept(press(Action.REDO, "2"))
+        await screen.final(twice)
+    _, job, same = renderer.jobs
+    assert (job.operation, job.parent, job.before) == (Operation.UPSCALE, 1, "a sun") and job.source
+    assert (same.operation, same.parent) == (Operation.UPSCALE, 1)
+
+
+async def test_what_is_as_large_as_may_be_is_made_no_larger(store: Store) -> None:
+    """It is said, with its size; a picture that is not there is none."""
+    async with running(store, ScriptedModel([[SUN]]), KnowingRenderer(store=store)) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        picture = store.picture(THREAD, 1)
+        assert picture
+        store.describe(THREAD, replace(picture, width=LARGEST_SIDE // 2 + 1, height=8))
+        with pytest.raises(Refused, match="as large as pictures become here: 2049 x 8"):
+            await inbox.accept(press(Action.UPSCALE, "1"))
+        with pytest.raises(NotFound):
+            await inbox.accept(press(Action.UPSCALE, "2"))

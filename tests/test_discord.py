@@ -38,7 +38,7 @@ async def test_a_mention_opens_a_thread_with_words_and_pictures_in_their_places(
         assert picture.content == "**#1**\n-# a sun"
         (file,) = picture.attachments
         assert (file.filename, file.description) == ("a-sun.png", "#1: a sun")
-        assert labels(picture) == ["Vary", "Edit", "Redo", "Details", "Delete"]
+        assert labels(picture) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
         assert labels(words) == labels(rest) == []
         (entry,) = here.entries()
         assert entry.thread == ThreadKey("discord", str(here.guild.id), str(here.channel.id), str(thread.id))

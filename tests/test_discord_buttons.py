@@ -41,7 +41,7 @@ async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -
         assert (entry.author.name, entry.text, entry.about) == ("cid", "More like #1", 1)
         made = pictures(thread)[-1]
         assert made.content == "**#2**\n-# like #1 · a sun" and made.reference.message_id == picture.id
-        assert labels(made) == ["Vary", "Edit", "Redo", "Details", "Delete"]
+        assert labels(made) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
         assert here.store.pictures(entry.thread)[-1].operation is Operation.VARY
         assert here.renderer.jobs[-1].owner == str(here.cid.id)
 
@@ -148,7 +148,7 @@ async def test_a_button_of_what_is_gone_is_answered_privately(tmp_path: Path) ->
         thread, picture = await drawn(here)
         form = await here.ann.click(picture, label="Edit")
         await here.ann.slash(thread, "forget", what="thread")
-        for label in ("Vary", "Edit", "Redo", "Details", "Delete"):
+        for label in ("Vary", "Edit", "Upscale", "Redo", "Details", "Delete"):
             pressed = await here.ann.click(picture, label=label)
             assert "There is no picture #1 in this thread." in hidden(here, thread, pressed)
         sent = await here.ann.submit_modal(form, {"words": "red"})

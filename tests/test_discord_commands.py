@@ -304,7 +304,7 @@ async def test_carried_along_it_answers_in_a_single_message(tmp_path: Path, plac
         message = given.response.message
         assert message.content == "**#1**\n-# a fox\n\n**#2**\n-# a fox" and not given.response.ephemeral
         assert [file.description for file in message.attachments] == ["#1: a fox", "#2: a fox"]
-        assert labels(message) == ["Vary", "Edit", "Redo", "Details", "Delete"] * 2
+        assert labels(message) == ["Vary", "Edit", "Upscale", "Redo"] * 2
         vary = await here.carried(here.ann, place, custom_id="mini:vary:2", component_type=2, message=message)
         entry = await here.newest(1)
         assert [file.description for file in vary.response.attachments] == ["#3: a fox"]

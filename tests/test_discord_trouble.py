@@ -294,7 +294,7 @@ async def test_a_file_that_is_never_taken_is_told_of(tmp_path: Path) -> None:
         await here.final(asked.id)
         assert thread.last_message.content == "**#1**\n-# a sun\n-# This server takes no such file."
         assert len(here.refused) > 2 and here.refused == sorted(here.refused, reverse=True) and not pictures(thread)
-        assert labels(thread.last_message) == ["Vary", "Edit", "Redo", "Details", "Delete"]
+        assert labels(thread.last_message) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
 
 
 async def test_a_message_that_is_too_old_to_be_edited_is_posted_anew(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from bot.domain import Entry, Operation, Picture, ThreadKey
 from tests.slack_double import Delivery, Kind, Streaming
 from tests.slack_house import MOON, RED, SUN, WORDS, House, alts, buttons, house, labels, shape, upload, words
 
-BELOW = ["Vary", "Edit", "Redo", "Details", "Delete"]
+BELOW = ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
 
 
 def last(here: House, entry: Entry) -> Picture:

@@ -146,7 +146,7 @@ async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_p
         here.slack.uploads.polls = 1_000
         asked = await here.draw()
         (reply,) = here.thread(asked)
-        assert alts(reply) == [] and labels(reply) == ["Vary", "Edit", "Redo", "Details", "Delete", "Retry"]
+        assert alts(reply) == [] and labels(reply) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete", "Retry"]
         assert words(reply).startswith("Here it is:\n⚠️ Slack has not taken #1; it is safe here")
         here.slack.uploads.polls = 0
         await here.restart()

@@ -71,7 +71,7 @@ export function openLightbox(dialog, picture, find = null) {
   dialog.showModal();
 }
 
-const CARD_ACTIONS = ["vary", "edit", "redo", "delete"];
+const CARD_ACTIONS = ["vary", "edit", "upscale", "redo", "delete"];
 
 /** Gives each part a key that outlives the parts that stream in around it: the second picture stays the second. */
 function withKeys(parts) {
@@ -201,9 +201,9 @@ function patchFacts(list, picture) {
   });
 }
 
-const ORIGINS = { edit: "edited from", vary: "variation of", refine: "refined from", select: "chosen from" };
+const ORIGINS = { edit: "edited from", vary: "variation of", refine: "refined from", upscale: "enlarged from", select: "chosen from" };
 
-function facts({ prompt, refined, seed, model, width, height, parent, operation }) {
+function facts({ prompt, refined, seed, model, width, height, parent, operation, way, notes }) {
   const origin = parent && `${ORIGINS[operation] ?? "made from"} #${parent}`;
   return [
     ["Prompt", prompt],
@@ -212,5 +212,7 @@ function facts({ prompt, refined, seed, model, width, height, parent, operation 
     ["Size", `${width} × ${height}`],
     ["Seed", seed],
     ["Model", model],
+    ["Made", way],
+    ["Notes", (notes ?? []).join(" ")],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
 }
