@@ -64,7 +64,8 @@ def test_a_deleted_picture_is_out_of_reach() -> None:
     whole = view(step(reply, Ended()))
     left = without(whole, 1, "Deleted.")
     assert failures(left) == [Failed("Deleted.", again=False)] and come(left) == [11]
-    assert buttons(left) == {(action, "11") for action in (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)}
+    below = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
+    assert buttons(left) == {(action, "11") for action in below}
     assert left.final and without(left, 1, "Deleted.") == left
     assert view(step(step(reply, Removed(1, "Deleted.")), Ended())) == left
     assert without(whole, 7, "Deleted.") == whole
