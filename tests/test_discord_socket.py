@@ -79,7 +79,14 @@ async def test_a_question_gets_a_thread_and_a_reply_to_its_picture_an_edit(
         assert asked.thread and asked.thread.name == "draw a sun"
         picture = replies(double, asked)[1]
         assert picture.attachments[0].description == "#1: a sun"
-        assert [name.split(":")[1] for name in picture.custom_ids] == ["vary", "edit", "redo", "details", "delete"]
+        assert [name.split(":")[1] for name in picture.custom_ids] == [
+            "vary",
+            "edit",
+            "upscale",
+            "redo",
+            "details",
+            "delete",
+        ]
         await final(double, here, await double.say(asked.thread, ana, "make it red", reference=picture.id))
         edit = replies(double, asked)[3]
         assert edit.content.startswith("**#2**") and "edit of" in edit.content

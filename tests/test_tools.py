@@ -19,7 +19,9 @@ def test_every_tool_is_understood_when_it_is_called() -> None:
         (request,) = requests(tool.name, json.dumps(given | {"ratio": "3:2"}))
         operations.append(request.operation)
         assert request.of == (None if request.operation is Operation.GENERATE else 2)
-    assert {*operations, Operation.UPLOAD} == {*Operation}
+    assert {*operations, Operation.UPLOAD, Operation.UPSCALE} == {
+        *Operation
+    }  # people send the one, and press the other
 
 
 def test_only_what_the_picture_model_can_do_is_offered() -> None:
