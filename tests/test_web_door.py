@@ -278,7 +278,12 @@ async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
         ("messages", {"text": "Hi", "about": 2**63}, 400, "'about'"),
         ("messages", {"text": "Hi", "pictures": ["%%%"]}, 400, "base64"),
         ("messages", {"text": "Hi", "pictures": [7, None]}, 400, "base64"),
-        ("buttons", {"target": "1"}, 400, "'action' must be one of stop, cancel, retry, vary, edit, redo, upscale, delete."),
+        (
+            "buttons",
+            {"target": "1"},
+            400,
+            "'action' must be one of stop, cancel, retry, vary, edit, redo, upscale, delete.",
+        ),
         ("buttons", {"action": "explode", "target": "1"}, 400, "'action'"),
         ("buttons", {"action": "stop"}, 400, "'target'"),
         ("buttons", {"action": "stop", "target": [1]}, 400, "'target'"),
