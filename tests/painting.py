@@ -65,6 +65,7 @@ class TellingStore(Store):
 class PaintingRenderer(InstantRenderer):
     """An instant renderer whose pictures are on record and have files; each job's has a colour of its own.
 
+    An enlargement is said to be twice as wide and high as what it came from; its file is as small as the others.
     `size` is the side of the noise that is painted instead, for pictures with large files.
     """
 
@@ -78,7 +79,7 @@ class PaintingRenderer(InstantRenderer):
 
     def _keep(self, job: RenderJob, made: Picture) -> None:
         if self._store.jobs.outcome(job) is None:
-            made = replace(made, digest=self._digests[job.id])
+            made = replace(self._sized(job, made), digest=self._digests[job.id])
             assert self._store.jobs.rendered(claimed(self._store, job), made)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
@@ -93,7 +94,7 @@ class PaintingRenderer(InstantRenderer):
             async with aclosing(super().render(job)) as updates:
                 while (update := await self._next(updates, called_off)) is not None:
                     if isinstance(update, Rendered):
-                        update = Rendered(replace(update.picture, digest=digest))
+                        update = Rendered(replace(self._sized(job, update.picture), digest=digest))
                     yield update
             if called_off.done():
                 yield Failed(next(reason for job_id, reason in self.cancels if job_id == job.id))
@@ -111,6 +112,13 @@ class PaintingRenderer(InstantRenderer):
             if not step.done():
                 step.cancel()
                 await asyncio.wait({step})
+
+    def _sized(self, job: RenderJob, made: Picture) -> Picture:
+        if job.operation is not Operation.UPSCALE or job.parent is None:
+            return made
+        start = self._store.picture(job.thread, job.parent)
+        assert start
+        return replace(made, width=2 * start.width, height=2 * start.height)
 
     def _paint(self, job: RenderJob) -> bytes:
         return noise(self.size) if self.size else png(f"#{zlib.crc32(job.id.encode()) & 0xFFFFFF:06x}")

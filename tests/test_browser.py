@@ -84,6 +84,22 @@ async def test_draw_reply_and_vary(program: Program, browser: Browser) -> None:
     await expect(page.get_by_text("Bob").first).to_be_visible()
 
 
+async def test_upscale_draws_the_same_twice_as_large(program: Program, browser: Browser) -> None:
+    """The file that comes has twice the pixels each way; the facts below it say what it is and how it was made."""
+    page = await opened(browser, program.url)
+    await say(page, "draw a red circle on a light blue background")
+    await shown(page, 1)
+    await page.locator('[data-testid="picture"][data-number="1"]').get_by_test_id("upscale").click()
+    larger = await shown(page, 2)
+    assert near(larger, (128, 128), RED) and near(larger, (20, 60), LIGHT_BLUE)
+    sides = await page.locator(".card .picture").evaluate_all("all => all.map((one) => one.naturalWidth)")
+    assert sides[1] == 2 * sides[0] > 0
+    card = page.locator('[data-testid="picture"][data-number="2"]')
+    await card.locator("summary").click()
+    await expect(card.locator(".facts")).to_contain_text("enlarged from #1")
+    await expect(card.locator(".facts")).to_contain_text("Made")
+
+
 async def test_stop_then_retry(program: Program, browser: Browser) -> None:
     """The Stop button ends a reply under way, and Retry completes it."""
     page = await opened(browser, program.url)

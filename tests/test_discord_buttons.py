@@ -46,6 +46,18 @@ async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -
         assert here.renderer.jobs[-1].owner == str(here.cid.id)
 
 
+async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
+    """The caption says of what it is larger; the answer replies to that picture."""
+    async with house(tmp_path, SUN) as here:
+        thread, picture = await drawn(here)
+        pressed = await here.cid.click(picture, label="Upscale")
+        await here.newest(1)
+        made = pictures(thread)[-1]
+        assert silent(pressed)
+        assert made.content == "**#2**\n-# #1, larger · a sun" and made.reference.message_id == picture.id
+        assert here.renderer.jobs[-1].operation is Operation.UPSCALE
+
+
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> None:
     """The form shows what the picture was drawn from; it can be sent after a restart as well."""

@@ -41,15 +41,17 @@ async def scope(here: House, chosen: str, who: Any = None) -> View:
 
 
 async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
-    """More like it, the same again, and what there is to know of it, which only one person sees."""
+    """More like it, a larger one, the same again, and what there is to know of it, which only one person sees."""
     async with house(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
-        for count, (label, way) in enumerate([("Vary", Operation.VARY), ("Redo", Operation.GENERATE)], 1):
+        ways = {"Vary": Operation.VARY, "Upscale": Operation.UPSCALE, "Redo": Operation.GENERATE}
+        for count, (label, way) in enumerate(ways.items(), 1):
             await here.press(reply, label, here.cid)
             entry = await here.newest(count)
             assert here.store.pictures(entry.thread)[-1].operation is way and entry.author.name == "Cid"
-        assert [alts(one)[0].partition(":")[0] for one in here.thread(asked)] == ["#1", "#2", "#3"]
+        assert [alts(one)[0].partition(":")[0] for one in here.thread(asked)] == ["#1", "#2", "#3", "#4"]
+        assert "#3 · #1, larger · a sun" in words(here.thread(asked)[2])
         await here.press(reply, "Details", here.cid)
         assert (await here.hint(here.cid)).startswith("**#1** · drawn") and here.hints() == []
 

@@ -85,6 +85,35 @@ async def test_uploads_and_several_pictures_in_one_reply(tmp_path: Path) -> None
     assert sorted(outcome.shown) == [2, 3, 5, 6, 8]
 
 
+async def test_a_picture_is_made_larger_until_it_is_as_large_as_may_be(tmp_path: Path) -> None:
+    """Twice as wide and high each time, up to a limit; an enlargement is one again when it is drawn again."""
+    outcome = await everywhere(
+        tmp_path,
+        [
+            Say("Ann", "draw a sun", ("<image>a sun</image>",)),
+            Press("Cid", Action.UPSCALE, 1),
+            Press("Ann", Action.REDO, 2),
+            *(Press("Bo", Action.UPSCALE, number) for number in (2, 4, 5)),
+            Refused(Press("Ann", Action.UPSCALE, 6)),
+            Choose("Bo", "language", "de"),
+            Refused(Press("Ann", Action.UPSCALE, 6)),
+        ],
+    )
+    parents = {2: 1, 3: 1, 4: 2, 5: 4, 6: 5}
+    larger = [(number, parent, Operation.UPSCALE, "a sun") for number, parent in parents.items()]
+    assert tree(outcome) == [(1, None, Operation.GENERATE, "a sun"), *larger]
+    sides = (256, 512, 512, 1024, 2048, 4096)
+    assert [picture[-1] for picture in outcome.pictures] == [(side, side) for side in sides]
+    said = ["draw a sun", "#1, larger", "#2 again", "#2, larger", "#4, larger", "#5, larger"]
+    assert [reply[1] for reply in outcome.replies] == said
+    labels = [label for _, label, _ in outcome.replies[1][-1]]
+    assert labels == ["Vary #2", "Edit #2", "Upscale #2", "Redo #2", "Delete #2"]
+    assert outcome.told == [
+        "#6 is as large as pictures become here: 4096 x 4096.",
+        "#6 ist so groß, wie Bilder hier werden: 4096 x 4096.",
+    ]
+
+
 DRAWN = ("fox", "fox", "cat", "dog", "sun")
 
 

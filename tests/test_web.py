@@ -230,6 +230,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
     assert done["picture"] == {
         "number": 4, "url": f"/pictures/{4:064x}.png", "alt": "p", "prompt": "p", "seed": 4, "model": "m",
         "width": 256, "height": 256, "parent": 1, "operation": "generate", "refined": "",
+        "way": "", "notes": [],
     }  # fmt: skip
     assert reply["buttons"] == [{"action": "stop", "label": "Stop", "target": "m1"}]
     _, stored = await site.call("GET", f"/api/threads/{thread}")

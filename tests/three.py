@@ -283,7 +283,7 @@ def _packed(place: Place, paper: Paper) -> list[Any]:
 
 
 def _asks(step: Step) -> bool:
-    return isinstance(step, Press) and step.action in (Action.VARY, Action.REDO)
+    return isinstance(step, Press) and step.action in (Action.VARY, Action.UPSCALE, Action.REDO)
 
 
 async def _refusal(place: Place, step: Say | Press | Choose) -> str:
@@ -317,9 +317,12 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
                 assert re.search(re.escape(reason).replace(re.escape(WHEN), place.when), words), (reason, words)
                 outcome.reasons.append(reason)
     outcome.pictures = [
-        (each.number, each.parent, each.operation, each.prompt, each.refined, each.alt, each.model)
+        (
+            each.number, each.parent, each.operation, each.prompt, each.refined, each.alt, each.model,
+            (each.width, each.height),
+        )
         for each in place.store.pictures(place.key)
-    ]
+    ]  # fmt: skip
     outcome.jobs = sorted(
         (
             job.number,

@@ -38,7 +38,7 @@ def question(entry: Entry) -> dict[str, Any]:
     buttons = [
         {"action": action, "label": f"{label} #{upload.number}", "target": str(upload.number)}
         for upload in entry.uploads
-        for action, label in (("vary", "Vary"), ("edit", "Edit"), ("delete", "Delete"))
+        for action, label in (("vary", "Vary"), ("edit", "Edit"), ("upscale", "Upscale"), ("delete", "Delete"))
     ]
     return _message(entry.id, entry.author.name, "person", parts, buttons) | {"about": entry.about}
 
@@ -90,6 +90,8 @@ def picture(picture: Picture) -> dict[str, Any]:
         "height": picture.height,
         "parent": picture.parent,
         "operation": picture.operation.value,
+        "way": picture.way,
+        "notes": list(picture.notes),
     }
 
 

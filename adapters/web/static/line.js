@@ -4,7 +4,8 @@ import { $, clone, keyed, write } from "./view.js";
 
 const RECONNECT_DELAY = 2000; // milliseconds, where EventSource itself has given up
 const DEEDS = {
-  generate: "", edit: "a change", vary: "a variation", refine: "a refinement", select: "a choice", upload: "an upload",
+  generate: "", edit: "a change", vary: "a variation", refine: "a refinement", upscale: "an enlargement",
+  select: "a choice", upload: "an upload",
 };
 
 let line; // as the server told it last

@@ -13,7 +13,8 @@ const LEAST = 0.08;
 const MOST = 4;
 const SOON = 150; // milliseconds, for a burst of changes
 const WAYS = {
-  generate: "drawn", edit: "edit", vary: "variation", refine: "refinement", select: "choice", upload: "upload",
+  generate: "drawn", edit: "edit", vary: "variation", refine: "refinement", upscale: "enlargement",
+  select: "choice", upload: "upload",
 };
 const SIDES = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 

@@ -142,7 +142,7 @@ function patchCard(card, part, { buttons }) {
   for (const button of card.querySelectorAll("[data-action]")) button.dataset.target = number;
   for (const action of CARD_ACTIONS) $(`[data-action=${action}]`, card).hidden = !offered(action);
   patchDownload($(".download", card), picture);
-  $("details", card).hidden = !picture.prompt;
+  $("details", card).hidden = !(picture.prompt || picture.way || picture.notes?.length);
   patchFacts($("dl", card), picture);
 }
 
