@@ -57,7 +57,7 @@ def main() -> None:
 
 def measure() -> None:
     """Print the medians, their ratio, and how much a picture depends on its company."""
-    from render.diffusion import Studio as Diffusion
+    from render.diffusion.studio import Studio as Diffusion
 
     studio = Diffusion("builtin", "cpu")
     draw(studio, TASKS)  # warm

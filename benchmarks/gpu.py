@@ -22,7 +22,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import shapes
 from bot.domain import Operation
-from render.diffusion import Studio
+from render.diffusion.studio import Studio
 from render.wire import Batch, Made, Spoilt, Task, WorkerEvent
 
 PEOPLE = (1, 4, 8)

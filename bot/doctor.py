@@ -24,6 +24,7 @@ from bot.images_doctor import images
 from bot.slack_doctor import slack
 from bot.words import count_of
 
+_LOOK = (sys.executable, "-m", "render.look")
 SLOWEST_IMPORT = 120.0  # seconds: torch is large, and the disk may be slow
 LEAST_SPACE = 2**30  # bytes
 OPENAI = "https://api.openai.com/v1"
@@ -103,7 +104,7 @@ async def drawing(config: Config, version: int, limit: float = TIME_LIMIT) -> li
     if config.render_urls:
         asked = (_worker(url, config.render_token, version, limit) for url in config.render_urls)
         return list(await asyncio.gather(*asked))
-    seen = await look((sys.executable, "-c", _LOOK), SLOWEST_IMPORT)
+    seen = await look(_LOOK, SLOWEST_IMPORT)
     return [seen if isinstance(seen, Finding) else devices(config, seen), picture_model(config.picture_model)]
 
 
@@ -132,17 +133,6 @@ async def _worker(url: str, token: SecretStr | None, version: int, limit: float)
     return Finding(Mark.GOOD, about, f"It paints with {told.model}.")
 
 
-_LOOK = """
-import importlib.util, json
-missing = [name for name in ("torch", "diffusers", "transformers", "accelerate") if not importlib.util.find_spec(name)]
-gpus = []
-if "torch" not in missing:
-    import torch
-    gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
-print(json.dumps({"missing": missing, "gpus": gpus}))
-"""
-
-
 @dataclass(frozen=True, slots=True)
 class Seen:
     """What there is to paint with: modules that are missing, and the names of the GPUs."""
@@ -162,7 +152,7 @@ async def look(command: Sequence[str], limit: float) -> Seen | Finding:
         return Finding(Mark.WRONG, "Drawing", told, "See whether the GPU hangs, with nvidia-smi, or the disk.")
     except (IndexError, ValidationError):
         told = "torch is installed, but cannot be loaded."
-        return Finding(Mark.WRONG, "Drawing", told, f"Run `{sys.executable} -c 'import torch'`, and mend what it says.")
+        return Finding(Mark.WRONG, "Drawing", told, f"Run `{' '.join(command)}`, and mend what it says.")
     finally:
         if process.returncode is None:
             process.kill()

@@ -102,7 +102,7 @@ def _slots(studio: Studio) -> Slots:
 def load_diffusion(model: str, device: str, largest_batch: int | None, level: str, options: Options) -> Studio:
     """The studio of `python -m render`; torch is imported only here, in the device's process."""
     log_as_worker(level)
-    from render.diffusion import Studio as Diffusion
+    from render.diffusion.studio import Studio as Diffusion
 
     return Diffusion(model, device, largest_batch, options=options)
 

@@ -228,7 +228,7 @@ class Settings(BaseModel):
     largest_batch: int | None = Field(None, ge=1)
     patience: float = Field(PATIENCE, gt=0)
     options: Options = Options()
-    studio: str = "render.diffusion:Studio"
+    studio: str = "render.diffusion.studio:Studio"
 
 
 def application(settings: Settings) -> serve.Application:

@@ -12,8 +12,9 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 import torch
 
 from bot.domain import Operation
-from render.diffusion import Studio, contrast
+from render.diffusion import contrast
 from render.diffusion.previews import Lens, expected, spread_out
+from render.diffusion.studio import Studio
 from render.operations import Way
 from tests.test_families import asked, made, pixels, source, told
 from tests.tiny import FAMILIES, UPSTREAM

@@ -20,7 +20,7 @@ from bot.abilities import Abilities, Dialect, Editing
 from bot.domain import Operation
 from render.builtin.paint import paint
 from render.builtin.scenes import Group, Scene
-from render.diffusion import Studio
+from render.diffusion.studio import Studio
 from render.pictures import encode
 from render.revision import revision
 from render.studio import Broken, Cancelled

@@ -13,8 +13,8 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 from bot.abilities import Editing
 from bot.domain import Operation
-from render.diffusion import Studio
 from render.diffusion.family import Family
+from render.diffusion.studio import Studio
 from render.operations import Way
 from render.wire import Batch, Made, Preview, Spoilt, Step, Task, WorkerEvent
 from tests.tiny import FAMILIES, UPSTREAM

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 from bot.domain import ImageRequest, Operation
 from bot.files import PictureFiles
 from bot.store import Store
-from render.diffusion import Studio
+from render.diffusion.studio import Studio
 from render.tasks import picture, task
 from render.wire import Batch, Made, WorkerEvent
 from tests.doubles import claimed, message

@@ -12,7 +12,7 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from bot.domain import Operation
-from render.diffusion import Studio
+from render.diffusion.studio import Studio
 from render.wire import Batch, Made, Spoilt, Task, WorkerEvent
 from tests.test_diffusion import tiny  # noqa: F401
 

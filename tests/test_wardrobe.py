@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 
 from bot.domain import Operation
-from render.diffusion import Studio
+from render.diffusion.studio import Studio
 from render.operations import Way
 from render.studio import Options, Unusable
 from render.wire import Spoilt, Task
