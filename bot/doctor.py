@@ -24,6 +24,7 @@ from bot.images_doctor import images
 from bot.slack_doctor import slack
 from bot.words import count_of
 
+_BESIDE_US = Path(__file__).parent.parent  # where `render` is, from wherever the bot was started
 _LOOK = (sys.executable, "-m", "render.look")
 SLOWEST_IMPORT = 120.0  # seconds: torch is large, and the disk may be slow
 LEAST_SPACE = 2**30  # bytes
@@ -143,7 +144,9 @@ class Seen:
 
 async def look(command: Sequence[str], limit: float) -> Seen | Finding:
     """What another process sees, for the bot itself never imports torch. `limit` in seconds."""
-    process = await asyncio.create_subprocess_exec(*command, stdout=PIPE, stderr=DEVNULL, env=worker_environment())
+    process = await asyncio.create_subprocess_exec(
+        *command, stdout=PIPE, stderr=DEVNULL, env=worker_environment(), cwd=_BESIDE_US
+    )
     try:
         out, _ = await asyncio.wait_for(process.communicate(), limit)
         return TypeAdapter(Seen).validate_json(out.splitlines()[-1])

@@ -1,6 +1,7 @@
 """`python -m render.look`: what there is to paint with, as one line of JSON. A worker's modules may be missing."""
 
 import json
+import sys
 from importlib.util import find_spec
 
 NEEDED = ("torch", "diffusers", "transformers", "accelerate", "peft")
@@ -14,7 +15,7 @@ def main() -> None:
         from render.diffusion.cards import names
 
         gpus = names()
-    print(json.dumps({"missing": missing, "gpus": gpus}))
+    sys.stdout.write(json.dumps({"missing": missing, "gpus": gpus}) + "\n")
 
 
 if __name__ == "__main__":
