@@ -10,6 +10,7 @@ from threading import Event
 
 from PIL import Image
 
+from bot.domain import Operation
 from render.operations import Means, Plan, Way, fitted, plan, rounded
 from render.operations import size as size_of
 from render.pictures import decode, encode, preview
@@ -66,13 +67,16 @@ def wish(task: Task, easel: Easel) -> Wish:
     most = easel.native[0] * easel.native[1] * chosen.larger**2
     enlarged = (round(source.width * chosen.larger), round(source.height * chosen.larger))
     size = fitted(enlarged, round(most), easel.multiple)
-    notes = () if size[0] * size[1] > 0.9 * enlarged[0] * enlarged[1] else (smaller(enlarged, size),)
+    fits = size[0] * size[1] > 0.9 * enlarged[0] * enlarged[1]
+    if task.operation is Operation.UPSCALE and not fits:  # what is wanted is the size
+        return Wish(task, Plan(Way.RESIZE, "", None, chosen.larger), enlarged, source)
+    notes = () if fits else (smaller(enlarged, size),)
     return Wish(task, chosen, size, source.resize(size, Image.Resampling.LANCZOS), notes)
 
 
 def smaller(asked: tuple[int, int], size: tuple[int, int]) -> str:
     """What is said of a picture that does not have the size that it should have."""
-    return f"The model paints no more than {size[0]} x {size[1]} pixels of it, not {asked[0]} x {asked[1]}."
+    return f"It has {size[0]} x {size[1]} pixels, not {asked[0]} x {asked[1]}: the model paints no more."
 
 
 def _plain_size(task: Task, easel: Easel) -> tuple[tuple[int, int], tuple[str, ...]]:

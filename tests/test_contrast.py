@@ -16,6 +16,7 @@ from render.diffusion import contrast
 from render.diffusion.previews import Lens, expected, spread_out
 from render.diffusion.studio import Studio
 from render.operations import Way
+from render.wire import Task
 from tests.test_families import asked, made, pixels, source, told
 from tests.tiny import FAMILIES, UPSTREAM
 
@@ -89,7 +90,27 @@ def test_the_way_ahead_is_seen_from_two_steps() -> None:
     path = [sigma * start + (1 - sigma) * end for sigma in (1.0, 0.75, 0.5)]
 
     class Scheduler:
-        sigmas = torch.tensor([1.0, 0.75, 0.5, 0.0])
+        sigmas = torch.tensor([2.0, 1.0, 0.75, 0.5, 0.0])  # it was begun a step later, as from a picture
+        step_index = 2
 
-    assert torch.allclose(expected(path[1], path[0], Scheduler, 0), end, atol=1e-5)
-    assert torch.equal(expected(path[1], None, Scheduler, 0), path[1])
+    assert torch.allclose(expected(path[1], path[0], Scheduler), end, atol=1e-5)
+    assert torch.equal(expected(path[1], None, Scheduler), path[1])
+
+
+def test_each_change_keeps_its_own_strength() -> None:
+    """Two small changes that come together, of which no part is found, do not share how much of them goes."""
+    studio = Studio("sd", "cpu", 4, load=lambda model, device: FAMILIES["sd"].build())
+    blank = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE), "white").save(blank, "PNG")
+    before = "a red box stands quietly on a white wall beside the window of an old empty house in town, years ago"
+    few, many = before, f"{before}, with seven small black cats and dogs"  # beyond what this encoder reads
+    tasks = [
+        Task(name, Operation.EDIT, prompt, 1, blank.getvalue(), num_inference_steps=8, before=before, change="small")
+        for name, prompt in (("few", few), ("many", many))
+    ]
+    alone = {task.id: made(told(studio, task))[task.id] for task in tasks}
+    assert {picture.way for picture in alone.values()} == {f"{Way.START}, strength {each}" for each in (0.5, 0.7)}
+    together = made(told(studio, *tasks))
+    assert {name: picture.way for name, picture in together.items()} == {n: p.way for n, p in alone.items()}
+    for name, picture in together.items():
+        assert np.abs(pixels(picture) - pixels(alone[name])).max() <= 2

@@ -1,6 +1,7 @@
 """Every family of picture models, tiny and with random weights, does everything that people can ask for."""
 
 import io
+from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from threading import Event
@@ -130,13 +131,12 @@ def test_the_weights_are_in_memory_once() -> None:
     assert start.scheduler is not own.scheduler and family.pipe(Way.START)[0] is start
 
 
-def test_previews_come_once_the_first_picture_is_known() -> None:
-    """From the second picture on there are previews, nearer to the picture than a flat one of its mean colour."""
-    drawing = studio("sd")
-    first, second = (asked(Operation.GENERATE, "a box", seed) for seed in (5, 6))
-    made(told(drawing, first))
-    lens = drawing._lens
-    assert lens._map is not None
+@pytest.mark.parametrize("name", ["sd", "flux-dev", "qwen-image"])
+def test_previews_come_once_the_first_picture_is_known(name: str) -> None:
+    """From the second picture on there are previews, packed latents or not."""
+    drawing = Studio(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
+    first, second = (replace(asked(Operation.GENERATE, "a box", seed), width=128, height=128) for seed in (5, 6))
+    assert not [event for event in told(drawing, first) if isinstance(event, Preview)]
     events = told(drawing, second)
-    assert made(events)
-    assert all(event.jpeg.startswith(b"\xff\xd8") for event in events if isinstance(event, Preview))
+    shown = [event.jpeg for event in events if isinstance(event, Preview)]
+    assert made(events) and shown and all(jpeg.startswith(b"\xff\xd8") for jpeg in shown)

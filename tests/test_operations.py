@@ -85,8 +85,10 @@ def test_what_cannot_be_as_asked_is_said() -> None:
         "The model paints sizes divisible by 16: 100 x 128 became 96 x 128.",
     )
     shrunk = wish(asked(Operation.EDIT, "a cat", "small"), easel)
-    assert shrunk.size == (160, 112) and "no more than 160 x 112" in shrunk.notes[0]
+    assert shrunk.size == (160, 112) and "It has 160 x 112 pixels, not 300 x 200" in shrunk.notes[0]
     assert shrunk.source is not None
     assert shrunk.source.size == (160, 112)
     assert not wish(Task("t", Operation.GENERATE, "a cat", 1, ratio="16:9"), easel).notes
+    larger = wish(asked(Operation.UPSCALE), easel)  # it is the size that is wanted, if not from the model
+    assert (larger.size, larger.plan.way, larger.notes) == ((600, 400), Way.RESIZE, ())
     assert rounded((1, 1), 16) == (16, 16) and fitted((64, 64), 10**6, 16) == (64, 64)

@@ -88,3 +88,17 @@ def test_an_eye_that_cannot_be_had_is_said() -> None:
         Studio(
             "tiny", "cpu", 4, load=lambda m, d: FAMILIES["sdxl-eyes"].build(), options=Options(ip_adapter="/nowhere/x")
         )
+
+
+def test_an_eye_changes_nothing_else(tmp_path: Path) -> None:
+    """With an IP-Adapter small changes and batches are drawn as well: it is closed there."""
+    pipe = FAMILIES["sdxl-eyes"].build()
+    adapter(pipe, tmp_path)
+    options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
+    studio = Studio("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
+    small = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
+    assert made(told(studio, small))[small.id].way.startswith((Way.MASK, Way.START))
+    several = [asked(Operation.GENERATE, "a box", seed) for seed in (1, 2, 3)]
+    together = made(told(studio, *several))
+    alone = made(told(studio, several[1]))[several[1].id]
+    assert abs(pixels(together[several[1].id]) - pixels(alone)).max() <= 2

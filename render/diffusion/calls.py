@@ -27,8 +27,9 @@ def arguments(pipe: Any, taken: Takes, wishes: list[Wish], preset: Preset) -> di
     guidance = preset.guidance_scale if task.guidance_scale is None else task.guidance_scale
     if taken.guidance:
         given[taken.guidance] = guidance
-    if taken.negatives and (taken.guidance == "true_cfg_scale" or any(wish.task.negative for wish in wishes)):
-        given["negative_prompt"] = [wish.task.negative or " " for wish in wishes]
+    needed = taken.guidance == "true_cfg_scale"  # which guides away from it, and does nothing without one
+    if taken.negatives and (needed or any(wish.task.negative for wish in wishes)):
+        given["negative_prompt"] = [wish.task.negative or (" " if needed else "") for wish in wishes]
     if first.size and taken.sizes:
         given["width"], given["height"] = first.size
     if any(wish.source for wish in wishes) and way is not Way.REFERENCE:

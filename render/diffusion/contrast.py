@@ -24,16 +24,18 @@ class _Seen(Exception):
     """The first step is done."""
 
 
-def mask(pipe: Any, taken: Takes, wish: Wish) -> Image.Image | None:
+def mask(pipe: Any, taken: Takes, wish: Wish, besides: dict[str, Any]) -> Image.Image | None:
     """White where the picture of the wish must change, in its size; None where that is most of it, or cannot be told.
 
-    `pipe` starts from pictures and can be watched.
+    `pipe` starts from pictures and can be watched; `besides` is what each call of it must be given.
     """
     if not taken.callback or wish.source is None:
         return None
     differences = []
     for look in range(LOOKS):
-        latents = _after_one_step(pipe, for_contrast(pipe, taken, wish, look))
+        latents = _after_one_step(pipe, for_contrast(pipe, taken, wish, look) | besides)
+        if latents is None:
+            return None
         grids = [spread_out(latents[row], wish.source.size) for row in (0, 1)]
         if grids[0] is None or grids[1] is None:
             return None
@@ -41,7 +43,7 @@ def mask(pipe: Any, taken: Takes, wish: Wish) -> Image.Image | None:
     return _white(torch.stack(differences).mean(dim=0), wish.source.size)
 
 
-def _after_one_step(pipe: Any, arguments: dict[str, Any]) -> torch.Tensor:
+def _after_one_step(pipe: Any, arguments: dict[str, Any]) -> torch.Tensor | None:
     seen: list[torch.Tensor] = []
 
     def first(pipe: Any, step: int, timestep: Any, tensors: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +54,7 @@ def _after_one_step(pipe: Any, arguments: dict[str, Any]) -> torch.Tensor:
         pipe(**arguments, callback_on_step_end=first)
     except _Seen:
         pipe.maybe_free_model_hooks()
-    return seen[0]
+    return seen[0] if seen else None
 
 
 def _white(difference: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-ENOUGH = 200  # places before the map is used; an autoencoder has at most some 130 channels
+ENOUGH = 2  # times as many places as channels, before the map is used
 RIDGE = 1e-3
 
 
@@ -37,7 +37,7 @@ class Lens:
             self._products += known.T @ known
             self._colours += known.T @ colours
             self._places += len(known)
-        if self._places >= ENOUGH:
+        if self._places >= ENOUGH * len(self._products):
             ridge = RIDGE * self._places * torch.eye(len(self._products), dtype=torch.float64)
             self._map = torch.linalg.solve(self._products + ridge, self._colours).float()
 
@@ -70,12 +70,12 @@ def spread_out(latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | N
     return latents.reshape(rows, -1, latents.shape[1])
 
 
-def expected(latents: torch.Tensor, before: torch.Tensor | None, scheduler: Any, step: int) -> torch.Tensor:
+def expected(latents: torch.Tensor, before: torch.Tensor | None, scheduler: Any) -> torch.Tensor:
     """What the latents are on the way to, where the scheduler goes straight ahead: flow matching and Euler's method."""
-    sigmas = getattr(scheduler, "sigmas", None)
-    if before is None or before.shape != latents.shape or sigmas is None or step + 1 >= len(sigmas):
+    sigmas, reached = getattr(scheduler, "sigmas", None), getattr(scheduler, "step_index", None)
+    if before is None or before.shape != latents.shape or sigmas is None or not reached or reached >= len(sigmas):
         return latents
-    here, there = float(sigmas[step]), float(sigmas[step + 1])
+    here, there = float(sigmas[reached - 1]), float(sigmas[reached])
     return latents if here == there else latents - there * (latents - before) / (there - here)
 
 

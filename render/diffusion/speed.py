@@ -50,9 +50,9 @@ def _on_cuda(pipe: Any, options: Options) -> list[str]:
         if isinstance(part, torch.nn.Module) and any(weight.ndim == 4 for weight in part.parameters()):
             done.append(_tried(f"channels last in {name}", partial(part.to, memory_format=torch.channels_last)))
     unet: Any = getattr(pipe, "unet", None)
-    # A style changes the projections one by one, and those that were fused would not notice. Large transformers would
-    # need gigabytes for the fused ones.
-    if hasattr(unet, "fuse_qkv_projections") and not options.styles:
+    # A style, or an IP-Adapter, changes the projections one by one, and those that were fused would not notice. Large
+    # transformers would need gigabytes for the fused ones.
+    if hasattr(unet, "fuse_qkv_projections") and not (options.styles or options.ip_adapter):
         done.append(_tried("fused projections", unet.fuse_qkv_projections))
     return done
 

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bot.abilities import Abilities, Dialect, Editing
 from render import capabilities
+from render.capabilities import Takes
 from render.diffusion import contrast
 from render.diffusion.calls import arguments
 from render.diffusion.family import Family
@@ -128,7 +129,7 @@ class Studio:
             if wishes[0].plan.way is Way.RESIZE:
                 sitting.made(wishes, [_resized(each) for each in wishes])
                 return None
-            if len({each.plan.way for each in wishes}) > 1 and not self._easel.means.described:
+            if len({(each.plan.way, each.plan.strength) for each in wishes}) > 1 and not self._easel.means.described:
                 for each in wishes:  # for some of them a part of the picture was found, for others none
                     self._render([each], sitting)
                 return None
@@ -154,7 +155,8 @@ class Studio:
         """With the part of the picture that is to change, or the way without one."""
         if wish.plan.way is not Way.MASK or not self._easel.means.starts or wish.mask or wish.source is None:
             return wish
-        place = contrast.mask(*self._family.pipe(Way.START), wish)
+        pipe, taken = self._family.pipe(Way.START)
+        place = contrast.mask(pipe, taken, wish, self._worn(taken, wish))
         if place:
             share = sum(place.histogram()[128:]) / (place.width * place.height)
             return replace(wish, mask=place, plan=replace(wish.plan, share=share))
@@ -166,10 +168,7 @@ class Studio:
         way = next((each.plan.way for each in wishes if each.source), wishes[0].plan.way)
         pipe, taken = self._family.pipe(way)
         watch = Watch(wishes, sitting, self._lens)
-        self._wardrobe.dress(wishes[0].task.lora, wishes[0].task.lora_scale)
-        given = arguments(pipe, taken, wishes, self._preset)
-        if taken.ip_adapter:
-            given |= self._eye.look(wishes[0].source if way is Way.REFERENCE else None)
+        given = arguments(pipe, taken, wishes, self._preset) | self._worn(taken, wishes[0], way is Way.REFERENCE)
         if "clean" in getattr(pipe, "_callback_tensor_inputs", ()):
             given["callback_on_step_end_tensor_inputs"] = ["clean"]
         with fewer_passes(pipe, self._step_cache):
@@ -182,8 +181,14 @@ class Studio:
         faults = [HELD_BACK if held else "" for held in flagged]
         broken = watch.without_numbers()
         faults = [fault or (NOT_A_NUMBER if row in broken else "") for row, fault in enumerate(faults)]
-        watch.learn(output.images)
+        if not any(faults):
+            watch.learn(output.images)
         return output.images, faults
+
+    def _worn(self, taken: Takes, wish: Wish, looks: bool = False) -> dict[str, Any]:
+        """Put on what the wish's style asks for; what else a call must be given."""
+        self._wardrobe.dress(wish.task.lora, wish.task.lora_scale)
+        return self._eye.look(wish.source if looks else None) if taken.ip_adapter else {}
 
     def _size(self, wish: Wish) -> float:
         """The picture in pictures of the usual size."""

@@ -44,7 +44,7 @@ class Watch:
             return
         for row in self._sitting.previews(len(self._wishes)):
             size = self._wishes[row].size
-            now = expected(latents[row], None if before is None else before[row], pipe.scheduler, step)
+            now = expected(latents[row], None if before is None else before[row], pipe.scheduler)
             if size and (image := self._lens.look(now, size)):
                 self._sitting.show(self._wishes[row].task, image)
 
