@@ -87,6 +87,7 @@ class TagParser:
         self._thinks_first = False
         self._close()
         self._zone, self._open, self._behind, self._line_start, self._final = Zone.TEXT, _NOTHING, None, True, False
+        self._special = None  # a line begins here, and is to be read closely
         for request in requests(name, arguments, self._context.pictures):
             self._answer.order(request, Way.CALLED)
             self._answer.stand()

@@ -9,10 +9,15 @@ from bot.tags import Context, Event, TagParser
 def read(context: Context, chunks: Iterable[str]) -> list[Event]:
     """All events, with neighbouring words joined."""
     parser = TagParser(context)
-    events: list[Event] = []
-    for event in [*(event for chunk in chunks for event in parser.feed(chunk)), *parser.end()]:
-        if isinstance(event, Text) and events and isinstance(events[-1], Text):
-            events[-1] = Text(events[-1].markdown + event.markdown)
+    return joined([*(event for chunk in chunks for event in parser.feed(chunk)), *parser.end()])
+
+
+def joined(events: Iterable[Event]) -> list[Event]:
+    """The same events, with neighbouring words joined."""
+    found: list[Event] = []
+    for event in events:
+        if isinstance(event, Text) and found and isinstance(found[-1], Text):
+            found[-1] = Text(found[-1].markdown + event.markdown)
         else:
-            events.append(event)
-    return events
+            found.append(event)
+    return found

@@ -6,7 +6,7 @@ import pytest
 
 from bot.domain import ImageRequest, Operation, Recanted, Text
 from bot.tags import Context, Event, TagParser
-from tests.reading import read
+from tests.reading import joined, read
 
 GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
 
@@ -194,6 +194,15 @@ def test_a_call_about_something_else_adds_nothing() -> None:
 def test_what_is_asked_for_in_two_ways_is_drawn_once(said: tuple[str | tuple[str, str], ...]) -> None:
     """A model that writes the tag and makes the same call means one picture."""
     assert sum(isinstance(event, ImageRequest) for event in heard(*said)) == 1
+
+
+@pytest.mark.parametrize("words", ["> a <image>x</image>", "```\n<image>x</image>\n```", "- <image>a dog</image> b"])
+def test_the_words_behind_a_call_are_read_alike_however_they_are_cut(words: str) -> None:
+    """A line begins there: what is a quotation, or code, is one in every piece."""
+
+    whole = joined(heard("Look: ", CALL, words))
+    for cut in range(1, len(words)):
+        assert joined(heard("Look: ", CALL, words[:cut], words[cut:])) == whole
 
 
 def test_every_tag_pairs_off_with_one_call() -> None:
