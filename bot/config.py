@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
+from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -235,6 +236,7 @@ _FAULTS = {
 
 
 def worker_environment() -> dict[str, str]:
-    """What a render worker inherits: everything but the bot's own secrets."""
+    """What a render worker inherits, of `.env` too: everything but the bot's own secrets."""
     own = {name.upper() for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation)}
-    return {name: value for name, value in os.environ.items() if name.upper() not in own}
+    told = {**dotenv_values(str(Config.model_config["env_file"])), **os.environ}
+    return {name: value for name, value in told.items() if value is not None and name.upper() not in own}

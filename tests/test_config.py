@@ -169,3 +169,13 @@ def test_a_worker_inherits_everything_but_the_secrets(monkeypatch: pytest.Monkey
     assert "hunter2" not in inherited.values()
     assert (inherited["PATH"], inherited["CUDA_VISIBLE_DEVICES"]) == ("/usr/bin", "1")
     assert inherited["PICTURE_MODEL"] == "builtin"
+
+
+def test_a_worker_inherits_what_the_env_file_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What is written there for workers reaches them, but for the secrets; the environment's own word counts more."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RENDER_BATCH", "2")
+    Path(".env").write_text("STYLES=/looks\nHF_TOKEN=hub\nRENDER_BATCH=9\nRENDER_OFFLOAD\nDISCORD_TOKEN=hunter2\n")
+    inherited = worker_environment()
+    assert (inherited["STYLES"], inherited["HF_TOKEN"], inherited["RENDER_BATCH"]) == ("/looks", "hub", "2")
+    assert "RENDER_OFFLOAD" not in inherited and "hunter2" not in inherited.values()
