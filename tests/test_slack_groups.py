@@ -9,7 +9,7 @@ from adapters.slack.groups import members
 from bot.domain import MANAGER
 from tests.slack_double import Error, Lose
 from tests.slack_double.faults import Fault
-from tests.slack_house import SUN, House, house
+from tests.slack_house import SUN, House, house, knows_scopes
 
 NOT_LET = "The managers have not let the bot answer here."
 OTHERS_LET = "The managers let the bot answer only in other places, or others."
@@ -83,6 +83,7 @@ async def test_a_group_may_manage(tmp_path: Path) -> None:
         assert (await here.hint(here.cid, 3)).startswith("Only managers")
 
 
+@knows_scopes
 async def test_without_the_scope_groups_name_nobody(tmp_path: Path) -> None:
     """All else works, and Slack is not asked each time."""
     async with house(tmp_path, SUN, SUN) as here:

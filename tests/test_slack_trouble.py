@@ -27,6 +27,7 @@ from tests.slack_house import (
     alts,
     house,
     is_whole,
+    knows_scopes,
     labels,
     shape,
     streaming,
@@ -155,6 +156,7 @@ async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_p
         assert shape(reply)[1] == "image" and "Retry" not in labels(reply) and here.thread(asked) == [reply]
 
 
+@knows_scopes
 async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) -> None:
     """As where Slack does not take them."""
     async with house(tmp_path, SUN) as here:
