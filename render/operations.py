@@ -29,7 +29,7 @@ class Way(StrEnum):
     MASK = "inpainting"
     LOOK = "from the picture, as told"  # an instruction, or references
     REFERENCE = "image prompt"  # IP-Adapter
-    RESIZE = "resized"
+    RESIZE = "resampled, without the model"
 
 
 @dataclass(frozen=True, slots=True)

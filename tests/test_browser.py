@@ -95,6 +95,10 @@ async def test_upscale_draws_the_same_twice_as_large(program: Program, browser: 
     sides = await page.locator(".card .picture").evaluate_all("all => all.map((one) => one.naturalWidth)")
     assert sides[1] == 2 * sides[0] > 0
     card = page.locator('[data-testid="picture"][data-number="2"]')
+    right = "each => each.getBoundingClientRect().right"
+    actions = card.locator(".actions")
+    assert await actions.locator(".download").evaluate(right) <= await actions.evaluate(right)  # none is cut off
+    assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")  # the conversation scrolls alone
     await card.locator("summary").click()
     await expect(card.locator(".facts")).to_contain_text("enlarged from #1")
     await expect(card.locator(".facts")).to_contain_text("Made")
