@@ -5,16 +5,15 @@ person's own words or the key.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from math import ceil
 
 import httpx2
 import openai
 
 from bot.completion import Form
+from bot.words import seconds_of, words_of
 
 SILENCE = 90.0  # seconds without a single character
 PATIENCE = 3.0  # seconds that a person waits for a second try without being told
@@ -79,33 +78,12 @@ class Refusal:
 
 def refusal(error: Exception, begun: bool = False) -> Refusal:
     """What can be learnt from an error of the client."""
-    words = _ECHO.split(_scalars(error.body)[:_LONGEST])[0] if isinstance(error, openai.APIError) else ""
+    words = _ECHO.split(words_of(error.body)[:_LONGEST])[0] if isinstance(error, openai.APIError) else ""
     if isinstance(error, openai.APIStatusError):
-        return Refusal(error, error.status_code, words, _wait(error.response.headers), begun)
+        return Refusal(
+            error, error.status_code, words, seconds_of(error.response.headers.get("retry-after", "")), begun
+        )
     return Refusal(error, None, words, None, begun)
-
-
-def _scalars(body: object, depth: int = 5) -> str:
-    """Names and values of an error's body, but for the request that some servers repeat in it."""
-    if isinstance(body, Mapping):
-        named = ((name, _scalars(value, depth - 1)) for name, value in body.items() if depth and name != "input")
-        return "; ".join(f"{name}: {value}" for name, value in named)
-    if isinstance(body, list):
-        return ", ".join(_scalars(value, depth - 1) for value in body[:10] if depth)
-    return str(body or "")
-
-
-def _wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds of a `Retry-After`, which may be a number or a date; RFC 9110, 10.2.3."""
-    given = headers.get("retry-after", "").strip()
-    if re.fullmatch(r"\d{1,9}(?:\.\d+)?", given):
-        return float(given)
-    try:
-        when = parsedate_to_datetime(given)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max((when - datetime.now(UTC)).total_seconds(), 0)
 
 
 # What can be done

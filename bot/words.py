@@ -1,8 +1,10 @@
-"""Small words of our own talk: numbers of things, how long something takes, and when it is."""
+"""Small words: of our own talk, such as how long something takes, and those of a server's refusal."""
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 from bot.domain import Operation, Picture
 
@@ -55,3 +57,26 @@ def shortened(words: str, most: int) -> str:
     """The words on one line of at most so many characters."""
     line = " ".join(words.split())
     return line if len(line) <= most else line[: most - 1].rstrip() + "…"
+
+
+def words_of(body: object, depth: int = 5) -> str:
+    """Names and values of an error's JSON, but for the request that some servers repeat in it."""
+    if isinstance(body, Mapping):
+        named = ((name, words_of(value, depth - 1)) for name, value in body.items() if depth and name != "input")
+        return "; ".join(f"{name}: {value}" for name, value in named)
+    if isinstance(body, list):
+        return ", ".join(words_of(value, depth - 1) for value in body[:10] if depth)
+    return str(body or "")
+
+
+def seconds_of(retry_after: str) -> float | None:
+    """Seconds of a `Retry-After`, which may be a number or a date; RFC 9110, 10.2.3."""
+    given = retry_after.strip()
+    if re.fullmatch(r"\d{1,9}(?:\.\d+)?", given):
+        return float(given)
+    try:
+        when = parsedate_to_datetime(given)
+    except ValueError:
+        return None
+    when = when if when.tzinfo else when.replace(tzinfo=UTC)
+    return max((when - datetime.now(UTC)).total_seconds(), 0)

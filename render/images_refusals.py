@@ -7,12 +7,11 @@ prompt or the key.
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 
 import httpx2
 import openai
 
+from bot.words import seconds_of, words_of
 from render.images_api import EXTRAS, Size
 
 
@@ -160,26 +159,4 @@ def refusal_of(body: object, status: int | None = None, retry_after: str = "") -
     """The same of the JSON of an answer, and of its `Retry-After`."""
     told = body if isinstance(body, Mapping) else {}
     code, parameter = (str(told.get(name) or "") for name in ("code", "param"))
-    return Refusal(status, code, parameter, _scalars(body)[:_LONGEST], _seconds(retry_after))
-
-
-def _scalars(body: object, depth: int = 5) -> str:
-    """Names and values of an error's body, but for the request that some servers repeat in it."""
-    if isinstance(body, Mapping):
-        named = ((name, _scalars(value, depth - 1)) for name, value in body.items() if depth and name != "input")
-        return "; ".join(f"{name}: {value}" for name, value in named)
-    if isinstance(body, list):
-        return ", ".join(_scalars(value, depth - 1) for value in body[:10] if depth)
-    return str(body or "")
-
-
-def _seconds(retry_after: str) -> float | None:
-    """Seconds of a `Retry-After`, which may be a number or a date; RFC 9110, 10.2.3."""
-    if re.fullmatch(r"\d{1,9}(?:\.\d+)?", retry_after.strip()):
-        return float(retry_after)
-    try:
-        when = parsedate_to_datetime(retry_after)
-    except ValueError:
-        return None
-    when = when if when.tzinfo else when.replace(tzinfo=UTC)
-    return max((when - datetime.now(UTC)).total_seconds(), 0)
+    return Refusal(status, code, parameter, words_of(body)[:_LONGEST], seconds_of(retry_after))
