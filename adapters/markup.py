@@ -89,7 +89,8 @@ def pages(markdown: str, limit: int) -> list[str]:
     while len(text) - start.at > limit - len(start.reopened):
         cut = _cut(text, start, limit)
         end = start.at + cut.at
-        made.append(start.reopened + text[start.at : end].rstrip() + cut.closed)
+        page = start.reopened + text[start.at : end].rstrip() + cut.closed
+        made += [page] if page.strip() else []  # there was room for no more than a line's indent
         start = _start(text, end, cut.fence, limit)
     if start.at < len(text):
         made.append(start.reopened + text[start.at :])

@@ -207,6 +207,7 @@ def test_a_grapheme_longer_than_a_page_is_cut() -> None:
 @example("\n" * 50 + "a" + " " * 50 + "b", 3)
 @example(" " * 50 + "a\n" + " " * 50 + "b" * 50, 10)
 @example("a ````````b", 4)
+@example("\u2028a```", 4)
 @settings(max_examples=400, deadline=None)
 def test_every_page_fits_and_is_not_blank(text: str, limit: int) -> None:
     """Whatever is written, no page passes the limit and none is empty."""
