@@ -9,7 +9,9 @@ changes nothing.
 import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sqlite_utils import Database
@@ -18,6 +20,7 @@ from bot.database import watch, writing
 from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
 from bot.limits import DAY, Used
 from bot.pictures import keep, next_number, picture
+from bot.together import Together
 
 _COLUMNS = (
     "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"
@@ -50,8 +53,9 @@ class JobRow:
 class Jobs:
     """The table of jobs. Whatever writes raises Unrecorded when the file cannot be written."""
 
-    def __init__(self, db: Database) -> None:
+    def __init__(self, db: Database, together: Together) -> None:
         self._db = db
+        self._together = together
 
     # From the reply's side
 
@@ -200,6 +204,14 @@ class Jobs:
         with writing(self._db):
             rows = {job: self._db.execute(sql, [now, cost, batch, job]).fetchone() for job, cost in costs.items()}
         return {job: row[0] for job, row in rows.items() if row}
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """What is claimed within it is one transaction."""
+        return writing(self._db)
+
+    async def keep(self, job: RenderJob, made: Picture) -> bool:
+        """Record the finished picture, in one transaction with those that are finished at the same time."""
+        return await self._together.write(partial(self.rendered, job, made))
 
     def lost(self, job: RenderJob, blamed: bool) -> int:
         """Put a running job back into the line; how often it may have been to blame, this time included if `blamed`."""

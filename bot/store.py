@@ -34,7 +34,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._db = open_database(path)
         self.together = Together(self._db)
-        self.jobs = Jobs(self._db)
+        self.jobs = Jobs(self._db, self.together)
         self.posts = Posts(self._db)
         self.chosen = Chosen(self._db)
 

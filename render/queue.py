@@ -4,7 +4,7 @@ import asyncio
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Protocol
 
@@ -33,6 +33,7 @@ class JobStore(Attempts, Protocol):
     def watch(self) -> Callable[[], bool]: ...  # noqa: D102
     def outcome(self, job: RenderJob) -> Rendered | Failed | None: ...  # noqa: D102
     def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]: ...  # noqa: D102
+    def at_once(self) -> AbstractContextManager[None]: ...  # noqa: D102
     def cancel(self, job_id: str, reason: str) -> bool: ...  # noqa: D102
 
 
@@ -169,14 +170,17 @@ class Line:
         now, wakes = self._now(), []
         if trouble := self.fleet.trouble:
             self._turn_away(trouble)
+        chosen: list[tuple[Worker, tuple[Waiting, ...]]] = []
         for worker in self.fleet.workers:
-            while worker.free(now) > 0:
+            for _ in range(worker.free(now)):
                 batch = self.schedule.next(worker.slot(), now)
                 if isinstance(batch, Hold):
                     wakes.append(batch.until)
                 if not isinstance(batch, tuple):
                     break
-                self._start(worker, batch, group)
+                chosen.append((worker, batch))
+        if chosen:
+            self._start(chosen, group)
         wakes += self._foretell(now)
         return min(wakes, default=None)
 
@@ -187,18 +191,25 @@ class Line:
             self._store.refuse(ticket.job, reason)
             ticket.tell(Failed(reason))
 
-    def _start(self, worker: Worker, batch: tuple[Waiting, ...], group: asyncio.TaskGroup) -> None:
-        """Claim the batch in one transaction, and send it off."""
+    def _start(self, chosen: Sequence[tuple[Worker, tuple[Waiting, ...]]], group: asyncio.TaskGroup) -> None:
+        """Claim the batches in one transaction, and send them off."""
         self._moved()
         try:
-            attempts = self._store.claim(uuid.uuid4().hex, {each.id: each.cost for each in batch})
+            with self._store.at_once():
+                claims = [
+                    self._store.claim(uuid.uuid4().hex, {each.id: each.cost for each in batch}) for _, batch in chosen
+                ]
         except Unrecorded as error:
-            self._drop(batch, Failed(str(error)))
+            for _, batch in chosen:
+                self._drop(batch, Failed(str(error)))
             return
-        self._drop([each for each in batch if each.id not in attempts], None)
-        tickets = {each.id: self.tickets[each.id] for each in batch if each.id in attempts}
-        if not tickets:
-            return
+        for (worker, batch), attempts in zip(chosen, claims, strict=True):
+            self._drop([each for each in batch if each.id not in attempts], None)
+            if attempts:
+                self._send(worker, attempts, group)
+
+    def _send(self, worker: Worker, attempts: Mapping[str, int], group: asyncio.TaskGroup) -> None:
+        tickets = {job_id: self.tickets[job_id] for job_id in attempts}
         for job_id, ticket in tickets.items():
             ticket.job = replace(ticket.job, attempt=attempts[job_id])
         round_ = Round(worker, tickets, self._now())

@@ -26,7 +26,7 @@ class Attempts(Protocol):
     """What is written down about an attempt."""
 
     def lost(self, job: RenderJob, blamed: bool) -> int: ...  # noqa: D102
-    def rendered(self, job: RenderJob, made: Picture) -> bool: ...  # noqa: D102
+    async def keep(self, job: RenderJob, made: Picture) -> bool: ...  # noqa: D102
     def dead(self, job: RenderJob, reason: str) -> None: ...  # noqa: D102
     def refuse(self, job: RenderJob, reason: str) -> None: ...  # noqa: D102
 
@@ -163,7 +163,7 @@ class Painting:
         try:
             digest = await asyncio.to_thread(self._files.put, made.png)
             finished = picture(ticket.job, made, digest)
-            if self._store.rendered(ticket.job, finished):
+            if await self._store.keep(ticket.job, finished):
                 log.info("job %s rendered", ticket.job.id)
                 ticket.tell(Rendered(finished))
         except OSError as error:

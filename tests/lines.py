@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from bot.abilities import Abilities
 from bot.domain import ImageRequest, Operation, Person, Rendering, RenderJob, RenderUpdate
 from bot.files import PictureFiles
+from bot.jobs import Jobs
 from bot.store import Store
 from render.engine import EngineLost
 from render.fleet import Engine
@@ -94,9 +95,11 @@ def jobs_of(store: Store, *people: str, start: int = 0) -> list[RenderJob]:
 
 
 @asynccontextmanager
-async def serving(store: Store, files: PictureFiles, *engines: Engine, caps: Caps | None = None) -> AsyncIterator[Line]:
+async def serving(
+    store: Store | Jobs, files: PictureFiles, *engines: Engine, caps: Caps | None = None
+) -> AsyncIterator[Line]:
     """A line at work."""
-    line = Line(store.jobs, files, engines, caps=caps)
+    line = Line(store if isinstance(store, Jobs) else store.jobs, files, engines, caps=caps)
     task = asyncio.create_task(line.run())
     try:
         yield line
