@@ -2,9 +2,9 @@
 
 import logging
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from threading import Event
 
@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 PREVIEW_EVERY = 0.2  # seconds between two previews, of whichever pictures
 LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
+SHORTENED = "The prompt is longer than what the model reads, which ends with"
+LAST_READ = 40  # characters
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
 
 
@@ -28,7 +30,8 @@ MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorit
 class Easel:
     """What a model can paint on: the ways that it has, its usual size, by which sizes must be divisible.
 
-    `fixed`: it has this one size. `alone`: a call that looks at pictures takes those of one wish.
+    `fixed`: it has this one size. `alone`: a call that looks at pictures takes those of one wish. `reads` gives the
+    beginning of a prompt that its text encoder takes.
     """
 
     means: Means
@@ -36,6 +39,7 @@ class Easel:
     multiple: int = 16
     fixed: bool = False
     alone: bool = False
+    reads: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,14 @@ class Wish:
 def wish(task: Task, easel: Easel) -> Wish:
     """Look at the source picture, and settle how the task is fulfilled. Raises ValueError if it cannot be read."""
     chosen = plan(task, easel.means)
+    settled = _settled(task, chosen, easel)
+    read = easel.reads(settled.plan.prompt)
+    if len(read) == len(settled.plan.prompt):
+        return settled
+    return replace(settled, notes=(*settled.notes, f"{SHORTENED} “…{read[-LAST_READ:].strip()}”."))
+
+
+def _settled(task: Task, chosen: Plan, easel: Easel) -> Wish:
     if task.source is None or chosen.way in (Way.WORDS, Way.CANVAS):
         size, notes = _plain_size(task, easel)
         blank = Image.new("RGB", size, "white") if chosen.way is Way.CANVAS else None

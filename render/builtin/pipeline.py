@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
 from render.builtin.decoder import SCALE, SceneDecoder
+from render.builtin.keep import MOST, keep_things
 from render.builtin.model import SceneTransformer
 from render.builtin.spread import spread
 
@@ -118,7 +119,8 @@ class ScenePipeline(DiffusionPipeline):
         """The pictures of latents, `[batch, 3, 256, 256]` in [-1, 1].
 
         Where the latents are still those of the source `pictures` (of the same shape, NaN where there is none), the
-        source's own pixels are kept, so that an edit blurs nothing that it does not change.
+        source's own pixels are kept, so that an edit blurs nothing that it does not change; as are those of things
+        whose background alone is another.
         """
         # convolutions are faster where the channels of a pixel lie together
         sample = latents.to(self.decoder.dtype, memory_format=torch.channels_last)
@@ -128,6 +130,9 @@ class ScenePipeline(DiffusionPipeline):
         given = ~pictures.isnan()
         difference = (latents - F.avg_pool2d(pictures, SCALE)).abs().amax(1, keepdim=True)
         changed = F.max_pool2d((difference > UNCHANGED).float(), 3, stride=1, padding=1)
+        rows = changed.mean((1, 2, 3)) > MOST  # in no other can the background have been changed
+        if rows.any():
+            drawn[rows] = spread(keep_things, drawn[rows], pictures[rows])
         share = F.interpolate(changed, scale_factor=SCALE, mode="bilinear", align_corners=False)
         return torch.where(given, pictures.nan_to_num().lerp(drawn, share), drawn)
 

@@ -60,6 +60,7 @@ PLACES: dict[str, tuple[int, int]] = {
     "bottom": (0, 1),
     "bottom right": (1, 1),
 }
+CHANGES = ("colour", "colour", "background", "background", "size", "place", "kind", "add", "style")  # add: or remove
 STYLES = {"flat": (), "outline": ("in outline style", "as an outline"), "pixel": ("in pixel style", "as pixel art")}
 NUMBERS = {2: ("two", "2"), 3: ("three", "3"), 4: ("four", "4")}
 
@@ -231,27 +232,42 @@ def random_edit(rng: Random, new: bool = False) -> tuple[Scene, Scene]:
     """A scene and the same scene after one change."""
     while True:
         before = random_scene(rng, new)
-        first, *rest = before.groups
-        change = rng.choice(("colour", "colour", "background", "background", "size", "place", "kind", "add", "style"))
-        match change:
-            case "colour":
-                after = replace(before, groups=(replace(first, colour=rng.choice(list(COLOURS))), *rest))
-            case "background":
-                after = replace(before, background=rng.choice([*PLAIN, *SCENIC, *SCENIC]))
-            case "size" if not rest and first.count == 1:
-                after = replace(before, size=rng.choice(list(SIZES)))
-            case "place" if not rest and first.count == 1:
-                after = replace(before, place=rng.choice(list(PLACES)))
-            case "kind":
-                after = replace(before, groups=(replace(first, kind=rng.choice(KINDS)), *rest))
-            case "add" if not rest:
-                after = replace(before, groups=(first, _random_group(rng, before.background, 1, new)), above=False)
-            case "add":
-                before, after = replace(before, above=False), replace(before, groups=(first,), place="center")
-            case "style":
-                after = replace(before, style=rng.choice(list(STYLES)))
-            case _:
-                continue
-        fits = all(visible(group, after.background) and held_out(group) == new for group in after.groups)
-        if fits and after != before and len({group.kind for group in after.groups}) == len(after.groups):
+        change = rng.choice(CHANGES)
+        if change == "add" and len(before.groups) == 2:
+            before = replace(before, above=False)
+        if after := _changed(before, change, rng, new):
             return before, after
+
+
+def random_change(before: Scene, rng: Random, new: bool = False) -> Scene:
+    """The scene after one change."""
+    while True:
+        if after := _changed(before, rng.choice(CHANGES), rng, new):
+            return after
+
+
+def _changed(before: Scene, change: str, rng: Random, new: bool) -> Scene | None:
+    """None if nothing or too much would be changed, or something could not be seen."""
+    first, *rest = before.groups
+    match change:
+        case "colour":
+            after = replace(before, groups=(replace(first, colour=rng.choice(list(COLOURS))), *rest))
+        case "background":
+            after = replace(before, background=rng.choice([*PLAIN, *SCENIC, *SCENIC]))
+        case "size" if not rest and first.count == 1:
+            after = replace(before, size=rng.choice(list(SIZES)))
+        case "place" if not rest and first.count == 1:
+            after = replace(before, place=rng.choice(list(PLACES)))
+        case "kind":
+            after = replace(before, groups=(replace(first, kind=rng.choice(KINDS)), *rest))
+        case "add" if not rest:
+            after = replace(before, groups=(first, _random_group(rng, before.background, 1, new)), above=False)
+        case "add":
+            after = replace(before, groups=(first,), place="center")
+        case "style":
+            after = replace(before, style=rng.choice(list(STYLES)))
+        case _:
+            return None
+    fits = all(visible(group, after.background) and held_out(group) == new for group in after.groups)
+    apart = len({group.kind for group in after.groups}) == len(after.groups)
+    return after if fits and apart and after != before else None

@@ -14,7 +14,7 @@ from PIL import Image
 from bot.abilities import Abilities, Dialect, Editing
 from render import capabilities
 from render.capabilities import Takes
-from render.diffusion import contrast
+from render.diffusion import contrast, reading
 from render.diffusion.calls import arguments
 from render.diffusion.family import Family
 from render.diffusion.loading import BUILTIN
@@ -72,7 +72,7 @@ class Studio:
         self.largest_batch = largest_batch or (8 if scenes else 4 if cuda else 1)
         self._easel = Easel(
             self._family.means, (self.usual.width, self.usual.height), capabilities.multiple(self._pipe),
-            fixed=scenes, alone=any(way.many for way in ways),
+            fixed=scenes, alone=any(way.many for way in ways), reads=reading.reader(self._pipe),
         )  # fmt: skip
         self._wardrobe = Wardrobe(self._pipe, options.styles)
         self._lens = Lens()

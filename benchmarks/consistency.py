@@ -1,0 +1,195 @@
+"""How well a picture keeps, over five edits, what nobody wanted changed: `python -m benchmarks.consistency`.
+
+Each chain begins with a painted scene of the built-in model. Every edit changes one thing of it (any kind of change
+that `render.builtin.scenes` knows), is told as the caption of the new scene, and starts from the picture that the same
+way made of the edit before. Three ways see the same chains:
+
+- ours: the bot's way for a small change. The picture so far is the pipeline's source, and its seed is kept.
+- image prompt: as close as this model's inputs come to the published code of Mini-DALL-E 3 (arXiv 2310.07653), which
+  gives the picture so far as an image prompt of weight 0.3 and draws with a new seed. The new caption is drawn with a
+  new seed and without a source; after each step of the first half, in which the composition is decided, the clean
+  picture predicted so far is mixed with the picture so far, three parts in ten, before its noise is put back.
+- drawn again: the new caption with a new seed.
+
+Four figures, each the mean over all chains: `kept`, how much of what the edit should leave alone is as it was before
+it; `things`, the same of the things alone, for most of a scene is an even background; `since the start`, how much of
+what no edit so far should have touched is as it was in the painted scene; `changed`, how many of the edits are seen to
+be done, by the evaluator's own check. All see where the scenes differ, in pixels.
+"""
+
+import argparse
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from random import Random
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.nn import functional as F
+
+from render.builtin.decoder import SCALE
+from render.builtin.edits import SIDE, Mask, changed, edit_scores, grown, share_alike, share_kept
+from render.builtin.export import WEIGHTS
+from render.builtin.paint import mask, paint
+from render.builtin.pipeline import ScenePipeline
+from render.builtin.scenes import Scene, caption, random_change, random_scene
+
+EDITS = 5
+BATCH = 8
+WEIGHT = 0.3
+COMPOSING = 0.55  # noise level down to which the image prompt is heard; below, it would only shine through
+
+Step = tuple[str, Image.Image, int, int]
+"""The new caption, the picture so far, the chain's seed, and a seed that nothing was drawn with before."""
+
+Way = Callable[[ScenePipeline, Sequence[Step]], list[Image.Image]]
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What came true of the edits with one number: shares of 1."""
+
+    kept: float
+    things: float
+    since_the_start: float
+    changed: float
+
+
+def main() -> None:
+    """Print a table, and how much more is lost in the other ways than in ours."""
+    parser = argparse.ArgumentParser(description="Consistency over chains of edits")
+    parser.add_argument("--chains", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    pipeline = load()
+    chosen = chains(options.chains, EDITS, options.seed)
+    measured = {name: measure(pipeline, way, chosen) for name, way in WAYS.items()}
+    print(f"{len(chosen)} chains of {EDITS} edits, in percent: kept / things / since the start / changed\n")
+    print(f"{'edit':>8}" + "".join(f"{name:>26}" for name in measured))
+    for number, rows in enumerate(zip(*measured.values(), strict=True), start=1):
+        print(f"{number:>8}" + "".join(f"{_told(row):>26}" for row in rows))
+    means = {name: mean(rows) for name, rows in measured.items()}
+    print(f"{'all':>8}" + "".join(f"{_told(row):>26}" for row in means.values()))
+    for name, row in list(means.items())[1:]:
+        print(
+            f"\nagainst {name}: ours keeps {means['ours'].kept / row.kept:.2f} times as much of what should stay"
+            f" (and loses {(1 - row.kept) / max(1e-6, 1 - means['ours'].kept):.1f} times less),"
+            f" and does {means['ours'].changed / max(1e-6, row.changed):.2f} times as many of the edits"
+        )
+
+
+def load() -> ScenePipeline:
+    """The model that ships."""
+    pipeline: ScenePipeline = ScenePipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def chains(count: int, edits: int, seed: int) -> list[list[Scene]]:
+    """Scenes, each of which is the one before it after one change."""
+    rng = Random(seed)
+    made = []
+    for _ in range(count):
+        scenes = [random_scene(rng)]
+        for _ in range(edits):
+            scenes.append(random_change(scenes[-1], rng))
+        made.append(scenes)
+    return made
+
+
+def measure(pipeline: ScenePipeline, way: Way, chosen: Sequence[Sequence[Scene]]) -> list[Row]:
+    """One row for each edit number, the mean of all chains."""
+    started = [paint(scenes[0], pipeline.side) for scenes in chosen]
+    pictures = started
+    untouched = [np.ones_like(changed(scenes[0], scenes[0])) for scenes in chosen]
+    rows = []
+    for number, edits in enumerate(zip(*(pairwise(scenes) for scenes in chosen), strict=True)):
+        steps = [
+            (caption(after), picture, chain, 1_000 * (number + 1) + chain)
+            for chain, ((_, after), picture) in enumerate(zip(edits, pictures, strict=True))
+        ]
+        made = [picture for some in _batches(steps) for picture in way(pipeline, some)]
+        untouched = [clean & ~grown(changed(*edit)) for clean, edit in zip(untouched, edits, strict=True)]
+        figures = [
+            (
+                share_kept(before, after, source, picture),
+                share_alike(_things(before) & ~grown(changed(before, after)), source, picture),
+                share_alike(where, first, picture),
+                edit_scores(before, after, picture)[1],
+            )
+            for (before, after), source, picture, where, first in zip(
+                edits, pictures, made, untouched, started, strict=True
+            )
+        ]
+        rows.append(Row(*(float(column) for column in np.mean(figures, axis=0))))
+        pictures = made
+    return rows
+
+
+def ours(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
+    """The picture so far is the source, and the seed stays."""
+    captions, pictures, seeds, _ = zip(*steps, strict=True)
+    return list(pipeline(captions, image=pictures, generator=_generators(seeds)).images)
+
+
+def image_prompt(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
+    """The picture so far is mixed into the composition of a new one."""
+    captions, pictures, _, seeds = zip(*steps, strict=True)
+    so_far = F.avg_pool2d(pipeline.source_pictures(pictures, len(pictures)), SCALE)
+
+    def mix(pipe: ScenePipeline, i: int, t: float, told: dict[str, Tensor]) -> dict[str, Tensor]:
+        if pipe.scheduler.sigmas[i] <= COMPOSING:
+            return {}
+        signal = 1 - pipe.scheduler.sigmas[i + 1]
+        return {"latents": told["latents"] + signal * WEIGHT * (so_far - told["clean"])}
+
+    return list(
+        pipeline(
+            captions,
+            generator=_generators(seeds),
+            callback_on_step_end=mix,
+            callback_on_step_end_tensor_inputs=("latents", "clean"),
+        ).images
+    )
+
+
+def drawn_again(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
+    """Nothing of the picture so far is used."""
+    captions, _, _, seeds = zip(*steps, strict=True)
+    return list(pipeline(captions, generator=_generators(seeds)).images)
+
+
+WAYS: dict[str, Way] = {"ours": ours, "image prompt": image_prompt, "drawn again": drawn_again}
+
+
+def mean(rows: Sequence[Row]) -> Row:
+    """Of all edit numbers."""
+    return Row(
+        *(
+            sum(getattr(row, name) for row in rows) / len(rows)
+            for name in ("kept", "things", "since_the_start", "changed")
+        )
+    )
+
+
+def _things(scene: Scene) -> Mask:
+    return np.asarray(mask(scene, SIDE)) > 127
+
+
+def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
+    return [torch.Generator().manual_seed(seed) for seed in seeds]
+
+
+def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+    for start in range(0, len(steps), BATCH):
+        yield steps[start : start + BATCH]
+
+
+def _told(row: Row) -> str:
+    return f"{100 * row.kept:.0f} / {100 * row.things:.0f} / {100 * row.since_the_start:.0f} / {100 * row.changed:.0f}"
+
+
+if __name__ == "__main__":
+    main()

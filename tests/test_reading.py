@@ -1,0 +1,60 @@
+"""A prompt that is longer than the model reads: what is left out, and that it is said."""
+
+import io
+from functools import cache
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="the worker needs the render extra")
+
+
+from bot.domain import Operation
+from render.diffusion.reading import reader
+from render.diffusion.studio import Studio
+from render.sitting import SHORTENED
+from render.wire import Batch, Made, Task, WorkerEvent
+from tests.tiny import FAMILIES, UPSTREAM
+
+pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
+
+LONG = " ".join(f"a box {nth}" for nth in range(100))
+SIDE = 64
+AROUND = 60  # letters: what a pipeline says itself around a prompt, such as the marks of a chat, is not counted
+
+
+@cache
+def loaded(name: str) -> Any:
+    """The family's pipeline."""
+    pipe = FAMILIES[name].build()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.slow])
+def test_no_more_is_read_than_is_said(name: str) -> None:
+    """The text encoder makes the same of the whole prompt and of its beginning, and something else of clearly less."""
+    studio = Studio(name, "cpu", 1, load=lambda model, device: loaded(name))
+    read = reader(loaded(name))(LONG)
+    assert LONG.startswith(read) and 0 < len(read) < len(LONG)
+    whole, beginning, less = (drawn(studio, each) for each in (LONG, read, read[:-AROUND]))
+    assert np.array_equal(pixels(whole), pixels(beginning))
+    assert not np.array_equal(pixels(whole), pixels(less))
+    assert whole.notes[-1].startswith(SHORTENED) and read[-20:].strip() in whole.notes[-1]
+    assert not [note for note in (*beginning.notes, *less.notes) if SHORTENED in note]
+
+
+def drawn(studio: Studio, prompt: str) -> Made:
+    """The picture of a prompt."""
+    events: list[WorkerEvent] = []
+    task = Task("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, change="")
+    studio.paint(Batch([task]), events.append, Event())
+    return next(event for event in events if isinstance(event, Made))
+
+
+def pixels(made: Made) -> np.ndarray:
+    """Of the file."""
+    return np.asarray(Image.open(io.BytesIO(made.png)), np.int16)
