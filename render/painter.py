@@ -1,5 +1,6 @@
 """The process that owns a device. It lives as long as the pipe to the process that started it."""
 
+import importlib
 import logging
 import os
 import signal
@@ -105,6 +106,13 @@ def load_diffusion(model: str, device: str, largest_batch: int | None, level: st
     from render.diffusion.studio import Studio as Diffusion
 
     return Diffusion(model, device, largest_batch, options=options)
+
+
+def load_named(studio: str, model: str, device: str, largest_batch: int | None, options: Options) -> Studio:
+    """The studio of a deployment, which names its class as `module:class`."""
+    module, _, name = studio.partition(":")
+    made: Studio = getattr(importlib.import_module(module), name)(model, device, largest_batch, options=options)
+    return made
 
 
 def log_as_worker(level: str) -> None:

@@ -5,7 +5,6 @@ It is the only importer of ray. `serve deploy deploy/serve.yaml` starts it; the 
 
 import asyncio
 import hmac
-import importlib
 import logging
 import os
 from asyncio import Task as Running
@@ -31,6 +30,7 @@ from render.__main__ import FOR_THE_DEVICE
 from render.board import Board
 from render.cache import ResultCache, default_folder
 from render.device import PATIENCE, Busy, Device, DeviceLost
+from render.painter import load_named
 from render.studio import Options, Studio
 from render.wire import BATCH, EVENT, SLOTS, VERSION, Batch, End, Slots, Step
 from render.worker import LARGEST_BATCH
@@ -233,17 +233,12 @@ class Settings(BaseModel):
 
 def application(settings: Settings) -> serve.Application:
     """What the yaml's `import_path` names: one model, as many painters as the yaml says."""
-    load = partial(_load, settings.studio, settings.model, settings.device, settings.largest_batch, settings.options)
+    load = partial(
+        load_named, settings.studio, settings.model, settings.device, settings.largest_batch, settings.options
+    )
     desk: Any = Desk  # both are deployments
     painter: Any = Painter
     return desk.bind(painter.bind(load, settings.patience))
-
-
-def _load(studio: str, model: str, device: str, largest_batch: int | None, options: Options) -> Studio:
-    """In the device's own process, which alone imports torch."""
-    module, _, name = studio.partition(":")
-    made: Studio = getattr(importlib.import_module(module), name)(model, device, largest_batch, options=options)
-    return made
 
 
 def _cache() -> ResultCache | None:

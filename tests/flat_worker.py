@@ -16,7 +16,7 @@ from PIL import Image
 
 from bot.abilities import Abilities
 from render.pictures import encode
-from render.studio import Cancelled, Tell
+from render.studio import Cancelled, Options, Tell
 from render.wire import Batch, Made, Step, Task, Usual
 from render.worker import Worker
 
@@ -55,7 +55,7 @@ class FlatStudio:
         return Made(task.id, encode(image, {"Seed": str(task.seed)}), SIDE, SIDE, self.model)
 
 
-def studio(model: str, device: str, largest_batch: int | None) -> FlatStudio:
+def studio(model: str, device: str, largest_batch: int | None, options: Options) -> FlatStudio:
     """The same, for those who name a studio by its path; it paints one colour wherever it is."""
     return FlatStudio()
 

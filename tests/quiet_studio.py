@@ -3,7 +3,7 @@
 import re
 from threading import Event
 
-from render.studio import Cancelled, Tell
+from render.studio import Cancelled, Options, Tell
 from render.wire import Batch
 from tests.flat_worker import FlatStudio
 
@@ -11,7 +11,13 @@ from tests.flat_worker import FlatStudio
 class QuietStudio(FlatStudio):
     """Paints like the flat one; a prompt such as `silent for 5` delays the batch by so many seconds."""
 
-    def __init__(self, model: str = "flat", device: str = "auto", largest_batch: int | None = None) -> None:
+    def __init__(
+        self,
+        model: str = "flat",
+        device: str = "auto",
+        largest_batch: int | None = None,
+        options: Options | None = None,
+    ) -> None:
         """All are ignored: this is what a deployment passes to any studio."""
 
     def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:

@@ -19,7 +19,8 @@ from bot.domain import Operation
 from render import wire
 from render.cache import ResultCache
 from render.device import DIES, PATIENCE, Busy, Device, DeviceLost
-from render.studio import Studio
+from render.painter import load_named
+from render.studio import Options, Studio
 from render.wire import Batch, End, Made, Preview, Slots, Started, Step, Task, WorkerEvent
 from tests.gated_studio import (
     PREVIEW,
@@ -129,6 +130,15 @@ async def test_a_process_that_dies_while_it_loads_is_trouble_until_it_does_not()
         assert device.slots() == Slots(trouble=DIES)
         go.set()
         assert await ready(device) == READY
+
+
+@pytest.mark.parametrize("studio", ["tests.flat_worker:studio", "tests.quiet_studio:QuietStudio"])
+async def test_a_studio_is_found_by_its_name(studio: str) -> None:
+    """As a deployment names it, with all that a deployment passes on."""
+    async with owned(partial(load_named, studio, "a model", "auto", 2, Options(step_cache=0.1))) as device:
+        assert (await ready(device)).slots == 1
+        events = await rendered(device, batch("a"))
+    assert [event.task for event in events if isinstance(event, Made)] == ["a"]
 
 
 async def test_another_model_is_not_this_one() -> None:
