@@ -167,8 +167,8 @@ async def painters(log: Path) -> AsyncIterator[Workers]:
         yield Workers("two painters of Ray Serve", place.url, there.token, 2)
 
 
-async def through(folder: Path, workers: Workers) -> dict[str, list[float]]:
-    """Send BATCHES jobs through the line one by one; when the bot heard of the steps of each."""
+async def through(folder: Path, workers: Workers) -> dict[str, dict[float, float]]:
+    """Send BATCHES jobs through the line one by one; when the bot heard how much of each was done."""
     store = Store(folder / "through.sqlite")
     messages = [Message(f"t{n}", ThreadKey("b", "s", "c", f"t{n}"), PEOPLE[n % 6], "draw") for n in range(BATCHES)]
     request = ImageRequest(0, Operation.GENERATE, "a sun")
@@ -178,13 +178,13 @@ async def through(folder: Path, workers: Workers) -> dict[str, list[float]]:
     engine = WorkerEngine(workers.name, partial(str, workers.url), workers.token)
     line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
     serving = asyncio.create_task(line.run())
-    heard: dict[str, list[float]] = {job.id: [] for job in jobs}
+    heard: dict[str, dict[float, float]] = {job.id: {} for job in jobs}
 
     async def follow(job: RenderJob) -> None:
         async with aclosing(line.render(job)) as updates:
             async for update in updates:
                 if isinstance(update, Rendering):
-                    heard[job.id].append(time.time())
+                    heard[job.id][update.fraction] = time.time()
 
     await line.introduced.wait()
     await asyncio.gather(*map(follow, jobs))
@@ -195,16 +195,16 @@ async def through(folder: Path, workers: Workers) -> dict[str, list[float]]:
     return heard
 
 
-def gaps_and_delays(log: Path, heard: dict[str, list[float]], slots: int) -> tuple[list[float], list[float]]:
-    """Seconds in which a slot had nothing to do between two batches, and from each step to the bot's knowing of it."""
-    told = [json.loads(line) for line in log.read_text().splitlines()]
-    starts = [each["t"] for each in told if "tasks" in each]
-    ends = [each["t"] for each in told if "made" in each]
-    steps: dict[str, list[float]] = {job: [] for job in heard}
-    for each in told:
-        for job in each.get("of", ()):
-            steps[job].append(each["t"])
-    delays = [after - before for job in heard for before, after in zip(steps[job], heard[job], strict=True)]
+def gaps_and_delays(log: Path, heard: dict[str, dict[float, float]], slots: int) -> tuple[list[float], list[float]]:
+    """Seconds in which a slot had nothing to do between two batches, and from each step to the bot's knowing of it.
+
+    Not of each step: through Ray they are told at most ten times a second, as nobody looks more often.
+    """
+    logged = [json.loads(line) for line in log.read_text().splitlines()]
+    starts = [each["t"] for each in logged if "tasks" in each]
+    ends = [each["t"] for each in logged if "made" in each]
+    steps = {(job, each["fraction"]): each["t"] for each in logged for job in each.get("of", ())}
+    delays = [after - steps[job, fraction] for job, told in heard.items() for fraction, after in told.items()]
     return [start - end for end, start in zip(ends, starts[slots:], strict=False)], delays
 
 

@@ -44,8 +44,9 @@ class FlatStudio:
             for step in range(STEPS):
                 if cancelled.wait(STEP_TIME):
                     raise Cancelled
-                _note(step=step, of=[task.id for task in tasks])
-                tell(Step((number * STEPS + step + 1) / (len(pieces) * STEPS)))
+                fraction = (number * STEPS + step + 1) / (len(pieces) * STEPS)
+                _note(fraction=fraction, of=[task.id for task in tasks])
+                tell(Step(fraction))
             for task in tasks:
                 tell(self._made(task))
 
