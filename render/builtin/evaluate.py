@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from render.builtin.edits import DIFFERENT, SIDE, Mask, Pixels, edit_scores, pixels_of
+from render.builtin.edits import DIFFERENT, SIDE, Mask, Pixels, edit_scores, grown, pixels_of
 from render.builtin.export import WEIGHTS
 from render.builtin.paint import PIXEL_STYLE_CELLS, _background, paint
 from render.builtin.pipeline import ScenePipeline
@@ -28,6 +28,7 @@ from render.builtin.train import latents
 
 LATENT_SIDE = 32
 BATCH = 8
+BRIDGE = 2  # pixels on either side: so the fewest of the painted pictures are miscounted
 RIM_TOLERANCE = 20  # levels; the nearest two backgrounds are 40 apart
 
 Score = Callable[[Pixels, Scene], bool | None]
@@ -183,12 +184,13 @@ def size_right(pixels: Pixels, scene: Scene) -> bool | None:
 
 
 def count_right(pixels: Pixels, scene: Scene) -> bool | None:
-    """There are as many separate things as were asked for. Where latents cannot part them, that says nothing."""
+    """As many things as asked for stand apart, or touch thinly. Where latents cannot part them, that says nothing."""
     asked = sum(group.count for group in scene.groups)
     if not _plain_and_flat(scene) or asked == 1:
         return None
-    seen, meant = (len(_areas(_foreground(each, scene))) for each in (pixels, pixels_of(paint(scene, LATENT_SIDE))))
-    return seen == asked if meant == asked else None
+    if len(_areas(_foreground(pixels_of(paint(scene, LATENT_SIDE)), scene))) != asked:
+        return None
+    return len(_areas(_thick(_foreground(pixels, scene)))) == asked
 
 
 def relation_right(pixels: Pixels, scene: Scene) -> bool | None:
@@ -289,6 +291,11 @@ def _areas(inside: Mask) -> list[Mask]:
         labels = spread
     values, sizes = np.unique(labels[inside], return_counts=True)
     return [labels == value for value, size in zip(values, sizes, strict=True) if size >= sizes.max() / 6]
+
+
+def _thick(inside: Mask) -> Mask:
+    """The middles of what is more than twice `BRIDGE` pixels wide."""
+    return ~grown(~inside, BRIDGE)
 
 
 def _named(pixels: Pixels, inside: Mask) -> list[str]:

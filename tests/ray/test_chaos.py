@@ -23,8 +23,10 @@ class Painters:
         await (await ready(self._there, idle=False)).session.close()
 
     async def kill(self) -> None:
-        """`kill -9` of one painter, and wait until it is gone."""
-        painter = self._there.painters()[0]
+        """`kill -9` of one painter, once there is one again, and wait until it is gone."""
+        while not (painters := self._there.painters()):
+            await asyncio.sleep(0.05)
+        painter = painters[0]
         self._there.kill(painter)
         while painter in self._there.processes():
             await asyncio.sleep(0.05)
