@@ -41,6 +41,10 @@ class ResultCache:
         self._kept = kept
         self._largest = largest
 
+    def has(self, task: Task, slots: Slots) -> bool:
+        """Whether it is worth looking for this picture; this does not block."""
+        return os.path.exists(self._folder / key(task, slots))
+
     def find(self, task: Task, slots: Slots) -> Made | None:
         """The picture of this task, by the model of these slots, if it was made a moment ago."""
         path = self._folder / key(task, slots)

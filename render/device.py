@@ -181,8 +181,8 @@ class Device:
         """The pictures that were made a moment ago."""
         if not self._cache or not slots.revision:
             return {}
-        cache = self._cache
-        found = await asyncio.to_thread(lambda: [cache.find(task, slots) for task in tasks])
+        cache, known = self._cache, [task for task in tasks if self._cache.has(task, slots)]
+        found = await asyncio.to_thread(lambda: [cache.find(task, slots) for task in known]) if known else []
         return {made.task: made for made in found if made}
 
     def _keep(self, task: Task, made: Made) -> None:

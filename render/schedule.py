@@ -14,7 +14,7 @@ from sortedcontainers import SortedDict
 
 from render.fair import Mark, Turns
 
-HOLD = 0.005  # seconds for which a batch with free seats waits for what comes with it, if the slot would be idle
+HOLD = 0.002  # seconds for which a batch with free seats waits for what comes with it, if the slot would be idle
 AGEING = 20.0  # seconds after which a job is not passed by urgent ones any more
 OWN = 8  # jobs of one person among which the one that suits the slot may be chosen
 WINDOW = 64  # people among whom company for a batch, and urgent jobs, are looked for

@@ -4,7 +4,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor, Future, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from itertools import groupby
 from threading import Event
 
@@ -19,7 +19,9 @@ from render.wire import Made, Preview, Spoilt, Step, Task
 
 log = logging.getLogger(__name__)
 
+STEP_EVERY = 0.1  # seconds between two steps that are told: nobody looks more often
 PREVIEW_EVERY = 0.2  # seconds between two previews, of whichever pictures
+SOON = 0.5  # seconds: before what comes so soon nobody looks at a preview
 LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
 SHORTENED = "The prompt is longer than what the model reads, which ends with"
 LAST_READ = 40  # characters
@@ -118,21 +120,33 @@ def alike(wishes: Iterable[Wish], easel: Easel) -> list[list[Wish]]:
     return [list(group) for _, group in groupby(sorted(wishes, key=shape), key=shape)]
 
 
-@dataclass
 class Sitting:
     """Tells of `total` pictures, of which `done` need nothing more of the pipeline; files are made by `executor`."""
 
-    total: int
-    model: str
-    tell: Tell
-    cancelled: Event
-    executor: Executor
-    done: int = 0
-    _fraction: float = 0.0
-    _shown: float = field(default_factory=lambda: time.monotonic() - PREVIEW_EVERY)
-    _turn: int = 0
-    _files: list[tuple[Task, "Future[None]"]] = field(default_factory=list)
-    _shows: list["Future[None]"] = field(default_factory=list)
+    def __init__(
+        self,
+        total: int,
+        model: str,
+        tell: Tell,
+        cancelled: Event,
+        executor: Executor,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`clock` tells seconds, and only goes forward."""
+        self.total = total
+        self.model = model
+        self.tell = tell
+        self.cancelled = cancelled
+        self.executor = executor
+        self.done = 0
+        self._clock = clock
+        self._began = clock()
+        self._fraction = 0.0
+        self._stepped = self._began - STEP_EVERY
+        self._shown = self._began - PREVIEW_EVERY
+        self._turn = 0
+        self._files: list[tuple[Task, Future[None]]] = []
+        self._shows: list[Future[None]] = []
 
     def go_on(self) -> None:
         """Raises Cancelled when nobody waits any more."""
@@ -141,14 +155,19 @@ class Sitting:
 
     def step(self, pictures: int, fraction: float) -> None:
         """So much of a call that makes so many pictures is done. A call that is made again is not told twice."""
-        fraction = (self.done + pictures * min(1.0, fraction)) / self.total
-        if fraction > self._fraction:
-            self._fraction = fraction
+        fraction, now = (self.done + pictures * min(1.0, fraction)) / self.total, self._clock()
+        if fraction <= self._fraction:
+            return
+        self._fraction = fraction
+        if fraction >= 1 or now >= self._stepped + STEP_EVERY:
+            self._stepped = now
             self.tell(Step(fraction))
 
     def previews(self, count: int) -> list[int]:
         """Which of so many pictures may be shown now, so that all have their turn and no more are shown than may."""
-        now = time.monotonic()
+        now = self._clock()
+        if (now - self._began) * (1 - self._fraction) < SOON * self._fraction:
+            return []
         allowed = min(count, int((now - self._shown) / PREVIEW_EVERY))
         if allowed:
             self._shown = now

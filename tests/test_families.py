@@ -1,7 +1,6 @@
 """Every family of picture models, tiny and with random weights, does everything that people can ask for."""
 
 import io
-from dataclasses import replace
 from functools import cache
 from itertools import pairwise
 from threading import Event
@@ -17,7 +16,7 @@ from bot.domain import Operation
 from render.diffusion.family import Family
 from render.diffusion.studio import Studio
 from render.operations import Way
-from render.wire import Batch, Made, Preview, Spoilt, Step, Task, WorkerEvent
+from render.wire import Batch, Made, Spoilt, Step, Task, WorkerEvent
 from tests.tiny import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -129,14 +128,3 @@ def test_the_weights_are_in_memory_once() -> None:
     own, start = family.own, family.pipe(Way.START)[0]
     assert start.unet is own.unet and start.vae is own.vae and start.text_encoder is own.text_encoder
     assert start.scheduler is not own.scheduler and family.pipe(Way.START)[0] is start
-
-
-@pytest.mark.parametrize("name", ["sd", "flux-dev", "qwen-image"])
-def test_previews_come_once_the_first_picture_is_known(name: str) -> None:
-    """From the second picture on there are previews, packed latents or not."""
-    drawing = Studio(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
-    first, second = (replace(asked(Operation.GENERATE, "a box", seed), width=128, height=128) for seed in (5, 6))
-    assert not [event for event in told(drawing, first) if isinstance(event, Preview)]
-    events = told(drawing, second)
-    shown = [event.jpeg for event in events if isinstance(event, Preview)]
-    assert made(events) and shown and all(jpeg.startswith(b"\xff\xd8") for jpeg in shown)
