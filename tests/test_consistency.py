@@ -40,7 +40,8 @@ def forgetful(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Imag
 
 
 @pytest.mark.parametrize(
-    ("way", "kept", "changed"), [(perfect, (0.98, 1), (1, 1)), (idle, (1, 1), (0, 0)), (forgetful, (0, 0.2), (0, 0.2))]
+    ("way", "kept", "changed"),
+    [(perfect, (0.98, 1), (1, 1)), (idle, (1, 1), (0, 0.1)), (forgetful, (0, 0.2), (0, 0.2))],
 )
 def test_a_way_is_judged_as_it_is(
     pipeline: ScenePipeline, way: Way, kept: tuple[float, float], changed: tuple[float, float]
