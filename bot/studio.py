@@ -12,7 +12,7 @@ from bot.limits import check_number, check_words
 from bot.panel import Settings
 from bot.refine import Refiner
 from bot.store import Store
-from bot.styles import SHIPPED, Style, styled
+from bot.styles import SHIPPED, Style, styled, worn
 
 
 class Studio:
@@ -54,8 +54,8 @@ class Studio:
         """The job in the words that the picture model is given. Raises Refused."""
         job = replace(job, telling=self._settings.metadata, before=self._before(job))
         style = self._styles.get(self._settings.style, Style())
-        if job.operation is Operation.GENERATE:
-            job = replace(job, lora=style.lora, lora_scale=style.lora_scale)
+        wears = style if job.operation is Operation.GENERATE else worn(self._styles, job.before)
+        job = replace(job, lora=wears.lora, lora_scale=wears.lora_scale)
         known = bool(job.refined)  # from before a restart or a Retry: it is checked again, and stays as it is
         job = await self._refiner(job, abilities)
         drawn = job.refined or job.prompt

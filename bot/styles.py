@@ -69,3 +69,14 @@ def styled(prompt: str, name: str, style: Style) -> str:
         return style.prompt.replace(PLACE, prompt)
     named = re.search(rf"\b{re.escape(name)}", prompt, re.IGNORECASE)  # `pink` does not name ink
     return prompt if named or not style.prompt else f"{prompt}, {style.prompt}"
+
+
+def worn(styles: Mapping[str, Style], words: str) -> Style:
+    """The style with a file in which a picture was drawn, by the words with which it was; one without, if none."""
+    fitting = (style for name, style in styles.items() if style.lora and _speaks(words.lower(), name, style))
+    return next(fitting, Style())
+
+
+def _speaks(words: str, name: str, style: Style) -> bool:
+    parts = [part.strip(" ,.").lower() for part in style.prompt.split(PLACE)]
+    return bool(re.search(rf"\b{re.escape(name)}", words)) or (any(parts) and all(part in words for part in parts))

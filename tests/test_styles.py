@@ -1,11 +1,22 @@
 """A team's own styles: read from a folder, put into prompts, and worn by the model for one picture."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bot.abilities import Abilities, Refining
+from bot.domain import ImageRequest, Operation, RenderJob
 from bot.errors import ConfigError
-from bot.styles import SHIPPED, Style, read, styled
+from bot.panel import Settings
+from bot.refine import Refiner
+from bot.store import Store
+from bot.studio import Studio
+from bot.styles import SHIPPED, Style, read, styled, worn
+from tests.conversation import Glances
+from tests.doubles import ScriptedModel, claimed, message, picture
+
+HOUSE = Style("$prompt, in the house style", "house.safetensors", 0.7)
 
 
 def test_a_folder_adds_styles_to_those_that_ship(tmp_path: Path) -> None:
@@ -48,3 +59,43 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A misspelled folder is no empty one."""
     with pytest.raises(ConfigError, match="STYLES"):
         read(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("words", "style"),
+    [
+        ("a cat, in the house style", HOUSE),
+        ("A CAT, IN THE HOUSE STYLE", HOUSE),
+        ("a cat like a house", HOUSE),
+        ("a cat", Style()),
+        ("a cat, black lines, white paper", Style()),
+        ("", Style()),
+    ],
+)
+def test_a_style_is_known_by_the_words_that_it_left(words: str, style: Style) -> None:
+    """Its name or its own words; a style without a file is worn by nothing."""
+    assert worn({"ink": Style("black lines, white paper"), "house": HOUSE}, words) == style
+
+
+async def test_what_is_made_of_a_picture_wears_its_style(store: Store) -> None:
+    """An edit keeps the file of the style in which the picture was drawn, whatever is set by then."""
+    drawn = await refined(store, "m1", Operation.GENERATE, None, "house")
+    assert (drawn.refined, drawn.lora, drawn.lora_scale) == ("a cat, in the house style", "house.safetensors", 0.7)
+    assert store.jobs.rendered(claimed(store, drawn), replace(picture(1, "a cat"), refined=drawn.refined))
+    edited = await refined(store, "m2", Operation.EDIT, 1, "")
+    assert (edited.lora, edited.lora_scale) == ("house.safetensors", 0.7)
+    plain = await refined(store, "m3", Operation.GENERATE, None, "")
+    assert (plain.refined, plain.lora) == ("", "")
+    assert store.jobs.rendered(claimed(store, plain), replace(picture(3, "a cat")))
+    assert (await refined(store, "m4", Operation.EDIT, plain.number, "house")).lora == ""
+
+
+async def refined(store: Store, message_id: str, operation: Operation, start: int | None, style: str) -> RenderJob:
+    """The job for a cat that somebody asks for while this style is set."""
+    store.accept(message(message_id, "draw"))
+    entry = store.entry(message_id)
+    assert entry
+    refiner = Refiner(ScriptedModel([]), store.jobs, Refining.OFF)
+    studio = Studio(store, entry, Settings(style=style), refiner, Glances(), styles={"house": HOUSE})
+    job = studio.order(ImageRequest(0, operation, "a cat", of=start), start)
+    return await studio.refine(job, Abilities())
