@@ -1,5 +1,6 @@
 """What makes pipelines faster changes no picture, and does what it says."""
 
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -9,8 +10,11 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 import torch
 
+from bot.domain import Operation
 from render.diffusion.speed import ENCODERS, Texts, fewer_passes, quicken, remember
+from render.diffusion.studio import Studio
 from render.studio import Options
+from render.wire import Batch, Made, Task, WorkerEvent
 from tests.tiny import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -114,3 +118,21 @@ def test_what_a_model_cannot_do_it_goes_without() -> None:
     done = quicken(pipe, "cpu", Options(compile=True, attention="nonsense"))
     assert [line.split(" (")[0] for line in done[-2:]] == ["no attention nonsense", "no compiled blocks"]
     picture(pipe)
+
+
+@pytest.mark.filterwarnings("ignore")  # compiling warns of much
+def test_where_nothing_can_be_compiled_pictures_come_all_the_same(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A machine without a C++ compiler: that is found out while the model is loaded, not by the first picture."""
+    monkeypatch.setattr(torch._inductor.config.cpp, "cxx", (None, "/bin/false"))
+    monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
+    pipe = FAMILIES["flux-dev"].build()
+    with caplog.at_level("WARNING"):
+        studio = Studio("tiny", "cpu", 1, load=lambda model, device: pipe, options=Options(compile=True))
+    assert "cannot compile" in caplog.text
+    assert not any(part._compiled_call_impl for part in pipe.transformer.modules())
+    events: list[WorkerEvent] = []
+    task = Task("t", Operation.GENERATE, "a box", 1, width=64, height=64, num_inference_steps=2)
+    studio.paint(Batch([task]), events.append, Event())
+    assert isinstance(events[-1], Made)

@@ -37,6 +37,13 @@ def quicken(pipe: Any, device: str, options: Options) -> list[str]:
     return done
 
 
+def as_written(pipe: Any) -> None:
+    """Undo the compiling, for a machine that turns out to be unable to do it, as one without a C++ compiler."""
+    network = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+    for part in network.modules() if network is not None else ():
+        part._compiled_call_impl = None
+
+
 _NO_STEPS = "no step cache: it is not known to work with this model"
 
 

@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from bot.abilities import Abilities, Dialect, Editing
+from bot.domain import Operation
 from render import capabilities
 from render.capabilities import Takes
 from render.diffusion import contrast, reading
@@ -20,7 +21,7 @@ from render.diffusion.family import Family
 from render.diffusion.loading import BUILTIN
 from render.diffusion.loading import load as loaded
 from render.diffusion.previews import Lens
-from render.diffusion.speed import fewer_passes, quicken
+from render.diffusion.speed import as_written, fewer_passes, quicken
 from render.diffusion.wardrobe import Eye, Wardrobe
 from render.diffusion.watch import Watch
 from render.operations import Plan, Way, strength
@@ -28,7 +29,7 @@ from render.presets import preset
 from render.revision import of_folder, revision
 from render.sitting import Easel, Sitting, Wish, alike, wish
 from render.studio import Broken, Cancelled, Options, Tell
-from render.wire import Batch, Usual
+from render.wire import Batch, Made, Task, Usual, WorkerEvent
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +81,18 @@ class Studio:
         self._fitted = 1.0  # pictures of the usual size that the device has rendered at once
         self._thrift = self._ways_to_need_less() if cuda else iter(())
         self._files = ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="files")
+        if options.compile:
+            self._warm_up()
+
+    def _warm_up(self) -> None:
+        """Compile before anybody waits for it; what cannot be compiled here is used as it is written."""
+        told: list[WorkerEvent] = []
+        self.paint(
+            Batch([Task("", Operation.GENERATE, "a red circle", 0, num_inference_steps=2)]), told.append, Event()
+        )
+        if not any(isinstance(event, Made) for event in told):
+            as_written(self._pipe)
+            log.warning("this machine cannot compile the model: it is used as it is")
 
     def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:
         """Render tasks that go together in one call, as many as fit on the device."""
