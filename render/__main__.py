@@ -27,7 +27,7 @@ environment:
                    killed and started again (120; three times as many for the first batch after a start)
   RENDER_QUANTISE  `8bit` or `4bit`: less memory, slightly other pictures; needs bitsandbytes and a GPU
   RENDER_OFFLOAD   `parts` or `layers` of the model take turns on the device: less memory, slower, much slower
-  RENDER_COMPILE   1: the network is compiled at the first pictures of each size, and is faster from then on
+  RENDER_COMPILE   1: the network is compiled once it is loaded, and is faster from then on
   RENDER_STEP_CACHE  skips work in steps that change little, up to this difference (such as 0.1): other pictures
   RENDER_ATTENTION the name of an attention backend of diffusers
   RENDER_ALLOW_PICKLES  the model whose pickled weights may be loaded, though they can run code
