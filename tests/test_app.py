@@ -149,14 +149,16 @@ async def test_a_wrong_chat_server_is_a_sentence_with_a_retry_button(tmp_path: P
 
 
 async def test_the_terminal_is_a_platform_too(tmp_path: Path) -> None:
-    """`python -m bot chat` prints words as they come, and pictures as files."""
+    """`python -m bot chat` prints words as they come, and pictures as files. Python complains of nothing left over."""
+    command = [sys.executable, "-m", "bot", "chat"]
     chat = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", "chat", stdin=PIPE, stdout=PIPE, cwd=tmp_path, env=environment(tmp_path)
+        *command, stdin=PIPE, stdout=PIPE, stderr=PIPE, cwd=tmp_path, env=environment(tmp_path)
     )
-    said, _ = await chat.communicate(b"draw a red circle\n#9 make it blue\n#1 make it blue\n")
+    said, complained = await chat.communicate(b"draw a red circle\n#9 make it blue\n#1 make it blue\n")
     assert b"[#1: a red circle]" in said and b"[#2: a blue circle]" in said
     assert b"There is no picture #9 in this thread." in said
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
+    assert b"leaked" not in complained
 
 
 async def test_the_program_ends_when_told(program: Program) -> None:

@@ -3,12 +3,14 @@
 import json
 from importlib.util import find_spec
 from pathlib import Path
+from threading import RLock
 from typing import Any
 
 import diffusers
 import torch
 from diffusers import DiffusionPipeline, PipelineQuantizationConfig
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
+from tqdm import tqdm
 
 from render.builtin.pipeline import ScenePipeline
 from render.studio import Options, Unusable
@@ -28,6 +30,7 @@ LIBRARIES = frozenset({"diffusers", "transformers", "flax"})  # whose classes a 
 def load(model: str, device: str, options: Options) -> Any:
     """The pipeline of `builtin`, a folder or a hub id, on its device. Raises Unusable."""
     diffusers.utils.logging.disable_progress_bar()
+    tqdm.set_lock(RLock())  # its own is a semaphore, which is left over when this process is killed
     if model == "builtin":
         pipe: Any = ScenePipeline.from_pretrained(BUILTIN, dtype=torch.float32)
     else:
