@@ -60,12 +60,10 @@ async def measure(pipeline: Connection) -> None:
     print(f"medians of {PICTURES} pictures, in milliseconds")
     for what, times in (("bare pipeline call", calls), ("and its file", files), ("ordered to recorded", whole)):
         print(f"{what:28}{statistics.median(times) * 1000:8.1f}")
-    for what, times, goal in (
-        ("added to the call", calls, ""),
-        ("added to the call and file", files, f"   (goal: {max(GOAL, 0.02 * call) * 1000:.0f})"),
-    ):
+    goal = max(GOAL, 0.02 * call) * 1000
+    for what, times in ((f"added to the call (goal: {goal:.0f})", calls), ("added to the call and file", files)):
         added = statistics.median(more - less for more, less in zip(whole, times, strict=True))
-        print(f"{what:28}{added * 1000:8.1f}   {added / call:.1%}{goal}")
+        print(f"{what:28}{added * 1000:8.1f}   {added / call:.1%}")
 
 
 def main() -> None:
