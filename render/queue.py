@@ -14,7 +14,7 @@ from bot.errors import Unrecorded
 from render.fleet import Engine, Fleet, Worker
 from render.pace import Pace
 from render.rounds import Attempts, Files, Painting, Round, Ticket
-from render.schedule import HORIZON, Caps, Hold, Place, Schedule, Waiting
+from render.schedule import HORIZON, Caps, Place, Schedule, Waiting
 from render.tasks import kind, server, waiting
 
 REMEMBERED = 600.0  # seconds for which it is remembered who was served, over a restart
@@ -167,22 +167,19 @@ class Line:
 
     def _serve(self, group: asyncio.TaskGroup) -> float | None:
         """Fill every free slot; until when to wait at most before looking again."""
-        now, wakes = self._now(), []
+        now = self._now()
         if trouble := self.fleet.trouble:
             self._turn_away(trouble)
         chosen: list[tuple[Worker, tuple[Waiting, ...]]] = []
         for worker in self.fleet.workers:
             for _ in range(worker.free(now)):
                 batch = self.schedule.next(worker.slot(), now)
-                if isinstance(batch, Hold):
-                    wakes.append(batch.until)
-                if not isinstance(batch, tuple):
+                if not batch:
                     break
                 chosen.append((worker, batch))
         if chosen:
             self._start(chosen, group)
-        wakes += self._foretell(now)
-        return min(wakes, default=None)
+        return self._foretell(now)
 
     def _turn_away(self, reason: str) -> None:
         for each in list(self.schedule):
@@ -239,12 +236,12 @@ class Line:
         self._changed = True
         self._news.set()
 
-    def _foretell(self, now: float) -> list[float]:
+    def _foretell(self, now: float) -> float | None:
         """Tell everybody whose place has changed, not too often; when to look again."""
         if not self._changed or not len(self.schedule):
-            return []
+            return None
         if now < self._foretold:
-            return [self._foretold]
+            return self._foretold
         self._changed = False
         places = self.schedule.foretell(self.fleet.busy(now, self.pace.typical), now, self.pace.typical)
         for each in self.schedule:
@@ -252,7 +249,7 @@ class Line:
         self._foretold = self._now() + max(
             FORETELL, 20 * (self._now() - now)
         )  # a long line is not counted all the time
-        return []
+        return None
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

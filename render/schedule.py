@@ -14,7 +14,6 @@ from sortedcontainers import SortedDict
 
 from render.fair import Mark, Turns
 
-HOLD = 0.002  # seconds for which a batch with free seats waits for what comes with it, if the slot would be idle
 AGEING = 20.0  # seconds after which a job is not passed by urgent ones any more
 OWN = 8  # jobs of one person among which the one that suits the slot may be chosen
 WINDOW = 64  # people among whom company for a batch, and urgent jobs, are looked for
@@ -103,13 +102,6 @@ class Busy:
 
 
 @dataclass(frozen=True, slots=True)
-class Hold:
-    """Nothing yet: company for this batch may still come until then."""
-
-    until: float
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """Where a job stands: how many come before it, those that run included, and in how many seconds it is done."""
 
@@ -178,25 +170,24 @@ class Schedule:
 
     # What is next
 
-    def next(self, slot: Slot, now: float) -> tuple[Waiting, ...] | Hold | None:
-        """The batch to be rendered now, which has left the line; or until when to wait for company; or nothing."""
-        batch, seats = self._choose(slot, now)
-        if not batch:
-            return None
-        newest = max(job.since for job in batch)
-        if len(batch) < seats and now < newest + HOLD:
-            return Hold(newest + HOLD)
+    def next(self, slot: Slot, now: float) -> tuple[Waiting, ...]:
+        """The batch to be rendered now, which has left the line; empty if there is nothing for this slot.
+
+        It waits for no company: what comes together is in the line together, and a busy slot gathers the rest.
+        """
+        batch = self._choose(slot, now)
         for job in batch:
             self._take(job)
-        self._favoured = batch[0].urgent
-        return tuple(batch)
+        if batch:
+            self._favoured = batch[0].urgent
+        return batch
 
-    def _choose(self, slot: Slot, now: float) -> tuple[list[Waiting], int]:
+    def _choose(self, slot: Slot, now: float) -> tuple[Waiting, ...]:
         leader = self._leader(slot, now)
         if leader is None:
-            return [], 0
+            return ()
         seats = 1 if leader.alone else slot.seats_for(leader.kind)
-        return self._company(leader, seats, slot), seats
+        return tuple(self._company(leader, seats, slot))
 
     def _leader(self, slot: Slot, now: float) -> Waiting | None:
         """The fairest job, or an urgent one before it, but not twice running and not before a job that is old."""
@@ -309,7 +300,7 @@ class Schedule:
         while free and self._places and len(places) < HORIZON:
             at, _, slot, jobs = heappop(free)
             self.ended(jobs)
-            batch, _ = self._choose(slot, at)
+            batch = self._choose(slot, at)
             if not batch:
                 if free and (jobs or any(others for *_, others in free)):  # those that run may be what it waits for
                     heappush(free, (free[0][0], next(tie), slot, ()))
@@ -321,7 +312,7 @@ class Schedule:
                 places[job.id] = Place(ahead, until - now if pace else None)
                 ahead += 1
             self._favoured = batch[0].urgent
-            heappush(free, (until, next(tie), slot, tuple(batch)))
+            heappush(free, (until, next(tie), slot, batch))
         for job, place, marks in reversed(undo):
             self._put(job, place)
             self._people[job.server].reset(job.person, marks[0])

@@ -6,7 +6,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.schedule import AGEING, HOLD, Busy, Caps, Hold, Kind, Place, Schedule, Slot, Waiting
+from render.schedule import AGEING, Busy, Caps, Kind, Place, Schedule, Slot, Waiting
 
 ONE = Slot()
 _ids = count()
@@ -32,7 +32,7 @@ def line(*jobs: Waiting, caps: Caps | None = None) -> Schedule:
 def served(schedule: Schedule, slot: Slot = ONE, now: float = 1e6) -> list[str]:
     """The people of each batch until nothing is left, on one slot."""
     batches = []
-    while isinstance(batch := schedule.next(slot, now), tuple):
+    while batch := schedule.next(slot, now):
         batches.append("".join(each.person for each in batch))
         schedule.ended(batch)
     return batches
@@ -41,7 +41,7 @@ def served(schedule: Schedule, slot: Slot = ONE, now: float = 1e6) -> list[str]:
 def served_ids(schedule: Schedule, slot: Slot, now: float) -> list[str]:
     """The jobs one by one until nothing is left."""
     order = []
-    while isinstance(batch := schedule.next(slot, now), tuple):
+    while batch := schedule.next(slot, now):
         order += [each.id for each in batch]
         schedule.ended(batch)
     return order
@@ -69,7 +69,7 @@ def test_who_comes_late_waits_for_no_more_than_a_round() -> None:
     schedule = line(*(job(person) for person in "ab" for _ in range(20)))
     for _ in range(10):
         batch = schedule.next(ONE, 1e6)
-        assert isinstance(batch, tuple)
+        assert batch
         schedule.ended(batch)
     for _ in range(3):
         schedule.add(job("n"))
@@ -82,7 +82,7 @@ def test_what_is_given_back_does_not_count() -> None:
     """After a failure its owner is where he was."""
     schedule = line(job("a"), job("a"), job("b"))
     batch = schedule.next(ONE, 1e6)
-    assert isinstance(batch, tuple)
+    assert batch
     schedule.ended(batch)
     schedule.give_back(batch[0])
     assert sorted(served(schedule)[:2]) == ["a", "b"]
@@ -102,7 +102,7 @@ def test_no_more_run_at_once_than_the_caps_allow() -> None:
     """A capped person is passed over, a capped channel too, until one of theirs has ended."""
     schedule = line(job("a"), job("a"), job("b"), job("c", channel="s/other"), caps=Caps(person=1, channel=2))
     batches = [schedule.next(ONE, 1e6) for _ in range(4)]
-    running = [batch[0] for batch in batches if isinstance(batch, tuple)]
+    running = [batch[0] for batch in batches if batch]
     assert [each.person for each in running] == ["a", "b", "c"]
     schedule.ended(running[:1])
     assert served(schedule) == ["a"]
@@ -138,13 +138,12 @@ def test_large_pictures_take_more_seats() -> None:
     assert slot.seats_for(Kind()) == 4
 
 
-def test_a_batch_waits_for_company_only_for_a_moment() -> None:
-    """A fresh job with free seats beside it is held; one that waited already, or a full batch, is not."""
+def test_a_batch_waits_for_no_company() -> None:
+    """A fresh job goes at once, though there are free seats beside it; what is there by then goes along."""
     schedule = line(job("a", since=10.0))
-    assert schedule.next(Slot(seats=2), 10.0) == Hold(10.0 + HOLD)
-    assert isinstance(schedule.next(ONE, 10.0), tuple)
-    schedule = line(job("a", since=10.0), job("b", since=10.0))
-    assert isinstance(schedule.next(Slot(seats=2), 10.0), tuple)
+    assert served(schedule, Slot(seats=2), 10.0) == ["a"]
+    assert served(line(job("a", since=10.0), job("b", since=10.0)), Slot(seats=2), 10.0) == ["ab"]
+    assert schedule.next(Slot(seats=2), 10.0) == ()
 
 
 def test_a_slot_keeps_its_model_while_nobody_waits_too_long_for_another() -> None:
@@ -176,7 +175,7 @@ def test_a_forecast_changes_nothing_and_comes_true(jobs: list[tuple[str, str, bo
     slot = Slot(seats=data.draw(st.integers(1, 4)))
     places = schedule.foretell([Busy(slot)], 10.0, 1.0)
     order: list[str] = []
-    while isinstance(batch := schedule.next(slot, 10.0 + len(order)), tuple):
+    while batch := schedule.next(slot, 10.0 + len(order)):
         order += [each.id for each in batch]
         schedule.ended(batch)
     assert sorted(places, key=lambda each: places[each].ahead) == order
