@@ -29,6 +29,7 @@ benchmark: install
 	.venv/bin/python -m benchmarks.queue
 	.venv/bin/python -m benchmarks.batches
 	.venv/bin/python -m benchmarks.overhead
+	.venv/bin/python -m benchmarks.files
 	.venv/bin/python -m benchmarks.consistency
 	.venv/bin/python -m benchmarks.discord
 	.venv/bin/python -m benchmarks.slack

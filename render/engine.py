@@ -7,6 +7,7 @@ from contextlib import aclosing
 import aiohttp
 from pydantic import ValidationError
 
+from render.pictures import SIGNATURE
 from render.wire import (
     BATCH,
     EVENT,
@@ -25,7 +26,6 @@ from render.wire import (
 
 LONGEST_LINE = 64 * 2**20  # bytes: a picture of 2048 x 2048 pixels in base64, several times over
 STUCK = 600.0  # seconds in which a worker says that it lives, and nothing else
-PNG = b"\x89PNG\r\n\x1a\n"
 
 
 class EngineLost(Exception):
@@ -86,7 +86,7 @@ class WorkerEngine:
                             continue
                         case Started():
                             started = True
-                        case Made(task, png) if task not in open_tasks or not png.startswith(PNG):
+                        case Made(task, png) if task not in open_tasks or not png.startswith(SIGNATURE):
                             raise EngineLost(started, "it sent what nobody asked for")
                         case Spoilt(task) if task not in open_tasks:
                             raise EngineLost(started, "it sent what nobody asked for")

@@ -8,6 +8,7 @@ import sys
 import time
 import zlib
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -16,7 +17,7 @@ from PIL import Image
 
 from bot.errors import Refused
 from bot.files import PictureFiles
-from render.pictures import LONGEST_SIDE, MOST_BYTES, sanitise
+from render.pictures import LONGEST_SIDE, MOST_BYTES, encode, sanitise, written
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the library's grumbling about damaged files
 
@@ -192,6 +193,26 @@ def test_damaged_notes_of_a_camera_are_no_bug() -> None:
     for place in range(data.index(b"MM\0*"), data.index(b"Secret")):
         for wrong in (0, 1, 2, 3, 7, 255):
             _outcome(data[:place] + bytes([wrong]) + data[place + 1 :])
+
+
+@given(st.sampled_from(["L", "RGB", "RGBA"]), st.integers(1, 40), st.integers(1, 40), st.randoms())
+def test_a_file_is_the_picture(mode: str, width: int, height: int, random: Random) -> None:
+    """In every mode and size, whoever reads it: the pixels, and what is told of them before they come."""
+    image = Image.frombytes(mode, (width, height), random.randbytes(width * height * len(mode)))
+    told = {"Description": "an écu\n\u2603", "Seed": "7"}
+    png = encode(image, told)
+    back = Image.open(io.BytesIO(png), formats=["PNG"])
+    back.load()
+    assert (back.mode, back.size, back.tobytes()) == (mode, (width, height), image.tobytes())
+    assert written(png) == told
+    assert png.index(b"iTXt") < png.index(b"IDAT")
+
+
+@pytest.mark.parametrize("mode", ["P", "CMYK", "1", "HSV"])
+def test_a_file_of_another_mode_is_rgb(mode: str) -> None:
+    """What a library may give instead is seen as it is."""
+    image = flat().convert(mode)
+    assert opened(encode(image, {})).tobytes() == image.convert("RGB").tobytes()
 
 
 def test_a_picture_is_found_by_its_digest_and_stored_once(tmp_path: Path) -> None:

@@ -1,0 +1,73 @@
+"""What a picture's file costs: `python -m benchmarks.files`.
+
+Painted scenes with a grain as fine as a photograph's become PNG files, by Pillow as it usually does it (the baseline),
+by Pillow in the fastest way that it has, and by `render.pictures`, in turns; medians.
+"""
+
+import io
+import statistics
+import time
+import zlib
+from collections.abc import Callable
+from random import Random
+
+from PIL import Image, ImageChops
+
+from render.builtin.paint import paint
+from render.builtin.scenes import random_scene
+from render.pictures import encode
+
+SIDES = (256, 1024)  # pixels
+PICTURES = 12
+GRAIN = 3.0  # levels of 255, standard deviation
+
+Way = Callable[[Image.Image], bytes]
+
+
+def pillow(**options: int) -> Way:
+    """Pillow, with these options."""
+
+    def save(image: Image.Image) -> bytes:
+        file = io.BytesIO()
+        image.save(file, "PNG", **options)
+        return file.getvalue()
+
+    return save
+
+
+WAYS: dict[str, Way] = {
+    "Pillow": pillow(),
+    "Pillow, level 1, runs only": pillow(compress_level=1, compress_type=zlib.Z_RLE),
+    "ours": lambda image: encode(image, {}),
+}
+
+
+def grainy(random: Random, side: int) -> Image.Image:
+    """Any scene, no two pixels of it quite alike."""
+    grain = Image.merge("RGB", [Image.effect_noise((side, side), GRAIN) for _ in range(3)])
+    return ImageChops.add(paint(random_scene(random), side), grain, offset=-128)
+
+
+def main() -> None:
+    """Print times and sizes, and their ratios to Pillow's."""
+    random = Random(1)
+    for side in SIDES:
+        times: dict[str, list[float]] = {name: [] for name in WAYS}
+        sizes: dict[str, list[int]] = {name: [] for name in WAYS}
+        for _ in range(PICTURES):
+            image = grainy(random, side)
+            for name, way in WAYS.items():
+                began = time.perf_counter()
+                file = way(image)
+                times[name].append(time.perf_counter() - began)
+                sizes[name].append(len(file))
+        print(f"{side} x {side}")
+        usual, whole = statistics.median(times["Pillow"]), sum(sizes["Pillow"])
+        for name in WAYS:
+            spent, size = statistics.median(times[name]), sum(sizes[name])
+            kilobytes = size / PICTURES / 1000
+            print(f"  {name:28}{spent * 1000:8.1f} ms {spent / usual:6.2f}{kilobytes:9.0f} KB {size / whole:6.2f}")
+
+
+if __name__ == "__main__":
+    main()
