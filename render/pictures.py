@@ -68,7 +68,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def encode(image: Image.Image, told: dict[str, str]) -> bytes:
     """The picture as PNG; `told` goes into iTXt chunks, where other programs look for it.
 
-    Each row less the one above it, compressed by ISA-L: in a sixteenth of the time that Pillow takes, and hardly larger.
+    Each row less the one above it, compressed by ISA-L: a sixteenth of the time that Pillow takes, and hardly larger.
     """
     image = image if image.mode in COLOUR_TYPES else image.convert("RGB")
     above = Image.new(image.mode, image.size)

@@ -31,6 +31,7 @@ from render.board import Board
 from render.cache import ResultCache, default_folder
 from render.device import PATIENCE, Busy, Device, DeviceLost
 from render.painter import load_named
+from render.sitting import STEP_EVERY
 from render.studio import Options, Studio
 from render.wire import BATCH, EVENT, SLOTS, VERSION, Batch, End, Slots, Step
 from render.worker import LARGEST_BATCH
@@ -41,7 +42,6 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOOK_EVERY = 1.0  # seconds between two questions to all painters
 LOOK_PATIENCE = 3.0  # seconds for all of them to answer
 START_PATIENCE = 10.0  # seconds for a free painter to begin
-STEP_EVERY = 0.1  # seconds between two steps that are told: each costs the desk, which all painters share
 ENDED = EVENT.dump_json(End()) + b"\n"
 
 
@@ -95,7 +95,7 @@ class Painter:
         async with aclosing(self._device.render(batch)) as events:
             async for event in events:
                 if isinstance(event, Step) and event.fraction < 1:
-                    if monotonic() - told < STEP_EVERY:
+                    if monotonic() - told < STEP_EVERY:  # each costs the desk, which all painters share
                         continue
                     told = monotonic()
                 yield EVENT.dump_json(event) + b"\n"

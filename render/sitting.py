@@ -19,7 +19,7 @@ from render.wire import Made, Preview, Spoilt, Step, Task
 
 log = logging.getLogger(__name__)
 
-STEP_EVERY = 0.1  # seconds between two steps that are told: nobody looks more often
+STEP_EVERY = 0.2  # seconds between two steps that are told: nobody looks more often
 PREVIEW_EVERY = 0.2  # seconds between two previews, of whichever pictures
 SOON = 0.5  # seconds: before what comes so soon nobody looks at a preview
 LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
@@ -142,7 +142,7 @@ class Sitting:
         self._clock = clock
         self._began = clock()
         self._fraction = 0.0
-        self._stepped = self._began - STEP_EVERY
+        self._stepped = self._began
         self._shown = self._began - PREVIEW_EVERY
         self._turn = 0
         self._files: list[tuple[Task, Future[None]]] = []
