@@ -23,6 +23,7 @@ from bot.offline_llm.words import (
     RELATIONS,
     SCENES,
     SIZES,
+    STAND_INS,
     STYLES,
     SUFFIXES,
     TINTS,
@@ -134,7 +135,7 @@ class _Phrases(dict[str, Token]):
         for wording in (*exact.split(), *near.split()):
             raw = wording.replace("-", " ")
             extra, plural = str(more.get("extra", "")), bool(more.get("plural"))
-            is_near = sort is Sort.COLOUR and (bool(more.get("near")) or wording in near.split())
+            is_near = bool(more.get("near")) or (sort is Sort.COLOUR and wording in near.split())
             self[raw] = Token(sort, value, extra, raw, is_near, plural)
 
 
@@ -171,11 +172,14 @@ def _colours_and_scenes(phrases: _Phrases) -> None:
 
 def _things(phrases: _Phrases) -> None:
     """The kinds, and the things that are a kind in a colour of their own."""
-    hinted = {word: said.split() for word, said in HINTED.items()}
-    things = [(word, kind, "") for kind, words in KINDS.items() for word in (kind, *words.split())]
-    for word, kind, colour in (*things, *((word, kind, colour) for word, (colour, kind) in hinted.items())):
-        phrases.enter(Sort.KIND, kind, PLURALS.get(word, word + "s"), extra=colour, plural=True)
-        phrases.enter(Sort.KIND, kind, word, extra=colour)
+    things = [(f" {kind}", f"{kind} {words}", False) for kind, words in KINDS.items()]
+    things += [(said, word, False) for word, said in HINTED.items()]
+    things += [(said, words, True) for said, words in STAND_INS.items()]
+    for said, words, near in things:
+        colour, _, kind = said.partition(" ")
+        for word in words.split():
+            phrases.enter(Sort.KIND, kind, PLURALS.get(word, word + "s"), extra=colour, plural=True, near=near)
+            phrases.enter(Sort.KIND, kind, word, extra=colour, near=near)
 
 
 def _adjectives(phrases: _Phrases) -> None:
@@ -245,5 +249,8 @@ LONGEST = max(len(phrase.split()) for phrase in PHRASES)
 TYPABLE = tuple(
     word
     for word, token in PHRASES.items()
-    if token.sort in (Sort.COLOUR, Sort.KIND, Sort.SIZE, Sort.BACKDROP) and " " not in word and len(word) > 3
+    if token.sort in (Sort.COLOUR, Sort.KIND, Sort.SIZE, Sort.BACKDROP)
+    and not token.near
+    and " " not in word
+    and len(word) > 3
 )

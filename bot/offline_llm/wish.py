@@ -3,14 +3,17 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.offline_llm.description import Description, Group, arranged, relation_between, settled
+from bot.offline_llm.description import Description, Group, arranged, relation_between, settled, some
 from bot.offline_llm.lexer import Sort, Token, lex
 from bot.offline_llm.words import DEFAULTS, MOST, SCENES, plain
 
 
 @dataclass(frozen=True, slots=True)
 class Mention:
-    """A kind of thing, and what somebody said of it; `recolour` is a colour said after the noun."""
+    """A kind of thing, and what somebody said of it; `recolour` is a colour said after the noun.
+
+    `unseen` is the word for a thing that cannot be drawn, of which this kind is the nearest.
+    """
 
     kind: str
     colour: str = ""
@@ -21,6 +24,7 @@ class Mention:
     relation: str = ""
     definite: bool = False
     plural: bool = False
+    unseen: str = ""
 
     def group(self) -> Group:
         """The thing with everything filled in."""
@@ -51,12 +55,18 @@ class Wish:
         said = (self.mentions, self.colours, self.background, self.style, self.size, self.place, self.count, self.other)
         return any(said)
 
+    def only_names_the_unseen(self) -> bool:
+        """Whether it is only talk of things that cannot be drawn: "the boss says hi"."""
+        things = replace(self, mentions=[])
+        return not things.says() and all(each.unseen and each.definite and not each.recolour for each in self.mentions)
+
 
 def parse(text: str) -> Description | None:
     """The description that a picture's prompt tells, or None when some of its words are not known."""
     tokens = [token for token in lex(text) if token.sort is not Sort.BREAK]
     wish = understand(tokens)
-    if wish.unknown or not 1 <= len(wish.mentions) <= 2 or any(token.sort is Sort.REFERENCE for token in tokens):
+    other = any(token.sort is Sort.REFERENCE or (token.near and token.sort is Sort.KIND) for token in tokens)
+    if wish.unknown or not 1 <= len(wish.mentions) <= 2 or other:
         return None
     return describe(wish)
 
@@ -87,7 +97,10 @@ def understand(tokens: Sequence[Token]) -> Wish:
     reader = _Reader()
     for here, token in enumerate(tokens):
         reader.read(token, tokens[here - 1] if here else None, _noun_ahead(tokens, here))
-    return reader.wish
+    wish = reader.wish
+    if not any(token.sort is Sort.VERB for token in tokens) and wish.only_names_the_unseen():
+        wish.unknown, wish.mentions = [*wish.unknown, *(mention.unseen for mention in wish.mentions)], []
+    return wish
 
 
 @dataclass(slots=True)
@@ -117,7 +130,12 @@ class _Reader:
     def read(self, token: Token, before: Token | None, ahead: Sort | None) -> None:
         """Take in one token; `ahead` is the noun that it belongs to."""
         wish, said = self.wish, self.said
-        if token.near and ahead is not Sort.BACKDROP and not (self.wants_backdrop or said.on):
+        if (
+            token.near
+            and token.sort is Sort.COLOUR
+            and ahead is not Sort.BACKDROP
+            and not (self.wants_backdrop or said.on)
+        ):
             wish.remarks.append(f"For {token.raw} I took {token.value}, the nearest that I know.")
         match token.sort:
             case Sort.COLOUR:
@@ -212,6 +230,7 @@ class _Reader:
             relation="instead" if self.instead else relation,
             definite=said.definite or self.instead,
             plural=token.plural,
+            unseen=token.raw if token.near else "",
         )
         wish.mentions.append(mention)
         self.said, self.instead = _Adjectives(), False
@@ -240,7 +259,16 @@ def _noun_ahead(tokens: Sequence[Token], here: int) -> Sort | None:
 
 def remarks_on(wish: Wish) -> list[str]:
     """What has to be said about the parts of a wish that were not understood."""
-    remarks = list(dict.fromkeys(wish.remarks))[:2]
+    unseen = [_never_seen(each) for each in wish.mentions if each.unseen and not each.definite]
+    remarks = list(dict.fromkeys((*wish.remarks, *unseen)))[:2]
     if wish.unknown:
         remarks.append(f"I cannot draw “{plain(' '.join(dict.fromkeys(wish.unknown)))}” yet, so I left that out.")
     return remarks
+
+
+def _never_seen(thing: Mention) -> str:
+    if thing.plural:
+        return f"I have never seen {thing.unseen}, so {some(2, thing.kind)} have to do."
+    return (
+        f"I have never seen {'an' if thing.unseen[0] in 'aeio' else 'a'} {thing.unseen}, so a {thing.kind} has to do."
+    )

@@ -58,7 +58,51 @@ HINTED = {  # things that are a kind in a colour of their own
     "snowball": "white circle",
     "bluebell": "blue flower",
 }
-PLURALS = {"fish": "fish", "cross": "crosses", "box": "boxes", "kitty": "kitties", "daisy": "daisies"}
+STAND_INS = {  # what comes nearest, for things that the picture model has never seen
+    "brown cat": "dog puppy horse bear monkey tiger lion deer hamster",
+    "gray cat": "wolf mouse rat elephant hippo",
+    "white cat": "rabbit bunny unicorn sheep goat cow",
+    "pink cat": "pig",
+    "orange cat": "fox",
+    "black cat": "panther bat",
+    "green fish": "dragon dinosaur crocodile snake lizard turtle",
+    "blue fish": "whale bird dolphin parrot",
+    "gray fish": "shark owl",
+    "yellow fish": "duck chicken submarine",
+    "black fish": "penguin",
+    "gray face": "robot cyborg",
+    "green face": "alien monster frog zombie",
+    "white face": "ghost astronaut skeleton snowman cosmonaut",
+    "yellow face": "person man woman boy girl boss king queen princess pirate wizard ninja clown superhero knight",
+    "purple flower": "butterfly dragonfly",
+    "green tree": "cactus palm-tree pine christmas-tree palm forest",
+    "red house": "car truck tractor lorry",
+    "gray house": "castle skyscraper church spaceship ufo",
+    "brown house": "ship pirate-ship sailboat",
+    "yellow house": "bus taxi",
+    "gray triangle": "mountain volcano",
+    "red triangle": "rocket",
+    "orange triangle": "tent pizza",
+    "red circle": "balloon tomato",
+    "blue circle": "planet earth globe",
+    "brown circle": "cookie potato",
+    "pink circle": "donut doughnut",
+    "white circle": "egg",
+    "orange circle": "pumpkin",
+    "pink square": "cake gift",
+    "brown square": "chair table guitar",
+    "yellow moon": "banana",
+    "gray cross": "sword airplane aeroplane helicopter",
+}
+PLURALS = {"fish": "fish", "cross": "crosses", "box": "boxes", "kitty": "kitties", "daisy": "daisies"} | {
+    "man": "men",
+    "woman": "women",
+    "puppy": "puppies",
+    "bunny": "bunnies",
+    "mouse": "mice",
+    "wolf": "wolves",
+    "sheep": "sheep",
+}
 DEFAULTS = dict(
     pair.split(":")
     for pair in (
