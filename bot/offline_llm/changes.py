@@ -53,7 +53,7 @@ def _removed(base: Description, wish: Wish, remarks: list[str]) -> Description:
     for mention in wish.mentions:
         place = spot_of(groups, mention)
         if place is None:
-            remarks.append(f"I see no {mention.kind} in it.")
+            remarks.append(f"I see no {mention.word} in it.")
         elif 0 < mention.count < groups[place].count:
             groups[place] = replace(groups[place], count=groups[place].count - mention.count)
         elif len(groups) == 1:
@@ -75,7 +75,7 @@ def _regrouped(base: Description, wish: Wish, verbs: frozenset[str], remarks: li
         if spot is None and "add" in verbs:
             new.append(mention)
         elif spot is None:
-            remarks.append(f"I see no {mention.colour} {mention.kind}".replace("  ", " ") + " in it.")
+            remarks.append(f"I see no {mention.colour} {mention.word}".replace("  ", " ") + " in it.")
     relation = next((mention.relation for mention in wish.mentions if mention.relation not in ("", "instead")), "")
     if not new:
         if len(old) == 2 and None not in spots and old[1].relation not in ("", "and") and spots[0] != spots[1]:

@@ -8,7 +8,7 @@ from itertools import islice
 from bot.domain import Operation
 from bot.offline_llm.acts import Act, Draw, Edit, Pick, Refine, Tell
 from bot.offline_llm.changes import changed
-from bot.offline_llm.description import Description, legible, some, tell
+from bot.offline_llm.description import Description, legible, tell
 from bot.offline_llm.hearing import Asked, known_picture
 from bot.offline_llm.lexer import Sort, lex
 from bot.offline_llm.phrases import EXAMPLES, GLAD, LANDSCAPES, SORRY, TASTES, one_of
@@ -154,7 +154,7 @@ def _drawn(request: Request) -> list[Act]:
     else:
         wishes = [wish]
         if len(things) > 2:
-            left_out = " and ".join(some(thing.group().count, thing.kind) for thing in things[2:4])
+            left_out = " and ".join(thing.word for thing in things[2:4])
             remarks.append(f"Two kinds of things fit into one picture, so I left out the {left_out}.")
     draws: list[Act] = []
     for one in wishes:

@@ -30,6 +30,7 @@ from bot.offline_llm.request import targets_of
 from bot.offline_llm.wish import describe, parse, understand
 from bot.offline_llm.words import plain
 
+FOREIGN = 3  # words that are not known, and none that is
 LENGTHS = {"a": 1, "one": 1, "1": 1, "two": 2, "2": 2, "three": 3, "3": 3, "four": 4, "4": 4}
 PARTS = re.compile(rf"\b({'|'.join(LENGTHS)})\s+(?:pictures?|images?|drawings?|parts|chapters|scenes)\b", re.IGNORECASE)
 
@@ -109,8 +110,11 @@ def at_a_loss(asked: Asked) -> str:
     opening = one_of(
         ("That is beyond my rules.", "I did not understand that.", "I am not sure what to draw."), asked.turn
     )
-    unknown = understand(lex(asked.text)).unknown
+    tokens = lex(asked.text)
+    unknown = understand(tokens).unknown
     asking = {"draw", "add", "put", "make", "change"}
-    if unknown and any(token.sort is Sort.VERB and token.value in asking for token in lex(asked.text)):
+    if len(unknown) >= FOREIGN and all(token.sort in (Sort.UNKNOWN, Sort.COMMA, Sort.BREAK) for token in tokens):
+        examples, opening = EXAMPLES, "I know a little English, and no other language: a real chat model knows yours."
+    elif unknown and any(token.sort is Sort.VERB and token.value in asking for token in tokens):
         examples, opening = EXAMPLES, f"I cannot draw “{plain(' '.join(unknown))}” yet."
     return f"{opening} Try {one_of(examples, asked.turn)}."

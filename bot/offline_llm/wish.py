@@ -12,7 +12,7 @@ from bot.offline_llm.words import DEFAULTS, MOST, SCENES, plain
 class Mention:
     """A kind of thing, and what somebody said of it; `recolour` is a colour said after the noun.
 
-    `unseen` is the word for a thing that cannot be drawn, of which this kind is the nearest.
+    `word` is how it was named; an `unseen` thing cannot be drawn, and this kind is the nearest to it.
     """
 
     kind: str
@@ -24,7 +24,8 @@ class Mention:
     relation: str = ""
     definite: bool = False
     plural: bool = False
-    unseen: str = ""
+    word: str = ""
+    unseen: bool = False
 
     def group(self) -> Group:
         """The thing with everything filled in."""
@@ -99,7 +100,7 @@ def understand(tokens: Sequence[Token]) -> Wish:
         reader.read(token, tokens[here - 1] if here else None, _noun_ahead(tokens, here))
     wish = reader.wish
     if not any(token.sort is Sort.VERB for token in tokens) and wish.only_names_the_unseen():
-        wish.unknown, wish.mentions = [*wish.unknown, *(mention.unseen for mention in wish.mentions)], []
+        wish.unknown, wish.mentions = [*wish.unknown, *(mention.word for mention in wish.mentions)], []
     return wish
 
 
@@ -230,7 +231,8 @@ class _Reader:
             relation="instead" if self.instead else relation,
             definite=said.definite or self.instead,
             plural=token.plural,
-            unseen=token.raw if token.near else "",
+            word=token.raw,
+            unseen=token.near,
         )
         wish.mentions.append(mention)
         self.said, self.instead = _Adjectives(), False
@@ -268,7 +270,5 @@ def remarks_on(wish: Wish) -> list[str]:
 
 def _never_seen(thing: Mention) -> str:
     if thing.plural:
-        return f"I have never seen {thing.unseen}, so {some(2, thing.kind)} have to do."
-    return (
-        f"I have never seen {'an' if thing.unseen[0] in 'aeio' else 'a'} {thing.unseen}, so a {thing.kind} has to do."
-    )
+        return f"I have never seen {thing.word}, so {some(2, thing.kind)} have to do."
+    return f"I have never seen {'an' if thing.word[0] in 'aeio' else 'a'} {thing.word}, so a {thing.kind} has to do."
