@@ -62,7 +62,13 @@ class Asking:
         job = self._store.jobs.job(self._job_id(press.thread, picture.number))
         if job:  # there is none once its reply was answered again, in other words
             request = replace(
-                request, change=job.change, ratio=job.ratio, model=job.model, negative=job.negative, prompt=job.prompt
+                request,
+                change=job.change,
+                ratio=job.ratio,
+                model=job.model,
+                negative=job.negative,
+                prompt=job.prompt,
+                part=job.part,
             )
         return self._about(press, picture, f"#{picture.number} again", request)
 

@@ -48,6 +48,7 @@ async def brief(
         pictures=tuple(pictures),
         deleted=tuple(store.deleted(entry.thread)),
         about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
+        part=entry.part,
         text=entry.text,
         names=tuple(names_of(other.author for other in (*earlier, entry)).values()),
         tools=offered,

@@ -87,7 +87,8 @@ class Picture:
 class Message:
     """Somebody's words. `id` is the platform's own, so that a second delivery is known; `uploads` are whole files.
 
-    `before` is what others said in the thread before the bot was called into it.
+    `part` are the corners of the part that is meant of the picture that it is `about`, see `bot.part`; empty for all of
+    it. `before` is what others said in the thread before the bot was called into it.
     """
 
     id: str
@@ -97,6 +98,7 @@ class Message:
     uploads: tuple[bytes, ...] = ()
     about: int | None = None
     before: tuple[tuple[Person, str], ...] = ()
+    part: str = ""
 
 
 class Action(StrEnum):
@@ -193,7 +195,8 @@ class ImageRequest:
 
     `key` counts the requests of a reply from 0. `of` is the number of the picture meant, or None for the one that
     is talked about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `model`, `seed` and
-    `negative`, what is not to be seen, are what people say who know what they want; chat models leave them open.
+    `negative`, what is not to be seen, are what people say who know what they want; chat models leave them open, and
+    `part`, which are the corners of what alone is to change.
     """
 
     key: int
@@ -205,18 +208,19 @@ class ImageRequest:
     model: str = ""
     seed: int | None = None
     negative: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RenderJob:
     """A picture to be rendered: everything that decides how it looks, and whose it is.
 
-    `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change` and
-    `ratio` are those of the request. `source` is the digest of the picture to start from. `size` is width and height
-    in pixels, None for what the model does best; the same holds for `num_inference_steps` and `guidance_scale`.
-    An empty `model` leaves it to the workers. `before` is what is to be seen in the source, as far as it is known.
-    `lora` is a file in the folder of styles, applied with `lora_scale`. The file of a `telling` one holds prompt and
-    seed. `ordered` is in seconds since 1970; `faults` counts the attempts that it may have spoilt.
+    `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change`,
+    `ratio` and `part` are those of the request. `source` is the digest of the picture to start from. `size` is width
+    and height in pixels, None for what the model does best; the same holds for `num_inference_steps` and
+    `guidance_scale`. An empty `model` leaves it to the workers. `before` is what is to be seen in the source, as far as
+    it is known. `lora` is a file in the folder of styles, applied with `lora_scale`. The file of a `telling` one holds
+    prompt and seed. `ordered` is in seconds since 1970; `faults` counts the attempts that it may have spoilt.
     """
 
     id: str
@@ -240,6 +244,7 @@ class RenderJob:
     before: str = ""
     lora: str = ""
     lora_scale: float = 1.0
+    part: str = ""
     attempt: int = 0
     faults: int = 0
     ordered: float = 0.0
@@ -343,7 +348,8 @@ class Entry:
     """A message and the reply to it. `words` are the model's own, tags included; `view` is there once it is final.
 
     `settled` are the pictures of a reply that no chat model is asked for. `changed` tells that the message was given
-    other words since it was answered. `before` is what was said in the thread before the bot was called into it.
+    other words since it was answered. `before` is what was said in the thread before the bot was called into it, `part`
+    what was marked of the picture that it is `about`.
     """
 
     id: str
@@ -357,6 +363,7 @@ class Entry:
     settled: tuple[ImageRequest, ...] = ()
     changed: bool = False
     before: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ _UNFIT = re.compile(
 _LT = r"(?:[<＜]|&lt;)"
 _TAG = re.compile(rf"{_LT}(?=\s{{0,9}}[/\\]?\s{{0,9}}(?P<name>[\w-]{{1,60}}))", re.IGNORECASE)
 _BRACKET = re.compile(r"\[(?=\s?/?\s?(?P<name>[\w-]{1,60}))")
-_OWN_NOTE = re.compile(r"\[(?=(?:pictures|about|uploaded|shown|earlier)\b)", re.IGNORECASE)
+_OWN_NOTE = re.compile(r"\[(?=(?:pictures|about|marked|uploaded|shown|earlier)\b)", re.IGNORECASE)
 _CONTROL = re.compile(  # the special tokens of chat templates, thoughts, and tool calls that are written out
     rf"{_LT}(?=[|｜]|\s{{0,9}}/?\s{{0,9}}(?:s|bos|eos|pad|unk|mask|start_of_turn|end_of_turn|think|thinking|thoughts?"
     r"|reasoning|reflection|scratchpad|tool_\w{1,20}|function_\w{1,20}|function|invoke|parameter|antml:\w{1,20})\s{0,9}"

@@ -24,7 +24,7 @@ from bot.together import Together
 
 _COLUMNS = (
     "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"
-    " wanted, negative"
+    " wanted, negative, part"
 )
 _WANTED = ("operation", "prompt", "parent", "change", "ratio")
 
@@ -93,7 +93,7 @@ class Jobs:
             return self._place(message_id, RenderJob(
                 job_id, key, number, owner, request.operation, request.prompt, self._seed(key, request, parent), parent,
                 request.change, request.ratio or ratio, model=request.model or model, negative=request.negative,
-                attempt=attempt, ordered=time.time(),
+                part=request.part, attempt=attempt, ordered=time.time(),
             ))  # fmt: skip
 
     def place(self, message: Message, request: ImageRequest, number: int) -> None:
@@ -102,15 +102,15 @@ class Jobs:
         self._place(message.id, RenderJob(
             f"{message.id}.{request.key}", message.thread, number, message.author.id, request.operation, request.prompt,
             seed, request.of, request.change, request.ratio, model=request.model, negative=request.negative,
-            ordered=time.time(),
+            part=request.part, ordered=time.time(),
         ))  # fmt: skip
 
     def _place(self, message_id: str, job: RenderJob) -> RenderJob:
         self._db.execute(
-            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 11}?)",
+            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 12}?)",
             [message_id, job.id, str(job.thread), job.number, job.owner, job.operation.value, job.prompt, job.seed,
              job.parent, job.change, job.ratio, job.refined, job.attempt, job.faults, job.ordered, job.model,
-             job.negative],
+             job.negative, job.part],
         )  # fmt: skip
         return job
 
@@ -169,8 +169,8 @@ class Jobs:
             self._db.execute(sql, [str(thread), past])
             sql = (
                 "UPDATE jobs SET state = 'forgotten', id = '/' || hex(randomblob(16)), message = '', prompt = '',"
-                " refined = '', negative = '', change = '', ratio = '', operation = '', parent = NULL, seed = 0,"
-                " reason = NULL WHERE thread = ?"
+                " refined = '', negative = '', change = '', ratio = '', part = '', operation = '', parent = NULL,"
+                " seed = 0, reason = NULL WHERE thread = ?"
             )
             self._db.execute(sql, [str(thread)])
 

@@ -104,3 +104,12 @@ def platforms(db: Database) -> None:
         CREATE INDEX posts_of_thread ON posts(thread, picture) WHERE picture IS NOT NULL;
         CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
     """)
+
+
+@migrations()
+def parts(db: Database) -> None:
+    """The part of a picture that somebody marked, of which alone a message speaks and which alone a job changes."""
+    db.executescript("""
+        ALTER TABLE messages ADD COLUMN part TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN part TEXT NOT NULL DEFAULT '';
+    """)

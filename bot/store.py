@@ -133,11 +133,12 @@ class Store:
             numbers = [keep(self._db, thread, first + nth, upload, owner) for nth, upload in enumerate(uploads)]
             self._db.execute(
                 "INSERT INTO messages"
-                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent, before)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent, before, part)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [message.id, str(thread), message.author.id, message.author.name, message.text, message.about,
                  json.dumps(numbers), words or "", int(words is not None),
-                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else "", now, before.told(message.before)],
+                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else "", now, before.told(message.before),
+                 message.part],
             )  # fmt: skip
             for number, request in enumerate(requests, first + len(uploads)):
                 self.jobs.place(message, request, number)
@@ -182,6 +183,7 @@ class Store:
             settled,
             changed,
             row["before"],
+            row["part"],
         )
 
     def heard(self, message_id: str) -> str | None:

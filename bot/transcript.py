@@ -104,6 +104,7 @@ def _newest(thread: _Thread, now: Entry, pictures: Sequence[Picture], shown: Map
 def _notes(entry: Entry) -> list[str]:
     before = [f"[earlier: {entry.before}]"] if entry.before else []
     about = [] if entry.about is None else [f"[about: #{entry.about}]"]
+    about += [f"[marked: a part of #{entry.about}; nothing else of it will change]"] if entry.part else []
     return (
         before
         + about

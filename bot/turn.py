@@ -26,7 +26,8 @@ CUT_SHORT = ModelFailed("The chat model's answer was cut short.")
 class Turn:
     """A message to be answered: what the model is told, and the pictures that it can speak of.
 
-    `deleted` are the numbers of pictures that are no more.
+    `deleted` are the numbers of pictures that are no more; `part` is what the person marked of the picture that the
+    message is `about`, and what changes of it.
     `text` is the person's own message and `names` are the people's in the thread. `reminder` is what the model is told
     if it forgets the picture that was asked for; without it, it is not reminded.
     """
@@ -40,6 +41,7 @@ class Turn:
     reminder: str = ""
     settled: tuple[ImageRequest, ...] = ()
     deleted: tuple[int, ...] = ()
+    part: str = ""
 
     @property
     def newest(self) -> int | None:
@@ -207,6 +209,8 @@ class Easel:
             self._happened(Ordered(request, 0))
             return routed
         request, start = routed.request, routed.start
+        if self._turn.part and start == self._turn.about and request.operation in (Operation.EDIT, Operation.VARY):
+            request = replace(request, part=self._turn.part)
         if request.operation is Operation.SELECT and start is not None and self._pictures[start].done():
             picture = self._pictures[start].result()
             self._happened(Ordered(request, start))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import httpx2
 import openai
-from PIL import Image
+from PIL import Image, ImageChops
 
 from bot.domain import Operation
 from bot.errors import Refused
@@ -19,7 +19,7 @@ from render.images_presence import Presence
 from render.images_refusals import CannotEdit, Final, Later, Lost, NoEntry, Verdict, Without, read, verdict
 from render.operations import Means, Way, is_local
 from render.pictures import encode, preview, safe
-from render.sitting import Easel, Wish, described, wish
+from render.sitting import Easel, Wish, described, finished, wish
 from render.studio import sentence
 from render.tasks import TYPICAL
 from render.wire import Batch, Made, Preview, Slots, Spoilt, Started, Step, Task, WorkerEvent
@@ -135,24 +135,26 @@ class HostedEngine:
             return await asyncio.to_thread(source.resize, wished.size or source.size, Image.Resampling.LANCZOS)
         if not plan.prompt:
             raise _Spoilt(UNSEEN)
-        png = await asyncio.to_thread(encode, source, {}) if source else None
-        data = await self._asked(wished, png, sheet)
+        data = await self._asked(wished, await asyncio.to_thread(_files, wished), sheet)
         try:
-            return await asyncio.to_thread(safe, data)
+            image = await asyncio.to_thread(safe, data)
         except Refused as refused:
             raise _Spoilt(f"What the images server sent cannot be used. {refused}") from refused
+        turned = bool(wished.size) and misshapen(replace(wished.task, width=None), wished.size or (1, 1), image.size)
+        return image if turned else await asyncio.to_thread(finished, wished, image)
 
-    async def _asked(self, wished: Wish, source: bytes | None, sheet: "_Sheet") -> bytes:
+    async def _asked(self, wished: Wish, files: dict[str, bytes], sheet: "_Sheet") -> bytes:
         """The picture's file. What the server does not take is left out, which is remembered if it helps."""
-        edits, task, pauses = source is not None, wished.task, iter(PAUSES)
+        edits, task, pauses = bool(files), wished.task, iter(PAUSES)
         without, among, told_sizes = self._without[edits], self._sizes, False
         while True:
             size = closest(wished.size or NATIVE, among)
             body = parameters(task, self._model, wished.plan.prompt, size, without)
+            sent = {name: png for name, png in files.items() if name not in without}
             try:
-                data = await self._client.ask(body, source, lambda number, file: sheet.show(task, number, file))
+                data = await self._client.ask(body, sent, lambda number, file: sheet.show(task, number, file))
             except (NoPicture, Cut, openai.OpenAIError, httpx2.HTTPError) as error:
-                refused = self._judged(error, body, edits)
+                refused = self._judged(error, body | sent, edits)
             else:
                 self._without[edits] |= without
                 self._sizes = among
@@ -227,6 +229,18 @@ class _Sheet:
             self.events.put_nowait(Preview(task.id, await asyncio.to_thread(lambda: preview(safe(file)))))
 
 
+def _files(wished: Wish) -> dict[str, bytes]:
+    """What goes along with a wish to change a picture: it, and the same once more, clear where it is to change."""
+    if wished.source is None:
+        return {}
+    files = {"image": encode(wished.source, {})}
+    if wished.mask:
+        around = wished.source.copy()
+        around.putalpha(ImageChops.invert(wished.mask))
+        files["mask"] = encode(around, {})
+    return files
+
+
 def _told_whole(wished: Wish) -> Wish:
     """The wish to draw anew what was to be changed: what was asked for may be an instruction, which says too little."""
     task = wished.task
@@ -237,7 +251,8 @@ def _told_whole(wished: Wish) -> Wish:
 
 def _notes(wished: Wish, image: Image.Image) -> tuple[str, ...]:
     task, notes = wished.task, []
-    if wished.plan.way is Way.WORDS and task.source and task.operation in (Operation.EDIT, Operation.REFINE):
+    redrawn = task.operation in (Operation.EDIT, Operation.REFINE) and not task.part  # of which it is said already
+    if wished.plan.way is Way.WORDS and task.source and redrawn:
         notes.append(DREW_ANEW)
     if task.lora and wished.plan.way is not Way.RESIZE:
         notes.append(NO_LORA)

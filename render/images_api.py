@@ -78,6 +78,7 @@ EXTRAS = (
     Extra("seed", r"seed", _OPENAIS),
     Extra("num_inference_steps", r"num[_ ]inference[_ ]steps|steps", _OPENAIS),
     Extra("guidance_scale", r"guidance[_ ]scale|guidance", _OPENAIS),
+    Extra("mask", r"masks?"),
 )
 
 

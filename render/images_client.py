@@ -49,17 +49,17 @@ class ImagesClient:
         """Ask for the list of models, which costs nothing. Raises OpenAIError; ValueError if it is no list."""
         await self._client.get("/models", cast_to=object, options={"timeout": CONNECT})
 
-    async def ask(self, body: Mapping[str, object], source: bytes | None, show: Show) -> bytes:
-        """The file of a new picture, or of the `source`, a PNG, as it was changed.
+    async def ask(self, body: Mapping[str, object], files: Mapping[str, bytes], show: Show) -> bytes:
+        """The file of a new picture, or of the `image` among the files as it was changed, where its `mask` is clear.
 
         Raises NoPicture, Cut, OpenAIError, HTTPError.
         """
         # not `images.generate`: where a server does not heed `stream`, that waits for events in what is JSON
         answer = await self._client.post(
-            "/images/generations" if source is None else "/images/edits",
+            "/images/edits" if files else "/images/generations",
             body=body,
-            files=None if source is None else [("image", ("picture.png", source, "image/png"))],
-            options={} if source is None else {"headers": {"Content-Type": "multipart/form-data"}},
+            files=[(name, (f"{name}.png", png, "image/png")) for name, png in files.items()] or None,
+            options={"headers": {"Content-Type": "multipart/form-data"}} if files else {},
             cast_to=object,
             stream=True,
             stream_cls=AsyncStream[object],

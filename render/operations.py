@@ -60,7 +60,7 @@ class Plan:
     def __str__(self) -> str:
         enlarged = f"enlarged {self.larger:g} times, " if self.larger != 1 else ""
         strength = f", strength {self.strength:g}" if self.strength is not None else ""
-        part = f" of {self.share:.0%} of the picture" if self.share < 1 else ""
+        part = f" in {self.share:.0%} of the picture" if self.share < 1 else ""
         return f"{enlarged}{self.way}{part}{strength}"
 
 
@@ -78,15 +78,18 @@ def generate(task: Task, means: Means) -> Plan:
 
 def edit(task: Task, means: Means) -> Plan:
     """Small changes keep the composition, large ones the subject."""
-    return edit_large(task, means) if task.change == "large" else edit_small(task, means)
+    return edit_large(task, means) if task.change == "large" and not task.part else edit_small(task, means)
 
 
 def edit_small(task: Task, means: Means) -> Plan:
-    """By a model that follows instructions; else only where it changes; else from the picture, as much as needed."""
+    """By a model that follows instructions; else only where it changes; else from the picture, as much as needed.
+
+    Where it changes is the part that somebody marked, or is found if most of the description stays the same.
+    """
     if means.looks:
         return Plan(Way.LOOK, task.prompt)
     how_much = strength(task.before, task.prompt)
-    if means.masks and task.before and is_local(task.before, task.prompt):
+    if means.masks and (task.part or (task.before and is_local(task.before, task.prompt))):
         return Plan(Way.MASK, task.prompt, max(STRENGTHS))
     if means.starts:
         return Plan(Way.START, task.prompt, how_much)
@@ -110,9 +113,11 @@ def vary(task: Task, means: Means) -> Plan:
     how_much = SUBTLE if task.change == "small" else STRONG
     if means.starts:
         return Plan(Way.START, prompt, how_much)
-    if means.reference:
+    if task.part and means.masks:
+        return Plan(Way.MASK, prompt, max(STRENGTHS))
+    if means.reference and not task.part:
         return Plan(Way.REFERENCE, prompt)
-    if prompt and means.words:
+    if prompt and means.words and not (task.part and means.looks):
         return Plan(Way.WORDS, prompt)
     if means.looks:
         return Plan(Way.LOOK, prompt if means.described else VARY)

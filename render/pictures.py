@@ -6,9 +6,10 @@ import warnings
 from contextlib import suppress
 
 from isal import isal_zlib
-from PIL import Image, ImageChops, ImageOps, PngImagePlugin, UnidentifiedImageError
+from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from bot.errors import Refused
+from bot.part import corners
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
 MOST_BYTES = 20 * 2**20
@@ -86,6 +87,21 @@ def encode(image: Image.Image, told: dict[str, str]) -> bytes:
     PngImagePlugin.putchunk(file, b"IDAT", isal_zlib.compress(rows, 1))
     PngImagePlugin.putchunk(file, b"IEND")
     return file.getvalue()
+
+
+def marked(part: str, size: tuple[int, int]) -> Image.Image:
+    """White within the corners of the part, see `bot.part`, black around it. Raises Refused."""
+    place = Image.new("L", size)
+    around = [(x * (size[0] - 1) / 100, y * (size[1] - 1) / 100) for x, y in corners(part)]
+    ImageDraw.Draw(place).polygon(around, fill=255, outline=255)
+    return place
+
+
+def only_there(source: Image.Image, drawn: Image.Image, place: Image.Image) -> Image.Image:
+    """The source outside of the place, pixel for pixel, and what was drawn inside, with a soft rim."""
+    soft = place.resize(drawn.size).filter(ImageFilter.GaussianBlur(4))
+    inside = Image.composite(soft, Image.new("L", drawn.size), place.resize(drawn.size))
+    return Image.composite(drawn, source.resize(drawn.size), inside)
 
 
 def preview(image: Image.Image) -> bytes:

@@ -13,7 +13,7 @@ from PIL import Image
 from bot.domain import Operation
 from render.operations import Means, Plan, Way, fitted, plan, rounded
 from render.operations import size as size_of
-from render.pictures import decode, encode, preview
+from render.pictures import decode, encode, marked, only_there, preview
 from render.studio import Cancelled, Tell, sentence
 from render.wire import Made, Preview, Spoilt, Step, Task
 
@@ -25,6 +25,7 @@ SOON = 0.5  # seconds: before what comes so soon nobody looks at a preview
 LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
 SHORTENED = "The prompt is longer than what the model reads, which ends with"
 LAST_READ = 40  # characters
+NO_PARTS = "This model cannot change a part of a picture: it drew all of it anew."
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
 
 
@@ -59,11 +60,25 @@ class Wish:
 def wish(task: Task, easel: Easel) -> Wish:
     """Look at the source picture, and settle how the task is fulfilled. Raises ValueError if it cannot be read."""
     chosen = plan(task, easel.means)
-    settled = _settled(task, chosen, easel)
+    settled = _within(task.part, _settled(task, chosen, easel)) if task.part else _settled(task, chosen, easel)
     read = easel.reads(settled.plan.prompt)
     if len(read) == len(settled.plan.prompt):
         return settled
     return replace(settled, notes=(*settled.notes, f"{SHORTENED} “…{read[-LAST_READ:].strip()}”."))
+
+
+def _within(part: str, wish: Wish) -> Wish:
+    """The wish to change nothing but this part."""
+    if wish.source is None or wish.plan.way in (Way.CANVAS, Way.REFERENCE):
+        return replace(wish, notes=(*wish.notes, NO_PARTS))
+    place = marked(part, wish.source.size)
+    share = sum(place.histogram()[128:]) / (place.width * place.height)
+    return replace(wish, mask=place, plan=replace(wish.plan, share=share))
+
+
+def finished(wish: Wish, image: Image.Image) -> Image.Image:
+    """What lies outside of the part that was to change is the source's, pixel for pixel."""
+    return only_there(wish.source, image, wish.mask) if wish.mask and wish.source else image
 
 
 def _settled(task: Task, chosen: Plan, easel: Easel) -> Wish:

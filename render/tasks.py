@@ -30,7 +30,7 @@ def server(thread: ThreadKey) -> str:
 
 def kind(job: RenderJob, steps: int | None) -> Kind:
     """What it must have in common with others to share a batch."""
-    how = "" if job.source is None else f"{job.operation} {job.change}"
+    how = "" if job.source is None else f"{job.operation} {job.change} {bool(job.part)}"
     return Kind(
         job.model, how, job.size, job.ratio, job.num_inference_steps or steps, job.guidance_scale,
         f"{job.lora} {job.lora_scale}" if job.lora else "",
@@ -62,6 +62,7 @@ def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
         before=job.before,
         change=job.change,
         ratio=job.ratio,
+        part=job.part,
         lora=job.lora,
         lora_scale=job.lora_scale,
     )

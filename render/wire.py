@@ -8,7 +8,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 from bot.abilities import Abilities
 from bot.domain import Operation
 
-VERSION = 3
+VERSION = 4
 KEEP_ALIVE = 4.0  # seconds of silence after which the worker says that it lives
 SILENCE = 15.0  # seconds of silence after which the bot takes it for dead
 
@@ -19,8 +19,9 @@ _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 class Task:
     """One picture of a batch. `source` is a PNG, and `before` tells what is to be seen in it, if that is known.
 
-    `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `lora` is a file in the worker's folder
-    of styles, applied with `lora_scale`. None, and an empty `model`, leave a choice to the worker.
+    `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. Of the source only
+    the `part` within these corners changes, see `bot.part`; empty for all of it. `lora` is a file in the worker's
+    folder of styles, applied with `lora_scale`. None, and an empty `model`, leave a choice to the worker.
     """
 
     __pydantic_config__ = _BYTES
@@ -40,6 +41,7 @@ class Task:
     before: str = ""
     change: str = ""
     ratio: str = ""
+    part: str = ""
     lora: str = ""
     lora_scale: float = 1.0
 

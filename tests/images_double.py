@@ -19,6 +19,7 @@ from aiohttp import web
 from PIL import Image
 
 NEEDED = {"model", "prompt", "image"}
+MASK = frozenset({"mask"})
 ALL = frozenset({"stream", "partial_images", "output_format", "response_format", "size", "seed", "num_inference_steps"})
 HUGE = 65 * 2**20  # bytes
 
@@ -66,11 +67,12 @@ class Asked:
     headers: dict[str, str]
     body: dict[str, Any]
     image: bytes | None = None
+    mask: bytes | None = None
 
     @property
     def extras(self) -> set[str]:
         """The parameters that not every server takes."""
-        return set(self.body) - NEEDED
+        return set(self.body) - NEEDED | ({"mask"} if self.mask else set())
 
 
 @dataclass
@@ -78,7 +80,7 @@ class ImagesDouble:
     """Gives its `answers` one after the other, and then draws."""
 
     answers: list[Answer] = field(default_factory=list)
-    takes: frozenset[str] = ALL
+    takes: frozenset[str] = ALL | MASK
     refusal: Callable[[str], Answer] = lambda name: error(f"Unknown parameter: '{name}'.", param=name)
     sizes: Sequence[str] = ()
     edits: Answer | None = None  # what it says instead of changing a picture
@@ -267,7 +269,7 @@ async def _read(request: web.Request) -> Asked:
     form = await request.post()
     files = {name: value.file.read() for name, value in form.items() if isinstance(value, web.FileField)}
     body = {name: value for name, value in form.items() if isinstance(value, str)}
-    return Asked(request.path, dict(request.headers), body, files["image"])
+    return Asked(request.path, dict(request.headers), body, files["image"], files.get("mask"))
 
 
 def _json(answer: Answer) -> web.Response:

@@ -16,6 +16,7 @@ from render.diffusion import contrast
 from render.diffusion.previews import Lens, expected, spread_out
 from render.diffusion.studio import Studio
 from render.operations import Way
+from render.pictures import only_there
 from render.wire import Task
 from tests.test_families import asked, made, pixels, source, told
 from tests.tiny import FAMILIES, UPSTREAM
@@ -40,9 +41,7 @@ def test_outside_of_the_place_the_source_stays_pixel_for_pixel() -> None:
     """What was drawn is seen inside alone, with a soft rim."""
     place = Image.new("L", (SIDE, SIDE))
     place.paste(255, (16, 16, 48, 48))
-    both = np.asarray(
-        contrast.only_there(Image.new("RGB", (SIDE, SIDE), "red"), Image.new("RGB", (SIDE, SIDE), "blue"), place)
-    )
+    both = np.asarray(only_there(Image.new("RGB", (SIDE, SIDE), "red"), Image.new("RGB", (SIDE, SIDE), "blue"), place))
     outside = np.asarray(place) == 0
     assert (both[outside] == (255, 0, 0)).all() and tuple(both[32, 32]) == (0, 0, 255)
 

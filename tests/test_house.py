@@ -14,7 +14,9 @@ PROGRAM = sorted(path for folder in ("bot", "adapters", "render") for path in (R
 LONGEST_FILE = 400  # lines
 
 TORCH = {"torch", "diffusers", "transformers", "tokenizers"}
-CORE_FOR_OTHERS = {"bot.abilities", "bot.domain", "bot.lineup", "bot.panel", "bot.words", "bot.ports", "bot.errors"}
+CORE_FOR_OTHERS = {
+    *("bot.abilities", "bot.domain", "bot.errors", "bot.lineup", "bot.panel", "bot.part", "bot.ports", "bot.words")
+}
 
 
 def imports(path: Path) -> Iterator[str]:

@@ -186,6 +186,7 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
             "model",
             "wanted",
             "negative",
+            "part",
         ):
             db.execute("DROP INDEX IF EXISTS served_jobs")
             db.execute("DROP INDEX IF EXISTS ordered_jobs")
@@ -193,10 +194,10 @@ def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None
         for table in ("settings", "places", "posts", "marks"):
             db.execute(f"DROP TABLE {table}")
         db.execute("ALTER TABLE pictures DROP COLUMN owner")
-        for column in ("settled", "changed", "told", "said", "sent", "before"):
+        for column in ("settled", "changed", "told", "said", "sent", "before", "part"):
             db.execute(f"ALTER TABLE messages DROP COLUMN {column}")
         db.execute("CREATE INDEX jobs_of_message ON jobs(message)")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line', 'platforms')")
+        db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line', 'platforms', 'parts')")
     db.close()
     carried = Store(path)
     assert replace(carried.jobs.order("m1", SUN, None), ordered=job.ordered) == job

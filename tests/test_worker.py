@@ -221,7 +221,7 @@ async def test_what_is_no_batch_is_refused() -> None:
             async with session.post(f"{engine._address()}/batches", data=body) as response:
                 told = await response.text()
             assert response.status == 400
-            assert ("version 3, not 99" if body is later else "not a batch") in told
+            assert ("version 4, not 99" if body is later else "not a batch") in told
         assert await outcome(engine) == (WHOLE, None)
 
 

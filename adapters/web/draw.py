@@ -40,7 +40,8 @@ def question(entry: Entry) -> dict[str, Any]:
         for upload in entry.uploads
         for action, label in (("vary", "Vary"), ("edit", "Edit"), ("upscale", "Upscale"), ("delete", "Delete"))
     ]
-    return _message(entry.id, entry.author.name, "person", parts, buttons) | {"about": entry.about}
+    about = {"about": entry.about, "part": entry.part} if entry.part else {"about": entry.about}
+    return _message(entry.id, entry.author.name, "person", parts, buttons) | about
 
 
 def reply(message_id: str, view: View) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Any
 from bot.domain import MANAGER, OWNER, Action, ButtonPress, ImageRequest, Message, Operation, Person, ThreadKey, Wish
 from bot.errors import NotFound, Refused
 from bot.panel import Command
+from bot.part import corners
 
 PLATFORM = "web"
 LONGEST_NAME = 60  # characters
@@ -37,6 +38,11 @@ def message(thread: ThreadKey, body: Any) -> Message:
     about = fields.get("about")
     if about is not None and (not isinstance(about, int) or not _NUMBER.fullmatch(str(about))):
         raise Refused("'about' must be the number of a picture, or null.")
+    part = _string(fields, "part") if fields.get("part") else ""
+    if part and about is None:
+        raise Refused("'part' marks a part of the picture that the message is about: it needs 'about'.")
+    if part:
+        corners(part)
     pictures = fields.get("pictures") or []
     if not isinstance(pictures, list):
         raise Refused("'pictures' must be a list of base64 texts.")
@@ -47,6 +53,7 @@ def message(thread: ThreadKey, body: Any) -> Message:
         text=_string(fields, "text"),
         uploads=tuple(map(_bytes, pictures)),
         about=about,
+        part=part,
     )
 
 

@@ -66,10 +66,3 @@ def _white(difference: torch.Tensor, size: tuple[int, int]) -> Image.Image | Non
     drawn = white.filter(ImageFilter.MaxFilter(3)).resize(size, Image.Resampling.BILINEAR)
     share = float((level > SHARE).float().mean())
     return drawn.point(lambda tone: 255 if tone > 64 else 0) if 0 < share <= MOST else None
-
-
-def only_there(source: Image.Image, drawn: Image.Image, place: Image.Image) -> Image.Image:
-    """The source outside of the place, pixel for pixel, and what was drawn inside, with a soft rim."""
-    soft = place.resize(drawn.size).filter(ImageFilter.GaussianBlur(4))
-    inside = Image.composite(soft, Image.new("L", drawn.size), place.resize(drawn.size))
-    return Image.composite(drawn, source.resize(drawn.size), inside)

@@ -27,7 +27,7 @@ from render.diffusion.watch import Watch
 from render.operations import Plan, Way, strength
 from render.presets import preset
 from render.revision import of_folder, revision
-from render.sitting import Easel, Sitting, Wish, alike, wish
+from render.sitting import Easel, Sitting, Wish, alike, finished, wish
 from render.studio import Broken, Cancelled, Options, Tell
 from render.wire import Batch, Made, Task, Usual, WorkerEvent
 
@@ -158,7 +158,7 @@ class Studio:
             return error
         self._fitted = max(self._fitted, len(wishes) * self._size(wishes[0]))
         good = [(each, image) for each, image, fault in zip(wishes, images, faults, strict=True) if not fault]
-        sitting.made([each for each, _ in good], [_finished(each, image) for each, image in good])
+        sitting.made([each for each, _ in good], [finished(each, image) for each, image in good])
         for each, fault in zip(wishes, faults, strict=True):
             if fault:
                 sitting.spoilt(each.task, ValueError(fault))
@@ -231,11 +231,6 @@ class Studio:
         if ways:
             log.warning("pictures are decoded in pieces from now on")
             yield "pieces"
-
-
-def _finished(wish: Wish, image: Image.Image) -> Image.Image:
-    """What lies outside of the changed part is the source's, pixel for pixel."""
-    return contrast.only_there(wish.source, image, wish.mask) if wish.mask and wish.source else image
 
 
 def _resized(wish: Wish) -> Image.Image:
