@@ -37,7 +37,7 @@ class Asking:
         if not press.words.strip():
             raise Refused(f"Say in a message about #{press.target} what should change in it.")
         number = self._picture(press).number
-        return Message(press.id, press.thread, press.author, press.words, about=number), ()
+        return Message(press.id, press.thread, press.author, press.words, about=number, part=press.part), ()
 
     def vary(self, press: ButtonPress) -> Asked:
         """One more like this."""

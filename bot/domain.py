@@ -119,7 +119,7 @@ class ButtonPress:
     """A pressed button.
 
     `target` is a reply's id for Stop and Retry, a job's id for Cancel, a picture's number for all others. `words` say
-    what is to change with an Edit.
+    what is to change with an Edit, within the corners of the `part` or in all of the picture.
     """
 
     id: str
@@ -128,6 +128,7 @@ class ButtonPress:
     action: Action
     target: str
     words: str = ""
+    part: str = ""
 
 
 @dataclass(frozen=True, slots=True)

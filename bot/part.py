@@ -5,7 +5,21 @@ import re
 from bot.errors import Refused
 
 MOST_CORNERS = 100
+WHOLE = "All of it"
+AREAS = {  # for those who cannot draw a line
+    WHOLE: "",
+    "Left half": "0,0 50,0 50,100 0,100",
+    "Right half": "50,0 100,0 100,100 50,100",
+    "Upper half": "0,0 100,0 100,50 0,50",
+    "Lower half": "0,50 100,50 100,100 0,100",
+    "Middle": "25,25 75,25 75,75 25,75",
+}
 _CORNER = re.compile(r"(\d{1,3}(?:\.\d{1,3})?),(\d{1,3}(?:\.\d{1,3})?)", re.ASCII)
+
+
+def area(name: str) -> str:
+    """The corners of a named part; none for the whole, and for what is not known."""
+    return AREAS.get(name, "")
 
 
 def corners(part: str) -> tuple[tuple[float, float], ...]:

@@ -7,6 +7,7 @@ import discord
 import pytest
 
 from bot.domain import Failed, Operation, PicturePart
+from bot.part import AREAS
 from tests.discord_sim import House, contents, hidden, house, labels, pictures, silent
 
 SUN = ["Here it is: ", "<image>a sun</image>"]
@@ -66,9 +67,10 @@ async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> N
         pressed = await here.bob.click(picture, label="Edit")
         form = pressed.modal
         assert form["title"] == "Edit #1"
-        shown, question = form["components"]
+        shown, question, where = form["components"]
         assert shown["content"] == "-# #1 was drawn from: a sun"
         assert question["label"] == ABOVE and question["component"]["placeholder"] == "make the cape red"
+        assert [each["value"] for each in where["component"]["options"]] == list(AREAS)
         assert len(here.entries()) == 1
         if restarted:
             await here.restart()
@@ -79,6 +81,17 @@ async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> N
         made = pictures(thread)[-1]
         said = "-# bob\\: make it red\n**#2**\n-# edit of #1 · a red sun"  # nobody else saw the form
         assert made.content == said and made.reference.message_id == picture.id
+
+
+async def test_an_edit_may_be_of_a_part(tmp_path: Path) -> None:
+    """One of those that have a name; or all of it, as before."""
+    async with house(tmp_path, SUN, RED, RED) as here:
+        _, picture = await drawn(here)
+        for nth, (where, part) in enumerate((("Left half", AREAS["Left half"]), ("All of it", "")), 1):
+            told = {"words": "make it red", "where": [where]}
+            await here.bob.submit_modal(await here.bob.click(picture, label="Edit"), told)
+            entry = await here.newest(nth)
+            assert (entry.about, entry.part) == (1, part)
 
 
 async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import discord
 
 from adapters.discord.draw import plain
 from bot.panel import Field, Panel, Scope
+from bot.part import AREAS, WHOLE
 
 SETTINGS, ABOUT = "settings", "about"
 LONGEST_WORDS = 2000  # characters of what is to change
@@ -79,7 +80,11 @@ def edit_form(target: str, prompt: str) -> discord.ui.Modal:
     modal = discord.ui.Modal(title=f"Edit #{target}"[:45], custom_id=f"mini:edit:{target}")
     if prompt:
         modal.add_item(discord.ui.TextDisplay(f"-# #{target} was drawn from: {plain(prompt[:500])}"))
-    return _with_words(modal, "What is to change?", "make the cape red")
+    _with_words(modal, "What is to change?", "make the cape red")
+    options = [discord.SelectOption(label=area, default=area == WHOLE) for area in AREAS]
+    where: discord.ui.Select[Any] = discord.ui.Select(custom_id="where", options=options, required=False)
+    modal.add_item(discord.ui.Label(text="Where?", description="Everything else stays as it is.", component=where))
+    return modal
 
 
 def about_form(title: str, target: str, question: str, example: str) -> discord.ui.Modal:

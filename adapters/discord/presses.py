@@ -20,6 +20,7 @@ from adapters.discord.answers import (
 from adapters.discord.parse import PERSONAL, post_id
 from bot.domain import Action, ButtonPress, Message
 from bot.panel import Panel, Where
+from bot.part import area
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
@@ -54,7 +55,7 @@ async def submitted(client: "Client", interaction: Interaction) -> None:
     values = parse.fields(data)
     match told:
         case (Action.EDIT, target):
-            await act(client, interaction, Action.EDIT, target, values.get("words", ""))
+            await act(client, interaction, Action.EDIT, target, values.get("words", ""), area(values.get("where", "")))
         case (panels.SETTINGS, target):
             await written(client, interaction, target, values.get("value", ""))
         case (panels.ABOUT, target):
@@ -69,6 +70,7 @@ async def act(
     action: Action,
     target: str,
     words: str = "",
+    part: str = "",
     *,
     below: discord.Message | None = None,
 ) -> None:
@@ -77,7 +79,7 @@ async def act(
     `below` is the message that it is about, where it was not done below one.
     """
     thread, author = conversation(client, interaction, below), person(interaction)
-    press = ButtonPress(str(interaction.id), thread, author, action, target, words)
+    press = ButtonPress(str(interaction.id), thread, author, action, target, words, part)
     new = action in _NEW_REPLY
     whispered = below is not None and thread.space != PERSONAL
     thinking = whispered or (new and thread.space == PERSONAL)

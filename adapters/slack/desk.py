@@ -153,12 +153,14 @@ class Desk:
 
     # Buttons
 
-    async def pressed(self, spot: Spot, user: str, action: Action, target: str, press_id: str, words: str = "") -> None:
+    async def pressed(
+        self, spot: Spot, user: str, action: Action, target: str, press_id: str, words: str = "", part: str = ""
+    ) -> None:
         """Hand a pressed button to the inbox; a refusal is told to whoever pressed it, alone."""
         author = await self.people.person(user)
         place = self.place(spot, user, _said(author, words))
         try:
-            press = ButtonPress(press_id, spot.key, author, action, target, words)
+            press = ButtonPress(press_id, spot.key, author, action, target, words, part)
             await self.hand_over(press, place if action in _NEW_REPLY else None)
         except BotError as refused:
             await self.voice.whisper(place, str(refused))

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from adapters.slack import draw
 from adapters.slack.draw import Block
 from bot.panel import Field, Panel, Scope
+from bot.part import AREAS
 
 LONGEST_INPUT = 3_000  # characters of a field
 MOST_OPTIONS = 100  # of a menu
@@ -31,9 +32,12 @@ HELP = """\
 def edit_form(number: int, prompt: str, spot: str) -> Block:
     """What is to change in a picture."""
     shown = [draw.small(f"#{number} was drawn from: {prompt}")] if prompt else []
-    return _form(
-        "mini:edit", f"Edit #{number}", [*shown, _input("words", "What is to change?", "make the cape red")], spot
-    )
+    options = [_option(area, area) for area in AREAS]
+    menu = {"type": "static_select", "action_id": "where", "options": options, "initial_option": options[0]}
+    where: Block = {"type": "input", "block_id": "where", "optional": True, "label": draw.plain_text("Where?")}
+    where |= {"hint": {"type": "plain_text", "text": "Everything else stays as it is."}, "element": menu}
+    words = _input("words", "What is to change?", "make the cape red")
+    return _form("mini:edit", f"Edit #{number}", [*shown, words, where], spot)
 
 
 def about_form(

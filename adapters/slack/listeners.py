@@ -20,6 +20,7 @@ from adapters.slack.voice import Say
 from bot.domain import Action, Left, ThreadKey, Wish
 from bot.errors import BotError, Refused
 from bot.panel import Scope
+from bot.part import area
 
 log = logging.getLogger(__name__)
 
@@ -236,8 +237,9 @@ def _to_forms(app: AsyncApp, desk: Desk) -> None:
         await ack()
         view, user = body["view"], str(body["user"]["id"])
         spot, number = _meant(view["private_metadata"])
-        words = parse.state(view).get("words", "")
-        await desk.pressed(spot, user, Action.EDIT, number, str(view["id"]), words)
+        told = parse.state(view)
+        words, part = told.get("words", ""), area(told.get("where", ""))
+        await desk.pressed(spot, user, Action.EDIT, number, str(view["id"]), words, part)
 
     @app.view("mini:about")
     async def about(ack: AsyncAck, body: Body) -> None:
