@@ -8,7 +8,7 @@ from bot.abilities import Abilities
 from bot.domain import ButtonPress, ImageRequest, Message, Operation, Person, Picture, PicturePart, ThreadKey, Wish
 from bot.errors import NotFound, Refused
 from bot.panel import Settings
-from bot.settings import MOST_PICTURES, Models
+from bot.settings import MOST_PICTURES, USUAL, Models
 from bot.store import Store
 from bot.wishes import ratio_of
 from bot.words import number_of
@@ -74,6 +74,8 @@ class Asking:
 
     def wish(self, wish: Wish) -> Asked:
         """Pictures in so many words."""
+        ratio, model = ("" if said == USUAL else said for said in (wish.request.ratio, wish.request.model))
+        wish = replace(wish, request=replace(wish.request, ratio=ratio, model=model))
         settings, abilities = self._settings(wish.thread, wish.author), self._abilities()
         if wish.request.negative and not abilities.negatives:
             raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")

@@ -2,7 +2,8 @@
 
     BotError               str(error) is a plain sentence for the person who asked
     ├── Refused            the request cannot be accepted as it is
-    │   └── NotFound       it speaks of something that is not there
+    │   ├── NotFound       it speaks of something that is not there
+    │   └── NotLet         the managers have not let this person, or this place, be answered
     ├── Unrecorded         the database or the disk refuses to record it
     ├── Unreachable        nothing can be shown in that place any more
     └── ConfigError        the program cannot start as it is configured
@@ -21,6 +22,10 @@ class Refused(BotError):
 
 class NotFound(Refused):
     """The request speaks of a thread, picture or message that is not there."""
+
+
+class NotLet(Refused):
+    """Managers have said who is answered and where, and it is not this person, or not here."""
 
 
 class Unrecorded(BotError):

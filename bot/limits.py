@@ -6,7 +6,7 @@ from time import monotonic
 import regex
 
 from bot.domain import MANAGER, Person, ThreadKey
-from bot.errors import Refused
+from bot.errors import NotLet, Refused
 from bot.panel import Settings
 from bot.words import count_of, moment
 
@@ -33,6 +33,8 @@ class Used:
 def check_number(settings: Settings, used: Used, wanted: int = 1) -> None:
     """Raises Refused where so many more pictures would be too many, with the time of the next free one."""
     if settings.at_once and used.under_way + wanted > settings.at_once:
+        if (left := settings.at_once - used.under_way) > 0:
+            raise Refused(f"At most {settings.at_once} of your pictures may be under way. {_free(left, 0.0)}")
         raise Refused(
             f"{used.under_way} of your pictures are under way, and {settings.at_once} may be at a time:"
             " ask again when one is done."
@@ -62,10 +64,10 @@ def check_place(settings: Settings, thread: ThreadKey, person: Person) -> None:
         return
     mine = {person.id, thread.channel, *person.roles}
     if mine & _listed(settings.blocked):
-        raise Refused("The managers have not let the bot answer here.")
+        raise NotLet("The managers have not let the bot answer here.")
     allowed = _listed(settings.allowed)
     if allowed and not mine & allowed:
-        raise Refused("The managers let the bot answer only in other places, or others.")
+        raise NotLet("The managers let the bot answer only in other places, or others.")
 
 
 def ranked(settings: Settings, person: Person) -> Person:

@@ -30,7 +30,7 @@ async def test_imagine_draws_at_once(tmp_path: Path) -> None:
         ("", "Say what is to be seen: /imagine a fox in the snow"),
         ("a fox --size 7", "There is no option --size; there is --ratio, --count, --model, --seed, --no."),
         ("a fox --seed", "Say something behind --seed."),
-        ("a fox --seed seven", "--seed must be a whole number, not 'seven'."),
+        ("a fox --seed seven", "--seed must be a whole number up to 2147483647, not 'seven'."),
         ("a fox --ratio huge", "Width to height are given as in 16:9, not as 'huge'."),
         ("a fox --count 99", "A wish may be for 1 to 4 pictures, not 99."),
         ("a fox --model <!here>", "There is no picture model '<\u200b!here>'; there is usual, sketch."),

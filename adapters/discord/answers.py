@@ -104,8 +104,9 @@ async def whisper(interaction: Interaction, words: str, told: Answer | None = No
 
 
 def person(interaction: Interaction) -> Person:
-    """Who did it."""
-    return parse.person(interaction.user, interaction.permissions if interaction.guild_id else None)
+    """Who did it. Where the bot is no member nobody manages anything: what holds there holds on all such servers."""
+    member = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id) is not None
+    return parse.person(interaction.user, interaction.permissions if member else None)
 
 
 def where(client: "Client", interaction: Interaction) -> ThreadKey:

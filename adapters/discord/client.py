@@ -21,7 +21,7 @@ from adapters.discord.seen import Seen
 from adapters.discord.surface import Place, ThreadSurface
 from adapters.discord.trouble import TOO_LATE
 from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
-from bot.errors import BotError
+from bot.errors import BotError, NotLet
 from bot.panel import Where
 from bot.ports import Inbox, Record, Surface
 from bot.words import with_moments
@@ -173,6 +173,8 @@ class Client(discord.AutoShardedClient):
         )
         try:
             await self.hand_over(event, place)
+        except NotLet as refused:  # people who talk to each other are not told so each time
+            found.notes = [str(refused)] if self.user in message.mentions else []
         except BotError as refused:
             found.notes.append(with_moments(str(refused), draw.relative))
         self._seen.note(message.guild.shard_id if message.guild else 0, message.id)
@@ -228,7 +230,10 @@ class Client(discord.AutoShardedClient):
         """Other words of a question that was answered."""
         entry = self.archive.entry(str(payload.message_id))
         if entry and self.user and payload.message.content:
-            await self.hand_over(Edited(entry.id, entry.thread, parse.text(payload.message, self.user.id)))
+            said = parse.text(payload.message, self.user.id)
+            # Discord tells of a message again when a thread is opened on it; its links may have been left out
+            if entry.text not in (said, parse.without_links(said)):
+                await self.hand_over(Edited(entry.id, entry.thread, said))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """A question that was taken back."""

@@ -81,6 +81,12 @@ def sheets(view: View, now: float) -> list[Sheet]:
     return drawn
 
 
+def below_note(sheet: Sheet, note: str) -> Sheet:
+    """The message below a line of the bot's own, where both fit into one."""
+    fits = len(note) + 4 + len(sheet.content) <= LIMIT
+    return replace(sheet, content=f"-# {note}\n{sheet.content}") if fits else sheet
+
+
 def below_quote(sheet: Sheet, words: str) -> Sheet:
     """The message below a line of what it answers, where both fit into one."""
     short = " ".join(words.split())

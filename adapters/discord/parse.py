@@ -62,7 +62,8 @@ def text(message: discord.Message, me: int) -> str:
     """A person's words: without the mention of the bot, with names in the place of other mentions."""
     words = re.sub(rf"<@!?{me}>", " ", message.content)
     for user in message.mentions:
-        words = re.sub(rf"<@!?{user.id}>", f"@{user.display_name}", words)
+        for mention in (f"<@{user.id}>", f"<@!{user.id}>"):  # no pattern: a name may hold backslashes
+            words = words.replace(mention, f"@{user.display_name}")
     for role in message.role_mentions:
         words = words.replace(f"<@&{role.id}>", f"@{role.name}")
     for channel in message.channel_mentions:

@@ -122,6 +122,8 @@ class Reader:
             seen = channel.permissions_for(message.author) if isinstance(message.author, discord.Member) else None
             if seen is None or not (seen.view_channel and seen.read_message_history):
                 return
+            if isinstance(channel, discord.Thread) and not await _takes_part(channel, message.author, seen):
+                return
             if restricted(channel) and not restricted(message.channel):
                 found.notes.append("Pictures of an age-restricted channel stay there.")
                 return
@@ -157,6 +159,17 @@ class Reader:
             except discord.HTTPException:
                 log.warning("an attachment could not be read")
                 found.notes.append("A picture could not be read from Discord; please send it again.")
+
+
+async def _takes_part(thread: discord.Thread, who: discord.abc.User, seen: discord.Permissions) -> bool:
+    """Whether they may read the thread: a private one only those who are in it, and who manages threads."""
+    if not thread.is_private() or seen.manage_threads:
+        return True
+    try:
+        await thread.fetch_member(who.id)
+    except discord.HTTPException:
+        return False
+    return True
 
 
 def restricted(channel: Any) -> bool:

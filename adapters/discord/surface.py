@@ -111,8 +111,7 @@ class ThreadSurface:
             self._urgency = Urgency.END if view.final else Urgency.PROGRESS
         wanted = draw.sheets(view, time.time())
         if self._note and wanted:
-            note = f"-# {self._note}"[: draw.RESERVED * 2]
-            wanted[0] = replace(wanted[0], content=f"{note}\n{wanted[0].content}"[: draw.LIMIT])
+            wanted[0] = draw.below_note(wanted[0], self._note)
         if wanted and self._place and self._place.quoted:
             wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
         posted = len(shown)

@@ -18,7 +18,7 @@ from adapters.slack.reading import Reader
 from adapters.slack.surface import Place, Streams
 from adapters.slack.voice import Voice
 from bot.domain import Action, ButtonPress, Deleted, Edited, Entry, Incoming, Message, Person, Picture, ThreadKey, Wish
-from bot.errors import BotError
+from bot.errors import BotError, NotLet
 from bot.panel import Answer, Command, Panel
 from bot.ports import Inbox, Record, Surface
 
@@ -116,11 +116,15 @@ class Desk:
             before, shown = await self.reader.before(said)
             if not said.files:
                 pictures, _ = await self.downloads.pictures(shown, said.team)
-        await self._ask(Message(said.id, said.key, author, words, tuple(pictures), before=tuple(before)), place, notes)
+        message = Message(said.id, said.key, author, words, tuple(pictures), before=tuple(before))
+        await self._ask(message, place, notes, called=said.direct or self.bot_user in parse.mentions(said.text))
 
-    async def _ask(self, message: Message, place: Place, notes: list[str]) -> None:
+    async def _ask(self, message: Message, place: Place, notes: list[str], *, called: bool = True) -> None:
+        """Hand it over. Who may not be answered is told so only if the bot was `called`: people talk to people, too."""
         try:
             await self.hand_over(message, place)
+        except NotLet as refused:
+            notes[:] = [str(refused)] if called else []
         except BotError as refused:
             notes.append(str(refused))
         if notes:
@@ -249,13 +253,10 @@ class Desk:
     async def choose(
         self, spot: Spot, user: str, scope: str, event_id: str, chosen: Mapping[str, str]
     ) -> dict[str, str]:
-        """Choose what differs from what holds; the faults by setting."""
+        """Choose what was changed in the form; the faults by setting."""
         author = await self.people.person(user)
-        panel = await self.panel(spot, user, scope, event_id)
-        if isinstance(panel, str):
-            return {"": panel}
         faults = {}
-        for key, value in parse.changed(panel, chosen).items():
+        for key, value in chosen.items():
             do = {"do": "set", "value": value} if value.strip() else {"do": "reset"}
             told = await self.command(spot.key, author, event_id, "settings", {"scope": scope, "key": key, **do})
             if isinstance(told, str):

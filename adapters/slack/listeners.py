@@ -254,7 +254,7 @@ def _to_forms(app: AsyncApp, desk: Desk) -> None:
         """The faults stand in the form, each below its field."""
         view, user = body["view"], str(body["user"]["id"])
         spot, scope = _meant(view["private_metadata"])
-        faults = await desk.choose(spot, user, scope, str(view["id"]), parse.state(view))
+        faults = await desk.choose(spot, user, scope, str(view["id"]), parse.changed(view))
         ids = [str(block.get("block_id")) for block in view.get("blocks") or () if block.get("type") == "input"]
         below = {forms.field_id(scope, key): fault for key, fault in faults.items()}
         if faults:

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from bot.domain import MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
-from bot.panel import Panel, Scope, Unasked
+from bot.panel import Scope, Unasked
 
 PLATFORM = "slack"
 DIRECT = "direct"  # the thread of a direct conversation outside any thread
@@ -27,6 +27,7 @@ WORDS = {
     "forget": ("", "settings"),
     "help": ("",),
 }
+HIGHEST_SEED = 2**31 - 1
 IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
@@ -158,10 +159,14 @@ def arguments(name: str, rest: str) -> dict[str, str]:
     return {}
 
 
-def changed(panel: Panel, chosen: Mapping[str, str]) -> dict[str, str]:
-    """What in a form differs from what holds."""
-    now = {field.key: field.value for field in panel.fields}
-    return {key: value for key, value in chosen.items() if key in now and value.strip() != now[key].strip()}
+def changed(view: Mapping[str, Any]) -> dict[str, str]:
+    """What in a form is not as the form was shown: what holds may be different meanwhile."""
+    fields = [block["element"] for block in view.get("blocks") or () if block.get("type") == "input"]
+    shown = {
+        str(each["action_id"]): str((each.get("initial_option") or {}).get("value") or each.get("initial_value") or "")
+        for each in fields
+    }
+    return {key: value for key, value in state(view).items() if key in shown and value.strip() != shown[key].strip()}
 
 
 def imagine(words: str) -> tuple[ImageRequest, int | None]:
@@ -176,8 +181,9 @@ def imagine(words: str) -> tuple[ImageRequest, int | None]:
         if not told[name]:
             raise Refused(f"Say something behind --{name}.")
     for name in ("count", "seed"):
-        if name in told and not re.fullmatch(r"\d{1,9}", told[name], re.ASCII):
-            raise Refused(f"--{name} must be a whole number, not {told[name][:20]!r}.")
+        whole = name in told and re.fullmatch(r"\d{1,10}", told[name], re.ASCII)
+        if name in told and not (whole and int(told[name]) <= HIGHEST_SEED):
+            raise Refused(f"--{name} must be a whole number up to {HIGHEST_SEED}, not {told[name][:20]!r}.")
     if not prompt.strip():
         raise Refused("Say what is to be seen: /imagine a fox in the snow")
     request = ImageRequest(
