@@ -171,7 +171,7 @@ async def test_a_token_guards_everything(tmp_path: Path) -> None:
         async with site.session.get(site.url + "/?token=s3cret", allow_redirects=False) as response:
             assert response.status == 303
             cookie = response.cookies["minidalle"]
-            assert cookie["httponly"] and cookie["samesite"] == "Strict"
+            assert cookie["httponly"] and cookie["samesite"] == "Lax"
         assert (await site.call("GET", "/api/threads", Cookie="minidalle=s3cret"))[0] == 200
 
 

@@ -164,7 +164,8 @@ async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
         }  # fmt: skip
         assert reply == {
             "id": "m-1.reply", "author": "Mini-DALL·E 3", "kind": "bot", "final": False, "status": "Waiting…",
-            "about": None, "parts": [], "buttons": [], "reply_to": "m-1",
+            "about": None, "parts": [], "reply_to": "m-1",
+            "buttons": [{"action": "stop", "label": "Stop", "target": "m-1"}],
         }  # fmt: skip
         (listed,) = (await here.get("/api/threads"))[1]["threads"]
         assert (listed.pop("updated") > 0, listed) == (True, {"id": key(thread).thread, "title": "Hi *you*"})
@@ -233,6 +234,19 @@ async def test_markdown_is_shown_without_anything_active(tmp_path: Path, markdow
     for each in shown:
         assert html is None or each == html
         assert not any(active in each.lower() for active in ("<img", "<script", "<b>", 'href="java', 'href="data'))
+
+
+async def test_each_message_is_followed_by_its_reply(tmp_path: Path) -> None:
+    """Also for those who watch, while the answers before it are still under way."""
+    async with site(tmp_path) as here:
+        thread = await here.thread()
+        async with here.watch(thread) as watcher:
+            for message_id in ("m-1", "m-2"):
+                await here.post(f"{thread}/messages", {"id": message_id, "text": "one\ntwo"})
+            seen = [await anext(watcher) for _ in range(4)]
+        assert [each["id"] for each in seen] == ["m-1", "m-1.reply", "m-2", "m-2.reply"]
+        assert [each["id"] for each in await here.messages(thread)] == [each["id"] for each in seen]
+        assert "one<br />\ntwo" in seen[0]["parts"][0]["html"]
 
 
 async def test_everybody_who_watches_sees_the_same(tmp_path: Path) -> None:

@@ -49,6 +49,7 @@ class Door:
         if not response.prepared:
             response.headers["Content-Security-Policy"] = POLICY
             response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers.setdefault("Cache-Control", "no-cache")  # or a browser keeps the page of an older version
         return response
 
     @web.middleware
@@ -60,7 +61,7 @@ class Door:
                 if not self._opens(request.query.get("token", "")):
                     raise web.HTTPUnauthorized
                 entered = web.HTTPSeeOther(request.path)
-                entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Strict")
+                entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Lax")
                 raise entered
         elif request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
             raise web.HTTPForbidden

@@ -23,7 +23,7 @@ from bot.words import about, with_moments
 BOT_NAME = "Mini-DALL·E 3"
 REPLY = ".reply"  # what a reply's id has behind the id of its message
 
-_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable("image")
+_markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table").disable("image")
 
 
 def thread(summary: ThreadSummary) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from adapters.web.desk import DeskPage, Lineage
 from adapters.web.door import Door, body
 from adapters.web.hub import Hub, PageSurface
 from adapters.web.line import STATIC, LinePage
-from bot.domain import Action, ButtonPress, Entry, Incoming, Left, ThreadKey, ThreadSummary, View
+from bot.domain import Action, Button, ButtonPress, Entry, Incoming, Left, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError, NotFound
 from bot.lineup import Lineup
 from bot.ports import Inbox
@@ -172,6 +172,7 @@ class WebPage:
     def _tell_question(self, thread: ThreadKey, message_id: str) -> None:
         if entry := self._archive.entry(message_id):
             self._hub.tell(thread, draw.question(entry))
+            self._hub.tell(thread, self._reply(entry))
 
     def _at_work(self) -> Inbox:
         assert self._inbox
@@ -201,9 +202,12 @@ class WebPage:
     def _messages(self, thread: ThreadKey) -> list[dict[str, Any]]:
         messages: list[dict[str, Any]] = []
         for entry in self._archive.entries(thread):
-            view = self._hub.shown(entry.id, entry.view) or View(status="Waiting…")
-            messages += [draw.question(entry), draw.reply(entry.id, view)]
+            messages += [draw.question(entry), self._reply(entry)]
         return messages
+
+    def _reply(self, entry: Entry) -> dict[str, Any]:
+        waiting = View(status="Waiting…", buttons=(Button(Action.STOP, "Stop", entry.id),))
+        return draw.reply(entry.id, self._hub.shown(entry.id, entry.view) or waiting)
 
 
 def _brings(entry: Entry, number: str) -> bool:

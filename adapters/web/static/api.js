@@ -41,6 +41,10 @@ export async function send(thread, message) {
 export function follow(thread, { happened, forgotten, connected }) {
   let source;
   let timer;
+  const stop = () => {
+    clearTimeout(timer);
+    source?.close();
+  };
   const connect = () => {
     source = new EventSource(address(thread, "events"));
     source.addEventListener("open", () => connected(true));
@@ -51,10 +55,16 @@ export function follow(thread, { happened, forgotten, connected }) {
       if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RECONNECT_DELAY);
     });
   };
-  connect();
+  const seen = () => { // a browser has six connections to a server, for all its tabs together
+    stop();
+    if (document.hidden) connected(false);
+    else connect();
+  };
+  document.addEventListener("visibilitychange", seen);
+  seen();
   return () => {
-    clearTimeout(timer);
-    source.close();
+    document.removeEventListener("visibilitychange", seen);
+    stop();
   };
 }
 

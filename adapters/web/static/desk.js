@@ -24,7 +24,8 @@ export function createDesk({ current, needed, author, title, notice, enlarge }) 
     api.command(await needed(), { id: api.newId(), author: author(), name, arguments: told });
   const settings = createSettings(dialog.settings, { command });
   const tree = createTree(dialog.tree, { load: async () => (current() ? api.lineage(current()) : []), enlarge });
-  let wishId = null; // kept after a wish that may have arrived
+  let wishId = null; // kept after a wish that may have arrived, for the very same wish
+  let wished;
 
   /** Each by its name after the slash; `words` are what stands behind it. */
   const commands = {
@@ -91,8 +92,12 @@ export function createDesk({ current, needed, author, title, notice, enlarge }) 
   }
 
   async function wish(told) {
+    const thread = await needed();
+    const asked = JSON.stringify([thread, told]);
+    if (asked !== wished) wishId = null;
+    wished = asked;
     wishId ??= api.newId();
-    await api.wish(await needed(), { id: wishId, author: author(), ...told });
+    await api.wish(thread, { id: wishId, author: author(), ...told });
     wishId = null;
   }
 
