@@ -81,6 +81,8 @@ class Jobs:
         with writing(self._db):
             row = self._row(job_id)
             if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=False)):
+                # no worker has it: its end could not be recorded
+                self._db.execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [job_id])
                 return _job(row)
             if row:  # it gives way, and does not count beside the new one
                 self._db.execute("DELETE FROM jobs WHERE id = ?", [job_id])

@@ -52,6 +52,7 @@ FOR_THE_DEVICE = {
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",  # its warnings hold people's words
 }
 
 

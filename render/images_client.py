@@ -3,6 +3,7 @@
 import binascii
 from base64 import b64decode
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from urllib.parse import urljoin, urlsplit
 
 import httpx2
@@ -80,7 +81,8 @@ class ImagesClient:
             async for event in events:
                 match found(event):
                     case Found(preview=int(number), base64=data):
-                        await show(number, _decoded(data))
+                        with suppress(NoPicture):  # it was only a preview
+                            await show(number, _decoded(data))
                     case Found() as picture:
                         return await self._file(picture)
         except ValueError as error:

@@ -1,6 +1,7 @@
 """The line before the workers: jobs in, updates back. The record is the store's, the policy `schedule`'s."""
 
 import asyncio
+import logging
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
@@ -17,10 +18,13 @@ from render.rounds import Attempts, Files, Painting, Round, Ticket
 from render.schedule import HORIZON, Caps, Place, Schedule, Waiting
 from render.tasks import kind, server, waiting
 
+log = logging.getLogger(__name__)
+
 REMEMBERED = 600.0  # seconds for which it is remembered who was served, over a restart
 MEASURED = 50  # batches from which the pace is known after a start
 MOST_WAITING = 200  # jobs of one person
 FORETELL = 0.25  # seconds between two forecasts
+AGAIN = 5.0  # seconds before the table is written again, where it could not be
 LOOK = 0.5  # seconds between two looks for what another process has done to the table
 
 
@@ -98,7 +102,7 @@ class Line:
 
     async def run(self) -> None:
         """Serve the line until cancelled. What ran when the last bot ended waits again."""
-        self._store.recover()
+        await self._recover()
         for thread, owner, cost in self._store.served(REMEMBERED):
             self.schedule.recall(server(thread), owner, cost)
         for model, cost, seconds in self._store.paces(MEASURED):
@@ -112,6 +116,15 @@ class Line:
                     async with asyncio.timeout_at(wake):
                         await self._news.wait()
                 self._news.clear()
+
+    async def _recover(self) -> None:
+        """Again and again, while the table cannot be written."""
+        while True:
+            try:
+                return self._store.recover()
+            except Unrecorded as error:
+                log.error("no picture is drawn yet: %s", error)
+                await asyncio.sleep(AGAIN)
 
     # Into the line, and out of it
 
@@ -168,8 +181,7 @@ class Line:
     def _serve(self, group: asyncio.TaskGroup) -> float | None:
         """Fill every free slot; until when to wait at most before looking again."""
         now = self._now()
-        if trouble := self.fleet.trouble:
-            self._turn_away(trouble)
+        self._turn_away()
         chosen: list[tuple[Worker, tuple[Waiting, ...]]] = []
         for worker in self.fleet.workers:
             for _ in range(worker.free(now)):
@@ -181,12 +193,15 @@ class Line:
             self._start(chosen, group)
         return self._foretell(now)
 
-    def _turn_away(self, reason: str) -> None:
+    def _turn_away(self) -> None:
+        trouble = self.fleet.trouble
         for each in list(self.schedule):
-            ticket = self.tickets[each.id]
-            self.schedule.remove(each)
-            self._store.refuse(ticket.job, reason)
-            ticket.tell(Failed(reason))
+            if reason := trouble or self.fleet.refuses(each.kind):
+                ticket = self.tickets[each.id]
+                self.schedule.remove(each)
+                ticket.tell(Failed(reason))
+                with suppress(Unrecorded):  # then it is found waiting at the next start, and refused again
+                    self._store.refuse(ticket.job, reason)
 
     def _start(self, chosen: Sequence[tuple[Worker, tuple[Waiting, ...]]], group: asyncio.TaskGroup) -> None:
         """Claim the batches in one transaction, and send them off."""

@@ -24,6 +24,7 @@ PREVIEW_EVERY = 0.2  # seconds between two previews, of whichever pictures
 SOON = 0.5  # seconds: before what comes so soon nobody looks at a preview
 LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
 SHORTENED = "The prompt is longer than what the model reads, which ends with"
+TOO_LONG = "The prompt is longer than what the model reads."
 LAST_READ = 40  # characters
 NO_PARTS = "This model cannot change a part of a picture: it drew all of it anew."
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
@@ -64,7 +65,8 @@ def wish(task: Task, easel: Easel) -> Wish:
     read = easel.reads(settled.plan.prompt)
     if len(read) == len(settled.plan.prompt):
         return settled
-    return replace(settled, notes=(*settled.notes, f"{SHORTENED} “…{read[-LAST_READ:].strip()}”."))
+    note = f"{SHORTENED} “…{read[-LAST_READ:].strip()}”." if task.telling else TOO_LONG  # the file has the notes, too
+    return replace(settled, notes=(*settled.notes, note))
 
 
 def _within(part: str, wish: Wish) -> Wish:

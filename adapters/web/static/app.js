@@ -3,6 +3,7 @@
 import * as api from "./api.js";
 import { createComposer } from "./composer.js";
 import { createDesk } from "./desk.js";
+import { createMark } from "./mark.js";
 import { $, clone, keyed, openLightbox, patchMessage, setRatio, write } from "./view.js";
 
 const AT_BOTTOM = 64; // pixels; closer than this counts as reading the end
@@ -12,14 +13,15 @@ const log = $("#log");
 const scroll = $("#scroll");
 const empty = $("#empty");
 const lightbox = $("#lightbox");
-const composer = createComposer($("#composer"), { submit, notice });
+const mark = createMark($("#mark"));
+const composer = createComposer($("#composer"), { submit, notice, mark });
 const desk = createDesk({
   current: () => current,
   needed: async () => current ?? createThread(),
   author: () => composer.author,
   title: titleOf,
   notice,
-  enlarge: (picture) => openLightbox(lightbox, picture, () => find(picture.number)),
+  enlarge: (picture) => openLightbox(lightbox, picture, { find: () => find(picture.number) }),
 });
 
 let current = null; // id of the open thread
@@ -129,7 +131,10 @@ function showMessage(message) {
   if (!changed.size) return;
   for (const each of messages.values()) if (changed.has(each.about)) patchMessage(articles.get(each.id), each, pictures);
   if (lightbox.open && !pictures.has(Number(lightbox.dataset.number))) lightbox.close();
-  if (composer.about && changed.has(composer.about) && !pictures.has(composer.about)) composer.setAbout(null);
+  if (composer.about && changed.has(composer.about) && !pictures.has(composer.about)) {
+    notice(`Picture #${composer.about} was deleted: what you write is about no picture now.`);
+    composer.setAbout(null);
+  }
   desk.changed();
 }
 
@@ -235,7 +240,10 @@ const ACTIONS = {
   reply: (number) => composer.setAbout(pictures.get(number), "reply"),
   edit: (number) => composer.setAbout(pictures.get(number), "edit"),
   open: (number) => openLightbox(lightbox, pictures.get(number)),
-  show: (number) => cardOf(number)?.scrollIntoView({ block: "center" }),
+  show: (number, part) => {
+    if (part && pictures.has(number)) openLightbox(lightbox, pictures.get(number), { part, find: () => find(number) });
+    else cardOf(number)?.scrollIntoView({ block: "center" });
+  },
 };
 
 const cardOf = (number) => log.querySelector(`.card[data-number="${number}"][data-state=rendered]`);
@@ -269,7 +277,7 @@ log.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-action]");
   if (!button) return;
   const own = ACTIONS[button.dataset.action];
-  if (own) own(Number(button.dataset.target));
+  if (own) own(Number(button.dataset.target), button.dataset.part);
   else press(button);
 });
 
@@ -308,7 +316,7 @@ lightbox.addEventListener("click", ({ target }) => {
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.isComposing || lightbox.open || desk.open) return;
+  if (event.key !== "Escape" || event.isComposing || lightbox.open || mark.open || desk.open) return;
   if (document.body.classList.contains("drawer-open")) $("#close-drawer").click();
   else composer.setAbout(null);
 });

@@ -1,6 +1,7 @@
-/** The box one writes in: words, pictures, whom one is, and which picture it is about. */
+/** The box one writes in: words, pictures, whom one is, and which picture, or part of one, it is about. */
 
 import { newId, sentence } from "./api.js";
+import { showPart } from "./part.js";
 import { $, clone, keyed, write } from "./view.js";
 
 const MOST_PICTURES = 4;
@@ -9,16 +10,18 @@ const PLACEHOLDER = "Describe a picture, or just chat…";
 
 /**
  * Brings the form to life. `submit(message)` sends it and throws where it cannot; `notice(sentence)` tells the person.
- * Words and pictures stay in the box until they have arrived.
+ * `mark` is the dialog in which a part is marked. Words and pictures stay in the box until they have arrived.
  */
-export function createComposer(form, { submit, notice }) {
+export function createComposer(form, { submit, notice, mark }) {
   const words = $("textarea", form);
   const name = $("[data-testid=name]", form);
   const chip = $(".chip", form);
   const uploads = $(".uploads", form);
   const sendButton = $(".send", form);
+  const markButton = $("[data-testid=mark]", form);
   let files = []; // [{ id, file, url }], url for the thumbnail
-  let about = null; // the picture's number
+  let picture = null; // the one that the next message is about
+  let part = ""; // of it
   let draftId = null; // kept after a send that may have arrived, so that sending again is the same message
 
   const composer = {
@@ -26,20 +29,20 @@ export function createComposer(form, { submit, notice }) {
       return name.value.trim() || remembered();
     },
     get about() {
-      return about;
+      return picture?.number ?? null;
     },
     /** Sets which picture the next message is about, null for none; `verb` is "reply" or "edit". */
-    setAbout(picture, verb = "reply") {
-      const number = picture?.number ?? null;
-      if (number !== about) draftId = null;
-      about = number;
-      chip.hidden = about === null;
+    setAbout(chosen, verb = "reply") {
+      if (chosen?.number !== picture?.number) setPart("");
+      picture = chosen;
+      chip.hidden = !picture;
       words.placeholder = PLACEHOLDER;
       if (!picture) return $("img", chip).removeAttribute("src");
-      write($("span", chip), `${verb === "edit" ? "Editing" : "Replying to"} #${about}`);
-      $("img", chip).hidden = !picture.url;
-      if (picture.url) $("img", chip).src = picture.url;
-      words.placeholder = verb === "edit" ? `What should change in #${about}?` : `What about #${about}?`;
+      const { number, url } = picture;
+      write($(".verb", chip), `${verb === "edit" ? "Editing" : "Replying to"} #${number}`);
+      markButton.hidden = $(".thumbnail", chip).hidden = !url;
+      if (url) $("img", chip).src = url;
+      words.placeholder = verb === "edit" ? `What should change in #${number}?` : `What about #${number}?`;
       return words.focus();
     },
     addFiles(added) {
@@ -59,6 +62,14 @@ export function createComposer(form, { submit, notice }) {
 
   const ready = () => words.value.trim() !== "" || files.length > 0;
 
+  function setPart(marked) {
+    draftId = null;
+    part = marked;
+    mark.close();
+    write($(".partly", chip), part && ", a part of it");
+    showPart($("svg", chip), part, picture ?? {});
+  }
+
   function changed() {
     draftId = null;
     words.style.height = "auto";
@@ -74,7 +85,8 @@ export function createComposer(form, { submit, notice }) {
     draftId ??= newId();
     try {
       const pictures = await Promise.all(files.map(({ file }) => base64(file)));
-      await submit({ id: draftId, author: composer.author, text: words.value.trim(), about, pictures });
+      const { author, about } = composer;
+      await submit({ id: draftId, author, text: words.value.trim(), about, part: part || undefined, pictures });
       clear();
     } catch (error) {
       notice(error instanceof Unreadable ? error.message : sentence(error));
@@ -123,7 +135,13 @@ export function createComposer(form, { submit, notice }) {
     changed();
     words.focus();
   });
-  $("button", chip).addEventListener("click", () => {
+  markButton.addEventListener("click", () => {
+    mark.ask(picture, part, (marked) => {
+      setPart(marked);
+      words.focus();
+    });
+  });
+  $("[data-testid=unmark]", chip).addEventListener("click", () => {
     composer.setAbout(null);
     words.focus();
   });

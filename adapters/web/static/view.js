@@ -1,5 +1,7 @@
 /** Messages and picture cards: values in, page out. Patches what is there; no network, no state of its own. */
 
+import { showPart } from "./part.js";
+
 export const $ = (selector, root = document) => root.querySelector(selector);
 
 export const clone = (name) => $(`#${name}-template`).content.firstElementChild.cloneNode(true);
@@ -44,7 +46,7 @@ export function patchMessage(article, message, pictures) {
   Object.assign(article.dataset, { messageId: message.id, kind: message.kind, final: message.final });
   article.setAttribute("aria-busy", String(!message.final)); // a screen reader waits for the whole reply
   patchAuthor(article, message);
-  patchQuote($(".quote", article), message.about, pictures);
+  patchQuote($(".quote", article), message, pictures);
   keyed($(".parts", article), withKeys(message.parts), {
     key: (part) => part.key,
     create: (part) => (part.type === "picture" ? clone("card") : wordsElement()),
@@ -59,10 +61,14 @@ export function patchMessage(article, message, pictures) {
   });
 }
 
-/** Fills the large view of one picture and opens it; `find`, if there is one, goes to it in the conversation. */
-export function openLightbox(dialog, picture, find = null) {
+/**
+ * Fills the large view of one picture and opens it, with a part of it marked if there is one; `find`, if there is one,
+ * goes to it in the conversation.
+ */
+export function openLightbox(dialog, picture, { find = null, part = "" } = {}) {
   const image = $(".stage img", dialog);
   Object.assign(image, { src: picture.url, alt: picture.alt, width: picture.width, height: picture.height });
+  showPart($(".stage svg", dialog), part, picture);
   dialog.dataset.number = picture.number;
   write($("h2", dialog), `Picture #${picture.number}`);
   patchFacts($("dl", dialog), picture);
@@ -94,16 +100,17 @@ function hue(name) {
   return sum;
 }
 
-function patchQuote(quote, about, pictures) {
+function patchQuote(quote, { about, part }, pictures) {
   quote.hidden = !about;
   if (quote.hidden) return;
-  const url = pictures.get(about)?.url;
-  const thumbnail = $("img", quote);
-  quote.dataset.target = about;
-  thumbnail.hidden = !url;
-  if (url) show(thumbnail, url);
-  else thumbnail.removeAttribute("src");
-  write($("span", quote), `About #${about}`);
+  const picture = pictures.get(about);
+  const image = $("img", quote);
+  Object.assign(quote.dataset, { target: about, part: part ?? "" });
+  $(".thumbnail", quote).hidden = !picture?.url;
+  if (picture?.url) show(image, picture.url);
+  else image.removeAttribute("src");
+  showPart($("svg", quote), part, picture);
+  write($(".says", quote), `About #${about}${part ? ", a part of it" : ""}`);
 }
 
 function wordsElement() {
