@@ -258,17 +258,16 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
         supervisors = [Supervisor(config.picture_model, device, environment) for device in config.render_devices]
         engines = [WorkerEngine(f"this machine, {each.device}", each.where, each.token) for each in supervisors]
     line = Line(store.jobs, files, engines, abilities=_abilities(config), num_inference_steps=config.render_steps)
-    tasks = [
-        asyncio.create_task(line.run()),
-        *_scaling(config, line),
-        *(asyncio.create_task(each.run()) for each in supervisors),
-    ]
+    beside = [*_scaling(config, line), *(asyncio.create_task(each.run()) for each in supervisors)]
     try:
-        yield line
+        async with asyncio.TaskGroup() as group:  # a line that met a bug takes the bot along, and so is noticed
+            serving = group.create_task(line.run())
+            yield line
+            serving.cancel()
     finally:
-        for task in tasks:
+        for task in beside:
             task.cancel()
-        await asyncio.wait(tasks)
+        await asyncio.gather(*beside, return_exceptions=True)
         for engine in engines:
             await engine.close()
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+LARGEST_SIDE = 4096  # pixels of an enlarged picture
+
 
 class Editing(StrEnum):
     """What a picture model wants to be told when it changes a picture."""

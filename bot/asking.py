@@ -4,7 +4,7 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from bot.abilities import Abilities
+from bot.abilities import LARGEST_SIDE, Abilities
 from bot.domain import ButtonPress, ImageRequest, Message, Operation, Person, Picture, PicturePart, ThreadKey, Wish
 from bot.errors import NotFound, Refused
 from bot.panel import Settings
@@ -13,7 +13,6 @@ from bot.store import Store
 from bot.wishes import ratio_of
 from bot.words import number_of
 
-LARGEST_SIDE = 4096  # pixels of an enlarged picture
 Asked = tuple[Message, tuple[ImageRequest, ...]]
 
 

@@ -97,6 +97,11 @@ class Fleet:
         troubles = [worker.told.trouble for worker in self.workers]
         return troubles[0] if all(troubles) else None
 
+    @property
+    def models(self) -> list[str]:
+        """What each worker paints with; empty for one that has not told."""
+        return [worker.told.model for worker in self.workers]
+
     def refuses(self, kind: Kind) -> str | None:
         """Why no worker could ever paint such a picture, as far as all have told what they can."""
         known = [worker for worker in self.workers if worker.told.model and not worker.told.trouble]

@@ -131,7 +131,9 @@ def refine(task: Task, means: Means) -> Plan:
     if means.looks:
         told = task.prompt if task.prompt != task.before else ""
         return Plan(Way.LOOK, told or (task.before if means.described else REFINE))
-    return generate(task, means) if task.prompt not in ("", task.before) else Plan(Way.RESIZE, "", None, LARGER[Operation.REFINE])
+    if task.prompt in ("", task.before):
+        return Plan(Way.RESIZE, "", None, LARGER[Operation.REFINE])
+    return generate(task, means)
 
 
 def upscale(task: Task, means: Means) -> Plan:

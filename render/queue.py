@@ -60,6 +60,7 @@ class Line:
         self._news = asyncio.Event()
         self._changed = False
         self._foretold = 0.0
+        self._models: Sequence[str] = ()  # of the workers, when it was last looked who waits in vain
         self.fleet = Fleet(engines, abilities or Abilities(), self._news.set)
         self.pace = Pace()
         self.schedule = Schedule(caps)
@@ -181,7 +182,9 @@ class Line:
     def _serve(self, group: asyncio.TaskGroup) -> float | None:
         """Fill every free slot; until when to wait at most before looking again."""
         now = self._now()
-        self._turn_away()
+        if self.fleet.trouble or self.fleet.models != self._models:
+            self._models = self.fleet.models
+            self._turn_away()
         chosen: list[tuple[Worker, tuple[Waiting, ...]]] = []
         for worker in self.fleet.workers:
             for _ in range(worker.free(now)):
@@ -194,6 +197,7 @@ class Line:
         return self._foretell(now)
 
     def _turn_away(self) -> None:
+        """Refuse whoever waits for what no worker can paint, as far as the workers have told what they can."""
         trouble = self.fleet.trouble
         for each in list(self.schedule):
             if reason := trouble or self.fleet.refuses(each.kind):

@@ -10,6 +10,7 @@ from threading import Event
 
 from PIL import Image
 
+from bot.abilities import LARGEST_SIDE
 from bot.domain import Operation
 from render.operations import Means, Plan, Way, fitted, plan, rounded
 from render.operations import size as size_of
@@ -26,6 +27,7 @@ LONGEST_PROMPT_TOLD = 1000  # characters in a picture's metadata
 SHORTENED = "The prompt is longer than what the model reads, which ends with"
 TOO_LONG = "The prompt is longer than what the model reads."
 LAST_READ = 40  # characters
+AS_LARGE_AS_CAN_BE = "It is as large as pictures become here."
 NO_PARTS = "This model cannot change a part of a picture: it drew all of it anew."
 MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC's word for it
 
@@ -92,17 +94,25 @@ def _settled(task: Task, chosen: Plan, easel: Easel) -> Wish:
         source = decode(task.source)
     except Exception as error:  # Pillow raises all sorts of things
         raise ValueError("the picture to start from cannot be read.") from error
-    if chosen.way is Way.RESIZE or easel.fixed:
-        larger = tuple(round(side * chosen.larger) for side in source.size)
-        return Wish(task, chosen, (larger[0], larger[1]) if chosen.way is Way.RESIZE else None, source)
+    if chosen.way is Way.RESIZE:
+        return _resampled(task, chosen.larger, source)
+    if easel.fixed:
+        return Wish(task, chosen, None, source)
     most = easel.native[0] * easel.native[1] * chosen.larger**2
     enlarged = (round(source.width * chosen.larger), round(source.height * chosen.larger))
     size = fitted(enlarged, round(most), easel.multiple)
     fits = size[0] * size[1] > 0.9 * enlarged[0] * enlarged[1]
     if task.operation is Operation.UPSCALE and not fits:  # what is wanted is the size
-        return Wish(task, Plan(Way.RESIZE, "", None, chosen.larger), enlarged, source)
+        return _resampled(task, chosen.larger, source)
     notes = () if fits else (smaller(enlarged, size),)
     return Wish(task, chosen, size, source.resize(size, Image.Resampling.LANCZOS), notes)
+
+
+def _resampled(task: Task, larger: float, source: Image.Image) -> Wish:
+    within = max(1.0, min(larger, LARGEST_SIDE / max(source.size)))
+    notes = () if within == larger else (AS_LARGE_AS_CAN_BE,)
+    size = (round(source.width * within), round(source.height * within))
+    return Wish(task, Plan(Way.RESIZE, "", None, within), size, source, notes)
 
 
 def smaller(asked: tuple[int, int], size: tuple[int, int]) -> str:

@@ -31,6 +31,7 @@ class Fault(Enum):
     CUT = auto()  # the connection is reset in the middle
     UNFINISHED = auto()  # the stream ends properly, but without the picture
     BASE64 = auto()
+    PREVIEW = auto()  # the previews, and nothing else, are damaged
     NO_PICTURE = auto()  # the file is something else
     TEXT = auto()
     EMPTY = auto()
@@ -162,7 +163,8 @@ class ImagesDouble:
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         await response.prepare(request)
         for index in range(int(asked.body.get("partial_images", 0))):
-            told = {"partial_image_index": index, "b64_json": b64encode(painted(asked, 64)).decode()}
+            data = "%%%" if self.fault is Fault.PREVIEW else b64encode(painted(asked, 64)).decode()
+            told = {"partial_image_index": index, "b64_json": data}
             await response.write(_event(f"{kind}.partial_image", told))
             await self.between()
         match self.fault:

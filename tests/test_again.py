@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bot.abilities import Abilities
-from bot.asking import LARGEST_SIDE
+from bot.abilities import LARGEST_SIDE, Abilities
 from bot.domain import Action, Edited, Failed, Operation, View
 from bot.errors import NotFound, Refused
 from bot.inbox import Conversations

@@ -9,8 +9,8 @@ from bot.domain import Failed, Rendered, Rendering
 from bot.files import PictureFiles
 from bot.store import Store
 from render.hosted import HostedEngine
-from render.wire import Made
-from tests.hosting import KEY, PROMPT, draw, drawn, engine, lost, refused
+from render.wire import Made, Preview
+from tests.hosting import KEY, PROMPT, draw, drawn, engine, heard, lost, refused
 from tests.images_double import Answer, Fault, ImagesDouble, error
 from tests.lines import collect, job, serving
 
@@ -37,6 +37,13 @@ async def test_what_is_no_picture_is_refused(fault: Fault, streams: bool, told: 
         assert told in await refused(there)
         assert (await there.slots()).free == 4
     assert len(double.asked) == 1
+
+
+async def test_a_broken_preview_spoils_no_picture() -> None:
+    """It was only a preview; the picture that comes after it is good, and paid for."""
+    async with engine(ImagesDouble(fault=Fault.PREVIEW)) as there:
+        events = await heard(there, draw())
+    assert isinstance(events[-1], Made) and not any(isinstance(event, Preview) for event in events)
 
 
 @pytest.mark.parametrize(("fault", "streams"), [(Fault.CUT, True), (Fault.CUT, False), (Fault.UNFINISHED, True)])

@@ -333,6 +333,14 @@ def test_a_story_is_as_long_as_it_is_wanted(wish: str, scenes: list[str]) -> Non
     assert [picture.partition("star ")[2] for picture in told] == scenes
 
 
+def test_a_marked_part_is_spoken_of() -> None:
+    """The answer does not claim that all of the picture is changed."""
+    *before, last = asked("make it blue", {1: "three red hearts"}, 1)
+    marked = last.text.replace("[about: #1]\n", "[about: #1]\n[marked: a part of #1; nothing else of it will change]\n")
+    reply = answer([*before, Said(Role.USER, marked)])
+    assert tags(reply) == ["edit 1: three blue hearts"] and reply.startswith("#1, changed only where it was marked:\n")
+
+
 async def test_the_answer_streams_in_words_and_is_the_same_again() -> None:
     """The words come one by one, end with Stopped, make up the answer, and are the same for the same transcript."""
     transcript = asked("draw a red circle on a light blue background, and two green stars")

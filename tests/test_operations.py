@@ -1,5 +1,7 @@
 """How a picture is made, by what is asked for and by what the model can do."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as some
@@ -8,7 +10,7 @@ from PIL import Image
 from bot.domain import Operation
 from render.operations import MOST_OBLONG, STRENGTHS, Means, Way, fitted, is_local, plan, rounded, size, strength
 from render.pictures import encode
-from render.sitting import Easel, wish
+from render.sitting import AS_LARGE_AS_CAN_BE, Easel, wish
 from render.wire import Task
 
 SOURCE = encode(Image.new("RGB", (300, 200), "red"), {})
@@ -48,6 +50,26 @@ def asked(operation: Operation, prompt: str = "", change: str = "", source: byte
 def test_each_model_gets_the_best_way_that_it_has(task: Task, means: Means, way: Way) -> None:
     """Instructions before masks, masks before image to image, that before a new picture."""
     assert plan(task, means).way is way
+
+
+def test_refining_in_the_same_words_draws_nothing_anew() -> None:
+    """A model that cannot start from a picture enlarges it; with words of what is to be better it draws."""
+    again = Task("t", Operation.REFINE, "a sun", 1, b"png", before="a sun")
+    assert plan(again, Means()).way is Way.RESIZE
+    assert plan(replace(again, prompt="a brighter sun"), Means()).way is Way.WORDS
+
+
+def test_no_picture_is_resampled_without_end() -> None:
+    """At a side of 4096 pixels it stays as it is, and that is said."""
+    for side, wide, notes in (
+        (2000, 3000, ()),
+        (3000, 4096, (AS_LARGE_AS_CAN_BE,)),
+        (4096, 4096, (AS_LARGE_AS_CAN_BE,)),
+    ):
+        wished = wish(
+            Task("t", Operation.REFINE, "", 1, encode(Image.new("RGB", (side, 8)), {})), Easel(Means(), (64, 64))
+        )
+        assert (wished.size, wished.notes) == ((wide, round(8 * wide / side)), notes)
 
 
 def test_a_variation_is_as_strong_as_it_is_wanted() -> None:

@@ -4,9 +4,14 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from bot.domain import Failed, Rendered
+import pytest
+
+from bot.domain import Failed, ImageRequest, Operation, Rendered, RenderJob
+from bot.errors import Unrecorded
 from bot.files import PictureFiles
+from bot.jobs import Jobs
 from bot.store import Store
+from render import queue
 from render.engine import EngineLost
 from render.rounds import MOST_FAULTS, MOST_REFUSALS
 from render.wire import Slots, Spoilt, Started
@@ -113,6 +118,69 @@ async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
         assert (await collect(line, job(store)))[-1] == Failed(
             "The picture could not be kept: No space left on device."
         )
+
+
+async def test_a_line_that_cannot_be_recorded_begins_later(
+    store: Store, files: PictureFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A table that is locked at the start is tried again, and the log says so."""
+    monkeypatch.setattr(queue, "AGAIN", 0)
+    faults = iter([Unrecorded("the file is locked"), Unrecorded("the file is locked")])
+
+    class Locked(Jobs):
+        def recover(self) -> None:
+            """Fail as often as there are faults."""
+            if fault := next(faults, None):
+                raise fault
+            super().recover()
+
+    jobs = Locked(store._db, store.together)
+    async with serving(jobs, files, ScriptedEngine([[Started(), DONE]])) as line:
+        assert isinstance((await collect(line, job(store)))[-1], Rendered)
+    assert caplog.text.count("no picture is drawn yet: the file is locked") == 2
+
+
+async def test_who_is_turned_away_is_told_though_it_cannot_be_recorded(store: Store, files: PictureFiles) -> None:
+    """And the line goes on."""
+
+    class Full(Jobs):
+        def refuse(self, job: RenderJob, reason: str) -> None:
+            """Nothing can be written."""
+            raise Unrecorded("the disk is full")
+
+    engine = ScriptedEngine([[Started(), DONE]], state=Slots())
+    async with serving(Full(store._db, store.together), files, engine) as line:
+        lost = asyncio.create_task(collect(line, job(store)))
+        while not line.tickets:
+            await asyncio.sleep(0)
+        engine.state = Slots(trouble="The model is broken.")
+        assert (await lost)[-1] == Failed("The model is broken.")
+        engine.state = ONE
+        while line.fleet.trouble:
+            await asyncio.sleep(0)
+        assert isinstance((await collect(line, job(store)))[-1], Rendered)
+
+
+async def test_who_came_before_the_workers_told_is_refused_when_they_do(store: Store, files: PictureFiles) -> None:
+    """A model that no worker has is waited for only as long as it may come."""
+    engine = ScriptedEngine([], state=Slots())
+    async with serving(store, files, engine) as line:
+        early = asyncio.create_task(collect(line, replace(job(store), model="dream")))
+        while not line.tickets:
+            await asyncio.sleep(0)
+        engine.state = ONE
+        assert (await early)[-1] == Failed("No render worker has the picture model 'dream'; there is m.")
+
+
+async def test_a_job_whose_end_could_not_be_recorded_is_drawn_again(store: Store, files: PictureFiles) -> None:
+    """Its reply orders it again on Retry, and no worker has it."""
+    wanted = job(store)
+    async with serving(store, files, ScriptedEngine([[Started(), DONE]])) as line:
+        await line.introduced.wait()
+        claimed(store, wanted)
+        assert [row.state for row in store.jobs.find([wanted.id])] == ["running"]
+        again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, wanted.prompt), None)
+        assert isinstance((await collect(line, again))[-1], Rendered)
 
 
 async def test_an_attempt_that_came_to_nothing_is_not_charged(store: Store, files: PictureFiles) -> None:

@@ -1,6 +1,9 @@
 """A prompt that is longer than the model reads: what is left out, and that it is said."""
 
 import io
+import os
+import subprocess
+import sys
 from functools import cache
 from threading import Event
 from typing import Any
@@ -13,9 +16,11 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 
 from bot.domain import Operation
+from render.__main__ import FOR_THE_DEVICE
 from render.diffusion.reading import reader
 from render.diffusion.studio import Studio
-from render.sitting import SHORTENED
+from render.pictures import written
+from render.sitting import SHORTENED, TOO_LONG
 from render.wire import Batch, Made, Task, WorkerEvent
 from tests.tiny import FAMILIES, UPSTREAM
 
@@ -47,10 +52,31 @@ def test_no_more_is_read_than_is_said(name: str) -> None:
     assert not [note for note in (*beginning.notes, *less.notes) if SHORTENED in note]
 
 
-def drawn(studio: Studio, prompt: str) -> Made:
+def test_what_may_not_be_told_is_not_quoted() -> None:
+    """The notes are in the picture's file, too."""
+    studio = Studio("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
+    made = drawn(studio, LONG, telling=False)
+    assert made.notes == (TOO_LONG,)
+    assert "box" not in str(written(made.png))
+
+
+def test_a_workers_log_holds_no_words() -> None:
+    """Libraries warn of a long prompt with the prompt."""
+    code = (
+        "from tests.test_reading import *\n"
+        "drawn(Studio('sd', 'cpu', 1, load=lambda model, device: FAMILIES['sd'].build()), LONG)"
+    )
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(
+        command, env=os.environ | FOR_THE_DEVICE, capture_output=True, text=True, check=True, timeout=100
+    )
+    assert "box" not in told.stdout + told.stderr
+
+
+def drawn(studio: Studio, prompt: str, telling: bool = True) -> Made:
     """The picture of a prompt."""
     events: list[WorkerEvent] = []
-    task = Task("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, change="")
+    task = Task("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, telling=telling)
     studio.paint(Batch([task]), events.append, Event())
     return next(event for event in events if isinstance(event, Made))
 

@@ -10,13 +10,14 @@ from bot.offline_llm.phrases import one_of
 from bot.offline_llm.words import MOST
 
 EDITED = ("Here is #{} again, now {}:", "#{}, now {}:", "There you go, #{} is now {}:")
+PARTLY = "#{}, changed only where it was marked:"
 REFINED = ("Once more with care, #{}:", "I polish #{}:")
 VARIED = ("Another one like #{}:", "A sister of #{}:", "Something close to #{}:")
 CHOSEN = ("#{} it is:", "A good choice, #{}:")
 
 
-def compose(acts: Sequence[Act], turn: int) -> str:
-    """The answer: words and tags in the order in which things were asked for."""
+def compose(acts: Sequence[Act], turn: int, marked: int | None = None) -> str:
+    """The answer: words and tags in the order in which things were asked for; of the `marked` one a part changes."""
     blocks: list[str] = []
     tags = 0
     for place, act in enumerate(acts):
@@ -31,6 +32,7 @@ def compose(acts: Sequence[Act], turn: int) -> str:
                 tags += times
             case Edit(of, description, remarks):
                 opening = one_of(EDITED, turn + place).format(of, tell(description))
+                opening = PARTLY.format(of) if of == marked else opening
                 blocks += [opening, _tag("edit", of, description), *remarks]
                 tags += 1
             case Refine(of, description):

@@ -15,7 +15,7 @@ class Asked:
     """The last message, with the pictures that it can be about: their numbers and prompts.
 
     `turn` counts the messages so far; `row` is how many pictures the last answer asked for. `chosen` is the picture
-    that was chosen since the newest was made.
+    that was chosen since the newest was made, `marked` the one of which somebody marked a part.
     """
 
     text: str
@@ -24,6 +24,7 @@ class Asked:
     turn: int
     row: int
     chosen: int | None = None
+    marked: int | None = None
 
     def newest(self) -> int | None:
         """The number of the newest picture."""
@@ -56,11 +57,12 @@ def hear(transcript: Sequence[Said]) -> Asked:
     if found := ABOUT_LINE.match(text):
         about = int(found[1]) if int(found[1]) in pictures else None
         text = text[found.end() :]
+    marked = about if text.startswith("[marked: ") else None
     text = OTHER_LINES.sub("", text)
     row = len(NEW_PICTURE.findall(answers[-1])) if answers else 0
     tags = TAG.findall("\n".join(answers))
     chosen = int(tags[-1]) if tags and tags[-1] and int(tags[-1]) in pictures else None
-    return Asked(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row, chosen)
+    return Asked(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row, chosen, marked)
 
 
 def known_picture(prompt: str) -> Description:

@@ -38,4 +38,4 @@ def answer(transcript: Sequence[Said]) -> str:
     if words := small_talk(asked):
         return words
     acts = plan(replace(asked, text=wishes_in(asked.text)))
-    return compose(acts, asked.turn) if acts else at_a_loss(asked)
+    return compose(acts, asked.turn, asked.marked) if acts else at_a_loss(asked)
