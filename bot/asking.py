@@ -90,7 +90,7 @@ class Asking:
         if not 1 <= count <= MOST_PICTURES:
             raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
         request = as_chosen(replace(wish.request, ratio=ratio), settings)
-        seeds = [None if request.seed is None else request.seed + nth for nth in range(count)]
+        seeds = [None if request.seed is None else (request.seed + nth) % 2**31 for nth in range(count)]
         requests = tuple(replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds))
         return Message(wish.id, wish.thread, wish.author, request.prompt), requests
 

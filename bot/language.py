@@ -55,11 +55,12 @@ def _part(part: Part, language: str) -> Part:
 
 
 def _line(line: str, language: str) -> str:
-    whole = _known(line, language)
-    if whole is not None:
+    """Sentence by sentence where all are known: a gap at the beginning of one would take those before it along."""
+    sentences = _SENTENCES.split(line)
+    known = [_known(sentence, language) for sentence in sentences]
+    if None in known and (whole := _known(line, language)) is not None:
         return whole
-    sentences = [(_known(sentence, language) or sentence) for sentence in _SENTENCES.split(line)]
-    return " ".join(sentences)
+    return " ".join(other or english for other, english in zip(known, sentences, strict=True))
 
 
 def _known(text: str, language: str) -> str | None:

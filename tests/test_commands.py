@@ -102,6 +102,14 @@ async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
     assert [picture.seed for picture in store.pictures(THREAD)] == [7, 8, 9]
 
 
+async def test_no_seed_grows_beyond_what_may_be_said(store: Store) -> None:
+    """After the highest comes the lowest, so that every seed in Details can be asked for again."""
+    async with running(store, ScriptedModel([]), InstantRenderer(abilities=ABLE)) as (inbox, screen, renderer):
+        await inbox.accept(wish("a cat", 2, seed=2**31 - 1))
+        await screen.final("w1")
+    assert sorted(job.seed for job in renderer.jobs) == [0, 2**31 - 1]
+
+
 async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) -> None:
     """Count, model and shape; without a seed each picture has its own."""
     desk = desk_of(store)
@@ -117,6 +125,18 @@ async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) 
         ("a dog", "deep", "1:1"),
     ]
     assert len({job.seed for job in renderer.jobs}) == 3
+
+
+@pytest.mark.parametrize("said", ["model", "ratio"])
+async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, said: str) -> None:
+    """It is offered among the models and shapes, and is as if nothing had been said."""
+    desk = desk_of(store)
+    for key, value in (("picture_model", "flat"), ("ratio", "3:2")):
+        choose(desk, "me", key, value)
+    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
+        await inbox.accept(wish("a cat", 1, **{said: "usual"}))
+        await screen.final("w1")
+    assert [(job.model, job.ratio) for job in renderer.jobs] == [("flat", "3:2")]
 
 
 @pytest.mark.parametrize(

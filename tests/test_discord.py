@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 from simcord import HttpLogEntry
 from simcord.enums import MessageType
@@ -181,6 +182,22 @@ async def test_a_link_brings_a_picture_along(tmp_path: Path) -> None:
         assert upload.digest == here.store.picture(here.entries()[0].thread, 1).digest  # type: ignore[union-attr]
 
 
+async def test_a_question_with_a_link_may_be_told_of_again(tmp_path: Path) -> None:
+    """As Discord does when a thread is opened on it: the link was left out of its words, and they are the same."""
+    async with house(tmp_path, RED, WORDS) as here:
+        photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
+        asked = await here.ask(
+            f"make this red https://discord.com/channels/{here.guild.id}/{here.channel.id}/{photo.id}"
+        )
+        await here.final(asked.id)
+        await here.ann.edit(asked, here.raw(asked).content)
+        await here.say(here.thread(asked.id), "thanks")
+        assert [(entry.text, entry.changed) for entry in here.entries()] == [
+            ("make this red", False),
+            ("thanks", False),
+        ]
+
+
 async def test_a_link_is_followed_only_to_where_its_writer_may_read(tmp_path: Path) -> None:
     """Not into a channel that is hidden from whoever writes, not into another server, not to nowhere."""
     async with house(tmp_path, *[WORDS] * 4) as here:
@@ -192,6 +209,22 @@ async def test_a_link_is_followed_only_to_where_its_writer_may_read(tmp_path: Pa
                      f"{here.guild.id}/{hidden.id}/123456789012345678"):  # fmt: skip
             asked = await here.ask(f"look https://discord.com/channels/{link}")
             assert (await here.final(asked.id)).uploads == ()
+
+
+async def test_a_link_into_a_private_thread_is_for_those_who_are_in_it(tmp_path: Path) -> None:
+    """And for whoever manages threads: to nobody else Discord shows it."""
+    async with house(tmp_path, *[WORDS] * 3) as here:
+        keepers = here.guild.create_role("Keepers", permissions=discord.Permissions(manage_threads=True))
+        dee = here.guild.add_member(here.env.create_user("dee"), roles=[keepers])
+        private = here.env.backend.create_thread(
+            here.channel.id, "a secret", here.ann.id, type=discord.ChannelType.private_thread.value
+        )
+        here.env.backend.add_thread_member(private.id, here.me)
+        secret = await here.ann.send(here.thread(private.id), "plans", attachments=[("plans.png", png("blue"))])
+        for who, brought in ((here.ann, 1), (dee, 1), (here.cid, 0)):
+            link = f"https://discord.com/channels/{here.guild.id}/{private.id}/{secret.id}"
+            asked = await here.ask(f"look {link}", who)
+            assert len((await here.final(asked.id)).uploads) == brought
 
 
 async def test_pictures_of_an_age_restricted_channel_stay_there(tmp_path: Path) -> None:
@@ -330,6 +363,14 @@ async def test_mentions_in_a_question_are_names_to_the_model(tmp_path: Path) -> 
             f"draw {here.bob.mention} of {role.mention} in {here.channel.mention} <:wow:123456789012345678>"
         )
         assert here.entries()[0].text == "draw @bob of @Mods in #general :wow:" == thread.name
+
+
+async def test_a_name_may_hold_backslashes(tmp_path: Path) -> None:
+    """It is passed on as it is."""
+    async with house(tmp_path, WORDS) as here:
+        dee = here.guild.add_member(here.env.create_user("\\o/"))
+        await here.draw(f"draw {dee.mention}")
+        assert here.entries()[0].text == "draw @\\o/"
 
 
 async def test_without_the_content_intent_mentions_are_enough(tmp_path: Path) -> None:

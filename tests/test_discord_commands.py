@@ -3,13 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+import discord
 import pytest
 
 from bot.abilities import Abilities
 from bot.domain import Operation, ThreadKey
 from bot.lineup import Bench, Lineup, Standing
 from bot.panel import Unasked, Where
-from tests.discord_sim import answers, contents, hidden, house, labels, pictures, silent, texts
+from tests.discord_sim import House, answers, contents, hidden, house, labels, pictures, silent, texts
 from tests.painting import png
 
 SUN = ["Here it is: ", "<image>a sun</image>"]
@@ -28,6 +29,15 @@ def panel(result: Any) -> Any:
     """The panel that was whispered."""
     (told,) = answers(result)
     return told
+
+
+def administer(here: House) -> None:
+    """Have everybody be an administrator where they use a command, as Discord tells of it."""
+
+    def grant(_: str, payload: Any) -> None:
+        payload.get("member", {})["permissions"] = str(discord.Permissions.all().value)
+
+    here.env.backend.subscribers.insert(0, grant)
 
 
 async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
@@ -141,6 +151,29 @@ async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
         thread = await here.draw("hello")
         given = await here.ann.slash(thread, "settings set", key="ratio", value="2:3", scope="thread")
         assert "Shape for this thread: **2:3**." in hidden(here, thread, given)
+
+
+@pytest.mark.parametrize(
+    ("key", "refusal"),
+    [
+        ("blocked", "The managers have not let the bot answer here."),
+        ("allowed", "The managers let the bot answer only in other places, or others."),
+    ],
+)
+async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
+    """Not at each word that people say to each other in its threads."""
+    async with house(tmp_path, SUN, WORDS) as here:
+        thread = await here.draw()
+        named = {"blocked": here.cid, "allowed": here.ann}[key]
+        await here.bob.slash(here.channel, "settings set", key=key, value=named.mention, scope="server")
+        before = len(thread.history())
+        await here.cid.send(thread, "how nice")
+        await here.ask("and a moon", here.cid, thread)
+        await here.say(thread, "thanks")
+        *_, nice, asked, told, _, _ = thread.history()
+        assert len(thread.history()) == before + 5 and nice.content == "how nice"
+        assert (told.content, told.reference.message_id) == (f"-# {refusal}", asked.id)
+        assert len(here.entries()) == 2
 
 
 async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
@@ -290,6 +323,19 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
         here.client.chosen_messages.clear()
         sent = await here.ann.submit_modal(form, {"words": "what is it?"})
         assert "cannot be read any more" in hidden(here, here.channel, sent)
+
+
+async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> None:
+    """Not even an administrator there: it would hold for all who carry the bot along."""
+    async with house(tmp_path) as here:
+        administer(here)
+        given = {"key": "allowed", "value": here.cid.mention, "scope": "server"}
+        chosen = [{"name": key, "type": 3, "value": value} for key, value in given.items()]
+        command = await here.command_named("settings")
+        told = await here.carried(
+            here.cid, "server", **command, options=[{"name": "set", "type": 1, "options": chosen}]
+        )
+        assert answers(told)[0].content.startswith("Only managers can change the settings of the server.")
 
 
 @pytest.mark.parametrize("place", ["friend", "group", "server"])

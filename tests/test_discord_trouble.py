@@ -237,6 +237,15 @@ async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None
         assert contents(await here.draw("hello")) == ["Hello."]
 
 
+async def test_what_is_lacking_is_not_told_at_the_cost_of_words(tmp_path: Path) -> None:
+    """Where an answer fills its first message, there is no room for it."""
+    words = " ".join(f"{n:04d}" for n in range(500))
+    async with house(tmp_path, [words]) as here:
+        here.forbid(here.channel, here.me, create_public_threads=True)
+        await here.final((await here.ask("count")).id)
+        assert " ".join(contents(here.channel)[1:]) == words
+
+
 async def test_without_files_the_words_come(tmp_path: Path) -> None:
     """With a plea in the picture's place; the picture is on record all the same."""
     async with house(tmp_path, SUN) as here:

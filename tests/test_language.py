@@ -10,6 +10,7 @@ from bot.desk import Desk
 from bot.domain import Action, ButtonPress, Failed, PicturePart, Rendered
 from bot.errors import Refused
 from bot.language import FOLDER, LANGUAGES, said
+from bot.limits import Used, check_number
 from bot.panel import Settings
 from bot.speech import Manners
 from bot.store import Store
@@ -64,6 +65,21 @@ def test_what_is_unknown_stays_english() -> None:
         "Bild #3 wurde gelöscht. Es gibt nichts, womit begonnen werden könnte."
     )
     assert said("Thinking…", "xx") == said("Thinking…", "en") == "Thinking…"
+
+
+@pytest.mark.parametrize(
+    ("settings", "told"),
+    [
+        (Settings(at_once=2), "Höchstens 2 deiner Bilder dürfen in Arbeit sein."),
+        (Settings(daily=2), "Du darfst 2 Bilder am Tag zeichnen lassen."),
+    ],
+)
+def test_each_sentence_of_a_refusal_is_translated(settings: Settings, told: str) -> None:
+    """Also where the next one begins with a number."""
+    with pytest.raises(Refused) as refused:
+        check_number(settings, Used(), 4)
+    rest = "2 davon können jetzt gezeichnet werden: Bitte um nicht mehr."
+    assert said(str(refused.value), "de") == f"{told} {rest}"
 
 
 async def test_a_reply_and_its_refusals_speak_the_chosen_language(store: Store) -> None:

@@ -96,6 +96,9 @@ def test_where_some_are_left_that_is_told() -> None:
     assert refusal(Settings(server_daily=3), Used(mine=0, ours=2), 2) == (
         "The limit of all together is 3 pictures a day. 1 of them can be drawn now: ask for no more."
     )
+    assert refusal(Settings(at_once=2), Used(), 4) == (
+        "At most 2 of your pictures may be under way. 2 of them can be drawn now: ask for no more."
+    )
 
 
 # Which words

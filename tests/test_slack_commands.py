@@ -30,7 +30,8 @@ async def test_imagine_draws_at_once(tmp_path: Path) -> None:
         ("", "Say what is to be seen: /imagine a fox in the snow"),
         ("a fox --size 7", "There is no option --size; there is --ratio, --count, --model, --seed, --no."),
         ("a fox --seed", "Say something behind --seed."),
-        ("a fox --seed seven", "--seed must be a whole number up to 2147483647, not 'seven'."),
+        ("a fox --seed seven", "--seed must be a whole number, not 'seven'."),
+        ("a fox --seed 2147483648", "--seed must be at most 2147483647, not 2147483648."),
         ("a fox --ratio huge", "Width to height are given as in 16:9, not as 'huge'."),
         ("a fox --count 99", "A wish may be for 1 to 4 pictures, not 99."),
         ("a fox --model <!here>", "There is no picture model '<\u200b!here>'; there is usual, sketch."),
@@ -127,3 +128,24 @@ async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
         assert (await here.hint(here.bo)).startswith("Blocked for this server")
         await here.ask("draw a sun", here.cid)
         assert await here.hint(here.cid) == "The managers have not let the bot answer here."
+
+
+@pytest.mark.parametrize(
+    ("key", "refusal"),
+    [
+        ("blocked", "The managers have not let the bot answer here."),
+        ("allowed", "The managers let the bot answer only in other places, or others."),
+    ],
+)
+async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
+    """Not at each word that people say to each other in its threads."""
+    async with house(tmp_path, SUN, WORDS) as here:
+        asked = await here.draw()
+        named = {"blocked": here.cid, "allowed": here.ana}[key]
+        await here.ask(f"settings set {key} {named.mention} server", here.bo)
+        await here.hint(here.bo)
+        await here.slack.say(here.general, here.cid, "how nice", thread_ts=asked.ts)
+        await here.ask("and a moon", here.cid, thread_ts=asked.ts)
+        await here.hint(here.cid)
+        await here.say(asked, "thanks")
+        assert here.hints(here.cid) == [refusal] and len(here.entries()) == 2

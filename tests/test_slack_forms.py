@@ -256,6 +256,20 @@ async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
         assert here.store.chosen.values(somewhere(here), "")[Scope.SERVER] == {"chat_model": "quick"}
 
 
+async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
+    """What one of them chose meanwhile is not taken back by the other, who did not change it."""
+    async with house(tmp_path) as here:
+        dee = here.slack.person("Dee", admin=True)
+        for who in (here.bo, dee):
+            await here.command("settings", who)
+            await scope(here, "server", who)
+        for who, chosen in ((here.bo, {"ratio": "16:9"}), (dee, {"style": "comic"})):
+            view = await here.fill(chosen, who)
+            assert not view.open
+        held = here.store.chosen.values(somewhere(here), "")
+        assert held == {Scope.SERVER: {"ratio": "16:9", "style": "comic"}}
+
+
 async def test_faults_stand_below_their_fields(tmp_path: Path) -> None:
     """The form stays open; who may not change anything is told so there as well."""
     async with house(tmp_path) as here:

@@ -139,6 +139,12 @@ def test_commands_among_words(words: str, told: tuple[str, dict[str, str]] | Non
     assert (found and (found[0], parse.arguments(*found))) == told
 
 
+@pytest.mark.parametrize("seed", [0, 7, 1_946_572_819, 2**31 - 1])
+def test_a_wish_takes_every_seed_that_a_picture_is_drawn_with(seed: int) -> None:
+    """Half of those that the bot chooses have ten digits."""
+    assert parse.imagine(f"a fox --seed {seed}")[0].seed == seed
+
+
 @settings(deadline=None)
 @given(st.text(max_size=80))
 def test_any_wish_is_understood_or_refused(words: str) -> None:

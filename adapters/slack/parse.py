@@ -180,10 +180,11 @@ def imagine(words: str) -> tuple[ImageRequest, int | None]:
         told[name] = " ".join(_unquoted(value))
         if not told[name]:
             raise Refused(f"Say something behind --{name}.")
-    for name in ("count", "seed"):
-        whole = name in told and re.fullmatch(r"\d{1,10}", told[name], re.ASCII)
-        if name in told and not (whole and int(told[name]) <= HIGHEST_SEED):
-            raise Refused(f"--{name} must be a whole number up to {HIGHEST_SEED}, not {told[name][:20]!r}.")
+    for name, digits in (("count", 9), ("seed", 10)):
+        if name in told and not re.fullmatch(rf"\d{{1,{digits}}}", told[name], re.ASCII):
+            raise Refused(f"--{name} must be a whole number, not {told[name][:20]!r}.")
+    if int(told.get("seed", 0)) > HIGHEST_SEED:
+        raise Refused(f"--seed must be at most {HIGHEST_SEED}, not {told['seed']}.")
     if not prompt.strip():
         raise Refused("Say what is to be seen: /imagine a fox in the snow")
     request = ImageRequest(
