@@ -2,8 +2,6 @@
 
 import re
 
-from bot.errors import Refused
-
 MOST_CORNERS = 100
 WHOLE = "All of it"
 AREAS = {  # for those who cannot draw a line
@@ -23,13 +21,13 @@ def area(name: str) -> str:
 
 
 def corners(part: str) -> tuple[tuple[float, float], ...]:
-    """Of `12.5,30 40,30 40,62`: how far to the right and down, in percent of the picture. Raises Refused."""
+    """Of `12.5,30 40,30 40,62`: how far to the right and down, in percent of the picture. Raises ValueError."""
     told = part.split(" ")
     found = [_CORNER.fullmatch(corner) for corner in told[: MOST_CORNERS + 1]]
     points = tuple((float(each[1]), float(each[2])) for each in found if each)
     if not 3 <= len(points) == len(told) <= MOST_CORNERS or any(max(point) > 100 for point in points):
-        raise Refused(
-            f"A part of a picture is 3 to {MOST_CORNERS} corners in percent of its width and height: "
-            "10,20 40,20 40,62.5"
+        raise ValueError(
+            f"A part of a picture is 3 to {MOST_CORNERS} corners in percent of its width and height, "
+            "such as “10,20 40,20 40,62.5”."
         )
     return points

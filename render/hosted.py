@@ -140,8 +140,9 @@ class HostedEngine:
             image = await asyncio.to_thread(safe, data)
         except Refused as refused:
             raise _Spoilt(f"What the images server sent cannot be used. {refused}") from refused
-        turned = bool(wished.size) and misshapen(replace(wished.task, width=None), wished.size or (1, 1), image.size)
-        return image if turned else await asyncio.to_thread(finished, wished, image)
+        if wished.mask and source:  # around it the source's own pixels stay, so the picture has its size
+            image = await asyncio.to_thread(image.resize, source.size, Image.Resampling.LANCZOS)
+        return await asyncio.to_thread(finished, wished, image)
 
     async def _asked(self, wished: Wish, files: dict[str, bytes], sheet: "_Sheet") -> bytes:
         """The picture's file. What the server does not take is left out, which is remembered if it helps."""

@@ -90,7 +90,7 @@ def encode(image: Image.Image, told: dict[str, str]) -> bytes:
 
 
 def marked(part: str, size: tuple[int, int]) -> Image.Image:
-    """White within the corners of the part, see `bot.part`, black around it. Raises Refused."""
+    """White within the corners of the part, see `bot.part`, black around it. Raises ValueError."""
     place = Image.new("L", size)
     around = [(x * (size[0] - 1) / 100, y * (size[1] - 1) / 100) for x, y in corners(part)]
     ImageDraw.Draw(place).polygon(around, fill=255, outline=255)

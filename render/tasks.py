@@ -30,7 +30,7 @@ def server(thread: ThreadKey) -> str:
 
 def kind(job: RenderJob, steps: int | None) -> Kind:
     """What it must have in common with others to share a batch."""
-    how = "" if job.source is None else f"{job.operation} {job.change} {bool(job.part)}"
+    how = "" if job.source is None else f"{job.operation} {job.change} {'part' if job.part else 'whole'}"
     return Kind(
         job.model, how, job.size, job.ratio, job.num_inference_steps or steps, job.guidance_scale,
         f"{job.lora} {job.lora_scale}" if job.lora else "",

@@ -42,7 +42,7 @@ def message(thread: ThreadKey, body: Any) -> Message:
     if part and about is None:
         raise Refused("'part' marks a part of the picture that the message is about: it needs 'about'.")
     if part:
-        corners(part)
+        _check_part(part)
     pictures = fields.get("pictures") or []
     if not isinstance(pictures, list):
         raise Refused("'pictures' must be a list of base64 texts.")
@@ -55,6 +55,13 @@ def message(thread: ThreadKey, body: Any) -> Message:
         about=about,
         part=part,
     )
+
+
+def _check_part(part: str) -> None:
+    try:
+        corners(part)
+    except ValueError as error:
+        raise Refused(str(error)) from None
 
 
 def button(thread: ThreadKey, body: Any) -> ButtonPress:
