@@ -80,10 +80,10 @@ def test_the_model_that_ships_changes_one_of_three() -> None:
 
 async def test_an_images_server_gets_a_mask() -> None:
     """It is clear where the picture is to change; around it, what the server painted is left out."""
-    double = ImagesDouble()
+    double = ImagesDouble(sizes=("1536x1024",))
     async with engine(double) as there:
         picture = await drawn(there, change(part=TOP_LEFT, change="large"))
-    (sent,) = double.asked
+    sent = double.asked[-1]
     with Image.open(io.BytesIO(sent.mask or b"")) as mask:
         assert (mask.mode, mask.getpixel((5, 5)), mask.getpixel((40, 5))) == ("RGBA", (255, 0, 0, 0), (255, 0, 0, 255))
     assert (picture.width, picture.height) == (64, 64)  # as the source, so that nothing is resampled around the part
