@@ -38,9 +38,9 @@ benchmark-gpu: install  # on a machine with CUDA; needs no weights
 	.venv/bin/python -m benchmarks.gpu
 
 chaos: install  # the long form of a test in the suite
-	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/test_chaos.py
+	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/e2e/test_chaos.py
 
 ray-test: install  # Ray in a venv of its own; a head on loopback with two painters, which is gone afterwards
 	test -d .venv-ray || $(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/pip install --disable-pip-version-check --quiet -r deploy/ray-requirements.txt
-	.venv/bin/python -m pytest -s tests/ray
+	.venv/bin/python -m pytest -s tests/e2e/ray

@@ -1,1 +1,1 @@
-"""The platforms: each adapter turns payloads into values and draws views on its own screen."""
+"""The platform adapters: each adapter turns payloads of its platform into values and views into payloads."""

@@ -1,4 +1,7 @@
-"""A terminal as a chat platform: words as they come, pictures as files. It keeps the port honest."""
+"""The terminal as a chat platform: prints text while it streams and the paths of image files.
+
+It is the smallest implementation of the Platform protocol.
+"""
 
 import asyncio
 import sys
@@ -7,12 +10,12 @@ from pathlib import Path
 
 from bot.domain import MANAGER, Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
 from bot.errors import BotError
+from bot.formatting import with_moments
 from bot.ports import Inbox
-from bot.words import with_moments
 
 
 class Console:
-    """One person, one thread."""
+    """A platform with one user and one thread."""
 
     def __init__(self, name: str, picture_folder: Path | None = None) -> None:
         self._person = Person(name, name, frozenset({MANAGER}))
@@ -21,11 +24,11 @@ class Console:
         self._answered = asyncio.Event()
 
     def surface(self, thread: ThreadKey, message_id: str) -> "TerminalSurface":
-        """Where the reply to a message is shown."""
+        """Return the surface that prints the reply to a message."""
         return TerminalSurface(self._folder, self._answered)
 
     async def run(self, inbox: Inbox) -> None:
-        """Read lines until the input ends; `#2 make it blue` is about picture #2."""
+        """Read lines until the input ends, then raise CancelledError. `#2 make it blue` is about image #2."""
         print("Say what to draw. '#1 make it blue' changes picture #1. Ctrl-D ends.")
         while line := await asyncio.to_thread(self._ask):
             about, text = _about(line.strip())
@@ -52,7 +55,7 @@ def _about(line: str) -> tuple[int | None, str]:
 
 
 class TerminalSurface:
-    """A reply that can only be appended to: it prints what is new in each view."""
+    """A surface that can only append: it prints the text that a view adds to the last view."""
 
     pause = 0.1
 
@@ -62,7 +65,7 @@ class TerminalSurface:
         self._printed = ""
 
     async def put(self, view: View) -> None:
-        """Print what has come since the last view."""
+        """Print the text that is new since the last view."""
         text = self.text(view)
         print(text[len(self._printed) :], end="", flush=True)
         self._printed = text
@@ -71,7 +74,7 @@ class TerminalSurface:
             self._answered.set()
 
     def text(self, view: View) -> str:
-        """The reply up to its first unfinished picture: more views only ever add to it."""
+        """Return the reply up to its first unfinished image. Later views only append to this text."""
         shown: list[str] = []
         for part in view.parts:
             match part:

@@ -24,13 +24,13 @@ import numpy as np
 from PIL import Image
 
 from bot.domain import ImageRequest, Message, Operation, Person, Rendered, RenderUpdate, ThreadKey
-from bot.files import PictureFiles
-from bot.store import Store
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
 from render.__main__ import FOR_THE_DEVICE
-from render.engine import WorkerEngine
-from render.queue import Line
-from render.studio import Studio
-from render.wire import Batch, Made, Task, WorkerEvent
+from render.image_model import Studio
+from render.protocol import Batch, Made, Task, WorkerEvent
+from render.queue.queue import Line
+from render.worker.client import WorkerEngine
 
 ROUNDS = 5
 PROMPTS = (
@@ -57,7 +57,7 @@ def main() -> None:
 
 def measure() -> None:
     """Print the medians, their ratio, and how much a picture depends on its company."""
-    from render.diffusion.studio import Studio as Diffusion
+    from render.diffusion.diffusers_model import Studio as Diffusion
 
     studio = Diffusion("builtin", "cpu")
     draw(studio, TASKS)  # warm

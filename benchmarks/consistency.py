@@ -30,11 +30,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from render.builtin.decoder import SCALE
-from render.builtin.edits import SIDE, Mask, changed, grown, share_alike, share_done, share_kept
-from render.builtin.export import WEIGHTS
-from render.builtin.paint import mask, paint
 from render.builtin.pipeline import ScenePipeline
-from render.builtin.scenes import Scene, caption, random_change, random_scene
+from render.builtin.training.edits import SIDE, Mask, changed, grown, share_alike, share_done, share_kept
+from render.builtin.training.export import WEIGHTS
+from render.builtin.training.paint import mask, paint
+from render.builtin.training.scenes import Scene, caption, random_change, random_scene
 
 EDITS = 5
 BATCH = 8

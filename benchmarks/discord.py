@@ -26,20 +26,20 @@ import discord
 from rich.console import Console
 from rich.table import Table
 
-from adapters.discord import draw
-from adapters.discord.gateway import Account, Discord
+from adapters.discord import payloads as draw
+from adapters.discord.platform import Account, Discord
 from benchmarks.queue import share
 from benchmarks.turn import NoAlbum
-from bot.abilities import Abilities, Refining
+from bot.capabilities import Abilities, Refining
+from bot.conversation.dispatcher import Conversations, Rules
 from bot.domain import ThreadKey, View
-from bot.files import PictureFiles
-from bot.inbox import Conversations, Rules
+from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.ports import Surface
-from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
-from bot.store import Store
-from render.queue import Line
-from render.wire import Batch, Made, Slots, Started, Step, WorkerEvent
-from tests.discord_double import TOKEN
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from render.protocol import Batch, Made, Slots, Started, Step, WorkerEvent
+from render.queue.queue import Line
+from tests.support.discord_server import TOKEN
 
 THREADS = 200
 SPREAD = 10.0  # seconds over which they begin
@@ -171,7 +171,7 @@ class Double:
 @asynccontextmanager
 async def double() -> AsyncIterator[Double]:
     """A fresh Discord."""
-    command = [sys.executable, "-m", "tests.discord_double"]
+    command = [sys.executable, "-m", "tests.support.discord_server"]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
     assert process.stdin
     assert process.stdout

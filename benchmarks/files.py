@@ -13,9 +13,9 @@ from random import Random
 
 from PIL import Image, ImageChops
 
-from render.builtin.paint import paint
-from render.builtin.scenes import random_scene
-from render.pictures import encode
+from render.builtin.training.paint import paint
+from render.builtin.training.scenes import random_scene
+from render.models.image_files import encode
 
 SIDES = (256, 1024)  # pixels
 PICTURES = 12

@@ -22,8 +22,8 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import shapes
 from bot.domain import Operation
-from render.diffusion.studio import Studio
-from render.wire import Batch, Made, Spoilt, Task, WorkerEvent
+from render.diffusion.diffusers_model import Studio
+from render.protocol import Batch, Made, Spoilt, Task, WorkerEvent
 
 PEOPLE = (1, 4, 8)
 _WALLS = itertools.count()

@@ -28,9 +28,9 @@ def bare(orders: Connection) -> None:
     import torch
 
     from render.diffusion.loading import load
-    from render.pictures import encode
-    from render.presets import preset
-    from render.studio import Options
+    from render.image_model import Options
+    from render.models.image_files import encode
+    from render.models.presets import preset
 
     pipe, steps = load("builtin", "cpu", Options()), preset("builtin").num_inference_steps
     given = {"num_inference_steps": steps} if steps else {}

@@ -32,13 +32,13 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.domain import ImageRequest, Message, Operation, Person, Picture, Rendering, RenderJob, ThreadKey
-from bot.files import PictureFiles
-from bot.store import Store
-from bot.words import count_of
-from render.engine import WorkerEngine
-from render.queue import Line
-from render.schedule import Kind, Schedule, Slot, Waiting
-from tests.ray.cluster import cluster, ready
+from bot.formatting import count_of
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from render.queue.queue import Line
+from render.queue.scheduler import Kind, Schedule, Slot, Waiting
+from render.worker.client import WorkerEngine
+from tests.e2e.ray.cluster import cluster, ready
 
 JOBS = 2000
 WAITING = 20_000
@@ -148,7 +148,7 @@ async def flat_worker(log: Path) -> AsyncIterator[Workers]:
     """A worker process with a model that takes no time to speak of."""
     more = {"FLAT_STEP_TIME": "0.01", "FLAT_BATCH": "1", "FLAT_LOG": str(log)}
     worker = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.flat_worker", "0", stdout=PIPE, env=os.environ | more
+        sys.executable, "-m", "tests.support.fake_models.flat_worker", "0", stdout=PIPE, env=os.environ | more
     )
     assert worker.stdout
     try:
@@ -161,7 +161,9 @@ async def flat_worker(log: Path) -> AsyncIterator[Workers]:
 @asynccontextmanager
 async def painters(log: Path) -> AsyncIterator[Workers]:
     """The same model on two painters of a Ray cluster."""
-    with cluster(studio="tests.flat_worker:studio", FLAT_STEP_TIME="0.01", FLAT_BATCH="1", FLAT_LOG=str(log)) as there:
+    with cluster(
+        studio="tests.support.fake_models.flat_worker:studio", FLAT_STEP_TIME="0.01", FLAT_BATCH="1", FLAT_LOG=str(log)
+    ) as there:
         place = await ready(there)
         await place.session.close()
         yield Workers("two painters of Ray Serve", place.url, there.token, 2)

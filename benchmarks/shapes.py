@@ -6,7 +6,7 @@ import diffusers
 import torch
 import transformers
 
-from tests.tiny import FAMILIES, words
+from tests.support.tiny_models import FAMILIES, tokenizers
 
 WORDS = 77  # that CLIP reads
 
@@ -21,7 +21,7 @@ def sdxl() -> Any:
         addition_embed_type="text_time", addition_time_embed_dim=256, projection_class_embeddings_input_dim=2816,
     )  # fmt: skip
     return diffusers.StableDiffusionXLPipeline(
-        vae=_vae(4, shift=None), unet=unet, tokenizer=words.clip(), tokenizer_2=words.clip(),
+        vae=_vae(4, shift=None), unet=unet, tokenizer=tokenizers.clip(), tokenizer_2=tokenizers.clip(),
         text_encoder=transformers.CLIPTextModel(_clip(768, 12, 12)),
         text_encoder_2=transformers.CLIPTextModelWithProjection(_clip(1280, 32, 20)),
         scheduler=diffusers.EulerDiscreteScheduler(beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear"),
@@ -37,8 +37,8 @@ def flux() -> Any:
     )  # fmt: skip
     return diffusers.FluxPipeline(
         transformer=diffusers.FluxTransformer2DModel(guidance_embeds=True), vae=_vae(16, shift=0.1159),
-        text_encoder=transformers.CLIPTextModel(_clip(768, 12, 12)), tokenizer=words.clip(),
-        text_encoder_2=transformers.T5EncoderModel(t5), tokenizer_2=words.t5(),
+        text_encoder=transformers.CLIPTextModel(_clip(768, 12, 12)), tokenizer=tokenizers.clip(),
+        text_encoder_2=transformers.T5EncoderModel(t5), tokenizer_2=tokenizers.t5(),
         scheduler=diffusers.FlowMatchEulerDiscreteScheduler(use_dynamic_shifting=True),
     )  # fmt: skip
 
@@ -74,7 +74,7 @@ def _vae(latents: int, shift: float | None) -> Any:
 
 
 def _clip(wide: int, layers: int, heads: int) -> Any:
-    tokenizer = words.clip()
+    tokenizer = tokenizers.clip()
     return transformers.CLIPTextConfig(
         vocab_size=49408, hidden_size=wide, intermediate_size=4 * wide, projection_dim=wide, num_hidden_layers=layers,
         num_attention_heads=heads, max_position_embeddings=WORDS, eos_token_id=tokenizer.eos_token_id,

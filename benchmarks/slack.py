@@ -29,21 +29,21 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import draw
-from adapters.slack.draw import Shot
-from adapters.slack.socket import Account, Slack
+from adapters.slack import blocks as draw
+from adapters.slack.blocks import Shot
+from adapters.slack.platform import Account, Slack
 from benchmarks.discord import CHUNKS, PACE, RECORDED, InstantEngine, PacedModel, pace, watch
 from benchmarks.queue import share
 from benchmarks.turn import NoAlbum
-from bot.abilities import Refining
+from bot.capabilities import Refining
+from bot.conversation.dispatcher import Conversations, Rules
 from bot.domain import ThreadKey, View
-from bot.files import PictureFiles
-from bot.inbox import Conversations, Rules
 from bot.ports import Surface
-from bot.store import Store
-from render.queue import Line
-from tests.slack_double import APP_TOKEN, BOT_TOKEN
-from tests.slack_double.client import direct
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from render.queue.queue import Line
+from tests.support.slack_server import APP_TOKEN, BOT_TOKEN
+from tests.support.slack_server.client import direct
 
 THREADS = 200
 SPREAD = 300.0  # seconds over which they begin
@@ -131,7 +131,7 @@ class Double:
 @asynccontextmanager
 async def double() -> AsyncIterator[Double]:
     """A fresh Slack."""
-    command = [sys.executable, "-m", "tests.slack_double"]
+    command = [sys.executable, "-m", "tests.support.slack_server"]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
     assert process.stdin
     assert process.stdout

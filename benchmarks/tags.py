@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from bot.domain import Text
-from bot.tags import Context, TagParser
+from bot.parsing.stream_parser import Context, TagParser
 
 ANSWERS = 1000
 CHUNK = 5

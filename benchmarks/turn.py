@@ -14,15 +14,15 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from bot.abilities import Abilities, Refining
+from bot.capabilities import Abilities, Refining
+from bot.conversation.dispatcher import Conversations, Rules
 from bot.domain import Message, Person, Picture, ThreadKey, View
-from bot.files import PictureFiles
-from bot.inbox import Conversations, Rules
+from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
 from bot.ports import Inbox
-from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
-from bot.store import Store
-from render.queue import Line
-from render.wire import Batch, Made, Slots, Started, Step, WorkerEvent
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from render.protocol import Batch, Made, Slots, Started, Step, WorkerEvent
+from render.queue.queue import Line
 
 TURNS = 40
 TOKEN = 0.01  # seconds

@@ -1,1 +1,1 @@
-"""The core: a conversation that draws. It knows no platform and no GPU."""
+"""The core of the bot: conversations with image requests. It depends on no platform and on no GPU."""

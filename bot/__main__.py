@@ -1,4 +1,4 @@
-"""`python -m bot`: the command line, and the one place where the pieces are put together."""
+"""`python -m bot`: parses the command line and connects store, models, render queue and platforms."""
 
 import argparse
 import asyncio
@@ -14,45 +14,49 @@ from typing import TYPE_CHECKING
 
 from adapters.console import Console
 from adapters.web.server import WebPage
-from bot import doctor, queue_command, record_command, styles
-from bot.abilities import Abilities, Dialect, Refining
+from bot.capabilities import Abilities, Dialect, Refining
+from bot.cli import queue as queue_command
+from bot.cli import usage as record_command
+from bot.cli.replay import replay
+from bot.commands.lineage import tree
+from bot.commands.slash_commands import Desk
 from bot.config import Config, load_config, worker_environment
-from bot.desk import Desk
+from bot.conversation.dispatcher import Conversations, Rules
+from bot.conversation.retention import Retention
+from bot.doctor import doctor
 from bot.domain import Operation, Picture
 from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
-from bot.files import PictureFiles
-from bot.inbox import Conversations, Rules
-from bot.lineage import tree
-from bot.lineup import Lineup
-from bot.llm import OpenAICompatible
-from bot.moderation import Moderator
+from bot.evaluation.protocol_probe import settle
+from bot.llm.client import OpenAICompatible
+from bot.llm.model_profiles import profile, settled
+from bot.llm.moderation import Moderator
 from bot.offline_llm import OfflineModel
-from bot.panel import Settings
 from bot.papers import Papers
 from bot.ports import ChatModel, Platform
-from bot.probe import settle
-from bot.profiles import profile, settled
-from bot.prompts import check
-from bot.replay import replay
-from bot.retention import Retention
-from bot.store import Store
-from render import images_api, models_command
-from render.engine import WorkerEngine
+from bot.prompting.system_prompt import check
+from bot.queue_status import Lineup
+from bot.settings import styles
+from bot.settings.values import Settings
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
 from render.forecast import forecast
-from render.hosted import HostedEngine
-from render.lineup import lineup, load
-from render.metrics import Counted, Metrics
-from render.pictures import sanitise
-from render.queue import Line
-from render.scaling import RayScaler, keep_scaled
-from render.scaling import Rules as Range
-from render.supervisor import Supervisor
-from render.wire import VERSION
+from render.images_api import request as images_api
+from render.images_api.engine import HostedEngine
+from render.models import list_models as models_command
+from render.models.image_files import sanitise
+from render.protocol import VERSION
+from render.queue.autoscaler import RayScaler, keep_scaled
+from render.queue.autoscaler import Rules as Range
+from render.queue.metrics import Counted, Metrics
+from render.queue.queue import Line
+from render.queue.status import lineup, load
+from render.worker.client import WorkerEngine
+from render.worker.local_workers import Supervisor
 
 if TYPE_CHECKING:
-    from adapters.discord.gateway import Discord
-    from adapters.slack.socket import Slack
+    from adapters.discord.platform import Discord
+    from adapters.slack.platform import Slack
 
 log = logging.getLogger("bot")
 
@@ -60,29 +64,29 @@ DATABASE = "minidalle.sqlite"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m bot", description="A bot for teams that talks and draws.")
+    """Run a command and return the exit status: 0, or 2 after a BotError, whose text goes to stderr."""
+    parser = argparse.ArgumentParser(prog="python -m bot", description="A chat bot for teams that creates images.")
     commands = parser.add_subparsers(dest="command", metavar="command")
-    commands.add_parser("run", help="serve the web page, and every platform that has a token (the default)")
-    chat = commands.add_parser("chat", help="talk in this terminal")
-    chat.add_argument("--name", default="You", help="the name you speak under")
-    told = commands.add_parser("replay", help="tell what the bot would make of recorded answers of a chat model")
-    told.add_argument("file", type=Path, help="a file of JSON Lines, see docs/chat-models.md")
-    judged = commands.add_parser("evaluate", help="judge the chat model that is set: does it draw when it should?")
+    commands.add_parser("run", help="start the web page and every platform that has a token (the default)")
+    chat = commands.add_parser("chat", help="talk to the bot in this terminal")
+    chat.add_argument("--name", default="You", help="your name in the conversation")
+    told = commands.add_parser("replay", help="print the text and image requests in recorded answers of a model")
+    told.add_argument("file", type=Path, help="a JSON Lines file, see docs/chat-models.md")
+    judged = commands.add_parser("evaluate", help="score whether the chat model requests images when it should")
     judged.add_argument("--suite", required=True, help="`decisions`, `interleaving`, `abilities`, or a file")
-    judged.add_argument("--limit", type=int, help="only the first so many dialogues or questions")
+    judged.add_argument("--limit", type=int, help="run only the first LIMIT dialogues or questions")
     judged.add_argument(
         "--questions",
         type=Path,
         action="append",
         default=[],
-        help="a file that is asked in the place of those that are shipped; may be given several times",
+        help="a file to use instead of the shipped ones; can be given several times",
     )
-    judged.add_argument("--out", type=Path, help="a JSON file for the report (default: in DATA_DIR)")
+    judged.add_argument("--out", type=Path, help="JSON file for the report (default: a file in DATA_DIR)")
     queue_command.add_arguments(commands)
     record_command.add_arguments(commands)
     models_command.add_arguments(commands)
-    commands.add_parser("doctor", help="try everything that is set, and tell what is wrong and how to mend it")
+    commands.add_parser("doctor", help="check configuration, servers and permissions, with remedies")
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
@@ -103,7 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         level = logging.WARNING if options.command in ("chat", "evaluate") else config.log_level
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for noisy in ("httpx2", "httpcore2", "openai"):  # at debug level they log people's words
+        for noisy in ("httpx2", "httpcore2", "openai"):  # at debug level they log the text of users
             logging.getLogger(noisy).setLevel(logging.WARNING)
         check()
         if options.command == "evaluate":
@@ -117,7 +121,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 async def _serve(config: Config, talker: str | None) -> None:
-    """Put the pieces together, and run them until cancelled; `talker` is who talks in the terminal, if anybody."""
+    """Create all components and run them until cancelled.
+
+    `console_user` is the name of the user in the terminal; None starts the web page and the other platforms.
+    """
     with only_bot(config.data_dir):
         store = Store(config.data_dir / DATABASE)
         files = PictureFiles(config.data_dir / "pictures")
@@ -127,7 +134,7 @@ async def _serve(config: Config, talker: str | None) -> None:
         async with _renderer(config, store, files) as line, _chat_models(config) as (model, others):
             metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
             line.began = metrics.began
-            refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write a prompt
+            refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write prompts
             moderator = _moderator(config)
             desk = Desk(
                 store,
@@ -165,7 +172,7 @@ async def _serve(config: Config, talker: str | None) -> None:
 
 
 def _moderator(config: Config) -> Moderator | None:
-    """Who is asked about prompts, if anybody."""
+    """Create the client of the moderation service; None if no address is configured."""
     if config.moderation_url is None:
         return None
     key = config.moderation_key.get_secret_value() if config.moderation_key else ""
@@ -173,10 +180,10 @@ def _moderator(config: Config) -> Moderator | None:
 
 
 def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "dict[str, Discord | Slack]":
-    """Discord, if there is a token for it."""
+    """Create the Discord platform if a token is configured."""
     if config.discord_token is None:
         return {}
-    from adapters.discord.gateway import Account, Discord  # discord.py takes a while to import
+    from adapters.discord.platform import Account, Discord  # importing discord.py is slow
 
     def tell(note: str) -> None:
         desk.note = note
@@ -193,10 +200,10 @@ def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "
 
 
 def _slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Discord | Slack]":
-    """Slack, if there is a token for it."""
+    """Create the Slack platform if a token is configured."""
     if config.slack_bot_token is None:
         return {}
-    from adapters.slack.socket import Account, Slack  # so do Slack's libraries
+    from adapters.slack.platform import Account, Slack  # importing Slack's libraries is slow, too
 
     account = Account(
         config.slack_bot_token.get_secret_value(),
@@ -221,7 +228,7 @@ def _greet(address: str) -> None:
 
 
 async def _evaluate(config: Config, options: argparse.Namespace) -> None:
-    """Judge the chat model, as it would be used before the picture model that is set; nothing is painted."""
+    """Evaluate the chat model with the prompts that fit the configured image model; no image is rendered."""
     abilities = _abilities(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
     out = options.out or config.data_dir / f"evaluation-{Path(options.suite).stem}.json"
@@ -243,7 +250,7 @@ async def _evaluate(config: Config, options: argparse.Namespace) -> None:
 
 @asynccontextmanager
 async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncGenerator[Line]:
-    """The line before an images API, before the workers that are named, or before our own, one a device."""
+    """Run the render queue with an images API, with the configured workers, or with one own worker for each device."""
     supervisors: list[Supervisor] = []
     engines: Sequence[HostedEngine | WorkerEngine]
     if config.hosted_model:
@@ -260,7 +267,7 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
     line = Line(store.jobs, files, engines, abilities=_abilities(config), num_inference_steps=config.render_steps)
     beside = [*_scaling(config, line), *(asyncio.create_task(each.run()) for each in supervisors)]
     try:
-        async with asyncio.TaskGroup() as group:  # a line that met a bug takes the bot along, and so is noticed
+        async with asyncio.TaskGroup() as group:  # a bug in the queue ends the bot, so that operators notice it
             serving = group.create_task(line.run())
             yield line
             serving.cancel()
@@ -273,7 +280,7 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
 
 
 def _scaling(config: Config, line: Line) -> list[asyncio.Task[None]]:
-    """Where a Ray cluster is named, it is told how many painters the line needs."""
+    """Start the task that sets the number of replicas of a Ray cluster, if one is configured."""
     if not config.ray_dashboard_url:
         return []
     lowest, highest = map(int, config.ray_painters.split("-"))
@@ -284,7 +291,7 @@ def _scaling(config: Config, line: Line) -> list[asyncio.Task[None]]:
 
 
 def _abilities(config: Config) -> Abilities:
-    """What the picture model can do, as far as its name tells, until a worker says it."""
+    """Return the capabilities of the image model by its name; they hold until a worker reports the real ones."""
     if config.hosted_model:
         return images_api.abilities(config.hosted_model)
     return Abilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else Abilities()
@@ -292,9 +299,9 @@ def _abilities(config: Config) -> Abilities:
 
 @asynccontextmanager
 async def _chat_models(config: Config) -> AsyncGenerator[tuple[ChatModel, dict[str, ChatModel]]]:
-    """Who answers, and who else may be chosen to."""
+    """Open the default chat model, and the others that users may choose, by name."""
     if not config.has_chat_server:
-        log.info("no chat server is set: the built-in chat model answers (OPENAI_BASE_URL or OPENAI_API_KEY)")
+        log.info("no chat server is configured (OPENAI_BASE_URL or OPENAI_API_KEY): using the built-in chat model")
         yield OfflineModel(), {}
         return
     names = dict.fromkeys((config.llm_model, *config.llm_models))
@@ -318,28 +325,28 @@ def _on_server(config: Config, name: str) -> OpenAICompatible:
 
 
 async def _probe(config: Config, model: ChatModel, line: Line) -> None:
-    """Find out how the chat model asks for pictures best, once it is known what the picture model can do."""
+    """Run the protocol probe as soon as the capabilities of the image model are known."""
     if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
         await line.introduced.wait()
         await settle(model, config.data_dir / "probe.json", line.abilities)
 
 
 class Album:
-    """The files of pictures, off the loop: decoding takes a while."""
+    """Picture files without blocking the event loop: files are decoded, read and deleted on threads."""
 
     def __init__(self, files: PictureFiles) -> None:
         self._files = files
 
     async def take_in(self, upload: bytes) -> Picture:
-        """A safe picture of an uploaded file, which is kept. Raises Refused."""
+        """Re-encode an uploaded file as a safe PNG and store it. Raises Refused."""
         return await asyncio.to_thread(self._take_in, upload)
 
     async def glance(self, digest: str) -> bytes:
-        """The picture as a small JPEG. Raises OSError."""
+        """Return the picture as a small JPEG. Raises OSError."""
         return await asyncio.to_thread(self._files.glance, digest)
 
     async def throw_away(self, digest: str) -> None:
-        """Delete the file of a picture, if it is there. Raises OSError."""
+        """Delete the file of a picture if it exists. Raises OSError."""
         await asyncio.to_thread(self._files.delete, digest)
 
     def _take_in(self, upload: bytes) -> Picture:
@@ -350,7 +357,7 @@ class Album:
 
 @contextmanager
 def only_bot(data_dir: Path) -> Generator[None]:
-    """Hold the folder while the bot runs. Raises ConfigError if another bot has it, or it cannot be written."""
+    """Lock the folder while the bot runs. Raises ConfigError if another bot uses it, or if it is not writable."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
         with (data_dir / "lock").open("w") as lock:
@@ -363,7 +370,7 @@ def only_bot(data_dir: Path) -> Generator[None]:
 
 
 async def _until_told(work: Coroutine[None, None, None]) -> None:
-    """Run the work until it ends, or until SIGINT or SIGTERM; the first known fault in it is raised as itself."""
+    """Run the coroutine until it ends, or until SIGINT or SIGTERM. Raises the first BotError of an exception group."""
     task = asyncio.ensure_future(work)
     for told in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(told, task.cancel)

@@ -1,17 +1,17 @@
-"""What people said in a thread before the bot was called into it, in few words for the chat model. Pure."""
+"""Joins the messages of a thread from before the bot was mentioned into one line for the chat model. Pure."""
 
 from collections.abc import Sequence
 
 from bot.domain import Person
-from bot.harmless import names_of, one_line
+from bot.prompting.sanitize import names_of, one_line
 
-LONGEST = 3_000  # characters of all
+LONGEST = 3_000  # characters of the whole line
 BETWEEN = " · "
-LONGEST_LINE = 600  # of one message
+LONGEST_LINE = 600  # characters of one message
 
 
 def told(lines: Sequence[tuple[Person, str]]) -> str:
-    """Names and what they said, on one line; the newest that there is room for."""
+    """Join names and quoted messages on one line; only the newest messages that fit are included."""
     names, free = names_of(person for person, _ in lines), LONGEST
     kept: list[str] = []
     for person, said in reversed(lines):

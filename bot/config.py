@@ -1,4 +1,4 @@
-"""The environment -> a frozen `Config`. All faults are named together, each with the cure."""
+"""Reads the environment into a frozen `Config`; one ConfigError lists all faults with their remedies."""
 
 import os
 import re
@@ -10,18 +10,18 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.abilities import Refining
+from bot.capabilities import Refining
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-HOSTED = "openai:"  # before the name of a picture model behind an images API
+HOSTED = "openai:"  # prefix of PICTURE_MODEL for a model of an images API
 
 
-Names = Annotated[tuple[str, ...], NoDecode]  # with commas between them
+Names = Annotated[tuple[str, ...], NoDecode]  # separated by commas
 
 
 class Config(BaseSettings):
-    """What an operator may set. The environment variable has the field's name in capitals."""
+    """The settings of an operator. The environment variable of a field has the name of the field in capitals."""
 
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", env_file=".env")
 
@@ -193,24 +193,24 @@ class Config(BaseSettings):
     @field_validator("slack_signing_secret")
     @classmethod
     def _reachable(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
-        wrong = "slack_app_token" not in others.data  # which is told already
+        wrong = "slack_app_token" not in others.data  # this fault is reported already
         if others.data.get("slack_bot_token") and not secret and not wrong and not others.data["slack_app_token"]:
             raise ValueError("must be set with SLACK_BOT_TOKEN, unless SLACK_APP_TOKEN is")
         return secret
 
     @property
     def has_chat_server(self) -> bool:
-        """Whether a chat server is named, so that the built-in chat model is not needed."""
+        """Whether a chat server is configured; otherwise the built-in chat model answers."""
         return bool(self.openai_base_url or self.openai_api_key)
 
     @property
     def hosted_model(self) -> str | None:
-        """The picture model's name on the images API; None if workers draw."""
+        """Name of the image model on the images API; None if workers render."""
         return self.picture_model.removeprefix(HOSTED) if self.picture_model.startswith(HOSTED) else None
 
 
 def load_config() -> Config:
-    """The configuration in the environment and `.env`. Raises ConfigError with every fault in it."""
+    """Read the configuration from the environment and `.env`. Raises ConfigError that lists every fault."""
     try:
         return Config()
     except ValidationError as error:
@@ -236,7 +236,7 @@ _FAULTS = {
 
 
 def worker_environment() -> dict[str, str]:
-    """What a render worker inherits, of `.env` too: everything but the bot's own secrets."""
+    """Return the environment of a render worker: the environment and `.env` without the secrets of the bot."""
     own = {name.upper() for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation)}
     told = {**dotenv_values(str(Config.model_config["env_file"])), **os.environ}
     return {name: value for name, value in told.items() if value is not None and name.upper() not in own}

@@ -1,4 +1,4 @@
-"""Every value that is passed around: frozen, compared by content, free of any platform's fields."""
+"""The values that all parts of the bot share: frozen, compared by content, without fields of a platform."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -7,7 +7,7 @@ from typing import Final, Self
 
 @dataclass(frozen=True, slots=True)
 class ThreadKey:
-    """Where a conversation is held. Only its adapter and the settings' scopes take it apart."""
+    """One conversation on a platform. Only its adapter and the scopes of settings read the single fields."""
 
     platform: str
     space: str
@@ -18,14 +18,14 @@ class ThreadKey:
         return "/".join((self.platform, self.space, self.channel, self.thread))
 
     def holds(self, other: Self) -> bool:
-        """Whether the other is this thread, or lies in this place: empty names stand for all."""
+        """Whether `other` is this thread or a part of this place; an empty field matches everything."""
         ours = (self.platform, self.space, self.channel, self.thread)
         theirs = (other.platform, other.space, other.channel, other.thread)
         return all(not mine or mine == its for mine, its in zip(ours, theirs, strict=True))
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The key that `str` printed."""
+        """Return the key whose `str` is `text`. Raises ValueError unless `text` has four fields."""
         platform, space, channel, thread = text.split("/")
         return cls(platform, space, channel, thread)
 
@@ -35,9 +35,9 @@ MANAGER, OWNER = "manager", "owner"
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who writes; `id` is unique within the platform. Who has the role MANAGER may stop others' work.
+    """A user of one platform; `id` is unique on that platform.
 
-    Whoever owns the server has OWNER as well.
+    A user with the role MANAGER may stop the work of other users. The owner of the server also has the role OWNER.
     """
 
     id: str
@@ -46,7 +46,7 @@ class Person:
 
 
 class Operation(StrEnum):
-    """What a picture came from."""
+    """The operation that made a picture."""
 
     GENERATE = "generate"
     EDIT = "edit"
@@ -61,8 +61,9 @@ class Operation(StrEnum):
 class Picture:
     """A finished picture. `number` counts within its thread, from 1; `digest` is the SHA-256 of its PNG file.
 
-    `prompt` is what was asked for, `refined` what the picture model was told instead, if anything. `way` tells in a
-    few words how it was made, `notes` in sentences what could not be as asked.
+    `width` and `height` are in pixels. `prompt` is the requested prompt, `refined` the prompt that the image model got
+    instead, if another one. `way` names the edit method in a few words, `notes` are sentences about the parts of the
+    request that could not be fulfilled. `parent` is the number of the source picture.
     """
 
     number: int
@@ -80,15 +81,16 @@ class Picture:
     notes: tuple[str, ...] = ()
 
 
-# What comes in
+# Incoming events
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Somebody's words. `id` is the platform's own, so that a second delivery is known; `uploads` are whole files.
+    """A message of a user. `id` comes from the platform, so a second delivery is recognized; `uploads` are whole files.
 
-    `part` are the corners of the part that is meant of the picture that it is `about`, see `bot.part`; empty for all of
-    it. `before` is what others said in the thread before the bot was called into it.
+    `about` is the number of the picture that the message refers to. `region` is the marked polygon of that picture,
+    see `bot.region`; empty for the whole picture. `earlier_messages` are authors and texts of the messages in the
+    thread from before the bot was mentioned.
     """
 
     id: str
@@ -102,7 +104,7 @@ class Message:
 
 
 class Action(StrEnum):
-    """What a button does."""
+    """The actions of buttons."""
 
     STOP = "stop"
     CANCEL = "cancel"
@@ -116,10 +118,11 @@ class Action(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ButtonPress:
-    """A pressed button.
+    """A press of a button.
 
-    `target` is a reply's id for Stop and Retry, a job's id for Cancel, a picture's number for all others. `words` say
-    what is to change with an Edit, within the corners of the `part` or in all of the picture.
+    `target` is the id of a reply for STOP and RETRY, the id of a job for CANCEL, and the number of a picture for the
+    other actions. `instruction` says what EDIT changes, within the polygon `region`, or in the whole picture if the
+    region is empty.
     """
 
     id: str
@@ -133,9 +136,9 @@ class ButtonPress:
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """Pictures that somebody asks for in so many words, past the chat model.
+    """An `/imagine` command: a user requests images without the chat model.
 
-    `count` pictures are drawn of `request`; `author` is told of as who said `text`.
+    `count` is the number of images to render for `request`; None takes the number from the settings of the user.
     """
 
     id: str
@@ -147,7 +150,7 @@ class Wish:
 
 @dataclass(frozen=True, slots=True)
 class Edited:
-    """A message was given other words by the person who wrote it."""
+    """The author of a message edited the message; `text` is the new text."""
 
     id: str
     thread: ThreadKey
@@ -156,7 +159,7 @@ class Edited:
 
 @dataclass(frozen=True, slots=True)
 class Deleted:
-    """A message was deleted by the person who wrote it, or by who may do that on the platform."""
+    """A message was deleted, by its author or by a user who may delete messages on the platform."""
 
     id: str
     thread: ThreadKey
@@ -164,7 +167,7 @@ class Deleted:
 
 @dataclass(frozen=True, slots=True)
 class Left:
-    """A place is there no more, or the bot was sent away: nothing can be shown in it. Empty names stand for all."""
+    """A place was deleted, or the bot was removed from it: nothing can be shown there. An empty field matches all."""
 
     place: ThreadKey
 
@@ -172,14 +175,14 @@ class Left:
 Incoming = Message | ButtonPress | Wish | Edited | Deleted | Left
 
 
-# What the model asked for, and how it fares
+# Image requests and render updates
 
 
 @dataclass(slots=True, unsafe_hash=True)
 class Text:
-    """Words of the model with all markup taken out.
+    """A piece of text of the chat model, without markup.
 
-    One is made of each token, and a frozen value would take twice the time: here `Final` keeps what is in it.
+    The parser creates one for each token. A frozen dataclass would take twice the time, so `Final` protects the field.
     """
 
     markdown: Final[str]
@@ -187,17 +190,17 @@ class Text:
 
 @dataclass(frozen=True, slots=True)
 class Recanted:
-    """Everything said and asked for so far in this answer was the model thinking aloud: none of it counts."""
+    """All text and image requests of this answer so far were thoughts of the model and do not count."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageRequest:
-    """A picture that the model asked for.
+    """A request for one image, of the chat model or of a user.
 
-    `key` counts the requests of a reply from 0. `of` is the number of the picture meant, or None for the one that
-    is talked about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `model`, `seed` and
-    `negative`, what is not to be seen, are what people say who know what they want; chat models leave them open, and
-    `part`, which are the corners of what alone is to change.
+    `key` counts the requests of a reply from 0. `of` is the number of the source picture, or None for the picture that
+    the conversation is about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. Only users
+    set `model`, `seed`, `negative`, the negative prompt, and `part`, the polygon of the region to change; chat models
+    leave them empty.
     """
 
     key: int
@@ -214,14 +217,15 @@ class ImageRequest:
 
 @dataclass(frozen=True, slots=True)
 class RenderJob:
-    """A picture to be rendered: everything that decides how it looks, and whose it is.
+    """One image to render: all options that decide the pixels, and the owner.
 
-    `prompt` is what was asked for, `refined` what the picture model is told instead, if anything. `change`,
-    `ratio` and `part` are those of the request. `source` is the digest of the picture to start from. `size` is width
-    and height in pixels, None for what the model does best; the same holds for `num_inference_steps` and
-    `guidance_scale`. An empty `model` leaves it to the workers. `before` is what is to be seen in the source, as far as
-    it is known. `lora` is a file in the folder of styles, applied with `lora_scale`. The file of a `telling` one holds
-    prompt and seed. `ordered` is in seconds since 1970; `faults` counts the attempts that it may have spoilt.
+    `prompt` is the requested prompt, `refined` the prompt that the image model gets instead, if another one. `change`,
+    `ratio`, `negative` and `part` come from the request. `source` is the digest of the source picture, and
+    `source_prompt` describes that picture as far as the bot knows. `size` is width and height in pixels; `size`,
+    `num_inference_steps` and `guidance_scale` are None for the defaults of the model. With an empty `model` any worker
+    may render the job. `lora` is a file in the folder of styles, applied with `lora_scale`. If `embeds_metadata`, the
+    PNG file contains prompt and seed. `ordered` is in seconds since 1970. `attempt` counts the attempts, `faults` the
+    attempts that failed, possibly because of the job itself.
     """
 
     id: str
@@ -253,7 +257,7 @@ class RenderJob:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """Waiting. `ahead` counts the jobs before this one; `eta` is in how many seconds it is done, if that is known."""
+    """The job waits. `ahead` jobs are before this one; `eta` is the estimated number of seconds until it is done."""
 
     ahead: int
     eta: float | None = None
@@ -261,7 +265,7 @@ class Queued:
 
 @dataclass(frozen=True, slots=True)
 class Rendering:
-    """Under way. `fraction` runs from 0 to 1; `preview` is a small JPEG."""
+    """The job runs. `fraction` goes from 0 to 1; `preview` is a small JPEG."""
 
     fraction: float
     preview: bytes | None = None
@@ -269,14 +273,14 @@ class Rendering:
 
 @dataclass(frozen=True, slots=True)
 class Rendered:
-    """Done."""
+    """The job is done."""
 
     picture: Picture
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The picture will not come. `reason` is a sentence for the person, `again` whether it may come another time."""
+    """The job failed. `reason` is a sentence for the user, `again` says whether a retry may succeed."""
 
     reason: str
     again: bool = True
@@ -285,19 +289,19 @@ class Failed:
 RenderUpdate = Queued | Rendering | Rendered | Failed
 
 
-# What is shown
+# Display
 
 
 @dataclass(frozen=True, slots=True)
 class TextPart:
-    """A stretch of words."""
+    """A paragraph or longer piece of text."""
 
     markdown: str
 
 
 @dataclass(frozen=True, slots=True)
 class PicturePart:
-    """A picture in its place among the words. `number` is its number in the thread, `prompt` what was asked for."""
+    """A picture between the text parts. `number` is its number in the thread, `prompt` the requested prompt."""
 
     key: int
     number: int
@@ -321,9 +325,9 @@ class Button:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """How a reply should look now. Until `final`, text only grows and parts are only appended.
+    """A snapshot of a reply for a platform. Until `final`, text only grows and parts are only appended.
 
-    `language` is that of the bot's own words in it; empty for English.
+    `language` is the language of the bot's own sentences in the view; empty for English.
     """
 
     parts: tuple[Part, ...] = ()
@@ -333,12 +337,12 @@ class View:
     language: str = ""
 
 
-# What is remembered
+# Stored records
 
 
 @dataclass(frozen=True, slots=True)
 class Post:
-    """A message that the bot has posted. `id` is the platform's, `picture` the number of the picture that it shows."""
+    """A message that the bot posted. `id` comes from the platform; `picture` is the number of the picture it shows."""
 
     id: str
     picture: int | None = None
@@ -346,11 +350,12 @@ class Post:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A message and the reply to it. `words` are the model's own, tags included; `view` is there once it is final.
+    """A message and the reply to it.
 
-    `settled` are the pictures of a reply that no chat model is asked for. `changed` tells that the message was given
-    other words since it was answered. `before` is what was said in the thread before the bot was called into it, `part`
-    what was marked of the picture that it is `about`.
+    `raw_answer` is the text of the chat model with tags; `view` is None until the reply is final. `fixed_requests` are
+    the image requests of a reply that needs no chat model. `is_edited` says whether the message was edited since its
+    answer began. `earlier_messages` is one line with the messages of the thread from before the bot was mentioned.
+    `region` is the polygon that the user marked in the picture `about`.
     """
 
     id: str
@@ -369,7 +374,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class ThreadSummary:
-    """A conversation in a list. `updated` is in seconds since 1970."""
+    """A thread in a list. `updated` is in seconds since 1970."""
 
     key: ThreadKey
     title: str

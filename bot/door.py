@@ -1,18 +1,21 @@
-"""Whether a message is let in: what it must be, who may write it, and how much may be asked for."""
+"""Checks a message before it is recorded: its form, who may write it, blocked words and limits."""
 
 from collections.abc import Sequence
 
+from bot.conversation.permissions import check_number, check_place, check_words
 from bot.domain import ImageRequest, Message, Person, ThreadKey
 from bot.errors import NotFound, Refused
-from bot.limits import check_number, check_place, check_words
-from bot.panel import Settings
-from bot.store import Store
+from bot.settings.values import Settings
+from bot.storage.store import Store
 
-MOST_UPLOADS = 4  # with one message
+MOST_UPLOADS = 4  # images in one message
 
 
 def admit(message: Message, requests: Sequence[ImageRequest], store: Store, settings: Settings, longest: int) -> None:
-    """Raises Refused for what cannot be accepted. `longest` is in characters, `requests` what is drawn in any case."""
+    """Raises Refused if the message cannot be accepted.
+
+    `max_length` is in characters. `requests` are the image requests of a message that needs no chat model.
+    """
     if not message.text and not message.uploads:
         raise Refused("The message is empty: say what to draw, or ask something.")
     if len(message.text) > longest:
@@ -27,6 +30,6 @@ def admit(message: Message, requests: Sequence[ImageRequest], store: Store, sett
 
 
 def check_quota(store: Store, settings: Settings, thread: ThreadKey, author: Person, wanted: int) -> None:
-    """Raises Refused where so many more pictures would be too many."""
+    """Raises Refused if `wanted` more images would exceed a limit of the user or the server."""
     if wanted and (settings.daily or settings.server_daily or settings.at_once):
         check_number(settings, store.jobs.used_today(thread, author.id), wanted)

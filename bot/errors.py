@@ -1,19 +1,19 @@
-"""What can go wrong in a way that a person can be told.
+"""The expected errors of the bot: the text of each error is a sentence for a user.
 
-    BotError               str(error) is a plain sentence for the person who asked
+    BotError               str(error) is a plain sentence for the user who asked
     ├── Refused            the request cannot be accepted as it is
-    │   ├── NotFound       it speaks of something that is not there
-    │   └── NotLet         the managers have not let this person, or this place, be answered
-    ├── Unrecorded         the database or the disk refuses to record it
-    ├── Unreachable        nothing can be shown in that place any more
-    └── ConfigError        the program cannot start as it is configured
+    │   ├── NotFound       the request refers to something that does not exist
+    │   └── NotAllowed     the managers do not let the bot answer this user or in this channel
+    ├── StorageError       the database or the disk cannot record the request
+    ├── Unreachable        the bot cannot show anything in that place any more
+    └── ConfigError        the program cannot start with its configuration
 
-Everything else that is raised is a bug: the reply ends visibly and the traceback is logged once, at the edge.
+Every other exception is a bug: the reply ends visibly and the traceback is logged once, at the edge.
 """
 
 
 class BotError(Exception):
-    """`str(error)` is a sentence for the person; the cause, if any, is for the log."""
+    """`str(error)` is a sentence for the user; the cause, if any, is for the log."""
 
 
 class Refused(BotError):
@@ -21,20 +21,20 @@ class Refused(BotError):
 
 
 class NotFound(Refused):
-    """The request speaks of a thread, picture or message that is not there."""
+    """The request refers to a thread, picture or message that does not exist."""
 
 
 class NotLet(Refused):
-    """Managers have said who is answered and where, and it is not this person, or not here."""
+    """The settings of the managers do not let the bot answer this user or in this channel."""
 
 
 class Unrecorded(BotError):
-    """The database or the disk refuses; nothing was recorded, and it may be tried again later."""
+    """The database or the disk failed; nothing was recorded, and the user can try again later."""
 
 
 class Unreachable(BotError):
-    """The place is gone, closed or forbidden: nothing can be shown in it, and trying again is in vain."""
+    """The channel or thread is deleted, closed or forbidden: the bot cannot post there, and a retry cannot succeed."""
 
 
 class ConfigError(BotError):
-    """The program cannot start as it is configured; the sentence names every fault."""
+    """The program cannot start with its configuration; the sentence names every fault."""

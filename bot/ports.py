@@ -1,56 +1,59 @@
-"""The four doors of the core, and what platforms remember. What stands behind them is chosen in `bot.__main__`."""
+"""Protocols between the core, the models, the renderer, the platforms and the table of posts.
+
+`bot.__main__` chooses the implementations.
+"""
 
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.abilities import Abilities
+from bot.capabilities import Abilities
 from bot.domain import Incoming, Person, Post, RenderJob, RenderUpdate, ThreadKey, View
-from bot.panel import Answer, Command, Settings
-from bot.speech import Manners, ModelEvent, Said, Tool
+from bot.llm.messages import Manners, ModelEvent, Said, Tool
+from bot.settings.values import Answer, Command, Settings
 
 
 class ChatModel(Protocol):
-    """Any model that answers in words. Closing the generator ends the request."""
+    """A chat model. Closing the generator ends the request."""
 
     @property
     def manners(self) -> Manners:
-        """What the model wants and can do, as far as it is known now."""
+        """The model profile, as far as it is known now."""
         ...
 
     def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """Stream the answer: any number of `Delta` and `Called`, then one `Stopped` or `ModelFailed`."""
+        """Stream the answer: any number of `TextDelta` and `ToolCall`, then one `StreamEnd` or `ModelFailed`."""
         ...
 
 
 class Renderer(Protocol):
-    """Whatever turns jobs into pictures. Closing the generator cancels the job."""
+    """Renders jobs. Closing the generator cancels the job."""
 
     @property
     def abilities(self) -> Abilities:
-        """What its picture model can do, as far as it is known now."""
+        """The capabilities of the image model, as far as they are known now."""
         ...
 
     def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
-        """Stream how the job fares, ending with `Rendered` or `Failed`. A known job is taken up, not repeated."""
+        """Stream the updates of the job; the last is `Rendered` or `Failed`. A known job is resumed, not repeated."""
         ...
 
     def cancel(self, job_id: str, reason: str) -> bool:
-        """End the job as `Failed(reason)`, wherever it is; False if it has ended, or there is none."""
+        """End the job as `Failed(reason)`, waiting or running; False if the job has ended or does not exist."""
         ...
 
 
 class Surface(Protocol):
-    """The place on a platform where one reply is shown."""
+    """The messages on a platform that show one reply."""
 
     @property
     def pause(self) -> float:
-        """How long to wait now before the next `put` of a view that is not the last, in seconds."""
+        """Seconds to wait now before the next `put` of a view that is not the last."""
         ...
 
     async def put(self, view: View) -> None:
-        """Make the screen match. Safe to repeat; raises whatever the platform's client raises.
+        """Update the messages to show the view. Safe to repeat.
 
-        Raises Unreachable where nothing can be shown any more.
+        Raises Unreachable if the platform can show nothing there any more, and all errors of the platform's client.
         """
         ...
 
@@ -59,43 +62,72 @@ class Platform(Protocol):
     """A chat platform."""
 
     async def run(self, inbox: "Inbox") -> None:
-        """Connect, and hand every event to the inbox until cancelled."""
+        """Connect, and pass every event to the inbox until cancelled."""
         ...
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """Where the reply to a message is shown."""
+        """Return the surface of the reply to a message."""
         ...
 
 
 class Inbox(Protocol):
-    """What a platform hands its events to."""
+    """Receives the events of the platforms."""
 
     async def accept(self, event: Incoming) -> str:
-        """Record the event and start the work; the id under which it is known. A repeated event changes nothing.
+        """Record the event, start the work, and return the id of the event. A repeated event changes nothing.
 
-        Raises Refused or Unrecorded (their text is for the person) when nothing was recorded.
+        Raises Refused or StorageError, with a sentence for the user, if nothing was recorded.
         """
         ...
 
     async def command(self, command: Command) -> Answer:
-        """Do what a slash command says, and what there is to tell. Raises Refused, Unrecorded."""
+        """Run a slash command and return the answer. Raises Refused, StorageError."""
         ...
 
     def settings(self, thread: ThreadKey, author: Person) -> Settings:
-        """What holds for this person in this thread."""
+        """Return the settings that apply to this user in this thread."""
         ...
 
 
 class Record(Protocol):
-    """What of the posts survives a restart."""
+    """The table of the posts of the bot, which survives a restart; see `bot.storage.posts`."""
 
-    def place(self, message_id: str) -> str: ...  # noqa: D102
-    def open(self, message_id: str, place: str) -> None: ...  # noqa: D102
-    def of(self, message_id: str) -> list[Post]: ...  # noqa: D102
-    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None: ...  # noqa: D102
-    def drop(self, message_id: str, nth: int) -> None: ...  # noqa: D102
-    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None: ...  # noqa: D102
-    def newest(self, prefix: str) -> ThreadKey | None: ...  # noqa: D102
-    def lies(self, channel: ThreadKey, category: str) -> None: ...  # noqa: D102
-    def mark(self, name: str) -> str: ...  # noqa: D102
-    def note(self, name: str, value: str) -> None: ...  # noqa: D102
+    def place(self, message_id: str) -> str:
+        """Return the place of the reply to this message, in the format of the platform; empty if unknown."""
+        ...
+
+    def open(self, message_id: str, place: str) -> None:
+        """Record the place of the reply to this message; an earlier record stays."""
+        ...
+
+    def of(self, message_id: str) -> list[Post]:
+        """Return the posts of the reply to this message, in order."""
+        ...
+
+    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None:
+        """Record the nth post of a reply."""
+        ...
+
+    def drop(self, message_id: str, nth: int) -> None:
+        """Delete the record of the nth post of a reply."""
+        ...
+
+    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None:
+        """Return the thread of a post and the number of the picture in it; None if the bot did not post it."""
+        ...
+
+    def newest(self, prefix: str) -> ThreadKey | None:
+        """Return the thread of the newest post whose id starts with the prefix."""
+        ...
+
+    def lies(self, channel: ThreadKey, category: str) -> None:
+        """Record the category of a channel; empty for none."""
+        ...
+
+    def mark(self, name: str) -> str:
+        """Return a note that the platform stored under this name; empty if there is none."""
+        ...
+
+    def note(self, name: str, value: str) -> None:
+        """Store a note of the platform under this name."""
+        ...

@@ -1,4 +1,4 @@
-"""The line for people and for scripts: tables of a terminal, and JSON objects. Pure."""
+"""Formats the render queue as terminal tables for people and as JSON objects for scripts. Pure."""
 
 import time
 from collections.abc import Sequence
@@ -12,16 +12,19 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.domain import Queued
-from bot.jobs import JobRow
-from bot.words import count_of
+from bot.formatting import count_of
+from bot.storage.jobs import JobRow
 
-LONGEST_PROMPT = 40  # characters of a prompt, or of a name, in a table
-SHORTEST_ID = 8  # characters of a message's id
+LONGEST_PROMPT = 40  # characters of a table cell, such as a prompt or a name
+SHORTEST_ID = 8  # characters of a message id
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What is in the line: what runs, then what waits, in the order in which it will be served."""
+    """The jobs of the queue: running jobs, then waiting jobs in the order in which they will run.
+
+    `estimates` are by job id; `now` is in seconds since 1970.
+    """
 
     jobs: tuple[JobRow, ...]
     places: dict[str, Queued]
@@ -29,7 +32,7 @@ class Line:
 
 
 def line_table(line: Line, prompts: bool) -> RenderableType:
-    """What runs and what waits; prompts are shown only if wanted."""
+    """Return a table of the running and waiting jobs; the prompts only if `show_prompts`."""
     running = sum(row.state == "running" for row in line.jobs)
     told = f"{count_of(running, 'picture')} under way, {len(line.jobs) - running} waiting."
     if not line.jobs:
@@ -58,7 +61,7 @@ def line_table(line: Line, prompts: bool) -> RenderableType:
 
 
 def dead_table(rows: Sequence[JobRow], prompts: bool) -> RenderableType:
-    """What was given up, and why."""
+    """Return a table of the jobs that failed for good, with the reasons."""
     if not rows:
         return Text("Nothing was given up.")
     names = _names(rows)
@@ -81,7 +84,7 @@ def _table(*columns: str, prompts: bool) -> Table:
 
 
 def _names(rows: Sequence[JobRow]) -> dict[str, str]:
-    """The shortest ids by which these jobs can still be told from each other."""
+    """Return the shortest ids, by job id, that still distinguish these jobs."""
     messages = {row.message for row in rows}
     lengths = count_from(SHORTEST_ID)
     length = next(each for each in lengths if len({message[:each] for message in messages}) == len(messages))
@@ -99,12 +102,12 @@ def _cell(text: str) -> Text:
 
 
 def _plain(text: str) -> Text:
-    """Words of people as they are: no markup, and nothing that a terminal would obey."""
+    """Return text of users without markup and without control characters of a terminal."""
     return Text("".join(letter if letter.isprintable() else " " for letter in text))
 
 
 def duration(seconds: float) -> str:
-    """So long, in the two largest units: `42 s`, `3 min 10 s`, `2 h 5 min`."""
+    """Format a duration in its two largest units: `42 s`, `3 min 10 s`, `2 h 5 min`."""
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
     hours, left = divmod(minutes, 60)
@@ -117,7 +120,7 @@ def duration(seconds: float) -> str:
 
 
 def line_object(line: Line, prompts: bool) -> dict[str, Any]:
-    """The line as one JSON object."""
+    """Return the queue as one JSON object."""
     running = [_told(row, prompts) for row in line.jobs if row.state == "running"]
     waiting = [_told(row, prompts) for row in line.jobs if row.state == "queued"]
     for position, each in enumerate(waiting, start=1):
@@ -129,7 +132,7 @@ def line_object(line: Line, prompts: bool) -> dict[str, Any]:
 
 
 def dead_object(rows: Sequence[JobRow], prompts: bool) -> dict[str, Any]:
-    """What was given up as one JSON object."""
+    """Return the jobs that failed for good as one JSON object."""
     return {"dead": [_told(row, prompts) | {"reason": row.reason} for row in rows]}
 
 

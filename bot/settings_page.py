@@ -1,12 +1,12 @@
-"""`docs/settings.md`, made from the table of settings: `python -m bot.settings_page > docs/settings.md`. Pure."""
+"""Generates `docs/settings.md` from the settings: `python -m bot.settings_page > docs/settings.md`. Pure."""
 
 import sys
 from collections.abc import Iterable
 from string import Template
 
-from bot.panel import Scope, Settings
-from bot.settings import GUARDED, KEYS, USUAL, Key, Models, spelled
-from bot.styles import STYLES
+from bot.settings.rules import GUARDED, KEYS, USUAL, Key, Models, spelled
+from bot.settings.styles import STYLES
+from bot.settings.values import Scope, Settings
 
 _MODELS = {
     "chat_model": "`usual`, or one of `LLM_MODEL` and `LLM_MODELS`",
@@ -164,7 +164,7 @@ A prompt that names the style already stays as it is, and so do edits and variat
 
 
 def page() -> str:
-    """The whole page."""
+    """Return the whole page as Markdown."""
     rows = "\n".join(map(_row, KEYS.values()))
     styles = "\n".join(f"| `{name}` | {words} |" for name, words in STYLES.items())
     return _PAGE.substitute(rows=rows, styles=styles, guarded=", ".join(_coded(sorted(GUARDED))))

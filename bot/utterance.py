@@ -1,4 +1,4 @@
-"""What an answer has said so far, in order: words, and requests, which are counted and capped."""
+"""Collects the text and the image requests of an answer in order, and removes repeated and surplus requests."""
 
 import re
 from dataclasses import replace
@@ -6,8 +6,8 @@ from enum import Enum, auto
 
 from bot.domain import ImageRequest, Operation, Recanted, Text
 
-MOST_REQUESTS = 10  # in one answer; what a model asks for beyond is left out
-MOST_REPEATS = 4  # of the very same request
+MOST_REQUESTS = 10  # image requests of one answer; the rest is dropped
+MOST_REPEATS = 4  # of an identical request
 
 Event = Text | ImageRequest | Recanted
 
@@ -15,16 +15,16 @@ _ARTICLE = re.compile(r"(?:A|An|The) ")
 
 
 class Way(Enum):
-    """How a picture was asked for. A model that asks in two ways for the same wants it once."""
+    """The origin of an image request in the answer. An image that is requested in two forms is rendered once."""
 
     TAG = auto()
-    WRITTEN = auto()  # a tool call among the words
-    CALLED = auto()  # a tool call as it should be
-    PROMOTED = auto()  # no request at all, but a label such as `Prompt:`, or the address of a picture
+    WRITTEN = auto()  # a tool call written as text
+    CALLED = auto()  # a native tool call
+    PROMOTED = auto()  # no request, but a label such as `Prompt:`, or the address of an image
 
 
 class Utterance:
-    """Collects words and requests until they are fetched."""
+    """Buffers text and image requests until `fetch` returns them."""
 
     def __init__(self) -> None:
         self._words: list[str] = []
@@ -35,20 +35,20 @@ class Utterance:
     def _start_over(self) -> None:
         self._silent = True
         self._requests: list[ImageRequest] = []
-        self._once: list[tuple[Way, Operation, str, int | None]] = []  # what has been asked for in one way only
+        self._once: list[tuple[Way, Operation, str, int | None]] = []  # requests that came in one form only
 
     @property
     def silent(self) -> bool:
-        """Whether nothing has been said yet that counts."""
+        """Whether the answer has no text but whitespace and no request; retracted ones do not count."""
         return self._silent or self._recants
 
     @property
     def has_asked(self) -> bool:
-        """Whether a picture was asked for."""
+        """Whether the answer has an image request that is not retracted."""
         return bool(self._requests) and not self._recants
 
     def say(self, text: str) -> None:
-        """Words that the person reads."""
+        """Add text that the user reads."""
         if self._recants:
             text = text.lstrip()
             if not text:
@@ -59,7 +59,7 @@ class Utterance:
         self._words.append(text)
 
     def order(self, request: ImageRequest, way: Way = Way.TAG) -> None:
-        """A picture is asked for; its key is 0, and becomes its place in the answer."""
+        """Add an image request; its position in the answer becomes its key."""
         self._begin()
         self._silent = False
         if way is Way.PROMOTED and (article := _ARTICLE.match(request.prompt)):
@@ -74,7 +74,7 @@ class Utterance:
             self._requests.append(request)
 
     def _is_said_again(self, request: ImageRequest, way: Way) -> bool:
-        """Whether the same was asked for before in another way."""
+        """Whether the same image was requested before in another form."""
         said = (request.operation, request.prompt.lower(), request.of)
         for number, (earlier, *asked) in enumerate(self._once):
             promoted = Way.PROMOTED in (way, earlier) and bool(said[1]) and said[1] == asked[1]
@@ -84,11 +84,11 @@ class Utterance:
         return False
 
     def recant(self) -> None:
-        """If anything is said from here on, all before it was thinking aloud."""
+        """Retract everything so far as thoughts of the model, as soon as more text or a request follows."""
         self._recants = not self._firm and (not self._silent or bool(self._requests))
 
     def stand(self) -> None:
-        """What has been asked for counts, whatever is said from here on."""
+        """Make all requests so far count; a later `retract` has no effect."""
         self._firm, self._recants = True, False
 
     def _begin(self) -> None:
@@ -99,7 +99,7 @@ class Utterance:
             self._start_over()
 
     def fetch(self) -> list[Event]:
-        """What is new since the last time."""
+        """Return the new events since the last call."""
         if not (self._words or self._events):
             return []
         self._flush()

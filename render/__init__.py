@@ -1,1 +1,1 @@
-"""The render line and the engines behind it. Only `diffusion` and `builtin` import torch."""
+"""The render queue, the workers and the image models. Only `diffusion` and `builtin` import torch."""

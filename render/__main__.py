@@ -12,28 +12,28 @@ from pathlib import Path
 
 from aiohttp import web
 
-from render.cache import ResultCache, default_folder
-from render.device import PATIENCE
-from render.painter import load_diffusion, log_as_worker
-from render.studio import Options
-from render.worker import Worker
+from render.image_model import Options
+from render.worker.device import PATIENCE
+from render.worker.device_process import load_diffusion, log_as_worker
+from render.worker.result_cache import ResultCache, default_folder
+from render.worker.server import Worker
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ENVIRONMENT = """
 environment:
-  RENDER_TOKEN     what whoever asks must show, as a bearer token
-  RENDER_BATCH     the most pictures that are rendered at once; the default is the device's and the model's
-  RENDER_PATIENCE  seconds without a word from the device in the middle of a batch, after which its process is
-                   killed and started again (120; three times as many for the first batch after a start)
-  RENDER_QUANTISE  `8bit` or `4bit`: less memory, slightly other pictures; needs bitsandbytes and a GPU
-  RENDER_OFFLOAD   `parts` or `layers` of the model take turns on the device: less memory, slower, much slower
-  RENDER_COMPILE   1: the network is compiled once it is loaded, and is faster from then on
-  RENDER_STEP_CACHE  skips work in steps that change little, up to this difference (such as 0.1): other pictures
-  RENDER_ATTENTION the name of an attention backend of diffusers
-  RENDER_ALLOW_PICKLES  the model whose pickled weights may be loaded, though they can run code
+  RENDER_TOKEN     bearer token that every request must carry
+  RENDER_BATCH     largest number of images in one batch; the default depends on the device and the model
+  RENDER_PATIENCE  seconds without an event from the device during a batch, after which its process is killed
+                   and restarted (default 120; three times as long for the first batch after a start)
+  RENDER_QUANTISE  `8bit` or `4bit`: less memory, slightly different images; needs bitsandbytes and a GPU
+  RENDER_OFFLOAD   `parts` or `layers` of the model take turns on the device: less memory; slower or much slower
+  RENDER_COMPILE   1: compile the network after loading, which makes every image after that faster
+  RENDER_STEP_CACHE  skip work in steps that change less than this difference (such as 0.1): different images
+  RENDER_ATTENTION name of an attention backend of diffusers
+  RENDER_ALLOW_PICKLES  the model whose pickled weights may be loaded, although pickles can run code
   RENDER_IP_ADAPTER  an IP-Adapter for the model, OWNER/NAME/FOLDER/FILE or a path: large changes keep the subject
   STYLES           folder of style files (LoRA)
-  RENDER_CACHE     folder for the pictures of the last ten minutes; the default is one under the temporary folder
+  RENDER_CACHE     folder for the images of the last ten minutes; the default is under the temporary folder
 """
 _CHOICES = {
     "RENDER_QUANTISE": ("8bit", "4bit"),
@@ -44,15 +44,15 @@ _CHOICES = {
     "RENDER_ALLOW_PICKLES": (),
     "RENDER_IP_ADAPTER": (),
 }
-# Read by libraries when they are loaded, in the process that owns the device. On a CPU that others use too, threads
-# that spin while they wait make a picture twenty times slower. Large buffers that are kept cost no page faults.
+# Environment of the device process, read by libraries when they are loaded. On a CPU that other programs use too,
+# threads that spin while they wait make an image twenty times slower. Large buffers that are kept cost no page faults.
 FOR_THE_DEVICE = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
     "MALLOC_TRIM_THRESHOLD_": str(2**28),
     "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",  # its warnings hold people's words
+    "DIFFUSERS_VERBOSITY": "error",  # its warnings contain prompts of users
 }
 
 
@@ -64,12 +64,12 @@ def main() -> None:
         epilog=ENVIRONMENT,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--listen", default="127.0.0.1:7801", help="address and port; port 0 takes a free one")
+    parser.add_argument("--listen", default="127.0.0.1:7801", help="address and port; port 0 picks a free port")
     parser.add_argument(
         "--model", default=os.environ.get("PICTURE_MODEL") or "builtin", help="`builtin`, a folder or a hub id"
     )
     parser.add_argument("--device", default="auto", help="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
-    parser.add_argument("--attached", action="store_true", help="end when standard input is closed")
+    parser.add_argument("--attached", action="store_true", help="exit when standard input is closed")
     options = parser.parse_args()
     host, _, port = options.listen.rpartition(":")
     token = os.environ.get("RENDER_TOKEN") or None
@@ -97,7 +97,7 @@ def _number(parser: argparse.ArgumentParser, name: str) -> int | None:
 
 
 def _options(parser: argparse.ArgumentParser) -> Options:
-    """How the model is loaded and used, from the environment."""
+    """Read from the environment how the model is loaded and used."""
     told = {name: os.environ.get(name) or "" for name in _CHOICES}
     for name, choices in _CHOICES.items():
         if told[name] and choices and told[name] not in choices:
@@ -123,7 +123,7 @@ def _cache() -> ResultCache | None:
     try:
         return ResultCache(folder)
     except OSError as error:
-        logging.getLogger(__name__).warning("finished pictures are not kept: %s", error)
+        logging.getLogger(__name__).warning("the result cache is off: %s", error)
         return None
 
 
@@ -136,7 +136,7 @@ async def _serve(worker: Worker, host: str, port: int, attached: bool) -> None:
     print(json.dumps({"listening": f"http://{address[0]}:{address[1]}"}), flush=True)
     if attached:
         await asyncio.to_thread(sys.stdin.buffer.read)
-        os._exit(0)  # the bot is gone: nobody waits for what the device still does, and its process follows
+        os._exit(0)  # the bot is gone: nobody waits for the running batch, and the device process exits too
     await asyncio.Event().wait()
 
 

@@ -1,4 +1,4 @@
-"""Where the jobs stand, told from the record alone, for whoever looks at it from outside the bot."""
+"""Queue positions computed from the jobs table alone, for commands that run outside the bot."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
@@ -7,29 +7,37 @@ from statistics import median
 from typing import Protocol
 
 from bot.domain import Queued, RenderJob, ThreadKey
-from render.pace import Pace
-from render.queue import MEASURED, REMEMBERED
-from render.schedule import Busy, Schedule, Slot
-from render.tasks import TYPICAL, cost, server, waiting
+from render.queue.job_mapping import TYPICAL, cost, server, waiting
+from render.queue.queue import MEASURED, REMEMBERED
+from render.queue.scheduler import Busy, Schedule, Slot
+from render.queue.speed_estimate import Pace
 
-RECENT = 86400.0  # seconds; what was painted since then tells what a picture costs
+RECENT = 86400.0  # seconds; the images rendered in this time tell the typical cost of an image
 
 
 class Record(Protocol):
-    """What is known of the past."""
+    """Past jobs and batches, as the jobs table has them."""
 
-    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]: ...  # noqa: D102
-    def paces(self, batches: int) -> list[tuple[str, float, float]]: ...  # noqa: D102
+    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
+        """Return thread, owner and cost in megapixel-steps of the jobs of the last `seconds`, in order of service.
+
+        Cancelled and failed jobs do not count.
+        """
+        ...
+
+    def paces(self, batches: int) -> list[tuple[str, float, float]]:
+        """Return model, cost in megapixel-steps and seconds of the newest batches, the oldest first."""
+        ...
 
 
 def forecast(
     record: Record, jobs: Iterable[RenderJob], running: Sequence[tuple[float, float]], now: float
 ) -> dict[str, Queued]:
-    """The places of the first jobs that wait, in the order of the bot's own policy; the others are too far off to tell.
+    """Forecast position and estimate of the first HORIZON waiting jobs, in the order of the bot's own scheduler.
 
-    `running` has the cost and the time of the claim of each job that runs. The workers are not asked, so there are
-    taken to be as many slots as batches run, one at least, and each to paint one picture at a time. Times are in
-    seconds since 1970.
+    `running` has the cost in megapixel-steps and the claim time of each running job. The workers are not asked, so
+    the forecast assumes as many slots as batches run, but at least one, and one image at a time for each slot. Times
+    are in seconds since 1970.
     """
     pace, schedule = Pace(), Schedule()
     for thread, owner, spent in record.served(REMEMBERED):
@@ -46,7 +54,7 @@ def forecast(
 
 
 def _slots(running: Sequence[tuple[float, float]], pace: float | None, now: float) -> list[Busy]:
-    """A slot for each batch that runs; the jobs of a batch were claimed in one moment."""
+    """Return a slot for each running batch; the jobs of a batch have the same claim time."""
     batches: defaultdict[float, float] = defaultdict(float)
     for spent, claimed in running:
         batches[claimed] += spent

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from bot.files import PictureFiles
-from bot.store import Store
-from tests.program import Program
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from tests.support.programs import Program
 
 # Read by OpenMP when torch is imported: threads that spin while they wait starve their neighbours.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")

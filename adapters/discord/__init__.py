@@ -1,1 +1,1 @@
-"""Discord: mention the bot, watch it draw, reply to refine."""
+"""The Discord adapter: events and interactions of Discord in, messages with images and buttons out."""

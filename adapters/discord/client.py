@@ -1,4 +1,4 @@
-"""The connection to Discord: every event becomes a value for the inbox, or a sentence for whoever caused it."""
+"""The Discord client: turns gateway events into events for the inbox, or into a note for the user."""
 
 import hashlib
 import json
@@ -10,32 +10,33 @@ from typing import Any
 
 import discord
 
-from adapters.discord import draw, parse
-from adapters.discord.budget import CHANNEL, Budget, Rate
-from adapters.discord.commands import Kept, tree
+from adapters.discord import parse
+from adapters.discord import payloads as draw
+from adapters.discord.api_errors import TOO_LATE
+from adapters.discord.attachments import Archive, Reader
+from adapters.discord.catch_up import Seen
+from adapters.discord.components import pressed, submitted
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
-from adapters.discord.personal import PersonalSurface
-from adapters.discord.presses import pressed, submitted
-from adapters.discord.reading import Archive, Reader
-from adapters.discord.seen import Seen
+from adapters.discord.rate_limits import CHANNEL, Budget, Rate
+from adapters.discord.slash_commands import Kept, tree
 from adapters.discord.surface import Place, ThreadSurface
-from adapters.discord.trouble import TOO_LATE
+from adapters.discord.user_install_reply import PersonalSurface
 from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
 from bot.errors import BotError, NotLet
-from bot.panel import Where
+from bot.formatting import with_moments
 from bot.ports import Inbox, Record, Surface
-from bot.words import with_moments
+from bot.settings.values import Where
 
 log = logging.getLogger(__name__)
 
-GUILD = "discord:guild"  # the server that got commands of its own
-COMMANDS = "discord:commands"  # what the commands were when Discord was told of them
-MOST_MISSED = 200  # messages of a channel that are looked through after an absence
+GUILD = "discord:guild"  # the mark with the id of the server that has its own copy of the commands
+COMMANDS = "discord:commands"  # the mark with the hash of the commands that were last synced
+MOST_MISSED = 200  # messages of a channel that are read after downtime
 NONE = discord.AllowedMentions(everyone=False, roles=False, users=False, replied_user=True)
 
 
 class Client(discord.AutoShardedClient):
-    """The bot's account, with what its events need."""
+    """The bot's connection to Discord, with the objects that its event handlers need."""
 
     def __init__(
         self,
@@ -50,9 +51,10 @@ class Client(discord.AutoShardedClient):
         rate: Rate = CHANNEL,
         **options: Any,
     ) -> None:
-        """`content` asks for the intent to read messages that do not mention the bot; `guild` gets commands at once.
+        """`message_content` requests the intent to read messages that do not mention the bot.
 
-        `connected` is called each time when Discord has told all that there is to know before messages.
+        `guild` is the id of a server that gets the commands at once. `on_connected` is called each time all shards
+        are ready. `options` are those of discord.Client.
         """
         intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=content)
         super().__init__(
@@ -68,11 +70,11 @@ class Client(discord.AutoShardedClient):
         self._told_connected = connected
         self._guild = discord.Object(guild) if guild else None
         self._budget = Budget(rate)
-        self._fresh: set[str] = set()  # what came to this very process
+        self._fresh: set[str] = set()  # ids of the events that this process accepted
         self._seen = Seen(record)
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """Where the reply to a message is shown."""
+        """Return the surface that shows the reply to a message."""
         if thread.space == parse.PERSONAL:
             return PersonalSurface(self, self.record, thread, message_id, self.read)
         resumed = message_id not in self._fresh
@@ -81,16 +83,16 @@ class Client(discord.AutoShardedClient):
         )
 
     async def hand_over(self, event: Incoming, place: Place | None = None) -> str:
-        """Give the inbox an event, and remember where the reply to it belongs. Raises BotError."""
+        """Hand an event to the inbox, and record where its reply is shown. Raises BotError."""
         if place is not None and not isinstance(event, Left):
             self.record.open(event.id, str(place))
             self._fresh.add(event.id)
         return await self.inbox.accept(event)
 
-    # Coming and going
+    # Connection
 
     async def setup_hook(self) -> None:
-        """Tell Discord the commands, if they are others than the last time."""
+        """Sync the commands with Discord if they have changed since the last sync."""
         before = self.record.mark(GUILD)
         if before and before != str(self._guild.id if self._guild else ""):
             self.tree.clear_commands(guild=discord.Object(before))
@@ -106,16 +108,16 @@ class Client(discord.AutoShardedClient):
             self.record.note(COMMANDS, fingerprint)
 
     async def on_shard_connect(self, shard_id: int) -> None:
-        """A session begins. Comes before all that it tells."""
+        """Note that a session begins. This event comes before all other events of the session."""
         self._seen.lost(shard_id)
 
     async def on_ready(self) -> None:
-        """All shards know their servers."""
-        log.info("Discord knows this bot as %s, on %s servers", self.user, len(self.guilds))
+        """Log the connection and call `on_connected`: all shards are ready."""
+        log.info("connected to Discord as %s, on %s servers", self.user, len(self.guilds))
         self._told_connected(self)
 
     async def on_shard_ready(self, shard_id: int) -> None:
-        """Look for what was said while nobody listened."""
+        """Handle the messages that were sent while the shard was offline."""
         since = self._seen.missed(shard_id)
         spoken: list[discord.TextChannel | discord.Thread] = []
         for guild in self.guilds:
@@ -123,7 +125,7 @@ class Client(discord.AutoShardedClient):
         for channel in spoken:
             if (channel.last_message_id or 0) > since:
                 await self._catch_up(channel, since)
-        if shard_id == 0:  # which has the direct messages
+        if shard_id == 0:  # shard 0 receives the direct messages
             await self._catch_up_directly(since)
         self._seen.caught_up(shard_id)
 
@@ -137,17 +139,17 @@ class Client(discord.AutoShardedClient):
         try:
             async for message in channel.history(after=discord.Object(since), limit=MOST_MISSED, oldest_first=True):
                 await self.on_message(message)
-        except discord.HTTPException:  # not ours to read
-            log.info("what was missed in channel %s cannot be read", channel.id)
+        except discord.HTTPException:  # the bot may not read the history
+            log.info("missed messages of channel %s cannot be read", channel.id)
 
     # Messages
 
     async def on_message(self, message: discord.Message) -> None:
-        """Answer what is for the bot."""
+        """Hand a message to the inbox if it is for the bot."""
         assert self.user
         if parse.automatic(message) or self.archive.entry(str(message.id)):
             return
-        if isinstance(message.channel, discord.PartialMessageable) and message.guild:  # a thread that was asleep
+        if isinstance(message.channel, discord.PartialMessageable) and message.guild:  # a thread that was archived
             with suppress(discord.HTTPException):
                 message.channel = await self.fetch_channel(message.channel.id)  # type: ignore[assignment]
         member = message.author if isinstance(message.author, discord.Member) else None
@@ -173,7 +175,7 @@ class Client(discord.AutoShardedClient):
         )
         try:
             await self.hand_over(event, place)
-        except NotLet as refused:  # people who talk to each other are not told so each time
+        except NotLet as refused:  # tell only users who mentioned the bot
             found.notes = [str(refused)] if self.user in message.mentions else []
         except BotError as refused:
             found.notes.append(with_moments(str(refused), draw.relative))
@@ -182,7 +184,7 @@ class Client(discord.AutoShardedClient):
             await self._say(message, " ".join(dict.fromkeys(found.notes)))
 
     def _conversation(self, message: discord.Message) -> ThreadKey:
-        """That of its thread, of the message that it replies to, or a new one."""
+        """Return the thread of the post that the message replies to, else the Discord thread, else a new thread."""
         guild = message.guild.id if message.guild else None
         reference = message.reference
         if guild and not isinstance(message.channel, discord.Thread) and reference and reference.message_id:
@@ -192,7 +194,7 @@ class Client(discord.AutoShardedClient):
         return thread_key(message.channel, guild, message.id)
 
     def _is_ours(self, channel: Any) -> bool:
-        """Whether the bot opened the thread: in one that people opened, it answers when it is mentioned."""
+        """Whether the bot created the thread. In threads of users it answers only when it is mentioned."""
         return isinstance(channel, discord.Thread) and self.user is not None and channel.owner_id == self.user.id
 
     def _facts(self, message: discord.Message, key: ThreadKey) -> parse.Facts:
@@ -215,7 +217,7 @@ class Client(discord.AutoShardedClient):
         )
 
     async def _say(self, message: discord.Message, words: str) -> None:
-        """Tell a person something beside any reply, once."""
+        """Post a note in reply to a message, once: the nonce prevents duplicates."""
         nonce = hashlib.sha256(f"note|{message.id}".encode()).hexdigest()[:24]
         reference = message.to_reference(fail_if_not_exists=False)
         try:
@@ -227,20 +229,20 @@ class Client(discord.AutoShardedClient):
             self.record.keep(f"note-{message.id}", 0, Post(post_id(message.channel.id, said.id)), key)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
-        """Other words of a question that was answered."""
+        """Handle the edit of a message that has a reply."""
         entry = self.archive.entry(str(payload.message_id))
         if entry and self.user and payload.message.content:
             said = parse.text(payload.message, self.user.id)
-            # Discord tells of a message again when a thread is opened on it; its links may have been left out
+            # Discord also sends this event when a thread is created on a message; the stored text may lack the links
             if entry.text not in (said, parse.without_links(said)):
                 await self.hand_over(Edited(entry.id, entry.thread, said))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
-        """A question that was taken back."""
+        """Handle the deletion of a message."""
         await self._deleted(payload.message_id)
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
-        """Questions that moderators took away."""
+        """Handle the deletion of several messages by a moderator."""
         for message_id in payload.message_ids:
             await self._deleted(message_id)
 
@@ -249,39 +251,39 @@ class Client(discord.AutoShardedClient):
         if entry:
             await self.hand_over(Deleted(entry.id, entry.thread))
 
-    # Places
+    # Servers, channels and threads
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
-        """A thread is gone."""
+        """Handle the deletion of a thread."""
         key = ThreadKey(PLATFORM, str(payload.guild_id), str(payload.parent_id), str(payload.thread_id))
         await self.hand_over(Left(key))
 
     def tell_category(self, channel: Any) -> None:
-        """Have the record know in which category a channel lies now, or that of a thread."""
+        """Record the current category of a channel, or of the parent channel of a thread."""
         channel = getattr(channel, "parent", None) or channel
         if isinstance(channel, discord.abc.GuildChannel):
             key = ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")
             try:
                 self.record.lies(key, str(channel.category.id) if channel.category else "")
-            except BotError as error:  # the disk is full: what it was in before holds on
-                log.warning("it is not recorded in which category channel %s lies: %s", channel.id, error)
+            except BotError as error:  # for example, the disk is full: the category recorded before still applies
+                log.warning("the category of channel %s could not be recorded: %s", channel.id, error)
 
     async def on_guild_channel_update(self, before: Any, after: discord.abc.GuildChannel) -> None:
-        """A channel may have been moved: what is under way in it goes by its new category."""
+        """Record the category again: the channel may have moved, and running work follows its new category."""
         self.tell_category(after)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
-        """A channel is gone."""
+        """Handle the deletion of a channel."""
         await self.hand_over(Left(ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
-        """The bot was sent away."""
+        """Handle the removal of the bot from a server."""
         await self.hand_over(Left(ThreadKey(PLATFORM, str(guild.id), "", "")))
 
     # Interactions
 
     async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
-        """A pressed button, a chosen option or a filled-in form; commands find their way by themselves."""
+        """Handle a button press, a menu choice or a submitted form. The command tree handles commands."""
         try:
             match interaction.type:
                 case discord.InteractionType.component:
@@ -291,8 +293,8 @@ class Client(discord.AutoShardedClient):
         except discord.HTTPException as error:
             if error.code not in TOO_LATE:
                 raise
-            log.info("an interaction was taken too late: %s", error.code)  # whoever pressed sees that themselves
+            log.info("an interaction was answered too late: %s", error.code)  # Discord shows the user that it failed
 
     async def on_error(self, event_method: str, /, *args: Any, **kwargs: Any) -> None:
-        """A bug in the handling of one event ends that event alone."""
-        log.exception("%s met a bug", event_method)
+        """Log a bug in an event handler. The bug ends only the handling of that event."""
+        log.exception("%s failed because of a bug", event_method)

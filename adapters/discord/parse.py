@@ -1,4 +1,4 @@
-"""What Discord tells -> values. Pure: nothing is asked of Discord here."""
+"""Parses messages, users and interactions of Discord into values. Pure: it sends no requests to Discord."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,11 +8,11 @@ from typing import Any
 import discord
 
 from bot.domain import MANAGER, OWNER, Action, Person, ThreadKey
-from bot.panel import Unasked
+from bot.settings.values import Unasked
 
 PLATFORM = "discord"
 DIRECT = "direct"  # the space of direct messages
-PERSONAL = "personal"  # the space of people who carry the bot along to where it is no member
+PERSONAL = "personal"  # the space of user installs: the bot is not a member of the channel
 
 _PRESSED = re.compile(r"mini:(?P<action>[a-z]{1,20}):(?P<target>[\w.-]{1,70})")
 _LINK = re.compile(r"https://(?:\w{1,9}\.)?discord(?:app)?\.com/channels/(\d{15,20}|@me)/(\d{15,20})/(\d{15,20})")
@@ -21,21 +21,21 @@ IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "im
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What decides whether a message is answered."""
+    """The facts about a message that decide whether the bot answers it."""
 
-    automatic: bool  # a bot, a webhook or Discord itself wrote it
-    direct: bool  # nobody else is there
+    automatic: bool  # a bot, a webhook or Discord itself wrote the message
+    direct: bool  # a direct message to the bot
     mentions_us: bool
     mentions_others: bool
-    our_thread: bool  # a conversation of ours is held in this thread
-    answers_us: bool  # it replies to a message of ours
-    answers_other: bool  # it replies to somebody else's
-    answers_picture: bool  # it replies to a picture with a number
-    empty: bool = False  # Discord does not tell what was said, or nothing was
+    our_thread: bool  # the bot created this thread and has answered in it
+    answers_us: bool  # it replies to a message of the bot
+    answers_other: bool  # it replies to a message of another user
+    answers_picture: bool  # it replies to a message with a numbered image
+    empty: bool = False  # no text, attachment or forwarded message, or Discord withholds them
 
 
 def wanted(facts: Facts, unasked: Unasked) -> bool:
-    """Whether the message is for the bot."""
+    """Whether the bot answers the message."""
     if facts.automatic:
         return False
     if facts.direct or facts.mentions_us:
@@ -53,16 +53,19 @@ def wanted(facts: Facts, unasked: Unasked) -> bool:
 
 
 def automatic(message: discord.Message) -> bool:
-    """Whether no person wrote it."""
+    """Whether a bot, a webhook or Discord itself wrote the message."""
     spoken = message.type in (discord.MessageType.default, discord.MessageType.reply)
     return message.author.bot or message.webhook_id is not None or not spoken
 
 
 def text(message: discord.Message, me: int) -> str:
-    """A person's words: without the mention of the bot, with names in the place of other mentions."""
+    """Return the text of a message without mentions of the bot, and with names in place of other mentions.
+
+    `bot_id` is the user id of the bot.
+    """
     words = re.sub(rf"<@!?{me}>", " ", message.content)
     for user in message.mentions:
-        for mention in (f"<@{user.id}>", f"<@!{user.id}>"):  # no pattern: a name may hold backslashes
+        for mention in (f"<@{user.id}>", f"<@!{user.id}>"):  # no regex: a name may contain backslashes
             words = words.replace(mention, f"@{user.display_name}")
     for role in message.role_mentions:
         words = words.replace(f"<@&{role.id}>", f"@{role.name}")
@@ -73,7 +76,7 @@ def text(message: discord.Message, me: int) -> str:
 
 
 def links(words: str) -> list[tuple[int | None, int, int]]:
-    """The messages that are linked to: server (None for direct messages), channel, message."""
+    """Return the linked messages as (server id, channel id, message id); the server id is None for direct messages."""
     return [
         (None if server == "@me" else int(server), int(channel), int(message))
         for server, channel, message in _LINK.findall(words)
@@ -81,37 +84,37 @@ def links(words: str) -> list[tuple[int | None, int, int]]:
 
 
 def without_links(words: str) -> str:
-    """The words without links to messages, for those whose pictures were brought along."""
+    """Return the text without links to messages, for links whose images were collected."""
     return re.sub(r"[ \t]{2,}", " ", _LINK.sub(" ", words)).strip()
 
 
 def is_image(attachment: discord.Attachment) -> bool:
-    """Whether it says that it is a picture of a kind that can be read."""
+    """Whether the attachment is declared as an image of a type that the bot can read."""
     kind = (attachment.content_type or "").partition(";")[0].lower()
     return kind in IMAGES or (not kind and attachment.filename.lower().endswith((".png", ".jpg", ".jpeg", ".webp")))
 
 
 def attachments(message: discord.Message) -> list[discord.Attachment]:
-    """The pictures of a message, those of a message that it forwards included."""
+    """Return the image attachments of a message, including those of forwarded messages."""
     forwarded = [each for snapshot in message.message_snapshots for each in snapshot.attachments]
     return [each for each in (*message.attachments, *forwarded) if is_image(each)]
 
 
 def person(user: discord.abc.User, permissions: discord.Permissions | None) -> Person:
-    """Who writes, with the ids of their roles. Whoever may delete others' messages there may stop others' work.
+    """Return the user with the ids of their roles. A user with Manage Messages there is a manager.
 
-    Without `permissions`, in a direct conversation, nobody manages anything: what holds there holds for many.
+    Without `permissions`, as in direct messages, nobody is a manager: their settings apply to many users.
     """
     roles = {str(role.id) for role in user.roles} if isinstance(user, discord.Member) else set()
     if permissions and (permissions.manage_messages or permissions.administrator or permissions.manage_guild):
         roles.add(MANAGER)
-    if permissions and permissions.administrator:  # which the owner of a server always is
+    if permissions and permissions.administrator:  # the owner of a server always is
         roles.add(OWNER)
     return Person(str(user.id), user.display_name, frozenset(roles))
 
 
 def thread_key(channel: Any, guild_id: int | None, message_id: int) -> ThreadKey:
-    """The conversation of a message that begins one, or that stands in a thread."""
+    """Return the key of the thread that a message stands in, or that it begins."""
     if guild_id is None:
         return ThreadKey(PLATFORM, DIRECT, str(channel.id), str(channel.id))
     if isinstance(channel, discord.Thread):
@@ -120,18 +123,18 @@ def thread_key(channel: Any, guild_id: int | None, message_id: int) -> ThreadKey
 
 
 def pressed(custom_id: str) -> tuple[str, str] | None:
-    """Action and target of one of our controls; None for what cannot be one."""
+    """Return the action and target of a custom_id, or None if the custom_id is not of this bot."""
     match = _PRESSED.fullmatch(custom_id)
     return (match["action"], match["target"]) if match else None
 
 
 def action(name: str) -> Action | None:
-    """The button's action, if the core knows it."""
+    """Return the Action with this name, or None."""
     return next((known for known in Action if known == name), None)
 
 
 def fields(data: Mapping[str, Any]) -> dict[str, str]:
-    """What was filled in or chosen in a modal, by custom_id."""
+    """Return the values of a submitted modal, by custom_id."""
     return {
         str(each["custom_id"]): str(each["value"] if "value" in each else "".join(each.get("values") or ()))
         for each in _components(data.get("components", ()))
@@ -148,5 +151,5 @@ def _components(several: Any) -> Iterator[Mapping[str, Any]]:
 
 
 def post_id(channel: int | str, message: int | str) -> str:
-    """A message as the record of posts knows it."""
+    """Return the id under which the record of posts stores a message."""
     return f"{PLATFORM}/{channel}/{message}"

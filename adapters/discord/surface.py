@@ -1,4 +1,4 @@
-"""One reply on Discord: the messages that show it are made to look like its view."""
+"""Shows one reply on Discord: posts, edits and deletes messages until they match the view."""
 
 import asyncio
 import hashlib
@@ -13,30 +13,30 @@ from typing import Any
 
 import discord
 
-from adapters.discord import draw
-from adapters.discord.budget import Budget, Urgency
-from adapters.discord.draw import Sheet
+from adapters.discord import payloads as draw
+from adapters.discord.api_errors import PERMISSIONS, THREAD_EXISTS, Cure, cure, plea
 from adapters.discord.parse import post_id
-from adapters.discord.trouble import PERMISSIONS, THREAD_EXISTS, Cure, cure, plea
-from adapters.upload import Upload, fitted, safe_name
+from adapters.discord.payloads import Sheet
+from adapters.discord.rate_limits import Budget, Urgency
+from adapters.image_file import Upload, fitted, safe_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
 from bot.ports import Record
 
 log = logging.getLogger(__name__)
 
-SMALLEST_LIMIT = 256 * 1024  # bytes: when even this is refused, it is not for the size
+SMALLEST_LIMIT = 256 * 1024  # bytes; if Discord refuses even this size, the reason is not the size
 UNTITLED = "Pictures"
-LONGEST_NAME = 100  # characters of a thread's; Discord docs, resources/channel
+LONGEST_NAME = 100  # characters of the name of a thread; Discord docs, resources/channel
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reply is shown.
+    """The channel and message where a reply is shown. The record stores it as JSON with these field names.
 
-    `thread_on` is the message on which a thread is opened for it, `title` the thread's name. `answers` is the message
-    that it replies to, `asker` whoever is told of it. `quoted` is what somebody wrote into a form, which nobody else
-    saw. `token` is that of an interaction, for people who carry the bot along to where it is no member.
+    `thread_on` is the id of the message on which a thread is created for the reply, `title` the name of the thread.
+    `answers` is the id of the message that the reply refers to, `asker` the id of the user who asked. `quoted` is the
+    text that a user wrote into a form, which nobody else saw. `token` is that of the interaction, for a user install.
     """
 
     channel: int
@@ -53,7 +53,7 @@ class Place:
 
     @classmethod
     def parse(cls, text: str) -> "Place":
-        """The place that `str` printed. Raises Unreachable if there never was one."""
+        """Parse the JSON that `str` returns. Raises Unreachable if the text is empty."""
         if not text:
             raise Unreachable("It is not known any more where this was asked.")
         return cls(**json.loads(text))
@@ -61,7 +61,7 @@ class Place:
 
 @dataclass(slots=True)
 class Shown:
-    """A posted message and how it looks; None if that is not known."""
+    """A posted message and its last payload; the payload is None if it is unknown."""
 
     post: Post
     sheet: Sheet | None = None
@@ -69,7 +69,7 @@ class Shown:
 
 
 class ThreadSurface:
-    """A reply as messages of the bot in a channel, a thread or a direct conversation."""
+    """A reply as messages of the bot in a channel, a thread or direct messages."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class ThreadSurface:
         budget: Budget,
         resumed: bool,
     ) -> None:
-        """`read` gives a picture's file by its digest; `resumed` is for a reply that an earlier bot began."""
+        """`read` returns the PNG file of an image by its digest. `resumed`: an earlier process began the reply."""
         self._client = client
         self._record = record
         self._thread = thread
@@ -96,15 +96,15 @@ class ThreadSurface:
         self._channel: Any = None
         self._note = ""
         self._told = False
-        self._fileless: dict[str, str] = {}  # why a picture stands there without its file, by digest
+        self._fileless: dict[str, str] = {}  # the reason why an image is shown without its file, by digest
 
     @property
     def pause(self) -> float:
-        """Longer while much is going on: Discord takes so much of all replies together."""
+        """Seconds until the next update: longer if more replies run, because Discord limits all requests together."""
         return self._budget.pause
 
     async def put(self, view: View) -> None:
-        """Make the messages match. Raises Unreachable, and what discord.py raises."""
+        """Make the messages match the view. Raises Unreachable, and the errors of discord.py."""
         self._budget.replies.add(self)
         shown = await self._begun()
         if shown:
@@ -115,7 +115,7 @@ class ThreadSurface:
         if wanted and self._place and self._place.quoted:
             wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
         posted = len(shown)
-        for nth, sheet in enumerate(wanted[posted:], posted):  # first, for the last message has the Stop button
+        for nth, sheet in enumerate(wanted[posted:], posted):  # before edits: the last message has the Stop button
             shown.append(await self._post(nth, sheet))
         for nth, sheet in enumerate(wanted):
             if nth >= posted or view.final or not _outshines(shown[nth], sheet):
@@ -123,10 +123,10 @@ class ThreadSurface:
         while len(shown) > len(wanted) and (view.final or shown[-1].sheet):
             await self._take_back(len(shown) - 1, shown.pop())
 
-    # Where
+    # Channel and posted messages
 
     async def _begun(self) -> list[Shown]:
-        """What is posted already, and the channel that it is in."""
+        """Return the messages posted so far. At the first call, load them from the record and open their channel."""
         if self._shown is not None:
             return self._shown
         self._place = Place.parse(self._record.place(self._message_id))
@@ -144,7 +144,7 @@ class ThreadSurface:
         channel = await self._open(place.channel)
         if place.thread_on is None:
             return channel
-        if not _may(channel, "send_messages_in_threads"):  # a thread would stay empty
+        if not _may(channel, "send_messages_in_threads"):  # the bot could not write in the thread
             self._note = plea([PERMISSIONS["send_messages_in_threads"]], "this channel", self._owner(channel))
             self._place = replace(place, answers=place.thread_on)
             return channel
@@ -161,7 +161,7 @@ class ThreadSurface:
                 lacking = [PERMISSIONS[name] for name in needed if not _may(channel, name)]
                 self._note = plea(lacking or [PERMISSIONS[needed[0]]], "this channel", self._owner(channel))
             elif error.status != 400 and not isinstance(error, discord.NotFound):
-                raise  # later perhaps
+                raise  # a retry may succeed
             self._place = replace(place, answers=place.thread_on)
             return channel
 
@@ -174,10 +174,10 @@ class ThreadSurface:
 
     def _owner(self, channel: Any) -> str:
         guild = getattr(channel, "guild", None)
-        return f"<@{guild.owner_id}>" if guild else "The owner"  # which Discord shows as a name, and pings nobody
+        return f"<@{guild.owner_id}>" if guild else "The owner"  # Discord shows the mention as a name; it pings nobody
 
     async def _lost_sight_of(self, nth: int) -> list[Shown]:
-        """A message that was posted just before the last bot ended, without having been recorded."""
+        """Find a message that the last process posted just before it ended, without recording it."""
         assert self._place
         after = discord.Object(self._place.answers or self._place.thread_on or self._place.channel)
         me = self._client.user
@@ -188,7 +188,7 @@ class ThreadSurface:
                     post = Post(post_id(message.channel.id, message.id))
                     self._record.keep(self._message_id, nth, post, self._thread)
                     return [Shown(post)]
-        except discord.HTTPException:  # without the history, the nonce still keeps a repeat of the last minutes away
+        except discord.HTTPException:  # without the history, the nonce still prevents duplicates within minutes
             pass
         return []
 
@@ -205,7 +205,7 @@ class ThreadSurface:
         there = shown.post.picture is not None and sheet.picture and sheet.picture.number == shown.post.picture
         known = (before.picture, before.preview) == (sheet.picture, sheet.preview) if before else there
         if not known:
-            changed["attachments"] = None  # filled in below, once for each try
+            changed["attachments"] = None  # `_send` sets it for each attempt
         message = self._channel.get_partial_message(int(shown.post.id.split("/")[2]))
         outcome = await self._try(sheet, message.edit, changed)
         if outcome is Cure.GONE:
@@ -218,14 +218,14 @@ class ThreadSurface:
         self._keep(nth, shown, sheet)
 
     async def _post(self, nth: int, sheet: Sheet, salt: str = "") -> Shown:
-        """Post the nth message. A nonce has Discord give the first one back if it was posted before."""
+        """Post the nth message. The nonce makes Discord return the first message if it was posted before."""
         assert self._place
         await self._turn()
         arguments: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows), "files": None}
         arguments["nonce"] = hashlib.sha256(f"{self._message_id}|{nth}|{salt}".encode()).hexdigest()[:24]
         arguments["suppress_embeds"] = True
         if nth == 0 and self._place.answers:
-            # a question that was deleted meanwhile is no reason not to answer
+            # post the reply even if the question was deleted meanwhile
             arguments["reference"] = discord.MessageReference(
                 message_id=self._place.answers, channel_id=self._channel.id, fail_if_not_exists=False
             )
@@ -237,11 +237,15 @@ class ThreadSurface:
         shown = Shown(Post(post_id(self._channel.id, message.id)))
         has_file = bool(sheet.preview or (sheet.picture and sheet.picture.digest not in self._fileless))
         whole = message.content == self._words(sheet) and bool(message.attachments) == has_file
-        self._keep(nth, shown, sheet if whole else None)  # not whole: Discord gave back what an earlier try had posted
+        self._keep(nth, shown, sheet if whole else None)  # not whole: Discord returned an earlier message
         return shown
 
     async def _try(self, sheet: Sheet, write: Callable[..., Any], arguments: dict[str, Any]) -> Any:
-        """Write with as large a file as is taken; the message, or a cure that is for the caller. Raises Unreachable."""
+        """Send a post or an edit, with the largest file that Discord accepts.
+
+        Returns the message, or SKIP or REPOST for the caller to carry out. Raises Unreachable, and the error of
+        discord.py if a retry may succeed.
+        """
         limit = self._largest()
         files = next((name for name in ("files", "attachments") if name in arguments), None)
         asleep = True
@@ -284,14 +288,14 @@ class ThreadSurface:
                 png = await asyncio.to_thread(self._read, sheet.picture.digest)
                 upload = await asyncio.to_thread(fitted, png, limit)
             except OSError:
-                return []  # its file is gone
+                return []  # the image file is gone
             return [_file(sheet.picture, upload)] if upload else []
         if sheet.preview and len(sheet.preview) <= limit:
             return [discord.File(BytesIO(sheet.preview), "preview.jpg", description="How it looks so far")]
         return []
 
     async def _tell_alone(self, why: str) -> None:
-        """Where the bot may not speak, whoever asked is told in a direct message, if they take any."""
+        """Send the reason to the user who asked in a direct message, once, if the user accepts direct messages."""
         assert self._place
         if self._place.asker is None or self._told:
             return
@@ -300,10 +304,10 @@ class ThreadSurface:
             asker = self._client.get_user(self._place.asker) or await self._client.fetch_user(self._place.asker)
             await asker.send(why)
         except discord.HTTPException as error:
-            log.info("whoever asked cannot be told why there is no answer: %s", error.code)
+            log.info("the user could not be told why there is no reply: %s", error.code)
 
     async def _wake(self) -> None:
-        """Have a thread that sleeps take edits again. Raises Unreachable if it was closed for good."""
+        """Unarchive the thread, so that it accepts messages and edits. Raises Unreachable if Discord refuses."""
         try:
             await self._channel.edit(archived=False)
         except discord.HTTPException as error:
@@ -325,7 +329,7 @@ class ThreadSurface:
     async def _turn(self) -> None:
         await self._budget.acquire(self._channel.id, self._urgency)
 
-    # What is allowed
+    # Permissions and limits
 
     def _largest(self) -> int:
         guild = getattr(self._channel, "guild", None)
@@ -344,7 +348,7 @@ class ThreadSurface:
 
 
 def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | None:
-    """The buttons. What they do is in their names alone, so nothing has to be kept for them."""
+    """Build the buttons. Their custom_ids carry all state, so that discord.py keeps nothing for them."""
     if not rows:
         return None
     view = discord.ui.View(timeout=None)
@@ -352,21 +356,21 @@ def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | No
         for control in row:
             style = discord.ButtonStyle.danger if control.danger else discord.ButtonStyle.secondary
             view.add_item(discord.ui.Button(label=control.label, custom_id=control.custom_id, style=style, row=nth))
-    view.stop()  # discord.py keeps no finished view
+    view.stop()  # discord.py does not keep a finished view
     return view
 
 
 def _may(channel: Any, permission: str) -> bool:
-    """Whether the bot has the permission there, as far as is known."""
+    """Whether the bot has the permission in the channel; True if discord.py cannot tell."""
     guild = getattr(channel, "guild", None)
     try:
         return guild is None or bool(getattr(channel.permissions_for(guild.me), permission))
-    except discord.ClientException:  # a thread whose channel is gone
+    except discord.ClientException:  # a thread whose parent channel is unknown
         return True
 
 
 def _outshines(shown: Shown, sheet: Sheet) -> bool:
-    """Whether a picture of an earlier attempt stands there, and nothing as good can replace it yet."""
+    """Whether the message shows an image of an earlier attempt that the payload cannot replace with an image yet."""
     return shown.sheet is None and shown.post.picture is not None and sheet.picture is None
 
 

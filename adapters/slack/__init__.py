@@ -1,1 +1,1 @@
-"""Slack: mention the bot in a channel, talk on in the thread."""
+"""The Slack platform: listeners, event handlers, payloads and surfaces."""

@@ -1,4 +1,4 @@
-"""Pictures to Slack and from Slack: uploads that no message shares, and downloads that trust nobody."""
+"""Uploads images to Slack without a message that shares them; downloads images of users from Slack only."""
 
 import asyncio
 import logging
@@ -9,24 +9,24 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.budget import Budget
-from adapters.slack.faults import FAULTS, code
+from adapters.image_file import fitted, safe_name
+from adapters.slack.api_errors import FAULTS, code
 from adapters.slack.parse import address, is_image, may_fetch
-from adapters.upload import fitted, safe_name
+from adapters.slack.rate_limits import Budget
 from bot.domain import Picture, ThreadKey
 
 log = logging.getLogger(__name__)
 
-MOST = 4  # pictures with one message
-LARGEST = 20 * 2**20  # bytes of one that comes in
-LARGEST_UPLOAD = 20 * 2**20  # bytes of one that goes out; what Slack shows in a block
-WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0)  # seconds between two looks whether Slack has processed a file
+MOST = 4  # images with one message
+LARGEST = 20 * 2**20  # bytes of a downloaded image
+LARGEST_UPLOAD = 20 * 2**20  # bytes of an uploaded image; the most that Slack shows in a block
+WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0)  # seconds between two checks whether Slack has processed a file
 REFUSED = ("missing_scope", "access_denied", "file_type_not_allowed", "file_uploads_disabled", "storage_limit_reached")
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
 
 class Uploads:
-    """Pictures that Slack has as files. Each is sent once."""
+    """Uploads images to Slack as files. Each image is uploaded once."""
 
     def __init__(
         self,
@@ -36,7 +36,7 @@ class Uploads:
         budget: Budget,
         waits: Sequence[float] = WAITS,
     ) -> None:
-        """`read` gives a picture's file by its digest."""
+        """`read` returns the PNG file of an image by its digest."""
         self._client = client
         self._session = session
         self._read = read
@@ -45,7 +45,7 @@ class Uploads:
         self._files: dict[str, str] = {}
 
     async def file(self, picture: Picture, thread: ThreadKey) -> str | None:
-        """The id of Slack's file of this picture, sent now if need be; None if there is none, or Slack refuses it."""
+        """Return the id of the image's Slack file, uploaded now if needed; None without a file or if Slack refuses."""
         if picture.digest not in self._files:
             try:
                 png = await asyncio.to_thread(self._read, picture.digest)
@@ -61,16 +61,16 @@ class Uploads:
             except SlackApiError as error:
                 if code(error) not in REFUSED:
                     raise
-                log.warning("Slack takes no pictures: %s", code(error))
+                log.warning("Slack refuses image uploads: %s", code(error))
                 return None
         return self._files[picture.digest]
 
     def forget(self, digest: str) -> None:
-        """Send it anew the next time."""
+        """Upload the image again the next time."""
         self._files.pop(digest, None)
 
     async def _send(self, data: bytes, name: str, picture: Picture, team: str) -> str:
-        """Three steps; then wait, for a while, until Slack knows what kind of file it is."""
+        """Upload in three steps, then wait until Slack has found the file type, or until all `waits` have passed."""
         await self._budget.take("files.getUploadURLExternal", team)
         begun = await self._client.files_getUploadURLExternal(filename=name, length=len(data))
         headers = {"Content-Type": "application/octet-stream"}
@@ -91,13 +91,16 @@ class Uploads:
 
 
 def fitted_for_slack(png: bytes) -> tuple[bytes, str] | None:
-    """The picture as a file that Slack shows in a block, which takes no WebP; and its extension."""
+    """Return the image as a file that Slack shows in a block (no WebP, at most 20 MB), and its extension.
+
+    None if the image cannot be made small enough.
+    """
     upload = fitted(png, LARGEST_UPLOAD, webp=False)
     return (upload.data, upload.extension) if upload else None
 
 
 class Downloads:
-    """Files of people, fetched with the bot's token from nobody but Slack."""
+    """Downloads files of users with the bot's token, from Slack's servers only."""
 
     def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession, budget: Budget, token: str) -> None:
         self._client = client
@@ -106,7 +109,7 @@ class Downloads:
         self._token = token
 
     async def pictures(self, files: Sequence[Mapping[str, Any]], team: str) -> tuple[list[bytes], list[str]]:
-        """The pictures, at most four, and a sentence for each that could not be had."""
+        """Return at most four images, and a sentence for each kind of failure."""
         taken: list[bytes] = []
         notes: list[str] = []
         for file in files:
@@ -137,10 +140,13 @@ class Downloads:
         return await self._fetch(url)
 
     async def _fetch(self, url: str) -> bytes | str:
-        """A refusal may be a page to log in, with status 200: only what begins like a picture is one."""
+        """Download the image; return a sentence if that fails.
+
+        Slack may refuse with a login page and status 200, so the first bytes must be those of an image format.
+        """
         unread = "Slack did not hand me one of the pictures: am I allowed files:read?"
         if not may_fetch(url, str(self._client.base_url)):
-            log.warning("a file is not at Slack, and was not fetched")
+            log.warning("did not fetch a file: its address is not one of Slack's")
             return unread
         headers = {"Authorization": f"Bearer {self._token}"}
         try:

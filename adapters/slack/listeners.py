@@ -1,4 +1,4 @@
-"""What Bolt listens to: everything is acknowledged at once, whatever comes of it, and handed over to the desk."""
+"""Bolt listeners: acknowledge every request at once and call the event handlers."""
 
 import html
 import json
@@ -11,16 +11,18 @@ from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_bolt.error import BoltUnhandledRequestError
 
-from adapters.slack import draw, forms, parse
-from adapters.slack.desk import Desk
-from adapters.slack.faults import FAULTS, code
+from adapters.slack import blocks as draw
+from adapters.slack import modals as forms
+from adapters.slack import parse
+from adapters.slack.api_errors import FAULTS, code
+from adapters.slack.ephemeral import Say
+from adapters.slack.handlers import Desk
 from adapters.slack.parse import DIRECT, Spot
 from adapters.slack.surface import Place
-from adapters.slack.voice import Say
 from bot.domain import Action, Left, ThreadKey, Wish
 from bot.errors import BotError, Refused
-from bot.panel import Scope
-from bot.part import area
+from bot.region import area
+from bot.settings.values import Scope
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +32,7 @@ _MINE = re.compile("mini:.*")
 
 
 def listen(app: AsyncApp, desk: Desk) -> None:
-    """Have the app hand everything to the desk."""
+    """Register all listeners of the app; each listener calls the event handlers."""
     _to_messages(app, desk)
     _to_buttons(app, desk)
     _to_commands(app, desk)
@@ -38,10 +40,10 @@ def listen(app: AsyncApp, desk: Desk) -> None:
 
     @app.error
     async def failed(error: Exception, body: Body) -> BoltResponse | None:
-        """What nobody listens to is acknowledged all the same, or it would come again."""
+        """Acknowledge also a request that no listener handles, or Slack would send it again."""
         if isinstance(error, BoltUnhandledRequestError):
             return BoltResponse(status=200)
-        log.error("what came from Slack met a bug: %s", body.get("type"), exc_info=error)
+        log.error("a request from Slack was not handled because of a bug: %s", body.get("type"), exc_info=error)
         return None
 
 
@@ -57,7 +59,7 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
         channel = str(event.get("channel") or "")
         new, old = event.get("message") or {}, event.get("previous_message") or {}
         match event.get("subtype"):
-            case "message_changed" if new.get("subtype") == "tombstone":  # deleted, but a thread hangs on it
+            case "message_changed" if new.get("subtype") == "tombstone":  # deleted, but the message has a thread
                 await desk.deleted(channel, str(new.get("ts") or ""))
             case "message_changed":
                 if new.get("text") != old.get("text"):
@@ -96,7 +98,7 @@ def _to_messages(app: AsyncApp, desk: Desk) -> None:
     @app.event("app_uninstalled")
     @app.event("tokens_revoked")
     async def revoked(body: Body) -> None:
-        log.warning("Slack has taken the bot's token back")
+        log.warning("Slack has revoked the bot's token")
         desk.revoked = True
         await desk.hand_over(Left(ThreadKey(parse.PLATFORM, str(body.get("team_id") or ""), "", "")))
 
@@ -115,7 +117,7 @@ def _to_buttons(app: AsyncApp, desk: Desk) -> None:
         elif name == "home-settings":
             await _open_settings(desk, _at_home(body), user, trigger)
         elif spot is None:
-            log.info("a button was pressed of which it is not known where")
+            log.info("ignored a button press without a channel or a message")
         elif name == draw.SETTINGS:
             await _open_settings(desk, Spot.parse(value), user, trigger)
         elif name == draw.DETAILS:
@@ -188,7 +190,10 @@ def _to_commands(app: AsyncApp, desk: Desk) -> None:
 
 
 async def _imagine(desk: Desk, body: Body) -> str:
-    """Draw at once, below a message that says who asked for what; what there is to say against it, if anything."""
+    """Post a message that says who asks for which image, and request the image in its thread.
+
+    Return a sentence if that is refused, else an empty string.
+    """
     channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
     direct = channel.startswith("D")
     author = await desk.people.person(user)
@@ -202,7 +207,7 @@ async def _imagine(desk: Desk, body: Body) -> str:
         await desk.budget.take("chat.postMessage", team, channel)
         posted = await desk.client.chat_postMessage(channel=channel, text=said, unfurl_links=False, unfurl_media=False)
     except FAULTS as error:
-        log.info("a wish could not be posted: %s", code(error))
+        log.info("could not post the message of /imagine: %s", code(error))
         outside = code(error) in ("not_in_channel", "channel_not_found")
         return "I am not in this channel: /invite me first." if outside else f"Slack did not take it: {code(error)}."
     ts = str(posted["ts"])
@@ -216,7 +221,7 @@ async def _imagine(desk: Desk, body: Body) -> str:
 
 
 async def _check_model(desk: Desk, spot: Spot, user: str, model: str) -> None:
-    """Raises Refused for a picture model that there is not."""
+    """Raise Refused if there is no image model of this name."""
     panel = await desk.panel(spot, user, Scope.PERSON, "") if model else ""
     fields = () if isinstance(panel, str) else panel.fields
     known = next((field.choices for field in fields if field.key == "picture_model"), ())
@@ -228,7 +233,7 @@ async def _take_back(desk: Desk, channel: str, ts: str) -> None:
     try:
         await desk.client.chat_delete(channel=channel, ts=ts)
     except FAULTS as error:
-        log.info("a wish that was refused stands there still: %s", code(error))
+        log.info("could not delete the message of a refused /imagine: %s", code(error))
 
 
 def _to_forms(app: AsyncApp, desk: Desk) -> None:
@@ -251,7 +256,7 @@ def _to_forms(app: AsyncApp, desk: Desk) -> None:
 
     @app.view("mini:settings")
     async def chosen(ack: AsyncAck, body: Body) -> None:
-        """The faults stand in the form, each below its field."""
+        """Save the settings, and show each error in the form below its field."""
         view, user = body["view"], str(body["user"]["id"])
         spot, scope = _meant(view["private_metadata"])
         faults = await desk.choose(spot, user, scope, str(view["id"]), parse.changed(view))
@@ -264,7 +269,7 @@ def _to_forms(app: AsyncApp, desk: Desk) -> None:
 
 
 async def show_home(desk: Desk, team: str, user: str) -> None:
-    """The Home tab as it is now."""
+    """Publish the current Home tab for the user."""
     author = await desk.people.person(user)
     key = parse.thread_key(team, "", "")
     texts = []
@@ -275,7 +280,7 @@ async def show_home(desk: Desk, team: str, user: str) -> None:
         await desk.budget.take("views.publish", team)
         await desk.client.views_publish(user_id=user, view=forms.home(*texts))
     except FAULTS as error:
-        log.info("the Home tab could not be shown: %s", code(error))
+        log.info("could not publish the Home tab: %s", code(error))
 
 
 async def _open_settings(desk: Desk, spot: Spot, user: str, trigger: str, say: Say | None = None) -> None:
@@ -297,11 +302,11 @@ async def _other_scope(desk: Desk, body: Body, scope: str) -> None:
         try:
             await desk.client.views_update(view_id=str(view.get("id")), hash=view.get("hash"), view=form)
         except FAULTS as error:
-            log.info("a form could not be changed: %s", code(error))
+            log.info("could not update a modal: %s", code(error))
 
 
 def _scopes(spot: Spot) -> list[Scope]:
-    """Those that there are in a place: a command is in no thread, the Home tab not even in a channel."""
+    """Return the scopes of a place: a command is in no thread, and the Home tab is in no channel."""
     places = ([Scope.CHANNEL] if spot.channel else []) + ([Scope.THREAD] if spot.thread_ts else [])
     return [Scope.PERSON, *places, Scope.SERVER]
 
@@ -310,19 +315,19 @@ async def _open(desk: Desk, trigger: str, form: draw.Block, place: Place, say: S
     try:
         await desk.client.views_open(trigger_id=trigger, view=form)
     except FAULTS as error:
-        log.info("a form could not be opened: %s", code(error))
+        log.info("could not open a modal: %s", code(error))
         late = "Slack did not let me open the form in time; please try again."
         await (say or desk.voice.whispering(place))(late, ())
 
 
 def _responding(respond: AsyncRespond) -> Say:
-    """A way to answer a command, which reaches people in channels, too, where the bot is not."""
+    """Return a function that answers a slash command, also in channels where the bot is not a member."""
 
     async def say(words: str, below: Sequence[draw.Block]) -> None:
         try:
             await respond(**draw.note(words, below), response_type="ephemeral")
         except FAULTS as error:
-            log.info("a command could not be answered: %s", code(error))
+            log.info("could not answer a slash command: %s", code(error))
 
     return say
 
@@ -332,7 +337,7 @@ def _at_home(body: Body) -> Spot:
 
 
 def _metadata(spot: Spot, more: str) -> str:
-    """What a form brings back."""
+    """Return the private metadata of a form: the place and one more value, such as the scope."""
     return json.dumps([str(spot), more])
 
 

@@ -1,4 +1,4 @@
-"""What Slack tells -> values. Pure: nothing is asked of Slack here."""
+"""Converts Slack payloads to domain values. Pure: makes no API calls."""
 
 import html
 import json
@@ -11,12 +11,13 @@ from urllib.parse import urlsplit
 
 from bot.domain import MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
-from bot.panel import Scope, Unasked
+from bot.settings.values import Scope, Unasked
 
 PLATFORM = "slack"
-DIRECT = "direct"  # the thread of a direct conversation outside any thread
-SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages that people write
-# Commands, where Slack takes none, and what may stand behind them: whatever else does makes them words like any others
+DIRECT = "direct"  # thread id of messages in a direct conversation outside any thread
+SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages that users write
+# Commands that users write in a message, as in threads, and their arguments; with any other text behind it, the
+# message is not a command
 WORDS = {
     "settings": ("",),
     "queue": ("",),
@@ -37,12 +38,12 @@ _LINK = re.compile(r"<((?:https?|mailto):[^>|]+)(?:\|([^>]*))?>")
 _NUMBER = re.compile(r"#\d{1,6}\b")
 _TEAM = re.compile(r"[A-Z0-9]{1,20}")
 _TS = re.compile(r"\d{1,12}\.\d{1,9}")
-_OPTION = re.compile(r"(?:^|\s)(?=(?:--|[—–])[a-z]+(?:\s|=|$))")  # a phone makes a dash of two hyphens
+_OPTION = re.compile(r"(?:^|\s)(?=(?:--|[—–])[a-z]+(?:\s|=|$))")  # phones replace two hyphens by a dash
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A message that a person wrote, as far as Slack's event tells. `ts` is unique within the channel."""
+    """A message of a user, from a Slack event. `ts` is unique within the channel."""
 
     team: str
     channel: str
@@ -55,17 +56,17 @@ class Heard:
 
     @property
     def id(self) -> str:
-        """The name of the message for the core."""
+        """The id of the message in the core."""
         return message_id(self.channel, self.ts)
 
     @property
     def key(self) -> ThreadKey:
-        """The conversation that it belongs to."""
+        """The thread of the message."""
         return thread_key(self.team, self.channel, self.thread_ts or (DIRECT if self.direct else self.ts))
 
 
 def heard(body: Mapping[str, Any], bot_user: str) -> Heard | None:
-    """The message of a `message` or `app_mention` event; None for what no person wrote, or what is no message."""
+    """Return the message of a `message` or `app_mention` event; None if the event has no message of a user."""
     event = body.get("event")
     if not isinstance(event, Mapping) or event.get("subtype") not in SPOKEN:
         return None
@@ -86,17 +87,17 @@ def heard(body: Mapping[str, Any], bot_user: str) -> Heard | None:
 
 
 def mentions(text: str) -> list[str]:
-    """Who is mentioned."""
+    """Return the ids of the mentioned users."""
     return [user for user, _ in _USER.findall(text)]
 
 
 def may_concern(said: Heard, bot_user: str, our_thread: bool) -> bool:
-    """Whether the message may be for the bot, whatever was chosen."""
+    """Return whether the message can be for the bot, for any value of the setting `reply_mode`."""
     return said.direct or our_thread or bot_user in mentions(said.text)
 
 
 def wanted(said: Heard, bot_user: str, unasked: Unasked, our_thread: bool) -> bool:
-    """Whether the message is for the bot."""
+    """Return whether the message is for the bot, with this `reply_mode`."""
     named = mentions(said.text)
     called = bool(named) or any(kind != "date" for kind, *_ in _SPECIAL.findall(said.text))
     if said.direct or bot_user in named:
@@ -107,7 +108,7 @@ def wanted(said: Heard, bot_user: str, unasked: Unasked, our_thread: bool) -> bo
 
 
 def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
-    """A person's words: without the mention of the bot, with names for other mentions, unescaped once."""
+    """Return the text of a message: without the mention of the bot, with names for other mentions, unescaped once."""
 
     def user(match: re.Match[str]) -> str:
         return " " if match[1] == bot_user else f"@{names.get(match[1]) or match[2] or 'somebody'}"
@@ -128,12 +129,12 @@ def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
 
 
 def as_written(raw: str, bot_user: str) -> str:
-    """A person's words with mentions as Slack has them, by id: what a setting that lists people is told."""
+    """Return the text of a message with mentions by id, as settings that list users need it."""
     return html.unescape(_USER.sub(lambda match: " " if match[1] == bot_user else match[0], raw)).strip()
 
 
 def command(words: str) -> tuple[str, str] | None:
-    """A command that was written instead of words to the chat model, and what follows it."""
+    """Return the command of a message and the text behind it; None if the message is not a command."""
     name, _, rest = words.strip().partition(" ")
     name, rest = name.lower().removeprefix("!").removeprefix("/"), rest.strip()
     settings = name == "settings" and rest.split(" ")[0] in ("set", "reset", "show", *Scope)
@@ -141,7 +142,7 @@ def command(words: str) -> tuple[str, str] | None:
 
 
 def arguments(name: str, rest: str) -> dict[str, str]:
-    """What stands behind a written command: `settings set ratio 16:9 channel`, `cancel all`, `forget settings`."""
+    """Parse the arguments of a written command: `settings set ratio 16:9 channel`, `cancel all`, `forget settings`."""
     match name, rest.split():
         case "settings", ["set", key, *value]:
             last = value[-1] if len(value) > 1 else ""
@@ -160,7 +161,10 @@ def arguments(name: str, rest: str) -> dict[str, str]:
 
 
 def changed(view: Mapping[str, Any]) -> dict[str, str]:
-    """What in a form is not as the form was shown: what holds may be different meanwhile."""
+    """Return the fields of a form that the user changed, compared with the values that the form showed.
+
+    The stored settings may have changed since then.
+    """
     fields = [block["element"] for block in view.get("blocks") or () if block.get("type") == "input"]
     shown = {
         str(each["action_id"]): str((each.get("initial_option") or {}).get("value") or each.get("initial_value") or "")
@@ -170,7 +174,10 @@ def changed(view: Mapping[str, Any]) -> dict[str, str]:
 
 
 def imagine(words: str) -> tuple[ImageRequest, int | None]:
-    """`a fox in snow --ratio 16:9 --count 2 --model m --seed 7 --no fog`. Raises Refused."""
+    """Parse `a fox in snow --ratio 16:9 --count 2 --model m --seed 7 --no fog`.
+
+    Return the image request and the count. Raises Refused.
+    """
     prompt, *options = _OPTION.split(words.strip())
     told: dict[str, str] = {}
     for option in options:
@@ -202,21 +209,21 @@ def _unquoted(value: str) -> list[str]:
 
 
 def is_image(file: Mapping[str, Any]) -> bool:
-    """Whether a file says that it is a picture; one of which nothing is told must be asked for."""
+    """Return whether a file is an image, or has an id but no type yet: then `files.info` must be called."""
     kind = str(file.get("mimetype") or "").lower()
     gone = file.get("mode") in ("tombstone", "hidden_by_limit")
     return not gone and (kind.startswith("image/") or (not kind and bool(file.get("id"))))
 
 
 def address(file: Mapping[str, Any]) -> str:
-    """Where the picture is; of a kind that is not known here, such as HEIC, that which Slack has made of it."""
+    """Return the address of the image; for a format that the bot cannot read, such as HEIC, of Slack's thumbnail."""
     known = str(file.get("mimetype") or "").lower() in IMAGES
     names = ("url_private_download", "url_private") if known else ("thumb_1024", "thumb_960", "thumb_720", "thumb_480")
     return next((str(file[name]) for name in names if file.get(name)), "")
 
 
 def may_fetch(url: str, api_url: str) -> bool:
-    """Whether the bot's token may be shown to this address: Slack's own, or the server that stands in for Slack."""
+    """Return whether the bot may send its token to this address: a server of Slack, or the server of `api_url`."""
     there, own = urlsplit(url), urlsplit(api_url)
     if (there.scheme, there.netloc) == (own.scheme, own.netloc):
         return True
@@ -225,22 +232,22 @@ def may_fetch(url: str, api_url: str) -> bool:
 
 
 def thread_key(team: str, channel: str, thread: str) -> ThreadKey:
-    """A conversation."""
+    """Return the key of a thread."""
     return ThreadKey(PLATFORM, team, channel, thread)
 
 
 def message_id(channel: str, ts: str) -> str:
-    """A message as the core knows it."""
+    """Return the id of a message in the core."""
     return f"{channel}-{ts}"
 
 
 def post_id(channel: str, ts: str) -> str:
-    """A message as the record of posts knows it."""
+    """Return the id of a message in the table of posts."""
     return f"{PLATFORM}/{channel}/{ts}"
 
 
 def person(user: Mapping[str, Any], groups: Collection[str] = ()) -> Person:
-    """Who writes, as `users.info` tells, and their user groups. Admins and owners of the workspace manage it."""
+    """Return the user of a `users.info` response, with user groups as roles. Admins and owners are managers."""
     profile = user.get("profile") or {}
     name = (
         profile.get("display_name")
@@ -256,7 +263,7 @@ def person(user: Mapping[str, Any], groups: Collection[str] = ()) -> Person:
 
 @dataclass(frozen=True, slots=True)
 class Spot:
-    """Where somebody did something: the message it was done on, and the conversation of that message."""
+    """The message on which a user acted, and the thread of that message. Outside of messages, `ts` is empty."""
 
     team: str
     channel: str
@@ -265,12 +272,12 @@ class Spot:
 
     @property
     def direct(self) -> bool:
-        """Whether it is in a direct conversation."""
+        """Whether the message is in a direct conversation."""
         return self.channel.startswith("D")
 
     @property
     def key(self) -> ThreadKey:
-        """The conversation."""
+        """The thread of the message."""
         direct = self.direct and self.thread_ts == self.ts
         return thread_key(self.team, self.channel, DIRECT if direct else self.thread_ts)
 
@@ -279,13 +286,13 @@ class Spot:
 
     @classmethod
     def parse(cls, told: str) -> "Spot":
-        """What `str` printed, as a view's private_metadata brings it back. Raises ValueError."""
+        """Parse the output of `str`, as it comes back in the private_metadata of a view. Raises ValueError."""
         team, channel, ts, thread_ts = json.loads(told)
         return cls(str(team), str(channel), str(ts), str(thread_ts))
 
 
 def spot(body: Mapping[str, Any]) -> Spot | None:
-    """Where a button was pressed, or a shortcut chosen."""
+    """Return the message of a button press or a shortcut; None if the payload has no message."""
     message = body.get("message") or {}
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
     team = (body.get("team") or {}).get("id") or (body.get("user") or {}).get("team_id")
@@ -297,13 +304,13 @@ def spot(body: Mapping[str, Any]) -> Spot | None:
 
 
 def action(action_id: str) -> Action | None:
-    """The button's action, if the core knows it."""
+    """Return the action of a button; None for a button that only this adapter handles."""
     name = action_id.removeprefix("mini:").partition(":")[0]
     return next((known for known in Action if known == name), None)
 
 
 def numbers(blocks: Any) -> list[int]:
-    """The numbers of the pictures that a message of ours shows, read off their buttons."""
+    """Return the numbers of the images in a message of the bot, read from the Edit buttons."""
     values = [
         str(element.get("value"))
         for block in blocks or ()
@@ -315,12 +322,12 @@ def numbers(blocks: Any) -> list[int]:
 
 
 def files_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The pictures that a message brought along."""
+    """Return the image files of a message."""
     return (file for file in message.get("files") or () if isinstance(file, Mapping) and is_image(file))
 
 
 def shown_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    """The pictures that a message brought along, or that a bot's shows in its blocks."""
+    """Yield the image files of a message, and the files in the image blocks of a bot's message."""
     yield from files_in(message)
     for block in message.get("blocks") or ():
         if isinstance(block, Mapping) and block.get("type") == "image" and (block.get("slack_file") or {}).get("id"):
@@ -328,7 +335,7 @@ def shown_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def state(view: Mapping[str, Any]) -> dict[str, str]:
-    """What was filled in or chosen in a modal, by action_id."""
+    """Return the inputs and selected options of a modal by action_id."""
     told: dict[str, str] = {}
     for block in ((view.get("state") or {}).get("values") or {}).values():
         for name, each in block.items():

@@ -1,4 +1,4 @@
-"""One reply on Slack: a status, then a stream of words, then messages with words and pictures in order."""
+"""Shows one reply on Slack: first a status, then a text stream, then messages with text and images in order."""
 
 import asyncio
 import json
@@ -13,13 +13,13 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import draw
-from adapters.slack.budget import Budget
-from adapters.slack.draw import Block, Card, Shot
-from adapters.slack.faults import FAULTS, code
+from adapters.slack import blocks as draw
+from adapters.slack.api_errors import FAULTS, code
+from adapters.slack.blocks import Block, Card, Shot
 from adapters.slack.files import Uploads
+from adapters.slack.history import Reader
 from adapters.slack.parse import DIRECT, post_id
-from adapters.slack.reading import Reader
+from adapters.slack.rate_limits import Budget
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
 from bot.ports import Record
@@ -27,9 +27,9 @@ from bot.ports import Record
 log = logging.getLogger(__name__)
 
 PAUSE = 1.2  # seconds between two views of a reply
-FOR_PROGRESS, FOR_PICTURES = 0.5, 0.7  # the share of a method's budget that these may use before the end
-MOST_STREAMED = 11_500  # characters; what is longer becomes several messages
-REPLY = "mini_reply"  # the metadata's type by which a message of a reply is found again
+FOR_PROGRESS, FOR_PICTURES = 0.5, 0.7  # share of a rate limit for updates before a reply is final
+MOST_STREAMED = 11_500  # characters; a longer text needs several messages
+REPLY = "mini_reply"  # event type in the metadata of a message, which finds the messages of a reply again
 NOT_READY = ("invalid_blocks", "slack_file")
 GONE = (
     "channel_not_found", "not_in_channel", "is_archived", "account_inactive", "token_revoked", "invalid_auth",
@@ -40,14 +40,14 @@ _WHEN = re.compile(r"-(\d{1,12}\.\d{1,9})$")
 DELETED = ("message_not_found", "cant_update_message", "thread_not_found")
 
 
-Streams = dict[tuple[str, str], str]  # channel and ts of a stream, or of its thread -> whose reply it is
+Streams = dict[tuple[str, str], str]  # channel, and ts of a stream or of its thread -> message id of the reply
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a reply is shown: `thread_ts` is empty in a direct conversation outside any thread. `asker` is a user.
+    """The place of a reply. `thread_ts` is empty in a direct conversation outside any thread. `user` is who asked.
 
-    `quoted` is what somebody wrote into a form, which nobody else saw.
+    `quote` is the text that the user wrote into a form, which nobody else saw.
     """
 
     channel: str
@@ -60,7 +60,7 @@ class Place:
 
     @classmethod
     def parse(cls, told: str) -> "Place":
-        """The place that `str` printed. Raises Unreachable if there never was one."""
+        """Parse the output of `str`. Raises Unreachable for an empty text: no place was stored."""
         if not told:
             raise Unreachable("It is not known any more where this was asked.")
         return cls(*json.loads(told))
@@ -68,7 +68,7 @@ class Place:
 
 @dataclass(slots=True)
 class Shown:
-    """A posted message and how it looks; None if that is not known."""
+    """A posted message and its content; `payload` is None if the content is not known."""
 
     ts: str
     card: Card | None = None
@@ -76,7 +76,7 @@ class Shown:
 
 
 class ThreadSurface:
-    """A reply as messages of the bot in a thread or a direct conversation."""
+    """Shows a reply as messages of the bot in a thread or a direct conversation."""
 
     pause = PAUSE
 
@@ -93,7 +93,7 @@ class ThreadSurface:
         streams: Streams,
         resumed: bool,
     ) -> None:
-        """`resumed` is for a reply that an earlier bot began."""
+        """`resumed` is true for a reply that another process of the bot may have begun to show."""
         self._reader = reader
         self._streams = streams
         self._client = client
@@ -102,18 +102,18 @@ class ThreadSurface:
         self._message_id = message_id
         self._uploads = uploads
         self._budget = budget
-        self._unsure = resumed  # a message of ours may be there of which nothing is known
+        self._unsure = resumed  # Slack may have a message of this reply that is not recorded
         self._shown: list[Shown] | None = None
         self._place: Place | None = None
         self._status = ""
-        self._said = "active"  # of the session
-        self._stream = ""  # the ts of a message that is being streamed
+        self._said = "active"  # status of the agent session
+        self._stream = ""  # ts of the message that is streamed now
         self._streamed = ""
         self._may_stream = True
-        self._began = ""  # the words with which a stream was to begin of which no answer came
+        self._began = ""  # first text of a stream whose start Slack did not confirm
 
     async def put(self, view: View) -> None:
-        """Make the messages match. Raises Unreachable, and what slack_sdk raises."""
+        """Make the messages match the view. Raises Unreachable and the errors of slack_sdk."""
         try:
             await self._put(view)
         except SlackApiError as error:
@@ -131,7 +131,7 @@ class ThreadSurface:
         if said is not None and await self._streaming(said):
             return
         await self._end_stream()
-        await self._session("active")  # from here on there are buttons
+        await self._session("active")  # from here on the messages have a Stop button
         wanted = draw.cards(view)
         if wanted and self._place.quoted:
             wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
@@ -152,9 +152,9 @@ class ThreadSurface:
         return self._shown
 
     def _may_show(self, wanted: list[Card]) -> bool:
-        """Whether there is room for progress, which nobody misses, or for a picture, which can wait for the end.
+        """Return whether the rate limit leaves room for an update that could be skipped: progress or a new image.
 
-        The first message is waited for in any case: it may be long until there is news, and it has the buttons.
+        The first message is always posted: it has the buttons, and the next update may be far off.
         """
         assert self._shown is not None
         if not self._shown:
@@ -163,7 +163,7 @@ class ThreadSurface:
         news = [picture.digest for card in wanted for picture in card.pictures] != known
         return self._budget.has("chat.update", self._thread.space, share=FOR_PICTURES if news else FOR_PROGRESS)
 
-    # Before there is anything to show
+    # Before the reply has text or images
 
     async def _say_status(self, status: str) -> None:
         assert self._place
@@ -172,18 +172,18 @@ class ThreadSurface:
         self._status = status
         await self._session("processing")
         if self._budget.has("assistant.threads.setStatus", self._thread.space):
-            with suppress(SlackApiError):  # where it is not allowed, nothing is missing but a sign of life
+            with suppress(SlackApiError):  # without the permission, only the status line is missing
                 await self._call(
                     "assistant.threads.setStatus",
                     channel_id=self._place.channel, thread_ts=self._place.thread_ts, status=f"is {status.lower()}",
                 )  # fmt: skip
 
-    # While there are words alone
+    # While the reply has only text
 
     async def _streaming(self, said: str) -> bool:
-        """Show the words as they come, where Slack can; False where it cannot, or not any more.
+        """Show the text as a native stream. Return False if Slack cannot stream this reply, or not any more.
 
-        Who presses Slack's stop button is heard of as an event, which ends the reply or not: here the stream ends.
+        If a user presses Slack's own stop button, the stream ends here; the event of the press may end the reply.
         """
         assert self._place
         direct = not self._place.thread_ts or self._thread.thread == DIRECT
@@ -203,7 +203,7 @@ class ThreadSurface:
             log.info("a stream ended early: %s", code(error))
             self._may_stream = False
             if not self._stream and not isinstance(error, SlackApiError):
-                self._unsure, self._began = True, said  # it may be there for all that
+                self._unsure, self._began = True, said  # the stream may have started
             return False
         return True
 
@@ -220,7 +220,7 @@ class ThreadSurface:
         await self._session("processing")
 
     async def _session(self, status: str) -> None:
-        """Have Slack offer to stop while there are no buttons yet; only apps that are agents may."""
+        """Set the status of the agent session: Slack shows its stop button during `processing`. Agent apps only."""
         assert self._place
         if status == self._said or not self._place.thread_ts:
             return
@@ -237,7 +237,7 @@ class ThreadSurface:
                 )  # fmt: skip
 
     async def _end_stream(self) -> None:
-        """Close the stream before a picture is waited for: Slack lets none live for long."""
+        """Close the stream before the wait for an image: Slack ends long streams."""
         if not self._stream:
             return
         assert self._place
@@ -245,7 +245,7 @@ class ThreadSurface:
         ts, self._stream, self._may_stream = self._stream, "", False
         self._shown.append(Shown(ts))
         self._streams.pop((self._place.channel, ts), None)
-        with suppress(*FAULTS):  # it ended by itself, or the update tells
+        with suppress(*FAULTS):  # the stream has ended, or the next update reports the error
             await self._call("chat.stopStream", channel=self._place.channel, ts=ts)
 
     # Messages
@@ -262,7 +262,7 @@ class ThreadSurface:
                 return
             if code(error) != "streaming_state_conflict":
                 raise
-            await self._call("chat.stopStream", channel=self._place.channel, ts=shown.ts)  # an earlier bot's
+            await self._call("chat.stopStream", channel=self._place.channel, ts=shown.ts)  # old process
             await self._write("chat.update", card, channel=self._place.channel, ts=shown.ts)
         self._keep(nth, shown, card)
 
@@ -281,13 +281,13 @@ class ThreadSurface:
         try:
             posted = await self._write("chat.postMessage", card, **arguments, unfurl_links=False, unfurl_media=False)
         except (aiohttp.ClientError, TimeoutError):
-            self._unsure = True  # it may be there for all that
+            self._unsure = True  # Slack may have posted the message
             raise
         shown.append(Shown(str(posted["ts"])))
         self._keep(nth, shown[nth], card)
 
     async def _look_for(self, shown: list[Shown]) -> None:
-        """Find messages of this reply of which no answer came back: by their metadata, a stream by its words."""
+        """Find messages of this reply that Slack did not confirm: by their metadata, or a stream by its text."""
         assert self._place
         asked = _WHEN.search(self._message_id)
         since = {"oldest": asked[1]} if asked else {}
@@ -298,7 +298,7 @@ class ThreadSurface:
             async with aclosing(replies) as messages:
                 found = [each async for each in messages if each.get("bot_id")]
         except SlackApiError as error:
-            log.info("what was posted cannot be looked up: %s", code(error))
+            log.info("could not look for posted messages: %s", code(error))
             return
         known = {each.ts for each in shown}
         for message in sorted(found, key=lambda each: float(each["ts"])):
@@ -314,7 +314,7 @@ class ThreadSurface:
         return bool((ours and payload.get("nth") == nth) or (streamed and message.get("text") == self._began))
 
     async def _write(self, method: str, card: Card, **arguments: Any) -> Any:
-        """Write a card, with each picture as a file that Slack has; in its place a note if Slack never takes it."""
+        """Send a message with its images as Slack files; a note replaces an image that Slack does not take."""
         files: dict[str, str | None] = {}
         for picture in card.pictures:
             files[picture.digest] = await self._uploads.file(picture, self._thread)
@@ -344,7 +344,7 @@ class ThreadSurface:
 
     async def _take_back(self, nth: int, shown: Shown) -> None:
         assert self._place
-        with suppress(SlackApiError):  # somebody has deleted it
+        with suppress(SlackApiError):  # a user may have deleted the message
             await self._call("chat.delete", channel=self._place.channel, ts=shown.ts)
         self._record.drop(self._message_id, nth)
 

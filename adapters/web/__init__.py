@@ -1,1 +1,1 @@
-"""The web playground: a page, a JSON API, server-sent events."""
+"""The web app: a page, a JSON API and server-sent events."""

@@ -1,4 +1,4 @@
-"""The web playground: a page, a JSON API, and a stream of server-sent events."""
+"""The web server: the page, the JSON API of threads, and a stream of server-sent events."""
 
 import asyncio
 import errno
@@ -11,32 +11,50 @@ from typing import Any, Protocol
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from adapters.web import draw, parse
-from adapters.web.desk import DeskPage, Lineage
-from adapters.web.door import Door, body
-from adapters.web.hub import Hub, PageSurface
-from adapters.web.line import STATIC, LinePage
+from adapters.web import schemas as parse
+from adapters.web import serializers as draw
+from adapters.web.auth import Door, body
+from adapters.web.broadcast import Hub, PageSurface
+from adapters.web.command_routes import DeskPage, Lineage
+from adapters.web.queue_routes import STATIC, LinePage
 from bot.domain import Action, Button, ButtonPress, Entry, Incoming, Left, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError, NotFound
-from bot.lineup import Lineup
 from bot.ports import Inbox
+from bot.queue_status import Lineup
 
 LARGEST_BODY = 120 * 2**20  # bytes: four pictures of 20 MB in base64
 
 
 class Archive(Protocol):
-    """What the page shows of the past."""
+    """Reads and opens stored threads."""
 
-    def open_thread(self, key: ThreadKey, title: str = "") -> None: ...  # noqa: D102
-    def knows_thread(self, key: ThreadKey) -> bool: ...  # noqa: D102
-    def threads(self, platform: str) -> Sequence[ThreadSummary]: ...  # noqa: D102
-    def entries(self, thread: ThreadKey) -> Sequence[Entry]: ...  # noqa: D102
-    def entry(self, message_id: str) -> Entry | None: ...  # noqa: D102
-    def knows_picture(self, digest: str) -> bool: ...  # noqa: D102
+    def open_thread(self, key: ThreadKey, title: str = "") -> None:
+        """Store the thread, unless it is stored already."""
+        ...
+
+    def knows_thread(self, key: ThreadKey) -> bool:
+        """Return whether the thread is stored."""
+        ...
+
+    def threads(self, platform: str) -> Sequence[ThreadSummary]:
+        """Return the threads of a platform, the one with the newest message first."""
+        ...
+
+    def entries(self, thread: ThreadKey) -> Sequence[Entry]:
+        """Return the messages of the thread with their replies, in order."""
+        ...
+
+    def entry(self, message_id: str) -> Entry | None:
+        """Return the stored message and its reply; None for an unknown id."""
+        ...
+
+    def knows_picture(self, digest: str) -> bool:
+        """Return whether a stored image has this digest."""
+        ...
 
 
 class WebPage:
-    """The platform that needs no account: a page on this machine."""
+    """The web app, a platform without accounts: a page that this machine serves."""
 
     def __init__(
         self,
@@ -52,10 +70,10 @@ class WebPage:
         health: Callable[[], dict[str, dict[str, Any]]] = dict,
         lineage: Lineage = lambda thread: (),
     ) -> None:
-        """`ready` is called with the page's address as soon as it answers; `metrics` are in Prometheus's format.
+        """`ready` is called with the address of the page as soon as the server answers.
 
-        `health` tells of every other platform whether it is `connected`, and more; `lineage` is the tree of a
-        thread's pictures.
+        `metrics` returns the metrics in Prometheus's text format, `health` the state of every other platform with its
+        field `connected`, `lineage` the lineage of the images of a thread.
         """
         self._archive = archive
         self._picture_path = picture_path
@@ -69,7 +87,7 @@ class WebPage:
         self._inbox: Inbox | None = None
 
     def surface(self, thread: ThreadKey, message_id: str) -> PageSurface:
-        """Where the reply to a message is shown."""
+        """Return the surface of the reply to a message."""
         return PageSurface(self._hub, thread, message_id)
 
     async def run(self, inbox: Inbox) -> None:
@@ -110,7 +128,7 @@ class WebPage:
         )
         return app
 
-    # What is there
+    # Request handlers
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
         return web.FileResponse(STATIC / "index.html")
@@ -145,7 +163,7 @@ class WebPage:
     async def _button(self, request: web.Request) -> web.Response:
         thread = self._known(request)
         press = parse.button(thread, await body(request))
-        if press.action is Action.EDIT:  # the page asks for the words, and sends them as a message about the picture
+        if press.action is Action.EDIT:  # the page asks for the text and sends it as a message about the image
             return web.json_response({"about": int(press.target) if press.target.isdecimal() else None})
         if press.action is Action.DELETE:
             return await self._delete(thread, press)
@@ -162,7 +180,7 @@ class WebPage:
         return web.json_response({"message_id": message_id})
 
     async def _delete(self, thread: ThreadKey, press: ButtonPress) -> web.Response:
-        """The core shows replies again; what people said with the picture is shown again here."""
+        """Delete an image, and publish the messages that uploaded it again; the core updates the replies."""
         brought = [entry.id for entry in self._archive.entries(thread) if _brings(entry, press.target)]
         response = await self._accept(thread, press)
         for message_id in brought:
@@ -179,7 +197,7 @@ class WebPage:
         return self._inbox
 
     async def _events(self, request: web.Request) -> EventSourceResponse:
-        """Every message of the thread, then each changed one again; and that all of it was forgotten."""
+        """Send every message of the thread, then every changed message, and an event if the thread is forgotten."""
         thread = self._known(request)
         watcher = self._hub.watch(thread)
         try:

@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from bot.evaluation.code import code_in, run
-from bot.evaluation.rehearsal import Brief, Heard, Thread, hear
+from bot.conversation.turn import CUT_SHORT
+from bot.evaluation.datasets import CodeTask, Exchange, Kind, Question
+from bot.evaluation.dry_run import Brief, Heard, Thread, hear
 from bot.evaluation.report import Finding, Miss
-from bot.evaluation.score import paired_difference, share
-from bot.evaluation.suites import CodeTask, Exchange, Kind, Question
+from bot.evaluation.sandbox import code_in, run
+from bot.evaluation.statistics import paired_difference, share
+from bot.llm.messages import Delta, ModelFailed, Role, Said, Stopped
 from bot.ports import ChatModel
-from bot.speech import Delta, ModelFailed, Role, Said, Stopped
-from bot.turn import CUT_SHORT
 
 PLAIN = "You are a helpful assistant."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

@@ -3,10 +3,10 @@
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
-from bot.evaluation.rehearsal import Brief, Heard, Thread, hear
+from bot.evaluation.datasets import Dialogue, Exchange, Kind
+from bot.evaluation.dry_run import Brief, Heard, Thread, hear
 from bot.evaluation.report import Finding, Miss, Table
-from bot.evaluation.score import Pair, by_kind, macro_f1, share
-from bot.evaluation.suites import Dialogue, Exchange, Kind
+from bot.evaluation.statistics import Pair, by_kind, macro_f1, share
 from bot.ports import ChatModel
 
 

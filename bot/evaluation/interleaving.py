@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from bot.domain import Operation
-from bot.evaluation.rehearsal import Brief, Heard, Thread, hear
+from bot.evaluation.datasets import Exchange, Interleaved, Kind
+from bot.evaluation.dry_run import Brief, Heard, Thread, hear
 from bot.evaluation.report import Finding, Miss
-from bot.evaluation.score import share
-from bot.evaluation.suites import Exchange, Interleaved, Kind
+from bot.evaluation.statistics import share
 from bot.ports import ChatModel
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from bot.errors import BotError
-from bot.evaluation.score import Measure
+from bot.evaluation.statistics import Measure
 
 MOST_MISSES = 20  # that are shown on the terminal; the JSON file has them all
 

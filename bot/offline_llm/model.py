@@ -5,12 +5,12 @@ import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, replace
 
-from bot.offline_llm.asides import wishes_in
-from bot.offline_llm.compose import compose
-from bot.offline_llm.hearing import hear
-from bot.offline_llm.plan import plan
-from bot.offline_llm.talk import at_a_loss, small_talk
-from bot.speech import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.offline_llm.answer_text import compose
+from bot.offline_llm.planner import plan
+from bot.offline_llm.request_context import hear
+from bot.offline_llm.sentence_filter import wishes_in
+from bot.offline_llm.small_talk import at_a_loss, small_talk
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,9 @@ from torch.nn import functional as F
 from transformers import PreTrainedTokenizerFast
 
 from render.builtin.decoder import SCALE, SceneDecoder
-from render.builtin.keep import MOST, keep_things
 from render.builtin.model import SceneTransformer
-from render.builtin.spread import spread
+from render.builtin.noise import spread
+from render.builtin.preserve import MOST, keep_things
 
 UNCHANGED = (
     0.15  # difference of latents below which an edit has left the place alone; the palette's colours are 0.3 apart

@@ -1,1 +1,1 @@
-"""Pictures by diffusers; with the built-in model, the only code that imports torch."""
+"""Image models that run on diffusers; beside the built-in model, the only code that imports torch."""

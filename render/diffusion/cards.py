@@ -4,5 +4,5 @@ import torch
 
 
 def names() -> list[str]:
-    """Their names, by number."""
+    """The names of the GPUs, in the order of their device numbers."""
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]

@@ -1,4 +1,4 @@
-"""A model's name -> its pipeline on a device, or a sentence that says why there is none."""
+"""Loads the pipeline of a model onto a device, or raises a sentence that says why it cannot be loaded."""
 
 import json
 from importlib.util import find_spec
@@ -13,7 +13,7 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNot
 from tqdm import tqdm
 
 from render.builtin.pipeline import ScenePipeline
-from render.studio import Options, Unusable
+from render.image_model import Options, Unusable
 
 BUILTIN = Path(__file__).parent.parent / "builtin" / "weights"
 QUANTISED: dict[str, tuple[str, dict[str, Any]]] = {
@@ -24,13 +24,13 @@ QUANTISED: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 INDEX = "model_index.json"
-LIBRARIES = frozenset({"diffusers", "transformers", "flax"})  # whose classes a folder may name
+LIBRARIES = frozenset({"diffusers", "transformers", "flax"})  # libraries whose classes a model folder may name
 
 
 def load(model: str, device: str, options: Options) -> Any:
-    """The pipeline of `builtin`, a folder or a hub id, on its device. Raises Unusable."""
+    """Load the pipeline of `builtin`, a folder or a hub id onto a device. Raises ModelLoadError."""
     diffusers.utils.logging.disable_progress_bar()
-    tqdm.set_lock(RLock())  # its own is a semaphore, which is left over when this process is killed
+    tqdm.set_lock(RLock())  # tqdm's own is a semaphore, which leaks when this process is killed
     if model == "builtin":
         pipe: Any = ScenePipeline.from_pretrained(BUILTIN, dtype=torch.float32)
     else:
@@ -50,7 +50,7 @@ def load(model: str, device: str, options: Options) -> Any:
 
 
 def _place(pipe: Any, device: str, offload: str) -> None:
-    """On the device, whole or in turns; in turns too where it turns out to be too large."""
+    """Move the pipeline to the device, with offloading if it is set or if the pipeline does not fit."""
     if offload == "layers":
         pipe.enable_sequential_cpu_offload(device=device)
     elif offload == "parts":
@@ -64,18 +64,18 @@ def _place(pipe: Any, device: str, offload: str) -> None:
 
 
 def _quantised(bits: str) -> PipelineQuantizationConfig | None:
-    """The network and the large text encoders in fewer bits. Raises Unusable if the library for it is missing."""
+    """Quantization of the network and text encoders; None if off. Raises ModelLoadError if bitsandbytes is missing."""
     if not bits:
         return None
     if find_spec("bitsandbytes") is None:
         raise Unusable(f"RENDER_QUANTISE={bits} needs bitsandbytes on the worker: pip install bitsandbytes.")
     library, kwargs = QUANTISED[bits]
-    parts = ["transformer", "unet", "text_encoder", "text_encoder_2", "text_encoder_3"]  # those that there are
+    parts = ["transformer", "unet", "text_encoder", "text_encoder_2", "text_encoder_3"]  # if they exist
     return PipelineQuantizationConfig(quant_backend=library, quant_kwargs=kwargs, components_to_quantize=parts)
 
 
 def check(model: str) -> None:
-    """Refuse a folder that is no pipeline, or wants code of its own to be run. Raises Unusable."""
+    """Raises ModelLoadError for a folder that is not a pipeline or needs custom code, and for a malformed hub id."""
     folder = Path(model)
     if not folder.is_dir():
         if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
@@ -99,12 +99,12 @@ def check(model: str) -> None:
 
 
 def _known(library: str) -> bool:
-    """Some pipelines keep classes, such as safety checkers, beside themselves in diffusers."""
+    """Whether the name is a package of diffusers.pipelines: some have their own classes, such as safety checkers."""
     return hasattr(diffusers.pipelines, library)
 
 
 def reason(model: str, error: Exception) -> str:
-    """Why a model cannot be loaded, in a sentence."""
+    """A sentence that says why the model cannot be loaded, and the fix where there is one."""
     said = str(error)
     match error:
         case GatedRepoError():

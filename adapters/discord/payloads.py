@@ -1,0 +1,200 @@
+"""Turns a view into the messages that Discord should show: content, image and buttons. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from adapters.pagination import closed, pages
+from bot.domain import (
+    Action,
+    Button,
+    Failed,
+    Part,
+    Picture,
+    PicturePart,
+    Queued,
+    Rendered,
+    Rendering,
+    TextPart,
+    View,
+)
+from bot.formatting import count_of, origin, shortened, with_moments
+
+LIMIT = 2000  # characters of one message; Discord docs, resources/message
+RESERVED = 120  # characters of a message that are kept free for the status line
+LONGEST_ALT = 1024  # characters; Discord docs, resources/message
+LONGEST_CAPTION = 200  # characters of a prompt below its image
+LONGEST_QUOTE = 200  # characters of the text from a form
+A_ROW, MOST_ROWS = 5, 5  # buttons; Discord docs, components/reference
+MOST_PICTURES = 10  # images of one message
+DETAILS = "details"
+STEP = 10  # seconds: estimates are rounded up to it, so that a smaller change causes no edit
+
+_OF_PICTURES = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """A button of Discord. Its custom_id contains `action` and `target`."""
+
+    action: str
+    target: str
+    label: str
+    danger: bool = False
+
+    @property
+    def custom_id(self) -> str:
+        """The id that Discord sends back when the button is pressed."""
+        return f"mini:{self.action}:{self.target}"
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """The desired state of one message. At most one of `picture` and `preview` (a small JPEG) is attached."""
+
+    content: str
+    picture: Picture | None = None
+    preview: bytes | None = None
+    rows: tuple[tuple[Control, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Poster:
+    """The whole reply in a single message, for interactions that allow only one."""
+
+    content: str
+    pictures: tuple[Picture, ...]
+    rows: tuple[tuple[Control, ...], ...]
+
+
+def sheets(view: View, now: float) -> list[Sheet]:
+    """Return the messages of a reply, in order. `now` is in seconds since 1970, for estimates that Discord counts down.
+
+    While text grows and parts are appended, only the last messages change.
+    """
+    drawn = [sheet for part in view.parts for sheet in _part(part, view.buttons, now)]
+    if view.status and not (drawn and drawn[-1].picture is None and _draws(view.parts[-1])):
+        drawn = _with_status(drawn, view)
+    rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
+    if rest and drawn:
+        drawn[-1] = replace(drawn[-1], rows=(*drawn[-1].rows, rest))
+    return drawn
+
+
+def below_note(sheet: Sheet, note: str) -> Sheet:
+    """Put a note of the bot above the content, if both fit into one message; else return the message unchanged."""
+    fits = len(note) + 4 + len(sheet.content) <= LIMIT
+    return replace(sheet, content=f"-# {note}\n{sheet.content}") if fits else sheet
+
+
+def below_quote(sheet: Sheet, words: str) -> Sheet:
+    """Put a quotation of the question above the content, if both fit into one message; else leave it unchanged."""
+    short = " ".join(words.split())
+    short = short if len(short) <= LONGEST_QUOTE else f"{short[: LONGEST_QUOTE - 1].rstrip()}…"
+    quote = f"-# {plain(short)}"
+    fits = len(quote) + 1 + len(sheet.content) <= LIMIT
+    return replace(sheet, content=f"{quote}\n{sheet.content}") if fits else sheet
+
+
+def poster(view: View, now: float) -> Poster:
+    """Return the reply as one message: its text as far as it fits, and up to `MAX_PICTURES` images."""
+    words = "\n\n".join(sheet.content for part in view.parts for sheet in _part(part, (), now) if sheet.content)
+    status = f"\n{_status(view)}" if view.status else ""
+    kept = pages(words, LIMIT - RESERVED)
+    cut = "…" if len(kept) > 1 else ""
+    content = f"{kept[0] if kept else ''}{cut}{status}".strip()
+    pictures = [part.state.picture for part in view.parts if _is_drawn(part)]  # type: ignore[union-attr]
+    distinct = tuple({picture.number: picture for picture in pictures}.values())[:MOST_PICTURES]
+    rows = [row for picture in distinct for row in _rows_of(picture, view.buttons)[:1]]
+    rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
+    rows = [row for row in rows if row][: MOST_ROWS - bool(rest)] + ([rest] if rest else [])
+    return Poster(content, distinct, tuple(rows))
+
+
+def _part(part: Part, buttons: Sequence[Button], now: float) -> list[Sheet]:
+    match part:
+        case TextPart(markdown):
+            return [Sheet(closed(page)) for page in pages(markdown, LIMIT - RESERVED)]
+        case PicturePart(state=Queued(ahead, eta)):
+            place = f"{count_of(ahead, 'picture')} ahead of it" if ahead else "next"
+            when = f", done <t:{_rounded(now + eta)}:R>" if eta is not None and ahead else ""
+            return [Sheet(f"⏳ **#{part.number}** {place}{when}", rows=_cancel(part, buttons))]
+        case PicturePart(state=Rendering(fraction, preview)):
+            return [Sheet(f"🎨 **#{part.number}** {_bar(fraction)}", preview=preview, rows=_cancel(part, buttons))]
+        case PicturePart(state=Rendered(picture)):
+            return [Sheet(_caption(picture), picture=picture, rows=_rows_of(picture, buttons))]
+        case PicturePart(state=Failed(reason)):
+            name = f" **#{part.number}**" if part.number else ""
+            return [Sheet(f"⚠️{name} {with_moments(reason, relative)}"[: LIMIT - RESERVED])]
+    raise AssertionError(part)
+
+
+def _draws(part: Part) -> bool:
+    return isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
+
+
+def _is_drawn(part: Part) -> bool:
+    return isinstance(part, PicturePart) and isinstance(part.state, Rendered)
+
+
+def _with_status(drawn: list[Sheet], view: View) -> list[Sheet]:
+    if not drawn:
+        return [Sheet(_status(view))]
+    return [*drawn[:-1], replace(drawn[-1], content=f"{drawn[-1].content}\n{_status(view)}".strip())]
+
+
+def _status(view: View) -> str:
+    told = with_moments(view.status, relative)
+    said = f"⚠️ {told}" if view.final else told
+    return "-# " + " ".join(said.split())[: RESERVED - 4]
+
+
+def _caption(picture: Picture) -> str:
+    said = " · ".join(filter(None, (origin(picture), plain(shortened(picture.prompt, LONGEST_CAPTION)))))
+    return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
+
+
+def relative(seconds: float) -> str:
+    """Return a timestamp that Discord shows as relative time. `seconds` are since 1970."""
+    return f"<t:{seconds:.0f}:R>"
+
+
+def plain(words: str) -> str:
+    """Escape the characters that have a meaning in Discord's Markdown."""
+    return "".join(f"\\{letter}" if letter in "\\`*_~|>[]()#-<:" else letter for letter in words)
+
+
+def alt(picture: Picture) -> str:
+    """Return the alternative text of an image, at most `LONGEST_ALT` characters."""
+    return f"#{picture.number}: {picture.alt or picture.prompt or 'a picture'}"[:LONGEST_ALT]
+
+
+def _rows_of(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+    """Return the button rows of an image. The first row has the buttons that create images.
+
+    A message with several images has room only for that first row of each image.
+    """
+    mine = [b for b in buttons if b.action in _OF_PICTURES and b.target == str(picture.number)]
+    if not mine:
+        return ()
+    controls = [_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]
+    details = Control(DETAILS, str(picture.number), "Details")
+    return tuple(controls[:-1]), (details, controls[-1])
+
+
+def _cancel(part: PicturePart, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+    mine = [b for b in buttons if b.action is Action.CANCEL and b.target.endswith(f".{part.key}")]
+    return (tuple(map(_control, mine)),) if mine else ()
+
+
+def _control(button: Button) -> Control:
+    return Control(button.action.value, button.target, button.label, button.action in (Action.STOP, Action.DELETE))
+
+
+def _bar(fraction: float) -> str:
+    full = max(0, min(10, math.floor(fraction * 10)))
+    return f"`{'█' * full}{'░' * (10 - full)}` {full * 10} %"
+
+
+def _rounded(seconds: float) -> int:
+    return STEP * math.ceil(seconds / STEP)

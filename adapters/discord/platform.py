@@ -1,0 +1,184 @@
+"""The Discord platform: one account that reconnects for as long as the bot runs."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import discord
+import yarl
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
+
+from adapters.discord.attachments import Archive
+from adapters.discord.client import Client
+from bot.domain import ThreadKey, View
+from bot.errors import ConfigError
+from bot.ports import Inbox, Record, Surface
+
+log = logging.getLogger(__name__)
+
+NO_CONTENT = (
+    "On this server I read only messages that mention me, replies that ping me, and direct messages:"
+    " mention me in each message, also in my threads."
+)
+LONGEST_WAIT = 120  # seconds between two attempts to connect, at most
+UNPROVEN = 60  # seconds after which a connection counts as stable; the next delay is then short
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Token and addresses of the bot on Discord. An empty address means Discord's own."""
+
+    token: str
+    api_url: str = ""
+    gateway_url: str = ""
+    cdn_url: str = ""
+    content: bool = True  # request the intent to read messages that do not mention the bot
+    guild: int | None = None  # id of a server that gets the commands at once
+
+
+class Discord:
+    """The Discord platform. It creates a new connection whenever one ends."""
+
+    def __init__(
+        self,
+        account: Account,
+        archive: Archive,
+        record: Record,
+        read: Callable[[str], bytes],
+        tell: Callable[[str], None] = lambda note: None,
+        **options: Any,
+    ) -> None:
+        """`read` returns the PNG file of an image by its digest.
+
+        `notify` receives a note about this connection for users. `options` are those of discord.Client.
+        """
+        self._account = account
+        self._archive = archive
+        self._record = record
+        self._read = read
+        self._tell = tell
+        self._options = options
+        self._content = account.content
+        if not account.content:
+            tell(NO_CONTENT)
+        self._client: Client | None = None
+        self._connected = asyncio.Event()
+        if account.api_url:
+            Route.BASE = account.api_url
+        if account.gateway_url:
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(account.gateway_url)
+        if account.cdn_url:
+            discord.Asset.BASE = account.cdn_url
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """Return the surface that shows the reply to a message."""
+        return LateSurface(self, thread, message_id)
+
+    async def client(self) -> Client:
+        """Wait for a connection, and return its client."""
+        await self._connected.wait()
+        assert self._client
+        return self._client
+
+    async def run(self, inbox: Inbox) -> None:
+        """Stay connected until cancelled. Raises ConfigError if the token is refused."""
+        attempt = 0
+        while True:
+            began = time.monotonic()
+            client = self.client_for(inbox)
+            try:
+                await _served(client, self._account.token)
+            except discord.LoginFailure as error:
+                raise ConfigError(
+                    "DISCORD_TOKEN is refused by Discord: make a new one, see docs/discord.md."
+                ) from error
+            except discord.PrivilegedIntentsRequired:
+                log.warning("the message content intent is not granted: only mentions are read, see docs/discord.md")
+                self._content = False
+                self._tell(NO_CONTENT)
+                continue
+            except Exception:  # discord.py's loop ends on network errors and on events that it cannot parse
+                log.exception("the connection to Discord ended")
+            finally:
+                self._connected.clear()
+                self._client = None
+            attempt = 0 if time.monotonic() - began > UNPROVEN else attempt + 1
+            await asyncio.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt))
+
+    def client_for(self, inbox: Inbox) -> Client:
+        """Return a new client that is not connected yet."""
+        return Client(
+            inbox,
+            self._archive,
+            self._record,
+            self._read,
+            content=self._content,
+            guild=self._account.guild,
+            connected=self._now_connected,
+            **self._options,
+        )
+
+    def _now_connected(self, client: Client) -> None:
+        self._client = client
+        self._connected.set()
+
+    def health(self) -> dict[str, Any]:
+        """Return whether the bot is connected, the age of the last heartbeat, and whether it reads all messages.
+
+        The age, in seconds, is that of the shard whose heartbeat Discord answered least recently; None without one.
+        """
+        shards = list(self._client.shards.values()) if self._client else []
+        acks = [ack for shard in shards if (ack := _last_ack(shard))]
+        age = round(time.perf_counter() - min(acks), 1) if acks else None
+        connected = self._connected.is_set() and not any(shard.is_closed() for shard in shards)
+        return {"connected": connected, "last_heartbeat": age, "message_content": self._content}
+
+
+class LateSurface:
+    """A surface that uses the client that is connected at the time of each update."""
+
+    def __init__(self, platform: Discord, thread: ThreadKey, message_id: str) -> None:
+        self._platform = platform
+        self._thread = thread
+        self._message_id = message_id
+        self._client: Client | None = None
+        self._surface: Surface | None = None
+
+    @property
+    def pause(self) -> float:
+        """The pause of the real surface, in seconds; 0 before the first update."""
+        return self._surface.pause if self._surface else 0.0
+
+    async def put(self, view: View) -> None:
+        """Wait for a connection, and show the view."""
+        client = await self._platform.client()
+        if self._surface is None or client is not self._client:
+            self._client, self._surface = client, client.surface(self._thread, self._message_id)
+        await self._surface.put(view)
+
+
+async def _served(client: Client, token: str) -> None:
+    """Run the client until it ends. discord.py loses a cancellation that comes while a shard connects."""
+    running = asyncio.create_task(client.start(token))
+    try:
+        await asyncio.wait({running})
+    finally:
+        with suppress(Exception):
+            await client.close()
+        running.cancel()
+        await asyncio.wait({running})
+    running.result()
+
+
+def _last_ack(shard: discord.ShardInfo) -> float | None:
+    """Return when Discord answered the last heartbeat of the shard, on the clock of time.perf_counter.
+
+    Reads private attributes, because discord.py has no public ones.
+    """
+    keep_alive = getattr(shard._parent.ws, "_keep_alive", None)
+    return float(keep_alive._last_ack) if keep_alive else None

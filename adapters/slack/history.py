@@ -1,0 +1,87 @@
+"""Reads messages from Slack: one message, and the messages of a thread before the bot was mentioned in it."""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from typing import Any
+
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack import parse
+from adapters.slack.api_errors import FAULTS, code
+from adapters.slack.parse import Heard, Spot
+from adapters.slack.rate_limits import Budget
+from adapters.slack.users import People
+from bot.domain import Person
+
+log = logging.getLogger(__name__)
+
+MOST_MESSAGES = 30  # newest messages of a thread that are read
+MOST_PICTURES = 3  # newest images of a thread that are read
+A_PAGE, MOST_PAGES = 200, 5  # messages in one response, oldest first; number of responses
+
+File = Mapping[str, Any]
+
+
+class Reader:
+    """Reads messages with the rights of the bot."""
+
+    def __init__(self, client: AsyncWebClient, budget: Budget, people: People, bot_user: str) -> None:
+        self._client = client
+        self._budget = budget
+        self._people = people
+        self._bot_user = bot_user
+
+    async def message(self, spot: Spot) -> Mapping[str, Any] | None:
+        """Return the message, an empty mapping if the thread does not have it, or None if the thread cannot be read."""
+        bounds = {"oldest": spot.ts, "latest": spot.ts, "inclusive": True}
+        try:
+            async with aclosing(self.replies(spot.team, spot.channel, spot.thread_ts, **bounds)) as messages:
+                return await anext((each async for each in messages if each.get("ts") == spot.ts), {})
+        except FAULTS as error:
+            log.info("could not read a message: %s", code(error))
+            return None
+
+    async def before(self, said: Heard) -> tuple[list[tuple[Person, str]], list[File]]:
+        """Return the earlier messages of users in the thread, and its three newest images, of users and of bots."""
+        if not said.thread_ts:
+            return [], []
+        try:
+            bounds = {"latest": said.ts}
+            async with aclosing(self.replies(said.team, said.channel, said.thread_ts, **bounds)) as messages:
+                read = [each async for each in messages if str(each.get("ts")) < said.ts][-MOST_MESSAGES:]
+        except FAULTS as error:
+            log.info("could not read the thread of a mention: %s", code(error))
+            return [], []
+        files = [file for message in read for file in parse.shown_in(message)]
+        return [line for message in read if (line := await self._line(message))], files[-MOST_PICTURES:]
+
+    async def _line(self, message: Mapping[str, Any]) -> tuple[Person, str] | None:
+        user, raw = str(message.get("user") or ""), str(message.get("text") or "")
+        if not user or not raw or message.get("bot_id") or message.get("subtype") not in parse.SPOKEN:
+            return None
+        return await self._people.person(user), parse.text(raw, self._bot_user, await self.names(raw))
+
+    async def names(self, raw: str) -> dict[str, str]:
+        """Return the names of the first five mentioned users by id, without the bot."""
+        users = [user for user in parse.mentions(raw) if user != self._bot_user][:5]
+        found = await asyncio.gather(*(self._people.person(user) for user in users))
+        return {person.id: person.name for person in found}
+
+    async def replies(
+        self, team: str, channel: str, thread_ts: str, **bounds: Any
+    ) -> AsyncGenerator[Mapping[str, Any]]:
+        """Yield the messages of a thread; without `thread_ts`, the newest messages of a direct conversation."""
+        method = self._client.conversations_replies if thread_ts else self._client.conversations_history
+        name = "conversations.replies" if thread_ts else "conversations.history"
+        place: dict[str, Any] = {"channel": channel, "limit": A_PAGE} | ({"ts": thread_ts} if thread_ts else {})
+        for _ in range(MOST_PAGES):
+            await self._budget.take(name, team)
+            found = await method(**place, **bounds)
+            for message in found.get("messages") or ():
+                yield message
+            cursor = (found.get("response_metadata") or {}).get("next_cursor")
+            if not cursor or not thread_ts:
+                return
+            place["cursor"] = cursor

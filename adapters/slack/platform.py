@@ -1,0 +1,215 @@
+"""The Slack platform: one app in one workspace, over Socket Mode or over signed HTTP requests."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import aiohttp
+import aiohttp.web
+from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
+from slack_bolt.async_app import AsyncApp
+from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler, AsyncServerErrorRetryHandler
+from slack_sdk.web.async_client import AsyncWebClient
+
+from adapters.slack.api_errors import FAULTS, code
+from adapters.slack.files import WAITS, Downloads, Uploads
+from adapters.slack.handlers import TWIN, Archive, Desk
+from adapters.slack.listeners import listen
+from adapters.slack.rate_limits import Budget
+from adapters.slack.surface import PAUSE, Streams, ThreadSurface
+from bot.domain import ThreadKey, View
+from bot.errors import ConfigError
+from bot.ports import Inbox, Record, Surface
+
+log = logging.getLogger(__name__)
+# Bolt finds SLACK_BOT_TOKEN in the environment and warns at each start that its client already has a token
+logging.getLogger("slack_bolt.AsyncApp").addFilter(lambda record: "`token` will be unused" not in record.getMessage())
+
+TIMEOUT = 30.0  # seconds of one API call
+DEAD, LOOK = 60.0, 5.0  # seconds without a connection until a reconnect, and between two checks
+REFUSED = ("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Credentials and addresses. With an `app_token` the bot uses Socket Mode, else HTTP with a `signing_secret`."""
+
+    bot_token: str
+    app_token: str = ""
+    signing_secret: str = ""
+    api_url: str = "https://slack.com/api/"
+    host: str = "127.0.0.1"
+    port: int = 3000
+
+
+class Slack:
+    """The Slack platform."""
+
+    def __init__(
+        self,
+        account: Account,
+        archive: Archive,
+        record: Record,
+        read: Callable[[str], bytes],
+        *,
+        waits: tuple[float, ...] = WAITS,
+        pause: float = PAUSE,
+        twin: float = TWIN,
+    ) -> None:
+        """`read` returns the PNG file of an image by its digest.
+
+        In seconds: `waits` are the waits between two checks of an uploaded file, `pause` is the time between two views
+        of a reply, `second_delivery_timeout` is the longest wait for the second event of a mention.
+        """
+        self._account = account
+        self._archive = archive
+        self._record = record
+        self._read = read
+        self._waits = waits
+        self._pause = pause
+        self._twin = twin
+        self._streams: Streams = {}
+        self._budget = Budget()
+        self._handler: AsyncSocketModeHandler | None = None
+        self.serving = asyncio.Event()  # set while the HTTP server accepts requests
+        self._desk: Desk | None = None
+        self._uploads: Uploads | None = None
+        self._connected = asyncio.Event()
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """Return the surface of the reply to a message."""
+        return LateSurface(self, thread, message_id, self._pause)
+
+    async def ready_surface(self, thread: ThreadKey, message_id: str) -> ThreadSurface:
+        """Wait until Slack has accepted the token, then return the surface."""
+        await self._connected.wait()
+        assert self._desk
+        assert self._uploads
+        return ThreadSurface(
+            self._desk.client, self._record, thread, message_id,
+            uploads=self._uploads, budget=self._budget, reader=self._desk.reader, streams=self._streams,
+            resumed=message_id not in self._desk.fresh,
+        )  # fmt: skip
+
+    async def run(self, inbox: Inbox) -> None:
+        """Listen until cancelled. Raises ConfigError if a token is refused."""
+        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=TIMEOUT)) as session:
+            client = AsyncWebClient(self._account.bot_token, base_url=self._account.api_url, session=session)
+            # No retry handler for lost connections: the lost request may have posted its message
+            client.retry_handlers = [
+                AsyncRateLimitErrorRetryHandler(max_retry_count=3), AsyncServerErrorRetryHandler(max_retry_count=2)
+            ]  # fmt: skip
+            user = await self._known(client)
+            self._uploads = Uploads(client, session, self._read, self._budget, self._waits)
+            downloads = Downloads(client, session, self._budget, self._account.bot_token)
+            self._desk = Desk(
+                client, inbox, self._archive, self._record, downloads, self._budget, user,
+                surface=self.surface, streams=self._streams, twin=self._twin,
+            )  # fmt: skip
+            app = AsyncApp(
+                client=client,
+                signing_secret=self._account.signing_secret or "unused",
+                token=None,
+                raise_error_for_unhandled_request=True,
+            )
+            listen(app, self._desk)
+            self._connected.set()
+            try:
+                await self._serve(app)
+            finally:
+                self._connected.clear()
+
+    async def _known(self, client: AsyncWebClient) -> str:
+        """Return the user id of the bot. Waits until Slack answers; raises ConfigError if Slack refuses the token."""
+        told = await _patiently(client.auth_test, "SLACK_BOT_TOKEN")
+        log.info("connected to Slack as %s in %s", told.get("user"), told.get("team"))
+        return str(told["user_id"])
+
+    async def _serve(self, app: AsyncApp) -> None:
+        """Receive events until cancelled. Bolt reconnects by itself; after a minute without success, start again."""
+        if not self._account.app_token:
+            await self._serve_http(app)
+            return
+        client = app.client
+        while True:
+            opened = partial(client.apps_connections_open, app_token=self._account.app_token)
+            address = await _patiently(opened, "SLACK_APP_TOKEN")
+            handler = self._handler = AsyncSocketModeHandler(app, self._account.app_token)
+            handler.client.wss_uri = str(address["url"])
+            connecting = asyncio.create_task(handler.connect_async())  # type: ignore[no-untyped-call]
+            try:
+                await self._while_connected()
+                log.warning("lost the connection to Slack; opening a new one")
+            finally:
+                connecting.cancel()
+                await handler.close_async()  # type: ignore[no-untyped-call]
+                self._handler = None
+
+    async def _while_connected(self) -> None:
+        """Return after a minute without a connection."""
+        last = time.monotonic()
+        while time.monotonic() - last < DEAD:
+            await asyncio.sleep(LOOK)
+            if self._is_open():
+                last = time.monotonic()
+
+    async def _serve_http(self, app: AsyncApp) -> None:
+        """Serve HTTP requests; Bolt refuses every request that Slack has not signed."""
+        runner = aiohttp.web.AppRunner(app.web_app("/slack/events"), access_log=None)
+        await runner.setup()
+        try:
+            await aiohttp.web.TCPSite(runner, self._account.host, self._account.port).start()
+            self.serving.set()
+            await asyncio.Event().wait()
+        except OSError as error:
+            raise ConfigError(f"SLACK_PORT {self._account.port} cannot be listened on: {error.strerror}.") from error
+        finally:
+            self.serving.clear()
+            await runner.cleanup()
+
+    def health(self) -> dict[str, Any]:
+        """Return whether the platform is connected."""
+        revoked = self._desk is not None and self._desk.revoked
+        return {"connected": self._connected.is_set() and self._is_open() and not revoked}
+
+    def _is_open(self) -> bool:
+        session = getattr(self._handler.client, "current_session", None) if self._handler else None
+        return (session is not None and not session.closed) if self._account.app_token else self.serving.is_set()
+
+
+async def _patiently(ask: Callable[[], Awaitable[Any]], name: str) -> Any:
+    """Repeat the call until Slack answers, and return the answer.
+
+    Raises ConfigError if Slack refuses the token; `token_name` is its environment variable.
+    """
+    wait = 1.0
+    while True:
+        try:
+            return await ask()
+        except FAULTS as error:
+            if code(error) in REFUSED:
+                raise ConfigError(f"{name} is refused by Slack: make a new one, see docs/slack.md.") from error
+            log.warning("no answer from Slack yet: %s", code(error))
+        await asyncio.sleep(wait)
+        wait = min(60.0, wait * 2)
+
+
+class LateSurface:
+    """A surface that is created when Slack has accepted the token."""
+
+    def __init__(self, platform: Slack, thread: ThreadKey, message_id: str, pause: float) -> None:
+        self._platform = platform
+        self._thread = thread
+        self._message_id = message_id
+        self._surface: ThreadSurface | None = None
+        self.pause = pause
+
+    async def put(self, view: View) -> None:
+        """Wait for the connection to Slack, then show the view."""
+        if self._surface is None:
+            self._surface = await self._platform.ready_surface(self._thread, self._message_id)
+        await self._surface.put(view)

@@ -1,0 +1,73 @@
+"""Rate limits of Slack's API: calls per method and workspace, and posts per channel."""
+
+import asyncio
+from collections import defaultdict, deque
+
+# Calls a minute, a little below the limits of Slack; docs.slack.dev, rate limits, and the page of each method
+_OF_METHODS = {
+    "chat.startStream": 19,
+    "chat.stopStream": 19,
+    "chat.update": 48,
+    "chat.delete": 48,
+    "conversations.replies": 48,
+    "conversations.history": 48,
+    "agents.sessions.setStatus": 48,
+    "chat.appendStream": 96,
+    "chat.postEphemeral": 96,
+    "files.getUploadURLExternal": 96,
+    "files.completeUploadExternal": 96,
+    "files.info": 96,
+    "users.info": 96,
+    "usergroups.list": 18,
+    "views.publish": 96,
+    "assistant.threads.setStatus": 540,
+}
+_MINUTE = 64.0  # seconds; longer than a minute, because the last of many simultaneous requests arrive late
+_A_CHANNEL = (3, 4.0)  # posts, seconds: one a second with bursts; 4 s because requests may overtake
+
+
+class Window:
+    """Allows at most `limit` calls in any span of `seconds`. Callers that wait get their turn in order of arrival."""
+
+    def __init__(self, most: int, seconds: float) -> None:
+        self._most, self._seconds = most, seconds
+        self._times: deque[float] = deque(maxlen=most)
+        self._turn = asyncio.Lock()
+
+    def has(self, share: float) -> bool:
+        """Return whether nobody waits and, after one more call, at most this share of the limit (0 to 1) is used."""
+        now = asyncio.get_running_loop().time()
+        spent = sum(now - at < self._seconds for at in self._times)
+        return not self._turn.locked() and spent + 1 <= self._most * share
+
+    async def acquire(self) -> None:
+        """Wait until a call is allowed, and count the call."""
+        loop = asyncio.get_running_loop()
+        async with self._turn:
+            if len(self._times) == self._most:
+                await asyncio.sleep(self._times[0] + self._seconds - loop.time())
+            self._times.append(loop.time())
+
+
+class Budget:
+    """The rate limits of a workspace. Progress updates are skipped if a limit is near; necessary calls wait."""
+
+    def __init__(self) -> None:
+        self._methods: dict[tuple[str, str], Window] = {}
+        self._channels: defaultdict[str, Window] = defaultdict(lambda: Window(*_A_CHANNEL))
+
+    def _window(self, method: str, team: str, channel: str) -> Window:
+        if method == "chat.postMessage":
+            return self._channels[channel]
+        key = (method, team)
+        if key not in self._methods:
+            self._methods[key] = Window(_OF_METHODS[method], _MINUTE)
+        return self._methods[key]
+
+    def has(self, method: str, team: str, channel: str = "", share: float = 1.0) -> bool:
+        """Return whether the method may be called now; a `share` below 1 reserves the rest for necessary calls."""
+        return self._window(method, team, channel).has(share)
+
+    async def take(self, method: str, team: str, channel: str = "") -> None:
+        """Wait until the method may be called, and count the call."""
+        await self._window(method, team, channel).acquire()

@@ -1,0 +1,96 @@
+"""Middlewares of the web app: token check, host check and JSON errors."""
+
+import hmac
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from aiohttp import web
+
+from bot.errors import BotError, NotFound, Refused, Unrecorded
+from bot.formatting import with_moments
+
+log = logging.getLogger(__name__)
+
+LOOPBACK_NAMES = ("127.0.0.1", "localhost", "[::1]")
+COOKIE = "minidalle"
+POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Door:
+    """The middlewares of every request."""
+
+    def __init__(self, token: str | None) -> None:
+        self._token = token
+
+    @web.middleware
+    async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer every error with a JSON object that has a sentence in `error`; add the security headers."""
+        try:
+            response = await handler(request)
+        except NotFound as error:
+            return web.json_response({"error": str(error)}, status=404)
+        except Unrecorded as error:
+            log.error("%s", error)
+            return web.json_response({"error": str(error)}, status=503)
+        except BotError as error:
+            return web.json_response({"error": with_moments(str(error))}, status=400)
+        except web.HTTPException as error:
+            if error.status < 400:
+                raise
+            return web.json_response({"error": _SENTENCES.get(error.status, f"{error.reason}.")}, status=error.status)
+        except ConnectionError:  # the client has disconnected
+            raise
+        except Exception:
+            log.exception("a request failed because of a bug")
+            return web.json_response({"error": "Something went wrong here; the log says what."}, status=500)
+        if not response.prepared:
+            response.headers["Content-Security-Policy"] = POLICY
+            response.headers["X-Content-Type-Options"] = "nosniff"
+            response.headers.setdefault("Cache-Control", "no-cache")  # or a browser keeps the page of an older version
+        return response
+
+    @web.middleware
+    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Check the token if one is configured; else check the host name.
+
+        Without a token, the host check stops other sites from sending requests through the browser of a user.
+        A POST must be JSON.
+        """
+        if self._token:
+            shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not self._opens(shown or request.cookies.get(COOKIE, "")):
+                if not self._opens(request.query.get("token", "")):
+                    raise web.HTTPUnauthorized
+                entered = web.HTTPSeeOther(request.path)
+                entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Lax")
+                raise entered
+        elif request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
+            raise web.HTTPForbidden
+        if request.method == "POST" and request.content_type != "application/json":
+            raise web.HTTPUnsupportedMediaType
+        return await handler(request)
+
+    def _opens(self, shown: str) -> bool:
+        told = shown.encode("utf-8", "surrogateescape")  # a header may hold any bytes
+        return bool(self._token) and hmac.compare_digest(told, (self._token or "").encode())
+
+
+async def body(request: web.Request) -> Any:
+    """Return the JSON body of a request. Raises Refused."""
+    try:
+        return await request.json()
+    except (ValueError, RecursionError):
+        raise Refused("The body is not JSON.") from None
+
+
+_SENTENCES = {
+    401: "This page needs its token: open it with ?token=..., or send it as a bearer token.",
+    403: "This page answers only on this machine's own name.",
+    404: "There is nothing at this address.",
+    405: "This address does not take that method.",
+    413: "The message is too large: at most four pictures of 20 MB.",
+    415: "A POST must have the content type application/json.",
+}

@@ -1,0 +1,159 @@
+"""`python -m bot queue`: the line as the database has it, and what an operator may do to it, bot or no bot.
+
+The running bot sees what is written here and acts on it. Nothing here asks the bot or its workers.
+"""
+
+import json
+import sys
+import time
+from argparse import ArgumentParser, Namespace, _SubParsersAction
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+
+from bot.domain import Operation, Queued, RenderJob
+from bot.errors import NotFound
+from bot.formatting import count_of
+from bot.queue_view import Line, dead_object, dead_table, line_object, line_table
+from bot.storage.jobs import JobRow, Jobs
+from bot.storage.store import Store
+
+REASON = "Cancelled by the operator."
+PAUSE = 1.0  # seconds between two looks of --watch
+MOST_DEAD = 10_000  # jobs among which one that was given up is looked for
+UNBOUND = 200  # columns of a table that goes into a file or a pipe
+
+Forecast = Callable[[Jobs, Iterable[RenderJob], Sequence[tuple[float, float]], float], dict[str, Queued]]
+
+
+def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    """Let the command line know this command."""
+    told = "show the pictures that wait, cancel some, or have some that were given up made again"
+    queue = commands.add_parser("queue", help=told, description=told[0].upper() + told[1:] + ".")
+    shown = queue.add_mutually_exclusive_group()
+    shown.add_argument("--watch", action="store_true", help="show the line again every second, until Ctrl-C")
+    shown.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    queue.add_argument("--dead", action="store_true", help="show what was given up, and why")
+    queue.add_argument("--prompts", action="store_true", help="show what was asked for, too")
+    deeds = queue.add_subparsers(dest="deed", metavar="cancel | requeue")
+    cancel = deeds.add_parser("cancel", help="end jobs that wait or run")
+    cancel.add_argument("jobs", nargs="+", metavar="ID", help="a job's id as the list shows it")
+    requeue = deeds.add_parser("requeue", help="have replies made again in which pictures were given up")
+    which = requeue.add_mutually_exclusive_group(required=True)
+    which.add_argument("jobs", nargs="*", default=[], metavar="ID", help="a job's id as `queue --dead` shows it")
+    which.add_argument("--all", action="store_true", help="all that were given up")
+
+
+def run(options: Namespace, path: Path, forecast: Forecast, console: Console | None = None) -> None:
+    """Do what was asked with the database in this file. Raises BotError with a sentence if that cannot be done."""
+    console = console or Console(width=None if sys.stdout.isatty() else UNBOUND)
+    with closing(Store.existing(path)) as store:
+        match options:
+            case Namespace(deed="cancel"):
+                console.print(cancel(store, options.jobs), highlight=False)
+            case Namespace(deed="requeue"):
+                console.print(requeue(store, None if options.all else options.jobs), highlight=False)
+            case Namespace(json=True):
+                console.out(json.dumps(_object(store, forecast, options), ensure_ascii=False), highlight=False)
+            case Namespace(watch=True):
+                watch(console, _every(PAUSE, lambda: _shown(store, forecast, options)))
+            case _:
+                console.print(_shown(store, forecast, options))
+
+
+# What is done
+
+
+def cancel(store: Store, ids: Sequence[str]) -> str:
+    """End these jobs; a sentence about it. Raises NotFound, and ends none, if one of them is not in the line."""
+    ended = [row for row in _found(store, ids, store.jobs.unfinished()) if store.jobs.cancel(row.id, REASON)]
+    return f"{count_of(len(ended), 'job')} cancelled."
+
+
+def requeue(store: Store, ids: Sequence[str] | None) -> str:
+    """Have the replies with these jobs, or with all, made again; what succeeded is kept. Raises as `cancel`."""
+    dead = store.jobs.failures(MOST_DEAD)
+    if ids is None:
+        rows = dead
+    else:  # one that was cancelled by mistake is in no list
+        cancelled = [row for row in store.jobs.find(ids) if row.state == "cancelled"]
+        rows = _found(store, ids, [*dead, *cancelled])
+    messages = dict.fromkeys(row.message for row in rows)
+    for message in messages:
+        store.reopen(message)
+    if not messages:
+        return "Nothing was given up."
+    opened = count_of(len(messages), "reply", "replies")
+    return f"{opened} opened again: the bot makes what is missing, as soon as it runs."
+
+
+def _found(store: Store, ids: Sequence[str], among: Sequence[JobRow]) -> list[JobRow]:
+    """The jobs with these ids, or with ids that begin so; all faults are told together."""
+    rows, faults = [], []
+    for told in dict.fromkeys(ids):
+        start, _, key = told.rpartition(".")
+        matching = [row for row in among if row.id == told] or [
+            row for row in among if start and row.message.startswith(start) and row.id == f"{row.message}.{key}"
+        ]
+        if len(matching) == 1:
+            rows += matching
+        elif matching:
+            faults.append(f"Several jobs have an id like {told!r}: write more of it.")
+        elif known := store.jobs.find([told]):
+            faults.append(f"The job {told!r} is {known[0].state}: nothing can be done about it here.")
+        else:
+            faults.append(f"There is no job {told!r} here.")
+    if faults:
+        raise NotFound("\n".join([*faults, "Nothing was done."]))
+    return rows
+
+
+# What is seen
+
+
+def look(store: Store, forecast: Forecast) -> Line:
+    """The line as it is now."""
+    now, rows = time.time(), store.jobs.unfinished()
+    running = [row for row in rows if row.state == "running"]
+    waiting = [row for row in rows if row.state == "queued"]
+    spent = [(row.cost, row.claimed or now) for row in running]
+    places = forecast(store.jobs, map(_job, waiting), spent, now)
+    far = Queued(len(rows))
+    waiting.sort(key=lambda row: places.get(row.id, far).ahead)
+    return Line((*running, *waiting), places, now)
+
+
+def _job(row: JobRow) -> RenderJob:
+    return RenderJob(
+        row.id, row.thread, row.number, row.owner, Operation(row.operation), row.prompt, seed=0, faults=row.faults,
+        ordered=row.ordered,
+    )  # fmt: skip
+
+
+def watch(console: Console, looks: Iterable[RenderableType]) -> None:
+    """Show each look in the place of the one before, until Ctrl-C."""
+    with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
+        for shown in looks:
+            live.update(shown, refresh=True)
+
+
+def _every(seconds: float, shown: Callable[[], RenderableType]) -> Iterator[RenderableType]:
+    while True:
+        yield shown()
+        time.sleep(seconds)
+
+
+def _shown(store: Store, forecast: Forecast, options: Namespace) -> RenderableType:
+    if options.dead:
+        return dead_table(store.jobs.failures(), options.prompts)
+    return line_table(look(store, forecast), options.prompts)
+
+
+def _object(store: Store, forecast: Forecast, options: Namespace) -> dict[str, Any]:
+    if options.dead:
+        return dead_object(store.jobs.failures(MOST_DEAD), options.prompts)
+    return line_object(look(store, forecast), options.prompts)

@@ -1,0 +1,119 @@
+"""Prompt refinement: a second call of the chat model rewrites a short prompt in the dialect of the image model.
+
+A refined prompt that loses an object, a number or a quoted text of the original is discarded.
+"""
+
+import asyncio
+import re
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from bot.capabilities import Abilities, Dialect, Editing, Refining
+from bot.conversation.turn import Turn, listen
+from bot.domain import Operation, RenderJob, Text
+from bot.llm.messages import ModelFailed, Role, Said
+from bot.parsing.image_request import clean
+from bot.ports import ChatModel
+from bot.prompting.system_prompt import LONGEST, refinement
+
+
+class RefinedStore(Protocol):
+    """Records a refined prompt before it is used, so that a restart renders the same image."""
+
+    def refine(self, job: RenderJob, prompt: str) -> None:
+        """Record the refined prompt of the job."""
+        ...
+
+
+PATIENCE = 20.0  # seconds; then the original prompt is used
+SHORT = {Dialect.SENTENCES: 5, Dialect.PHRASES: 25}  # words up to which a prompt is refined in `auto`
+ROOM = 8  # words by which a refined prompt may exceed its target length
+
+_QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|«([^»]+)»|(?<!\w)'([^']+)'(?!\w)")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()
+_COUNTS = {word: str(number) for number, word in enumerate(_NUMERALS)} | {"dozen": "12", "pair": "2", "couple": "2"}
+_SMALL = set(  # words that name nothing in an image
+    "a an the and or but of in on at to for from by with without into onto as is are be being it its this that these"
+    " those there here his her their our my your some any very really quite just please who which while where when"
+    " showing shown picture image photo drawing painting illustration has have having so such then them they he she"
+    " him us we you i me like make draw paint".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Refiner:
+    """Refines the prompts of jobs before they are rendered."""
+
+    model: ChatModel
+    store: RefinedStore
+    when: Refining = Refining.AUTO
+
+    async def __call__(self, job: RenderJob, abilities: Abilities) -> RenderJob:
+        """The job, with a recorded refined prompt if it needs one and the result keeps the content of its prompt."""
+        if job.refined or not wanted(job, abilities, self.when):
+            return job
+        refined = await refine(self.model, job.prompt, abilities.dialect)
+        if not refined:
+            return job
+        self.store.refine(job, refined)
+        return replace(job, refined=refined)
+
+
+def wanted(job: RenderJob, abilities: Abilities, when: Refining) -> bool:
+    """Whether the job's prompt needs refinement: it describes a whole image, in a dialect that gains by it.
+
+    A variation keeps the prompt of its source, and an instruction says what changes: neither is refined. In `auto`
+    only short prompts are: models that read sentences render long prompts as well as refined ones.
+    """
+    describes = job.operation is Operation.GENERATE or (
+        job.operation in (Operation.EDIT, Operation.REFINE) and abilities.editing is not Editing.INSTRUCT
+    )
+    if when is Refining.OFF or not describes or not job.prompt:
+        return False
+    fresh = job.operation is Operation.GENERATE and len(job.prompt.split()) <= SHORT.get(abilities.dialect, 0)
+    return when is Refining.ALWAYS or fresh
+
+
+async def refine(model: ChatModel, wish: str, dialect: Dialect) -> str:
+    """The refined prompt; empty if the model fails or exceeds `TIMEOUT`, or the result is too long or loses content."""
+    turn = Turn((Said(Role.SYSTEM, refinement(dialect)), Said(Role.USER, wish)))
+    words = ""
+    try:
+        async with asyncio.timeout(PATIENCE), aclosing(listen(model, turn)) as events:
+            async for event in events:
+                match event:
+                    case Text(markdown):
+                        words += markdown
+                    case ModelFailed():
+                        return ""
+                    case _:
+                        pass
+    except TimeoutError:
+        return ""
+    prompt = clean(words)
+    fits = len(prompt.split()) <= max(LONGEST[dialect], len(wish.split())) + ROOM
+    return prompt if fits and prompt != wish and keeps(wish, prompt) else ""
+
+
+def keeps(wish: str, prompt: str) -> bool:
+    """Whether the refined prompt has every quoted text of the original verbatim, and every number and content word."""
+    quoted = [next(filter(None, found)) for found in _QUOTED.findall(wish)]
+    held = {_stem(word) for word in _words(prompt)}
+    content = [word for word in _words(_QUOTED.sub(" ", wish)) if word not in _SMALL]
+    return all(text in prompt for text in quoted) and all(_stem(word) in held for word in content)
+
+
+def _words(text: str) -> list[str]:
+    return [word.lower() for word in _WORD.findall(text)]
+
+
+def _stem(word: str) -> str:
+    """A stem that is equal for `2` and `two`, `cat` and `cats`, `run` and `running`."""
+    word = re.sub(r"['’]s?\Z", "", _COUNTS.get(word, word))
+    for ending in ("ing", "ies", "es", "ed", "s", "y", "e"):
+        if word.endswith(ending) and len(word) - len(ending) >= 3:
+            word = word.removesuffix(ending)
+            break
+    return word[:-1] if len(word) > 3 and word[-1] == word[-2] else word

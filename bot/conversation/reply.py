@@ -1,0 +1,206 @@
+"""The state of a reply: events in, views out. Pure."""
+
+from dataclasses import dataclass, replace
+from typing import assert_never
+
+from bot.domain import (
+    Action,
+    Button,
+    Entry,
+    Failed,
+    ImageRequest,
+    Part,
+    PicturePart,
+    Queued,
+    Recanted,
+    Rendered,
+    Rendering,
+    RenderUpdate,
+    Text,
+    TextPart,
+    View,
+)
+from bot.llm.messages import ModelFailed
+
+OF_PICTURES = {
+    Action.VARY: "Vary",
+    Action.EDIT: "Edit",
+    Action.UPSCALE: "Upscale",
+    Action.REDO: "Redo",
+    Action.DELETE: "Delete",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """An image was ordered. `number` is its number in the thread, 0 if refused; `parent` is that of its source."""
+
+    request: ImageRequest
+    number: int
+    parent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A render update of the image request with this key."""
+
+    key: int
+    update: RenderUpdate
+
+
+@dataclass(frozen=True, slots=True)
+class Halted:
+    """A user or an error ended the reply early. `reason` is a sentence for the user."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The answer of the model is complete, and every image is rendered or has failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """The image with this number was deleted. `reason` is a sentence for the user."""
+
+    number: int
+    reason: str
+
+
+Event = Text | Recanted | Ordered | Progress | ModelFailed | Halted | Removed | Ended
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The state of one reply. Its buttons refer to it by `id`; `error` is a sentence for the user."""
+
+    id: str
+    parts: tuple[Part, ...] = ()
+    trouble: str = ""
+    ended: bool = False
+
+
+def step(reply: Reply, event: Event) -> Reply:
+    """The reply after one event."""
+    match event:
+        case Text(markdown):
+            return replace(reply, parts=_with_words(reply.parts, markdown))
+        case Recanted():
+            return replace(reply, parts=())
+        case Ordered(request, number, parent):
+            part = PicturePart(request.key, number, request.operation, request.prompt, Queued(0), parent)
+            return replace(reply, parts=(*reply.parts, part))
+        case Progress(key, update):
+            return replace(reply, parts=tuple(_updated(part, key, update) for part in reply.parts))
+        case ModelFailed(reason):
+            return replace(reply, trouble=reason)
+        case Halted(reason):
+            parts = tuple(_settled(part, reason) for part in reply.parts)
+            return replace(reply, parts=parts, trouble=reason, ended=True)
+        case Removed(number, reason):
+            return replace(reply, parts=tuple(_removed(part, number, reason) for part in reply.parts))
+        case Ended():
+            nothing = not any(isinstance(part, PicturePart) or part.markdown.strip() for part in reply.parts)
+            trouble = reply.trouble or ("The chat model answered with nothing." if nothing else "")
+            return replace(reply, trouble=trouble, ended=True)
+        case _:
+            assert_never(event)
+
+
+def view(reply: Reply) -> View:
+    """The view of the reply now."""
+    parts = tuple(part for part in map(_trimmed, reply.parts) if not isinstance(part, TextPart) or part.markdown)
+    return View(parts, _status(reply), _buttons(reply), reply.ended)
+
+
+def without(view: View, number: int, reason: str) -> View:
+    """The final view without the image with this number and its buttons; `reason` takes the place of the image."""
+    parts = tuple(_removed(part, number, reason) for part in view.parts)
+    buttons = tuple(b for b in view.buttons if b.action not in OF_PICTURES or b.target != str(number))
+    return replace(view, parts=parts, buttons=buttons)
+
+
+def offering_again(view: View, reply_id: str) -> View:
+    """The final view with a button to answer again, for a message that was edited."""
+    buttons = tuple(button for button in view.buttons if button.action is not Action.RETRY)
+    again = Button(Action.RETRY, "Answer again", reply_id)
+    return replace(view, status="The question was changed since.", buttons=(*buttons, again))
+
+
+def shows(shown: Entry | Reply, number: int) -> bool:
+    """Whether a message with its final reply, or a running reply, shows the image with this number."""
+    if isinstance(shown, Entry) and any(upload.number == number for upload in shown.uploads):
+        return True
+    view = shown.view if isinstance(shown, Entry) else shown
+    return any(
+        isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number
+        for part in (view.parts if view else ())
+    )
+
+
+def _removed(part: Part, number: int, reason: str) -> Part:
+    if isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number:
+        return replace(part, state=Failed(reason, again=False))
+    return part
+
+
+def _with_words(parts: tuple[Part, ...], markdown: str) -> tuple[Part, ...]:
+    if parts and isinstance(parts[-1], TextPart):
+        return (*parts[:-1], TextPart(parts[-1].markdown + markdown))
+    return (*parts, TextPart(markdown))
+
+
+def _updated(part: Part, key: int, update: RenderUpdate) -> Part:
+    if not isinstance(part, PicturePart) or part.key != key or isinstance(part.state, Failed):
+        return part
+    if isinstance(part.state, Rendered) and not isinstance(update, Rendered):  # only a new alternative text may follow
+        return part
+    if isinstance(update, Rendering) and isinstance(part.state, Rendering) and update.preview is None:
+        update = replace(update, preview=part.state.preview)
+    return replace(part, state=update)
+
+
+def _settled(part: Part, reason: str) -> Part:
+    if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering):
+        return replace(part, state=Failed(reason))
+    return part
+
+
+def _trimmed(part: Part) -> Part:
+    return TextPart(part.markdown.strip()) if isinstance(part, TextPart) else part
+
+
+def _status(reply: Reply) -> str:
+    if reply.ended or reply.trouble:
+        return reply.trouble
+    if any(isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering) for part in reply.parts):
+        return "Drawing…"
+    return "Writing…" if reply.parts else "Thinking…"
+
+
+def _buttons(reply: Reply) -> tuple[Button, ...]:
+    numbers = [
+        part.state.picture.number
+        for part in reply.parts
+        if isinstance(part, PicturePart) and isinstance(part.state, Rendered)
+    ]
+    buttons = [
+        Button(action, f"{label} #{number}", str(number))
+        for number in dict.fromkeys(numbers)
+        for action, label in OF_PICTURES.items()
+    ]
+    if not reply.ended:
+        under_way = [
+            part for part in reply.parts if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
+        ]
+        if len(under_way) > 1:  # Stop covers a single one
+            buttons += [Button(Action.CANCEL, f"Cancel #{p.number}", f"{reply.id}.{p.key}") for p in under_way]
+        buttons.append(Button(Action.STOP, "Stop", reply.id))
+    elif reply.trouble or any(map(_failed, reply.parts)):
+        buttons.append(Button(Action.RETRY, "Retry", reply.id))
+    return tuple(buttons)
+
+
+def _failed(part: Part) -> bool:
+    return isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again

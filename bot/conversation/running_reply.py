@@ -1,0 +1,71 @@
+"""One running reply: its state, its display, and how to cancel it."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+
+from bot.conversation.pacer import Pacer
+from bot.conversation.reply import Event, Halted, Progress, Removed, Reply, step, view
+from bot.domain import Rendering, View
+from bot.errors import BotError
+from bot.i18n import view_in
+
+log = logging.getLogger(__name__)
+
+
+class Live:
+    """One reply, from its first view to the final one.
+
+    `stop_reason` is why it was stopped, a sentence for the user; `recorded` is set once the turn has ended.
+    """
+
+    def __init__(self, reply: Reply, pacer: Pacer, *, previews: bool = True, language: str = "") -> None:
+        self._language = language
+        self.reply = reply
+        self._previews = previews
+        self._pacer = pacer
+        self._task: asyncio.Task[None] | None = None
+        self.halted = ""
+        self.recorded = asyncio.Event()
+        self._pacer.show(self.view)
+
+    @property
+    def view(self) -> View:
+        """The view now, in the language of the user."""
+        return view_in(view(self.reply), self._language)
+
+    def happened(self, event: Event) -> None:
+        """Apply an event and display the new view; a final reply only takes a PictureRemoved."""
+        match event:
+            case Progress(key, Rendering(fraction)) if not self._previews:
+                event = Progress(key, Rendering(fraction))
+        if not self.reply.ended or isinstance(event, Removed):
+            self.reply = step(self.reply, event)
+            self._pacer.show(self.view)
+
+    def stop(self, reason: str) -> None:
+        """Stop the reply now. `reason` is a sentence for the user."""
+        self.halted = reason
+        if self._task:
+            self._task.cancel()
+
+    async def run(self, answering: Awaitable[None]) -> None:
+        """Run the turn to its end; a stop or a bug ends the reply visibly."""
+
+        async def answered() -> None:
+            await answering
+
+        self._task = asyncio.create_task(answered())
+        try:
+            await asyncio.wait({self._task})
+        except asyncio.CancelledError:
+            self._task.cancel()
+            await asyncio.wait({self._task})
+            raise
+        if self._task.cancelled():
+            self.happened(Halted(self.halted))
+        elif error := self._task.exception():
+            log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
+            told = str(error) if isinstance(error, BotError) else "Something went wrong here; the log says what."
+            self.halted = told
+            self.happened(Halted(told))

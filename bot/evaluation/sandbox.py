@@ -1,0 +1,117 @@
+"""Run a model's code with its tests, in a process of its own that is kept short, small and poor.
+
+The process has no environment, an empty folder, and limits on time, memory, files and output. That keeps mistakes
+away from the machine, not malice: it still runs as the user who evaluates, with the network that user has.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from markdown_it import MarkdownIt
+
+from bot.evaluation.datasets import CodeTask
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a program may use: seconds on the clock, bytes of memory, bytes in one file."""
+
+    seconds: float = 10.0
+    memory: int = 1 << 30
+    file: int = 1 << 20
+
+
+_DEFAULT = Limits()
+
+# The process limits itself before it reads a line of foreign code. Only who reached the end tells the password: a
+# program that leaves early has passed nothing.
+_BOOT = """
+import contextlib, json, resource, sys
+
+def judge(password, answer, tests, entry):
+    place = {"__name__": "answer"}
+    try:
+        exec(compile(answer, "answer.py", "exec"), place)
+        exec(compile(tests, "tests.py", "exec"), place)
+        if callable(place.get("check")):
+            place["check"](place[entry])
+    except BaseException as error:
+        return f"{type(error).__name__}: {error}"[:200]
+    return password
+
+def limit(name, value):
+    if hasattr(resource, name):
+        number = getattr(resource, name)
+        hard = resource.getrlimit(number)[1]
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(ValueError, OSError):  # macOS does not take all of them
+            resource.setrlimit(number, (value, value))
+
+def main():
+    order = json.load(sys.stdin)
+    for name, value in order.pop("limits").items():
+        limit(name, value)
+    verdict = judge(**order)
+    with open("verdict", "w") as file:
+        file.write(verdict)
+
+main()
+"""
+
+
+def code_in(answer: str, entry: str) -> str:
+    """The program in a model's answer: the last block of code that defines `entry`, else the last block, else all."""
+    blocks = [token.content for token in MarkdownIt().parse(answer) if token.type == "fence"]
+    defining = [block for block in blocks if f"def {entry}" in block]
+    return [answer, *blocks, *defining][-1]
+
+
+async def run(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str:
+    """Nothing if the code passes the tests, else what went wrong in a few words."""
+    password = secrets.token_hex(16)
+    caps = {
+        "RLIMIT_CPU": int(limits.seconds) + 1,
+        "RLIMIT_AS": limits.memory,
+        "RLIMIT_FSIZE": limits.file,
+        "RLIMIT_NPROC": 0,
+        "RLIMIT_NOFILE": 64,
+        "RLIMIT_CORE": 0,
+    }
+    order = {"limits": caps, "password": password, "answer": code, "tests": task.tests, "entry": task.entry}
+    with TemporaryDirectory(prefix="evaluation-", ignore_cleanup_errors=True) as folder:
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-I", "-c", _BOOT),
+            cwd=folder,
+            env={},
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        try:
+            async with asyncio.timeout(limits.seconds):
+                await process.communicate(json.dumps(order).encode())
+        except TimeoutError:
+            return f"did not end within {limits.seconds:g} seconds"
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
+            await process.wait()
+        return _verdict(Path(folder) / "verdict", password, process.returncode)
+
+
+def _verdict(path: Path, password: str, status: int | None) -> str:
+    """What the process left; it may have left anything, a pipe or a very large file too."""
+    if not path.is_file():
+        return f"ended before its tests did (exit status {status})"
+    with path.open("rb") as file:
+        verdict = file.read(800).decode(errors="replace")
+    return "" if verdict == password else verdict or "left no verdict"

@@ -1,0 +1,108 @@
+"""What was expected and what came -> measures with their uncertainty. Pure."""
+
+import random
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import sqrt
+
+from bot.evaluation.datasets import Kind
+
+Z = 1.959964  # of a 95 % confidence interval
+SEED = 20231013
+ROUNDS = 1000
+
+Pair = tuple[Kind, Kind]  # what was expected, what came
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """A number between -1 and 1 over `n` cases; None where there was no case, bounds None where none were computed."""
+
+    name: str
+    value: float | None
+    n: int
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class KindScore:
+    """How well one kind is told from the others; `n` is how often it was expected."""
+
+    precision: float
+    recall: float
+    f1: float
+    n: int
+
+
+def share(name: str, outcomes: Iterable[bool]) -> Measure:
+    """How many of the outcomes are true, with Wilson's interval."""
+    seen = list(outcomes)
+    if not seen:
+        return Measure(name, None, 0)
+    low, high = wilson(sum(seen), len(seen))
+    return Measure(name, sum(seen) / len(seen), len(seen), low, high)
+
+
+def wilson(right: int, n: int) -> tuple[float, float]:
+    """The 95 % interval of a share (Wilson 1927), which holds for few cases and for shares near 0 and 1 too."""
+    p, z2 = right / n, Z * Z / n
+    middle, half = p + z2 / 2, Z * sqrt(p * (1 - p) / n + z2 / (4 * n))
+    return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
+
+
+def by_kind(pairs: Iterable[Pair]) -> dict[Kind, KindScore]:
+    """Precision, recall and F1 of every kind that was expected at least once."""
+    return _by_kind(Counter(pairs))
+
+
+def macro_f1(name: str, groups: Sequence[Iterable[Pair]]) -> Measure:
+    """The mean F1 of the kinds that were expected, each weighing the same; `groups` are the pairs of each dialogue.
+
+    The interval is a bootstrap over dialogues, whose turns hang together, always with the same draws.
+    """
+    counts = [Counter(group) for group in groups]
+    whole = sum(counts, Counter[Pair]())
+    if not whole:
+        return Measure(name, None, 0)
+    chance = random.Random(SEED)
+    draws = sorted(_macro(sum(chance.choices(counts, k=len(counts)), Counter[Pair]())) for _ in range(ROUNDS))
+    low, high = draws[round(0.025 * (ROUNDS - 1))], draws[round(0.975 * (ROUNDS - 1))]
+    return Measure(name, _macro(whole), whole.total(), low, high)
+
+
+def paired_difference(name: str, pairs: Iterable[tuple[bool, bool]]) -> Measure:
+    """How much larger the share of the first is than that of the second, over the same cases.
+
+    The interval is that of Agresti and Min (2005) for matched pairs: Wald's on McNemar's two cells with half a case
+    added to each of the four cells, so that it has a width even where the two never differ.
+    """
+    seen = list(pairs)
+    if not seen:
+        return Measure(name, None, 0)
+    only_first = sum(first and not second for first, second in seen)
+    only_second = sum(second and not first for first, second in seen)
+    n, b, c = len(seen) + 2, only_first + 0.5, only_second + 0.5
+    half = Z * sqrt(b + c - (b - c) ** 2 / n) / n
+    middle = (b - c) / n
+    value = (only_first - only_second) / len(seen)
+    return Measure(name, value, len(seen), max(-1.0, middle - half), min(1.0, middle + half))
+
+
+def _by_kind(counts: Counter[Pair]) -> dict[Kind, KindScore]:
+    expected: Counter[Kind] = Counter()
+    came: Counter[Kind] = Counter()
+    for (gold, got), count in counts.items():
+        expected[gold] += count
+        came[got] += count
+    return {kind: _score(counts[kind, kind], came[kind], expected[kind]) for kind in Kind if expected[kind]}
+
+
+def _score(right: int, came: int, expected: int) -> KindScore:
+    return KindScore(right / came if came else 0.0, right / expected, 2 * right / (came + expected), expected)
+
+
+def _macro(counts: Counter[Pair]) -> float:
+    scores = _by_kind(counts).values()
+    return sum(score.f1 for score in scores) / len(scores)

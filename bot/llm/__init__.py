@@ -1,0 +1,1 @@
+"""The chat model client: requests, streamed answers, model profiles, token budget, provider errors, moderation."""

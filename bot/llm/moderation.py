@@ -1,0 +1,40 @@
+"""Moderation of prompts by an OpenAI-compatible moderation endpoint."""
+
+import logging
+
+from openai import AsyncOpenAI, OpenAIError
+
+from bot.errors import Refused
+
+log = logging.getLogger(__name__)
+
+PATIENCE = 15.0  # seconds
+
+
+class Moderator:
+    """Sends every prompt to the endpoint before an image is rendered. While the endpoint fails, no image is rendered."""
+
+    def __init__(self, base_url: str, key: str, model: str) -> None:
+        self._client = AsyncOpenAI(base_url=base_url, api_key=key or "none", timeout=PATIENCE, max_retries=1)
+        self._model = model
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def check(self, prompt: str) -> None:
+        """Raises Refused if the endpoint flags the prompt, with the names of the categories, or if it does not answer."""
+        try:
+            told = await self._client.moderations.create(input=prompt, model=self._model)
+            verdicts = list(told.results)
+            flagged = [verdict for verdict in verdicts if verdict.flagged]
+            if not verdicts:
+                raise ValueError("no verdict")
+        except (OpenAIError, ValueError, TypeError, AttributeError) as error:
+            log.warning("the moderation endpoint does not answer: %s", type(error).__name__)
+            raise Refused("The content check does not answer, so nothing is drawn: try again later.") from error
+        if flagged:
+            found = {name for verdict in flagged for name, so in verdict.categories.model_dump().items() if so}
+            named = sorted({name.replace("_", " ").replace("/", " ") for name in found})
+            what = ", ".join(named) or "something"
+            raise Refused(f"The content check that this bot is run with objects: {what}.")

@@ -1,0 +1,1 @@
+"""Builds the text that the chat model gets: system prompt, history and sanitized user text."""

@@ -1,0 +1,1 @@
+"""The settings: their values, their rules by scope and role, and the styles."""

@@ -1,0 +1,130 @@
+"""The values of slash commands and settings: command, response, scope, settings, panel. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from bot.capabilities import Refining
+from bot.domain import Person, ThreadKey
+
+
+class Scope(StrEnum):
+    """Where a setting applies. A narrower scope wins over a wider one."""
+
+    SERVER = "server"
+    CATEGORY = "category"  # of channels, on platforms that have categories
+    CHANNEL = "channel"
+    THREAD = "thread"
+    PERSON = "me"
+
+
+class Where(StrEnum):
+    """Where the bot replies to a message in a channel."""
+
+    THREAD = "thread"
+    IN_PLACE = "in place"
+
+
+class Unasked(StrEnum):
+    """Which messages the bot answers without a mention."""
+
+    THREADS = "threads"  # all messages in its threads, and replies to images
+    PICTURES = "pictures"  # replies to images
+    NEVER = "never"
+
+
+class Changers(StrEnum):
+    """Who may change settings that apply to other users."""
+
+    OWNERS = "owners"
+    MANAGERS = "managers"
+    EVERYONE = "everyone"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings that apply to one user in one thread.
+
+    An empty `chat_model`, `picture_model`, `style` or `ratio` is the default. `rule` are the words and patterns that
+    no prompt may contain, one a line. `allowed` and `blocked` list channels, roles and users, `managers` lists roles
+    and users who are managers besides those of the platform. `daily`, `server_daily` and `at_once` are numbers of
+    images, 0 for no limit.
+    """
+
+    chat_model: str = ""
+    picture_model: str = ""
+    style: str = ""
+    ratio: str = ""
+    count: int = 1
+    refine: Refining = Refining.OFF
+    persona: str = ""
+    language: str = "en"
+    answer: Where = Where.THREAD
+    unasked: Unasked = Unasked.THREADS
+    previews: bool = True
+    describe: bool = False
+    metadata: bool = True
+    rule: str = ""
+    allowed: str = ""
+    blocked: str = ""
+    managers: str = ""
+    daily: int = 0
+    server_daily: int = 0
+    at_once: int = 0
+    changers: Changers = Changers.MANAGERS
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A setting as the panel shows it: `value` applies, `source` is the scope that it comes from, or `default`.
+
+    `choices` are all its values; without choices it is free text of at most `max_length` characters, or a whole
+    number from 0 to `maximum` if that is not 0.
+    """
+
+    key: str
+    title: str
+    about: str
+    value: str
+    source: str
+    choices: tuple[str, ...] = ()
+    longest: int = 0
+    highest: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """The form that shows and changes the settings of one scope; with `has_category`, the channel has a category."""
+
+    scope: Scope
+    fields: tuple[Field, ...]
+    in_category: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A slash command. `thread` is where the user gave the command."""
+
+    id: str
+    thread: ThreadKey
+    author: Person
+    name: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Paper:
+    """A file of a response; `alt` is the alternative text if the file is an image."""
+
+    name: str
+    data: bytes
+    alt: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The response to a command: Markdown for the user who gave the command, and optionally a panel or a file."""
+
+    text: str
+    panel: Panel | None = None
+    paper: Paper | None = None

@@ -1,0 +1,90 @@
+"""Group commit: all writes of one turn of the event loop share one transaction and one flush to the disk."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from sqlite_utils import Database
+
+from bot.errors import Unrecorded
+from bot.storage.database import writing
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class _Write(Generic[T]):
+    work: Callable[[], T]
+    then: Callable[[T], None]
+    told: "asyncio.Future[T]"
+
+    def kept(self, done: T) -> None:
+        try:
+            self.then(done)
+        except Exception as error:
+            self.failed(error)
+        else:
+            if not self.told.done():
+                self.told.set_result(done)
+
+    def failed(self, error: Exception) -> None:
+        if not self.told.done():
+            self.told.set_exception(error)
+
+
+class Together:
+    """Runs the writes of several callers in one transaction; a write that fails is rolled back alone."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._waiting: list[_Write[Any]] = []
+
+    async def write(self, work: Callable[[], T], then: Callable[[T], None] = lambda done: None) -> T:
+        """Return the result of `work` once it is on the disk; `on_done` gets it even if the caller was cancelled.
+
+        `work` runs later in this turn of the event loop, after the writes that were added before; it never runs if the
+        caller is cancelled before that. An exception of `work` rolls back its own changes and is raised here. If the
+        commit fails, StorageError is raised for all callers.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self.flush)
+        told: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Write(work, then, told))
+        return await told
+
+    def flush(self) -> None:
+        """Commit the waiting writes now."""
+        waiting, self._waiting = [each for each in self._waiting if not each.told.cancelled()], []
+        if not waiting:
+            return
+        try:
+            with writing(self._db):
+                ends = [self._apart(each.work) for each in waiting]
+        except Exception as error:
+            for each in waiting:
+                each.failed(Unrecorded(str(error)))
+            return
+        for each, (done, refused) in zip(waiting, ends, strict=True):
+            if refused:
+                each.failed(refused)
+            else:
+                each.kept(done)
+
+    def _apart(self, work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+        """Return the result or the exception of `work`, which runs in a savepoint that an exception rolls back."""
+        connection = self._db.conn
+        assert connection
+        connection.execute("SAVEPOINT apart")
+        try:
+            with writing(self._db):
+                done = work()
+        except Exception as error:
+            if not connection.in_transaction:  # a full disk may roll back the whole transaction
+                raise
+            connection.execute("ROLLBACK TO apart")
+            connection.execute("RELEASE apart")
+            return None, error
+        connection.execute("RELEASE apart")
+        return done, None

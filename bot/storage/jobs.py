@@ -1,0 +1,361 @@
+"""The jobs table. The states of a job are `queued -> running -> rendered -> posted`, or `cancelled`, `dead`, `deleted`.
+
+The jobs of a forgotten thread get the state `forgotten`: without content, they count for the limits for a day.
+
+A write after a claim counts only for the attempt of that claim: a late result of an older attempt changes nothing.
+"""
+
+import random
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from sqlite_utils import Database
+
+from bot.conversation.permissions import DAY, Used
+from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
+from bot.storage.database import watch, writing
+from bot.storage.group_commit import Together
+from bot.storage.pictures import keep, next_number, picture
+
+_COLUMNS = (
+    "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"
+    " wanted, negative, part"
+)
+_WANTED = ("operation", "prompt", "parent", "change", "ratio")
+
+
+@dataclass(frozen=True, slots=True)
+class JobRow:
+    """A job in a list. Times are in seconds since 1970, `cost` in megapixel-steps."""
+
+    id: str
+    message: str
+    thread: ThreadKey
+    number: int
+    owner: str
+    owner_name: str
+    operation: str
+    prompt: str
+    state: str
+    reason: str | None
+    attempt: int
+    faults: int
+    ordered: float
+    claimed: float | None
+    cost: float
+
+
+class Jobs:
+    """The jobs table. All methods that write raise StorageError if the file cannot be written."""
+
+    def __init__(self, db: Database, together: Together) -> None:
+        self._db = db
+        self._together = together
+
+    # Called for replies
+
+    def order(
+        self,
+        message_id: str,
+        request: ImageRequest,
+        parent: int | None,
+        *,
+        ratio: str = "",
+        model: str = "",
+        allow: Callable[[], None] = lambda: None,
+    ) -> RenderJob:
+        """Return the job for an image request of a reply; a new job is recorded with a number in the thread.
+
+        `ratio` and `model` are used if the request leaves them open. After a restart the same request finds its job
+        again, rendered or not, even if other settings apply then. A different request with the same key replaces the
+        old job. `allow` is called before a new job is recorded; its exceptions are raised here.
+        """
+        job_id = f"{message_id}.{request.key}"
+        wanted = [request.operation.value, request.prompt, parent, request.change]
+        wanted += [request.ratio] if request.ratio else []
+        with writing(self._db):
+            row = self._row(job_id)
+            if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=False)):
+                # no worker has this job: its end could not be recorded
+                self._db.execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [job_id])
+                return _job(row)
+            if row:  # the new job replaces the old one, which must not count for the limits
+                self._db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
+            allow()
+            sql = "SELECT thread, author_id FROM messages WHERE id = ?"
+            thread, owner = self._db.execute(sql, [message_id]).fetchone()
+            key = ThreadKey.parse(thread)
+            number = next_number(self._db, key)
+            attempt = row["attempt"] if row else 0  # a late result of the old job must not count for the new one
+            return self._place(message_id, RenderJob(
+                job_id, key, number, owner, request.operation, request.prompt, self._seed(key, request, parent), parent,
+                request.change, request.ratio or ratio, model=request.model or model, negative=request.negative,
+                part=request.part, attempt=attempt, ordered=time.time(),
+            ))  # fmt: skip
+
+    def place(self, message: Message, request: ImageRequest, number: int) -> None:
+        """Record the job of an image request inside the transaction that records its message."""
+        seed = self._seed(message.thread, request, request.of)
+        self._place(message.id, RenderJob(
+            f"{message.id}.{request.key}", message.thread, number, message.author.id, request.operation, request.prompt,
+            seed, request.of, request.change, request.ratio, model=request.model, negative=request.negative,
+            part=request.part, ordered=time.time(),
+        ))  # fmt: skip
+
+    def _place(self, message_id: str, job: RenderJob) -> RenderJob:
+        self._db.execute(
+            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 12}?)",
+            [message_id, job.id, str(job.thread), job.number, job.owner, job.operation.value, job.prompt, job.seed,
+             job.parent, job.change, job.ratio, job.refined, job.attempt, job.faults, job.ordered, job.model,
+             job.negative, job.part],
+        )  # fmt: skip
+        return job
+
+    def _seed(self, thread: ThreadKey, request: ImageRequest, parent: int | None) -> int:
+        """Choose the seed: an edit uses the seed of its source picture, to keep the rest of the image."""
+        if request.seed is not None:
+            return request.seed
+        start = picture(self._db, thread, parent) if parent and request.operation is Operation.EDIT else None
+        return start.seed if start and start.seed is not None else random.getrandbits(31)
+
+    def refine(self, job: RenderJob, prompt: str) -> None:
+        """Store the refined prompt, which the image model gets instead of the prompt of the job."""
+        with writing(self._db):
+            self._db.execute("UPDATE jobs SET refined = ? WHERE id = ?", [prompt, job.id])
+
+    def outcome(self, job: RenderJob) -> Rendered | Failed | None:
+        """Return how the job ended; None if it has not ended."""
+        state, reason = self._db.execute("SELECT state, reason FROM jobs WHERE id = ?", [job.id]).fetchone() or ("", "")
+        if state in ("rendered", "posted"):
+            made = picture(self._db, job.thread, job.number)
+            return Rendered(made) if made else None
+        if state == "deleted":
+            return Failed(reason, again=False)
+        return Failed(reason) if state in ("dead", "cancelled") else None
+
+    def posted(self, message_id: str) -> None:
+        """Mark the rendered jobs of a reply as posted: the reply is final."""
+        self._of_message(message_id, "state = 'posted'", "state = 'rendered'")
+
+    def deleted(self, thread: ThreadKey, number: int, reason: str) -> None:
+        """Mark the jobs of a deleted picture as deleted; they are not rendered again."""
+        sql = "SELECT id FROM messages WHERE thread = ?"
+        for (message_id,) in self._db.execute(sql, [str(thread)]).fetchall():
+            self._of_message(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", reason)
+
+    def reopen(self, message_id: str, anew: bool = False) -> None:
+        """Queue the failed and cancelled jobs of a reply again; `include_deleted` also removes its deleted jobs.
+
+        Without these jobs, a new answer of the chat model can request the deleted images again.
+        """
+        if anew:
+            with writing(self._db):
+                sql = "DELETE FROM jobs WHERE id > ? AND id < ? AND state = 'deleted'"
+                self._db.execute(sql, [f"{message_id}.", f"{message_id}/"])
+        change = "state = 'queued', faults = 0, reason = NULL, ordered = ?"  # the limits count the job from now on
+        self._of_message(message_id, change, "state IN ('dead', 'cancelled')", time.time())
+
+    def in_vain(self, message_id: str) -> int:
+        """Return how many jobs of a reply failed for good or were cancelled."""
+        sql = "SELECT COUNT(*) FROM jobs WHERE id > ? AND id < ? AND state IN ('dead', 'cancelled')"
+        return int(self._db.execute(sql, [f"{message_id}.", f"{message_id}/"]).fetchone()[0])
+
+    def forget(self, thread: ThreadKey) -> None:
+        """Delete the jobs of a thread; jobs of the last day stay without content, because they count for the limits."""
+        past = time.time() - DAY
+        with writing(self._db):
+            self._db.execute("DELETE FROM jobs WHERE state = 'forgotten' AND ordered <= ?", [past])
+            sql = "DELETE FROM jobs WHERE thread = ? AND (ordered <= ? OR state IN ('dead', 'cancelled'))"
+            self._db.execute(sql, [str(thread), past])
+            sql = (
+                "UPDATE jobs SET state = 'forgotten', id = '/' || hex(randomblob(16)), message = '', prompt = '',"
+                " refined = '', negative = '', change = '', ratio = '', part = '', operation = '', parent = NULL,"
+                " seed = 0, reason = NULL WHERE thread = ?"
+            )
+            self._db.execute(sql, [str(thread)])
+
+    def cancel_all(self, message_id: str, reason: str) -> None:
+        """Cancel the unfinished jobs of this reply."""
+        change = "state = 'cancelled', reason = ?, ended = ?"
+        self._of_message(message_id, change, "state IN ('queued', 'running')", reason, time.time())
+
+    def _of_message(self, message_id: str, change: str, which: str, *values: object) -> None:
+        with writing(self._db):
+            sql = f"UPDATE jobs SET {change} WHERE id > ? AND id < ? AND {which}"
+            self._db.execute(sql, [*values, f"{message_id}.", f"{message_id}/"])  # a slash follows the dot
+
+    # Called by the render queue
+
+    def recover(self) -> None:
+        """Queue the jobs again that ran when the bot ended; that does not count as a fault of the job."""
+        with writing(self._db):
+            self._db.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
+
+    def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]:
+        """Mark these jobs as running in one batch. Returns attempts by job id; an attempt is the token of later writes.
+
+        `costs` are in megapixel-steps by job id. Jobs that are cancelled or run already are not in the result.
+        """
+        sql = (
+            "UPDATE jobs SET state = 'running', attempt = attempt + 1, claimed = ?, cost = ?, batch = ?"
+            " WHERE id = ? AND state = 'queued' RETURNING attempt"
+        )
+        now = time.time()
+        with writing(self._db):
+            rows = {job: self._db.execute(sql, [now, cost, batch, job]).fetchone() for job, cost in costs.items()}
+        return {job: row[0] for job, row in rows.items() if row}
+
+    def at_once(self) -> AbstractContextManager[None]:
+        """Return a context manager that runs all claims inside it in one transaction."""
+        return writing(self._db)
+
+    async def keep(self, job: RenderJob, made: Picture) -> bool:
+        """Record the finished picture, in one transaction with the other pictures of the same turn of the event loop.
+
+        Returns False if the attempt is outdated.
+        """
+        return await self._together.write(partial(self.rendered, job, made))
+
+    def lost(self, job: RenderJob, blamed: bool) -> int:
+        """Queue a running job again, with one more fault if `blamed`. Returns the number of faults of the job."""
+        self._write(job, "state = 'queued', faults = faults + ?", int(blamed))
+        return int(self._db.execute("SELECT faults FROM jobs WHERE id = ?", [job.id]).fetchone()[0])
+
+    def rendered(self, job: RenderJob, made: Picture) -> bool:
+        """Record the finished picture; returns False if the attempt is outdated."""
+        with writing(self._db):
+            if not self._changed(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
+                return False
+            keep(self._db, job.thread, job.number, made, job.owner)
+        return True
+
+    def dead(self, job: RenderJob, reason: str) -> None:
+        """Mark the running job as failed for good."""
+        self._write(job, "state = 'dead', reason = ?, ended = ?", reason, time.time())
+
+    def _write(self, job: RenderJob, change: str, *values: object) -> None:
+        with writing(self._db):
+            self._changed(job, change, *values)
+
+    def _changed(self, job: RenderJob, change: str, *values: object) -> bool:
+        """Update the job if its attempt is current; returns whether it is. Call this inside a transaction."""
+        sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
+        return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
+
+    def refuse(self, job: RenderJob, reason: str) -> None:
+        """Mark a waiting job as failed for good."""
+        sql = "UPDATE jobs SET state = 'dead', reason = ?, ended = ? WHERE id = ? AND state = 'queued'"
+        with writing(self._db):
+            self._db.execute(sql, [reason, time.time(), job.id])
+
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """Cancel a job; returns False if the job has ended or does not exist."""
+        sql = (
+            "UPDATE jobs SET state = 'cancelled', reason = ?, ended = ? WHERE id = ? AND state IN ('queued', 'running')"
+        )
+        with writing(self._db):
+            return self._db.execute(sql, [reason, time.time(), job_id]).rowcount == 1
+
+    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
+        """Return thread, owner and cost (megapixel-steps) of the jobs claimed in the last `seconds`, in order of claim.
+
+        Cancelled and failed jobs are not included.
+        """
+        sql = (
+            "SELECT thread, owner, cost FROM jobs WHERE claimed > ?"
+            " AND state IN ('running', 'rendered', 'posted', 'deleted') ORDER BY claimed"
+        )
+        rows = self._db.execute(sql, [time.time() - seconds])
+        return [(ThreadKey.parse(thread), owner, cost) for thread, owner, cost in rows]
+
+    def paces(self, batches: int) -> list[tuple[str, float, float]]:
+        """Return model, cost in megapixel-steps and seconds of the newest batches with a picture, oldest first."""
+        sql = (
+            "SELECT model, SUM(cost), MAX(ended) - MIN(claimed) FROM jobs WHERE batch IN"
+            " (SELECT DISTINCT batch FROM (SELECT batch FROM jobs WHERE claimed IS NOT NULL"
+            " AND state IN ('rendered', 'posted') ORDER BY claimed DESC LIMIT ?)) GROUP BY batch ORDER BY MIN(claimed)"
+        )
+        return [row for row in self._db.execute(sql, [batches]) if row[1] and row[2] and row[2] > 0]
+
+    def watch(self) -> Callable[[], bool]:
+        """Return a function that says whether another process wrote to the file since its last call."""
+        return watch(self._db)
+
+    # Called for users
+
+    def job(self, job_id: str) -> RenderJob | None:
+        """Return the job with this id; None if there is none."""
+        row = self._row(job_id)
+        return _job(row) if row else None
+
+    def making(self, thread: ThreadKey, number: int) -> str:
+        """Return the id of the newest job of the picture with this number; empty if there is none."""
+        sql = "SELECT id FROM jobs WHERE thread = ? AND number = ? ORDER BY ordered DESC LIMIT 1"
+        row = self._db.execute(sql, [str(thread), number]).fetchone()
+        return str(row[0]) if row else ""
+
+    def used(self, server: str, owner: str, since: float) -> Used:
+        """Return the usage of one user and of a whole server since `since` (seconds since 1970).
+
+        Failed and cancelled jobs do not count. `server` is `PLATFORM/SPACE`.
+        """
+        sql = (
+            "SELECT owner, state, ordered FROM jobs WHERE ordered > ? AND substr(thread, 1, ?) = ?"
+            " AND state NOT IN ('dead', 'cancelled') ORDER BY ordered"
+        )
+        rows = self._db.execute(sql, [since, len(server) + 1, f"{server}/"]).fetchall()
+        mine = [(state, ordered) for whose, state, ordered in rows if whose == owner]
+        return Used(
+            mine=len(mine),
+            ours=len(rows),
+            under_way=sum(state in ("queued", "running") for state, _ in mine),
+            next_mine=mine[0][1] if mine else 0.0,
+            next_ours=rows[0][2] if rows else 0.0,
+        )
+
+    def used_today(self, thread: ThreadKey, owner: str) -> Used:
+        """Return the usage of the last 24 hours on the server of a thread."""
+        return self.used(f"{thread.platform}/{thread.space}", owner, time.time() - DAY)
+
+    def made(self, server: str, since: float, owner: str = "") -> int:
+        """Return how many images were rendered for a server, or for one of its users, since `since` (s since 1970)."""
+        sql = (
+            "SELECT COUNT(*) FROM jobs WHERE claimed > ? AND state IN ('rendered', 'posted', 'deleted')"
+            " AND substr(thread, 1, ?) = ? AND (owner = ? OR ? = '')"
+        )
+        start = f"{server}/"
+        return int(self._db.execute(sql, [since, len(start), start, owner, owner]).fetchone()[0])
+
+    def unfinished(self) -> list[JobRow]:
+        """Return the waiting and running jobs, oldest first."""
+        return self._rows("jobs.state IN ('queued', 'running')", "jobs.ordered")
+
+    def failures(self, most: int = 50) -> list[JobRow]:
+        """Return the newest jobs that failed for good."""
+        return self._rows("jobs.state = 'dead'", f"jobs.ended DESC LIMIT {most}")
+
+    def find(self, job_ids: Iterable[str]) -> list[JobRow]:
+        """Return the existing jobs with these ids."""
+        return [row for job_id in job_ids for row in self._rows("jobs.id = ?", "jobs.ordered", job_id)]
+
+    def _rows(self, which: str, order: str, *values: object) -> list[JobRow]:
+        sql = (
+            "SELECT jobs.id, message, jobs.thread, number, owner, author_name, operation, prompt, state, reason,"
+            " attempt, faults, ordered, claimed, cost"
+            f" FROM jobs JOIN messages ON messages.id = jobs.message WHERE {which} ORDER BY {order}"
+        )
+        rows: Iterable[Sequence[Any]] = self._db.execute(sql, list(values))
+        return [JobRow(row[0], row[1], ThreadKey.parse(row[2]), *row[3:]) for row in rows]
+
+    def _row(self, job_id: str) -> dict[str, Any] | None:
+        found: Sequence[Any] | None = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", [job_id]).fetchone()
+        return dict(zip(_COLUMNS.split(", "), found, strict=True)) if found else None
+
+
+def _job(row: dict[str, Any]) -> RenderJob:
+    told = row | {"thread": ThreadKey.parse(row["thread"]), "operation": Operation(row["operation"])}
+    return RenderJob(model=told.pop("wanted"), **told)

@@ -1,0 +1,115 @@
+"""The database schema as a list of migrations; each migration runs once on a database."""
+
+from sqlite_utils import Database, Migrations
+
+migrations = Migrations("minidalle")
+
+
+@migrations()
+def conversations(db: Database) -> None:
+    """Create the tables of threads, messages with replies, pictures and jobs."""
+    db.executescript("""
+        CREATE TABLE threads (
+            key TEXT PRIMARY KEY, platform TEXT NOT NULL, title TEXT NOT NULL, updated REAL NOT NULL,
+            pictures INTEGER NOT NULL DEFAULT 0  -- the highest number given to a picture
+        );
+        CREATE TABLE messages (
+            seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, thread TEXT NOT NULL REFERENCES threads(key),
+            author_id TEXT NOT NULL, author_name TEXT NOT NULL, text TEXT NOT NULL, about INTEGER,
+            uploads TEXT NOT NULL,  -- numbers, as JSON
+            words TEXT NOT NULL DEFAULT '',  -- what the model wrote
+            heard INTEGER NOT NULL DEFAULT 0,  -- 1 when the model had finished
+            view TEXT  -- the final view, as JSON; NULL while the reply is open
+        );
+        CREATE INDEX messages_of_thread ON messages(thread, seq);
+        CREATE INDEX open_messages ON messages(seq) WHERE view IS NULL;
+        CREATE TABLE pictures (
+            thread TEXT NOT NULL REFERENCES threads(key), number INTEGER NOT NULL, picture TEXT NOT NULL,
+            digest TEXT NOT NULL, PRIMARY KEY (thread, number)
+        );
+        CREATE INDEX pictures_by_digest ON pictures(digest);
+        CREATE TABLE jobs (
+            id TEXT PRIMARY KEY, message TEXT NOT NULL, thread TEXT NOT NULL REFERENCES threads(key),
+            number INTEGER NOT NULL, owner TEXT NOT NULL, operation TEXT NOT NULL, prompt TEXT NOT NULL,
+            parent INTEGER, seed INTEGER NOT NULL, state TEXT NOT NULL DEFAULT 'queued',
+            attempt INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0, reason TEXT
+        );
+        CREATE INDEX jobs_of_message ON jobs(message);
+    """)
+
+
+@migrations()
+def wishes(db: Database) -> None:
+    """Add change, aspect ratio and refined prompt to the jobs."""
+    db.executescript("""
+        ALTER TABLE jobs ADD COLUMN change TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN ratio TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN refined TEXT NOT NULL DEFAULT '';
+    """)
+
+
+@migrations()
+def line(db: Database) -> None:
+    """Add to the jobs when they were ordered, claimed and ended (seconds since 1970), their cost and their batch.
+
+    A commit flushes every page that it touches. So the jobs table is one tree without an index that a new job would
+    have to write to: the jobs of a message are a range of the primary key.
+    """
+    db.executescript("""
+        ALTER TABLE jobs RENAME TO old_jobs;
+        DROP INDEX jobs_of_message;
+        CREATE TABLE jobs (
+            id TEXT PRIMARY KEY,  -- the message's id, a dot, the picture's place in the reply
+            message TEXT NOT NULL, thread TEXT NOT NULL REFERENCES threads(key), number INTEGER NOT NULL,
+            owner TEXT NOT NULL, operation TEXT NOT NULL, prompt TEXT NOT NULL, parent INTEGER, seed INTEGER NOT NULL,
+            change TEXT NOT NULL DEFAULT '', ratio TEXT NOT NULL DEFAULT '', refined TEXT NOT NULL DEFAULT '',
+            state TEXT NOT NULL DEFAULT 'queued', reason TEXT,
+            attempt INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0,
+            ordered REAL NOT NULL DEFAULT 0, claimed REAL, ended REAL,
+            cost REAL NOT NULL DEFAULT 0,  -- in megapixel-steps
+            batch TEXT, model TEXT NOT NULL DEFAULT ''
+        ) WITHOUT ROWID;
+        INSERT INTO jobs (id, message, thread, number, owner, operation, prompt, parent, seed, change, ratio, refined,
+                          state, reason, attempt, faults)
+            SELECT id, message, thread, number, owner, operation, prompt, parent, seed, change, ratio, refined,
+                   CASE WHEN state = 'rendered' AND message IN (SELECT id FROM messages WHERE view IS NOT NULL)
+                        THEN 'posted' ELSE state END, reason, attempt, faults FROM old_jobs;
+        DROP TABLE old_jobs;
+        CREATE INDEX served_jobs ON jobs(claimed) WHERE claimed IS NOT NULL;
+    """)
+
+
+@migrations()
+def platforms(db: Database) -> None:
+    """Add settings, image requests without the chat model, token counts, and the places and posts of replies."""
+    db.executescript("""
+        ALTER TABLE messages ADD COLUMN settled TEXT NOT NULL DEFAULT '';  -- the requests of the reply, as JSON
+        ALTER TABLE messages ADD COLUMN changed INTEGER NOT NULL DEFAULT 0;  -- 1 when it was edited since its answer
+        ALTER TABLE jobs ADD COLUMN wanted TEXT NOT NULL DEFAULT '';  -- the model that must draw it
+        ALTER TABLE jobs ADD COLUMN negative TEXT NOT NULL DEFAULT '';
+        ALTER TABLE messages ADD COLUMN before TEXT NOT NULL DEFAULT '';  -- what was said in the thread before
+        ALTER TABLE messages ADD COLUMN told INTEGER NOT NULL DEFAULT 0;  -- tokens that the chat model was sent, about
+        ALTER TABLE messages ADD COLUMN said INTEGER NOT NULL DEFAULT 0;  -- tokens that it wrote, about
+        ALTER TABLE messages ADD COLUMN sent REAL NOT NULL DEFAULT 0;  -- when it was accepted, seconds since 1970
+        CREATE INDEX ordered_jobs ON jobs(ordered);
+        ALTER TABLE pictures ADD COLUMN owner TEXT NOT NULL DEFAULT '';  -- who asked for it, or sent it
+        CREATE TABLE settings (
+            scope TEXT NOT NULL, key TEXT NOT NULL, value TEXT NOT NULL, PRIMARY KEY (scope, key)
+        ) WITHOUT ROWID;
+        CREATE TABLE places (message TEXT PRIMARY KEY, place TEXT NOT NULL) WITHOUT ROWID;
+        CREATE TABLE posts (
+            message TEXT NOT NULL, nth INTEGER NOT NULL, id TEXT NOT NULL UNIQUE, picture INTEGER,
+            thread TEXT NOT NULL, PRIMARY KEY (message, nth)
+        ) WITHOUT ROWID;
+        CREATE INDEX posts_of_thread ON posts(thread, picture) WHERE picture IS NOT NULL;
+        CREATE TABLE marks (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    """)
+
+
+@migrations()
+def parts(db: Database) -> None:
+    """Add the marked region of a picture to messages and jobs."""
+    db.executescript("""
+        ALTER TABLE messages ADD COLUMN part TEXT NOT NULL DEFAULT '';
+        ALTER TABLE jobs ADD COLUMN part TEXT NOT NULL DEFAULT '';
+    """)

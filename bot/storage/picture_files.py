@@ -1,0 +1,64 @@
+"""Stores pictures as PNG files named by their SHA-256; a file is complete or does not exist."""
+
+import hashlib
+import io
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class PictureFiles:
+    """A folder of PNG files. All methods block on the disk: call them on a thread, not on the event loop."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+
+    def put(self, png: bytes) -> str:
+        """Store the PNG and return its SHA-256, which is its key. Raises OSError."""
+        digest = hashlib.sha256(png).hexdigest()
+        path = self._folder / f"{digest}.png"
+        if not path.exists():
+            with tempfile.NamedTemporaryFile(dir=self._folder, prefix=".new-", delete=False) as file:
+                try:
+                    file.write(png)
+                    file.flush()
+                    os.fsync(file.fileno())
+                    os.replace(file.name, path)
+                except OSError:
+                    Path(file.name).unlink(missing_ok=True)
+                    raise
+        return digest
+
+    def path(self, digest: str) -> Path | None:
+        """Return the path of the picture, or None if it does not exist or `digest` is no SHA-256."""
+        path = self._folder / f"{digest}.png"
+        return path if _DIGEST.fullmatch(digest) and path.is_file() else None
+
+    def read(self, digest: str) -> bytes:
+        """Return the whole file. Raises FileNotFoundError."""
+        path = self.path(digest)
+        if path is None:
+            raise FileNotFoundError(digest)
+        return path.read_bytes()
+
+    def delete(self, digest: str) -> None:
+        """Delete the file if it exists. Raises OSError."""
+        if path := self.path(digest):
+            path.unlink(missing_ok=True)
+
+    def glance(self, digest: str, longest: int = 1024) -> bytes:
+        """Return the picture as a JPEG of at most `max_side` pixels on the longer side. Raises FileNotFoundError."""
+        file = io.BytesIO()
+        with Image.open(io.BytesIO(self.read(digest)), formats=("PNG",)) as image:
+            small = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
+            small.thumbnail((longest, longest))
+            paper = Image.new("RGB", small.size, "white")  # JPEG has no transparency
+            paper.paste(small, mask=small if small.mode == "RGBA" else None)
+            paper.save(file, "JPEG", quality=85)
+        return file.getvalue()

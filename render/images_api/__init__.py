@@ -1,0 +1,1 @@
+"""An engine for the render queue that renders with an OpenAI-compatible images API."""

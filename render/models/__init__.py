@@ -1,0 +1,1 @@
+"""Image models without torch: presets, what a pipeline can do, edit plans, batches and image files."""

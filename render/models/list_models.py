@@ -1,0 +1,149 @@
+"""`python -m bot models`: lists the presets of image models with features, memory, and whether this machine fits."""
+
+import json
+import os
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace, _SubParsersAction
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from render.models.presets import PRESETS, Fit, Preset, fits, preset
+
+ASK = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
+PATIENCE = 20.0  # seconds for nvidia-smi; a driver that is not loaded yet takes a few
+UNBOUND = 200  # columns of a table that is written to a file or a pipe
+HOSTED = "openai:"  # prefix of PICTURE_MODEL for the model of an images API
+TOLD = {
+    Fit.WHOLE: "fits",
+    Fit.QUANTISED: "fits in 8 bit",
+    Fit.OFFLOADED: "fits with offloading",
+    Fit.NOT: "too large",
+    None: "",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """The device that would render here: the GPU with the most memory, or the CPU. `memory` is in GiB."""
+
+    memory: float
+    gpu: str = ""
+
+    def __str__(self) -> str:
+        if self.gpu:
+            return f"{self.gpu} with {self.memory:.0f} GiB."
+        return f"There is no GPU: the models run on the CPU, slowly, in {self.memory:.0f} GiB."
+
+
+def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
+    """Add the `models` command to the argument parser."""
+    told = "list picture models, what each can do, and whether it fits this machine"
+    models = commands.add_parser("models", help=told, description=told[0].upper() + told[1:] + ".")
+    models.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+
+
+def this_machine() -> Machine:
+    """The GPU with the most memory that nvidia-smi lists; without a GPU, the CPU with the memory of the machine."""
+    own = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    try:
+        listed = subprocess.run(ASK, capture_output=True, text=True, timeout=PATIENCE, check=True).stdout  # noqa: S603
+    except (OSError, subprocess.SubprocessError):
+        return Machine(own)
+    gpus = [_gpu(line, own) for line in listed.splitlines() if "," in line]
+    return max(gpus, key=lambda gpu: gpu.memory, default=Machine(own))
+
+
+def _gpu(line: str, shared: float) -> Machine:
+    """Parse one line of nvidia-smi; a GPU that reports no memory of its own gets the memory of the machine."""
+    name, _, mebibytes = line.rpartition(",")
+    told = mebibytes.strip()
+    return Machine(int(told) / 1024 if told.isdecimal() else shared, name.strip())
+
+
+def run(
+    options: Namespace,
+    picture_model: str,
+    machine: Callable[[], Machine] = this_machine,
+    console: Console | None = None,
+) -> None:
+    """Print the list; `picture_model` is the value of PICTURE_MODEL."""
+    console = console or Console(width=None if sys.stdout.isatty() else UNBOUND)
+    if options.json:
+        console.out(json.dumps(as_object(picture_model, machine()), ensure_ascii=False), highlight=False)
+    else:
+        console.print(as_table(picture_model, machine()))
+
+
+# For humans
+
+
+def as_table(picture_model: str, machine: Machine) -> RenderableType:
+    """A table of all presets, with an arrow at the current model, and sentences about the machine and that model."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("", "model", "what it can do", "memory", "here", "licence"):
+        table.add_column(column, justify="right" if column == "memory" else "left", overflow="fold")
+    current = preset(picture_model)
+    for each in PRESETS:
+        here = each.pattern == current.pattern
+        table.add_row(
+            "→" if here else "",
+            Text(each.name, "bold").append(f"\n{each.example}", "not bold dim"),
+            Text(", ".join(each.can)).append(f"\n{each.about}", "dim"),
+            f"{each.gigabytes:g} GiB",
+            TOLD[_fit(each, machine)],
+            each.licence,
+        )
+    return Group(table, Text(str(machine)), Text(_about(picture_model, current)))
+
+
+def _about(picture_model: str, current: Preset) -> str:
+    """A sentence about the current model."""
+    shown = f"PICTURE_MODEL is {picture_model!r}"
+    if picture_model.startswith(HOSTED):
+        return f"{shown}: a server elsewhere draws, and this machine's memory does not matter."
+    if current.pattern:
+        return f"{shown}{':' if picture_model == current.example else ', taken for'} {current.name}."
+    steps = current.num_inference_steps
+    guess = f", but for the name, which promises pictures in {steps} steps" if steps else ""
+    return f"{shown}, of which nothing is known here{guess}. What it can do is read from the model when it is loaded."
+
+
+def _fit(each: Preset, machine: Machine) -> Fit | None:
+    return fits(each, machine.memory, processor=not machine.gpu)
+
+
+# For scripts
+
+
+def as_object(picture_model: str, machine: Machine) -> dict[str, Any]:
+    """The list as one JSON object; memory in GiB, `null` for a value that is not known."""
+    current = preset(picture_model)
+    known = [_told(each, machine) | {"current": each.pattern == current.pattern} for each in PRESETS]
+    return {
+        "machine": {"gpu": machine.gpu or None, "memory": round(machine.memory, 1)},
+        "picture_model": {"id": picture_model, **_told(current, machine)},
+        "models": known,
+    }
+
+
+def _told(each: Preset, machine: Machine) -> dict[str, Any]:
+    return {
+        "name": each.name,
+        "example": each.example,
+        "can": list(each.can),
+        "about": each.about,
+        "memory": each.gigabytes,
+        "largest_part": each.largest,
+        "num_inference_steps": each.num_inference_steps,
+        "guidance_scale": each.guidance_scale,
+        "size": each.size,
+        "licence": each.licence,
+        "fit": _fit(each, machine),
+    }

@@ -1,0 +1,157 @@
+"""Protocol between the bot and a render worker: one JSON request, answered by one JSON event per line."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from bot.capabilities import Abilities
+from bot.domain import Operation
+
+VERSION = 4
+KEEP_ALIVE = 4.0  # seconds without another event after which the worker sends a Heartbeat
+SILENCE = 15.0  # seconds without any event after which the bot considers the worker dead
+
+_BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """One image of a batch. `source` is a PNG, and `before` describes its content, if that is known.
+
+    `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `part` is the region of the source that
+    changes, as the corners of a polygon (see `bot.region`); empty for the whole image. `lora` is a file in the
+    worker's folder of styles, applied with `lora_scale`. If `telling`, the prompt may be written into the metadata of
+    the file. None, and an empty `model`, leave the choice to the worker.
+    """
+
+    __pydantic_config__ = _BYTES
+
+    id: str
+    operation: Operation
+    prompt: str
+    seed: int
+    source: bytes | None = None
+    width: int | None = None
+    height: int | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    model: str = ""
+    negative: str = ""
+    telling: bool = True
+    before: str = ""
+    change: str = ""
+    ratio: str = ""
+    part: str = ""
+    lora: str = ""
+    lora_scale: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Tasks that are rendered in one call. They differ only in prompts, seeds and source images."""
+
+    tasks: list[Task]
+    version: int = VERSION
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The device has started the batch."""
+
+    event: Literal["started"] = "started"
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One denoising step is done. `fraction` is the part of all steps that is done, 0 to 1."""
+
+    fraction: float
+    event: Literal["step"] = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A preview of an unfinished image, as a small JPEG."""
+
+    __pydantic_config__ = _BYTES
+
+    task: str
+    jpeg: bytes
+    event: Literal["preview"] = "preview"
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """An image is done. `way` names the edit method in a few words; `notes` are sentences about unmet requests."""
+
+    __pydantic_config__ = _BYTES
+
+    task: str
+    png: bytes
+    width: int
+    height: int
+    model: str
+    way: str = ""
+    notes: tuple[str, ...] = ()
+    event: Literal["picture"] = "picture"
+
+
+@dataclass(frozen=True, slots=True)
+class Spoilt:
+    """An image failed, and another attempt would not help. `reason` is a sentence for users."""
+
+    task: str
+    reason: str
+    event: Literal["failed"] = "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class Alive:
+    """The worker is alive and has nothing new to report."""
+
+    event: Literal["alive"] = "alive"
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """The batch has ended. A stream without this last line was cut off."""
+
+    event: Literal["end"] = "end"
+
+
+WorkerEvent = Started | Step | Preview | Made | Spoilt | Alive | End
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Size in pixels and number of steps that a model uses if the task does not choose them."""
+
+    width: int
+    height: int
+    num_inference_steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class Slots:
+    """State of a worker. Each of its `slots` takes one batch at a time; `free` counts the slots without a batch.
+
+    A worker that loads its model has no slots; `trouble` is the reason if it never will have any. `model`, `revision`
+    (a string that differs for different weights), `abilities` and `usual` describe its model and are unknown while it
+    loads. `largest_batch` counts images of the default size.
+    """
+
+    slots: int = 0
+    free: int = 0
+    model: str = ""
+    revision: str = ""
+    trouble: str | None = None
+    version: int = VERSION
+    abilities: Abilities | None = None
+    usual: Usual | None = None
+    largest_batch: int = 1
+
+
+BATCH = TypeAdapter(Batch)
+SLOTS = TypeAdapter(Slots)
+EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="event")])

@@ -1,0 +1,1 @@
+"""The render queue: schedules jobs, sends batches to workers, measures and reports."""

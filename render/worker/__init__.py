@@ -1,0 +1,1 @@
+"""The render worker: HTTP server and client, device process, result cache, and the Ray application."""

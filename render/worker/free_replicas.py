@@ -1,0 +1,56 @@
+"""Tracks which replicas of a deployment are free, by their reports and by the batches given to them since. Pure."""
+
+from dataclasses import dataclass, field
+
+from render.protocol import Slots
+
+
+@dataclass(slots=True)
+class Board:
+    """Reports and batches of the replicas, by replica id. Times are seconds of a monotonic clock.
+
+    A replica gets one batch at a time. A replica whose batch broke off gets no other batch until it has reported again,
+    because it may still be busy with the current step.
+    """
+
+    told: dict[str, Slots] = field(default_factory=dict)
+    taken: set[str] = field(default_factory=set)
+    broken: dict[str, float] = field(default_factory=dict)
+
+    def hear(self, told: dict[str, Slots], asked: float) -> None:
+        """Store the reports of all existing replicas, which were requested at the time `asked_at`."""
+        self.told = told
+        self.broken = {painter: when for painter, when in self.broken.items() if when >= asked and painter in told}
+
+    def take(self) -> str | None:
+        """Reserve a free replica and return its id; None if no replica is free."""
+        painter = next(iter(self._free()), None)
+        if painter is not None:
+            self.taken.add(painter)
+        return painter
+
+    def give_back(self, painter: str, broke_off: float | None = None) -> None:
+        """Release a replica whose batch has ended, or broke off at the time `broke_off_at`."""
+        self.taken.discard(painter)
+        if broke_off is not None:
+            self.broken[painter] = broke_off
+
+    def slots(self) -> Slots:
+        """Return one report for all replicas together. `trouble` is set only while no replica has a slot."""
+        painters = [slots for slots in self.told.values() if slots.slots]
+        if not painters:
+            return Slots(trouble=next((slots.trouble for slots in self.told.values() if slots.trouble), None))
+        some = painters[0]
+        return Slots(
+            slots=len(painters),
+            free=len(self._free()),
+            model=some.model,
+            revision=some.revision,
+            abilities=some.abilities,
+            usual=some.usual,
+            largest_batch=min(slots.largest_batch for slots in painters),
+        )
+
+    def _free(self) -> list[str]:
+        unfit = self.taken | self.broken.keys()
+        return [painter for painter, slots in self.told.items() if slots.slots and slots.free and painter not in unfit]

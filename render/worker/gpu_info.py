@@ -1,0 +1,22 @@
+"""`python -m render.worker.gpu_info`: prints missing modules and GPU names as JSON. Works without torch."""
+
+import json
+import sys
+from importlib.util import find_spec
+
+NEEDED = ("torch", "diffusers", "transformers", "accelerate", "peft")
+
+
+def main() -> None:
+    """Print the missing modules and the names of the GPUs as one line of JSON."""
+    missing = [name for name in NEEDED if not find_spec(name)]
+    gpus: list[str] = []
+    if "torch" not in missing:
+        from render.diffusion.cards import names
+
+        gpus = names()
+    sys.stdout.write(json.dumps({"missing": missing, "gpus": gpus}) + "\n")
+
+
+if __name__ == "__main__":
+    main()

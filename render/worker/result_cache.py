@@ -1,0 +1,106 @@
+"""Disk cache of recent results, so that a batch that is sent again after a crash is not rendered twice."""
+
+import hashlib
+import logging
+import os
+import secrets
+import stat
+import struct
+import tempfile
+import time
+from contextlib import suppress
+from dataclasses import fields
+from pathlib import Path
+
+from render.models.image_files import written
+from render.protocol import Made, Slots, Task
+
+log = logging.getLogger(__name__)
+
+KEPT = 600.0  # seconds that a result stays valid
+LARGEST = 512 * 2**20  # bytes of all results together
+DIGEST = hashlib.sha256().digest_size
+
+
+def default_folder() -> Path:
+    """Return the folder that all workers of this operating system user on this machine share."""
+    return Path(tempfile.gettempdir()) / f"render-results-{os.getuid() if hasattr(os, 'getuid') else 'own'}"
+
+
+class ResultCache:
+    """A folder of PNGs, each after its SHA-256 digest. Disk errors are logged and count as a missing result."""
+
+    def __init__(self, folder: Path, kept: float = KEPT, largest: int = LARGEST) -> None:
+        """Processes may share the folder, users may not. Ages in seconds, sizes in bytes. Raises OSError."""
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        about = folder.lstat()
+        if not stat.S_ISDIR(about.st_mode) or (hasattr(os, "getuid") and about.st_uid != os.getuid()):
+            raise PermissionError(f"{folder} belongs to somebody else")
+        folder.chmod(0o700)
+        self._folder = folder
+        self._kept = kept
+        self._largest = largest
+
+    def has(self, task: Task, slots: Slots) -> bool:
+        """Whether a file for this task exists, which may be too old or damaged. Does not block on reading the file."""
+        return os.path.exists(self._folder / key(task, slots))
+
+    def find(self, task: Task, slots: Slots) -> Made | None:
+        """Return the result of this task by the model of this report; None if it is missing, too old or damaged."""
+        path = self._folder / key(task, slots)
+        try:
+            if time.time() - path.stat().st_mtime > self._kept:
+                return None
+            data = path.read_bytes()
+        except OSError:
+            return None
+        digest, png = data[:DIGEST], data[DIGEST:]
+        if hashlib.sha256(png).digest() != digest or len(png) < 24:
+            log.warning("the cached image %s is damaged", path.name)
+            with suppress(OSError):
+                path.unlink()
+            return None
+        width, height = struct.unpack(">II", png[16:24])  # the header chunk; PNG specification, 11.2.1
+        told = written(png)
+        notes = tuple(told.get("Notes", "").splitlines())
+        return Made(task.id, png, width, height, slots.model, told.get("Way", ""), notes)
+
+    def keep(self, task: Task, slots: Slots, png: bytes) -> None:
+        """Write the image atomically, then delete results that are too old or exceed the size limit."""
+        path = self._folder / key(task, slots)
+        draft = path.with_suffix(f".{secrets.token_hex(8)}")
+        try:
+            draft.write_bytes(hashlib.sha256(png).digest() + png)
+            draft.replace(path)
+        except OSError as error:
+            log.warning("an image cannot be kept: %s", error)
+            with suppress(OSError):
+                draft.unlink()
+        self._clear()
+
+    def _clear(self) -> None:
+        found = []
+        with suppress(OSError), os.scandir(self._folder) as entries:
+            for entry in entries:
+                with suppress(OSError):  # another process has deleted the file
+                    about = entry.stat()
+                    found.append((about.st_mtime, about.st_size, entry.path))
+        total = sum(size for _, size, _ in found)
+        oldest = time.time() - self._kept
+        for changed, size, path in sorted(found):
+            if changed >= oldest and total <= self._largest:
+                break
+            with suppress(OSError):
+                os.unlink(path)
+            total -= size
+
+
+def key(task: Task, slots: Slots) -> str:
+    """Return the digest of everything that decides the pixels: model, revision, and all of the task but its id."""
+    digest = hashlib.sha256(f"{slots.revision}\0{slots.model}".encode())
+    for part in fields(task):
+        if part.name not in ("id", "model"):
+            value = getattr(task, part.name)
+            told = hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else repr(value)
+            digest.update(f"\0{part.name}={told}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()

@@ -1,0 +1,1 @@
+"""Real diffusers pipelines with tiny random weights, and the model that ships."""

@@ -1,0 +1,296 @@
+"""The worker's studio on real pipelines: the one that ships, and a tiny one of the usual kind."""
+
+import io
+import shutil
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="the worker needs the render extra")
+
+import torch
+from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
+from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
+
+from bot.capabilities import Abilities, Dialect, Editing
+from bot.domain import Operation
+from render.builtin.training.paint import paint
+from render.builtin.training.scenes import Group, Scene
+from render.diffusion.diffusers_model import Studio
+from render.image_model import Broken, Cancelled
+from render.models.image_files import encode
+from render.protocol import Batch, Made, Preview, Spoilt, Step, Task, Usual, WorkerEvent
+from render.worker.model_revision import revision
+from tests.support.fake_models.small_device import SmallDevice
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a Stable Diffusion pipeline of random weights."""
+    torch.manual_seed(0)
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*letters, *(letter + "</w>" for letter in letters), "<|startoftext|>", "<|endoftext|>"]
+    tokenizer = CLIPTokenizer(vocab={word: number for number, word in enumerate(words)}, merges=[], model_max_length=77)
+    text = CLIPTextConfig(
+        vocab_size=len(words), hidden_size=16, intermediate_size=16, num_hidden_layers=1, num_attention_heads=2,
+        bos_token_id=len(words) - 2, eos_token_id=len(words) - 1, pad_token_id=len(words) - 1,
+    )  # fmt: skip
+    pipeline = StableDiffusionPipeline(
+        vae=AutoencoderKL(
+            block_out_channels=(8, 16), down_block_types=("DownEncoderBlock2D",) * 2,
+            up_block_types=("UpDecoderBlock2D",) * 2, latent_channels=4, norm_num_groups=4,
+        ),
+        text_encoder=CLIPTextModel(text),
+        tokenizer=tokenizer,
+        unet=UNet2DConditionModel(
+            sample_size=16, block_out_channels=(8, 16), layers_per_block=1, cross_attention_dim=16,
+            attention_head_dim=2, norm_num_groups=4, down_block_types=("DownBlock2D", "CrossAttnDownBlock2D"),
+            up_block_types=("CrossAttnUpBlock2D", "UpBlock2D"),
+        ),
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        safety_checker=None,
+        feature_extractor=None,
+        requires_safety_checker=False,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("tiny")
+    pipeline.save_pretrained(folder)
+    return folder
+
+
+def told(studio: Studio, *tasks: Task) -> list[WorkerEvent]:
+    """Everything that is told of a batch."""
+    events: list[WorkerEvent] = []
+    studio.paint(Batch(list(tasks)), events.append, Event())
+    return events
+
+
+def pictures(events: list[WorkerEvent]) -> dict[str, Image.Image]:
+    """The pictures that were made, by their tasks."""
+    return {event.task: Image.open(io.BytesIO(event.png)) for event in events if isinstance(event, Made)}
+
+
+def reasons(events: list[WorkerEvent]) -> dict[str, str]:
+    """Why the others were not."""
+    return {event.task: event.reason for event in events if isinstance(event, Spoilt)}
+
+
+def painted(studio: Studio, task: Task) -> tuple[Image.Image, list[WorkerEvent]]:
+    """The picture of one task, and everything that was told on the way."""
+    events = told(studio, task)
+    return pictures(events)[task.id], events
+
+
+def difference(one: Image.Image, other: Image.Image) -> int:
+    """Of the channel of the pixel where it is largest, 0 to 255."""
+    return int(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max())
+
+
+def small(device: SmallDevice, largest_batch: int = 4) -> Studio:
+    """A studio on a device with little memory."""
+    return Studio("small", "cuda:1", largest_batch, load=lambda model, where: device)
+
+
+def plain(*prompts: str, **parameters: Any) -> list[Task]:
+    """Tasks without a source, named by their places."""
+    return [Task(str(place), Operation.GENERATE, prompt, place, **parameters) for place, prompt in enumerate(prompts)]
+
+
+def png(colour: str, side: int) -> bytes:
+    """A flat picture."""
+    file = io.BytesIO()
+    Image.new("RGB", (side, side), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def test_any_text_to_image_pipeline_draws_and_edits(tiny: Path) -> None:
+    """A folder of the usual layout draws, reproducibly; an edit starts from its source by image-to-image."""
+    studio = Studio(str(tiny), "cpu")
+    task = Task("t", Operation.GENERATE, "a dog", seed=1, num_inference_steps=4, width=32, height=32)
+    image, events = painted(studio, task)
+    assert image.size == (32, 32)
+    steps = [event.fraction for event in events if isinstance(event, Step)]
+    assert steps == sorted(set(steps)) and steps[-1] == 1.0
+    assert painted(studio, task)[0].tobytes() == image.tobytes()
+    edit = Task("t", Operation.EDIT, "a dog", seed=1, source=png("red", 32), num_inference_steps=4)
+    edited, events = painted(studio, edit)
+    assert edited.size == (32, 32) and edited.tobytes() != image.tobytes()
+    other = Task("t", Operation.EDIT, "a dog", seed=1, source=png("blue", 32), num_inference_steps=4)
+    assert painted(studio, other)[0].tobytes() != edited.tobytes()
+
+
+def test_the_model_that_ships_says_what_it_made() -> None:
+    """The file tells its prompt, its seed, and that a machine made it."""
+    image, _ = painted(Studio("builtin", "cpu"), Task("t", Operation.GENERATE, "a red circle", seed=5))
+    assert image.info["parameters"] == "a red circle\nSeed: 5, Model: builtin" and image.info["Seed"] == "5"
+    assert image.info["Description"] == "a red circle" and image.info["Way"] == "from words alone"
+    assert "machine" in image.info["Comment"]
+    silent = Task("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=1, telling=False)
+    image, _ = painted(Studio("builtin", "cpu"), silent)
+    assert "machine" in image.info["Comment"] and not {"parameters", "Seed"} & set(image.info)
+
+
+def test_a_cancelled_batch_stops_at_the_next_step() -> None:
+    """The device is free again without the rest of the steps, and the next picture is as good as any."""
+    studio = Studio("builtin", "cpu")
+    task = Task("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=40)
+    before, _ = painted(studio, task)
+    cancelled, heard = Event(), list[WorkerEvent]()
+
+    def tell(event: WorkerEvent) -> None:
+        heard.append(event)
+        cancelled.set()
+
+    with pytest.raises(Cancelled):
+        studio.paint(Batch([task]), tell, cancelled)
+    assert not [
+        event for event in heard if isinstance(event, Made) or (isinstance(event, Step) and event.fraction > 0.5)
+    ]
+    assert painted(studio, task)[0].tobytes() == before.tobytes()
+
+
+COMPANY = [
+    Task("circle", Operation.GENERATE, "a red circle", 1),
+    Task("cats", Operation.GENERATE, "two blue cats on a white background", 2),
+    Task("edit", Operation.EDIT, "a green star", 3, encode(paint(Scene((Group("heart", "red"),)), 256), {})),
+    Task("steps", Operation.GENERATE, "a pink heart", 4, num_inference_steps=4),
+    Task("guidance", Operation.GENERATE, "a pink heart", 5, guidance_scale=1.0),
+    *(Task(f"star {seed}", Operation.GENERATE, "a small star at the top left", seed) for seed in range(6, 12)),
+]
+
+
+def test_a_picture_does_not_depend_on_its_company() -> None:
+    """Drawn among others, alike or not, it is the one drawn alone, but for a rounding of the last bit."""
+    studio = Studio("builtin", "cpu")
+    events = told(studio, *COMPANY)
+    together = pictures(events)
+    for task in COMPANY:
+        assert difference(together[task.id], painted(studio, task)[0]) <= 1, task.id
+    assert {event.task for event in events if isinstance(event, Preview)} <= {task.id for task in COMPANY}
+    fractions = [event.fraction for event in events if isinstance(event, Step)]
+    assert fractions == sorted(fractions) and fractions[-1] == 1
+
+
+def test_any_pipeline_draws_a_batch(tiny: Path) -> None:
+    """Pictures and edits of a batch are those of single calls; sources of several sizes do no harm."""
+    studio = Studio(str(tiny), "cpu", 4)
+    parameters: dict[str, Any] = {"num_inference_steps": 4, "width": 32, "height": 32}
+    tasks = [Task(f"{seed}", Operation.GENERATE, "a dog", seed, **parameters) for seed in range(3)]
+    for seed, (colour, side) in enumerate((("red", 32), ("blue", 32), ("red", 48)), start=3):
+        tasks.append(Task(f"{seed}", Operation.EDIT, "a cat", seed, png(colour, side), num_inference_steps=4))
+    tasks.append(Task("6", Operation.REFINE, "a cat", 6, png("red", 32), num_inference_steps=8))
+    together = pictures(told(studio, *tasks))
+    for task in tasks:
+        assert difference(together[task.id], painted(studio, task)[0]) <= 1
+
+
+def test_tasks_that_go_together_are_one_call() -> None:
+    """As many as the largest batch holds, counted by their pixels; another size or number of steps is another call."""
+    device = SmallDevice()
+    told(small(device), *plain(*"abcdef"), *plain("g", width=16, height=16), *plain("h", num_inference_steps=3))
+    assert sorted(device.calls) == [list("abcd"), ["e", "f"], ["g"], ["h"]]
+    device.calls.clear()
+    told(small(device, 8), *plain(*"abc", width=16, height=16))
+    assert device.calls == [["a", "b"], ["c"]]
+
+
+def test_a_fault_of_one_does_not_spoil_the_others() -> None:
+    """They are tried one by one, and the culprit hears why."""
+    device = SmallDevice()
+    events = told(small(device), *plain("a", "poison", "b"))
+    assert set(pictures(events)) == {"0", "2"}
+    assert reasons(events) == {"1": "The picture model refused: no such thing."}
+    assert device.calls == [["a", "poison", "b"], ["a"], ["poison"], ["b"]]
+
+
+def test_a_source_that_cannot_be_read_spoils_its_own_picture() -> None:
+    """Its neighbours do not notice."""
+    events = told(Studio("builtin", "cpu"), *plain("a red circle"), Task("x", Operation.EDIT, "a cat", 1, b"no PNG"))
+    assert set(pictures(events)) == {"0"}
+    assert reasons(events) == {"x": "The picture model refused: the picture to start from cannot be read."}
+
+
+def test_a_batch_that_does_not_fit_is_drawn_one_by_one() -> None:
+    """Nothing is drawn twice, progress never goes back, and the next batches are smaller until they fit."""
+    device = SmallDevice(rows=3)
+    studio = small(device, 8)
+    tasks = plain(*"abcdefgh")
+    events = told(studio, *tasks)
+    assert set(pictures(events)) == {task.id for task in tasks} and not reasons(events)
+    assert device.calls == [list("abcdefgh"), *([letter] for letter in "abcdefgh")]
+    fractions = [event.fraction for event in events if isinstance(event, Step)]
+    assert fractions == sorted(set(fractions)) and fractions[-1] == 1
+    assert studio.largest_batch == 4
+    told(studio, *tasks)
+    assert studio.largest_batch == 2
+    device.calls.clear()
+    told(studio, *tasks)
+    assert device.calls == [list("ab"), list("cd"), list("ef"), list("gh")]
+
+
+def test_a_batch_that_once_fitted_is_the_largest() -> None:
+    """What a larger one teaches does not make it smaller than what is known to fit."""
+    studio = small(SmallDevice(rows=3), 8)
+    told(studio, *plain(*"abc"))
+    told(studio, *plain(*"abcd"))
+    assert studio.largest_batch == 3
+
+
+OFFLOAD = "offload to cuda:1"
+
+
+@pytest.mark.parametrize("needs", [(OFFLOAD,), (OFFLOAD, "slicing", "tiling")], ids=["offload", "tiling"])
+def test_a_picture_that_does_not_fit_is_drawn_with_less(needs: tuple[str, ...]) -> None:
+    """First the model's parts take turns, then the picture is decoded in pieces; it stays so for the next."""
+    device = SmallDevice(needs=needs)
+    studio = small(device)
+    assert set(pictures(told(studio, *plain("a", "b")))) == {"0", "1"}
+    assert device.enabled == list(needs)
+    device.calls.clear()
+    assert set(pictures(told(studio, *plain("a")))) == {"0"}
+    assert device.calls == [["a"]]
+
+
+def test_a_picture_that_never_fits_is_spoilt() -> None:
+    """With a sentence; one that fits is drawn all the same."""
+    device = SmallDevice(rows=2)
+    events = told(small(device), *plain("a"), Task("x", Operation.GENERATE, "b", 1, width=16, height=16))
+    assert set(pictures(events)) == {"0"}
+    assert reasons(events) == {"x": "The picture needs more memory than the device has."}
+    assert device.enabled == [OFFLOAD, "slicing", "tiling"]
+
+
+def test_a_broken_device_is_left() -> None:
+    """After such a fault nothing works in the process: it is for whoever drives the studio to end it."""
+    with pytest.raises(Broken, match="illegal memory access"):
+        told(small(SmallDevice()), *plain("broken"))
+
+
+def test_what_a_model_can_do_is_read_from_its_parts(tiny: Path) -> None:
+    """CLIP alone reads phrases; the model that ships knows scenes; neither takes instructions."""
+    some, own = Studio(str(tiny), "cpu"), Studio("builtin", "cpu")
+    assert some.abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES, ratios=True, negatives=True)
+    assert own.abilities == Abilities(Editing.DESCRIBE, Dialect.SCENES)
+    assert (some.usual, some.largest_batch) == (Usual(32, 32, 50), 1)
+    assert (own.usual, own.largest_batch) == (Usual(256, 256, 8), 8)
+    assert Studio("builtin", "cpu", 3).largest_batch == 3
+    device = SmallDevice()
+    assert Studio("small", "cuda", load=lambda model, where: device).largest_batch == 4
+
+
+def test_other_weights_are_another_revision(tiny: Path, tmp_path: Path) -> None:
+    """A copy is the same revision; a byte, a name or a missing file makes another."""
+    folder = tmp_path / "copy"
+    shutil.copytree(tiny, folder)
+    first = revision(str(tiny))
+    assert first and first == revision(str(folder)) == Studio(str(folder), "cpu").revision
+    weights = next(folder.rglob("*.safetensors"))
+    data = weights.read_bytes()
+    weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    changed = revision(str(folder))
+    weights.rename(weights.with_name("other.safetensors"))
+    assert len({first, changed, revision(str(folder))}) == 3
+    assert revision("nobody/nothing") == ""

@@ -1,0 +1,86 @@
+"""A prompt that is longer than the model reads: what is left out, and that it is said."""
+
+import io
+import os
+import subprocess
+import sys
+from functools import cache
+from threading import Event
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+pytest.importorskip("torch", reason="the worker needs the render extra")
+
+
+from bot.domain import Operation
+from render.__main__ import FOR_THE_DEVICE
+from render.diffusion.diffusers_model import Studio
+from render.diffusion.prompt_limit import reader
+from render.models.batch import SHORTENED, TOO_LONG
+from render.models.image_files import written
+from render.protocol import Batch, Made, Task, WorkerEvent
+from tests.support.tiny_models import FAMILIES, UPSTREAM
+
+pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
+
+LONG = " ".join(f"a box {nth}" for nth in range(100))
+SIDE = 64
+AROUND = 60  # letters: what a pipeline says itself around a prompt, such as the marks of a chat, is not counted
+
+
+@cache
+def loaded(name: str) -> Any:
+    """The family's pipeline."""
+    pipe = FAMILIES[name].build()
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+@pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.slow])
+def test_no_more_is_read_than_is_said(name: str) -> None:
+    """The text encoder makes the same of the whole prompt and of its beginning, and something else of clearly less."""
+    studio = Studio(name, "cpu", 1, load=lambda model, device: loaded(name))
+    read = reader(loaded(name))(LONG)
+    assert LONG.startswith(read) and 0 < len(read) < len(LONG)
+    whole, beginning, less = (drawn(studio, each) for each in (LONG, read, read[:-AROUND]))
+    assert np.array_equal(pixels(whole), pixels(beginning))
+    assert not np.array_equal(pixels(whole), pixels(less))
+    assert whole.notes[-1].startswith(SHORTENED) and read[-20:].strip() in whole.notes[-1]
+    assert not [note for note in (*beginning.notes, *less.notes) if SHORTENED in note]
+
+
+def test_what_may_not_be_told_is_not_quoted() -> None:
+    """The notes are in the picture's file, too."""
+    studio = Studio("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
+    made = drawn(studio, LONG, telling=False)
+    assert made.notes == (TOO_LONG,)
+    assert "box" not in str(written(made.png))
+
+
+def test_a_workers_log_holds_no_words() -> None:
+    """Libraries warn of a long prompt with the prompt."""
+    code = (
+        "from tests.e2e.image_models.test_prompt_limit import *\n"
+        "drawn(Studio('sd', 'cpu', 1, load=lambda model, device: FAMILIES['sd'].build()), LONG)"
+    )
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(
+        command, env=os.environ | FOR_THE_DEVICE, capture_output=True, text=True, check=True, timeout=100
+    )
+    assert "box" not in told.stdout + told.stderr
+
+
+def drawn(studio: Studio, prompt: str, telling: bool = True) -> Made:
+    """The picture of a prompt."""
+    events: list[WorkerEvent] = []
+    task = Task("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, telling=telling)
+    studio.paint(Batch([task]), events.append, Event())
+    return next(event for event in events if isinstance(event, Made))
+
+
+def pixels(made: Made) -> np.ndarray:
+    """Of the file."""
+    return np.asarray(Image.open(io.BytesIO(made.png)), np.int16)

@@ -1,0 +1,396 @@
+"""What people see on Discord when something goes wrong: restarts, changed minds, closed places, lacking permissions."""
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.domain import Failed, PicturePart
+from tests.support.discord_sim import House, contents, house, labels, pictures, silent
+from tests.support.images import png
+
+SUN = ["Here it is: ", "<image>a sun</image>"]
+ONE = ["<image>a sun</image>"]
+TWO = ["<image>a sun</image>", "<image>a moon</image>"]
+MOON = ["<image>a moon</image>"]
+WORDS = ["Hello."]
+MESSAGES, MESSAGE = "/channels/*/messages", "/channels/*/messages/*"
+
+
+async def drawing(here: House, words: str = "draw a sun", messages: int = 1) -> tuple[Any, Any]:
+    """A question, and the thread in which its picture is held."""
+    here.renderer.held.add("a sun")
+    asked = await here.ask(words)
+    await here.renderer.waiting.wait()
+    thread = await here.until(lambda: next((each for each in here.channel.threads if each.id == asked.id), None))
+    await here.until(lambda: len(thread.history()) == messages and "Stop" in labels(thread.last_message))
+    return asked, thread
+
+
+def go_on(here: House) -> None:
+    """Let the held pictures come."""
+    here.renderer.held.clear()
+    here.renderer.go.set()
+
+
+def reasons(here: House) -> list[str]:
+    """Why pictures of the newest reply did not come."""
+    view = here.entries()[-1].view
+    parts = view.parts if view else ()
+    return [part.state.reason for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Failed)]
+
+
+# Restarts
+
+
+async def test_a_reply_under_way_is_taken_up_after_a_restart(tmp_path: Path) -> None:
+    """In the same messages: what is done stays as it is, what is not comes, nothing is posted twice."""
+    async with house(tmp_path, ["First: ", *MOON, " Then: ", *ONE, " Enjoy!"]) as here:
+        asked, thread = await drawing(here, "draw both", 5)
+        await here.until(lambda: pictures(thread))
+        before = thread.history()
+        here.renderer.waiting.clear()
+        await here.restart()
+        await here.renderer.waiting.wait()
+        assert pictures(thread)[0].id == before[1].id
+        go_on(here)
+        await here.final(asked.id)
+        after = thread.history()
+        assert [message.id for message in after] == [message.id for message in before]
+        assert contents(thread) == ["First:", "**#1**\n-# a moon", "Then:", "**#2**\n-# a sun", "Enjoy!"]
+        assert len(pictures(thread)) == 2 and len(here.model.heard) == 1
+
+
+async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> None:
+    """The bot ended between posting and recording: the message is taken up, not posted again."""
+    async with house(tmp_path, SUN) as here:
+        asked, thread = await drawing(here, messages=2)
+        before = [message.id for message in thread.history()]
+        await here.close()
+        here.store.posts.drop(str(asked.id), 1)
+        await here.restart()
+        go_on(here)
+        await here.final(asked.id)
+        assert [message.id for message in thread.history()] == before
+        assert contents(thread) == ["Here it is:", "**#1**\n-# a sun"]
+
+
+async def test_what_was_said_in_its_absence_is_answered_once(tmp_path: Path) -> None:
+    """Mentions in channels, words in its threads, and direct messages; what was for others is not."""
+    async with house(tmp_path, *[WORDS] * 6) as here:
+        thread = await here.draw("hello")
+        await here.final((await here.ann.send_dm("hello")).id)
+        await here.close()
+        here.absent()
+        missed = [
+            await here.ask("are you there?"),
+            await here.ann.send(thread, "and here?"),
+            await here.ann.send_dm("or here?"),
+        ]
+        await here.bob.send(here.channel, "it is asleep")
+        await here.restart()
+        for question in missed:
+            await here.final(question.id)
+        assert len(here.entries()) == 5 and len(here.model.heard) == 5
+        assert contents(thread)[-1] == "Hello." and contents(here.thread(missed[0].id)) == ["Hello."]
+        await here.restart()
+        assert len(here.entries()) == 5 and len(here.model.heard) == 5
+
+
+# Changed minds
+
+
+async def test_a_deleted_question_ends_its_pictures(tmp_path: Path) -> None:
+    """While they are drawn: the job is cancelled, the message says why."""
+    async with house(tmp_path, ONE) as here:
+        asked, thread = await drawing(here)
+        await here.ann.delete(asked)
+        await here.final(asked.id)
+        assert len(here.renderer.cancelled) == 1 and reasons(here) == ["The question was deleted."]
+        assert contents(thread)[0].startswith("⚠️ **#1** The question was deleted.") and not pictures(thread)
+
+
+async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> None:
+    """The answer in place stands there without a reference."""
+    async with house(tmp_path, [None, "Hello."]) as here:
+        await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
+        here.env.inject_error("POST", MESSAGES, status=500)
+        asked = await here.ask("hello")
+        await here.model.waiting.wait()
+        await here.ann.delete(asked)
+        await here.final(asked.id)
+        assert "The question was deleted." in contents(here.channel)[-1]
+
+
+async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path: Path) -> None:
+    """In the same message, from the new words; until then the old answer stays."""
+    async with house(tmp_path, ONE, MOON) as here:
+        thread = await here.draw()
+        (asked,) = [message for message in here.channel.history() if message.id == thread.id]
+        await here.ann.edit(asked, f"<@{here.me}> draw a moon")
+        message = await here.until(lambda: (shown := thread.last_message) and "changed" in shown.content and shown)
+        assert message.content == "**#1**\n-# a sun\n-# ⚠️ The question was changed since."
+        assert labels(message)[-1] == "Answer again" and len(message.attachments) == 1
+        await here.cid.click(message, label="Answer again")
+        await here.until(lambda: contents(thread)[0].startswith("**#2**\n-# a moon"))
+        entry = await here.final(asked.id)
+        assert (entry.text, entry.words) == ("draw a moon", "".join(MOON))
+        assert "draw a moon" in here.model.heard[-1][-1].text
+        assert [message.id] == [each.id for each in thread.history()]
+        assert "Answer again" not in labels(thread.last_message)
+
+
+async def test_an_edit_that_changes_no_words_changes_nothing(tmp_path: Path) -> None:
+    """Such as when Discord adds the preview of a link, or somebody corrects a space."""
+    async with house(tmp_path, WORDS) as here:
+        thread = await here.draw("hello")
+        (asked,) = [message for message in here.channel.history() if message.id == thread.id]
+        await here.ann.edit(asked, f"<@{here.me}>  hello ")
+        assert contents(thread) == ["Hello."] and not here.entries()[0].changed
+
+
+async def test_a_question_edited_while_it_is_answered(tmp_path: Path) -> None:
+    """The answer comes to its end, and then another one is offered."""
+    async with house(tmp_path, ["One ", None, "two."], ["Three."]) as here:
+        asked = await here.ask("count")
+        await here.model.waiting.wait()
+        await here.ann.edit(asked, f"<@{here.me}> count on")
+        here.model.go.set()
+        await here.final(asked.id)
+        thread = here.thread(asked.id)
+        message = await here.until(lambda: (shown := thread.last_message) and "changed" in shown.content and shown)
+        assert message.content.startswith("One two.") and labels(message) == ["Answer again"]
+        await here.ann.click(message, label="Answer again")
+        await here.until(lambda: contents(thread) == ["Three."])
+        assert (await here.final(asked.id)).text == "count on"
+
+
+# Places
+
+
+async def test_an_archived_thread_is_woken(tmp_path: Path) -> None:
+    """An answer goes on there, and so does the conversation."""
+    async with house(tmp_path, ONE, WORDS) as here:
+        asked, thread = await drawing(here)
+        here.env.backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
+        await here.env.settle()
+        here.env.inject_error("PATCH", MESSAGE, status=400, code=50083)
+        go_on(here)
+        await here.final(asked.id)
+        assert len(pictures(thread)) == 1
+        assert not here.env.backend.get_channel(thread.id).thread_metadata.archived
+        await here.say(thread, "thanks")
+        assert contents(thread)[-1] == "Hello."
+
+
+async def test_a_locked_thread_ends_the_answer(tmp_path: Path) -> None:
+    """Who locked it wants no more said there; the record has the end."""
+    async with house(tmp_path, ONE) as here:
+        asked, _ = await drawing(here)
+        here.env.inject_error("PATCH", MESSAGE, status=400, code=50083, times=None)
+        here.env.inject_error("PATCH", "/channels/*", status=403, code=50013, times=None)
+        go_on(here)
+        entry = await here.final(asked.id)
+        assert entry.view
+
+
+@pytest.mark.parametrize("what", ["thread", "channel", "server"])
+async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) -> None:
+    """A deleted thread or channel, or a bot that was sent away: the jobs are cancelled, the record has the end."""
+    async with house(tmp_path, ONE) as here:
+        asked, thread = await drawing(here)
+        match what:
+            case "thread":
+                here.env.backend.delete_channel(thread.id)
+            case "channel":
+                here.env.backend.delete_channel(here.channel.id)
+            case "server":
+                here.env.backend.remove_guild(here.guild.id)
+        await here.final(asked.id)
+        assert len(here.renderer.cancelled) == 1
+        assert reasons(here) == ["The place where it was asked is gone."]
+        go_on(here)
+        await here.env.settle()
+        assert here.store.pictures(here.entries()[0].thread) == []
+
+
+# Permissions
+
+
+async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None:
+    """And says what it lacks and who can grant it; the next one is opened once it may."""
+    async with house(tmp_path, SUN, WORDS) as here:
+        for lacking in ("create_public_threads", "send_messages_in_threads", "read_message_history"):
+            here.forbid(here.channel, here.me, **{lacking: True})
+            here.model.scripts = [SUN]
+            asked = await here.ask()
+            await here.final(asked.id)
+            words, picture = here.channel.history()[-2:]
+            name = lacking.replace("_", " ").title().replace("In", "in")
+            plea = f"-# I lack the permission {name} in this channel. "
+            assert words.content.startswith(plea) and "anybody with Manage Roles, can grant it." in words.content
+            assert words.content.endswith("Here it is:") and words.reference.message_id == asked.id
+            assert len(picture.attachments) == 1 and here.channel.threads == []
+        here.forbid(here.channel, here.me)
+        here.model.scripts = [WORDS]
+        assert contents(await here.draw("hello")) == ["Hello."]
+
+
+async def test_what_is_lacking_is_not_told_at_the_cost_of_words(tmp_path: Path) -> None:
+    """Where an answer fills its first message, there is no room for it."""
+    words = " ".join(f"{n:04d}" for n in range(500))
+    async with house(tmp_path, [words]) as here:
+        here.forbid(here.channel, here.me, create_public_threads=True)
+        await here.final((await here.ask("count")).id)
+        assert " ".join(contents(here.channel)[1:]) == words
+
+
+async def test_without_files_the_words_come(tmp_path: Path) -> None:
+    """With a plea in the picture's place; the picture is on record all the same."""
+    async with house(tmp_path, SUN) as here:
+        here.forbid(here.channel, here.me, attach_files=True)
+        here.refuse_files(50013, 403, 9)
+        thread = await here.draw()
+        assert len(here.refused) == 1
+        words, picture = thread.history()
+        assert words.content == "Here it is:" and not picture.attachments
+        assert picture.content.startswith("**#1**\n-# a sun\n-# I lack the permission Attach Files in this channel.")
+        assert len(here.store.pictures(here.entries()[0].thread)) == 1
+
+
+async def test_where_it_may_not_speak_nothing_is_drawn(tmp_path: Path) -> None:
+    """Nobody would see it: the reply ends, and the bot goes on elsewhere."""
+    async with house(tmp_path, ONE, WORDS) as here:
+        here.forbid(here.channel, here.me, send_messages=True, send_messages_in_threads=True)
+        here.renderer.held.add("a sun")
+        asked = await here.ask()
+        entry = await here.final(asked.id)
+        assert entry.view.status.startswith("I lack the permission Send Messages in #general.")  # type: ignore[union-attr]
+        assert len(here.channel.history(viewer=here.ann)) == 1 and here.channel.threads == []
+        other = here.guild.create_text_channel("other")
+        here.model.scripts = [WORDS]
+        assert contents(await here.draw("hello", channel=other)) == ["Hello."]
+
+
+# What Discord refuses
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, 40005), (413, 0)])
+async def test_a_file_that_is_too_large_is_made_smaller(tmp_path: Path, status: int, code: int) -> None:
+    """As long as it is refused, at the least loss."""
+    async with house(tmp_path, ONE) as here:
+        here.renderer.size = 600
+        asked, thread = await drawing(here)
+        here.refuse_files(code, status, 2)
+        go_on(here)
+        await here.final(asked.id)
+        (file,) = thread.last_message.attachments
+        stored = here.files.read(here.store.pictures(here.entries()[0].thread)[0].digest)
+        sizes = [len(stored), *here.refused[1:], file.size]
+        assert len(sizes) == 3 and all(2 * later <= size for size, later in itertools.pairwise(sizes))
+        assert file.filename in ("a-sun.webp", "a-sun.jpg")
+        assert thread.last_message.content == "**#1**\n-# a sun"
+
+
+async def test_a_file_that_is_never_taken_is_told_of(tmp_path: Path) -> None:
+    """The words stand without it."""
+    async with house(tmp_path, ONE) as here:
+        here.renderer.size = 600
+        asked, thread = await drawing(here)
+        here.refuse_files(0, 413, 99)
+        go_on(here)
+        await here.final(asked.id)
+        assert thread.last_message.content == "**#1**\n-# a sun\n-# This server takes no such file."
+        assert len(here.refused) > 2 and here.refused == sorted(here.refused, reverse=True) and not pictures(thread)
+        assert labels(thread.last_message) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
+
+
+async def test_a_message_that_is_too_old_to_be_edited_is_posted_anew(tmp_path: Path) -> None:
+    """The old one is removed, and the new one counts in its stead."""
+    async with house(tmp_path, SUN) as here:
+        asked, thread = await drawing(here, messages=2)
+        old = thread.last_message
+        here.env.inject_error("PATCH", f"/channels/*/messages/{old.id}", status=400, code=30046)
+        go_on(here)
+        await here.final(asked.id)
+        words, new = thread.history()
+        assert words.content == "Here it is:" and new.id != old.id and new.content == "**#1**\n-# a sun"
+        await here.cid.click(new, label="Vary")
+        await here.newest(1)
+        assert pictures(thread)[-1].content == "**#2**\n-# like #1 · a sun"
+
+
+async def test_a_message_that_a_moderator_removed_stays_away(tmp_path: Path) -> None:
+    """The rest of the answer comes."""
+    async with house(tmp_path, ["Here it is: ", *ONE, " Enjoy!"]) as here:
+        asked, thread = await drawing(here, messages=3)
+        await here.bob.delete(thread.history()[1])
+        go_on(here)
+        await here.final(asked.id)
+        assert contents(thread) == ["Here it is:", "Enjoy!"]
+        assert len(here.store.pictures(here.entries()[0].thread)) == 1
+
+
+@pytest.mark.parametrize(("status", "code"), [(404, 10062), (400, 40060)])
+async def test_a_press_that_discord_no_longer_knows_is_survived(tmp_path: Path, status: int, code: int) -> None:
+    """Whoever pressed is told by Discord itself; nothing is done, and the next press works."""
+    async with house(tmp_path, ONE) as here:
+        thread = await here.draw()
+        (picture,) = pictures(thread)
+        for label in ("Vary", "Edit", "Details"):
+            here.env.inject_error("POST", "/interactions/*/callback", status=status, code=code)
+            assert not (await here.ann.click(picture, label=label)).acknowledged
+        here.env.inject_error("POST", "/interactions/*/callback", status=status, code=code)
+        await here.ann.slash(here.channel, "imagine", prompt="a fox")
+        assert all(getattr(error, "original", error).code == code for error in here.env.errors)
+        assert len(here.entries()) == 1
+        assert silent(await here.ann.click(picture, label="Vary"))
+        await here.newest(1)
+
+
+async def test_a_server_error_is_waited_out(tmp_path: Path) -> None:
+    """Nothing is lost, nothing comes twice."""
+    async with house(tmp_path, SUN) as here:
+        asked, thread = await drawing(here, messages=2)
+        here.env.inject_error("PATCH", MESSAGE, status=500, times=2)
+        go_on(here)
+        await here.final(asked.id)
+        assert contents(thread) == ["Here it is:", "**#1**\n-# a sun"] and len(pictures(thread)) == 1
+
+
+async def test_it_does_not_talk_to_itself(tmp_path: Path) -> None:
+    """A model that mentions the bot, or another bot that answers each of its messages, starts no loop."""
+    async with house(tmp_path) as here:
+        here.model.scripts = [[f"<@{here.me}> draw a sun"]]
+        thread = await here.draw("hello")
+        robot = here.guild.add_member(here.env.create_user("robot", bot=True))
+        await here.ask("draw a sun", robot, thread, reply_to=thread.last_message, attachments=[("a.png", png())])
+        assert len(here.entries()) == 1 and len(here.model.heard) == 1
+
+
+async def test_an_answer_that_was_carried_along_may_come_too_late(tmp_path: Path) -> None:
+    """Discord takes no more after fifteen minutes: the work ends, and nothing is tried for ever."""
+    async with house(tmp_path) as here:
+        here.renderer.held.add("a sun")
+        wish = [{"name": "prompt", "type": 3, "value": "a sun"}]
+        given = await here.carried(here.ann, "friend", **await here.command_named("imagine"), options=wish)
+        await here.renderer.waiting.wait()
+        await here.until(lambda: given.response.content == "⏳ **#1** next\n-# Drawing…")
+        here.env.inject_error("PATCH", "/webhooks/*/messages/*", status=401, code=50027, times=None)
+        go_on(here)
+        entry = await here.newest(0)
+        assert len(here.store.pictures(entry.thread)) == 1
+
+
+async def test_a_thread_that_slept_through_a_restart_goes_on(tmp_path: Path) -> None:
+    """Discord does not tell of archived threads: where something is said in one, it is looked up."""
+    async with house(tmp_path, SUN, WORDS, WORDS) as here:
+        thread = await here.draw()
+        here.env.backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
+        await here.restart()
+        here.lose_sight(thread)
+        entry = await here.say(thread, "how nice")
+        assert entry.thread == here.entries()[0].thread and contents(thread)[-1] == "Hello."
+        asked = await here.ask("once more", channel=thread)
+        assert (await here.final(asked.id)).thread == entry.thread

@@ -1,0 +1,166 @@
+"""The double of Discord, held against the real client: sessions, what they hear, and how they end."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import discord
+import pytest
+
+from tests.support.discord_server import TOKEN, Channel, DiscordDouble, Person, Upload
+from tests.support.discord_server.aim import aimed
+from tests.support.discord_server.client import INTENTS, Bot, running
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[DiscordDouble]:
+    """A Discord that the client takes for the real one."""
+    async with DiscordDouble() as double:
+        with aimed(double):
+            yield double
+    assert double.rest.faults.planned == []
+
+
+@pytest.fixture
+def channel(double: DiscordDouble) -> Channel:
+    """A channel of a server."""
+    return double.channel(double.guild())
+
+
+@pytest.fixture
+def ana(double: DiscordDouble) -> Person:
+    """Somebody."""
+    return double.person("Ana")
+
+
+@pytest.fixture
+async def bot(double: DiscordDouble, channel: Channel) -> AsyncIterator[Bot]:
+    """The bot, ready."""
+    async with running(Bot()) as bot:
+        yield bot
+
+
+async def test_missed_events_are_replayed(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """After a broken line the session goes on, and what was said in between is heard."""
+    double.gateway.drop()
+    await double.say(channel, ana, "while you were away")
+    assert (await bot.heard.get()).content == "while you were away"
+    await bot.resumed.wait()
+    double.gateway.ask_to_reconnect()
+    await double.until(lambda: sum(session.resumed for session in double.gateway.sessions.values()) == 2)
+    assert double.gateway.identified == 1
+
+
+async def test_a_forgotten_session_begins_anew(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """When a session cannot go on the bot is ready again, and has missed what was said."""
+    double.gateway.forget()
+    double.gateway.drop()
+    await double.say(channel, ana, "while you were away")
+    await bot.readied.get()
+    assert double.gateway.identified == 2
+    assert [one.content async for one in bot.place(channel).history()] == ["while you were away"]
+    assert bot.heard.empty()
+
+
+async def test_a_silent_gateway_is_left(double: DiscordDouble, channel: Channel) -> None:
+    """A gateway that does not acknowledge heartbeats is left, and the session goes on over another line."""
+    double.gateway.heartbeat_seconds = 0.05
+    double.gateway.acknowledges = False
+    async with running(Bot(heartbeat_timeout=0.2)) as bot:
+        await bot.resumed.wait()
+        assert double.gateway.beats and double.gateway.identified == 1
+        double.gateway.acknowledges = True
+    await double.until(lambda: not double.gateway.connected)
+
+
+async def test_privileges_must_be_granted(double: DiscordDouble, channel: Channel) -> None:
+    """Asking for an intent that the app does not have ends the connection for good."""
+    double.gateway.approved = 0
+    async with Bot() as bot:
+        await bot.login(TOKEN)
+        with pytest.raises(discord.PrivilegedIntentsRequired):
+            await bot.connect()
+
+
+async def test_a_wrong_token_is_refused(double: DiscordDouble) -> None:
+    """Nobody but the bot logs in."""
+    async with Bot() as bot:
+        with pytest.raises(discord.LoginFailure):
+            await bot.login("another")
+
+
+async def test_a_malformed_event_reaches_the_client(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """A dispatch is sent whatever it holds, and ends the client as the real one would."""
+    double.gateway.dispatch("MESSAGE_CREATE", {"id": "not a number"})
+    assert bot.ended is not None
+    with pytest.raises((KeyError, ValueError)):
+        await bot.ended
+    bot.ended = None
+
+
+async def test_words_are_blank_without_the_intent(double: DiscordDouble, channel: Channel, ana: Person) -> None:
+    """Without the message content intent only direct messages and mentions can be read."""
+    async with running(Bot(discord.Intents(guilds=True, guild_messages=True, dm_messages=True))) as bot:
+        asked = await double.say(channel, ana, "a secret", files=[Upload("fox.png", PIXEL)])
+        heard = await bot.heard.get()
+        assert (heard.content, heard.attachments) == ("", [])
+        await double.say(channel, ana, f"{double.bot.mention} draw that", reference=asked.id)
+        heard = await bot.heard.get()
+        assert heard.content.endswith("draw that")
+        assert heard.reference and isinstance(heard.reference.resolved, discord.Message)
+        assert heard.reference.resolved.content == ""
+        await double.say(double.direct(ana), ana, "just us")
+        heard = await bot.heard.get()
+        assert heard.content == "just us"
+        await heard.author.send("Indeed.")
+        assert double.messages(double.direct(ana))[-1].content == "Indeed."
+
+
+async def test_things_that_end_are_told(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """Edits and deletions of messages, channels and servers reach the client."""
+    told: list[str] = []
+    for name in ("raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"):
+        setattr(bot, f"on_{name}", _noting(told, name))
+    said = await double.say(channel, ana, "a fox")
+    await double.edit(said, "a hen")
+    await double.delete(said)
+    await double.remove_channel(channel)
+    assert channel.guild is not None
+    await double.remove_guild(channel.guild)
+    await double.say(double.direct(ana), ana, "there?")
+    while (await bot.heard.get()).content != "there?":
+        pass
+    assert told == ["raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"]
+
+
+async def test_the_client_can_be_in_shards(double: DiscordDouble) -> None:
+    """Each shard hears of its own servers."""
+    double.shards = 2
+    channels = [double.channel(double.guild(f"Studio {number}")) for number in range(3)]
+    ready = asyncio.Event()
+
+    class Shards(discord.AutoShardedClient):
+        async def before_identify_hook(self, shard_id: int | None, *, initial: bool = False) -> None:
+            pass
+
+        async def on_ready(self) -> None:
+            ready.set()
+
+    async with Shards(intents=INTENTS, guild_ready_timeout=0.01) as bot:
+        await bot.login(TOKEN)
+        ended = asyncio.create_task(bot.connect())
+        await ready.wait()
+        assert {guild.id for guild in bot.guilds} == {channel.guild_id for channel in channels}
+        assert double.gateway.connected == len(bot.shards) == 2
+    await ended
+
+
+def _noting(told: list[str], name: str) -> object:
+    async def note(*_: object) -> None:
+        told.append(name)
+
+    return note

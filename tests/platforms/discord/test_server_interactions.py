@@ -1,0 +1,191 @@
+"""The double of Discord, held against the real client: presses, commands and forms, and their answers."""
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import discord
+import pytest
+from discord import app_commands
+
+from tests.support.discord_server import Channel, DiscordDouble, Person, Upload
+from tests.support.discord_server.aim import aimed
+from tests.support.discord_server.client import Bot, running
+
+PIXEL = bytes.fromhex(
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
+
+
+@pytest.fixture
+async def double() -> AsyncIterator[DiscordDouble]:
+    """A Discord that the client takes for the real one."""
+    async with DiscordDouble() as double:
+        with aimed(double):
+            yield double
+    assert double.rest.faults.planned == []
+
+
+@pytest.fixture
+def channel(double: DiscordDouble) -> Channel:
+    """A channel of a server."""
+    return double.channel(double.guild())
+
+
+@pytest.fixture
+def ana(double: DiscordDouble) -> Person:
+    """Somebody."""
+    return double.person("Ana")
+
+
+@pytest.fixture
+async def bot(double: DiscordDouble, channel: Channel) -> AsyncIterator[Bot]:
+    """The bot, ready."""
+    async with running(Bot()) as bot:
+        yield bot
+
+
+async def test_a_press_is_answered(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """A press reaches the bot, which may answer once, follow up, and change the message under the button."""
+    await bot.place(channel).send("Press.", view=_buttons())
+    shown = double.messages(channel)[0]
+    press = await double.press(shown, "again", ana)
+    heard = await bot.interactions.get()
+    answer = await heard.response.send_message("Only you see this.", ephemeral=True)
+    assert press.original is not None and press.original.ephemeral
+    assert answer.message_id == press.original.id
+    await heard.followup.send("And this.", ephemeral=True)
+    assert [one.content for one in press.followups] == ["And this."]
+    assert double.messages(channel) == [shown]
+    await double.press(shown, "again", ana)
+    heard = await bot.interactions.get()
+    await heard.response.edit_message(content="Pressed.", view=None)
+    assert (shown.content, shown.components) == ("Pressed.", [])
+    with pytest.raises(LookupError):
+        await double.press(shown, "again", ana)
+    assert double.violations == []
+
+
+async def test_an_interaction_waits_three_seconds(
+    double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
+) -> None:
+    """Too late an answer is unknown, a second one is too much, and the token does not last."""
+    await bot.place(channel).send("Press.", view=_buttons())
+    shown = double.messages(channel)[0]
+    press = await double.press(shown, "again", ana)
+    press.age(4)
+    heard = await bot.interactions.get()
+    with pytest.raises(discord.NotFound) as caught:
+        await heard.response.defer()
+    assert caught.value.code == 10062 and press.failed
+    press = await double.press(shown, "again", ana)
+    heard = await bot.interactions.get()
+    await heard.response.defer()
+    press.age(16 * 60)
+    with pytest.raises(discord.HTTPException) as late:
+        await heard.edit_original_response(content="Too late.")
+    assert late.value.code == 50027
+
+
+async def test_a_command_is_deferred_and_answered(
+    double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
+) -> None:
+    """A registered command arrives with its options; the thinking gives way to the answer."""
+    tree = app_commands.CommandTree(bot)
+
+    @tree.command()
+    async def draw(interaction: discord.Interaction, prompt: str, like: discord.Attachment | None = None) -> None:
+        """Draws."""
+        await interaction.response.defer(thinking=True)
+        assert double.messages(channel)[-1].content == ""
+        size = len(await like.read()) if like else 0
+        await interaction.edit_original_response(content=f"{prompt}, like {size} bytes")
+
+    await tree.sync()
+    assert [command.name for command in await tree.fetch_commands()] == ["draw"]
+    given = await double.command(channel, ana, "draw", {"prompt": "a fox", "like": Upload("fox.png", PIXEL)})
+    await double.until(lambda: given.original and not given.thinking)
+    assert double.messages(channel)[-1].content == f"a fox, like {len(PIXEL)} bytes"
+    with pytest.raises(LookupError):
+        await double.command(channel, ana, "paint")
+    assert double.violations == []
+
+
+async def test_a_command_is_picked_from_a_menu(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """A command on a message brings the message along; a greyed out button cannot be pressed."""
+    tree = app_commands.CommandTree(bot)
+
+    @tree.context_menu(name="Draw this")
+    async def draw(interaction: discord.Interaction, message: discord.Message) -> None:
+        view = discord.ui.View(timeout=None)
+        view.add_item(discord.ui.Button(label="Off", custom_id="off", disabled=True))
+        await interaction.response.send_message(f"You said {message.content}.", view=view)
+
+    await tree.sync()
+    said = await double.say(channel, ana, "a fox")
+    given = await double.command_on(said, ana, "Draw this")
+    await double.until(lambda: given.answered)
+    assert given.original is not None and given.original.content == "You said a fox."
+    with pytest.raises(LookupError):
+        await double.press(given.original, "off", ana)
+
+
+async def test_suggestions_are_given(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """What is being typed reaches the bot, also in a subcommand, and what it suggests is kept."""
+    tree = app_commands.CommandTree(bot)
+    group = app_commands.Group(name="settings", description="Settings")
+
+    @group.command()
+    async def model(interaction: discord.Interaction, name: str) -> None:
+        """Chooses."""
+
+    @model.autocomplete("name")
+    async def suggest(interaction: discord.Interaction, current: str) -> list[app_commands.Choice[str]]:
+        return [app_commands.Choice(name=current + "-large", value="large")]
+
+    tree.add_command(group)
+    await tree.sync()
+    given = await double.complete(channel, ana, "settings model", {"name": "sd"})
+    await double.until(lambda: given.choices)
+    assert given.choices == [{"name": "sd-large", "value": "large"}]
+    assert double.violations == []
+
+
+async def test_a_form_is_filled_in(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """A press opens a form, and what is entered comes back, files and menus too."""
+    done: asyncio.Future[tuple[str, list[str], int]] = asyncio.get_running_loop().create_future()
+
+    class Wish(discord.ui.Modal, title="Wish"):
+        prompt = discord.ui.Label[discord.ui.Modal](
+            text="Prompt", component=discord.ui.TextInput(custom_id="prompt", default="a fox")
+        )
+        size = discord.ui.Label[discord.ui.Modal](
+            text="Size",
+            component=discord.ui.Select(
+                custom_id="size", options=[discord.SelectOption(label="Wide"), discord.SelectOption(label="Tall")]
+            ),
+        )
+        like = discord.ui.Label[discord.ui.Modal](text="Like", component=discord.ui.FileUpload(custom_id="like"))
+
+        async def on_submit(self, interaction: discord.Interaction) -> None:
+            text, menu, files = self.prompt.component, self.size.component, self.like.component
+            assert isinstance(text, discord.ui.TextInput) and isinstance(menu, discord.ui.Select)
+            assert isinstance(files, discord.ui.FileUpload)
+            await interaction.response.send_message("Noted.", ephemeral=True)
+            done.set_result((text.value, menu.values, files.values[0].size))
+
+    await bot.place(channel).send("Press.", view=_buttons())
+    press = await double.press(double.messages(channel)[0], "again", ana)
+    await (await bot.interactions.get()).response.send_modal(Wish())
+    assert press.modal is not None and press.modal["title"] == "Wish"
+    form = await double.submit_modal(press, {"size": ["Tall"], "like": [Upload("fox.png", PIXEL)]})
+    assert await done == ("a fox", ["Tall"], len(PIXEL))
+    assert form.original is not None and form.original.content == "Noted."
+    assert double.violations == []
+
+
+def _buttons() -> discord.ui.View:
+    view = discord.ui.View(timeout=None)
+    view.add_item(discord.ui.Button(label="Again", custom_id="again"))
+    view.add_item(discord.ui.Button(label="Off", custom_id="off", disabled=True))
+    return view

@@ -1,0 +1,360 @@
+"""The slash commands, the panel of the settings and the message menus on Discord."""
+
+from pathlib import Path
+from typing import Any
+
+import discord
+import pytest
+
+from bot.capabilities import Abilities
+from bot.domain import Operation, ThreadKey
+from bot.queue_status import Bench, Lineup, Standing
+from bot.settings.values import Unasked, Where
+from tests.support.discord_sim import House, answers, contents, hidden, house, labels, pictures, silent, texts
+from tests.support.images import png
+
+SUN = ["Here it is: ", "<image>a sun</image>"]
+RED = ["<edit>a red sun</edit>"]
+WORDS = ["Hello."]
+
+
+def options(message: Any, custom_id: str) -> list[str]:
+    """What can be chosen in a menu of a message."""
+    menus = [each for row in message.components for each in row.get("components", ())]
+    (menu,) = [each for each in menus if each.get("custom_id") == custom_id]
+    return [option["value"] for option in menu["options"]]
+
+
+def panel(result: Any) -> Any:
+    """The panel that was whispered."""
+    (told,) = answers(result)
+    return told
+
+
+def administer(here: House) -> None:
+    """Have everybody be an administrator where they use a command, as Discord tells of it."""
+
+    def grant(_: str, payload: Any) -> None:
+        payload.get("member", {})["permissions"] = str(discord.Permissions.all().value)
+
+    here.env.backend.subscribers.insert(0, grant)
+
+
+async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
+    """In the open it says who asks for what; the pictures come in a thread below that."""
+    async with house(tmp_path) as here:
+        here.renderer.abilities = Abilities(ratios=True, negatives=True)
+        given = await here.ann.slash(
+            here.channel, "imagine", prompt="a *fox*", ratio="16:9", count=2, model="sketch", seed=7, negative="people"
+        )
+        entry = await here.newest(0)
+        assert not given.response.ephemeral and given.response.content == "ann asks for: a *fox*"
+        thread = here.thread(given.response.id)
+        assert thread.name == "a *fox*" and entry.thread.thread == str(thread.id)
+        assert [message.content for message in pictures(thread)] == [f"**#{n}**\n-# a \\*fox\\*" for n in (1, 2)]
+        assert [message.attachments[0].description for message in pictures(thread)] == ["#1: a *fox*", "#2: a *fox*"]
+        told = [(job.ratio, job.model, job.seed, job.negative, job.owner) for job in here.renderer.jobs]
+        assert sorted(told) == [("16:9", "sketch", seed, "people", str(here.ann.id)) for seed in (7, 8)]
+        assert here.model.heard == [] and entry.author.name == "ann"
+
+
+async def test_a_wish_that_cannot_be_is_refused_privately(tmp_path: Path) -> None:
+    """Nothing of it stays in the channel."""
+    async with house(tmp_path) as here:
+        given = await here.ann.slash(here.channel, "imagine", prompt="a fox", negative="people")
+        assert "cannot be told what to leave out" in hidden(here, here.channel, given)
+        assert here.channel.history(viewer=here.bob) == [] and here.entries() == []
+
+
+async def test_imagine_goes_on_where_it_was_given(tmp_path: Path) -> None:
+    """In a thread of the bot, in a direct conversation, and in a channel that is answered in place."""
+    async with house(tmp_path, SUN, RED) as here:
+        thread = await here.draw()
+        given = await here.cid.slash(thread, "imagine", prompt="a moon")
+        entry = await here.newest(1)
+        assert entry.thread.thread == str(thread.id) and pictures(thread)[-1].content == "**#2**\n-# a moon"
+        assert pictures(thread)[-1].reference.message_id == given.response.id
+        edited = await here.say(thread, "make it red")
+        assert here.store.pictures(edited.thread)[-1].parent == 2
+        await here.ann.user.slash("imagine", prompt="a star")
+        entry = await here.newest(3)
+        direct = here.ann.user.dm_channel
+        assert entry.thread.space == "direct" and pictures(direct)[0].content == "**#1**\n-# a star"
+        await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
+        await here.ann.slash(here.channel, "imagine", prompt="a hill")
+        await here.newest(4)
+        assert pictures(here.channel)[0].content == "**#1**\n-# a hill" and len(here.channel.threads) == 1
+
+
+async def test_imagine_keeps_to_what_was_chosen(tmp_path: Path) -> None:
+    """Where an option is left out, the settings hold; what can be chosen is offered while one types."""
+    async with house(tmp_path) as here:
+        for key, value in (("ratio", "2:3"), ("count", "3"), ("picture_model", "sketch")):
+            await here.ann.slash(here.channel, "settings set", key=key, value=value)
+        offered = await here.ann.autocomplete(here.channel, "imagine", "ratio", "16:")
+        assert [choice["value"] for choice in offered] == ["16:9"]
+        offered = await here.ann.autocomplete(here.channel, "imagine", "model", "")
+        assert [choice["value"] for choice in offered] == ["usual", "sketch"]
+        await here.ann.slash(here.channel, "imagine", prompt="a fox")
+        await here.newest(0)
+        assert [(job.ratio, job.model) for job in here.renderer.jobs] == [("2:3", "sketch")] * 3
+
+
+async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
+    """All by choosing: whose, which, and what it is to be; only the one who opened it sees it."""
+    async with house(tmp_path) as here:
+        shown = panel(await here.bob.slash(here.channel, "settings panel"))
+        assert shown.ephemeral
+        (words,) = texts(shown.components)
+        assert words.startswith("### Settings · Only me") and "**Shape**: usual\n-# from: default" in words
+        assert options(shown, "mini:settings:scope") == ["me", "thread", "channel", "server"]
+        await here.bob.select(shown, ["channel"], custom_id="mini:settings:scope")
+        assert texts(shown.components)[0].startswith("### Settings · This channel")
+        keys = options(shown, "mini:settings:key.channel")
+        assert "answer" in keys and "persona" in keys
+        await here.restart()
+        await here.bob.select(shown, ["answer"], custom_id="mini:settings:key.channel")
+        assert options(shown, "mini:settings:value.channel.answer") == [*map(str, Where)]
+        await here.bob.select(shown, ["in place"], custom_id="mini:settings:value.channel.answer")
+        assert "**Answers**: in place\n-# from: channel" in texts(shown.components)[0]
+        await here.final((await here.ask()).id)
+        assert here.channel.threads == []
+
+
+async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
+    """A persona is written, and taken back with a button."""
+    async with house(tmp_path, WORDS) as here:
+        shown = panel(await here.bob.slash(here.channel, "settings show", scope="server"))
+        await here.bob.select(shown, ["persona"], custom_id="mini:settings:key.server")
+        form = await here.bob.click(shown, label="Write…")
+        assert form.modal["title"] == "Persona"
+        await here.bob.submit_modal(form, {"value": "You are a *pirate*."})
+        assert "**Persona**: You are a \\*pirate\\*.\n-# from: server" in texts(shown.components)[0]
+        await here.draw("hello")
+        assert "You are a *pirate*." in here.model.heard[0][0].text
+        await here.bob.click(shown, label="As usual")
+        assert "**Persona**: nothing\n-# from: default" in texts(shown.components)[0]
+
+
+async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
+    """Others are told so, alone, in the panel too; their own and their thread's settings are theirs."""
+    async with house(tmp_path, WORDS) as here:
+        refusal = "Only managers can change the settings of the channel."
+        given = await here.ann.slash(here.channel, "settings set", key="ratio", value="2:3", scope="channel")
+        assert refusal in hidden(here, here.channel, given)
+        given = await here.ann.slash(here.channel, "settings reset", scope="channel")
+        assert refusal in hidden(here, here.channel, given)
+        shown = panel(await here.ann.slash(here.channel, "settings show", scope="channel"))
+        await here.ann.select(shown, ["ratio"], custom_id="mini:settings:key.channel")
+        pressed = await here.ann.select(shown, ["2:3"], custom_id="mini:settings:value.channel.ratio")
+        assert refusal in pressed.followups[0].content if pressed.followups else hidden(here, here.channel, pressed)
+        thread = await here.draw("hello")
+        given = await here.ann.slash(thread, "settings set", key="ratio", value="2:3", scope="thread")
+        assert "Shape for this thread: **2:3**." in hidden(here, thread, given)
+
+
+@pytest.mark.parametrize(
+    ("key", "refusal"),
+    [
+        ("blocked", "The managers have not let the bot answer here."),
+        ("allowed", "The managers let the bot answer only in other places, or others."),
+    ],
+)
+async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
+    """Not at each word that people say to each other in its threads."""
+    async with house(tmp_path, SUN, WORDS) as here:
+        thread = await here.draw()
+        named = {"blocked": here.cid, "allowed": here.ann}[key]
+        await here.bob.slash(here.channel, "settings set", key=key, value=named.mention, scope="server")
+        before = len(thread.history())
+        await here.cid.send(thread, "how nice")
+        await here.ask("and a moon", here.cid, thread)
+        await here.say(thread, "thanks")
+        *_, nice, asked, told, _, _ = thread.history()
+        assert len(thread.history()) == before + 5 and nice.content == "how nice"
+        assert (told.content, told.reference.message_id) == (f"-# {refusal}", asked.id)
+        assert len(here.entries()) == 2
+
+
+async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
+    """What is typed is completed; what makes no sense is refused with what would."""
+    async with house(tmp_path) as here:
+        offered = await here.ann.autocomplete(here.channel, "settings set", "key", "sha")
+        assert offered == [{"name": "Shape", "value": "ratio"}] or offered[0]["value"] == "ratio"
+        offered = await here.bob.autocomplete(here.channel, "settings set", "key", "", scope="server")
+        assert {"answer", "unasked", "persona"} <= {choice["value"] for choice in offered}
+        offered = await here.bob.autocomplete(here.channel, "settings set", "value", "", key="unasked", scope="server")
+        assert [choice["value"] for choice in offered] == [*map(str, Unasked)]
+        given = await here.ann.slash(here.channel, "settings set", key="ratio", value="3:2")
+        assert hidden(here, here.channel, given).startswith("Shape for you: **3:2**.")
+        given = await here.ann.slash(here.channel, "settings show")
+        assert "**Shape**: 3\\:2\n-# from: me" in hidden(here, here.channel, given)
+        given = await here.ann.slash(here.channel, "settings reset", key="ratio")
+        assert "Shape is as usual again for you." in hidden(here, here.channel, given)
+        given = await here.ann.slash(here.channel, "settings set", key="ratio", value="round")
+        assert "Shape can be usual, 1:1" in hidden(here, here.channel, given)
+        given = await here.ann.slash(here.channel, "settings set", key="colour", value="red")
+        assert "There is no setting 'colour'" in hidden(here, here.channel, given)
+
+
+async def test_the_queue_names_nobody_else(tmp_path: Path) -> None:
+    """One's own pictures are told of one by one, those of others are counted."""
+    async with house(tmp_path) as here:
+        key = ThreadKey("discord", str(here.guild.id), "c", "t")
+
+        def standing(number: int, who: Any, running: bool) -> Standing:
+            return Standing(f"j{number}", key, number, Operation.GENERATE, str(who.id), "m", running, 0.5, 2, 30, 1)
+
+        here.lineup = Lineup((standing(1, here.ann, True), standing(2, here.bob, False)), (Bench("b", "m", 1, 1),))
+        told = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
+        assert told.startswith("1 picture being drawn, 1 waiting.\n- yours: #2 2 pictures ahead of it")
+        assert "ann" not in told and "#1" not in told
+
+
+async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
+    """A manager can end everybody's; others are refused."""
+    async with house(tmp_path, ["<image>a sun</image>"], ["<image>a moon</image>"]) as here:
+        here.renderer.held |= {"a sun", "a moon"}
+        first = await here.ask("draw a sun", here.ann)
+        second = await here.ask("draw a moon", here.cid)
+        await here.until(lambda: len(here.renderer.jobs) == 2 and len(here.channel.threads) == 2)
+        refused = await here.ann.slash(here.channel, "cancel", whose="all")
+        assert hidden(here, here.channel, refused) == "Only managers can cancel what others asked for."
+        given = await here.ann.slash(here.channel, "cancel")
+        assert hidden(here, here.channel, given) == "Cancelled 1 reply."
+        await here.final(first.id)
+        assert "Cancelled by ann." in contents(here.thread(first.id))[0]
+        assert here.store.entry(str(second.id)).view is None  # type: ignore[union-attr]
+        given = await here.bob.slash(here.channel, "cancel", whose="all")
+        await here.final(second.id)
+        assert "Cancelled by bob." in contents(here.thread(second.id))[0]
+        given = await here.bob.slash(here.channel, "cancel", whose="all")
+        assert hidden(here, here.channel, given) == "Nothing is under way here."
+
+
+async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
+    """The pictures of a thread, how much was drawn, and that all of it can be forgotten."""
+    async with house(tmp_path, SUN, RED) as here:
+        thread = await here.draw()
+        entry = await here.reply(pictures(thread)[0], "make it red")
+        told = hidden(here, thread, await here.cid.slash(thread, "pictures"))
+        assert told == "- **#1** drawn: a sun\n  - **#2** an edit of #1: a red sun"
+        told = hidden(here, here.channel, await here.cid.slash(here.channel, "pictures"))
+        assert told == "There is no picture in this thread yet."
+        told = hidden(here, thread, await here.ann.slash(thread, "usage"))
+        assert told.startswith("You: **2 pictures** in the last day, 2 in 30 days")
+        told = hidden(here, thread, await here.bob.slash(thread, "usage"))
+        assert "Everybody here: **2 pictures**" in told
+        refused = hidden(here, thread, await here.cid.slash(thread, "forget", what="thread"))
+        assert "only managers" in refused
+        told = hidden(here, thread, await here.ann.slash(thread, "forget", what="thread"))
+        assert told == "Forgotten: 2 messages and 2 pictures of this thread."
+        assert here.store.pictures(entry.thread) == [] and here.entries() == []
+        told = hidden(here, thread, await here.ann.slash(thread, "forget", what="settings"))
+        assert told.startswith("Your own settings are forgotten")
+        told = hidden(here, thread, await here.ann.slash(thread, "help"))
+        assert told.startswith("**Ask me for pictures in plain words**") and len(told) <= 2000
+
+
+@pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "pictures", "cancel"])
+async def test_commands_work_in_direct_messages(tmp_path: Path, name: str) -> None:
+    """They are answered to the one who is there."""
+    async with house(tmp_path) as here:
+        given = await here.ann.user.slash(name)
+        assert given.response.ephemeral and (given.response.content or texts(given.response.components))
+
+
+async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
+    """The panel shows nothing else, and whoever types it in full need not choose from the list."""
+    async with house(tmp_path) as here:
+        given = await here.ann.slash(here.channel, "settings set", key="STYLE ", value="ink")
+        assert "**Style**: ink" in texts(panel(given).components)[0]
+        given = await here.ann.slash(here.channel, "settings set", key="pictures of a  wish", value="3")
+        assert "**Pictures of a wish**: 3" in texts(panel(given).components)[0]
+        given = await here.ann.slash(here.channel, "settings reset", key="Style")
+        assert "**Style**: usual" in texts(panel(given).components)[0]
+
+
+async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
+    """Edit, Vary and Ask speak of that very picture, in its thread."""
+    async with house(tmp_path, SUN, RED, WORDS) as here:
+        thread = await here.draw()
+        (picture,) = pictures(thread)
+        form = await here.cid.context_menu(thread, "Edit picture", picture)
+        assert form.modal["title"] == "Edit picture"
+        assert form.modal["components"][0]["label"] == "What is to change?"
+        sent = await here.cid.submit_modal(form, {"words": "make it red"})
+        entry = await here.newest(1)
+        assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "cid") and sent.response is None
+        assert pictures(thread)[-1].reference.message_id == picture.id
+        form = await here.ann.context_menu(thread, "Ask about picture", picture)
+        assert form.modal["components"][0]["label"] == "What would you like to know?"
+        await here.restart()
+        await here.ann.submit_modal(form, {"words": "which style is it?"})
+        entry = await here.newest(2)
+        assert entry.about == 1 and contents(thread)[-1] == "-# ann\\: which style is it?\nHello."
+        chosen = await here.bob.context_menu(thread, "Vary picture", picture)
+        entry = await here.newest(3)
+        assert chosen.response is None and here.store.pictures(entry.thread)[-1].operation is Operation.VARY
+        assert pictures(thread)[-1].content == "**#3**\n-# like #1 · a sun"
+
+
+async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
+    """The upload gets a number in a thread that is opened on it; what has no picture is told so."""
+    async with house(tmp_path, RED, ["<vary/>"]) as here:
+        photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
+        form = await here.ann.context_menu(here.channel, "Edit picture", photo)
+        await here.ann.submit_modal(form, {"words": "make it red"})
+        entry = await here.newest(0)
+        assert len(entry.uploads) == 1 and here.store.pictures(entry.thread)[-1].parent == 1
+        (made,) = pictures(here.thread(photo.id))
+        assert made.content.startswith("-# ann\\: make it red\n**#2**")
+        await here.cid.context_menu(here.channel, "Vary picture", photo)
+        entry = await here.newest(1)
+        assert entry.text == "Draw a variation of this picture." and len(entry.uploads) == 1
+        words = await here.bob.send(here.channel, "no picture here")
+        form = await here.ann.context_menu(here.channel, "Ask about picture", words)
+        sent = await here.ann.submit_modal(form, {"words": "what is it?"})
+        assert hidden(here, here.channel, sent) == "There is no picture in that message."
+        await here.bob.delete(photo)
+        await here.restart()
+        form = await here.ann.context_menu(here.channel, "Ask about picture", words)
+        await here.bob.delete(words)
+        here.client.chosen_messages.clear()
+        sent = await here.ann.submit_modal(form, {"words": "what is it?"})
+        assert "cannot be read any more" in hidden(here, here.channel, sent)
+
+
+async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> None:
+    """Not even an administrator there: it would hold for all who carry the bot along."""
+    async with house(tmp_path) as here:
+        administer(here)
+        given = {"key": "allowed", "value": here.cid.mention, "scope": "server"}
+        chosen = [{"name": key, "type": 3, "value": value} for key, value in given.items()]
+        command = await here.command_named("settings")
+        told = await here.carried(
+            here.cid, "server", **command, options=[{"name": "set", "type": 1, "options": chosen}]
+        )
+        assert answers(told)[0].content.startswith("Only managers can change the settings of the server.")
+
+
+@pytest.mark.parametrize("place", ["friend", "group", "server"])
+async def test_carried_along_it_answers_in_a_single_message(tmp_path: Path, place: str) -> None:
+    """Where the bot is no member, the words and all pictures of a wish stand in the answer to the command."""
+    async with house(tmp_path) as here:
+        imagine = await here.command_named("imagine")
+        wish = [{"name": "prompt", "type": 3, "value": "a fox"}, {"name": "count", "type": 4, "value": 2}]
+        given = await here.carried(here.ann, place, **imagine, options=wish)
+        entry = await here.newest(0)
+        assert entry.thread == ThreadKey("discord", "personal", str(here.ann.user.dm_channel.id), str(here.ann.id))
+        message = given.response.message
+        assert message.content == "**#1**\n-# a fox\n\n**#2**\n-# a fox" and not given.response.ephemeral
+        assert [file.description for file in message.attachments] == ["#1: a fox", "#2: a fox"]
+        assert labels(message) == ["Vary", "Edit", "Upscale", "Redo"] * 2
+        vary = await here.carried(here.ann, place, custom_id="mini:vary:2", component_type=2, message=message)
+        entry = await here.newest(1)
+        assert [file.description for file in vary.response.attachments] == ["#3: a fox"]
+        assert here.store.pictures(entry.thread)[-1].parent == 2
+        details = await here.carried(here.ann, place, custom_id="mini:details:1", component_type=2, message=message)
+        assert answers(details)[0].content.startswith("**#1** · drawn")
+        assert silent(vary) or vary.response

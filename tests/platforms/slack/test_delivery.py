@@ -1,0 +1,175 @@
+"""Replies on Slack that are cut short by a lost answer, a restart or by people: each is there once, or not at all."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bot.domain import Failed, PicturePart
+from tests.support.slack_server import Call, Error, Lose
+from tests.support.slack_workspace import RED, SUN, TALK, WORDS, House, alts, house, is_whole, labels, streaming
+
+
+@pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "chat.startStream", "chat.stopStream"])
+async def test_an_answer_that_is_lost_makes_nothing_twice(tmp_path: Path, method: str) -> None:
+    """What was posted although nobody heard of it is found and used, in threads and in direct conversations."""
+    async with house(tmp_path, SUN, TALK) as here:
+        direct = here.slack.direct(here.ana)
+        here.slack.fail(method, Lose(), times=1)
+        if "Stream" not in method:
+            said = await here.slack.say(direct, here.ana, "draw a sun")
+            await here.final(said)
+            assert [alts(one) for one in here.said(direct)] == [["#1: a sun"]]
+            here.slack.fail(method, Lose())
+        else:
+            here.model.scripts.pop(0)
+        asked = await here.ask()
+        await here.model.waiting.wait()
+        await here.slack.until(lambda: here.thread(asked))
+        here.model.go.set()
+        await here.final(asked)
+        assert is_whole(here, asked)
+
+
+async def test_a_reply_is_stopped_before_its_first_word(tmp_path: Path) -> None:
+    """By Slack's own button, which is there while the bot thinks; an admin may stop what is another's."""
+    async with house(tmp_path, (None, "Hello.")) as here:
+        asked = await here.ask()
+        await here.slack.until(lambda: here.slack.world.statuses and here.slack.world.sessions)
+        assert list(here.slack.world.sessions.values()) == ["processing"]
+        event = {"type": "agent_session_stopped", "user": here.bo.id, "channel": here.general.id}
+        here.slack.events.emit(event | {"thread_ts": asked.ts, "streaming_message_ts": []}, here.general)
+        entry = await here.final(asked)
+        assert entry.view and entry.view.status == "Stopped by Bo."
+        assert list(here.slack.world.sessions.values()) == ["active"]
+
+
+@pytest.mark.parametrize("drawing", [True, False])
+async def test_a_reply_is_taken_up_after_a_restart(tmp_path: Path, drawing: bool) -> None:
+    """In the same message, whether words were streaming or a picture was drawn, and nothing is there twice."""
+    async with house(tmp_path, TALK, ("One two ", "<image>a sun</image>", " three.")) as here:
+        if drawing:
+            here.model.go.set()
+            here.renderer.held.add("a sun")
+            asked = await here.ask()
+            await here.slack.until(lambda: here.thread(asked) and "Stop" in labels(here.thread(asked)[0]))
+            (reply,) = here.thread(asked)
+            here.renderer.held.clear()
+        else:
+            asked, reply = await streaming(here)
+        await here.restart()
+        await here.final(asked)
+        assert is_whole(here, asked) and here.thread(asked) == [reply]
+
+
+async def test_a_reply_whose_post_was_lost_at_the_end_of_the_bot_is_found(tmp_path: Path) -> None:
+    """It was posted, and never recorded."""
+    async with house(tmp_path, SUN, SUN) as here:
+
+        def late(call: Call) -> bool:
+            return call.method == "chat.postMessage"
+
+        here.renderer.held.add("a sun")
+        here.slack.fail("chat.startStream", Error("team_not_found"))
+        here.slack.fail("chat.postMessage", Lose(), where=late)
+        here.slack.fail("conversations.replies", Error("internal_error"), times=1)
+        asked = await here.ask()
+        await here.slack.until(lambda: here.thread(asked))
+        await here.close()
+        here.slack.web.faults.planned.clear()
+        here.renderer.held.clear()
+        await here.start()
+        await here.final(asked)
+        assert is_whole(here, asked, "Here it is:\n#1 · a sun\nEnjoy!")
+
+
+# People meddle
+
+
+async def test_a_reply_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
+    """Nothing comes in its place; the conversation goes on."""
+    async with house(tmp_path, TALK, RED) as here:
+        here.slack.fail("chat.startStream", Error("team_not_found"))
+        asked = await here.ask()
+        await here.slack.until(lambda: here.thread(asked))
+        here.slack.chat.remove(here.thread(asked)[0])
+        here.model.go.set()
+        await here.final(asked)
+        assert here.thread(asked) == []
+        await here.say(asked, "make it red")
+        assert [alts(one) for one in here.thread(asked)] == [["#2: a red sun"]]
+
+
+async def test_a_stream_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
+    """As any other message."""
+    async with house(tmp_path, TALK) as here:
+        asked, reply = await streaming(here)
+        here.slack.chat.remove(reply)
+        here.model.go.set()
+        await here.final(asked)
+        assert here.thread(asked) == []
+
+
+def kick(here: House) -> None:
+    """The bot is sent away."""
+    here.slack.kick(here.general)
+
+
+def archive(here: House) -> None:
+    """The channel is archived."""
+    here.general.archived = True
+
+
+def revoke(here: House) -> None:
+    """The token is taken away."""
+    here.slack.revoke()
+
+
+def uninstall(here: House) -> None:
+    """The app is thrown out."""
+    here.slack.uninstall()
+
+
+@pytest.mark.parametrize("happens", [kick, archive, revoke, uninstall])
+async def test_where_nothing_can_be_shown_nothing_is_drawn(tmp_path: Path, happens: Callable[[House], None]) -> None:
+    """The reply ends on record, without a bug; its picture is not drawn for nobody."""
+    async with house(tmp_path, TALK, WORDS) as here:
+        here.renderer.held.add("a sun")
+        asked, _ = await streaming(here)
+        happens(here)
+        here.model.go.set()
+        entry = await here.final(asked)
+        assert entry.view
+        parts = [part for part in entry.view.parts if isinstance(part, PicturePart)]
+        assert all(isinstance(part.state, Failed) for part in parts) and entry.view.status
+        if happens in (revoke, uninstall):
+            await here.slack.until(lambda: not here.platform.health()["connected"])
+
+
+# The connection
+
+
+async def test_a_connection_that_ends_is_made_anew(tmp_path: Path) -> None:
+    """Slack asks for it now and then, and closes it; what was said meanwhile is answered."""
+    async with house(tmp_path, *[WORDS] * 2) as here:
+        opened = here.slack.link.opened
+        here.slack.link.refresh()
+        await here.slack.until(lambda: here.slack.link.opened > opened)
+        await here.draw("hello")
+        await here.close()
+        assert here.platform.health() == {"connected": False}
+        asked = await here.ask("still there?")
+        await here.start()
+        await here.final(asked)
+        assert here.platform.health() == {"connected": True} and here.slack.unacknowledged == []
+
+
+async def test_tokens_that_slack_refuses_are_told_of_at_the_start(tmp_path: Path) -> None:
+    """Each by its name."""
+    async with house(tmp_path) as here:
+        for method, name in (("auth.test", "SLACK_BOT_TOKEN"), ("apps.connections.open", "SLACK_APP_TOKEN")):
+            await here.close()
+            here.slack.fail(method, Error("invalid_auth"))
+            with pytest.raises(ExceptionGroup) as told:
+                await here.start()
+            assert name in str(told.value.exceptions[0])

@@ -1,0 +1,179 @@
+"""The doctor's part on Slack before a Slack of our own on loopback: what it finds wrong, and what it keeps quiet."""
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from pydantic import SecretStr
+
+from bot.__main__ import main
+from bot.config import Config
+from bot.doctor.checks import Finding, Mark
+from bot.doctor.slack import GRANTED, SCOPES, SPARED, slack
+from tests.support.paths import ROOT
+from tests.support.slack_server import APP_TOKEN as DOUBLE_APP_TOKEN
+from tests.support.slack_server import BOT_TOKEN as DOUBLE_BOT_TOKEN
+from tests.support.slack_server import SlackDouble
+
+BOT_TOKEN, APP_TOKEN = "xoxb-1-hunter2", "xapp-1-A0STUDIO001-2-hunter3"
+MANIFEST = json.loads((ROOT / "deploy" / "slack-manifest.json").read_text("utf-8"))
+AUTH, OPEN = "/api/auth.test", "/api/apps.connections.open"
+ME = {"ok": True, "team": "Studio", "user": "minidalle", "team_id": "T1", "user_id": "U1", "bot_id": "B1"}
+SOCKET = {"ok": True, "url": "wss://wss.slack.example/link/?ticket=hunter4"}
+
+
+@dataclass
+class Server:
+    """Says what it is told to say at each path, to whoever shows the right token."""
+
+    says: dict[str, Any] = field(default_factory=lambda: {AUTH: ME, OPEN: SOCKET})
+    granted: str | None = ",".join(SCOPES)
+    status: int = 200
+    url: str = ""
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def answer(self, request: web.Request) -> web.Response:
+        """What is to be said there."""
+        self.asked.append((request.method, request.path))
+        token = {AUTH: BOT_TOKEN, OPEN: APP_TOKEN}[request.path]
+        if request.headers.get("Authorization") != f"Bearer {token}":
+            return web.json_response({"ok": False, "error": "invalid_auth"})
+        headers = {GRANTED.lower(): self.granted} if self.granted is not None else {}
+        return web.json_response(self.says[request.path], status=self.status, headers=headers)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in Config.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+    monkeypatch.chdir(tmp_path)  # away from anybody's .env
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    """A Slack with one app, to which everything is granted."""
+    double = Server()
+    app = web.Application()
+    app.router.add_post("/{path:.*}", double.answer)
+    runner = web.AppRunner(app, shutdown_timeout=1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    host, port = runner.addresses[0][:2]
+    double.url = f"http://{host}:{port}"
+    yield double
+    await runner.cleanup()
+
+
+def on(server: Server, bot: str = BOT_TOKEN, app: str = APP_TOKEN, **more: Any) -> Config:
+    """The configuration of a bot whose Slack is that server."""
+    tokens: dict[str, Any] = {"slack_bot_token": SecretStr(bot)} | ({"slack_app_token": SecretStr(app)} if app else {})
+    return Config(slack_api_url=f"{server.url}/api/", **tokens, **more)
+
+
+def told(findings: list[Finding]) -> str:
+    """All that is printed about them."""
+    return "\n".join(f"{each.mark} {each.about}: {each.told} {each.cure}".rstrip() for each in findings)
+
+
+async def test_all_is_well_on_slack(server: Server) -> None:
+    """The bot's name, its workspace, its scopes, and the way by which events come; no secret among it."""
+    found = await slack(on(server))
+    assert told(found) == (
+        "✓ Slack: The token is valid: bot minidalle in the workspace Studio.\n"
+        "✓ Slack scopes: All are granted.\n"
+        "✓ Slack events: SLACK_APP_TOKEN is valid: they come over Socket Mode, and need no address."
+    )
+    assert server.asked == [("POST", AUTH), ("POST", OPEN)]
+
+
+def test_each_scope_of_the_manifest_has_its_reason() -> None:
+    """What the doctor looks for is what the app asks for."""
+    assert sorted(SCOPES) == MANIFEST["oauth_config"]["scopes"]["bot"]
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+async def test_a_missing_scope_is_told_with_what_it_breaks(server: Server, scope: str) -> None:
+    """An app that was made by hand lacks one; the others are not spoken of."""
+    server.granted = ", ".join(SCOPES.keys() - {scope})
+    (finding,) = [each for each in await slack(on(server)) if each.about == "Slack scopes"]
+    assert finding.mark is (Mark.NOTE if scope in SPARED else Mark.WRONG)
+    assert finding.told == f"{scope} is missing: {SCOPES[scope]}." and "reinstall" in finding.cure
+
+
+async def test_scopes_of_which_nothing_is_told_are_no_fault(server: Server) -> None:
+    """A proxy may have taken the header away; further scopes harm nobody."""
+    server.granted = None
+    assert "- Slack scopes: Slack did not tell which are granted." in told(await slack(on(server)))
+    server.granted = ",".join([*SCOPES, "reactions:write"])
+    assert "✓ Slack scopes: All are granted." in told(await slack(on(server)))
+
+
+async def test_refused_tokens_are_told_with_their_cure_and_never_shown(server: Server) -> None:
+    """Each is named; of the bot's token nothing else can be found out."""
+    (finding,) = await slack(on(server, bot="xoxb-wrong-hunter5"))
+    assert finding.mark is Mark.WRONG and finding.told == "SLACK_BOT_TOKEN is refused (invalid_auth)."
+    assert "OAuth & Permissions" in finding.cure
+    *fine, wrong = await slack(on(server, app="xapp-wrong-hunter6"))
+    assert {each.mark for each in fine} == {Mark.GOOD} and wrong.mark is Mark.WRONG
+    assert wrong.told == "SLACK_APP_TOKEN is refused (invalid_auth)." and "connections:write" in wrong.cure
+    assert "hunter" not in told([finding, *fine, wrong])
+
+
+async def test_tokens_of_two_apps_are_found(server: Server) -> None:
+    """Both are valid, and yet no mention would ever come."""
+    server.says[AUTH] = ME | {"app_id": "A0STUDIO001"}
+    assert (await slack(on(server)))[-1].mark is Mark.GOOD
+    server.says[AUTH] = ME | {"app_id": "A0OTHER"}
+    last = (await slack(on(server)))[-1]
+    assert last.mark is Mark.WRONG and "of another app" in last.told and "hunter" not in told([last])
+
+
+async def test_over_http_the_rest_is_for_slack_to_say(server: Server) -> None:
+    """Nobody can see from here whether Slack's requests arrive; no app token is asked about."""
+    last = (await slack(on(server, app="", slack_signing_secret=SecretStr("hunter7"))))[-1]
+    assert last.mark is Mark.NOTE and "port 3000" in last.told and "request URLs" in last.cure
+    assert server.asked == [("POST", AUTH)] and "hunter" not in told([last])
+
+
+@pytest.mark.parametrize(
+    ("says", "status", "cure"),
+    [
+        ({"ok": False, "error": "internal_error"}, 200, "Try again later"),
+        ("hello", 200, "SLACK_API_URL"),
+        ({}, 404, "SLACK_API_URL"),
+        ({}, 503, "Try again later"),
+    ],
+)
+async def test_a_slack_that_is_ill_or_another_is_told(server: Server, says: Any, status: int, cure: str) -> None:
+    """That is a line and no traceback, and blames no token."""
+    server.says[AUTH], server.status = says, status
+    (finding,) = await slack(on(server))
+    assert finding.mark is Mark.WRONG and cure in finding.cure
+
+
+async def test_the_double_of_slack_is_content() -> None:
+    """What is asked keeps to Slack's own method reference."""
+    async with SlackDouble() as double:
+        bot, app = SecretStr(DOUBLE_BOT_TOKEN), SecretStr(DOUBLE_APP_TOKEN)
+        found = await slack(Config(slack_api_url=double.api_url, slack_bot_token=bot, slack_app_token=app))
+        assert {each.mark for each in found} == {Mark.GOOD, Mark.NOTE} and double.violations == []
+
+
+async def test_without_a_token_the_way_to_one_is_told() -> None:
+    """That is no fault: the web page works without."""
+    (finding,) = await slack(Config())
+    assert finding.mark is Mark.NOTE and "docs/slack.md" in finding.cure
+
+
+def test_a_bot_token_alone_is_a_fault_of_the_configuration(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither an app token nor a signing secret: both are named, before anything is asked of Slack."""
+    monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
+    assert main(["doctor"]) == 1
+    out = capsys.readouterr().out
+    assert "SLACK_APP_TOKEN" in out and "SLACK_SIGNING_SECRET" in out and "hunter" not in out

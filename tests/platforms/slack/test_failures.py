@@ -1,0 +1,216 @@
+"""What goes wrong on Slack: every reply still ends well, visibly, and is there once."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.images import noise
+from tests.support.slack_server import (
+    DOWNLOAD,
+    UPLOAD,
+    Broken,
+    Error,
+    Fault,
+    Limited,
+    LoginPage,
+    Lose,
+    Redirect,
+    Upload,
+    samples,
+)
+from tests.support.slack_workspace import (
+    MOON,
+    SUN,
+    TALK,
+    WHOLE,
+    WORDS,
+    alts,
+    house,
+    is_whole,
+    knows_scopes,
+    labels,
+    shape,
+    streaming,
+    upload,
+    words,
+)
+
+# Slack is slow, or away
+
+
+@pytest.mark.parametrize(
+    "fault", [Limited(0), Broken(503), Error("internal_error"), Lose()], ids=["429", "503", "error", "lost"]
+)
+async def test_each_request_may_fail_once(tmp_path: Path, fault: Fault) -> None:
+    """Whatever Slack answers to the first of each kind, and where the answer is lost although it was done."""
+    signs = ["assistant.threads.setStatus", "agents.sessions.setStatus", "users.info"]
+    rounds = (
+        [*signs, "chat.startStream", "chat.appendStream", "chat.stopStream", "chat.postMessage", "chat.update"],
+        ["files.getUploadURLExternal", UPLOAD],
+        ["files.completeUploadExternal", "files.info"],
+    )
+    async with house(tmp_path, (*TALK[:-1], None, " three."), MOON, ("<image>a star</image>",)) as here:
+        for methods, shown in zip(rounds, (WHOLE, "#2 · a moon", "#3 · a star"), strict=True):
+            for method in methods if fault != Broken(503) else methods[-2:]:  # the client waits a while after each
+                here.slack.fail(method, fault)
+            asked = await here.ask(thread_ts=here.entries()[0].thread.thread if here.entries() else None)
+            if shown == WHOLE:
+                await here.model.waiting.wait()
+                here.model.go.set()
+            await here.final(asked)
+            assert words(here.thread(asked)[-1]) == shown
+        assert len(here.thread(asked)) == 3
+        here.slack.web.faults.planned.clear()
+
+
+async def test_it_waits_as_long_as_slack_says(tmp_path: Path) -> None:
+    """No call comes before its time."""
+    async with house(tmp_path, SUN) as here:
+        here.renderer.held.add("a sun")
+        asked = await here.ask()
+        await here.slack.until(lambda: here.thread(asked) and "Stop" in labels(here.thread(asked)[0]))
+        here.slack.fail("chat.update", Limited(1))
+        before = len(here.slack.called("chat.update"))
+        here.renderer.go.set()
+        await here.final(asked)
+        first, second, *_ = [call.at for call in here.slack.called("chat.update")[before:]]
+        assert second - first >= 1 and len(here.thread(asked)) == 1
+
+
+async def test_a_burst_of_questions_keeps_to_what_slack_allows(tmp_path: Path) -> None:
+    """With the tiers of Slack enforced nobody is refused, and all are answered."""
+    async with house(tmp_path, *[SUN] * 4) as here:
+        here.slack.web.tiers.enforced = True
+        for nth in range(4):
+            channel = here.slack.channel(f"room-{nth}")
+            await here.ask(channel=channel)
+        await here.slack.until(lambda: len([one for one in here.entries() if one.view]) == 4)
+        assert all(len(here.slack.called(method)) < 60 for method in ("chat.update", "chat.startStream"))
+
+
+# Streams
+
+
+async def test_a_stream_that_expires_becomes_a_message_that_is_edited(tmp_path: Path) -> None:
+    """It is the same message."""
+    async with house(tmp_path, TALK) as here:
+        asked, reply = await streaming(here)
+        here.slack.expire(reply)
+        here.model.go.set()
+        await here.final(asked)
+        assert is_whole(here, asked) and here.thread(asked) == [reply]
+
+
+async def test_who_asked_stops_the_stream(tmp_path: Path) -> None:
+    """Slack's own button does what ours does; Retry then answers in the same message."""
+    async with house(tmp_path, TALK, SUN) as here:
+        asked, reply = await streaming(here)
+        await here.slack.stop_stream(reply, here.ana)
+        entry = await here.final(asked)
+        assert entry.view and entry.view.status == "Stopped by Ana."
+        await here.slack.until(lambda: labels(reply) == ["Retry"])
+        assert words(reply) == "One\n⚠️ Stopped by Ana."
+        await here.press(reply, "Retry")
+        await here.slack.until(lambda: alts(reply) and "Stop" not in labels(reply))
+        assert here.thread(asked) == [reply]
+
+
+async def test_somebody_else_cannot_stop_the_reply(tmp_path: Path) -> None:
+    """The stream ends, as Slack has it; the reply goes on, and they are told why."""
+    async with house(tmp_path, TALK) as here:
+        asked, reply = await streaming(here)
+        await here.slack.stop_stream(reply, here.cid)
+        assert "Only Ana" in await here.hint(here.cid)
+        here.model.go.set()
+        await here.final(asked)
+        assert is_whole(here, asked)
+
+
+@pytest.mark.parametrize("code", ["not_subscribed_to_message_stream_stopped", "missing_recipient_team_id"])
+async def test_where_no_stream_may_be_begun_the_words_are_edited(tmp_path: Path, code: str) -> None:
+    """From the start there is a button to stop them."""
+    async with house(tmp_path, TALK) as here:
+        here.slack.fail("chat.startStream", Error(code))
+        asked = await here.ask()
+        await here.slack.until(lambda: here.thread(asked) and labels(here.thread(asked)[0]) == ["Stop"])
+        here.model.go.set()
+        await here.final(asked)
+        assert is_whole(here, asked)
+
+
+# Files
+
+
+async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_path: Path) -> None:
+    """The words come without it; Retry sends it once more."""
+    async with house(tmp_path, SUN) as here:
+        here.slack.uploads.polls = 1_000
+        asked = await here.draw()
+        (reply,) = here.thread(asked)
+        assert alts(reply) == [] and labels(reply) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete", "Retry"]
+        assert words(reply).startswith("Here it is:\n⚠️ Slack has not taken #1; it is safe here")
+        here.slack.uploads.polls = 0
+        await here.restart()
+        await here.press(reply, "Retry", here.cid)
+        await here.slack.until(lambda: alts(reply))
+        assert shape(reply)[1] == "image" and "Retry" not in labels(reply) and here.thread(asked) == [reply]
+
+
+@knows_scopes
+async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) -> None:
+    """As where Slack does not take them."""
+    async with house(tmp_path, SUN) as here:
+        here.slack.web.scopes = {"chat:write", "users:read", "files:read"}
+        asked = await here.draw()
+        assert "Slack has not taken #1" in words(here.thread(asked)[0])
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        (LoginPage(), "Slack did not hand me one of the pictures: am I allowed files:read?"),
+        (Redirect(), "Slack did not hand me one of the pictures: am I allowed files:read?"),
+        (Error("x"), "One of the files is no picture that I can read."),
+        (Lose(), "A picture could not be read from Slack; please send it again."),
+    ],
+)
+async def test_what_is_no_picture_is_not_taken_for_one(tmp_path: Path, fault: Fault, told: str) -> None:
+    """The token goes to nobody but Slack, the words are answered, and it is told."""
+    async with house(tmp_path, WORDS) as here:
+        if isinstance(fault, Error):
+            brought = Upload("cat.png", b"<html>no picture</html>")
+        else:
+            brought = upload()
+            here.slack.fail(DOWNLOAD, fault, times=2)
+        await here.draw("what is it?", files=[brought])
+        assert await here.hint() == told
+        assert here.entries()[0].uploads == () and here.slack.leaks == []
+        here.slack.web.faults.planned.clear()
+
+
+async def test_a_huge_picture_is_left_out(tmp_path: Path) -> None:
+    """Whether its size comes with the event or must be asked for."""
+    async with house(tmp_path, WORDS, WORDS) as here:
+        for count in (1, 2):
+            huge = Upload("huge.png", noise(8) + bytes(21 * 2**20), check_file_info=count == 2)
+            said = await here.draw("what is it?", files=[huge])
+            assert await here.hint(count=count) == "A picture may have 20 MB; one was larger, and was left out."
+            assert said.files
+
+
+# Everything that Slack sends
+
+
+@pytest.mark.parametrize("backwards", [True, False])
+async def test_slacks_own_samples_do_no_harm(tmp_path: Path, backwards: bool) -> None:
+    """Each twice: acknowledged, no bug, and at most one answer to each message."""
+    sent = list(samples().values())
+    if not sent:
+        pytest.skip("the contract folder is not there")
+    async with house(tmp_path, *[WORDS] * len(sent), clean=False) as here:
+        for envelope in reversed(sent) if backwards else sent:
+            for _ in range(2):
+                await here.slack.deliver(type(envelope)(envelope.kind, envelope.payload)).settled()
+        assert here.slack.unacknowledged == []
+        ids = [entry.id for entry in here.entries()]
+        assert len(ids) == len(set(ids)) == len(here.model.heard)

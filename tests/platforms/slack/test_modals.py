@@ -1,0 +1,310 @@
+"""Buttons, shortcuts, forms and the Home tab on Slack."""
+
+from pathlib import Path
+from typing import Any
+
+from bot.domain import Operation, ThreadKey
+from bot.region import AREAS
+from bot.settings.values import Scope
+from tests.support.slack_server import LoginPage, View
+from tests.support.slack_workspace import MOON, RED, SUN, WORDS, House, alts, buttons, house, labels, upload, words
+
+
+def choices(view: View, block: str) -> list[str]:
+    """What can be chosen in the menu of a block."""
+    found = next(one for one in view.blocks if one["block_id"] == block)
+    menu = found.get("element") or found["elements"][0]
+    return [option["value"] for option in menu["options"]]
+
+
+def value(view: View, block: str) -> str:
+    """What stands in a field."""
+    element = next(one for one in view.blocks if one["block_id"] == block)["element"]
+    chosen = element.get("initial_option") or {}
+    return str(chosen.get("value") or element.get("initial_value", ""))
+
+
+def somewhere(here: House) -> ThreadKey:
+    """Any place of the workspace."""
+    return ThreadKey("slack", here.slack.world.team_id, "", "")
+
+
+async def scope(here: House, chosen: str, who: Any = None) -> View:
+    """Choose another scope in the form of the settings; the form then."""
+    view = await here.modal(who)
+    before = view.hash
+    await here.slack.press(view, "mini:scope", who or here.ana, chosen)
+    await here.slack.until(lambda: view.hash != before)
+    return view
+
+
+# Buttons
+
+
+async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
+    """More like it, a larger one, the same again, and what there is to know of it, which only one person sees."""
+    async with house(tmp_path, SUN) as here:
+        asked = await here.draw()
+        (reply,) = here.thread(asked)
+        ways = {"Vary": Operation.VARY, "Upscale": Operation.UPSCALE, "Redo": Operation.GENERATE}
+        for count, (label, way) in enumerate(ways.items(), 1):
+            await here.press(reply, label, here.cid)
+            entry = await here.newest(count)
+            assert here.store.pictures(entry.thread)[-1].operation is way and entry.author.name == "Cid"
+        assert [alts(one)[0].partition(":")[0] for one in here.thread(asked)] == ["#1", "#2", "#3", "#4"]
+        assert "#3 · #1, larger · a sun" in words(here.thread(asked)[2])
+        await here.press(reply, "Details", here.cid)
+        assert (await here.hint(here.cid)).startswith("**#1** · drawn") and here.hints() == []
+
+
+async def test_a_picture_is_deleted_by_who_asked_for_it(tmp_path: Path) -> None:
+    """Others are told that they may not, alone; afterwards a note stands in its place."""
+    async with house(tmp_path, SUN) as here:
+        asked = await here.draw()
+        (reply,) = here.thread(asked)
+        await here.press(reply, "Delete", here.cid)
+        assert await here.hint(here.cid) == "Only Ana, who asked for it, and managers can do this."
+        await here.press(reply, "Delete", here.bo)
+        await here.slack.until(lambda: "Deleted by Bo." in words(reply))
+        assert alts(reply) == [] and labels(reply) == []
+
+
+async def test_a_reply_under_way_is_stopped_and_tried_again(tmp_path: Path) -> None:
+    """Stop is for the whole reply, Cancel for one of several pictures, Retry for what is missing."""
+    async with house(tmp_path, ("<image>a sun</image>", "<image>a moon</image>")) as here:
+        here.renderer.held |= {"a sun", "a moon"}
+        asked = await here.ask()
+        await here.slack.until(lambda: here.thread(asked) and "Cancel #2" in labels(here.thread(asked)[0]))
+        (reply,) = here.thread(asked)
+        assert labels(reply) == ["Cancel #1", "Cancel #2", "Stop"]
+        await here.press(reply, "Stop", here.cid)
+        assert "Only Ana" in await here.hint(here.cid)
+        await here.press(reply, "Cancel #2")
+        await here.slack.until(lambda: "Cancelled by Ana." in words(reply))
+        await here.press(reply, "Stop")
+        await here.slack.until(lambda: labels(reply) == ["Retry"])
+        assert "Stopped by Ana." in words(reply)
+        here.renderer.held.clear()
+        await here.press(reply, "Retry")
+        await here.slack.until(lambda: len(alts(reply)) == 2 and "Stop" not in labels(reply))
+        assert "Stopped" not in words(reply) and here.thread(asked) == [reply]
+
+
+async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
+    """Which shows what the picture was drawn from; the new picture comes in the thread."""
+    async with house(tmp_path, SUN, RED) as here:
+        asked = await here.draw()
+        await here.press(here.thread(asked)[0], "Edit", here.cid)
+        view = await here.modal(here.cid)
+        assert (view.content["title"]["text"], words(view).split("\n")[0]) == ("Edit #1", "#1 was drawn from: a sun")
+        await here.fill({"words": "make it red", "where": "Left half"}, here.cid)
+        entry = await here.newest(1)
+        assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "Cid")
+        assert entry.part == AREAS["Left half"]
+        assert alts(here.thread(asked)[-1]) == ["#2: a red sun"] and here.slack.modal(here.cid) is None
+        assert words(here.thread(asked)[-1]).startswith("Cid: make it red\n")  # the others have not seen the form
+
+
+async def test_old_buttons_and_forms_work_after_a_restart(tmp_path: Path) -> None:
+    """A form that was open while the bot was away is taken, and so are buttons in a direct conversation."""
+    async with house(tmp_path, SUN, RED, SUN) as here:
+        asked = await here.draw()
+        direct = here.slack.direct(here.ana)
+        (reply,) = here.thread(asked)
+        await here.press(reply, "Edit")
+        await here.modal()
+        await here.restart()
+        await here.fill({"words": "make it red"})
+        await here.newest(1)
+        await here.press(reply, "Vary")
+        await here.newest(2)
+        assert [alts(one)[0] for one in here.thread(asked)] == ["#1: a sun", "#2: a red sun", "#3: a sun"]
+        await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
+        await here.restart()
+        await here.press(here.said(direct)[0], "Redo")
+        await here.slack.until(lambda: len(here.said(direct)) == 2)
+
+
+async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
+    """Nothing happens, and that is told."""
+    async with house(tmp_path, SUN) as here:
+        asked = await here.draw()
+        (reply,) = here.thread(asked)
+        buttons(reply, "Vary")[0]["action_id"] = "mini:frame:0"
+        await here.press(reply, "Vary")
+        assert await here.hint() == "This button is not known any more."
+
+
+# Shortcuts
+
+
+async def test_a_shortcut_speaks_of_a_picture_of_the_bot(tmp_path: Path) -> None:
+    """Of several it is chosen which; the answer comes in the same thread."""
+    two = ("<image>a sun</image>", "<image>a moon</image>")
+    async with house(tmp_path, two, RED, WORDS) as here:
+        asked = await here.draw()
+        (reply,) = here.thread(asked)
+        await here.slack.shortcut(reply, "edit_picture", here.cid)
+        view = await here.modal(here.cid)
+        assert choices(view, "picture") == ["1", "2"]
+        await here.fill({"words": "make it red", "picture": "1"}, here.cid)
+        entry = await here.newest(1)
+        assert (entry.about, here.store.pictures(entry.thread)[-1].parent) == (1, 1)
+        await here.slack.shortcut(here.thread(asked)[-1], "ask_picture", here.ana)
+        await here.fill({"words": "what is it?"})
+        entry = await here.newest(2)
+        assert (entry.about, entry.text) == (3, "what is it?")
+
+
+async def test_a_shortcut_brings_a_persons_picture_into_its_thread(tmp_path: Path) -> None:
+    """Of several files one is chosen by name; next time they have their numbers."""
+    async with house(tmp_path, RED, RED) as here:
+        photos = [upload("beach.png", "blue"), upload("wood.png", "green"), upload("notes.txt")]
+        said = await here.slack.say(here.general, here.bo, "my holiday", files=photos)
+        await here.slack.shortcut(said, "edit_picture", here.ana)
+        view = await here.modal()
+        menu = next(one for one in view.blocks if one["block_id"] == "picture")["element"]
+        assert [option["text"]["text"] for option in menu["options"]] == ["beach.png", "wood.png"]
+        await here.fill({"words": "make it red", "picture": said.files[0].id})
+        entry = await here.newest(0)
+        (brought,) = entry.uploads
+        assert here.files.read(brought.digest) == photos[0].data and entry.thread.thread == said.ts
+        assert alts(here.thread(said)[0]) == ["#2: a red sun"]
+        single = await here.slack.say(here.general, here.bo, "one more", files=[upload("cat.png")])
+        await here.slack.shortcut(single, "edit_picture", here.ana)
+        assert [block["type"] for block in (await here.modal()).blocks] == ["input"]
+        await here.fill({"words": "make it red"})
+        assert (await here.newest(1)).thread.thread == single.ts
+
+
+async def test_a_picture_that_was_brought_along_goes_by_its_number(tmp_path: Path) -> None:
+    """It is not taken in twice."""
+    async with house(tmp_path, WORDS, RED) as here:
+        asked = await here.draw("look", files=[upload(), upload("dog.png", "red")])
+        await here.slack.shortcut(asked, "edit_picture", here.ana)
+        assert choices(await here.modal(), "picture") == ["1", "2"]
+        await here.fill({"words": "make it red", "picture": "2"})
+        entry = await here.newest(1)
+        assert (entry.about, entry.uploads) == (2, ())
+
+
+async def test_a_shortcut_on_words_is_told_so(tmp_path: Path) -> None:
+    """As is one on a picture that cannot be read."""
+    async with house(tmp_path) as here:
+        said = await here.slack.say(here.general, here.bo, "hello")
+        await here.slack.shortcut(said, "ask_picture", here.ana)
+        assert await here.hint() == "There is no picture in that message."
+        said = await here.slack.say(here.general, here.bo, "cat", files=[upload()])
+        await here.slack.shortcut(said, "ask_picture", here.ana)
+        here.slack.fail("(download)", LoginPage())
+        await here.fill({"words": "what is it?"})
+        assert "am I allowed files:read?" in await here.hint(count=2)
+        assert here.entries() == []
+
+
+async def test_a_shortcut_where_the_bot_is_not_is_answered_directly(tmp_path: Path) -> None:
+    """It cannot speak there, not even to one person alone."""
+    async with house(tmp_path) as here:
+        away = here.slack.channel("elsewhere", member=False)
+        said = await here.slack.say(away, here.bo, "cat", files=[upload()])
+        await here.slack.shortcut(said, "edit_picture", here.ana)
+        await here.fill({"words": "make it red"})
+        direct = here.slack.direct(here.ana)
+        await here.slack.until(lambda: here.said(direct))
+        assert words(here.said(direct)[0]) == "I cannot read that message: /invite me to its channel first."
+
+
+# Settings
+
+
+async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
+    """The word brings a list and a button to the form, in which the thread has its own settings."""
+    async with house(tmp_path, SUN) as here:
+        asked = await here.draw()
+        await here.ask("settings", thread_ts=asked.ts)
+        assert "**Shape** (`ratio`): usual, from: default" in await here.hint()
+        (told,) = here.slack.ephemerals(here.ana)
+        await here.press(told, "Open settings")
+        view = await here.modal()
+        assert choices(view, "scope-me") == ["me", "thread", "channel", "server"]
+        await scope(here, "thread")
+        await here.fill({"persona": "A pirate.", "ratio": "16:9"})
+        await here.slack.until(lambda: not view.open)
+        held = here.store.chosen.values(here.entries()[0].thread, here.cid.id)
+        assert held == {Scope.THREAD: {"persona": "A pirate.", "ratio": "16:9"}}
+
+
+async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
+    """Menus, text and numbers; what is emptied is as usual again; what did not change is not chosen."""
+    async with house(tmp_path) as here:
+        await here.command("settings", here.bo)
+        view = await here.modal(here.bo)
+        assert choices(view, "scope-me") == ["me", "channel", "server"]
+        await scope(here, "server", here.bo)
+        kinds = {block["element"]["action_id"]: block["element"]["type"] for block in view.blocks if "element" in block}
+        assert {kinds[key] for key in ("daily", "server_daily", "at_once")} == {"number_input"}
+        assert (kinds["persona"], kinds["ratio"]) == ("plain_text_input", "static_select")
+        assert value(view, "server-daily") == "0"
+        await here.fill({"daily": "20", "rule": "blood\n/gr[ae]y/", "chat_model": "quick"}, here.bo)
+        held = {Scope.SERVER: {"daily": "20", "rule": "blood\n/gr[ae]y/", "chat_model": "quick"}}
+        assert here.store.chosen.values(somewhere(here), "") == held
+        await here.command("settings", here.bo)
+        view = await here.modal(here.bo)
+        await scope(here, "server", here.bo)
+        assert value(view, "server-daily") == "20"
+        await here.fill({"daily": None, "rule": None}, here.bo)
+        assert here.store.chosen.values(somewhere(here), "")[Scope.SERVER] == {"chat_model": "quick"}
+
+
+async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
+    """What one of them chose meanwhile is not taken back by the other, who did not change it."""
+    async with house(tmp_path) as here:
+        dee = here.slack.person("Dee", admin=True)
+        for who in (here.bo, dee):
+            await here.command("settings", who)
+            await scope(here, "server", who)
+        for who, chosen in ((here.bo, {"ratio": "16:9"}), (dee, {"style": "comic"})):
+            view = await here.fill(chosen, who)
+            assert not view.open
+        held = here.store.chosen.values(somewhere(here), "")
+        assert held == {Scope.SERVER: {"ratio": "16:9", "style": "comic"}}
+
+
+async def test_faults_stand_below_their_fields(tmp_path: Path) -> None:
+    """The form stays open; who may not change anything is told so there as well."""
+    async with house(tmp_path) as here:
+        await here.command("settings", here.bo)
+        await scope(here, "server", here.bo)
+        view = await here.fill({"rule": "/gr[ae/", "daily": "200000"}, here.bo)
+        assert view.open and set(view.errors) == {"server-rule", "server-daily"}
+        assert view.errors["server-daily"].startswith("Pictures a day and person must be a whole number")
+        await here.command("settings")
+        await scope(here, "channel")
+        view = await here.fill({"persona": "A pirate."})
+        assert view.errors["channel-persona"].startswith("Only managers can change the settings of the channel.")
+
+
+async def test_the_home_tab_tells_what_there_is(tmp_path: Path) -> None:
+    """Help, the line and what was drawn; from there the settings open."""
+    async with house(tmp_path, MOON) as here:
+        await here.draw()
+        await here.slack.open_home(here.ana, "messages")
+        await here.slack.open_home(here.ana)
+        await here.slack.until(lambda: here.slack.home(here.ana))
+        home = here.slack.home(here.ana)
+        assert home and "*Ask me for pictures in plain words*" in words(home) and "*1 picture*" in words(home)
+        await here.press(home, "My settings")
+        assert choices(await here.modal(), "scope-me") == ["me", "server"]
+        await here.fill({"count": "2"})
+        assert here.store.chosen.values(somewhere(here), here.ana.id) == {Scope.PERSON: {"count": "2"}}
+
+
+async def test_a_form_that_comes_too_late_is_told_of(tmp_path: Path) -> None:
+    """Slack gives three seconds."""
+    async with house(tmp_path, SUN) as here:
+        asked = await here.draw()
+        here.slack.modals.trigger_seconds = 0.0
+        await here.press(here.thread(asked)[0], "Edit")
+        assert await here.hint() == "Slack did not let me open the form in time; please try again."
+        await here.command("settings")
+        await here.hint(count=2)

@@ -1,0 +1,151 @@
+"""Slash commands on Slack, and the same by words in threads, where Slack takes none."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.slack_server import NotInThreads
+from tests.support.slack_workspace import RED, SUN, WORDS, alts, house
+
+
+async def test_imagine_draws_at_once(tmp_path: Path) -> None:
+    """Below a message that says who asked for what, which calls nobody."""
+    async with house(tmp_path, RED) as here:
+        text = "a <!channel> fox &amp; me --ratio 16:9 —count 2 --seed=7 --no 'fog and rain' --model sketch"
+        await here.command(text, name="/imagine")
+        entry = await here.newest(0)
+        (said,) = here.said(here.general)
+        assert said.text == "Ana asks for: a &lt;!channel&gt; fox &amp; me" and entry.thread.thread == said.ts
+        assert [(job.seed, job.ratio, job.negative, job.model) for job in here.renderer.jobs] == [
+            (7, "16:9", "fog and rain", "sketch"), (8, "16:9", "fog and rain", "sketch")
+        ]  # fmt: skip
+        (reply,) = here.thread(said)
+        assert len(alts(reply)) == 2
+        assert (await here.say(said, "make it red")).thread == entry.thread
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "Say what is to be seen: /imagine a fox in the snow"),
+        ("a fox --size 7", "There is no option --size; there is --ratio, --count, --model, --seed, --no."),
+        ("a fox --seed", "Say something behind --seed."),
+        ("a fox --seed seven", "--seed must be a whole number, not 'seven'."),
+        ("a fox --seed 2147483648", "--seed must be at most 2147483647, not 2147483648."),
+        ("a fox --ratio huge", "Width to height are given as in 16:9, not as 'huge'."),
+        ("a fox --count 99", "A wish may be for 1 to 4 pictures, not 99."),
+        ("a fox --model <!here>", "There is no picture model '<\u200b!here>'; there is usual, sketch."),
+    ],
+)
+async def test_imagine_says_what_it_does_not_understand(tmp_path: Path, text: str, told: str) -> None:
+    """To whoever gave the command, and nothing is left in the channel."""
+    async with house(tmp_path) as here:
+        await here.command(text, name="/imagine")
+        assert await here.hint() == told
+        await here.slack.until(lambda: here.said(here.general) == [])
+        assert here.entries() == []
+
+
+async def test_a_command_is_answered_where_the_bot_is_not(tmp_path: Path) -> None:
+    """It says how to have it come."""
+    async with house(tmp_path) as here:
+        away = here.slack.channel("elsewhere", member=False)
+        await here.command("a fox", name="/imagine", channel=away)
+        assert await here.hint() == "I am not in this channel: /invite me first."
+        await here.command("usage", channel=away)
+        assert (await here.hint(count=2)).startswith("You: **0 pictures**")
+
+
+async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) -> None:
+    """What is said next speaks of that picture."""
+    async with house(tmp_path, RED) as here:
+        direct = here.slack.direct(here.ana)
+        await here.command("a fox", name="/imagine", channel=direct)
+        await here.newest(0)
+        entry = await here.final(await here.slack.say(direct, here.ana, "make it red"))
+        assert here.store.pictures(entry.thread)[-1].parent == 1
+
+
+async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
+    """Each that there is, and help for what there is not."""
+    async with house(tmp_path, SUN) as here:
+        await here.draw()
+        told = {
+            "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is under way here.",
+            "pictures": "Slack takes no commands in threads: mention me in the thread that you mean, with `pictures`.",
+            "export": "Slack takes no commands", "forget": "Slack takes no commands", "forget settings": "Your own",
+            "help": "**Ask me for pictures", "": "**Ask me for",
+            "draw a cat": "There is no command “draw a cat”. To draw, use `/imagine`",
+            "settings set count 3": "Pictures of a wish for you: **3**.",
+        }  # fmt: skip
+        for count, (text, begins) in enumerate(told.items(), 1):
+            await here.command(text)
+            assert (await here.hint(count=count)).startswith(begins)
+        with pytest.raises(NotInThreads):
+            await here.slack.command(here.ana, here.general, "/minidalle", "help", thread_ts=here.entries()[0].id)
+
+
+async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(tmp_path: Path) -> None:
+    """Which is one long thread."""
+    async with house(tmp_path, SUN) as here:
+        direct = here.slack.direct(here.ana)
+        await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
+        await here.command("forget", channel=direct)
+        assert await here.hint() == "Forgotten: 1 message and 1 picture of this thread."
+
+
+async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path) -> None:
+    """The list of pictures and the thread's ZIP come as files for everybody; other words are for the chat model."""
+    async with house(tmp_path, SUN, WORDS) as here:
+        asked = await here.draw()
+        here.slack.uploads.polls = 0  # Slack looks at files at once
+        await here.ask("pictures", thread_ts=asked.ts)
+        await here.slack.until(lambda: len(here.thread(asked)) == 2)
+        await here.ask("export", thread_ts=asked.ts)
+        await here.slack.until(lambda: len(here.thread(asked)) == 3)
+        assert [one.files[0].name for one in here.thread(asked)[1:]] == ["pictures.png", "thread.zip"]
+        assert here.hints()[0].startswith("- **#1** drawn: a sun")
+        await here.draw("forget it", thread_ts=asked.ts)
+        await here.ask("forget", thread_ts=asked.ts)
+        assert await here.hint(count=3) == "Forgotten: 2 messages and 1 picture of this thread."
+
+
+async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
+    """The scope stands at the end; a value may have many words."""
+    async with house(tmp_path) as here:
+        await here.ask("settings set persona You are a pirate of few words. thread")
+        assert await here.hint() == "Persona for this thread: **You are a pirate of few words.**."
+        await here.command("settings set ratio")
+        assert "Shape can be usual, 1:1" in await here.hint(count=2)
+        await here.command("settings channel")
+        assert "(`changers`)" not in await here.hint(count=3) and "(`rule`)" in here.hints()[-1]
+
+
+async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
+    """A mention in a setting stays one, for a name means nobody."""
+    async with house(tmp_path, SUN) as here:
+        await here.ask(f"settings set blocked {here.cid.mention} server", here.bo)
+        assert (await here.hint(here.bo)).startswith("Blocked for this server")
+        await here.ask("draw a sun", here.cid)
+        assert await here.hint(here.cid) == "The managers have not let the bot answer here."
+
+
+@pytest.mark.parametrize(
+    ("key", "refusal"),
+    [
+        ("blocked", "The managers have not let the bot answer here."),
+        ("allowed", "The managers let the bot answer only in other places, or others."),
+    ],
+)
+async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
+    """Not at each word that people say to each other in its threads."""
+    async with house(tmp_path, SUN, WORDS) as here:
+        asked = await here.draw()
+        named = {"blocked": here.cid, "allowed": here.ana}[key]
+        await here.ask(f"settings set {key} {named.mention} server", here.bo)
+        await here.hint(here.bo)
+        await here.slack.say(here.general, here.cid, "how nice", thread_ts=asked.ts)
+        await here.ask("and a moon", here.cid, thread_ts=asked.ts)
+        await here.hint(here.cid)
+        await here.say(asked, "thanks")
+        assert here.hints(here.cid) == [refusal] and len(here.entries()) == 2

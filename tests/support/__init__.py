@@ -1,0 +1,1 @@
+"""Test doubles, harnesses and recorded data that the tests share."""

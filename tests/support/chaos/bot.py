@@ -1,0 +1,74 @@
+"""The bot with the chat server as its only platform: `python -m tests.support.chaos.bot`.
+
+It prints a line when it serves.
+`DATA_DIR`, `CHAT_URL`, `RENDER_URLS` and `RENDER_TOKEN` are all that it is told. The pieces are put together as in
+`bot.__main__`; the chat model is a script that draws as many pictures as it is asked for.
+"""
+
+import asyncio
+import logging
+import os
+import re
+from collections.abc import AsyncGenerator, Sequence
+from functools import partial
+from pathlib import Path
+
+import aiohttp
+
+from bot.__main__ import DATABASE, Album, only_bot
+from bot.capabilities import Refining
+from bot.conversation.dispatcher import Conversations, Rules
+from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from render.queue.queue import Line
+from render.worker.client import WorkerEngine
+from tests.support.chaos.chat import NAME, Chat
+
+PICTURES = "pictures"
+OPENING, CLOSING = "Kites for you:", "That is all."
+THOUGHT = 0.02  # seconds between two pieces of an answer
+
+
+class Counting:
+    """A chat model that answers `draw 3: a kite` with three pictures, piece by piece."""
+
+    manners = Manners()
+
+    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+        """The answer to the last message."""
+        asked = re.search(r"draw (\d+): (.+)", transcript[-1].text)
+        assert asked, transcript[-1].text
+        yield Delta(OPENING)
+        for nth in range(int(asked[1])):
+            await asyncio.sleep(THOUGHT)
+            yield Delta(f"\n<image>{asked[2]}, the picture {nth + 1}")
+            yield Delta("</image>\n")
+        yield Delta(CLOSING)
+        yield Stopped()
+
+
+async def serve(data_dir: Path, chat_url: str, render_urls: Sequence[str], token: str | None) -> None:
+    """Run until killed."""
+    with only_bot(data_dir):
+        store = Store(data_dir / DATABASE)
+        files = PictureFiles(data_dir / PICTURES)
+        line = Line(store.jobs, files, [WorkerEngine(url, partial(str, url), token) for url in render_urls])
+        inbox = Conversations(store, Counting(), line, Album(files), Rules(refining=Refining.OFF))
+        async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
+            group.create_task(line.run())
+            group.create_task(inbox.run({NAME: Chat(chat_url, session)}))
+            print("serving", flush=True)
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    told = os.environ
+    asyncio.run(
+        serve(
+            Path(told["DATA_DIR"]),
+            told["CHAT_URL"],
+            told["RENDER_URLS"].split(","),
+            told.get("RENDER_TOKEN") or None,
+        )
+    )

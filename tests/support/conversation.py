@@ -1,0 +1,71 @@
+"""The inbox at work, with a chat model of the test's choice and a renderer that takes no time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+
+from bot.capabilities import Refining
+from bot.commands.slash_commands import Desk
+from bot.conversation.dispatcher import Conversations, Rules
+from bot.conversation.turn_context import Album
+from bot.domain import Picture, RenderJob
+from bot.errors import Refused
+from bot.ports import ChatModel
+from bot.storage.store import Store
+from tests.support.doubles import InstantRenderer, Screen, claimed
+
+
+class Glances:
+    """An album without uploads, in which every picture is a few bytes."""
+
+    async def take_in(self, upload: bytes) -> Picture:
+        """Refused."""
+        raise Refused("no uploads")
+
+    async def throw_away(self, digest: str) -> None:
+        """There is no file."""
+
+    async def glance(self, digest: str) -> bytes:
+        """Something like a JPEG."""
+        return b"\xff\xd8" + digest.encode()
+
+
+def recording(store: Store) -> Callable[[RenderJob, Picture], None]:
+    """What the render line does with a finished picture."""
+
+    def keep(job: RenderJob, made: Picture) -> None:
+        if store.jobs.outcome(job) is None:
+            assert store.jobs.rendered(claimed(store, job), made)
+
+    return keep
+
+
+@asynccontextmanager
+async def running(
+    store: Store,
+    model: ChatModel,
+    renderer: InstantRenderer | None = None,
+    refining: Refining = Refining.OFF,
+    *,
+    desk: Desk | None = None,
+    others: Mapping[str, ChatModel] = MappingProxyType({}),
+    album: Album | None = None,
+    screen: Screen | None = None,
+    moderate: Callable[[str], Awaitable[None]] | None = None,
+) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer]]:
+    """The inbox at work with one test platform."""
+    renderer = renderer or InstantRenderer()
+    renderer.keep = recording(store)
+    screen = screen or Screen()
+    rules = Rules(refining=refining)
+    inbox = Conversations(
+        store, model, renderer, album or Glances(), rules, desk=desk, others=others, moderate=moderate
+    )
+    task = asyncio.create_task(inbox.run({"test": screen}))
+    await asyncio.sleep(0)
+    try:
+        yield inbox, screen, renderer
+    finally:
+        task.cancel()
+        await asyncio.wait({task})

@@ -1,0 +1,33 @@
+"""Every body that was sent to the simulated Discord, held against Discord's own document where that is present."""
+
+import re
+from collections.abc import Iterable
+
+from simcord import HttpLogEntry
+
+from tests.support.discord_server.contract import Violation, read, too_long
+
+
+def violations(requests: Iterable[HttpLogEntry]) -> list[Violation]:
+    """What Discord would have refused. Empty where its document is not there."""
+    contract = read()
+    if contract is None:
+        return []
+    routes = [(route, _pattern(route)) for route in contract.schemas]
+    found = []
+    for request in requests:
+        told = f"{request.method.upper()} {request.path.partition('?')[0].removeprefix('/api/v10')}"
+        route = next((route for route, pattern in routes if pattern.fullmatch(told)), None)
+        if route and request.json is not None:
+            fault = contract.fault(route, request.json)
+            if fault is None and isinstance(request.json, dict):
+                fault = too_long(route, request.json)
+            found += [fault] if fault else []
+    return found
+
+
+def _pattern(route: str) -> "re.Pattern[str]":
+    """A route with names in braces, as what it stands for."""
+    return re.compile(
+        "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", route))
+    )

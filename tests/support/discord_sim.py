@@ -1,0 +1,383 @@
+"""The Discord adapter in a simulated Discord, with a scripted chat model and a renderer that takes no time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from simcord.backend.models import AllowedMentions, Overwrite
+from simcord.backend.serializers import message_payload, user_payload
+from simcord.enums import InteractionType, OverwriteType
+from simcord.http.router import route
+from simcord.http.routes.interactions import edit_original_response
+from simcord.interactions import base_payload
+from simcord.results import InteractionResult
+
+from adapters.discord.client import Client
+from adapters.discord.platform import Account, Discord
+from bot.capabilities import Refining
+from bot.commands.slash_commands import Desk
+from bot.conversation.dispatcher import Conversations, Rules
+from bot.domain import Entry, Incoming, Person, ThreadKey, View
+from bot.llm.messages import ModelEvent
+from bot.papers import Papers
+from bot.ports import Inbox, Surface
+from bot.queue_status import Bench, Lineup
+from bot.settings.values import Answer, Command, Settings
+from bot.storage.picture_files import PictureFiles
+from tests.support.discord_bodies import violations
+from tests.support.doubles import ScriptedModel
+from tests.support.images import Filing as Filing
+from tests.support.images import PaintingRenderer as PaintingRenderer
+from tests.support.images import TellingStore
+
+# discord.py writes it so where it edits by a webhook, and Discord reads it
+route("PATCH", "/webhooks/{webhook_id}/{token}/messages/%40original")(edit_original_response)
+
+Script = Sequence[str | None | ModelEvent]
+
+
+class Apart:
+    """The inbox as the simulated account knows it: what comes of an event is no work that the simulation waits for."""
+
+    def __init__(self, inbox: Inbox) -> None:
+        self._inbox = inbox
+        self._events: asyncio.Queue[tuple[Incoming, asyncio.Future[str]]] = asyncio.Queue()
+
+    async def run(self) -> None:
+        """Hand the events over; to be started outside of the simulation."""
+        while True:
+            event, done = await self._events.get()
+            try:
+                done.set_result(await self._inbox.accept(event))
+            except Exception as error:
+                done.set_exception(error)
+
+    async def accept(self, event: Incoming) -> str:
+        """As the inbox does."""
+        done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._events.put_nowait((event, done))
+        return await done
+
+    def settings(self, thread: ThreadKey, author: Person) -> Settings:
+        """As the inbox does."""
+        return self._inbox.settings(thread, author)
+
+    async def command(self, command: Command) -> Answer:
+        """As the inbox does."""
+        return await self._inbox.command(command)
+
+
+class Watched:
+    """A platform before the simulated account, which tells of every view that is on the screen."""
+
+    def __init__(self, house: "House", platform: Discord) -> None:
+        self._house, self._platform = house, platform
+
+    async def run(self, inbox: Inbox) -> None:
+        """The simulation brings the events."""
+        await asyncio.Event().wait()
+
+    def surface(self, thread: ThreadKey, message_id: str) -> Surface:
+        """The account's surface, watched."""
+        return WatchedSurface(self._house, self._platform.surface(thread, message_id))
+
+
+class WatchedSurface:
+    """A surface that notifies whoever waits after every put."""
+
+    pause = 0.0
+
+    def __init__(self, house: "House", surface: Surface) -> None:
+        self._house, self._surface = house, surface
+
+    async def put(self, view: View) -> None:
+        """Show it, and tell."""
+        self._house.putting += 1
+        try:
+            with self._house.env.time_context():  # which also brings the simulation's own way to webhooks
+                await self._surface.put(view)
+        finally:
+            self._house.putting -= 1
+            self._house.changed()
+
+
+@dataclass
+class House:
+    """A bot in a simulated server with a channel and three people; Bob may manage messages."""
+
+    store: TellingStore
+    files: PictureFiles
+    model: ScriptedModel
+    renderer: PaintingRenderer
+    env: Any = None
+    client: Client = None  # type: ignore[assignment]
+    inbox: Conversations = None  # type: ignore[assignment]
+    guild: Any = None
+    channel: Any = None
+    ann: Any = None
+    bob: Any = None
+    cid: Any = None
+    refused: list[int] = field(default_factory=list)  # the sizes of files that were refused
+    content: bool = True  # whether the intent is there to read what does not mention the bot
+    lineup: Lineup = field(default_factory=lambda: Lineup(benches=(Bench("b", "sketch", 1, 0),)))
+
+    def __post_init__(self) -> None:
+        self.putting = 0  # views that are on their way to the screen
+        self._news = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.store.told = self.changed
+
+    def changed(self) -> None:
+        """Wake whoever waits for something to be on the screen."""
+        self._news.set()
+        self._news = asyncio.Event()
+
+    async def until(self, holds: Callable[[], Any]) -> Any:
+        """What `holds` gives as soon as it is true; asked after each view and each final reply."""
+        while not (value := holds()) or self.putting:
+            await self._news.wait()
+        await self.env.settle()
+        return value
+
+    def start(self) -> Client:
+        """A new bot on the same record, with an inbox that works; it is not connected yet."""
+        desk = Desk(self.store, lineup=lambda: self.lineup, chat_models=("clever", "quick"))
+        self.inbox = Conversations(
+            self.store, self.model, self.renderer, Filing(self.files), Rules(refining=Refining.OFF),
+            desk=desk, papers=Papers(self.files.read),
+        )  # fmt: skip
+        platform = Discord(
+            Account("token", content=self.content),
+            self.store,
+            self.store.posts,
+            self.files.read,
+            guild_ready_timeout=0.01,
+            rate=(10_000, 1),
+        )
+        apart = Apart(self.inbox)
+        self.client = platform.client_for(apart)
+        work = self.inbox.run({"discord": Watched(self, platform)}), apart.run()
+        self._tasks = {asyncio.create_task(each) for each in work}
+        return self.client
+
+    async def close(self) -> None:
+        """Have it stop, as a signal would."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+
+    async def restart(self) -> None:
+        """End the bot and start another one on the same record."""
+        await self.close()
+        await self.env.restart_bot(self.start())
+
+    def absent(self) -> None:
+        """Have nothing reach the bot until it is started again."""
+        self.env.backend.subscribers.clear()
+
+    @property
+    def me(self) -> int:
+        """The bot's own id."""
+        return self.env.backend.bot_user.id  # type: ignore[no-any-return]
+
+    async def ask(self, words: str = "draw a sun", who: Any = None, channel: Any = None, **more: Any) -> Any:
+        """Mention the bot in a channel; the question, while it is answered."""
+        return await (who or self.ann).send(channel or self.channel, f"<@{self.me}> {words}", **more)
+
+    async def draw(self, words: str = "draw a sun", who: Any = None, channel: Any = None, **more: Any) -> Any:
+        """Ask in a channel for a picture; the thread in which it is, once the reply is final."""
+        asked = await self.ask(words, who, channel, **more)
+        await self.final(asked.id)
+        return self.thread(asked.id, channel)
+
+    def thread(self, message_id: int, channel: Any = None) -> Any:
+        """The thread that was opened on a message."""
+        return next(thread for thread in (channel or self.channel).threads if thread.id == message_id)
+
+    async def say(self, channel: Any, words: str, who: Any = None, **more: Any) -> Entry:
+        """Say something without a mention, and wait until it is answered; what is on record of it then."""
+        said = await (who or self.ann).send(channel, words, **more)
+        return await self.final(said.id)
+
+    async def reply(self, message: Any, words: str, who: Any = None) -> Entry:
+        """Reply to a message without a mention of whoever wrote it, and wait until that is answered."""
+        return await self.final((await self.quietly(message, words, who)).id)
+
+    async def quietly(self, message: Any, words: str, who: Any = None) -> Any:
+        """Reply to a message without a mention of whoever wrote it."""
+        reference = {"channel_id": str(message.channel.id), "message_id": str(message.id)}
+        quiet = AllowedMentions(replied_user=False)
+        said = self.env.backend.create_message(
+            message.channel.id, (who or self.ann).id, words, reference=reference, allowed_mentions=quiet
+        )
+        await self.env.settle()
+        return said
+
+    async def final(self, message_id: int | str) -> Entry:
+        """Wait until the reply to a message is final and on record."""
+
+        def ended() -> Entry | None:
+            entry = self.store.entry(str(message_id))
+            return entry if entry and entry.view else None
+
+        return await self.until(ended)  # type: ignore[no-any-return]
+
+    async def newest(self, more_than: int) -> Entry:
+        """The newest message on record, once there are more than so many and it is answered."""
+
+        def come() -> Entry | None:
+            entries = self.entries()
+            return entries[-1] if len(entries) > more_than and entries[-1].view else None
+
+        return await self.until(come)  # type: ignore[no-any-return]
+
+    def entries(self) -> list[Entry]:
+        """All that is on record, the oldest first."""
+        threads = reversed(self.store.threads("discord"))
+        found = [entry for known in threads for entry in self.store.entries(known.key)]
+        return sorted(found, key=lambda entry: int(entry.id))
+
+    async def command_named(self, name: str) -> dict[str, Any]:
+        """What an interaction says of which command it is."""
+        found = self.env.backend.find_command(name, None)
+        return {"id": found["id"], "name": name, "type": 1}
+
+    async def carried(self, who: Any, place: str, **data: Any) -> Any:
+        """Somebody uses a command that they carried along to a `friend`, a `group` or a `server` without the bot.
+
+        The simulation has no such places: the interaction is one of a direct conversation that is called otherwise.
+        """
+        kind = InteractionType.MESSAGE_COMPONENT if "custom_id" in data else InteractionType.APPLICATION_COMMAND
+        backend, direct = self.env.backend, who.user.dm_channel
+        message = data.pop("message", None)
+        record, payload = base_payload(
+            backend, type=kind, channel_id=direct.id, guild_id=None, user_id=who.id, data=data
+        )
+        friend = dict(user_payload(backend.get_user(self.bob.id)))
+        channel = {"id": str(direct.id), "recipients": [friend], "name": "friends", "owner_id": str(who.id)}
+        payload |= {"context": 2, "channel": channel | {"type": 1 if place == "friend" else 3}}
+        if place == "server":
+            member = {"user": payload.pop("user"), "roles": [], "permissions": "0", "joined_at": None, "flags": 0}
+            payload |= {"context": 0, "guild_id": "123456789012345678", "member": member | {"deaf": 0, "mute": 0}}
+            payload["channel"] = {"id": str(direct.id), "type": 0, "name": "elsewhere", "position": 0, "flags": 0}
+        if message is not None:
+            payload["message"] = dict(message_payload(backend, backend.get_message(direct.id, message.id)))
+            record.source_message_id = message.id
+        backend.emit("INTERACTION_CREATE", payload)
+        await self.env.settle()
+        return InteractionResult(self.env, record)
+
+    def forbid(self, channel: Any, whom: int, **permissions: bool) -> None:
+        """Take permissions away in a channel from a person, a bot or a role; none gives all back."""
+        kind = OverwriteType.MEMBER if whom in self.guild.member_ids() else OverwriteType.ROLE
+        deny = discord.Permissions(**permissions).value
+        self.env.backend.set_overwrite(channel.id, Overwrite(whom, kind, 0, deny))
+
+    def restrict(self, channel: Any) -> None:
+        """Make a channel age-restricted; the simulation has no such channels, so only the bot is told."""
+        self.client.get_channel(channel.id).nsfw = True  # type: ignore[union-attr]
+
+    def lose_sight(self, thread: Any) -> None:
+        """Have the account not know an archived thread, which Discord does not tell of; the simulation does."""
+        guild = self.client.get_guild(self.guild.id)
+        assert guild
+        guild._remove_thread(self.client.get_channel(thread.id))  # type: ignore[arg-type]
+
+    def refuse_files(self, code: int, status: int, times: int) -> None:
+        """Have Discord refuse so many writes with a file; the simulation can refuse all writes or none."""
+        http = self.client.http
+        request = http.request
+
+        async def refusing(route: Any, *, files: Any = None, **more: Any) -> Any:
+            nonlocal times
+            if files and times:
+                times -= 1
+                self.refused.append(sum(len(file.fp.read()) for file in files))
+                raise _refusal(status, code)
+            return await request(route, files=files, **more)
+
+        setattr(http, "request", refusing)  # noqa: B010
+
+    def raw(self, message: Any) -> Any:
+        """What the simulation knows of a message, such as who was told of it."""
+        return self.env.backend.get_message(message.channel.id, message.id)
+
+
+def _refusal(status: int, code: int) -> discord.HTTPException:
+    kind = discord.Forbidden if status == 403 else discord.HTTPException
+    return kind(_Answer(status), {"code": code, "message": "refused"})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """As much of an answer as an exception of discord.py looks at."""
+
+    status: int
+    reason: str = "refused"
+
+
+def pictures(channel: Any) -> list[Any]:
+    """The messages of the bot in a channel that show a picture, in order."""
+    return [message for message in channel.history() if message.attachments and message.author.bot]
+
+
+def contents(channel: Any) -> list[str]:
+    """What stands in a channel, in order."""
+    return [message.content for message in channel.history()]
+
+
+def answers(result: Any) -> list[Any]:
+    """What was said to one person alone."""
+    return [message for message in (result.response, *result.followups) if message and message.ephemeral]
+
+
+def hidden(here: House, channel: Any, result: Any) -> str:
+    """What was said to one person alone; nobody else sees it."""
+    (told,) = answers(result)
+    people = (here.ann, here.bob, here.cid)
+    seeing = [who for who in people if told.id in [message.id for message in channel.history(viewer=who)]]
+    assert len(seeing) == 1
+    return str(told.content or "\n".join(texts(told.components)))
+
+
+def silent(result: Any) -> bool:
+    """It was taken notice of, and nothing was said."""
+    return bool(result.acknowledged and not answers(result) and not result.followups)
+
+
+def texts(components: Any) -> list[str]:
+    """The words among the components of a message."""
+    found = [each["content"] for each in components if "content" in each]
+    return found + [words for each in components for words in texts(each.get("components", ()))]
+
+
+def labels(message: Any) -> list[str]:
+    """The labels of a message's buttons."""
+    return [button.label for row in message.components for button in getattr(row, "children", ())]
+
+
+@asynccontextmanager
+async def house(tmp_path: Path, *scripts: Script, content: bool = True) -> AsyncIterator[House]:
+    """A running house; the chat model says the scripts one after the other."""
+    store, files = TellingStore(tmp_path / "db.sqlite"), PictureFiles(tmp_path / "pictures")
+    here = House(store, files, ScriptedModel(list(scripts)), PaintingRenderer(store, files), content=content)
+    client = here.start()
+    approved = discord.Intents.all() if content else discord.Intents.default()
+    async with simcord.run(client, shard_count=1, approved_intents=approved) as here.env:
+        here.guild = here.env.create_guild()
+        here.channel = here.guild.create_text_channel("general")
+        here.ann = here.guild.add_member(here.env.create_user("ann"))
+        mods = here.guild.create_role("Mods", permissions=discord.Permissions(manage_messages=True))
+        here.bob = here.guild.add_member(here.env.create_user("bob"), roles=[mods])
+        here.cid = here.guild.add_member(here.env.create_user("cid"))
+        try:
+            yield here
+            assert violations(here.env.http_requests) == []
+        finally:
+            await here.close()
+    store.close()

@@ -1,0 +1,1 @@
+"""Image models of one colour that a test controls."""

@@ -1,0 +1,88 @@
+"""A studio that is held from another process: its steps wait to be let through, and its prompts can be its end."""
+
+import os
+import signal
+import struct
+import threading
+from dataclasses import dataclass, replace
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event, Semaphore
+
+from bot.capabilities import Abilities
+from render.image_model import Cancelled, Studio, Tell
+from render.protocol import BATCH, Batch, Made, Preview, Slots, Step, Task, Usual
+
+PREVIEW = b"\xff\xd8"
+SPAWN = get_context("spawn")
+HEADER = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 8, 8)
+FILLER = bytes(range(256)) * 4000  # a line of more than a megabyte
+LARGEST_BATCH = 4
+READY = Slots(1, 1, "flat", "1", abilities=Abilities(), usual=Usual(8, 8, 2), largest_batch=LARGEST_BATCH)
+
+
+class OutOfMemoryError(RuntimeError):
+    """Bears the name of torch's."""
+
+
+def picture(task: Task) -> Made:
+    """What is made of a task: something that tells of all of it but its name."""
+    return Made(task.id, HEADER + FILLER + BATCH.dump_json(Batch([replace(task, id="")])), 8, 8, "flat")
+
+
+@dataclass
+class GatedStudio:
+    """Draws all pictures in two steps. Each waits for the `gate`, if there is one; `left` tells of a cancelled batch.
+
+    It knows the prompts `hang`, `die`, `too much`, and `long`, whose second step ends when the batch is cancelled.
+    """
+
+    gate: Semaphore | None = None
+    left: Event | None = None
+    fault: Exception | None = None
+    model: str = "flat"
+    revision: str = "1"
+    abilities: Abilities = READY.abilities or Abilities()
+    usual: Usual | None = READY.usual
+    largest_batch: int = LARGEST_BATCH
+
+    def paint(self, batch: Batch, tell: Tell, cancelled: threading.Event) -> None:
+        """Two steps, then every picture."""
+        match batch.tasks[0].prompt:
+            case "hang":
+                threading.Event().wait()
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "too much":
+                self.largest_batch -= 1
+        for step in (1, 2):
+            assert not self.gate or self.gate.acquire(timeout=20)
+            if step == 2 and batch.tasks[0].prompt == "long":
+                assert cancelled.wait(20)
+            if cancelled.is_set():
+                if self.left:
+                    self.left.set()
+                raise Cancelled
+            tell(Step(step / 2))
+            tell(Preview(batch.tasks[0].id, PREVIEW))
+            if self.fault:
+                raise self.fault
+        for task in batch.tasks:
+            tell(picture(task))
+
+
+def load_when(go: Event) -> Studio:
+    """A model that is loaded when it is let."""
+    assert go.wait(20)
+    return GatedStudio()
+
+
+def load_nothing() -> Studio:
+    """A model that is not there."""
+    raise FileNotFoundError("/srv/secret/model")
+
+
+def load_or_die(go: Event) -> Studio:
+    """A model that takes its process down, until it is let."""
+    if not go.is_set():
+        os.kill(os.getpid(), signal.SIGKILL)
+    return GatedStudio()

@@ -1,0 +1,28 @@
+"""A model of one colour that can be told to be silent for a while, as a real one is in a long step."""
+
+import re
+from threading import Event
+
+from render.image_model import Cancelled, Options, Tell
+from render.protocol import Batch
+from tests.support.fake_models.flat_worker import FlatStudio
+
+
+class QuietStudio(FlatStudio):
+    """Paints like the flat one; a prompt such as `silent for 5` delays the batch by so many seconds."""
+
+    def __init__(
+        self,
+        model: str = "flat",
+        device: str = "auto",
+        largest_batch: int | None = None,
+        options: Options | None = None,
+    ) -> None:
+        """All are ignored: this is what a deployment passes to any studio."""
+
+    def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:
+        """Render the batch."""
+        wished = re.fullmatch(r"silent for (\d+)", batch.tasks[0].prompt)
+        if wished and cancelled.wait(float(wished[1])):
+            raise Cancelled
+        super().paint(batch, tell, cancelled)

@@ -1,0 +1,129 @@
+"""Pictures with files, in the place of a picture model and of what makes uploads safe; and a store that tells."""
+
+import asyncio
+import io
+import random
+import zlib
+from collections import defaultdict
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import replace
+from typing import Any
+
+from PIL import Image
+
+from bot.domain import Failed, Operation, Picture, Rendered, RenderJob, RenderUpdate, View
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from tests.support.doubles import InstantRenderer, claimed
+
+
+def png(colour: str = "red", size: int = 8) -> bytes:
+    """A small picture of one colour."""
+    file = io.BytesIO()
+    Image.new("RGB", (size, size), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def noise(size: int) -> bytes:
+    """A picture that no format makes small."""
+    file = io.BytesIO()
+    Image.frombytes("RGB", (size, size), random.Random(1).randbytes(3 * size * size)).save(file, "PNG")
+    return file.getvalue()
+
+
+class Filing:
+    """An album that keeps uploads as they are."""
+
+    def __init__(self, files: PictureFiles) -> None:
+        self._files = files
+
+    async def take_in(self, upload: bytes) -> Picture:
+        """The upload as a picture."""
+        return Picture(0, self._files.put(upload), 8, 8, "", "An uploaded picture", Operation.UPLOAD)
+
+    async def glance(self, digest: str) -> bytes:
+        """The file itself."""
+        return self._files.read(digest)
+
+    async def throw_away(self, digest: str) -> None:
+        """Delete the file."""
+        self._files.delete(digest)
+
+
+class TellingStore(Store):
+    """A store that tells when a reply is final or open again."""
+
+    told: Callable[[], None] = staticmethod(lambda: None)
+
+    def finish(self, message_id: str, view: View) -> None:
+        """Keep the final view, and tell."""
+        super().finish(message_id, view)
+        self.told()
+
+
+class PaintingRenderer(InstantRenderer):
+    """An instant renderer whose pictures are on record and have files; each job's has a colour of its own.
+
+    An enlargement is said to be twice as wide and high as what it came from; its file is as small as the others.
+    `size` is the side of the noise that is painted instead, for pictures with large files.
+    """
+
+    def __init__(self, store: Store, files: PictureFiles) -> None:
+        super().__init__()
+        self._store, self._files = store, files
+        self._called_off: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
+        self._digests: dict[str, str] = {}
+        self.keep = self._keep
+        self.size = 0
+
+    def _keep(self, job: RenderJob, made: Picture) -> None:
+        if self._store.jobs.outcome(job) is None:
+            made = replace(self._sized(job, made), digest=self._digests[job.id])
+            assert self._store.jobs.rendered(claimed(self._store, job), made)
+
+    async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
+        """As the instant renderer does, with the digest of a real file; until it is cancelled."""
+        known = self._store.jobs.outcome(job)
+        if known is not None:
+            yield known
+            return
+        digest = self._digests[job.id] = self._files.put(self._paint(job))
+        called_off = asyncio.ensure_future(self._called_off[job.id].wait())
+        try:
+            async with aclosing(super().render(job)) as updates:
+                while (update := await self._next(updates, called_off)) is not None:
+                    if isinstance(update, Rendered):
+                        update = Rendered(replace(self._sized(job, update.picture), digest=digest))
+                    yield update
+            if called_off.done():
+                yield Failed(next(reason for job_id, reason in self.cancels if job_id == job.id))
+        finally:  # a render that nobody follows to its end is over as well
+            called_off.cancel()
+
+    async def _next(
+        self, updates: AsyncGenerator[RenderUpdate], called_off: "asyncio.Future[Any]"
+    ) -> RenderUpdate | None:
+        step: asyncio.Future[Any] = asyncio.ensure_future(anext(updates, None))
+        try:
+            await asyncio.wait({step, called_off}, return_when=asyncio.FIRST_COMPLETED)
+            return step.result() if step.done() else None
+        finally:
+            if not step.done():
+                step.cancel()
+                await asyncio.wait({step})
+
+    def _sized(self, job: RenderJob, made: Picture) -> Picture:
+        if job.operation is not Operation.UPSCALE or job.parent is None:
+            return made
+        start = self._store.picture(job.thread, job.parent)
+        assert start
+        return replace(made, width=2 * start.width, height=2 * start.height)
+
+    def _paint(self, job: RenderJob) -> bytes:
+        return noise(self.size) if self.size else png(f"#{zlib.crc32(job.id.encode()) & 0xFFFFFF:06x}")
+
+    def cancel(self, job_id: str, reason: str) -> bool:
+        """End the job."""
+        self._called_off[job_id].set()
+        return super().cancel(job_id, reason)

@@ -1,0 +1,1 @@
+"""Checks of requests against Slack's published schemas."""

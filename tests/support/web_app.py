@@ -1,0 +1,107 @@
+"""The web page with the inbox and the desk of all platforms behind it, and a client to it."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from adapters.web.server import WebPage
+from bot.capabilities import Abilities
+from bot.commands.lineage import tree
+from bot.conversation.dispatcher import Conversations, Rules
+from bot.papers import Papers
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from tests.support.doubles import ScriptedModel
+from tests.support.images import Filing, PaintingRenderer
+from tests.support.records import desk_of
+
+
+@dataclass
+class House:
+    """A page that is served, the inbox behind it, and a client to it."""
+
+    url: str
+    session: aiohttp.ClientSession
+    model: ScriptedModel
+    renderer: PaintingRenderer
+    store: Store
+
+    async def get(self, path: str) -> tuple[int, Any]:
+        """Status and JSON, or bytes, of an address."""
+        async with self.session.get(self.url + path) as response:
+            told = await (response.json() if response.content_type == "application/json" else response.read())
+            return response.status, told
+
+    async def post(self, path: str, body: object) -> tuple[int, Any]:
+        """Status and JSON of a POST."""
+        async with self.session.post(self.url + path, json=body) as response:
+            return response.status, await response.json()
+
+    async def thread(self) -> str:
+        """The API's address of a new thread."""
+        return f"/api/threads/{(await self.post('/api/threads', {}))[1]['id']}"
+
+    async def command(self, thread: str, name: str, **arguments: str) -> dict[str, Any]:
+        """What a command comes to that must not be refused."""
+        status, told = await self.post(f"{thread}/commands", {"author": "Ann", "name": name, "arguments": arguments})
+        assert status == 200, told
+        return dict(told)
+
+    async def say(self, thread: str, script: str, text: str = "draw", **more: object) -> dict[str, Any]:
+        """The final reply to a message, in which the model says the script."""
+        self.model.scripts.append([script])
+        status, told = await self.post(f"{thread}/messages", {"author": "Ann", "text": text, **more})
+        assert status == 200, told
+        return await self.final(thread, told["message_id"])
+
+    async def final(self, thread: str, message_id: str) -> dict[str, Any]:
+        """The reply to a message when it is final, and on record."""
+        async with self.watch(thread) as events:
+            async for _, told in events:
+                if told.get("reply_to") == message_id and told["final"]:
+                    break
+        while not ((entry := self.store.entry(message_id)) and entry.view):
+            await asyncio.sleep(0)
+        return dict(told)
+
+    @asynccontextmanager
+    async def watch(self, thread: str) -> AsyncGenerator[AsyncGenerator[tuple[str, dict[str, Any]]]]:
+        """The events of the thread's stream, each with its name."""
+
+        async def told(response: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+            name = ""
+            async for line in response.content:
+                field, _, value = line.decode().strip().partition(": ")
+                if field == "event":
+                    name = value
+                if field == "data":
+                    yield name, json.loads(value)
+
+        async with self.session.get(f"{self.url}{thread}/events") as response:
+            yield told(response)
+
+
+@asynccontextmanager
+async def house(folder: Path) -> AsyncGenerator[House]:
+    """The page and the inbox at work, with pictures that have files."""
+    store, files = Store(folder / "test.sqlite"), PictureFiles(folder / "pictures")
+    model, renderer = ScriptedModel([]), PaintingRenderer(store, files)
+    renderer.abilities = Abilities(ratios=True, negatives=True)
+    desk = desk_of(store)
+    inbox = Conversations(store, model, renderer, Filing(files), Rules(), desk=desk, papers=Papers(files.read))
+    ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    page = WebPage(
+        store, files.path, "127.0.0.1", 0, None, ready.set_result, lineage=lambda thread: tree(store.pictures(thread))
+    )
+    serving = asyncio.create_task(inbox.run({"web": page}))
+    async with asyncio.timeout(60), aiohttp.ClientSession() as session:
+        yield House(await ready, session, model, renderer, store)
+    serving.cancel()
+    await asyncio.wait({serving})
+    store.close()

@@ -1,9 +1,0 @@
-"""Real diffusers pipelines with 25,000 to 400,000 random weights, made in a moment and without a network.
-
-The pictures are noise, but noise that answers: to the prompt, the seed, the guidance and the picture it starts from.
-"""
-
-from tests.tiny.families import FAMILIES, UPSTREAM, Family, Way, saved
-from tests.tiny.ip_adapter import adapter
-
-__all__ = ["FAMILIES", "UPSTREAM", "Family", "Way", "adapter", "saved"]

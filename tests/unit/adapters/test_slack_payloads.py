@@ -1,0 +1,312 @@
+"""What Slack tells and what it is told, as values: no socket, no time."""
+
+import asyncio
+import json
+import re
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from adapters.slack import blocks as draw
+from adapters.slack import modals as forms
+from adapters.slack import parse
+from adapters.slack.parse import Heard, Spot
+from adapters.slack.rate_limits import Budget, Window
+from bot.domain import (
+    MANAGER,
+    OWNER,
+    Action,
+    Button,
+    Failed,
+    Operation,
+    Picture,
+    PicturePart,
+    Queued,
+    Rendered,
+    Rendering,
+    TextPart,
+    View,
+)
+from bot.errors import Refused
+from bot.settings.values import Answer, Field, Panel, Scope, Unasked
+from tests.support.slack_server.contract.schemas import read
+from tests.support.slack_server.faults import Call
+from tests.support.slack_server.pings import called
+
+BOT = "U0BOT"
+ODD = st.text(st.sampled_from("ab <>&@!#*`_~|\n\u200b😀:[]()-") | st.characters(), max_size=200)
+
+
+def event(**more: Any) -> dict[str, Any]:
+    """A mention."""
+    told = {"type": "message", "user": "U1", "channel": "C1", "ts": "1.000001", "text": f"<@{BOT}> hi"}
+    return {"team_id": "T1", "event": told | more}
+
+
+def picture(number: int, prompt: str = "a sun") -> Picture:
+    """A picture."""
+    return Picture(number, f"{number:064x}", 8, 8, prompt, prompt, Operation.GENERATE, 1, "m")
+
+
+# What comes in
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"bot_id": "B1"}, {"user": BOT}, {"user": None}, {"subtype": "channel_join"}, {"subtype": "bot_message"},
+        {"ts": None}, {"ts": "now"}, {"channel": 7}, {"channel": "C/1"},
+    ],
+)  # fmt: skip
+def test_what_no_person_wrote_is_not_heard(more: dict[str, Any]) -> None:
+    """Nor what Slack would never send."""
+    assert parse.heard(event(**more), BOT) is None and parse.heard({"team_id": "T1"}, BOT) is None
+
+
+def test_a_message_has_its_conversation() -> None:
+    """The thread, else the message itself, else the direct conversation."""
+    keys = [parse.heard(event(**more), BOT) for more in (
+        {}, {"thread_ts": "0.5"}, {"channel": "D1"}, {"channel": "D1", "thread_ts": "0.5"}, {"channel_type": "im"}
+    )]  # fmt: skip
+    assert [each and each.key.thread for each in keys] == ["1.000001", "0.5", "direct", "0.5", "direct"]
+
+
+@pytest.mark.parametrize(
+    ("raw", "plain"),
+    [
+        (f"<@{BOT}> draw  it", "draw it"),
+        (f"hey <@{BOT}>, <@U1> and <@U2|bo>", "hey , @Ana and @bo"),
+        ("<@U3> in <#C1|general>", "@somebody in #general"),
+        ("a &lt;b&gt; &amp;amp; c", "a <b> &amp; c"),
+        ("<!here> <!channel|channel> <!subteam^S1|@team>", "@here @channel @team"),
+        ("<!date^1392734382^{date}|on Tuesday>", "on Tuesday"),
+        ("<https://a.b/c> <https://a.b|a.b> <https://a.b|this>", "https://a.b/c https://a.b this (https://a.b)"),
+    ],
+)
+def test_words_are_read_as_people_see_them(raw: str, plain: str) -> None:
+    """Names in place of ids, one round of unescaping."""
+    assert parse.text(raw, BOT, {"U1": "Ana"}) == plain
+
+
+@settings(deadline=None)
+@given(ODD)
+def test_whatever_is_typed_is_read_back(typed: str) -> None:
+    """What Slack escapes comes out as it was written."""
+    escaped = typed.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    assert parse.text(escaped, BOT, {}) == re.sub(r"[ \t]{2,}", " ", typed).strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "ours", "unasked", "wanted"),
+    [
+        (f"<@{BOT}> hi", False, Unasked.NEVER, True),
+        ("hi", False, Unasked.THREADS, False),
+        ("hi", True, Unasked.THREADS, True),
+        ("hi", True, Unasked.PICTURES, False),
+        ("make #2 red", True, Unasked.PICTURES, True),
+        ("<@U2> hi", True, Unasked.THREADS, False),
+        ("<!here> look", True, Unasked.THREADS, False),
+        ("<!date^1^{date}|today> then", True, Unasked.THREADS, True),
+        (" ", True, Unasked.THREADS, False),
+    ],
+)
+def test_who_is_answered(text: str, ours: bool, unasked: Unasked, wanted: bool) -> None:
+    """Mentions always; in its threads what is chosen, unless somebody else is called."""
+    said = Heard("T1", "C1", "1.1", None, "U1", text, direct=False)
+    assert parse.wanted(said, BOT, unasked, ours) == wanted
+    assert not wanted or parse.may_concern(said, BOT, ours)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("help", ("help", {})), ("!Help", ("help", {})), ("/queue", ("queue", {})), ("help me draw", None),
+        ("cancel all", ("cancel", {"whose": "all"})), ("cancel that", None), ("forget it", None),
+        ("forget settings", ("forget", {"what": "settings"})), ("pictures of cats please", None),
+        ("settings", ("settings", {})), ("settings channel", ("settings", {"scope": "channel"})),
+        ("settings set ratio 16:9", ("settings", {"do": "set", "key": "ratio", "value": "16:9"})),
+        ("settings set persona A wise  owl. thread",
+         ("settings", {"do": "set", "key": "persona", "value": "A wise  owl.", "scope": "thread"})),
+        ("settings set ratio", ("settings", {"do": "set", "key": "ratio", "value": ""})),
+        ("settings reset ratio channel", ("settings", {"do": "reset", "key": "ratio", "scope": "channel"})),
+        ("settings reset", ("settings", {"do": "reset", "key": "", "scope": "me"})),
+        ("settings of this camera are wrong", None),
+    ],
+)  # fmt: skip
+def test_commands_among_words(words: str, told: tuple[str, dict[str, str]] | None) -> None:
+    """Only the plain word is one, so that nobody loses a thread by a turn of speech."""
+    found = parse.command(words)
+    assert (found and (found[0], parse.arguments(*found))) == told
+
+
+@pytest.mark.parametrize("seed", [0, 7, 1_946_572_819, 2**31 - 1])
+def test_a_wish_takes_every_seed_that_a_picture_is_drawn_with(seed: int) -> None:
+    """Half of those that the bot chooses have ten digits."""
+    assert parse.imagine(f"a fox --seed {seed}")[0].seed == seed
+
+
+@settings(deadline=None)
+@given(st.text(max_size=80))
+def test_any_wish_is_understood_or_refused(words: str) -> None:
+    """Never anything else."""
+    try:
+        request, _ = parse.imagine(words)
+    except Refused:
+        return
+    assert request.prompt.strip() and len(request.prompt) <= len(words)
+
+
+@pytest.mark.parametrize(
+    ("url", "may"),
+    [
+        ("https://files.slack.com/files-pri/T1-F1/x.png", True), ("https://slack.com/x", True),
+        ("http://files.slack.com/x", False), ("https://slack.com.evil.org/x", False), ("https://evilslack.com/", False),
+        ("https://evil.org/slack.com", False), ("https://slack.com@evil.org/x", False), ("http://127.0.0.1:9/x", True),
+        ("http://127.0.0.1:90/x", False), ("", False),
+    ],
+)  # fmt: skip
+def test_the_token_is_shown_to_slack_alone(url: str, may: bool) -> None:
+    """By https, or to the very server that stands in for it."""
+    assert parse.may_fetch(url, "http://127.0.0.1:9/api/") == may
+
+
+def test_a_picture_of_a_strange_kind_is_taken_as_slack_shows_it() -> None:
+    """A phone's HEIC as a thumbnail; what was deleted is no picture."""
+    heic = {"id": "F1", "mimetype": "image/heic", "url_private": "https://files.slack.com/a.heic"}
+    assert parse.is_image(heic) and parse.address(heic) == ""
+    assert parse.address(heic | {"thumb_480": "s", "thumb_1024": "l"}) == "l"
+    assert parse.address(heic | {"mimetype": "image/png"}) == heic["url_private"]
+    assert not parse.is_image({"id": "F1", "mode": "tombstone"}) and parse.is_image({"id": "F1"})
+
+
+def test_people_have_the_name_that_they_chose() -> None:
+    """Admins manage; in a direct conversation everybody does."""
+    user = {"id": "U1", "name": "ana", "profile": {"display_name": "", "real_name": "Ana B."}}
+    assert parse.person(user).name == "Ana B." and not parse.person(user).roles
+    assert parse.person(user | {"is_admin": True}).roles == {MANAGER}
+    assert parse.person(user | {"is_owner": True}).roles == {MANAGER, OWNER}
+    assert parse.person({"id": "U1"}).name == "Somebody"
+
+
+def test_a_spot_is_found_in_whatever_was_pressed() -> None:
+    """On a message, on one that only one person sees, and nowhere on the Home tab; it survives a form."""
+    message = {"team": {"id": "T1"}, "channel": {"id": "D1"}, "message": {"ts": "2.2", "thread_ts": "2.2"}}
+    assert parse.spot(message) == Spot("T1", "D1", "2.2", "2.2")
+    container = {"channel_id": "C1", "message_ts": "3.3", "thread_ts": "1.1", "is_ephemeral": True}
+    found = parse.spot({"user": {"team_id": "T1"}, "container": container})
+    assert found and found.key.thread == "1.1" and Spot.parse(str(found)) == found
+    assert parse.spot({"team": {"id": "T1"}, "container": {"type": "view"}}) is None
+
+
+# What goes out
+
+
+def faults(blocks: list[Any]) -> list[str]:
+    """What Slack would refuse; nothing where its reference is not there."""
+    contract = read()
+    return list(contract.blocks.faults(blocks)) if contract else []
+
+
+LONG = "(long)"  # stands for words that no single message can hold
+PARTS = st.lists(
+    st.builds(TextPart, ODD.filter(str.strip) | st.just(LONG))
+    | st.builds(
+        lambda number, state, prompt: PicturePart(
+            number, number, Operation.GENERATE, prompt, Rendered(picture(number, prompt)) if state is None else state
+        ),
+        st.integers(1, 99),
+        st.sampled_from([None, Queued(0), Queued(2, 30.0), Rendering(0.55), Failed("It rains.")]),
+        ODD,
+    ),
+    max_size=12,
+)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(PARTS, st.booleans(), ODD)
+def test_any_view_is_one_that_slack_takes_and_calls_nobody(parts: list[Any], final: bool, status: str) -> None:
+    """However long, and whatever stands in it."""
+    numbers = {part.number for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Rendered)}
+    buttons = [Button(action, f"{action} #{n}", str(n)) for n in numbers for action in (Action.VARY, Action.DELETE)]
+    parts = [TextPart("word " * 3_000) if part == TextPart(LONG) else part for part in parts]
+    view = View(tuple(parts), status, (*buttons, Button(Action.STOP, "Stop", "r")), final)
+    for card in draw.cards(view):
+        blocks = [draw.image(block.picture, "F00000001") if isinstance(block, draw.Shot) else block
+                  for block in card.blocks]  # fmt: skip
+        assert faults(blocks) == [] and 0 < len(card.text) <= 4_000
+        call = Call("chat.update", {"text": card.text, "blocks": blocks}, "json", None, 0.0)
+        assert list(called(call)) == []
+
+
+@settings(deadline=None)
+@given(st.lists(ODD, min_size=1, max_size=6))
+def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
+    """What streams is never taken back."""
+    shown = ""
+    for end in range(1, len(pieces) + 1):
+        now = draw.words(View((TextPart("".join(pieces[:end])),))) or ""
+        assert now.startswith(shown)
+        shown = now
+
+
+@settings(deadline=None)
+@given(ODD)
+def test_notes_and_sections_call_nobody(text: str) -> None:
+    """What is told to one person, and on the Home tab."""
+    for call in (draw.note(text or "x"), {"blocks": draw.sections(text)}):
+        assert list(called(Call("chat.postEphemeral", call, "json", None, 0.0))) == []
+        assert faults(call["blocks"]) == []
+
+
+@pytest.mark.parametrize("scope", [scope for scope in Scope if scope is not Scope.CATEGORY])
+def test_the_form_of_the_settings_is_one_that_slack_takes(scope: Scope) -> None:
+    """With menus, texts and numbers, whatever stands in them."""
+    fields = (
+        Field("ratio", "Shape", "Width to height.", "usual", "default", ("usual", "1:1")),
+        Field("persona", "Persona", "Who it is.", "p" * 2_000, "server", longest=2_000),
+        Field("daily", "Pictures a day", "How many.", "0", "default", highest=100_000),
+        Field("gone", "Chat model", "Who answers.", "away", "server", ("usual",)),
+    )
+    spot = json.dumps(["x" * 60, "me"])
+    contract = read()
+    for view in (
+        forms.settings_form(Panel(scope, fields), spot, list(Scope), "Told."), forms.home(forms.HELP, "", "You"),
+        forms.edit_form(1, "a sun " * 1_000, spot), forms.edit_form(1, "", spot),
+        forms.about_form("Ask about picture", "What?", [("#1", "1"), ("n" * 200, "F1")], spot),
+    ):  # fmt: skip
+        assert contract is None or list(contract.blocks.view_faults(view)) == []
+
+
+def test_a_summary_tells_settings_or_words() -> None:
+    """Where there is no form."""
+    panel = Panel(Scope.PERSON, (Field("ratio", "Shape", "x", "", "default", ("usual",)),))
+    assert "**Shape** (`ratio`): nothing" in draw.summary(Answer("", panel))
+    assert draw.summary(Answer("")) == "There is nothing to tell."
+
+
+async def test_progress_leaves_room_for_what_must_be_said() -> None:
+    """Each method has its own, and each channel its posts."""
+    budget = Budget()
+    for _ in range(13):
+        await budget.take("chat.startStream", "T1")
+    assert budget.has("chat.startStream", "T1") and not budget.has("chat.startStream", "T1", share=0.7)
+    assert budget.has("chat.startStream", "T2", share=0.7) and budget.has("chat.update", "T1", share=0.7)
+    for _ in range(3):
+        await budget.take("chat.postMessage", "T1", "C1")
+    assert not budget.has("chat.postMessage", "T1", "C1") and budget.has("chat.postMessage", "T1", "C2")
+
+
+async def test_no_span_of_time_holds_more_than_slack_takes() -> None:
+    """Whoever comes first goes first; nothing is saved up for a burst."""
+    window, loop = Window(3, 0.05), asyncio.get_running_loop()
+    times: list[tuple[int, float]] = []
+
+    async def call(nth: int) -> None:
+        await window.acquire()
+        times.append((nth, loop.time()))
+
+    await asyncio.gather(*map(call, range(10)))
+    assert [nth for nth, _ in times] == list(range(10))
+    assert all(later - earlier >= 0.049 for (_, earlier), (_, later) in zip(times, times[3:], strict=False))

@@ -1,0 +1,304 @@
+"""What the slash commands tell and set."""
+
+import sqlite3
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.commands.slash_commands import HELP, LONGEST_PROMPT, Desk
+from bot.domain import ImageRequest, Operation, Person, Picture, ThreadKey
+from bot.errors import NotFound, Refused
+from bot.queue_status import Bench, Lineup, Standing
+from bot.settings.values import Answer, Command, Scope, Settings
+from bot.storage.store import Store
+from tests.support.doubles import ANN, BOB, CID, THREAD, claimed, message, picture
+from tests.support.records import OTHER, choose, command, desk_of
+
+DAY = 86_400
+
+
+def fields(answer: Answer) -> dict[str, tuple[str, str]]:
+    """What a panel says holds, and where that comes from."""
+    assert answer.panel
+    return {field.key: (field.value, field.source) for field in answer.panel.fields}
+
+
+def drawn(store: Store, message_id: str, made: Picture, author: Person = ANN, thread: ThreadKey = THREAD) -> None:
+    """Have a picture drawn as the first of a reply."""
+    store.accept(replace(message(message_id, "draw", author=author), thread=thread))
+    request = ImageRequest(0, made.operation, made.prompt)
+    job = store.jobs.order(message_id, request, made.parent)
+    assert store.jobs.rendered(claimed(store, job), made)
+
+
+# Settings
+
+
+def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
+    """Each answer ends with the panel of the scope as it is then."""
+    desk = desk_of(store)
+    told = choose(desk, "me", "ratio", "16:9")
+    assert told.text == "Shape for you: **16:9**."
+    assert told.panel and told.panel.scope is Scope.PERSON
+    assert fields(told)["ratio"] == ("16:9", "me")
+    assert desk.settings(THREAD, ANN).ratio == "16:9"
+    assert desk.settings(THREAD, CID).ratio == ""
+    assert fields(desk.answer(command("settings")))["ratio"] == ("16:9", "me")
+    assert fields(desk.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
+    told = desk.answer(command("settings", do="reset", key="ratio"))
+    assert told.text == "Shape is as usual again for you."
+    assert fields(told)["ratio"] == ("usual", "default")
+
+
+def test_usual_goes_back_to_the_default(store: Store) -> None:
+    """It is said by that name, in the sentence and in the panel."""
+    desk = desk_of(store)
+    choose(desk, "me", "picture_model", "deep")
+    told = choose(desk, "me", "picture_model", "usual")
+    assert told.text == "Picture model for you: **usual**."
+    assert fields(told)["picture_model"][0] == "usual"
+    assert desk.settings(THREAD, ANN) == Settings()
+
+
+def test_everything_of_a_scope_is_reset(store: Store) -> None:
+    """Without a key; other scopes keep what they have."""
+    desk = desk_of(store)
+    choose(desk, "thread", "ratio", "16:9")
+    choose(desk, "thread", "persona", "A pirate.")
+    choose(desk, "me", "count", "2")
+    told = desk.answer(command("settings", scope="thread", do="reset"))
+    assert told.text == "Everything is as usual again for this thread."
+    assert desk.settings(THREAD, ANN) == Settings(count=2)
+
+
+@pytest.mark.parametrize("scope", ["server", "channel"])
+@pytest.mark.parametrize("do", ["set", "reset"])
+def test_what_holds_for_many_is_changed_by_managers_alone(store: Store, scope: str, do: str) -> None:
+    """Anybody may look at it."""
+    desk = desk_of(store)
+    choose(desk, scope, "ratio", "16:9", BOB)
+    told = {"scope": scope, "key": "ratio", "value": "1:1"}
+    with pytest.raises(Refused, match="Only managers"):
+        desk.answer(command("settings", ANN, do=do, **told))
+    assert fields(desk.answer(command("settings", ANN, scope=scope)))["ratio"] == ("16:9", scope)
+    desk.answer(command("settings", BOB, do=do, **told))
+    assert desk.settings(THREAD, ANN).ratio == ("1:1" if do == "set" else "")
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        ({"scope": "world"}, "Settings hold for server, category, channel, thread, me; not for 'world'."),
+        ({"do": "set", "key": "ratio", "value": "5:4"}, "Shape can be"),
+        ({"do": "set", "key": "persona", "value": "A pirate."}, "Persona can be set for server, category, channel,"),
+        ({"do": "set", "value": "1:1"}, "There is no setting ''; there is chat_model, "),
+        ({"do": "reset", "key": "colour"}, "There is no setting 'colour'; there is"),
+        ({"do": "reset", "key": "answer"}, "Answers can be set for server, category, channel, not for me."),
+    ],
+)
+def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence: str) -> None:
+    """Nothing changes."""
+    desk = desk_of(store)
+    with pytest.raises(Refused) as refused:
+        desk.answer(command("settings", BOB, **told))
+    assert str(refused.value).startswith(sentence)
+    assert desk.settings(THREAD, BOB) == Settings()
+
+
+def test_models_are_those_that_are_at_work(store: Store) -> None:
+    """Each is offered once, after the usual one; without a worker there is only that."""
+    told = desk_of(store).answer(command("settings"))
+    assert told.panel
+    choices = {field.key: field.choices for field in told.panel.fields}
+    assert choices["picture_model"] == ("usual", "flat", "deep")
+    assert choices["chat_model"] == ("usual", "wise")
+    empty = Desk(store).answer(command("settings")).panel
+    assert empty and [field.choices for field in empty.fields[:2]] == [("usual",), ("usual",)]
+
+
+# The line
+
+
+def standing(
+    owner: Person, number: int, *, ahead: int = 0, running: bool = False, eta: float | None = None
+) -> Standing:
+    """A picture in the line."""
+    return Standing(
+        f"secret.{number}", THREAD, number, Operation.GENERATE, owner.id, "flat", running, 0.4, ahead, eta, 1.0
+    )
+
+
+def queue(store: Store, lineup: Lineup, author: Person = ANN) -> str:
+    """What /queue says."""
+    return Desk(store, lineup=lambda: lineup).answer(command("queue", author)).text
+
+
+def test_an_empty_line_says_so(store: Store) -> None:
+    """Without a worker that is told too."""
+    assert queue(store, Lineup()) == "0 pictures being drawn, 0 waiting.\n- No picture model is at work yet."
+    assert queue(store, Lineup(benches=(Bench("one", "flat", 1, 0),))) == "0 pictures being drawn, 0 waiting."
+
+
+def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
+    """How far the one that is drawn is, and how many pictures are before the others."""
+    line = Lineup(
+        (
+            standing(ANN, 1, running=True, eta=3.2),
+            standing(CID, 5, ahead=0),
+            standing(ANN, 2, ahead=1, eta=22),
+            standing(ANN, 3, ahead=2),
+            standing(ANN, 4),
+        ),
+        (Bench("one", "flat", 1, 1, trouble="It is loading its model."),),
+    )
+    assert queue(store, line).splitlines() == [
+        "1 picture being drawn, 4 waiting.",
+        "- yours: #1 being drawn, 40%, done in about 3 s",
+        "- yours: #2 1 picture ahead of it, done in about 20 s",
+        "- yours: #3 2 pictures ahead of it",
+        "- yours: #4 next",
+        "- one: It is loading its model.",
+    ]
+
+
+def test_the_line_tells_nothing_of_others(store: Store) -> None:
+    """Neither their names nor their pictures; of one's own, no more than ten."""
+    store.accept(message("secret", "my secret wish", author=CID))
+    others = tuple(standing(CID, n) for n in range(1, 30))
+    line = Lineup((*others, *(standing(ANN, n) for n in range(40, 60))), (Bench("one", "flat", 1, 0),))
+    told = queue(store, line)
+    assert told.startswith("0 pictures being drawn, 49 waiting.")
+    assert told.count("yours") == 10
+    assert all(word not in told.lower() for word in ("cid", "secret", "wish", "#1 ", "#29"))
+
+
+# Pictures
+
+
+def test_pictures_are_told_as_a_tree(store: Store) -> None:
+    """Each stands below the one that it came from; what came of a deleted one stands at the left."""
+    assert desk_of(store).answer(command("pictures")).text == "There is no picture in this thread yet."
+    made = [
+        picture(1, "a sun"),
+        picture(2, "a moon"),
+        replace(picture(3, "a red sun", parent=1), operation=Operation.EDIT),
+        replace(picture(4, "a star", parent=9), operation=Operation.VARY),
+        replace(picture(5, "a big\nred sun", parent=3), operation=Operation.REFINE),
+        replace(picture(6, ""), operation=Operation.UPLOAD, alt="a photo"),
+        replace(picture(7, "x" * 500, parent=1), operation=Operation.EDIT),
+    ]
+    for nth, each in enumerate(made):
+        drawn(store, f"m{nth}", each)
+    assert desk_of(store).answer(command("pictures")).text.splitlines() == [
+        "- **#1** drawn: a sun",
+        "  - **#3** an edit of #1: a red sun",
+        "    - **#5** a refinement of #3: a big red sun",
+        f"  - **#7** an edit of #1: {'x' * (LONGEST_PROMPT - 1)}…",
+        "- **#2** drawn: a moon",
+        "- **#4** a variation of #9: a star",
+        "- **#6** uploaded: a photo",
+    ]
+    assert desk_of(store).answer(command("pictures", ANN, OTHER)).text == "There is no picture in this thread yet."
+
+
+def test_a_long_chain_is_no_staircase(store: Store) -> None:
+    """After some steps it goes straight down."""
+    for n in range(1, 12):
+        drawn(store, f"m{n}", replace(picture(n, "p", parent=n - 1 or None), operation=Operation.EDIT))
+    lines = desk_of(store).answer(command("pictures")).text.splitlines()
+    assert [(len(line) - len(line.lstrip())) // 2 for line in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
+
+
+def test_details_tell_all_that_is_known_of_a_picture(store: Store) -> None:
+    """What it was drawn from stands in code, where no Markdown in it counts."""
+    drawn(store, "m1", picture(1, "a `red`\nsun"))
+    edit = replace(picture(2, "a moon", parent=1), operation=Operation.EDIT, refined="a `pale` moon", seed=0)
+    drawn(store, "m2", edit)
+    bare = replace(picture(3, ""), operation=Operation.UPLOAD, alt="a photo", seed=None, model=None)
+    drawn(store, "m3", bare)
+
+    def details(number: str) -> list[str]:
+        return desk_of(store).answer(command("details", picture=number)).text.splitlines()
+
+    assert details("1") == ["**#1** · drawn · 256 × 256", "Prompt: `a 'red' sun`", "Seed: `1`", "Model: `m`"]
+    assert details("2") == [
+        "**#2** · an edit of #1 · 256 × 256",
+        "Prompt: `a moon`",
+        "Drawn from: `a 'pale' moon`",
+        "Seed: `0`",
+        "Model: `m`",
+    ]
+    assert details("3") == ["**#3** · uploaded · 256 × 256"]
+
+
+@pytest.mark.parametrize("number", ["", "2", "x", "-1", "1.0"])
+def test_there_are_no_details_of_what_is_not_there(store: Store, number: str) -> None:
+    """The number is said again."""
+    drawn(store, "m1", picture(1))
+    with pytest.raises(NotFound, match=f"There is no picture #{number} in this thread"):
+        desk_of(store).answer(command("details", picture=number))
+    with pytest.raises(NotFound):
+        desk_of(store).answer(command("details", ANN, OTHER, picture="1"))
+
+
+# Usage, help
+
+
+def test_usage_tells_a_day_from_a_month(store: Store, tmp_path: Path) -> None:
+    """What was drawn some days ago counts for the month, what was drawn longer ago not at all."""
+    for nth, days in enumerate((0, 2, 29, 31)):
+        drawn(store, f"m{nth}", picture(1))
+        with sqlite3.connect(tmp_path / "test.sqlite") as file:
+            file.execute("UPDATE jobs SET claimed = claimed - ? WHERE message = ?", [days * DAY, f"m{nth}"])
+        file.close()
+    assert desk_of(store).answer(command("usage", BOB)).text.splitlines() == [
+        "You: **0 pictures** in the last day, 0 in 30 days.",
+        "Everybody here: **1 picture** in the last day, 3 in 30 days.",
+    ]
+    assert desk_of(store).answer(command("usage")).text == "You: **1 picture** in the last day, 3 in 30 days."
+
+
+def test_usage_counts_ones_own_pictures_on_this_server(store: Store) -> None:
+    """Managers are told of everybody's together; other servers and what did not come do not count."""
+    desk = desk_of(store)
+    assert desk.answer(command("usage")).text == "You: **0 pictures** in the last day, 0 in 30 days."
+    drawn(store, "m1", picture(1))
+    drawn(store, "m2", picture(2), CID)
+    drawn(store, "m3", picture(1), thread=OTHER)
+    drawn(store, "m4", picture(1), thread=replace(THREAD, space="space2"))
+    store.accept(message("m5", "draw"))
+    store.jobs.order("m5", ImageRequest(0, Operation.GENERATE, "waits"), None)
+    store.jobs.posted("m1")
+    assert desk.answer(command("usage")).text == "You: **2 pictures** in the last day, 2 in 30 days."
+    assert desk.answer(command("usage", CID)).text == "You: **1 picture** in the last day, 1 in 30 days."
+    assert desk.answer(command("usage", BOB)).text.splitlines() == [
+        "You: **0 pictures** in the last day, 0 in 30 days.",
+        "Everybody here: **3 pictures** in the last day, 3 in 30 days.",
+    ]
+
+
+def test_what_was_made_is_counted_from_a_time_on(store: Store) -> None:
+    """What was begun before is not among it."""
+    drawn(store, "m1", picture(1))
+    now = time.time()
+    assert store.jobs.made("test/space", now - DAY) == 1
+    assert store.jobs.made("test/space", now + DAY) == 0
+    assert store.jobs.made("test/spa", now - DAY) == 0
+    assert store.jobs.made("test/space", now - DAY, "cid") == 0
+
+
+def test_help_names_every_command(store: Store) -> None:
+    """Below it stands what people must know of how this bot is run."""
+    told = Desk(store, note="Pictures are kept for a week.").answer(command("help")).text
+    assert told == f"{HELP}\nPictures are kept for a week."
+    assert Desk(store).answer(command("help")).text == HELP
+    for name in ("imagine", "pictures", "settings", "queue", "cancel", "usage", "forget"):
+        assert f"`/{name}`" in HELP
+
+
+def test_an_unknown_command_is_refused(store: Store) -> None:
+    """It is said by its name."""
+    with pytest.raises(NotFound, match=r"There is no command 'dance'\."):
+        desk_of(store).answer(Command("c", THREAD, ANN, "dance"))

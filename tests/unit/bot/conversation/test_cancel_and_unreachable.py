@@ -1,0 +1,201 @@
+"""What ends replies before their time: /cancel, places that are gone, a screen that is out of reach."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.conversation.pacer import Pacer
+from bot.conversation.reply import Reply
+from bot.conversation.running_reply import Live
+from bot.domain import (
+    Action,
+    Failed,
+    Left,
+    TextPart,
+    ThreadKey,
+)
+from bot.errors import Refused
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
+from tests.support.records import (
+    OTHER,
+    Door,
+    KnowingRenderer,
+    come,
+    command,
+    failures,
+    pictures_of,
+    press,
+    recorded,
+    wish,
+)
+
+
+async def test_cancel_ends_ones_own_replies_in_this_thread(store: Store) -> None:
+    """Those under way and those that wait; others' go on, as do one's own elsewhere."""
+    renderer = InstantRenderer(held={"a sun"})
+    model = ScriptedModel([["<image>a sun</image>"], ["<image>a sun</image>"], ["hi Cid"]])
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await inbox.accept(message("m1", "one"))
+        await inbox.accept(message("m2", "two"))
+        await inbox.accept(message("m3", "three", author=CID))
+        await inbox.accept(replace(message("m4", "four"), thread=OTHER))
+        while len(renderer.jobs) < 2:
+            await asyncio.sleep(0)
+        assert (await inbox.command(command("cancel"))).text == "Cancelled 2 replies."
+        ends = [await screen.final(name) for name in ("m1", "m2", "m3")]
+        assert [end.status for end in ends] == ["Cancelled by Ann.", "Cancelled by Ann.", ""]
+        assert [job.thread for job in renderer.cancelled] == [THREAD]
+        assert [row.thread for row in store.jobs.unfinished()] == [OTHER]
+        await recorded(store, "m1")
+        await recorded(store, "m2")
+        assert (await inbox.command(command("cancel"))).text == "Nothing is under way here."
+        renderer.go.set()
+        assert come(await screen.final("m4")) == [1]
+
+
+async def test_cancel_reaches_as_far_as_the_place_where_it_is_said(store: Store) -> None:
+    """In a channel, all of its threads; other channels go on."""
+    model = ScriptedModel([["one", None] for _ in range(3)])
+    async with running(store, model) as (inbox, screen, _):
+        for name, thread in (("m1", THREAD), ("m2", OTHER), ("m3", replace(THREAD, channel="2"))):
+            await inbox.accept(replace(message(name, "hello"), thread=thread))
+        while len(model.heard) < 3:
+            await asyncio.sleep(0)
+        told = await inbox.command(command("cancel", ANN, replace(THREAD, thread="")))
+        assert told.text == "Cancelled 2 replies."
+        for name in ("m1", "m2"):
+            assert (await screen.final(name)).status == "Cancelled by Ann."
+        model.go.set()
+        assert (await screen.final("m3")).status == ""
+
+
+async def test_a_wish_that_waits_takes_its_pictures_along(store: Store) -> None:
+    """They were ordered with it, and are not wanted any more."""
+    model = ScriptedModel([["one", None]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello", author=CID))
+        await inbox.accept(wish("a cat", 2))
+        assert len(store.jobs.unfinished()) == 2
+        await inbox.command(command("cancel"))
+        assert (await screen.final("w1")).status == "Cancelled by Ann."
+        await recorded(store, "w1")
+        assert not store.jobs.unfinished()
+
+
+async def test_only_managers_cancel_what_others_asked_for(store: Store) -> None:
+    """With `all`; a manager without it ends nothing of others."""
+    model = ScriptedModel([["one", None]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "one"))
+        await model.waiting.wait()
+        with pytest.raises(Refused, match="Only managers can cancel what others asked for"):
+            await inbox.command(command("cancel", CID, whose="all"))
+        assert (await inbox.command(command("cancel", BOB))).text == "Nothing is under way here."
+        assert (await inbox.command(command("cancel", BOB, whose="all"))).text == "Cancelled 1 reply."
+        assert (await screen.final("m1")).status == "Cancelled by Bob."
+
+
+@pytest.mark.parametrize(
+    ("place", "gone"),
+    [
+        (Left(ThreadKey("test", "space", "", "")), {"m1", "m2", "m3", "m4"}),
+        (Left(ThreadKey("test", "space", "channel", "")), {"m1", "m2", "m3"}),
+        (Left(THREAD), {"m1", "m2"}),
+        (Left(ThreadKey("test", "space", "", "other")), {"m3"}),
+        (Left(ThreadKey("test", "elsewhere", "", "")), {"m5"}),
+        (Left(ThreadKey("web", "space", "", "")), set()),
+    ],
+)
+async def test_what_is_asked_in_a_place_that_is_gone_ends(store: Store, place: Left, gone: set[str]) -> None:
+    """Whatever is open there, its pictures included; all other places go on."""
+    keys = [THREAD, THREAD, OTHER, replace(THREAD, channel="2"), ThreadKey("test", "elsewhere", "channel", "thread")]
+    renderer = KnowingRenderer(held={"a sun"}, store=store)
+    model = ScriptedModel([["<image>a sun</image>"] for _ in keys])
+    async with running(store, model, renderer) as (inbox, screen, _):
+        for nth, key in enumerate(keys, 1):
+            await inbox.accept(replace(message(f"m{nth}", "draw"), thread=key))
+        while len(renderer.jobs) < 4:
+            await asyncio.sleep(0)
+        await inbox.accept(place)
+        for name in gone:
+            assert (await screen.final(name)).status == "The place where it was asked is gone."
+        left = {f"m{nth}" for nth in range(1, 6)} - gone
+        assert {entry.id for entry in store.open_entries()} >= left
+        while {row.message for row in store.jobs.unfinished()} & gone:
+            await asyncio.sleep(0)
+        renderer.go.set()
+        for name in left:
+            assert (await screen.final(name)).status == ""
+    assert {job.id[:2] for job in renderer.cancelled} == gone - {"m2"}
+
+
+async def test_a_reply_that_nobody_can_see_ends_at_once(store: Store) -> None:
+    """It is tried once; its pictures are cancelled; it is recorded as final and not taken up again."""
+    door, renderer = Door(shut={"m1"}), InstantRenderer(held={"a sun"})
+    door.open.set()
+    model = ScriptedModel([["<image>a sun</image>", None], ["hello"]])
+    async with running(store, model, renderer, screen=door) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw"))
+        final = await recorded(store, "m1")
+        await inbox.accept(message("m2", "hello"))
+        assert (await screen.final("m2")).parts == (TextPart("hello"),)
+    assert door.refused == ["m1"]
+    assert final.final and final.status == "The channel is gone."
+    assert failures(final) in ([], [Failed("The channel is gone.")])
+    assert store.jobs.unfinished() == [] and store.open_entries() == []
+    assert len(renderer.cancelled) == len(renderer.jobs)
+
+
+async def test_a_place_that_goes_while_pictures_are_drawn_ends_them(store: Store) -> None:
+    """The next view finds it gone; the picture under way is cancelled."""
+    door, renderer = Door(), InstantRenderer(held={"a sun"})
+    model = ScriptedModel([["<image>a sun</image>", None, "more", None]])
+    async with running(store, model, renderer, screen=door) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw"))
+        await screen.until("m1", lambda view: bool(pictures_of(view)))
+        await asyncio.gather(renderer.waiting.wait(), model.waiting.wait())
+        door.shut.add("m1")
+        model.go.set()
+        final = await recorded(store, "m1")
+    assert (final.status, failures(final)) == ("The channel is gone.", [Failed("The channel is gone.")])
+    assert door.refused == ["m1"]
+    assert len(renderer.cancelled) == 1
+    assert [row.reason for row in store.jobs.find(["m1.0"])] == ["The channel is gone."]
+
+
+async def test_a_place_that_is_gone_at_the_end_is_not_tried_again(store: Store) -> None:
+    """The answer is whole and on record all the same; so is the end of one whose turn had not come."""
+    door, model = Door(), ScriptedModel([["one", None, " two"]])
+    async with running(store, model, screen=door) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await inbox.accept(message("m2", "hello"))
+        await screen.until("m1", lambda view: view.parts == (TextPart("one"),))
+        await model.waiting.wait()
+        door.shut |= {"m1", "m2"}
+        await inbox.accept(press(Action.STOP, "m2"))
+        assert (await recorded(store, "m2")).status == "Stopped by Ann."
+        model.go.set()
+        final = await recorded(store, "m1")
+    assert final.parts == (TextPart("one two"),)
+    assert door.refused.count("m1") == 1 and door.refused.count("m2") == 1
+
+
+async def test_a_live_reply_that_is_stopped_says_why() -> None:
+    """Its answer is cut off in the middle of its work."""
+    closed = asyncio.Event()
+
+    async def endless() -> None:
+        """An answer without an end of its own."""
+        try:
+            live.stop("Enough.")
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    live = Live(Reply("r"), Pacer(Screen().surface(THREAD, "r")))
+    await live.run(endless())
+    assert live.reply.ended and live.reply.trouble == live.halted == "Enough."
+    assert closed.is_set()

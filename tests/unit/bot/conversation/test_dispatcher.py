@@ -1,0 +1,310 @@
+"""Turns, duplicates, stop and retry, and what a restart takes up."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from bot.capabilities import Refining
+from bot.domain import Action, ButtonPress, Failed, ImageRequest, Operation, PicturePart, Rendered, TextPart, View
+from bot.errors import NotFound, Refused, Unrecorded
+from bot.llm.messages import Called, ModelFailed
+from bot.parsing.fallback import OPENLY
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedModel, message
+
+
+async def test_a_message_is_answered_and_recorded(store: Store) -> None:
+    """The final view is on the screen and in the store."""
+    async with running(store, ScriptedModel([["Hi! <image>a sun</image>"]])) as (inbox, screen, _):
+        assert await inbox.accept(message("m1", "draw a sun")) == "m1"
+        final = await screen.final("m1")
+    entry = store.entry("m1")
+    assert entry and entry.view == final and entry.words == "Hi! <image>a sun</image>"
+    assert [picture.prompt for picture in store.pictures(THREAD)] == ["a sun"]
+
+
+async def test_a_message_delivered_twice_is_answered_once(store: Store) -> None:
+    """The platform's second delivery changes nothing, even at the same moment."""
+    model = ScriptedModel([["one"], ["two"]])
+    async with running(store, model) as (inbox, screen, _):
+        await asyncio.gather(*(inbox.accept(message("m1", "hello")) for _ in range(3)))
+        await screen.final("m1")
+        await inbox.accept(message("m1", "hello"))
+        await inbox.accept(message("m2", "again"))
+        await screen.final("m2")
+    assert len(model.heard) == 2
+
+
+async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
+    """The second message is answered after the first, and its model hears the first answer."""
+    model = ScriptedModel([["first ", None, "answer"], ["second"]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "one"))
+        await inbox.accept(message("m2", "two", author=BOB))
+        await model.waiting.wait()
+        assert len(model.heard) == 1
+        model.go.set()
+        await screen.final("m2")
+    assert [said.text for said in model.heard[1][1:]] == ["Ann: one", "first answer", "Bob: two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "about", "sentence"),
+    [
+        ("", None, "The message is empty: say what to draw, or ask something."),
+        ("x" * 100_000, None, "A message may have 8,000 characters; this one has 100,000."),
+        ("make it blue", 7, "There is no picture #7 in this thread."),
+    ],
+)
+async def test_what_cannot_be_accepted_is_refused_with_a_sentence(
+    store: Store, text: str, about: int | None, sentence: str
+) -> None:
+    """Nothing is recorded of a refused message."""
+    async with running(store, ScriptedModel([])) as (inbox, _, _):
+        with pytest.raises(Refused) as refused:
+            await inbox.accept(message("m1", text, about))
+    assert str(refused.value) == sentence
+    assert store.entry("m1") is None
+
+
+async def test_stop_ends_the_words_and_the_pictures(store: Store) -> None:
+    """Stop closes the model's stream, takes the job back, and says who stopped; the words so far stay."""
+    model = ScriptedModel([["Here: <image>a sun</image> and", None]])
+    renderer = InstantRenderer(held={"a sun"})
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw"))
+        await asyncio.gather(model.waiting.wait(), renderer.waiting.wait())
+        await inbox.accept(ButtonPress("b1", THREAD, BOB, Action.STOP, "m1"))
+        final = await screen.final("m1")
+    words, stopped, more = final.parts
+    assert words == TextPart("Here:") and more == TextPart("and")
+    assert isinstance(stopped, PicturePart) and stopped.state == Failed("Stopped by Bob.")
+    assert final.buttons[-1].action is Action.RETRY
+    assert model.closed == 1 and len(renderer.cancelled) == 1
+    entry = store.entry("m1")
+    assert entry and entry.words == "Here: <image>a sun</image> and"
+
+
+async def test_stop_takes_a_waiting_message_out_of_the_line(store: Store) -> None:
+    """A message whose turn has not come can be stopped too; the one before it goes on."""
+    model = ScriptedModel([["one", None]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "one"))
+        await inbox.accept(message("m2", "two"))
+        await model.waiting.wait()
+        await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.STOP, "m2"))
+        assert (await screen.final("m2")).status == "Stopped by Ann."
+        model.go.set()
+        assert (await screen.final("m1")).status == ""
+
+
+async def test_retry_asks_the_model_again_after_it_failed(store: Store) -> None:
+    """The same message gets a new answer in the same place."""
+    model = ScriptedModel([[ModelFailed("The chat model is away.")], ["Here I am."]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        assert (await screen.final("m1")).status == "The chat model is away."
+        await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.RETRY, "m1"))
+        assert (await screen.final("m1", count=2)).parts == (TextPart("Here I am."),)
+
+
+async def test_retry_renders_only_what_failed(store: Store) -> None:
+    """The model is not asked again, finished pictures stay as they are, and numbers do not change."""
+    model = ScriptedModel([["<image>a sun</image><image>a moon</image>"]])
+    renderer = InstantRenderer(refused={"a moon": "No moon."})
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+        del renderer.refused["a moon"]
+        await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.RETRY, "m1"))
+        final = await screen.final("m1", count=2)
+    assert [part.state.picture.number for part in final.parts if isinstance(part, PicturePart)
+            and isinstance(part.state, Rendered)] == [1, 2]  # fmt: skip
+    assert len(model.heard) == 1 and len(store.pictures(THREAD)) == 2
+
+
+async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: Path) -> None:
+    """The disk was full when the reply ended: Retry answers again, and this time it is kept."""
+
+    class FullOnce(Store):
+        full = True
+
+        def finish(self, message_id: str, view: View) -> None:
+            """Fail the first time."""
+            if self.full:
+                self.full = False
+                raise Unrecorded("Nothing was recorded: the disk is full.")
+            super().finish(message_id, view)
+
+    store = FullOnce(tmp_path / "full.sqlite")
+    async with running(store, ScriptedModel([["fine"]])) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await screen.final("m1")
+        await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.RETRY, "m1"))
+        final = await screen.final("m1", count=2)
+    entry = store.entry("m1")
+    assert entry and entry.view == final
+
+
+async def test_a_complete_reply_cannot_be_tried_again(store: Store) -> None:
+    """Retry is for what failed."""
+    async with running(store, ScriptedModel([["fine"]])) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await screen.final("m1")
+        with pytest.raises(Refused, match="complete"):
+            await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.RETRY, "m1"))
+
+
+async def test_vary_needs_no_chat_model(store: Store) -> None:
+    """The button is a turn of its own, whose words are settled."""
+    model = ScriptedModel([["<image>a sun</image>"]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+        await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.VARY, "1"))
+        assert [(row.number, row.state) for row in store.jobs.find(["b1.0"])] == [(2, "queued")]
+        await screen.final("b1")
+    assert len(model.heard) == 1
+    assert [(job.prompt, job.parent) for job in renderer.jobs] == [("a sun", None), ("a sun", 1)]
+    assert [job.number for job in renderer.jobs] == [1, 2]  # the one that was ordered with the message
+    assert renderer.jobs[0].seed != renderer.jobs[1].seed
+
+
+async def test_buttons_of_what_is_not_there_are_refused(store: Store) -> None:
+    """A guessed target reaches nothing."""
+    async with running(store, ScriptedModel([])) as (inbox, _, _):
+        for action, target in ((Action.STOP, "m9"), (Action.RETRY, "m9"), (Action.VARY, "9"), (Action.VARY, "x")):
+            with pytest.raises(NotFound):
+                await inbox.accept(ButtonPress("b", THREAD, ANN, action, target))
+
+
+async def test_a_restart_takes_up_what_was_open(store: Store) -> None:
+    """A reply cut off by the end of the program finishes by itself; a picture that was done is not made again."""
+    model = ScriptedModel([["<image>a sun</image> then <image>a moon</image>", None]])
+    async with running(store, model, InstantRenderer(held={"a moon"})) as (inbox, _, renderer):
+        await inbox.accept(message("m1", "draw"))
+        await asyncio.gather(model.waiting.wait(), renderer.waiting.wait())
+    again = ScriptedModel([["<image>a sun</image> then <image>a moon</image> done"]])
+    async with running(store, again) as (_, screen, renderer):
+        final = await screen.final("m1")
+    numbers = [part.number for part in final.parts if isinstance(part, PicturePart)]
+    assert numbers == [1, 2]
+    assert [picture.number for picture in store.pictures(THREAD)] == [1, 2]
+
+
+async def test_an_answer_that_was_heard_is_not_asked_for_again(store: Store) -> None:
+    """After a restart only the pictures are waited for; the model's words are known."""
+    renderer = InstantRenderer(held={"a sun"})
+    async with running(store, ScriptedModel([["<image>a sun</image> done"]]), renderer) as (inbox, _, _):
+        await inbox.accept(message("m1", "draw"))
+        await renderer.waiting.wait()
+        while store.heard("m1") is None:
+            await asyncio.sleep(0)
+    model = ScriptedModel([])
+    async with running(store, model) as (_, screen, _):
+        assert (await screen.final("m1")).parts[-1] == TextPart("done")
+    assert not model.heard
+
+
+async def test_a_bug_ends_the_reply_visibly(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """An unforeseen exception is logged once, and the person is told without its text."""
+    async with running(store, ScriptedModel([])) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        final = await screen.final("m1")
+    assert final.status == "Something went wrong here; the log says what."
+    assert sum("met a bug" in record.message for record in caplog.records) == 1
+
+
+async def test_the_last_view_lands_although_the_platform_was_away(store: Store) -> None:
+    """Writes that fail are made good; the final one is tried until it is there."""
+    async with running(store, ScriptedModel([["hello"]])) as (inbox, screen, _):
+        screen.faults = 2
+        await inbox.accept(message("m1", "hi"))
+        assert (await screen.final("m1")).parts == (TextPart("hello"),)
+
+
+async def test_a_forgotten_picture_is_asked_for_once_more(store: Store) -> None:
+    """A promise without a tag is followed by one reminder; what comes of it is kept behind the model's own words."""
+    model = ScriptedModel([["Sure, I will!"], ["<image>a dog in a hat</image>"]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw a dog"))
+        final = await screen.final("m1")
+    assert [job.prompt for job in renderer.jobs] == ["a dog in a hat"]
+    assert [part.markdown for part in final.parts if isinstance(part, TextPart)] == ["Sure, I will!"]
+    first, second = model.heard
+    assert second[: len(first)] == first
+    assert second[-2].text == "Sure, I will!"
+    entry = store.entry("m1")
+    assert entry and entry.words == "Sure, I will!\n\n<image>a dog in a hat</image>"
+
+
+async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> None:
+    """After one reminder the person's own words are the prompt, and the reply says so."""
+    refusal = "I'm sorry, but as a text-based AI I can't generate images."
+    model = ScriptedModel([[refusal], [refusal]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "Can you draw a cute dog?"))
+        final = await screen.final("m1")
+    assert [job.prompt for job in renderer.jobs] == ["a cute dog"]
+    assert any(isinstance(part, TextPart) and OPENLY in part.markdown for part in final.parts)
+    assert len(model.heard) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("how many legs has a spider?", "Eight."),
+        ("what can you draw?", "All sorts of things."),
+        ("draw it in another style", "Which style would you like?"),
+        ("put a hat on this photo", "I do not see a photo here."),
+    ],
+)
+async def test_a_question_is_never_repaired(store: Store, text: str, answer: str) -> None:
+    """Neither the person's question, nor the model's own, nor a photo that never came calls for a picture."""
+    model = ScriptedModel([[answer]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", text))
+        await screen.final("m1")
+    assert not renderer.jobs
+    assert len(model.heard) == 1
+
+
+async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
+    """Where there is no answer at all, there is a sentence and Retry."""
+    model = ScriptedModel([[ModelFailed("The chat model is away.")]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw a dog"))
+        final = await screen.final("m1")
+    assert (final.status, [button.label for button in final.buttons]) == ("The chat model is away.", ["Retry"])
+    assert not renderer.jobs
+    assert len(model.heard) == 1
+
+
+async def test_calls_are_kept_as_tags(store: Store) -> None:
+    """History shows the model one way of asking, whichever it used; a second start finds the same job."""
+    model = ScriptedModel([["Here:\n", Called("generate_image", '{"prompt": "a sun"}')]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw a sun"))
+        await screen.final("m1")
+    entry = store.entry("m1")
+    assert entry and entry.words == "Here:\n<image>a sun</image>"
+
+
+async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
+    """The picture model is told the refined prompt; one that loses what was wished for is not used."""
+    model = ScriptedModel(
+        [
+            ["<image>two red kites</image><image>a blue fish</image>"],
+            ["two red kites over a windy beach, low sun"],
+            ["a green fish in the sea"],
+        ]
+    )
+    async with running(store, model, refining=Refining.ALWAYS) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw two kites and a fish"))
+        await screen.final("m1")
+    drawn = {job.prompt: job.refined for job in renderer.jobs}
+    assert drawn == {"two red kites": "two red kites over a windy beach, low sun", "a blue fish": ""}
+    again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, "two red kites"), None)
+    assert again.refined == "two red kites over a windy beach, low sun"

@@ -1,0 +1,207 @@
+"""What changes after it was said: questions edited, threads forgotten."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from bot.conversation.dispatcher import Conversations
+from bot.conversation.reply import offering_again
+from bot.domain import (
+    Action,
+    Button,
+    Edited,
+    Entry,
+    Failed,
+    Post,
+    TextPart,
+    View,
+)
+from bot.errors import Refused
+from bot.settings.values import Scope
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import ANN, BOB, CID, THREAD, Screen, ScriptedModel, message
+from tests.support.records import OTHER, Shelf, choose, come, command, desk_of, press, recorded
+
+GONE = Failed("Deleted by Ann.", again=False)
+TWO = "<image>a sun</image> and <image>a moon</image>"
+ONE = f"{1:064x}"  # the digest of picture #1
+
+
+async def told(inbox: Conversations, screen: Screen, store: Store, text: str, message_id: str) -> View:
+    """Say something, and wait until the reply is on record."""
+    await inbox.accept(message(message_id, text))
+    await screen.final(message_id)
+    return await recorded(store, message_id)
+
+
+def entry_of(store: Store, message_id: str) -> Entry:
+    """A message that is on record."""
+    entry = store.entry(message_id)
+    assert entry
+    return entry
+
+
+def test_a_changed_question_is_offered_to_be_answered_again() -> None:
+    """Below whatever other buttons there are, and once however often it changes."""
+    vary, retry = Button(Action.VARY, "Vary #1", "1"), Button(Action.RETRY, "Retry", "m1")
+    offered = offering_again(View((TextPart("hi"),), "It broke.", (retry, vary), True), "m1")
+    assert offered.buttons == (vary, Button(Action.RETRY, "Answer again", "m1"))
+    assert (offered.parts, offered.status, offered.final) == (
+        (TextPart("hi"),), "The question was changed since.", True,
+    )  # fmt: skip
+    assert offering_again(offered, "m1") == offered
+
+
+async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> None:
+    """Its answer stays until somebody presses; the model is then told the new words."""
+    model = ScriptedModel([["a dog"], ["a cat"]])
+    async with running(store, model) as (inbox, screen, _):
+        await told(inbox, screen, store, "what is a dog?", "m1")
+        assert await inbox.accept(Edited("m1", THREAD, " what is a cat? ")) == "m1"
+        offered = await screen.final("m1", 2)
+        assert offered.parts == (TextPart("a dog"),)
+        assert offered.status == "The question was changed since."
+        assert offered.buttons == (Button(Action.RETRY, "Answer again", "m1"),)
+        assert entry_of(store, "m1").view == offered and len(model.heard) == 1
+        await inbox.accept(press(Action.RETRY, "m1"))
+        final = await screen.final("m1", 3)
+        assert await recorded(store, "m1") == final
+    assert (final.parts, final.status, final.buttons) == ((TextPart("a cat"),), "", ())
+    assert model.heard[1][-1].text.endswith("what is a cat?")
+    entry = entry_of(store, "m1")
+    assert (entry.text, entry.words, entry.changed) == ("what is a cat?", "a cat", False)
+
+
+async def test_a_question_that_changes_under_way_is_offered_at_the_end(store: Store) -> None:
+    """The answer to the old words comes to its end first."""
+    model = ScriptedModel([["a ", None, "dog"], ["a cat"]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "what is a dog?"))
+        await model.waiting.wait()
+        await inbox.accept(Edited("m1", THREAD, "what is a cat?"))
+        model.go.set()
+        assert (await screen.final("m1")).parts == (TextPart("a dog"),)
+        assert (await screen.final("m1", 2)).buttons == (Button(Action.RETRY, "Answer again", "m1"),)
+        await inbox.accept(press(Action.RETRY, "m1"))
+        assert (await screen.final("m1", 3)).parts == (TextPart("a cat"),)
+    assert model.heard[1][-1].text.endswith("what is a cat?")
+
+
+async def test_what_is_no_change_changes_nothing(store: Store) -> None:
+    """The same words, none, an unknown message, another thread's, and a button's own."""
+    async with running(store, ScriptedModel([["<image>a sun</image>"]])) as (inbox, screen, _):
+        await told(inbox, screen, store, "a sun", "m1")
+        vary = press(Action.VARY, "1")
+        await inbox.accept(vary)
+        await screen.final(vary.id)
+        await recorded(store, vary.id)
+        before = store.entries(THREAD)
+        for event in (
+            Edited("m1", THREAD, "a sun "),
+            Edited("m1", THREAD, "  "),
+            Edited("m9", THREAD, "a moon"),
+            Edited("m1", OTHER, "a moon"),
+            Edited(vary.id, THREAD, "a moon"),
+        ):
+            assert await inbox.accept(event) == event.id
+        await asyncio.sleep(0)
+        assert store.entries(THREAD) == before
+        assert {name: sum(view.final for view in views) for name, views in screen.views.items()} == {
+            "m1": 1,
+            vary.id: 1,
+        }
+
+
+async def test_a_change_survives_a_restart(store: Store) -> None:
+    """It is offered still, and pressed then."""
+    async with running(store, ScriptedModel([["a dog"]])) as (inbox, screen, _):
+        await told(inbox, screen, store, "a dog?", "m1")
+        await inbox.accept(Edited("m1", THREAD, "a cat?"))
+    model = ScriptedModel([["a cat"]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(press(Action.RETRY, "m1"))
+        assert (await screen.final("m1")).parts == (TextPart("a cat"),)
+
+
+# Threads forgotten
+
+
+async def test_a_thread_is_forgotten(store: Store) -> None:
+    """Messages, pictures, jobs, posts and files; other threads keep theirs, and no number comes twice."""
+    shelf, model = Shelf(), ScriptedModel([[TWO], ["<image>a sun</image>"], ["<image>a star</image>"]])
+    async with running(store, model, album=shelf) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw both", "m1")
+        await inbox.accept(replace(message("m2", "draw"), thread=OTHER))
+        await screen.final("m2")
+        await recorded(store, "m2")
+        for thread, name in ((THREAD, "m1"), (OTHER, "m2")):
+            store.posts.open(name, "here")
+            store.posts.keep(name, 0, Post(f"p-{name}", 1), thread)
+        answer = await inbox.command(command("forget"))
+        assert answer.text == "Forgotten: 1 message and 2 pictures of this thread."
+        assert not store.entries(THREAD) and not store.pictures(THREAD)
+        assert shelf.thrown == [f"{2:064x}"]  # the other thread has a #1 of the same content
+        assert store.jobs.made("test/space", 0.0) == 1
+        assert store.posts.of("m1") == [] and store.posts.shows("p-m1") is None and store.posts.place("m1") == ""
+        assert store.posts.of("m2") == [Post("p-m2", 1)] and store.posts.place("m2") == "here"
+        assert len(store.entries(OTHER)) == len(store.pictures(OTHER)) == 1
+        assert all(each.title != "draw both" for each in store.threads("test"))
+        assert come(await told(inbox, screen, store, "a star", "m3")) == [3]
+    assert all("both" not in said.text for said in model.heard[2])
+
+
+async def test_where_nothing_was_said_nothing_is_forgotten(store: Store) -> None:
+    """Whoever gives the command in the wrong place is told so."""
+    async with running(store, ScriptedModel([])) as (inbox, _, _):
+        with pytest.raises(Refused, match="I remember nothing of this place"):
+            await inbox.command(command("forget"))
+
+
+async def test_only_managers_have_others_words_forgotten(store: Store) -> None:
+    """Where somebody else has spoken too."""
+    model = ScriptedModel([["one"], ["two"]])
+    async with running(store, model) as (inbox, screen, _):
+        await told(inbox, screen, store, "hello", "m1")
+        await inbox.accept(message("m2", "hello", author=CID))
+        await screen.final("m2")
+        await recorded(store, "m2")
+        for person in (ANN, CID):
+            with pytest.raises(Refused, match="Others have spoken here too"):
+                await inbox.command(command("forget", person))
+        assert len(store.entries(THREAD)) == 2
+        answer = await inbox.command(command("forget", BOB))
+    assert answer.text == "Forgotten: 2 messages and 0 pictures of this thread."
+
+
+async def test_nothing_is_forgotten_under_its_own_feet(store: Store) -> None:
+    """While something is under way, also for managers; afterwards it can be."""
+    model = ScriptedModel([["one", None]])
+    async with running(store, model) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await model.waiting.wait()
+        for person in (ANN, BOB):
+            with pytest.raises(Refused, match="Something is under way here still"):
+                await inbox.command(command("forget", person))
+        model.go.set()
+        await screen.final("m1")
+        await recorded(store, "m1")
+        await inbox.command(command("forget"))
+    assert store.entries(THREAD) == []
+
+
+async def test_ones_own_settings_are_forgotten(store: Store) -> None:
+    """Those of others and of the thread stay, and so does what was said."""
+    desk = desk_of(store)
+    choose(desk, "me", "ratio", "3:2")
+    choose(desk, "me", "ratio", "2:1", CID)
+    choose(desk, "thread", "count", "2")
+    async with running(store, ScriptedModel([["hi"]]), desk=desk) as (inbox, screen, _):
+        await told(inbox, screen, store, "hello", "m1")
+        answer = await inbox.command(command("forget", what="settings"))
+        assert answer.text.startswith("Your own settings are forgotten")
+        assert (inbox.settings(THREAD, ANN).ratio, inbox.settings(THREAD, ANN).count) == ("", 2)
+        assert inbox.settings(THREAD, CID).ratio == "2:1"
+    assert len(store.entries(THREAD)) == 1
+    assert Scope.PERSON not in store.chosen.values(THREAD, ANN.id)

@@ -1,0 +1,285 @@
+"""What people choose and wish for: the settings at work, wishes, Redo, Edit."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.capabilities import Abilities
+from bot.domain import Action, ImageRequest, Operation, RenderJob, TextPart
+from bot.errors import NotFound, Refused
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import ANN, CID, THREAD, InstantRenderer, ScriptedModel, message
+from tests.support.records import (
+    KnowingRenderer,
+    Shelf,
+    choose,
+    come,
+    command,
+    desk_of,
+    failures,
+    pictures_of,
+    press,
+    recorded,
+    upload,
+    wish,
+)
+
+ABLE = Abilities(ratios=True, negatives=True)
+
+# Settings at work
+
+
+async def test_the_chosen_chat_model_answers(store: Store) -> None:
+    """Whoever chose none, or one that is there no more, gets the usual one."""
+    usual, wise = ScriptedModel([["usual"], ["usual"]]), ScriptedModel([["wise"]])
+    desk = desk_of(store)
+    choose(desk, "me", "chat_model", "wise")
+    async with running(store, usual, desk=desk, others={"wise": wise}) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await inbox.accept(message("m2", "hello", author=CID))
+        assert (await screen.final("m1")).parts == (TextPart("wise"),)
+        assert (await screen.final("m2")).parts == (TextPart("usual"),)
+    async with running(store, usual, desk=desk) as (inbox, screen, _):
+        await inbox.accept(message("m3", "hello"))
+        assert (await screen.final("m3")).parts == (TextPart("usual"),)
+
+
+async def test_what_was_chosen_goes_into_the_job(store: Store) -> None:
+    """The model for all of them, the shape for new pictures that the chat model gave none."""
+    script = '<image>a sun</image><image ratio="2:1">a moon</image><edit of="1">a red sun</edit>'
+    desk = desk_of(store)
+    choose(desk, "thread", "picture_model", "deep")
+    choose(desk, "me", "ratio", "16:9")
+    async with running(store, ScriptedModel([[script]]), desk=desk) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+    jobs = {job.prompt: (job.model, job.ratio) for job in renderer.jobs}
+    assert jobs == {"a sun": ("deep", "16:9"), "a moon": ("deep", "2:1"), "a red sun": ("deep", "")}
+
+
+async def test_the_persona_is_told_to_the_chat_model(store: Store) -> None:
+    """It stands in the system text."""
+    desk, model = desk_of(store), ScriptedModel([["hi"], ["arr"]])
+    async with running(store, model, desk=desk) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hello"))
+        await screen.final("m1")
+        choose(desk, "thread", "persona", "You are a pirate.")
+        await inbox.accept(message("m2", "hello"))
+        await screen.final("m2")
+    assert ["pirate" in heard[0].text for heard in model.heard] == [False, True]
+
+
+async def test_the_desk_answers_through_the_inbox(store: Store) -> None:
+    """What holds is the same whichever way it is asked for."""
+    async with running(store, ScriptedModel([]), desk=desk_of(store)) as (inbox, _, _):
+        told = command("settings", do="set", scope="me", key="count", value="3")
+        assert (await inbox.command(told)).text == "Pictures of a wish for you: **3**."
+        assert inbox.settings(THREAD, ANN).count == 3
+        with pytest.raises(NotFound):
+            await inbox.command(command("dance"))
+
+
+# Wishes
+
+
+async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
+    """Each of its pictures has the next seed, and all that was said of it."""
+    async with running(store, ScriptedModel([]), InstantRenderer(abilities=ABLE)) as (inbox, screen, renderer):
+        told = wish("a cat", 3, seed=7, negative="dogs", model="deep", ratio="2:1")
+        assert await inbox.accept(told) == "w1"
+        await inbox.accept(told)
+        final = await screen.final("w1")
+    assert come(final) == [1, 2, 3]
+    assert not final.status
+    jobs = sorted(renderer.jobs, key=lambda job: job.number)
+    assert [(job.number, job.seed) for job in jobs] == [(1, 7), (2, 8), (3, 9)]
+    assert {(job.prompt, job.negative, job.model, job.ratio, job.owner) for job in jobs} == {
+        ("a cat", "dogs", "deep", "2:1", "ann")
+    }
+    assert [picture.seed for picture in store.pictures(THREAD)] == [7, 8, 9]
+
+
+async def test_no_seed_grows_beyond_what_may_be_said(store: Store) -> None:
+    """After the highest comes the lowest, so that every seed in Details can be asked for again."""
+    async with running(store, ScriptedModel([]), InstantRenderer(abilities=ABLE)) as (inbox, screen, renderer):
+        await inbox.accept(wish("a cat", 2, seed=2**31 - 1))
+        await screen.final("w1")
+    assert sorted(job.seed for job in renderer.jobs) == [0, 2**31 - 1]
+
+
+async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) -> None:
+    """Count, model and shape; without a seed each picture has its own."""
+    desk = desk_of(store)
+    for key, value in (("count", "2"), ("picture_model", "flat"), ("ratio", "3:2")):
+        choose(desk, "me", key, value)
+    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
+        await inbox.accept(wish("a cat"))
+        await inbox.accept(wish("a dog", 1, "w2", model="deep", ratio="1:1"))
+        await screen.final("w2")
+    assert sorted((job.prompt, job.model, job.ratio) for job in renderer.jobs) == [
+        ("a cat", "flat", "3:2"),
+        ("a cat", "flat", "3:2"),
+        ("a dog", "deep", "1:1"),
+    ]
+    assert len({job.seed for job in renderer.jobs}) == 3
+
+
+@pytest.mark.parametrize("said", ["model", "ratio"])
+async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, said: str) -> None:
+    """It is offered among the models and shapes, and is as if nothing had been said."""
+    desk = desk_of(store)
+    for key, value in (("picture_model", "flat"), ("ratio", "3:2")):
+        choose(desk, "me", key, value)
+    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
+        await inbox.accept(wish("a cat", 1, **{said: "usual"}))
+        await screen.final("w1")
+    assert [(job.model, job.ratio) for job in renderer.jobs] == [("flat", "3:2")]
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence"),
+    [
+        (wish("a cat", 5), "A wish may be for 1 to 4 pictures, not 5."),
+        (wish("a cat", -1), "A wish may be for 1 to 4 pictures, not -1."),
+        (wish("a cat", negative="dogs"), "This picture model cannot be told what to leave out"),
+        (wish("a cat", ratio="2:1"), "This picture model paints in one shape alone."),
+        (wish("  "), "The message is empty"),
+        (wish("x" * 9_000), "A message may have 8,000 characters"),
+    ],
+)
+async def test_a_wish_that_cannot_be_is_refused(store: Store, told: object, sentence: str) -> None:
+    """Nothing is recorded, and no number is taken."""
+    async with running(store, ScriptedModel([])) as (inbox, screen, _):
+        with pytest.raises(Refused) as refused:
+            await inbox.accept(told)  # type: ignore[arg-type]
+        assert str(refused.value).startswith(sentence)
+        assert store.entry("w1") is None
+        await inbox.accept(wish("a dog", 1))
+        assert come(await screen.final("w1")) == [1]
+
+
+@pytest.mark.parametrize("text", ["<image>a cat</image>", "a <b>bold</b> cat", "1 < 2 & 3 > 2", "</image><edit of=1/>"])
+async def test_a_wish_is_drawn_as_it_is_written(store: Store, text: str) -> None:
+    """Tags in it are words like any other, also in what the chat model is told of it later."""
+    model = ScriptedModel([["A cat."]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(wish(text, 1))
+        final = await screen.final("w1")
+        assert [job.prompt for job in renderer.jobs] == [text]
+        assert [part.prompt for part in pictures_of(final)] == [text]
+        await inbox.accept(message("m2", "what is it?"))
+        await screen.final("m2")
+    written = next(said.text for said in model.heard[0] if said.role == "assistant" and said.text.startswith("<image>"))
+    assert written.count("<") == 2 + written.count("<edit of")  # but for our own tag, none
+    assert "<edit" not in written
+
+
+async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
+    """The same jobs, with the same numbers and seeds; what had come is not drawn again."""
+    first = Store(tmp_path / "test.sqlite")
+    renderer = InstantRenderer(held={"a cat"}, abilities=ABLE)
+    desk = desk_of(first)
+    choose(desk, "me", "ratio", "3:2")
+    async with running(first, ScriptedModel([]), renderer, desk=desk) as (inbox, _, _):
+        await inbox.accept(wish("a cat", 2, negative="dogs"))
+        await renderer.waiting.wait()
+        while len(renderer.jobs) < 2:
+            await asyncio.sleep(0)
+    first.close()
+    store = Store(tmp_path / "test.sqlite")
+    desk = desk_of(store)
+    choose(desk, "me", "ratio", "1:1")  # too late for this wish
+    again = KnowingRenderer(store=store, abilities=ABLE)
+    async with running(store, ScriptedModel([]), again, desk=desk) as (_, screen, _):
+        assert come(await screen.final("w1")) == [1, 2]
+
+    def told(jobs: list[RenderJob]) -> list[tuple[int, int, str, str]]:
+        return sorted((job.number, job.seed, job.negative, job.ratio) for job in jobs)
+
+    assert told(again.jobs) == told(renderer.jobs)
+
+
+async def test_retry_of_a_wish_draws_the_same(store: Store) -> None:
+    """With its own seeds, without asking the chat model, whatever is chosen meanwhile."""
+    desk = desk_of(store)
+    renderer = KnowingRenderer(refused={"a cat": "It broke."}, store=store)
+    async with running(store, ScriptedModel([]), renderer, desk=desk) as (inbox, screen, _):
+        await inbox.accept(wish("a cat", 2))
+        assert len(failures(await screen.final("w1"))) == 2
+        renderer.refused.clear()
+        choose(desk, "me", "ratio", "1:1")
+        choose(desk, "me", "picture_model", "deep")
+        await inbox.accept(press(Action.RETRY, "w1"))
+        assert come(await screen.final("w1", 2)) == [1, 2]
+    seeds = [job.seed for job in sorted(renderer.jobs, key=lambda job: job.number)]
+    assert seeds[0] == seeds[1] and seeds[2] == seeds[3] and seeds[0] != seeds[2]
+    assert {(job.ratio, job.model) for job in renderer.jobs} == {("", "")}
+
+
+def test_a_job_keeps_all_that_was_asked_of_it(store: Store) -> None:
+    """Model and negative come back from the record."""
+    store.accept(message("m1", "draw"))
+    request = ImageRequest(0, Operation.GENERATE, "a sun", model="deep", negative="clouds", seed=5, ratio="2:1")
+    job = store.jobs.order("m1", request, None)
+    assert (job.model, job.negative, job.seed, job.ratio) == ("deep", "clouds", 5, "2:1")
+    assert store.jobs.order("m1", replace(request, model="flat"), None) == job
+
+
+# Redo
+
+
+async def test_redo_draws_the_same_wish_with_another_seed(store: Store) -> None:
+    """Of an edit it starts from the same picture; who pressed it is who asked."""
+    model = ScriptedModel([['<image>a sun</image><edit of="1">a red sun</edit>']])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+        for number in ("1", "2"):
+            await inbox.accept(press(Action.REDO, number, CID))
+            await screen.final(f"redo-{number}-1")
+            await recorded(store, f"redo-{number}-1")
+    sun, red, again, red_again = renderer.jobs
+    for old, new in ((sun, again), (red, red_again)):
+        assert (new.prompt, new.operation, new.parent, new.source) == (
+            old.prompt,
+            old.operation,
+            old.parent,
+            old.source,
+        )
+        assert (new.seed != old.seed, new.owner) == (True, "cid")
+    assert red_again.parent == 1
+    entry = store.entry("redo-1-1")
+    assert entry and (entry.text, entry.about, entry.words) == ("#1 again", 1, "<image>a sun</image>")
+
+
+async def test_what_nobody_drew_is_not_drawn_again(store: Store) -> None:
+    """An upload has no wish; what is not there has none either."""
+    async with running(store, ScriptedModel([["A cat."]]), album=Shelf()) as (inbox, screen, _):
+        await inbox.accept(upload("m1"))
+        await screen.final("m1")
+        with pytest.raises(Refused, match="#1 was uploaded, not drawn"):
+            await inbox.accept(press(Action.REDO, "1"))
+        with pytest.raises(NotFound, match="There is no picture #2"):
+            await inbox.accept(press(Action.REDO, "2"))
+    assert [entry.id for entry in store.entries(THREAD)] == ["m1"]
+
+
+async def test_edit_with_words_is_a_message_about_the_picture(store: Store) -> None:
+    """Without words it says what is missing; of a picture that is not there it says so."""
+    model = ScriptedModel([["<image>a sun</image>"], ["<edit>a red sun</edit>"]])
+    async with running(store, model) as (inbox, screen, renderer):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+        with pytest.raises(Refused, match="Say in a message about #1 what should change in it"):
+            await inbox.accept(press(Action.EDIT, "1", words="  "))
+        with pytest.raises(NotFound):
+            await inbox.accept(press(Action.EDIT, "7", words="make it red"))
+        edit = press(Action.EDIT, "1", CID, words=" make it red ")
+        assert await inbox.accept(edit) == edit.id
+        await screen.final(edit.id)
+    entry = store.entry(edit.id)
+    assert entry and (entry.text, entry.about, entry.author.id) == ("make it red", 1, "cid")
+    assert (renderer.jobs[-1].parent, renderer.jobs[-1].prompt) == (1, "a red sun")

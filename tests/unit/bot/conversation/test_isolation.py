@@ -1,0 +1,272 @@
+"""No thread reaches into another: settings hold where they were made, and others' pictures are out of reach."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.capabilities import Refining
+from bot.commands.slash_commands import Desk
+from bot.conversation.dispatcher import Conversations, Rules
+from bot.domain import (
+    Action,
+    ButtonPress,
+    Deleted,
+    Edited,
+    Failed,
+    Incoming,
+    Left,
+    Message,
+    Operation,
+    Person,
+    ThreadKey,
+)
+from bot.errors import NotFound, Refused
+from bot.papers import Papers
+from bot.settings.rules import KEYS, WIDEST_FIRST
+from bot.settings.values import Scope, Settings
+from bot.storage.store import Store
+from tests.support.conversation import recording
+from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
+from tests.support.records import Shelf, command, desk_of, failures, recorded, wish
+
+MINE = THREAD
+THEIRS = {
+    "another thread": replace(THREAD, thread="theirs"),
+    "another channel": replace(THREAD, channel="theirs"),
+    "another server": replace(THREAD, space="theirs"),
+    "another platform": replace(THREAD, platform="theirs"),
+}
+
+# Settings
+
+PLACES = st.builds(ThreadKey, *(st.sampled_from(names) for names in (("p", "q"), ("s", "t"), ("c", "d"), ("1", "2"))))
+PEOPLE = st.sampled_from((ANN, CID))
+CHOICES = {
+    "ratio": ("1:1", "3:2", "2:1"), "count": ("1", "2", "3"), "style": ("ink", "oil", "usual"),
+    "persona": ("A poet.", "A king."), "unasked": ("threads", "never"), "daily": ("1", "2"), "rule": ("gore", "blood"),
+    "answer": ("in place", "thread"), "server_daily": ("3", "4"), "previews": ("on", "off"),
+}  # fmt: skip
+CHOSEN = st.sampled_from([(key, value) for key, values in CHOICES.items() for value in values])
+CHOICE = st.tuples(PLACES, PEOPLE, st.sampled_from(tuple(Scope)), CHOSEN, st.booleans())
+MOVE = st.tuples(PLACES, st.sampled_from(("x", "y", "")))  # a channel into a category, or out of all
+STEPS = st.lists(CHOICE | MOVE, max_size=30)
+Choice = tuple[ThreadKey, Person, Scope, tuple[str, str], bool]
+Lies = dict[tuple[str, str, str], str]  # in which category each channel lies
+
+
+def whose(scope: Scope, place: ThreadKey, person: Person, lies: Lies) -> tuple[str, ...]:
+    """Whom a choice is for that somebody makes there; nothing where there is no such scope."""
+    channel = (place.platform, place.space, place.channel)
+    category = lies.get(channel)
+    return {
+        Scope.SERVER: channel[:2],
+        Scope.CATEGORY: (*channel[:2], "category", category) if category else (),
+        Scope.CHANNEL: channel,
+        Scope.THREAD: (*channel, place.thread),
+        Scope.PERSON: (place.platform, "person", person.id, "everywhere", ""),
+    }[scope]
+
+
+@given(steps=STEPS)
+@settings(deadline=None, max_examples=60)
+def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
+    steps: list[Choice | tuple[ThreadKey, str]],
+) -> None:
+    """After any choices and moves of channels, made and taken back anywhere by anybody, for everybody everywhere."""
+    store = Store(Path(":memory:"))
+    desk = desk_of(store)
+    made: dict[tuple[Scope, tuple[str, ...], str], str] = {}
+    lies: Lies = {}
+    for step in steps:
+        if len(step) == 2:
+            place, category = step
+            store.posts.lies(place, category)
+            lies[place.platform, place.space, place.channel] = category
+        elif step[2] in KEYS[step[3][0]].scopes:
+            _choose(desk, step, made, lies)
+    for place in (ThreadKey(*names) for names in itertools.product("pq", "st", "cd", "12")):
+        for person in (ANN, CID):
+            expected: dict[str, str] = {}
+            for scope in WIDEST_FIRST:
+                for key in CHOICES:
+                    if (value := made.get((scope, whose(scope, place, person, lies), key))) is not None:
+                        expected[key] = value
+            read = {key: KEYS[key].read("" if value == "usual" else value) for key, value in expected.items()}
+            assert desk.settings(place, person) == replace(Settings(), **read)
+    store.close()
+
+
+def _choose(desk: Desk, choice: Choice, made: dict[tuple[Scope, tuple[str, ...], str], str], lies: Lies) -> None:
+    place, person, scope, (key, value), back = choice
+    do = {"do": "reset"} if back else {"do": "set", "value": value}
+    given = command("settings", replace(person, roles=BOB.roles), place, scope=scope, key=key, **do)
+    them = whose(scope, place, person, lies)
+    if not them:
+        with pytest.raises(Refused, match="in no category"):
+            desk.answer(given)
+        return
+    desk.answer(given)
+    made.pop((scope, them, key), None)
+    if not back:
+        made[scope, them, key] = value
+
+
+# Pictures
+
+
+@asynccontextmanager
+async def at_work(
+    store: Store, *scripts: str, desk: Desk | None = None
+) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer, ScriptedModel, Shelf]]:
+    """The inbox at work on two platforms."""
+    renderer = InstantRenderer(refused={"failing": "It broke."}, held={"waiting"}, keep=recording(store))
+    model, screen, shelf = ScriptedModel([[script] for script in scripts]), Screen(), Shelf()
+    papers = Papers(lambda digest: b"")
+    inbox = Conversations(store, model, renderer, shelf, Rules(refining=Refining.OFF), desk=desk, papers=papers)
+    task = asyncio.create_task(inbox.run({"test": screen, "theirs": screen}))
+    await asyncio.sleep(0)
+    try:
+        yield inbox, screen, renderer, model, shelf
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+class Elsewhere:
+    """A thread of somebody else's in which three pictures were drawn, one failed, and one waits for ever."""
+
+    def __init__(self, store: Store, inbox: Conversations, screen: Screen, thread: ThreadKey) -> None:
+        self.store, self.inbox, self.screen, self.thread = store, inbox, screen, thread
+
+    async def begin(self) -> None:
+        """Say it all there."""
+        for name, text in (("t1", "three"), ("t2", "failing")):
+            await self.inbox.accept(Message(name, self.thread, CID, text))
+            await self.screen.final(name)
+            await recorded(self.store, name)
+        await self.inbox.accept(Message("t3", self.thread, CID, "waiting"))
+
+    def record(self) -> object:
+        """All that is on record of it."""
+        jobs = [self.store.jobs.job(f"{name}.{key}") for name in ("t1", "t2", "t3") for key in range(3)]
+        rows = self.store.jobs.find([job.id for job in jobs if job])
+        deleted, title = self.store.deleted(self.thread), self.store.title(self.thread)
+        return (self.store.entries(self.thread), self.store.pictures(self.thread), deleted, title, jobs, rows)
+
+
+SECRET = "zorblax"
+THREE = "".join(f"<image>{SECRET} {nth}</image>" for nth in range(3))
+FAILS, WAITS = "<image>failing</image>", "<image>waiting</image>"
+
+
+def attempts() -> dict[str, Incoming]:
+    """What somebody might send in a thread of their own, as a manager of it, to get at another's."""
+
+    def press(action: Action, target: str, words: str = "") -> ButtonPress:
+        return ButtonPress(f"x-{action}-{target}", MINE, BOB, action, target, words)
+
+    buttons = {
+        f"{action} {target!r}": press(action, target, "red")
+        for action in (Action.VARY, Action.EDIT, Action.REDO, Action.DELETE)
+        for target in ("1", "3", "99", "0", "-1", "t1", "t1.0", "1 ", "１", "1.0", "+1", "0x1", "1" * 30, "", "²")
+    }
+    replies = {
+        f"{action} {target!r}": press(action, target)
+        for action in (Action.STOP, Action.RETRY, Action.CANCEL)
+        for target in ("t1", "t2", "t3", "t1.0", "t2.0", "t3.0", "t3.", ".t3", "t3.0.0", "t3/0", "", "%", "t3' OR 1=1")
+    }
+    about = {f"about {n}": Message(f"x{n}", MINE, BOB, "make it red", about=n) for n in (1, 3, 99, -1)}
+    return {**buttons, **replies, **about}
+
+
+@pytest.fixture(params=THEIRS)
+def theirs(request: pytest.FixtureRequest) -> ThreadKey:
+    """The thread that is out of reach."""
+    return THEIRS[request.param]
+
+
+async def test_every_attempt_at_another_threads_pictures_is_refused(store: Store, theirs: ThreadKey) -> None:
+    """The sentence is that of what is not there; nothing there changes, and nothing is begun here."""
+    async with at_work(store, THREE, FAILS, WAITS) as (inbox, screen, renderer, _, _):
+        there = Elsewhere(store, inbox, screen, theirs)
+        await there.begin()
+        await renderer.waiting.wait()
+        before, jobs = there.record(), list(renderer.jobs)
+        for name, event in attempts().items():
+            with pytest.raises(NotFound) as refused:
+                await inbox.accept(event)
+            assert SECRET not in str(refused.value), name
+            assert there.record() == before, name
+        for harmless in (Edited("t1", MINE, "other"), Deleted("t3", MINE), Left(MINE)):
+            await inbox.accept(harmless)
+            assert there.record() == before
+        assert (renderer.jobs, renderer.cancels, renderer.cancelled) == (jobs, [], [])
+        assert store.entries(MINE) == [] and not store.deleted(MINE)
+        renderer.go.set()
+        await screen.final("t3")
+
+
+async def test_commands_tell_and_change_nothing_of_another_thread(store: Store, theirs: ThreadKey) -> None:
+    """Neither pictures nor details, sheet or ZIP; nothing of it is cancelled or forgotten."""
+    async with at_work(store, THREE, FAILS, WAITS) as (inbox, screen, renderer, _, shelf):
+        there = Elsewhere(store, inbox, screen, theirs)
+        await there.begin()
+        await renderer.waiting.wait()
+        before = there.record()
+        told = [await inbox.command(command("pictures", BOB)), await inbox.command(command("cancel", BOB, whose="all"))]
+        for picture in ("1", "3", "99", "t1", "", "1 ", "１"):
+            with pytest.raises(NotFound):
+                await inbox.command(command("details", BOB, picture=picture))
+        for name in ("forget", "export"):
+            with pytest.raises(Refused):
+                await inbox.command(command(name, BOB))
+        told.append(await inbox.command(command("queue", BOB)))
+        assert all(SECRET not in each.text and "waiting" not in each.text.replace("0 waiting", "") for each in told)
+        assert told[0].text == "There is no picture in this thread yet." and told[0].paper is None
+        assert there.record() == before and shelf.thrown == []
+        renderer.go.set()
+        await screen.final("t3")
+
+
+@pytest.mark.parametrize(
+    "tag", ['<edit of="2">red</edit>', '<vary of="3"/>', '<select of="2"/>', '<refine of="3">x</refine>']
+)
+async def test_a_number_of_another_thread_is_none_of_this_one(store: Store, theirs: ThreadKey, tag: str) -> None:
+    """Whatever the chat model was talked into: it names no picture here, and is told of none."""
+    async with at_work(store, THREE, "<image>mine</image>", tag) as (inbox, screen, renderer, model, _):
+        await inbox.accept(Message("t1", theirs, CID, "three"))
+        await screen.final("t1")
+        await inbox.accept(message("m1", "draw mine"))
+        await screen.final("m1")
+        await inbox.accept(message("m2", f"make the picture of {theirs} red, whatever it is"))
+        view = await screen.final("m2")
+    number = tag.partition('"')[2][0]
+    assert failures(view) == [Failed(f"There is no picture #{number} in this thread.")]
+    assert [job.operation for job in renderer.jobs] == [Operation.GENERATE] * 4
+    assert all(SECRET not in said.text for heard in model.heard[1:] for said in heard)
+
+
+async def test_the_same_ids_elsewhere_are_others(store: Store, theirs: ThreadKey) -> None:
+    """A person, a number and a choice of the same name mean what they mean in their own place."""
+    async with at_work(store, desk=desk_of(store)) as (inbox, screen, renderer, _, _):
+        for thread, words, name in ((theirs, SECRET, "w1"), (MINE, "a cat", "w2")):
+            await inbox.accept(replace(wish(words, 1, name), thread=thread))
+            await screen.final(name)
+            await recorded(store, name)
+        await inbox.accept(ButtonPress("v1", MINE, ANN, Action.VARY, "1"))
+        await screen.final("v1")
+        assert [job.prompt for job in renderer.jobs] == [SECRET, "a cat", "a cat"]
+        assert "a cat" in (await inbox.command(command("details", ANN, MINE, picture="1"))).text
+        await inbox.accept(ButtonPress("d1", MINE, ANN, Action.DELETE, "1"))
+        assert store.picture(theirs, 1) and store.picture(MINE, 1) is None
+        await recorded(store, "v1")
+        await inbox.command(command("forget", ANN, MINE))
+    assert [entry.text for entry in store.entries(theirs)] == [SECRET]
+    assert len(store.pictures(theirs)) == 1

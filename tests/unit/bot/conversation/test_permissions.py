@@ -1,0 +1,241 @@
+"""What nobody may go beyond, checked on plain values."""
+
+import time
+
+import pytest
+
+from bot.conversation.permissions import DAY, LONGEST_CHECK, Used, check_number, check_place, check_words
+from bot.domain import MANAGER, Person, ThreadKey
+from bot.errors import Refused
+from bot.formatting import with_moments
+from bot.settings.rules import LONGEST_LIST, Models, checked
+from bot.settings.values import Scope, Settings
+from tests.support.doubles import ANN, BOB, THREAD
+
+NOON = 1_800_000_000.0
+SLACK = ThreadKey("slack", "T1", "C1", "17.5")
+DISCORD = ThreadKey("discord", "9", "1", "2")
+
+
+def refusal(settings: Settings, used: Used, wanted: int = 1) -> str:
+    """Why so many more are too many; empty if they are not."""
+    try:
+        check_number(settings, used, wanted)
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def forbidden(rule: str, *prompts: str) -> str:
+    """Why a prompt is not drawn; empty if it may be."""
+    try:
+        check_words(Settings(rule=rule), *prompts)
+    except Refused as refused:
+        return str(refused)
+    return ""
+
+
+def answered(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "", blocked: str = "") -> bool:
+    """Whether somebody is answered there."""
+    try:
+        check_place(Settings(allowed=allowed, blocked=blocked), thread, person)
+    except Refused:
+        return False
+    return True
+
+
+# How many
+
+
+@pytest.mark.parametrize("most", [0, 1, 3])
+@pytest.mark.parametrize("had", range(5))
+@pytest.mark.parametrize("wanted", [1, 2, 4])
+@pytest.mark.parametrize("key", ["daily", "server_daily", "at_once"])
+def test_no_limit_is_gone_beyond(key: str, wanted: int, had: int, most: int) -> None:
+    """What there is and what is wanted is at most the limit; 0 is none."""
+    settings, used = {
+        "daily": (Settings(daily=most), Used(mine=had)),
+        "server_daily": (Settings(server_daily=most), Used(ours=had)),
+        "at_once": (Settings(at_once=most), Used(under_way=had)),
+    }[key]
+    assert bool(refusal(settings, used, wanted)) == (most > 0 and had + wanted > most)
+
+
+def test_the_limits_are_counted_apart() -> None:
+    """What others had drawn is none of one's own; what is done is not under way."""
+    settings = Settings(daily=2, server_daily=10, at_once=1)
+    assert not refusal(settings, Used(mine=1, ours=9, under_way=0))
+    assert "Your limit is 2 pictures a day" in refusal(settings, Used(mine=2, ours=2))
+    assert "The limit of all together is 10 pictures a day" in refusal(settings, Used(mine=0, ours=10))
+    assert "1 of your pictures are under way" in refusal(settings, Used(under_way=1))
+
+
+def test_the_sentence_tells_when_the_next_one_is_free() -> None:
+    """A day after the oldest was ordered, as each platform says a time."""
+    mine = refusal(Settings(daily=3), Used(mine=3, next_mine=NOON))
+    ours = refusal(Settings(server_daily=1), Used(ours=1, next_ours=NOON))
+
+    def as_discord(at: float) -> str:
+        return f"<t:{at:.0f}:R>"
+
+    assert with_moments(mine, as_discord) == (
+        f"Your limit is 3 pictures a day. The next one is free <t:{NOON + DAY:.0f}:R>."
+    )
+    assert with_moments(ours, as_discord) == (
+        f"The limit of all together is 1 picture a day. The next one is free <t:{NOON + DAY:.0f}:R>."
+    )
+    hours = refusal(Settings(daily=1), Used(mine=1, next_mine=time.time() - DAY + 3 * 3600))
+    assert with_moments(hours) == "Your limit is 1 picture a day. The next one is free in about 3 h."
+
+
+def test_where_some_are_left_that_is_told() -> None:
+    """Nobody is sent away until tomorrow who only asked for too many at once."""
+    assert refusal(Settings(daily=3), Used(), 4) == (
+        "Your limit is 3 pictures a day. 3 of them can be drawn now: ask for no more."
+    )
+    assert refusal(Settings(server_daily=3), Used(mine=0, ours=2), 2) == (
+        "The limit of all together is 3 pictures a day. 1 of them can be drawn now: ask for no more."
+    )
+    assert refusal(Settings(at_once=2), Used(), 4) == (
+        "At most 2 of your pictures may be under way. 2 of them can be drawn now: ask for no more."
+    )
+
+
+# Which words
+
+
+@pytest.mark.parametrize(
+    ("rule", "prompt", "held"),
+    [
+        ("gore", "a GORE scene", True),
+        ("gore", "gore!", True),
+        ("gore", "(gore)", True),
+        ("gore", "gorey", False),
+        ("gore", "dalgore", False),
+        ("the mayor", "The Mayor, asleep", True),
+        ("the mayor", "the old mayor", False),
+        ("a.b", "a.b", True),
+        ("a.b", "axb", False),
+        ("血", "一滴血", False),  # a word within a word: where there are no spaces, a pattern is needed
+        ("/血/", "一滴血", True),
+        ("straße", "STRASSE", False),
+        ("straße", "Straße", True),
+        ("/gr[ae]y/", "a GRAY cat", True),
+        ("/gr[ae]y/", "greyish", True),
+        ("/gr[ae]y/", "green", False),
+        ("  gore  \n\n", "gore", True),
+        ("/", "a / b", True),
+        ("//", "a // b", True),
+        ("//", "a b", False),
+        ("one\ntwo\nthree", "number two", True),
+        ("one\ntwo\nthree", "number four", False),
+        ("", "anything", False),
+        ("gore", "", False),
+    ],
+)
+def test_a_rule_holds_words_and_patterns(rule: str, prompt: str, held: bool) -> None:
+    """A word counts as a whole, a pattern anywhere, both in any case."""
+    assert bool(forbidden(rule, prompt)) == held
+
+
+def test_each_prompt_is_looked_at() -> None:
+    """Of several pictures one is enough."""
+    assert forbidden("gore", "a cat", "", "some gore")
+    assert not forbidden("gore", "a cat", "a dog")
+
+
+def test_what_was_forbidden_is_not_said_again(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither to the person nor in the log, whether it was a word or a pattern."""
+    with caplog.at_level("DEBUG"):
+        word, pattern = forbidden("zorblax", "a Zorblax"), forbidden("/zorb.ax/", "a zorbLax")
+    assert word == "The content rule that the managers have set here forbids a word in this wish."
+    assert pattern == "The content rule that the managers have set here forbids a pattern in this wish."
+    assert "orb" not in caplog.text.lower()
+
+
+@pytest.mark.parametrize(
+    ("line", "prompt"),
+    [
+        ("/(a+)+$/", "a" * 32_000 + "b"),
+        ("/(x+x+)+y/", "x" * 8_000),
+        ("/((a{1,1000}){1,1000}){1,1000}b/", "a" * 8_000),
+    ],
+)
+def test_a_pattern_that_takes_for_ever_is_given_up(line: str, prompt: str) -> None:
+    """It forbids nothing that can be told, and nobody waits for it; as many of it as there is room for, no longer."""
+    many = "\n".join([line] * (LONGEST_LIST // (len(line) + 1)))
+    for rule in (line, many, checked("rule", many, Scope.SERVER, Models())):
+        began = time.process_time()
+        assert not forbidden(rule, prompt, prompt, prompt, prompt)
+        assert time.process_time() - began < LONGEST_CHECK + 0.5
+
+
+def test_words_do_not_want_for_time() -> None:
+    """What stands behind patterns that take for ever is forbidden all the same."""
+    rule = "\n".join(["/(a+)+$/"] * 200) + "\ngore"
+    assert "forbids a word" in forbidden(rule, "a" * 8_000 + " gore")
+
+
+def test_a_pattern_that_cannot_be_understood_is_not_kept() -> None:
+    """Nor does one that was kept by an older version do any harm."""
+    for wrong in ("/(/", "  /[a/  ", "gore\n/*/"):
+        with pytest.raises(Refused, match="cannot be understood"):
+            checked("rule", wrong, Scope.SERVER, Models())
+    assert not forbidden("/(/", "(")
+    assert checked("rule", "/gr[ae]y/\n/\\p{Lu}x/\n//\n(", Scope.CHANNEL, Models()).endswith("(")
+
+
+# Who at all
+
+
+@pytest.mark.parametrize(
+    ("listed", "person", "thread", "named"),
+    [
+        ("<@1>", Person("1", "Ann"), THREAD, True),
+        ("<@!1>", Person("1", "Ann"), THREAD, True),
+        ("<@12>", Person("1", "Ann"), THREAD, False),
+        ("1", Person("1", "Ann"), THREAD, True),
+        ("<@&5>", Person("1", "Ann", frozenset({"5"})), THREAD, True),
+        ("<@&5>", Person("1", "Ann", frozenset({"6"})), THREAD, False),
+        ("<#1>", Person("7", "Ann"), DISCORD, True),
+        ("<#2>", Person("7", "Ann"), DISCORD, False),  # a thread is not listed, its channel is
+        ("<@U1>", Person("U1", "Ann"), SLACK, True),
+        ("<@U1|ann smith>", Person("U1", "Ann"), SLACK, True),
+        ("<#C1|x>", Person("U9", "Ann"), SLACK, True),
+        ("<#C1>", Person("U9", "Ann"), SLACK, True),
+        ("<#C12|C1>", Person("U9", "Ann"), SLACK, False),
+        ("C1", Person("U9", "Ann"), SLACK, True),
+        ("<!subteam^S1|@leads>", Person("U9", "Ann", frozenset({"S1"})), SLACK, True),
+        ("<!subteam^S1>", Person("U9", "Ann", frozenset({"S12"})), SLACK, False),
+        ("@leads", Person("U9", "Ann", frozenset({"S1", "@leads"})), SLACK, True),
+        ("<@3>, <#9>;\n<@&8>  7", Person("7", "Ann"), THREAD, True),
+        ("<@3><@7>", Person("7", "Ann"), THREAD, True),
+        ("@ann #channel-x", ANN, THREAD, False),
+        ("Ann", ANN, THREAD, False),  # a name is no id
+    ],
+)
+def test_lists_hold_mentions_and_ids(listed: str, person: Person, thread: ThreadKey, named: bool) -> None:
+    """Of Discord and of Slack; whoever is blocked is not answered, and whoever is allowed is."""
+    assert answered(person, thread, blocked=listed) == (not named)
+    assert answered(person, thread, allowed=listed) == named
+
+
+def test_managers_are_always_answered() -> None:
+    """Or they could lock themselves out."""
+    manager = Person("1", "Ann", frozenset({MANAGER, "5"}))
+    assert answered(manager, blocked="<@1> <@&5>", allowed="<@2>")
+    assert answered(BOB, blocked=f"bob {THREAD.channel}")
+
+
+def test_nothing_is_won_by_being_called_a_manager() -> None:
+    """The list cannot name that role: it is none of the platform's."""
+    assert not answered(Person("1", "manager"), blocked="1")
+    assert not answered(Person("1", "Ann", frozenset({"5"})), allowed="manager")
+
+
+def test_who_is_in_both_lists_is_not_answered() -> None:
+    """Empty lists let everybody."""
+    assert not answered(ANN, blocked="ann", allowed="ann")
+    assert not answered(ANN, blocked="ann", allowed=THREAD.channel)
+    assert answered(ANN)
+    assert answered(ANN, blocked=" ,; \n", allowed="\n")

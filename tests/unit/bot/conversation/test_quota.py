@@ -1,0 +1,267 @@
+"""Limits at work: however pictures are asked for, no more are drawn; what did not come is given back."""
+
+import asyncio
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bot.commands.slash_commands import Desk
+from bot.conversation.permissions import DAY
+from bot.domain import Action, Message, Person, PicturePart, Rendered, ThreadKey, View
+from bot.errors import Refused
+from bot.formatting import with_moments
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel, message
+from tests.support.records import (
+    KnowingRenderer,
+    Shelf,
+    choose,
+    come,
+    command,
+    desk_of,
+    failures,
+    press,
+    recorded,
+    wish,
+)
+
+CAT = ["<image>a cat</image>"]
+MANY = 20
+
+
+def limited(store: Store, **limits: int) -> Desk:
+    """A desk at which a manager chose these limits for the server."""
+    desk = desk_of(store)
+    for key, value in limits.items():
+        choose(desk, "server", key, str(value), BOB)
+    return desk
+
+
+def elsewhere(nth: int, author: Person = ANN) -> Message:
+    """A message in a thread of its own."""
+    return replace(message(f"m{nth}", "draw a cat", author=author), thread=replace(THREAD, thread=f"t{nth}"))
+
+
+def used(store: Store, person: Person = ANN) -> int:
+    """How many pictures of the day a person has had."""
+    return store.jobs.used_today(THREAD, person.id).mine
+
+
+def reasons(views: Iterable[View]) -> list[str]:
+    """Why pictures of several replies did not come."""
+    return [failed.reason for view in views for failed in failures(view)]
+
+
+# However they are asked for
+
+
+@pytest.mark.parametrize("apart", [True, False])
+async def test_twenty_messages_at_once_do_not_exceed_the_quota(store: Store, apart: bool) -> None:
+    """In threads of their own or in one; the others say when the next picture is free."""
+    async with running(store, ScriptedModel([CAT] * MANY), desk=limited(store, daily=5)) as (inbox, screen, renderer):
+        asked = [elsewhere(nth) if apart else message(f"m{nth}", "draw a cat") for nth in range(MANY)]
+        await asyncio.gather(*map(inbox.accept, asked))
+        views = [await screen.final(each.id) for each in asked]
+    assert len(renderer.jobs) == sum(len(come(view)) for view in views) == used(store) == 5
+    sentence = "Your limit is 5 pictures a day. The next one is free in about 24 h."
+    assert {with_moments(reason) for reason in reasons(views)} == {sentence}
+
+
+async def test_many_people_at_once_do_not_exceed_the_quota_of_all(store: Store) -> None:
+    """Another server has its own."""
+    desk = limited(store, server_daily=5)
+    async with running(store, ScriptedModel([CAT] * (MANY + 1)), desk=desk) as (inbox, screen, renderer):
+        asked = [elsewhere(nth, Person(f"p{nth}", "P")) for nth in range(MANY)]
+        await asyncio.gather(*map(inbox.accept, asked))
+        views = [await screen.final(each.id) for each in asked]
+        assert len(renderer.jobs) == 5
+        assert all(reason.startswith("The limit of all together is 5") for reason in reasons(views))
+        await inbox.accept(replace(message("else", "draw"), thread=replace(THREAD, space="space2")))
+        assert come(await screen.final("else")) == [1]
+
+
+async def test_a_person_has_so_many_under_way_and_no_more(store: Store) -> None:
+    """Others have theirs; when one is done, the next may be asked for."""
+    desk, renderer = limited(store, at_once=2), InstantRenderer(held={"a cat"})
+    async with running(store, ScriptedModel([CAT] * (MANY + 2)), renderer, desk=desk) as (inbox, screen, _):
+        asked = [elsewhere(nth) for nth in range(MANY)]
+        await asyncio.gather(*map(inbox.accept, asked))
+        for nth in range(2, MANY):
+            assert len(failures(await screen.final(f"m{nth}"))) == 1
+        await inbox.accept(elsewhere(MANY, CID))
+        while len(renderer.jobs) < 3:
+            await asyncio.sleep(0)
+        assert sorted(job.owner for job in renderer.jobs) == ["ann", "ann", "cid"]
+        with pytest.raises(Refused, match="2 of your pictures are under way, and 2 may be at a time"):
+            await inbox.accept(wish("a cat", 1))
+        renderer.go.set()
+        for nth in (0, 1):
+            await screen.final(f"m{nth}")
+            await recorded(store, f"m{nth}")
+        await inbox.accept(elsewhere(MANY + 1))
+        assert len(come(await screen.final(f"m{MANY + 1}"))) == 1
+
+
+async def test_wishes_and_buttons_count_like_words(store: Store) -> None:
+    """A wish is drawn whole or not at all; Vary and Redo are refused where nothing is left."""
+    async with running(store, ScriptedModel([]), desk=limited(store, daily=5)) as (inbox, screen, renderer):
+        told = await asyncio.gather(
+            *(inbox.accept(wish("a cat", 2, f"w{nth}")) for nth in range(MANY)), return_exceptions=True
+        )
+        assert [isinstance(each, Refused) for each in told] == [False] * 2 + [True] * (MANY - 2)
+        assert "1 of them can be drawn now: ask for no more." in str(told[2])
+        await screen.final("w1")
+        await inbox.accept(press(Action.VARY, "1"))
+        for action in (Action.VARY, Action.REDO):
+            with pytest.raises(Refused, match="The next one is free"):
+                await inbox.accept(press(action, "1", nth=2))
+        await screen.final("vary-1-1")
+    assert len(renderer.jobs) == used(store) == 5
+
+
+async def test_of_one_answer_as_many_come_as_are_left(store: Store) -> None:
+    """The first ones, in the order in which the chat model asked for them."""
+    async with running(store, ScriptedModel([CAT * 4]), desk=limited(store, daily=3)) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw"))
+        view = await screen.final("m1")
+    states = [isinstance(part.state, Rendered) for part in view.parts if isinstance(part, PicturePart)]
+    assert states == [True, True, True, False]
+
+
+# What counts
+
+
+async def test_a_picture_that_fails_or_is_cancelled_is_given_back(store: Store) -> None:
+    """Whether it was cancelled alone or with its reply."""
+    renderer = InstantRenderer(refused={"a dog": "It broke."}, held={"a cow"})
+    model = ScriptedModel([["<image>a dog</image>"], ["<image>a cow</image>"], CAT])
+    async with running(store, model, renderer, desk=limited(store, daily=1)) as (inbox, screen, _):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+        await recorded(store, "m1")
+        assert used(store) == 0
+        await inbox.accept(message("m2", "draw"))
+        await renderer.waiting.wait()
+        assert used(store) == 1
+        await inbox.accept(press(Action.STOP, "m2"))
+        await screen.final("m2")
+        await recorded(store, "m2")
+        assert used(store) == 0
+        await inbox.accept(message("m3", "draw"))
+        assert len(come(await screen.final("m3"))) == 1
+
+
+async def test_what_was_given_back_is_not_drawn_beside_the_quota(store: Store) -> None:
+    """Retry counts like any other order, also of a wish that never began; by and by it may be had."""
+    renderer = KnowingRenderer(refused={"a dog": "It broke."}, store=store)
+    desk = limited(store, daily=2)
+    async with running(store, ScriptedModel([]), renderer, desk=desk) as (inbox, screen, _):
+        await inbox.accept(wish("a dog", 2))
+        await screen.final("w1")
+        await recorded(store, "w1")
+        await inbox.accept(wish("a cat", 1, "w2"))
+        await screen.final("w2")
+        renderer.refused.clear()
+        with pytest.raises(Refused, match="1 of them can be drawn now"):
+            await inbox.accept(press(Action.RETRY, "w1"))
+        assert used(store) == 1
+        choose(desk, "server", "daily", "3", BOB)
+        await inbox.accept(press(Action.RETRY, "w1"))
+        assert len(come(await screen.final("w1", 2))) == 2
+    assert used(store) == 3
+
+
+async def test_a_picture_that_is_deleted_or_forgotten_is_not_given_back(store: Store, tmp_path: Path) -> None:
+    """Nothing but the number is kept of it, for a day."""
+    model = ScriptedModel([CAT])
+    async with running(store, model, desk=limited(store, daily=2), album=Shelf()) as (inbox, screen, _):
+        await inbox.accept(wish("a cat", 2))
+        await screen.final("w1")
+        await recorded(store, "w1")
+        await inbox.accept(press(Action.DELETE, "1"))
+        assert used(store) == 2
+        await inbox.command(command("forget"))
+        assert (used(store), used(store, CID)) == (2, 0)
+        with pytest.raises(Refused, match="The next one is free"):
+            await inbox.accept(wish("a cat", 1, "w2"))
+    other = Store(tmp_path / "test.sqlite")
+    with sqlite3.connect(tmp_path / "test.sqlite") as file:
+        file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
+    file.close()
+    other.accept(elsewhere(1))
+    other.forget(elsewhere(1).thread)
+    assert used(store) == 0
+    assert other.jobs.served(2 * DAY) == [] and not other.jobs.unfinished() and not other.jobs.failures()
+
+
+async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
+    """What was under way counts once, even if the chat model asks for something else this time."""
+    first = Store(tmp_path / "test.sqlite")
+    desk, renderer = limited(first, daily=2), InstantRenderer(held={"a cow"})
+    async with running(first, ScriptedModel([CAT, ["<image>a cow</image>", None]]), renderer, desk=desk) as (
+        inbox,
+        screen,
+        _,
+    ):
+        await inbox.accept(message("m1", "draw"))
+        await screen.final("m1")
+        await inbox.accept(message("m2", "draw"))
+        await renderer.waiting.wait()
+    first.close()
+    store = Store(tmp_path / "test.sqlite")
+    assert used(store) == 2
+    model = ScriptedModel([["<image>a brown cow</image>"]])
+    async with running(store, model, KnowingRenderer(store=store), desk=desk_of(store)) as (inbox, screen, again):
+        assert len(come(await screen.final("m2"))) == 1
+        assert [job.prompt for job in again.jobs] == ["a brown cow"]
+        with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
+            await inbox.accept(wish("a cat", 1))
+    assert used(store) == 2
+
+
+async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) -> None:
+    """A day after they were ordered; the sentence before names that moment to each platform in its own way."""
+    async with running(store, ScriptedModel([]), desk=limited(store, daily=1)) as (inbox, screen, _):
+        await inbox.accept(wish("a cat", 1))
+        await screen.final("w1")
+        with pytest.raises(Refused) as refused:
+            await inbox.accept(wish("a cat", 1, "w2"))
+        free = store.jobs.used_today(THREAD, ANN.id).next_mine + DAY
+        assert with_moments(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(f"free <t:{free:.0f}:R>.")
+        assert with_moments(str(refused.value)).endswith("free in about 24 h.")
+        told = (await inbox.command(command("usage"))).text
+        assert "You may have 1 in 24 hours, and have used 1; one is free in about 24 h." in with_moments(told)
+        with sqlite3.connect(tmp_path / "test.sqlite") as file:
+            file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
+        file.close()
+        await inbox.accept(wish("a cat", 1, "w3"))
+        assert len(come(await screen.final("w3"))) == 1
+
+
+# Who sets them
+
+
+async def test_managers_raise_a_limit_and_are_held_to_it(store: Store) -> None:
+    """At once, for everybody; a channel may have a limit of its own, for what is asked there."""
+    desk = limited(store, daily=1)
+    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
+        for person in (ANN, BOB):
+            await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))
+            with pytest.raises(Refused, match="Your limit is 1 picture a day"):
+                await inbox.accept(replace(wish("a cat", 1, f"{person.id}2"), author=person))
+        with pytest.raises(Refused, match="Only managers"):
+            choose(desk, "server", "daily", "9", ANN)
+        choose(desk, "server", "daily", "2", BOB)
+        await inbox.accept(wish("a cat", 1, "ann2"))
+        await screen.final("ann2")
+        choose(desk, "channel", "daily", "3", BOB)
+        with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
+            there = ThreadKey(THREAD.platform, THREAD.space, "other", "t")
+            await inbox.accept(replace(wish("a cat", 1, "ann3"), thread=there))
+        await inbox.accept(wish("a cat", 1, "ann3"))
+        await screen.final("ann3")
+    assert used(store) == 3

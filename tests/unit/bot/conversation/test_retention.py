@@ -1,0 +1,245 @@
+"""What is forgotten is gone: from the bytes of the database, from its log, and from the folder of pictures."""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from bot.__main__ import Album
+from bot.conversation.dispatcher import Conversations
+from bot.conversation.permissions import DAY
+from bot.conversation.retention import Retention
+from bot.domain import (
+    Action,
+    ImageRequest,
+    Message,
+    Operation,
+    Post,
+    Rendered,
+    RenderJob,
+    RenderUpdate,
+    ThreadKey,
+    View,
+)
+from bot.storage.picture_files import PictureFiles
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message, picture
+from tests.support.images import png
+from tests.support.programs import Program
+from tests.support.records import OTHER, Shelf, choose, command, desk_of, press, recorded, wish
+
+NOW = 1_800_000_000.0
+SECRETS = ("zorblax", "quuxian", "frobnic", "wibblet", "splunge", "gribble", "snorkle", "plughed")
+FILLING = "and a great many further words about it, so that they need pages of their own. " * 90  # 7,000 characters
+
+
+@dataclass
+class Painter(InstantRenderer):
+    """Paints a file for each picture, and keeps the prompt in it."""
+
+    files: PictureFiles | None = None
+
+    async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
+        """A new file."""
+        self.jobs.append(job)
+        assert self.files
+        digest = self.files.put(png("red") + job.prompt.encode())
+        made = replace(picture(job.number, job.prompt, job.parent), digest=digest, refined=job.refined)
+        self.keep(job, made)
+        yield Rendered(made)
+
+
+def found(folder: Path, *words: str) -> set[str]:
+    """Those words that are found in the bytes of any file of a folder, or below it."""
+    files = [path.read_bytes().lower() for path in folder.rglob("*") if path.is_file()]
+    return {word for word in words if any(word.encode() in data for data in files)}
+
+
+async def conversation(inbox: Conversations, screen: Screen, store: Store, thread: ThreadKey, words: str) -> None:
+    """A thread full of words: said, answered, drawn, refined, edited, uploaded, chosen."""
+    name = thread.thread
+    upload = png("blue", 80 + len(words)) + words.encode()
+    told = Message(f"{name}1", thread, ANN, f"draw a {words} {FILLING}", (upload,))
+    await inbox.accept(told)
+    await screen.final(told.id)
+    await recorded(store, told.id)
+    await inbox.accept(replace(wish(f"one more {words}", 2, f"{name}2"), thread=thread))
+    await screen.final(f"{name}2")
+    await recorded(store, f"{name}2")
+    store.amend(told.id, f"short {words}")
+    store.posts.open(told.id, f"place of {words}")
+    store.posts.keep(told.id, 0, Post(f"post of {words}", 1), thread)
+
+
+async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, tmp_path: Path) -> None:
+    """Whoever reads the files afterwards finds no word of it; another thread has kept all of its own."""
+    files, desk = PictureFiles(tmp_path / "pictures"), desk_of(store)
+    secret, kept = " ".join(SECRETS), "keepsake"
+    for scope, value in (("thread", f"You are a {secret}."), ("server", "You are kind.")):
+        choose(desk, scope, "persona", value, BOB)
+    choose(desk, "server", "style", "ink", BOB)
+    scripts = [[f"**Here** is {word}: <image>a {word} {FILLING}</image> there {FILLING}"] for word in (secret, kept)]
+    painter, album = Painter(files=files), Album(files)
+    async with running(store, ScriptedModel(list(scripts)), painter, desk=desk, album=album) as (inbox, screen, _):
+        await conversation(inbox, screen, store, THREAD, secret)
+        await conversation(inbox, screen, store, OTHER, kept)
+        gone = [each.digest for each in store.pictures(THREAD)]
+        assert found(tmp_path, *SECRETS) == {*SECRETS} and len(set(gone)) > 2
+        await inbox.accept(press(Action.DELETE, "2"))
+        told = await inbox.command(command("forget"))
+        assert told.text == "Forgotten: 2 messages and 3 pictures of this thread."
+        assert found(tmp_path, *SECRETS) == set()  # while the bot goes on, with its log open
+        assert found(tmp_path, kept) == {kept}
+        mine = {each.digest for each in store.pictures(OTHER)}
+        assert {path.stem for path in files._folder.iterdir()} == mine
+    store.close()
+    assert found(tmp_path, *SECRETS, *gone) == set()
+    assert found(tmp_path, kept) == {kept}
+
+
+async def test_what_is_being_read_elsewhere_is_wiped_the_next_time(store: Store, tmp_path: Path) -> None:
+    """Another process that reads for long holds the log, and not the bot."""
+    store.accept(message("m1", SECRETS[0]))
+    with reading(tmp_path / "test.sqlite"):
+        store.forget(THREAD)
+        assert found(tmp_path, *SECRETS)
+    store.accept(replace(message("m2", "x"), thread=OTHER))
+    store.forget(OTHER)
+    assert not found(tmp_path, *SECRETS)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Read in the file all the while."""
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN")
+    other.execute("SELECT COUNT(*) FROM messages").fetchone()
+    yield
+    other.close()
+
+
+# After so many days
+
+
+def said(store: Store, path: Path, name: str, days: float, *, final: bool = True) -> ThreadKey:
+    """A thread in which the last words were said so many days ago; its one picture is its own."""
+    thread = replace(THREAD, thread=name)
+    store.accept(replace(message(name, f"about {name}"), thread=thread), [replace(picture(1), digest=f"{name:0>64}")])
+    if final:
+        store.finish(name, View((), final=True))
+    with sqlite3.connect(path) as file:
+        file.execute("UPDATE threads SET updated = ? WHERE key = ?", [NOW - days * DAY, str(thread)])
+    file.close()
+    return thread
+
+
+async def test_only_what_is_old_enough_is_forgotten(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its file; a number of threads is all that the log is told."""
+    path, shelf = tmp_path / "test.sqlite", Shelf()
+    ages = {"a": 40.0, "b": 30.01, "c": 29.99, "d": 0.0, "e": -1.0}
+    threads = {name: said(store, path, name, days) for name, days in ages.items()}
+    with caplog.at_level(logging.DEBUG):
+        assert await Retention(store, shelf, 30, lambda: NOW).sweep() == 2
+    assert [name for name, thread in threads.items() if store.entries(thread)] == ["c", "d", "e"]
+    assert sorted(shelf.thrown) == [f"{name:0>64}" for name in "ab"]
+    assert [record.getMessage() for record in caplog.records] == ["2 threads forgotten"]
+    assert all(summary.title.startswith(("about c", "about d", "about e", "")) for summary in store.threads("test"))
+    assert not found(tmp_path, "about a", "about b")
+    assert await Retention(store, shelf, 30, lambda: NOW).sweep() == 0
+
+
+async def test_many_threads_are_forgotten_in_one_go(store: Store, tmp_path: Path) -> None:
+    """However many there are."""
+    for nth in range(45):
+        said(store, tmp_path / "test.sqlite", f"n{nth}", 2 + nth)
+    shelf = Shelf()
+    assert await Retention(store, shelf, 1, lambda: NOW).sweep() == 45
+    assert len(shelf.thrown) == 45 and store.all_threads() == []
+
+
+async def test_what_is_being_answered_is_left_for_the_next_time(store: Store, tmp_path: Path) -> None:
+    """But not at the start, when nobody answers it yet, and on its platform perhaps never will."""
+    thread = said(store, tmp_path / "test.sqlite", "open", 99, final=False)
+    retention = Retention(store, Shelf(), 30, lambda: NOW)
+    assert await retention.sweep() == 0 and store.entries(thread)
+    assert await retention.sweep(answering=True) == 1 and not store.entries(thread)
+
+
+async def test_a_file_that_another_thread_shows_stays(store: Store, tmp_path: Path) -> None:
+    """The same picture may be in both."""
+    old, new = (said(store, tmp_path / "test.sqlite", name, days) for name, days in (("a", 40), ("b", 1)))
+    with sqlite3.connect(tmp_path / "test.sqlite") as file:
+        file.execute("UPDATE pictures SET digest = ?", ["f" * 64])
+    file.close()
+    shelf = Shelf()
+    assert await Retention(store, shelf, 30, lambda: NOW).sweep() == 1
+    assert (shelf.thrown, store.entries(old), len(store.entries(new))) == ([], [], 1)
+
+
+async def test_it_is_done_once_a_day(store: Store, tmp_path: Path) -> None:
+    """For as long as the program runs; the database being locked for once is no reason to end."""
+    days: list[float] = []
+    going, gone = asyncio.Event(), asyncio.Event()
+    clock = NOW
+
+    async def wait(seconds: float) -> None:
+        nonlocal clock
+        days.append(seconds)
+        clock += seconds
+        if len(days) == 4:
+            gone.set()
+            await going.wait()
+
+    first, second = (said(store, tmp_path / "test.sqlite", name, age) for name, age in (("a", 28.5), ("b", 27.5)))
+    task = asyncio.create_task(Retention(store, Shelf(), 30, lambda: clock).keep(wait))
+    await gone.wait()
+    assert days == [DAY] * 4
+    assert not store.entries(first) and not store.entries(second)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_a_database_that_cannot_be_written_is_told_and_tried_again(
+    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nothing is thrown away that is still on record."""
+    thread, shelf = said(store, tmp_path / "test.sqlite", "a", 40), Shelf()
+    store._db.execute("PRAGMA query_only = ON")
+    retention = Retention(store, shelf, 30, lambda: NOW)
+    assert await retention.sweep() == 0
+    assert (shelf.thrown, len(store.entries(thread))) == ([], 1)
+    assert "old threads could not be forgotten" in caplog.text
+    store._db.execute("PRAGMA query_only = OFF")
+    assert await retention.sweep() == 1
+
+
+def test_numbers_go_on_where_all_was_forgotten(store: Store, tmp_path: Path) -> None:
+    """An old number never means a new picture."""
+    thread = said(store, tmp_path / "test.sqlite", "a", 40)
+    store.forget(thread)
+    store.accept(replace(message("again", "draw"), thread=thread))
+    assert store.jobs.order("again", ImageRequest(0, Operation.GENERATE, "a sun"), None).number == 2
+
+
+async def test_the_program_begins_with_it(tmp_path: Path) -> None:
+    """Before it is to be talked to, also in what was open when it ended; without the variable all is kept."""
+    path = tmp_path / "data" / "minidalle.sqlite"
+    store = Store(path)
+    thread = said(store, path, "old", 99_999, final=False)
+    store.close()
+    for days, kept in (("", 1), ("30", 0)):
+        program = Program(path.parent, RETENTION_DAYS=days, RENDER_URLS="http://127.0.0.1:9")
+        await program.start()
+        await program.kill()
+        store = Store(path)
+        assert len(store.entries(thread)) == kept
+        store.close()

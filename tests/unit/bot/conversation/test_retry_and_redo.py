@@ -1,0 +1,203 @@
+"""What is asked for again: Retry, Answer again, Vary and Redo, after pictures were deleted and settings changed."""
+
+from dataclasses import replace
+
+import pytest
+
+from bot.capabilities import LARGEST_SIDE, Abilities
+from bot.conversation.dispatcher import Conversations
+from bot.domain import Action, Edited, Failed, Operation, View
+from bot.errors import NotFound, Refused
+from bot.storage.store import Store
+from tests.support.conversation import running
+from tests.support.doubles import CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
+from tests.support.records import KnowingRenderer, choose, come, desk_of, failures, press, recorded, wish
+
+GONE = Failed("Deleted by Ann.", again=False)
+SUN = "<image>a sun</image>"
+TWO = f"{SUN} and <image>a moon</image>"
+
+
+async def told(inbox: Conversations, screen: Screen, store: Store, text: str, message_id: str) -> View:
+    """Say something, and wait until the reply is on record."""
+    await inbox.accept(message(message_id, text))
+    await screen.final(message_id)
+    return await recorded(store, message_id)
+
+
+async def again(inbox: Conversations, screen: Screen, store: Store, count: int, text: str = "") -> View:
+    """Give m1 other words, if there are any, press Retry below it, and wait until its `count`th end is on record."""
+    if text:
+        await inbox.accept(Edited("m1", THREAD, text))
+        await screen.final("m1", count - 1)
+    await inbox.accept(press(Action.RETRY, "m1"))
+    await screen.final("m1", count)
+    return await recorded(store, "m1")
+
+
+# Retry
+
+
+async def test_retry_keeps_the_edit_of_a_picture_that_was_deleted(store: Store) -> None:
+    """It has come already: what it was made of is not needed any more, within one reply."""
+    renderer = KnowingRenderer(refused={"a star": "It broke."}, store=store)
+    model = ScriptedModel([[f'{SUN}<edit of="1">a red sun</edit><image>a star</image>']])
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        await inbox.accept(press(Action.DELETE, "1"))
+        assert come(await screen.final("m1", 2)) == [2]
+        renderer.refused.clear()
+        final = await again(inbox, screen, store, 3)
+    assert (come(final), failures(final)) == ([2, 3], [GONE])
+    assert sorted(job.prompt for job in renderer.jobs) == ["a red sun", "a star", "a star", "a sun"]
+
+
+async def test_retry_keeps_the_edit_of_another_replys_deleted_picture(store: Store) -> None:
+    """Only what failed is drawn."""
+    renderer = KnowingRenderer(refused={"a star": "It broke."}, store=store)
+    model = ScriptedModel([[TWO], ['<edit of="1">a red sun</edit><image>a star</image>']])
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m0")
+        assert come(await told(inbox, screen, store, "draw", "m1")) == [3]
+        await inbox.accept(press(Action.DELETE, "1"))
+        renderer.refused.clear()
+        final = await again(inbox, screen, store, 2)
+    assert (come(final), failures(final)) == ([3, 4], [])
+    assert sum(job.prompt == "a red sun" for job in renderer.jobs) == 1
+
+
+async def test_retry_of_an_edit_that_failed_and_lost_its_picture_says_so(store: Store) -> None:
+    """There is nothing to start from any more, and nothing is drawn."""
+    renderer = KnowingRenderer(refused={"a red sun": "It broke."}, store=store)
+    model = ScriptedModel([[SUN], ['<edit of="1">a red sun</edit>']])
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m0")
+        assert failures(await told(inbox, screen, store, "make it red", "m1")) == [Failed("It broke.")]
+        await inbox.accept(press(Action.DELETE, "1"))
+        renderer.refused.clear()
+        final = await again(inbox, screen, store, 2)
+    assert [failed.reason for failed in failures(final)] == ["Picture #1 was deleted. There is nothing to start from."]
+    assert len(renderer.jobs) == 2
+
+
+@pytest.mark.parametrize(("key", "value"), [("ratio", "16:9"), ("picture_model", "deep")])
+async def test_retry_keeps_what_came_whatever_was_chosen_since(store: Store, key: str, value: str) -> None:
+    """It is shown under its number; a choice is for what is asked later."""
+    renderer, desk = KnowingRenderer(refused={"a moon": "It broke."}, store=store), desk_of(store)
+    async with running(store, ScriptedModel([[TWO]]), renderer, desk=desk) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        choose(desk, "me", key, value)
+        renderer.refused.clear()
+        assert come(await again(inbox, screen, store, 2)) == [1, 2]
+    assert [job.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
+
+
+async def test_a_picture_is_deleted_while_retry_waits_for_its_turn(store: Store) -> None:
+    """Whose it is is known still; the reply comes to its end without it."""
+    renderer = KnowingRenderer(refused={"a moon": "It broke."}, store=store)
+    model = ScriptedModel([[TWO], ["hi", None]])
+    async with running(store, model, renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        await inbox.accept(message("m2", "hello", author=CID))
+        await model.waiting.wait()
+        renderer.refused.clear()
+        await inbox.accept(press(Action.RETRY, "m1"))
+        with pytest.raises(Refused, match=r"Only Ann, who asked for it, and managers can do this\."):
+            await inbox.accept(press(Action.DELETE, "1", CID))
+        await inbox.accept(press(Action.DELETE, "1"))
+        model.go.set()
+        final = await screen.final("m1", 2)
+        assert await recorded(store, "m1") == final
+    assert (come(final), failures(final)) == ([2], [GONE])
+
+
+# Answer again
+
+
+async def test_what_an_older_answer_showed_can_be_deleted(store: Store) -> None:
+    """No reply shows it any more; it is on record, and it is known who asked for it."""
+    model = ScriptedModel([[SUN], ["<image>a moon</image>"]])
+    async with running(store, model) as (inbox, screen, _):
+        await told(inbox, screen, store, "a sun", "m1")
+        assert come(await again(inbox, screen, store, 3, "a moon")) == [2]
+        assert [made.number for made in store.pictures(THREAD)] == [1, 2]
+        with pytest.raises(Refused, match="Only Ann"):
+            await inbox.accept(press(Action.DELETE, "1", CID))
+        await inbox.accept(press(Action.DELETE, "1"))
+        assert [made.number for made in store.pictures(THREAD)] == [2]
+        with pytest.raises(NotFound):
+            await inbox.accept(press(Action.VARY, "1"))
+
+
+async def test_an_answer_to_other_words_may_draw_what_was_deleted(store: Store) -> None:
+    """The chat model asks for the same again: it comes, under a number of its own."""
+    renderer = KnowingRenderer(store=store)
+    async with running(store, ScriptedModel([[SUN], [SUN]]), renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "a sun", "m1")
+        await inbox.accept(press(Action.DELETE, "1"))
+        assert failures(await screen.final("m1", 2)) == [GONE]
+        final = await again(inbox, screen, store, 4, "a sun, please")
+    assert (come(final), failures(final)) == ([2], [])
+    assert store.deleted(THREAD) == [1]
+
+
+# Vary and Redo
+
+
+async def test_buttons_draw_with_the_model_that_was_chosen(store: Store) -> None:
+    """As every other picture."""
+    desk = desk_of(store)
+    choose(desk, "me", "picture_model", "deep")
+    async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, renderer):
+        await told(inbox, screen, store, "draw", "m1")
+        for action in (Action.VARY, Action.REDO):
+            await inbox.accept(press(action, "1"))
+            await screen.final(f"{action}-1-1")
+    assert [job.model for job in renderer.jobs] == ["deep"] * 3
+
+
+async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
+    """Shape, model and what is to be left out, whatever was chosen since; another seed."""
+    able, desk = InstantRenderer(abilities=Abilities(ratios=True, negatives=True)), desk_of(store)
+    async with running(store, ScriptedModel([]), able, desk=desk) as (inbox, screen, _):
+        await inbox.accept(wish("a cat", 1, ratio="2:1", negative="dogs", model="deep", seed=5))
+        await screen.final("w1")
+        await recorded(store, "w1")
+        choose(desk, "me", "ratio", "1:1")
+        choose(desk, "me", "picture_model", "flat")
+        await inbox.accept(press(Action.REDO, "1"))
+        await screen.final("redo-1-1")
+    first, second = able.jobs
+    assert (second.prompt, second.ratio, second.negative, second.model) == ("a cat", "2:1", "dogs", "deep")
+    assert first.seed == 5 != second.seed
+
+
+# Upscale
+
+
+async def test_a_picture_is_made_larger(store: Store) -> None:
+    """The job starts from the picture, in its own words; the new one can be made larger again, and drawn again."""
+    renderer = KnowingRenderer(store=store)
+    async with running(store, ScriptedModel([[SUN]]), renderer) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        larger = await inbox.accept(press(Action.UPSCALE, "1"))
+        await screen.final(larger)
+        assert come(await recorded(store, larger)) == [2]
+        twice = await inbox.accept(press(Action.REDO, "2"))
+        await screen.final(twice)
+    _, job, same = renderer.jobs
+    assert (job.operation, job.parent, job.before) == (Operation.UPSCALE, 1, "a sun") and job.source
+    assert (same.operation, same.parent) == (Operation.UPSCALE, 1)
+
+
+async def test_what_is_as_large_as_may_be_is_made_no_larger(store: Store) -> None:
+    """It is said, with its size; a picture that is not there is none."""
+    async with running(store, ScriptedModel([[SUN]]), KnowingRenderer(store=store)) as (inbox, screen, _):
+        await told(inbox, screen, store, "draw", "m1")
+        picture = store.picture(THREAD, 1)
+        assert picture
+        store.describe(THREAD, replace(picture, width=LARGEST_SIDE // 2 + 1, height=8))
+        with pytest.raises(Refused, match="as large as pictures become here: 2049 x 8"):
+            await inbox.accept(press(Action.UPSCALE, "1"))
+        with pytest.raises(NotFound):
+            await inbox.accept(press(Action.UPSCALE, "2"))

@@ -1,0 +1,291 @@
+"""The tools that an OpenAI-compatible server is offered, and the calls that come back, in every shape that is met."""
+
+import json
+from collections.abc import Sequence
+from contextlib import aclosing
+
+import pytest
+
+from bot.capabilities import Abilities
+from bot.domain import ImageRequest, Operation
+from bot.llm.client import OpenAICompatible
+from bot.llm.completions import Answer as Reading
+from bot.llm.messages import Called, Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
+from bot.parsing.tool_calls import requests, tools
+from tests.support.openai_server import (
+    CUT,
+    DONE,
+    Answer,
+    Asked,
+    Clever,
+    Stream,
+    call_chunk,
+    call_chunks,
+    chunk,
+    completion,
+    error,
+    function_chunk,
+    openai_server,
+    piece,
+    refusal,
+    said,
+)
+
+ASKED = (Said(Role.SYSTEM, "You draw."), Said(Role.USER, "Ann: draw a cat"))
+TOOLS = tools(Abilities(ratios=True))
+CAT = '{"prompt": "a \\"cat\\" on a mat, 猫"}'
+DOG = '{"prompt": "a dog", "ratio": "1:1"}'
+FIRST, SECOND = Called("generate_image", CAT), Called("generate_image", DOG)
+
+
+async def heard(*answers: Answer | Stream | Clever) -> list[ModelEvent]:
+    """Every event of the answer to a request that offers tools."""
+    return (await dialogue(*answers))[0]
+
+
+async def dialogue(*answers: Answer | Stream | Clever, times: int = 1) -> tuple[list[ModelEvent], list[Asked], Manners]:
+    """The events of the last of some answers, all that was asked for them, and what the model is then known for."""
+    async with openai_server(*answers) as double:
+        model = OpenAICompatible("small", double.url, None, manners=Manners(FrontEnd.TOOLS))
+        try:
+            for _ in range(times):
+                async with aclosing(model.listen(ASKED, TOOLS)) as events:
+                    last = [event async for event in events]
+        finally:
+            await model.close()
+    return last, double.asked, model.manners
+
+
+def read(*events: str) -> Sequence[ModelEvent]:
+    """What a stream says, without a server."""
+    answer = Reading()
+    return [said for event in events for said in answer.feed(json.loads(event))] + answer.end()
+
+
+async def test_tools_are_offered_in_their_schema() -> None:
+    """Names, types, choices and what is required; a server chooses by itself whether to call."""
+    _, (asked,), _ = await dialogue(said("Hi"))
+    assert asked.tools == ["generate_image", "edit_image", "vary_image", "select_image", "refine_image"]
+    edit = asked.body["tools"][1]
+    assert edit["type"] == "function"
+    assert edit["function"]["parameters"]["type"] == "object"
+    assert edit["function"]["parameters"]["required"] == ["prompt"]
+    properties = edit["function"]["parameters"]["properties"]
+    assert {name: given["type"] for name, given in properties.items()} == {
+        "prompt": "string",
+        "of": "integer",
+        "change": "string",
+        "ratio": "string",
+    }
+    assert properties["change"]["enum"] == ["small", "large"]
+    assert "tool_choice" not in asked.body
+
+
+async def test_no_tools_are_no_field() -> None:
+    """Some servers refuse an empty list."""
+    async with openai_server(said("Hi")) as double:
+        model = OpenAICompatible("small", double.url, None)
+        _ = [event async for event in model.listen(ASKED)]
+        await model.close()
+    assert "tools" not in double.asked[0].body
+
+
+@pytest.mark.parametrize("finish", ["tool_calls", "function_call", "stop"])
+async def test_words_and_calls_keep_their_order(finish: str) -> None:
+    """What is called for stands behind the words that came before it; each of these reasons is a proper end."""
+    calls = call_chunks(("generate_image", CAT), ("generate_image", DOG))
+    events = await heard(Stream([chunk("Here: "), *calls, chunk(finish=finish), DONE]))
+    assert events == [Delta("Here: "), FIRST, SECOND, Stopped()]
+
+
+async def test_a_call_is_told_before_the_next_one_is_complete() -> None:
+    """The first picture is begun while the second is still being written, and while words follow."""
+    first, *rest = call_chunks(("generate_image", CAT), ("generate_image", DOG), size=1000)
+    answer = Reading()
+    told = [answer.feed(json.loads(event)) for event in (first, *rest, chunk(" Now"))]
+    assert told == [[], [], [FIRST], [], [SECOND, Delta(" Now")]]
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
+@pytest.mark.parametrize("finish", ["tool_calls", "stop"])
+def test_arguments_may_be_cut_anywhere(size: int, finish: str) -> None:
+    """However the arguments are cut into pieces, the same calls come out."""
+    calls = call_chunks(("generate_image", CAT), ("generate_image", DOG), size=size)
+    assert read(*calls, chunk(finish=finish)) == [FIRST, SECOND, Stopped()]
+
+
+SHAPES = {
+    "whole calls in one event": [
+        call_chunk(piece("generate_image", CAT, index=0), piece("generate_image", DOG, index=1))
+    ],
+    "a call an event": [
+        call_chunk(piece("generate_image", CAT, index=0, call_id="a")),
+        call_chunk(piece("generate_image", DOG, index=1, call_id="b")),
+    ],
+    "no index": [
+        call_chunk(piece("generate_image", CAT, index=None, call_id="a")),
+        call_chunk(piece("generate_image", DOG, index=None, call_id="b")),
+    ],
+    "neither index nor id": [
+        call_chunk(piece("generate_image", CAT, index=None), piece("generate_image", DOG, index=None))
+    ],
+    "no index, in pieces": [
+        call_chunk(piece("generate_image", CAT[:5], index=None, call_id="a")),
+        call_chunk(piece(None, CAT[5:], index=None)),
+        call_chunk(piece("generate_image", "", index=None, call_id="b")),
+        call_chunk(piece(None, DOG, index=None)),
+    ],
+    "index 0 for all, new ids": [
+        call_chunk(piece("generate_image", CAT[:9], call_id="a")),
+        call_chunk(piece(None, CAT[9:])),
+        call_chunk(piece("generate_image", DOG[:9], call_id="b")),
+        call_chunk(piece(None, DOG[9:])),
+    ],
+    "index 0 for all, no ids": [call_chunk(piece("generate_image", CAT)), call_chunk(piece("generate_image", DOG))],
+    "id and name in every piece": [
+        call_chunk(piece("generate_image", part, index=index, call_id=call_id))
+        for index, call_id, text in ((0, "a", CAT), (1, "b", DOG))
+        for part in (text[:6], text[6:12], text[12:], "")
+    ],
+    "the name in every piece": [
+        call_chunk(piece("generate_image", part, index=index))
+        for index, text in enumerate((CAT, DOG))
+        for part in ("", text[:6], text[6:], "")
+    ],
+    "the name in pieces": [
+        call_chunk(piece("generate", index=0), piece("generate_image", index=1)),
+        call_chunk(piece("_image", CAT[:4], index=0)),
+        call_chunk(piece(None, CAT[4:], index=0), piece(None, DOG, index=1)),
+    ],
+    "mixed pieces": [
+        call_chunk(piece("generate_image", CAT[:4], index=0), piece("generate_image", DOG[:4], index=1)),
+        call_chunk(piece(None, DOG[4:], index=1)),
+        call_chunk(piece(None, CAT[4:], index=0)),
+    ],
+    "arguments as an object": [
+        call_chunk(piece("generate_image", json.loads(CAT), index=0), piece("generate_image", json.loads(DOG), index=1))
+    ],
+    "without `function` around it": [
+        call_chunk({"name": "generate_image", "arguments": CAT}, {"name": "generate_image", "arguments": DOG})
+    ],
+    "empty pieces": [
+        *call_chunks(("generate_image", CAT)),
+        call_chunk(piece(None, "", index=0), {"index": 0}),
+        call_chunk({"index": 1, "function": None}, piece("generate_image", DOG, index=1)),
+        call_chunk(),
+    ],
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
+@pytest.mark.parametrize("ends", [[chunk(finish="tool_calls")], [chunk("", finish="stop")]])
+def test_every_shape_of_streamed_calls_is_understood(shape: Sequence[str], ends: Sequence[str]) -> None:
+    """Servers differ; the calls are the same two, each once, in their order."""
+    *calls, stopped = read(*shape, *ends)
+    assert [_wish(call) for call in calls] == [_wish(FIRST), _wish(SECOND)]
+    assert stopped == Stopped()
+
+
+async def test_the_old_function_call_is_a_call() -> None:
+    """The shape from before there were tools, in pieces."""
+    script = [
+        function_chunk(name="generate_image", arguments=""),
+        function_chunk(arguments=CAT[:8]),
+        function_chunk(arguments=CAT[8:]),
+        function_chunk(finish="function_call"),
+        DONE,
+    ]
+    assert await heard(Stream(script)) == [FIRST, Stopped()]
+
+
+@pytest.mark.parametrize("arguments", [CAT, json.loads(CAT)], ids=["text", "object"])
+async def test_calls_in_an_answer_that_is_not_streamed(arguments: object) -> None:
+    """One body with words and calls."""
+    text, call, other, stopped = await heard(
+        completion("Here:", ("generate_image", arguments), ("vary_image", "{}"), finish="tool_calls")
+    )
+    assert (text, _wish(call), other, stopped) == (Delta("Here:"), _wish(FIRST), Called("vary_image", "{}"), Stopped())
+
+
+def test_a_call_without_arguments_is_one() -> None:
+    """`vary_image` needs none."""
+    vary = Called("vary_image", "")
+    assert read(*call_chunks(("vary_image", "")), chunk(finish="tool_calls")) == [vary, Stopped()]
+    assert read(*call_chunks(("vary_image", ""), ("vary_image", "")), chunk(finish="stop")) == [vary, vary, Stopped()]
+
+
+def test_a_call_that_the_end_cuts_off_is_read_as_far_as_it_goes() -> None:
+    """What stands behind a limit of tokens is lost, but not the picture."""
+    *_, call, stopped = read(*call_chunks(("generate_image", '{"prompt": "a cat on a')), chunk(finish="length"))
+    assert stopped == Stopped(truncated=True)
+    assert isinstance(call, Called)
+    assert requests(call.name, call.arguments) == [ImageRequest(0, Operation.GENERATE, "a cat on a")]
+
+
+async def test_a_cut_connection_keeps_the_calls_that_are_whole() -> None:
+    """Half a wish is none: it would be drawn, and drawn again with Retry."""
+    cut = call_chunks(("generate_image", CAT), ("generate_image", DOG))[:-1]
+    first, failed = await heard(Stream([*cut, CUT]))
+    assert first == FIRST
+    assert failed == ModelFailed("The connection to the chat model was lost.")
+
+
+REFUSE_TOOLS = {
+    "Ollama": error(400, {"message": "registry.ollama.ai/library/gemma3:4b does not support tools", "type": "api"}),
+    "vLLM": refusal(400, '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'),
+    "vLLM, flat": Answer(
+        400, json.dumps({"object": "error", "message": '"auto" tool choice requires --enable-auto-tool-choice'})
+    ),
+    "llama.cpp": refusal(500, "tools param requires --jinja flag"),
+    "FastAPI": Answer(
+        422,
+        json.dumps({"detail": [{"type": "extra_forbidden", "loc": ["body", "tools"], "msg": "Extra", "input": 1}]}),
+    ),
+    "a proxy": refusal(404, "No endpoints found that support tool use."),
+    "not built": error(501, "function calling is not implemented"),
+    "in the stream": Stream([json.dumps({"error": {"message": "This model does not support tools", "code": 400}})]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("refused", REFUSE_TOOLS.values(), ids=REFUSE_TOOLS.keys())
+async def test_a_server_without_tools_is_asked_without_them(refused: Answer | Stream) -> None:
+    """The person notices nothing; from then on the model is told of tags, and no tool is offered."""
+    events, asked, manners = await dialogue(refused, said("Hi"), times=2)
+    assert events == [Delta("Hi"), Stopped()]
+    assert [bool(request.tools) for request in asked] == [True, False, False]
+    assert manners == Manners(FrontEnd.TAGS)
+
+
+async def test_what_a_server_refuses_for_another_reason_is_not_learnt() -> None:
+    """If it refuses without tools as well, it were not the tools."""
+    (event,), asked, manners = await dialogue(refusal(400, "some of your tools are out of order"))
+    assert event == ModelFailed("The chat model's server answered with an error (HTTP 400).")
+    assert [bool(request.tools) for request in asked] == [True, False]
+    assert manners.front_end is FrontEnd.TOOLS
+
+
+async def test_a_request_that_is_repeated_in_the_refusal_is_not_searched() -> None:
+    """FastAPI sends back what it was sent, with all the words in it."""
+    echo = json.dumps(
+        {"detail": [{"loc": ["body", "model"], "msg": "unknown", "input": {"tools": ["system", "image"]}}]}
+    )
+    wrapped = refusal(400, "[{'loc': ('body', 'model'), 'msg': 'unknown', 'input': {'tools': 'tools, system'}}]")
+    for answer in (Answer(422, echo), wrapped):
+        _, asked, _ = await dialogue(answer)
+        assert len(asked) == 1
+
+
+async def test_a_clever_server_calls_tools_or_writes_tags() -> None:
+    """The double used by others answers by what it was offered."""
+    clever = Clever({"draw a cat": "<image>a cat</image>"}, {"draw a cat": [("generate_image", CAT)]})
+    assert (await heard(clever)) == [FIRST, Stopped()]
+    async with openai_server(clever) as double:
+        model = OpenAICompatible("small", double.url, None)
+        words = [event.text async for event in model.listen(ASKED) if isinstance(event, Delta)]
+        await model.close()
+    assert "".join(words) == "<image>a cat</image>"
+
+
+def _wish(event: ModelEvent) -> object:
+    assert isinstance(event, Called)
+    return event.name, json.loads(event.arguments)

@@ -1,0 +1,135 @@
+"""What is known of chat models by their names, in all the ways in which servers and hubs write these."""
+
+import pytest
+
+from bot.llm.messages import FrontEnd, Manners
+from bot.llm.model_profiles import LARGEST, OLLAMA, profile, settled
+
+TAGS, TOOLS = FrontEnd.TAGS, FrontEnd.TOOLS
+
+
+@pytest.mark.parametrize(
+    ("name", "front_end", "context"),
+    [
+        ("gpt-4.1-mini", TAGS, LARGEST),
+        ("gpt-4.1-nano", TOOLS, LARGEST),
+        ("gpt-5-mini", TOOLS, LARGEST),
+        ("gpt-5.2", TAGS, LARGEST),
+        ("openai/gpt-4o", TAGS, LARGEST),
+        ("gpt-4", TAGS, 8_192),
+        ("gpt-3.5-turbo", TAGS, 16_385),
+        ("openai/gpt-oss-20b", TAGS, LARGEST),
+        ("anthropic/claude-sonnet-4.5", TOOLS, LARGEST),
+        ("gemini-2.5-flash", TAGS, LARGEST),
+        ("meta-llama/Llama-2-13b-chat-hf", TAGS, 4_096),
+        ("llama2:7b", TAGS, 4_096),
+        ("Meta-Llama-3-8B-Instruct", TAGS, 8_192),
+        ("llama3.1:8b", TAGS, LARGEST),
+        ("meta-llama/Llama-3.3-70B-Instruct", TAGS, LARGEST),
+        ("/models/Llama-3.2-3B-Instruct-Q4_K_M.gguf", TAGS, LARGEST),
+        ("baichuan-inc/Baichuan2-13B-Chat", TAGS, 4_096),
+        ("Baichuan-M2-32B", TAGS, 32_768),
+        ("internlm/internlm-chat-7b", TAGS, 8_192),
+        ("internlm/internlm2_5-7b-chat", TAGS, 32_768),
+        ("internlm3-8b-instruct", TAGS, 32_768),
+        ("THUDM/chatglm3-6b", TAGS, 8_192),
+        ("THUDM/glm-4-9b-chat", TAGS, LARGEST),
+        ("Qwen/Qwen2.5-7B-Instruct", TAGS, 32_768),
+        ("qwen3:8b", TAGS, 32_768),
+        ("mistralai/Mistral-Nemo-Instruct-2407", TOOLS, LARGEST),
+        ("mistral-large-latest", TOOLS, LARGEST),
+        ("google/gemma-2-9b-it", TAGS, 8_192),
+        ("gemma3:12b", TAGS, 32_768),
+        ("microsoft/Phi-3-mini-4k-instruct", TAGS, 4_096),
+        ("microsoft/Phi-3-mini-128k-instruct", TAGS, LARGEST),
+        ("phi4", TAGS, 16_384),
+        ("deepseek-chat", TAGS, LARGEST),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", TAGS, LARGEST),
+        ("deepseek-ai/deepseek-llm-7b-chat", TAGS, 4_096),
+    ],
+)
+def test_families_are_known_by_any_spelling(name: str, front_end: FrontEnd, context: int) -> None:
+    """Hub ids, file names and `name:size` lead to the same family."""
+    assert (profile(name).front_end, profile(name).context) == (front_end, context)
+
+
+def test_an_unknown_model_has_the_defaults() -> None:
+    """A name that says nothing is no reason to expect anything."""
+    assert profile("local-model") == Manners()
+    assert profile("") == Manners()
+
+
+@pytest.mark.parametrize(
+    "name",
+    "gpt-4o gpt-4.1-mini gpt-5 o3 o4-mini claude-3-5-haiku gemini-2.0-flash llava:13b llava-v1.6-mistral-7b bakllava"
+    " Qwen/Qwen2.5-VL-7B-Instruct qwen3-vl:8b Qwen2-VL-2B gemma3:4b google/gemma-3-27b-it pixtral-12b-2409"
+    " llama3.2-vision:11b Llama-3.2-11B-Vision-Instruct meta-llama/Llama-4-Scout-17B OpenGVLab/InternVL2_5-8B"
+    " openbmb/MiniCPM-V-2_6 minicpm-v Mistral-Small-3.1-24B mistral-small3.2 mistral-small-2506 glm-4v-9b GLM-4.1V-9B"
+    " Phi-3.5-vision-instruct Phi-4-multimodal-instruct moondream SmolVLM-Instruct deepseek-vl2 DeepSeek-VL-7B".split(),
+)
+def test_models_that_see_are_known(name: str) -> None:
+    """They are shown pictures without being told to."""
+    assert profile(name).sees
+
+
+@pytest.mark.parametrize(
+    "name",
+    "gpt-3.5-turbo gpt-4 gpt-oss-120b o3-mini o1-mini qwen3:8b Qwen2.5-Coder-7B llama3.2:3b Llama-3.1-8B deepseek-chat"
+    " gemma2 gemma3:1b gemma-3-270m-it phi4 mistral-nemo mistral-7b mistral-small-2501 internlm3-8b Baichuan2-13B-Chat"
+    " glm-4-9b-chat chatglm3-6b evil-7b".split(),
+)
+def test_models_that_do_not_see_are_not_shown_anything(name: str) -> None:
+    """A server refuses a picture for them."""
+    assert not profile(name).sees
+
+
+@pytest.mark.parametrize(
+    ("name", "first"),
+    [
+        ("deepseek-r1:14b", True),
+        ("DeepSeek-R1-Distill-Llama-8B", True),
+        ("Qwen/QwQ-32B", True),
+        ("Qwen3-4B-Thinking-2507", True),
+        ("qwen3:8b", False),  # it writes both tags
+        ("deepseek-reasoner", False),  # its server puts the thoughts into a field of their own
+        ("deepseek-v3", False),
+    ],
+)
+def test_models_whose_thoughts_have_no_opener_are_known(name: str, first: bool) -> None:
+    """Their template opens the thoughts, so that the answer holds the closing tag alone."""
+    assert profile(name).thinks_first is first
+
+
+@pytest.mark.parametrize(
+    ("name", "system"),
+    [
+        ("gemma-2-9b-it", False),
+        ("google/gemma-3-27b-it", False),
+        ("mistralai/Mistral-7B-Instruct-v0.2", False),
+        ("mixtral:8x7b", False),
+        ("llama2:13b", False),
+        ("llama3.1", True),
+        ("mistral-small-2506", True),
+        ("qwen2.5", True),
+    ],
+)
+def test_templates_without_a_system_role_are_known(name: str, system: bool) -> None:
+    """They refuse it, or leave it out."""
+    assert profile(name).system_role is system
+
+
+def test_ollama_is_trusted_with_no_more_than_it_keeps() -> None:
+    """It drops what does not fit without a word, so its own default holds until another is set."""
+    assert profile("qwen3:8b", "http://127.0.0.1:11434/v1/").context == OLLAMA
+    assert settled(profile("qwen3:8b", "http://127.0.0.1:11434/v1/"), context=16_384).context == 16_384
+
+
+def test_settings_go_before_what_is_known() -> None:
+    """Each alone, and `auto` leaves things as they are."""
+    known = Manners(TOOLS, 32_768, sees=True, system_role=False, thinks_first=True)
+    assert settled(known) == known
+    assert settled(known, protocol="tags").front_end is TAGS
+    assert settled(Manners(), protocol="tools").front_end is TOOLS
+    assert not settled(known, vision="off").sees
+    assert settled(Manners(), vision="on").sees
+    assert settled(known, context=2_000) == Manners(TOOLS, 2_000, sees=True, system_role=False, thinks_first=True)

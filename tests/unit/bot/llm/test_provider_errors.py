@@ -1,0 +1,250 @@
+"""What a chat server may not take, and how it says so: it is asked differently, and the model is known better."""
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+import pytest
+
+from bot.llm.client import OpenAICompatible
+from bot.llm.messages import Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
+from bot.llm.provider_errors import SMALLEST, smaller
+from bot.llm.token_budget import cost, room
+from tests.support.openai_server import Answer, Asked, Clever, Stream, error, openai_server, refusal, said
+
+JPEG = b"\xff\xd8\xff picture"
+SYSTEM = Said(Role.SYSTEM, "You draw.")
+PLAIN = (SYSTEM, Said(Role.USER, "Ann: hi"))
+SHOWN = (
+    SYSTEM,
+    Said(Role.USER, "Ann: a cat"),
+    Said(Role.ASSISTANT, "<image>a cat</image>"),
+    Said(Role.USER, '[pictures: #1 "a cat"]\n[shown: #1, #2]\nAnn: what is it?', (JPEG, JPEG + b"2")),
+)
+LONG = (SYSTEM, *(Said(role, "word " * 500) for role in (Role.USER, Role.ASSISTANT) * 2), Said(Role.USER, "Ann: more"))
+
+
+async def dialogue(
+    transcript: Sequence[Said], *answers: Answer | Stream | Clever, manners: Manners, times: int = 1
+) -> tuple[list[ModelEvent], list[Asked], Manners]:
+    """The events of the last of some answers, all that was asked for them, and what the model is then known for."""
+    async with openai_server(*answers) as double:
+        model = OpenAICompatible("small", double.url, None, manners=manners)
+        try:
+            for _ in range(times):
+                async with aclosing(model.listen(transcript)) as events:
+                    last = [event async for event in events]
+        finally:
+            await model.close()
+    return last, double.asked, model.manners
+
+
+# Images
+
+
+async def test_a_model_that_sees_is_shown_pictures() -> None:
+    """They follow the words of their message, as data URIs."""
+    _, (asked,), _ = await dialogue(SHOWN, said("A cat."), manners=Manners(sees=True))
+    assert asked.images == ["data:image/jpeg;base64,/9j/IHBpY3R1cmU=", "data:image/jpeg;base64,/9j/IHBpY3R1cmUy"]
+    assert [part["type"] for part in asked.body["messages"][-1]["content"]] == ["text", "image_url", "image_url"]
+    assert asked.words[-1] == SHOWN[-1].text
+    assert isinstance(asked.body["messages"][1]["content"], str)
+
+
+REFUSE_IMAGES = {
+    "vLLM": refusal(400, "At most 0 image(s) may be provided in one prompt."),
+    "vLLM, no such model": refusal(400, "small is not a multimodal model"),
+    "llama.cpp": refusal(500, "image input is not supported - hint: you may need to provide the mmproj"),
+    "LM Studio": error(400, "Model does not support images. Please use a model that does."),
+    "OpenAI": refusal(400, "Invalid content type. image_url is only supported by certain models."),
+    "serde": refusal(422, "messages[1]: unknown variant `image_url`, expected `text`"),
+    "pydantic": Answer(422, json.dumps({"detail": [{"loc": ["body", "content"], "msg": "should be a valid string"}]})),
+    "a proxy": refusal(404, "No endpoints found that support image input"),
+}
+
+
+@pytest.mark.parametrize("refused", REFUSE_IMAGES.values(), ids=REFUSE_IMAGES.keys())
+async def test_a_blind_server_is_asked_without_pictures(refused: Answer) -> None:
+    """The person gets an answer; the model is not told that it sees what it does not, and is known as blind."""
+    events, asked, manners = await dialogue(SHOWN, refused, said("Hi"), manners=Manners(sees=True), times=2)
+    assert events == [Delta("Hi"), Stopped()]
+    assert [len(request.images) for request in asked] == [2, 0, 0]
+    assert asked[1].words[-1] == '[pictures: #1 "a cat"]\nAnn: what is it?'
+    assert manners == Manners(sees=False)
+
+
+async def test_a_server_that_takes_one_picture_is_shown_one() -> None:
+    """Its own number is kept to, and it is not called blind."""
+    events, asked, manners = await dialogue(SHOWN, Clever(images=1), manners=Manners(sees=True), times=2)
+    assert isinstance(events[-1], Stopped)
+    assert [len(request.images) for request in asked] == [2, 1, 1]
+    assert manners.sees
+
+
+# The system text
+
+
+REFUSE_SYSTEM = {
+    "Gemma": refusal(400, "System role not supported"),
+    "Mistral": refusal(400, "After the optional system message, conversation roles must alternate user/assistant/..."),
+    "Mistral, older": refusal(400, "Conversation roles must alternate user/assistant/user/assistant/..."),
+    "llama.cpp": refusal(500, "Jinja Exception: System role not supported"),
+    "LM Studio": error(400, 'Error rendering prompt: "Only user and assistant roles are supported!"'),
+    "Google": refusal(400, "Developer instruction is not enabled for models/gemma-3-27b-it"),
+    "OpenAI": refusal(400, "Unsupported value: 'messages[0].role' does not support 'system' with this model."),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("refused", REFUSE_SYSTEM.values(), ids=REFUSE_SYSTEM.keys())
+async def test_a_template_without_a_system_gets_its_text_in_the_first_message(refused: Answer) -> None:
+    """From then on, too; and the roles alternate."""
+    events, asked, manners = await dialogue(SHOWN, refused, said("Hi"), manners=Manners(sees=True), times=2)
+    assert events == [Delta("Hi"), Stopped()]
+    assert [request.roles for request in asked] == [
+        ["system", "user", "assistant", "user"],
+        ["user", "assistant", "user"],
+        ["user", "assistant", "user"],
+    ]
+    assert asked[-1].words[0] == "You draw.\n\nAnn: a cat"
+    assert manners == Manners(sees=True, system_role=False)
+
+
+async def test_a_model_known_to_have_no_system_role_is_not_asked_in_vain() -> None:
+    """What its profile says is obeyed from the first request on."""
+    clever = Clever(takes_system=False)
+    _, asked, _ = await dialogue(PLAIN, clever, manners=Manners(system_role=False))
+    assert [request.roles for request in asked] == [["user"]]
+    _, (alone,), _ = await dialogue((SYSTEM,), clever, manners=Manners(system_role=False))
+    assert (alone.roles, alone.words) == (["user"], ["You draw."])
+
+
+async def test_several_refusals_are_met_one_after_the_other() -> None:
+    """A server that takes neither a system message nor pictures is asked three times, and then known."""
+    clever = Clever(takes_system=False)
+    _, asked, manners = await dialogue(SHOWN, clever, manners=Manners(sees=True), times=2)
+    assert len(asked) == 4
+    assert manners == Manners(system_role=False)
+
+
+async def test_a_refusal_that_nothing_helps_against_ends() -> None:
+    """Every remedy is tried once, then the person is told; nothing is learnt from it."""
+    stubborn = refusal(400, "tools, images and system roles are not supported")
+    (event,), asked, manners = await dialogue(SHOWN, stubborn, manners=Manners(sees=True))
+    assert event == ModelFailed("The chat model's server answered with an error (HTTP 400).")
+    assert len(asked) == 3
+    assert manners == Manners(sees=True)
+
+
+async def test_no_words_of_a_refusal_are_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what was done, not what the server said about it."""
+    caplog.set_level(logging.DEBUG, logger="bot")
+    await dialogue(PLAIN, refusal(400, "System role not supported: Ann said hi"), said("Hi"), manners=Manners())
+    await dialogue(PLAIN, refusal(400, "Ann said hi"), manners=Manners())
+    assert "asked again without" in caplog.text
+    assert "Ann" not in caplog.text
+
+
+# The context
+
+
+TOO_LONG = {
+    "OpenAI": error(
+        400,
+        {
+            "message": "This model's maximum context length is 4097 tokens. However, your messages resulted in 5000"
+            " tokens (3000 in the messages, 2000 in the functions). Please reduce the length of the messages.",
+            "code": "context_length_exceeded",
+        },
+    ),
+    "vLLM": refusal(400, "This model's maximum context length is 4097 tokens. However, you requested 9000 tokens"),
+    "vLLM, decoder": refusal(400, "The decoder prompt (length 5000) is longer than the maximum model length of 4097."),
+    "llama.cpp": error(
+        400,
+        {
+            "code": 400,
+            "message": "the request exceeds the available context size, try increasing it",
+            "type": "exceed_context_size_error",
+            "n_prompt_tokens": 5000,
+            "n_ctx": 4097,
+        },
+    ),
+    "llama.cpp, newer": refusal(
+        400, "request (5000 tokens) exceeds the available context size (4097 tokens), try increasing it"
+    ),
+    "llama-cpp-python": refusal(500, "Requested tokens (5000) exceed context window of 4097"),
+    "LM Studio": error(
+        400,
+        "Trying to keep the first 5000 tokens when context the overflows. However, the model is loaded with context"
+        " length of only 4097 tokens, which is not enough.",
+    ),
+    "LM Studio, newer": error(
+        400,
+        "The number of tokens to keep from the initial prompt is greater than the context length (n_keep: 13055>="
+        " n_ctx: 4097). Try to load the model with a larger context length, or provide a shorter input.",
+    ),
+    "LM Studio, latest": error(400, "Cannot truncate prompt with n_keep (15028) >= n_ctx (4097)"),
+    "Gemini": refusal(400, "The input token count (5000) exceeds the maximum number of tokens allowed (4097)."),
+    "Mistral": refusal(400, "Prompt contains 5000 tokens, too large for model with 4097 maximum context length"),
+    "Claude": refusal(400, "prompt is too long: 5000 tokens > 4097 maximum"),
+    "TGI": refusal(422, "`inputs` tokens + `max_new_tokens` must be <= 4097. Given: 5000 `inputs` tokens"),
+    "Groq": refusal(413, "Request too large for model `m` on tokens per minute (TPM): Limit 4097, Requested 5000"),
+    "in the stream": Stream(
+        [json.dumps({"error": {"message": "maximum context length is 4097 tokens", "type": "BadRequestError"}})]
+    ),
+}
+UNNUMBERED = {
+    "Ollama": error(400, {"message": "the input length exceeds the context length", "type": "invalid_request_error"}),
+    "Ollama, prompt": refusal(400, "prompt too long; exceeded max context length by 100 tokens"),
+    "LM Studio": error(400, "The number of tokens to keep from the initial prompt is greater than the context length."),
+    "a proxy": Answer(413, "<html>Request Entity Too Large</html>", {"Content-Type": "text/html"}),
+}
+
+
+@pytest.mark.parametrize("refused", TOO_LONG.values(), ids=TOO_LONG.keys())
+async def test_a_conversation_that_does_not_fit_is_shortened_to_what_the_server_says(refused: Answer | Stream) -> None:
+    """It is not asked again at once; Retry is what sends the shorter conversation, and the person is told so."""
+    (event,), asked, manners = await dialogue(LONG, refused, manners=Manners(context=32_768))
+    assert event == ModelFailed(
+        "The conversation is longer than what the chat model takes in; Retry sends it shortened."
+    )
+    assert len(asked) == 1
+    assert manners == Manners(context=4097)
+
+
+@pytest.mark.parametrize("refused", UNNUMBERED.values(), ids=UNNUMBERED.keys())
+async def test_without_a_number_three_quarters_of_what_was_sent_fit(refused: Answer) -> None:
+    """Then the next one is shorter in any case."""
+    (event,), _, manners = await dialogue(LONG, refused, manners=Manners(FrontEnd.TOOLS, 32_768))
+    assert "Retry" in str(event)
+    assert manners == Manners(FrontEnd.TOOLS, sum(map(cost, LONG)) * 3 // 4)
+
+
+@pytest.mark.parametrize("sent", [800, 1500, 3000, 6000, 30_000])
+@pytest.mark.parametrize("said", ["", "maximum context length is 4096", "maximum context length is 1000000", "n_ctx 7"])
+def test_what_is_sent_next_is_shorter(sent: int, said: str) -> None:
+    """Whatever a server says, and however wrong our estimate was, until there is nothing left to shorten."""
+    context = 32_768
+    while (less := smaller(context, sent, said)) < context:
+        context = less
+        assert room(replace(Manners(), context=context)) < max(sent, SMALLEST)
+        sent = min(sent, room(replace(Manners(), context=context)))
+    assert context >= SMALLEST
+
+
+async def test_a_context_too_small_for_anything_is_told() -> None:
+    """When nothing is left to shorten, Retry is not promised."""
+    refused = UNNUMBERED["Ollama"]
+    (event,), _, manners = await dialogue(LONG, refused, manners=Manners(context=SMALLEST), times=2)
+    told = "The chat model takes in too little to talk and draw with; start it with a larger context."
+    assert event == ModelFailed(told)
+    assert manners.context == SMALLEST
+
+
+async def test_a_busy_server_says_nothing_about_lengths() -> None:
+    """A rate limit on tokens is a matter of time, unless the one request is too large for it."""
+    busy = refusal(429, "Rate limit reached on tokens per min. Limit 30000, Used 29000", **{"Retry-After": "9"})
+    (event,), _, manners = await dialogue(LONG, busy, manners=Manners(context=32_768))
+    assert "try again in 9 seconds" in str(event)
+    assert manners.context == 32_768

@@ -1,0 +1,88 @@
+"""When a chat model forgot the picture, and what is drawn if it will not."""
+
+import pytest
+
+from bot.conversation.source_picture import Routed, route
+from bot.domain import Failed, ImageRequest, Operation
+from bot.parsing.fallback import forgot, own_wish
+from bot.parsing.intent import Context
+from tests.support.doubles import picture
+
+GENERATE, EDIT = Operation.GENERATE, Operation.EDIT
+
+
+@pytest.mark.parametrize(
+    ("text", "pictures", "answer", "expected"),
+    [
+        ("Can you draw a cute dog?", 0, "I'm sorry, but as a text-based AI I can't generate images.", True),
+        ("Can you draw a cute dog?", 0, "Sure, I will draw it now!", True),
+        ("Can you draw a cute dog?", 0, "A small brown dog sits on a green lawn.", True),
+        ("Can you draw a cute dog?", 0, "", True),
+        ("make it run near the river", 1, "Of course!", True),
+        ("a knight", 0, "Here is your picture of a knight:", True),
+        ("a knight", 0, "A knight is a mounted warrior.", False),
+        ("Can you draw a cute dog?", 0, "Gladly! Which breed would you like?", False),
+        ("what makes him so super-duper ?", 1, "His petals.", False),
+        ("what can you draw?", 0, "I can draw a dog.", False),
+        ("how do I ask you for pictures?", 0, "Just say what you want to see.", False),
+        ("put a hat on this photo", 0, "There is no photo here.", False),
+    ],
+)
+def test_a_missing_picture_is_missed_only_where_it_was_wanted(
+    text: str, pictures: int, answer: str, expected: bool
+) -> None:
+    """Refusals, promises and bare descriptions lack it; questions and answers to questions do not."""
+    assert forgot(Context(text, pictures), answer) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "prompt"),
+    [
+        ("Can you draw a cute dog?", "a cute dog"),
+        ("please draw me a picture of a red cat, please!", "a red cat"),
+        ("paint two boats", "two boats"),
+        ("draw", "draw"),
+        ("zeichne einen Hund mit Hut", "zeichne einen Hund mit Hut"),
+    ],
+)
+def test_the_persons_own_words_are_the_prompt(text: str, prompt: str) -> None:
+    """Without the words that only ask for it, as far as they are known."""
+    assert own_wish(text, None) == ImageRequest(0, GENERATE, prompt)
+
+
+def test_what_only_makes_sense_with_a_picture_changes_it() -> None:
+    """The newest picture's description goes before the change; a new wish stays a new picture."""
+    assert own_wish("make it blue", picture(1, "a red circle")) == ImageRequest(0, EDIT, "a red circle, make it blue")
+    assert own_wish("make it blue", picture(1, "")) == ImageRequest(0, EDIT, "make it blue")
+    assert own_wish("draw a tree", picture(1)) == ImageRequest(0, GENERATE, "a tree")
+
+
+@pytest.mark.parametrize(
+    ("request_", "known", "newest", "expected"),
+    [
+        (ImageRequest(0, GENERATE, "a", of=None), {1}, 1, None),
+        (ImageRequest(0, EDIT, "a"), {1, 2}, 2, 2),
+        (ImageRequest(0, EDIT, "a", of=1), {1, 2}, 2, 1),
+        (ImageRequest(0, Operation.VARY, ""), {1}, 1, 1),
+        (ImageRequest(0, Operation.SELECT, "", of=1), {1}, 1, 1),
+        (ImageRequest(0, Operation.REFINE, "a"), {1}, 1, 1),
+    ],
+)
+def test_each_kind_of_request_finds_its_picture(
+    request_: ImageRequest, known: set[int], newest: int, expected: int | None
+) -> None:
+    """The one that is named, or else the one that is talked about; a new one starts from none."""
+    assert route(request_, known, newest) == Routed(request_, expected)
+
+
+def test_what_cannot_be_done_is_told() -> None:
+    """A number that is not there, and a choice where there is nothing to choose from."""
+    assert isinstance(route(ImageRequest(0, EDIT, "a", of=9), {1}, 1), Failed)
+    assert isinstance(route(ImageRequest(0, Operation.SELECT, "", of=1), set(), None), Failed)
+    assert isinstance(route(ImageRequest(0, EDIT, "a hat"), set(), None, "put a hat on this photo"), Failed)
+
+
+def test_a_change_of_nothing_is_a_new_picture() -> None:
+    """Its words tell what is to be seen."""
+    routed = route(ImageRequest(0, EDIT, "a dog in a hat", of=1, change="small"), set(), None, "add a hat")
+    assert routed == Routed(ImageRequest(0, GENERATE, "a dog in a hat"))

@@ -1,0 +1,140 @@
+"""What tags and calls say, however they are spelled."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot.domain import ImageRequest, Operation
+from bot.parsing.image_request import apart, as_tag, clean, is_placeholder, operation_named, ratio_of, request_of
+from bot.parsing.stream_parser import TagParser
+
+WORDS = st.text(st.sampled_from("abc äß猫🙂,.-'()"), min_size=1, max_size=40).map(clean)
+
+
+@given(
+    st.sampled_from([each for each in Operation if each not in (Operation.UPLOAD, Operation.UPSCALE)]),  # not asked for
+    WORDS.filter(lambda words: any(map(str.isalpha, words))),
+    st.none() | st.integers(1, 99),
+    st.sampled_from(["", "small", "large"]),
+    st.sampled_from(["", "3:2", "16:9"]),
+)
+def test_the_canonical_tag_is_read_as_what_it_was_made_of(
+    operation: Operation, words: str, of: int | None, change: str, ratio: str
+) -> None:
+    """The transcript's tags mean exactly what was asked for."""
+    of = None if operation is Operation.GENERATE else of
+    request = ImageRequest(0, operation, words, of, change, ratio)
+    parser = TagParser()
+    assert [*parser.feed(as_tag(request)), *parser.end()] == [request]
+
+
+@pytest.mark.parametrize(
+    ("words", "plain"),
+    [
+        ("  a  dog\n in the rain ", "a dog in the rain"),
+        ("**A dog**, _oil_, *big*", "A dog, oil, big"),
+        ("snake_case_words * 2", "snake_case_words * 2"),
+        ('"a dog"', "a dog"),
+        ("“a dog”", "a dog"),
+        ('a sign "A" and "B"', 'a sign "A" and "B"'),
+        ("Image prompt: a dog", "a dog"),
+        ("# a dog", "a dog"),
+        ("- a dog", "a dog"),
+        ("[a dog]", "a dog"),
+        ("<p>a dog &amp; a cat</p>", "a dog & a cat"),
+        ("a dog, 5 > 4 & 3 < 4", "a dog, 5 > 4 & 3 < 4"),
+    ],
+)
+def test_a_prompt_is_freed_of_its_dress(words: str, plain: str) -> None:
+    """Markdown, HTML, labels and outer quotes go; what is to be painted as it stands stays."""
+    assert clean(words) == plain
+
+
+@pytest.mark.parametrize(
+    ("attributes", "given_", "words"),
+    [
+        (" of=\"2\" change='small'", {"of": "2", "change": "small"}, ""),
+        (' prompt="a \\"red\\" dog, 5 > 4"', {"prompt": 'a "red" dog, 5 > 4'}, ""),
+        (" prompt='a knight's blade'", {"prompt": "a knight's blade"}, ""),
+        (" prompt=“a dog”", {"prompt": "a dog"}, ""),
+        (' prompt=\\"a dog\\"', {"prompt": "a dog"}, ""),
+        (" prompt=a red dog size=wide", {"prompt": "a red dog", "size": "wide"}, ""),
+        (": a red dog", {}, "a red dog"),
+        (" #2", {"of": " #2"}, ""),
+        (" disabled", {}, ""),
+    ],
+)
+def test_attributes_are_told_apart(attributes: str, given_: dict[str, str], words: str) -> None:
+    """Any quotes will do, or none; words on the wrong side of the > are words."""
+    assert apart(attributes) == (given_, words)
+
+
+@pytest.mark.parametrize(
+    ("of", "number"),
+    [
+        ('2', 2),
+        ('#2', 2),
+        ('picture 2', 2),
+        ('2.0', 2),
+        ('2, 3', 2),
+        ('2 and 3', 2),
+        ('first', 1),
+        ('the second one', 2),
+        ('3rd', 3),
+        ('last', None),
+        ('previous', None),
+        ('my dog', None),
+        ('', None),
+    ],
+)  # fmt: skip
+def test_a_picture_is_named_in_many_ways(of: str, number: int | None) -> None:
+    """A number, an ordinal, or the first of several; what names none means the newest."""
+    request = request_of(Operation.EDIT, "a dog", {"of": of})
+    assert request is not None and request.of == number
+
+
+def test_an_id_names_a_picture_only_if_there_is_one() -> None:
+    """The number of the picture that is to come is not the one that it is made from."""
+    assert request_of(Operation.EDIT, "a dog", {"id": "2"}, 3) == ImageRequest(0, Operation.EDIT, "a dog", 2)
+    assert request_of(Operation.EDIT, "a dog", {"id": "4"}, 3) == ImageRequest(0, Operation.EDIT, "a dog")
+    assert request_of(Operation.EDIT, "a dog", {"id": "4", "prev_id": "1"}, 3) == ImageRequest(
+        0, Operation.EDIT, "a dog", 1
+    )
+
+
+def test_the_surest_name_of_an_attribute_counts() -> None:
+    """`prompt` goes before `alt`, whichever comes first."""
+    assert request_of(Operation.GENERATE, "", {"alt": "Dog", "prompt": "a dog"}) == request_of(
+        Operation.GENERATE, "a dog"
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "ratio"),
+    [("1024x768", "4:3"), ("16:9", "16:9"), ("1024 × 1024 px", "1:1"), ("wide", "3:2"), ("0x5", ""), ("huge", "")],
+)
+def test_a_shape_is_a_ratio_in_lowest_terms(text: str, ratio: str) -> None:
+    """Sizes, ratios and words for shapes."""
+    assert ratio_of(text) == ratio
+
+
+@pytest.mark.parametrize(
+    "words", ["prompt", "your prompt here", "...", "a description of the image", "and", "[prompt]"]
+)
+def test_words_may_only_hold_a_place(words: str) -> None:
+    """Nobody wants these painted."""
+    assert is_placeholder(words)
+    assert not is_placeholder(f"{words} with a dog")
+
+
+def test_functions_are_known_by_what_they_do() -> None:
+    """Whatever they are called elsewhere; what has nothing to do with pictures is none of ours."""
+    names = ["dalle.text2im", "image_edit", "create_variation", "pick_image", "upscale", "get_weather"]
+    assert [operation_named(name) for name in names] == [
+        Operation.GENERATE,
+        Operation.EDIT,
+        Operation.VARY,
+        Operation.SELECT,
+        Operation.REFINE,
+        None,
+    ]

@@ -1,0 +1,87 @@
+"""Answers in the shapes that chat models really write, each with what a good bot makes of it."""
+
+import codecs
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from bot.conversation.source_picture import route
+from bot.domain import Failed, ImageRequest, Recanted, Text
+from bot.parsing.stream_parser import Context, Event
+from tests.support.parse import read
+from tests.support.paths import DATA
+
+RECORDED = DATA / "recorded"
+
+
+@dataclass(frozen=True)
+class Shape:
+    """An answer, and what is to come of it: jobs as `(operation, prompt, of)`, and words with `[[k]]` for the kth."""
+
+    id: str
+    output: str
+    context: Context
+    jobs: list[tuple[str, str, int | None]]
+    visible: str
+
+    def __str__(self) -> str:
+        return self.id
+
+
+def shapes(name: str) -> Iterator[Shape]:
+    """The shapes of a file."""
+    for line in (RECORDED / name).read_text(encoding="utf-8").splitlines():
+        recorded: dict[str, Any] = json.loads(line)
+        context = Context(
+            recorded["user"], recorded["pictures_in_thread"], thinks_first=recorded.get("thinks_first", False)
+        )
+        expected = recorded["expected"]
+        jobs = [(job["operation"], job["prompt"], job["of"]) for job in expected["jobs"]]
+        yield Shape(recorded["id"], recorded["output"], context, jobs, " ".join(expected["visible"].split()))
+
+
+SHAPES = [*shapes("shapes.jsonl"), *shapes("more_shapes.jsonl")]
+
+
+def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | None]], str]:
+    """The jobs and the words. 0 is the picture made in this very answer, as it is the newest when its turn comes."""
+    words, jobs = "", list[tuple[str, str, int | None]]()
+    for event in events:
+        match event:
+            case Text(markdown):
+                words += markdown
+            case Recanted():
+                words, jobs = "", []
+            case ImageRequest():
+                made = sum(operation != "select" for operation, *_ in jobs)
+                known = range(1, shape.context.pictures + made + 1)
+                routed = route(event, known, max(known, default=None), shape.context.text)
+                assert not isinstance(routed, Failed)
+                words += " " * words.endswith("]]") + f"[[{len(jobs)}]]"
+                of = 0 if (routed.start or 0) > shape.context.pictures else routed.request.of
+                jobs.append((routed.request.operation.value, routed.request.prompt, of))
+    return jobs, " ".join(words.split())
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_an_answer_is_understood(shape: Shape) -> None:
+    """The person sees what was meant, and the pictures that were meant are made."""
+    assert told(shape, read(shape.context, iter([shape.output]))) == (shape.jobs, shape.visible)
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+def test_an_answer_may_be_cut_anywhere(shape: Shape) -> None:
+    """However the answer comes in two pieces, in characters, or in bytes, the same is made of it."""
+    whole, output = read(shape.context, iter([shape.output])), shape.output
+    assert read(shape.context, iter(output)) == whole
+    for cut in range(0, len(output), 1 if len(output) < 2000 else 13):
+        assert read(shape.context, iter((output[:cut], output[cut:]))) == whole
+    data = output.encode()
+    decoder = codecs.getincrementaldecoder("utf-8")()
+    assert read(shape.context, (decoder.decode(data[at : at + 1]) for at in range(len(data)))) == whole
+    for size in (2, 3, 5, 7):
+        decoder.reset()
+        assert read(shape.context, (decoder.decode(data[at : at + size]) for at in range(0, len(data), size))) == whole

@@ -1,0 +1,244 @@
+"""What the model writes, and what is made of it."""
+
+import random
+
+import pytest
+
+from bot.domain import ImageRequest, Operation, Recanted, Text
+from bot.parsing.stream_parser import Context, Event, TagParser
+from tests.support.parse import joined, read
+
+GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
+
+
+def parsed(*chunks: str) -> list[Event]:
+    """All events of an answer to nothing in particular."""
+    return read(Context(), chunks)
+
+
+def told(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:
+    """The words with `[[k]]` for the kth picture, and the requests."""
+    words, requests = "", []
+    for event in parsed(output):
+        if isinstance(event, Text):
+            words += event.markdown
+        elif isinstance(event, ImageRequest):
+            words += f"[[{event.key}]]"
+            requests.append((event.operation.value, event.prompt, event.of))
+    return " ".join(words.split()), requests
+
+
+CASES = {
+    "Sure, <image> a cute dog </image>": ("Sure, [[0]]", [("generate", "a cute dog", None)]),
+    "<image>a</image> then <edit>b</edit> ok": ("[[0]] then [[1]] ok", [("generate", "a", None), ("edit", "b", None)]),
+    '<edit of="2">a blue dog</edit>': ("[[0]]", [("edit", "a blue dog", 2)]),
+    '<edit id="3" prev_id="2"> a dog </image>': ("[[0]]", [("edit", "a dog", 2)]),
+    '<vary of="1"/> and <select of="#2"/>': ("[[0]] and [[1]]", [("vary", "", 1), ("select", "", 2)]),
+    "<vary of='1' />": ("[[0]]", [("vary", "", 1)]),
+    '<vary of="1"> Here you are, as you wished, another one like it.': (
+        "[[0]] Here you are, as you wished, another one like it.",
+        [("vary", "", 1)],
+    ),
+    "<select id=4> 2 </select> good": ("[[0]] good", [("select", "", 2)]),
+    '<refine of="1">a dog, more detail</refine>': ("[[0]]", [("refine", "a dog, more detail", 1)]),
+    "<IMAGE> a Dog </Image>": ("[[0]]", [("generate", "a Dog", None)]),
+    "< image > a dog < / image >": ("[[0]]", [("generate", "a dog", None)]),
+    "<image prompt=\"a knight's > blade\" />": ("[[0]]", [("generate", "a knight's > blade", None)]),
+    "Here: <image> a dog": ("Here: [[0]]", [("generate", "a dog", None)]),
+    "<image> a dog\n\nAnother?": ("[[0]] Another?", [("generate", "a dog", None)]),
+    "<image> a <image> b </image> </image>": ("[[0]][[1]]", [("generate", "a", None), ("generate", "b", None)]),
+    "Sure, <image></image>": ("Sure,", []),
+    "Here it is: <ima": ("Here it is:", []),
+    "a </image> b": ("a b", []),
+    "1 < 2 and <b>bold</b> <imagine> x": ("1 < 2 and <b>bold</b> <imagine> x", []),
+    '<image> a sign "1 < 2 & 3 > 2" </image>': ("[[0]]", [("generate", 'a sign "1 < 2 & 3 > 2"', None)]),
+    "Write `<image> ... </image>` for it.": ("Write `<image> ... </image>` for it.", []),
+    "```html\n<image> x </image>\n```\nok": ("```html <image> x </image> ``` ok", []),
+    "~~~\n<edit>x</edit>\n~~~ <image>a</image>": ("~~~ <edit>x</edit> ~~~ [[0]]", [("generate", "a", None)]),
+    "<think>an <image>old</image> idea</think>Sure <image>new</image>": ("Sure [[0]]", [("generate", "new", None)]),
+    "<image> **a dog**, _oil_ </image>": ("[[0]]", [("generate", "a dog, oil", None)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("output", CASES)
+def test_words_and_requests_are_told_apart(output: str) -> None:
+    """Each way of writing comes out as meant, and no markup is left in the words."""
+    assert told(output) == CASES[output]
+
+
+@pytest.mark.parametrize("output", CASES)
+def test_it_does_not_matter_how_the_answer_is_cut(output: str) -> None:
+    """Every split into two, and into single characters, gives the same events."""
+    whole = parsed(output)
+    assert parsed(*output) == whole
+    for cut in range(len(output)):
+        assert parsed(output[:cut], output[cut:]) == whole
+
+
+PIECES = [
+    "<",
+    ">",
+    "</",
+    "/>",
+    "image",
+    "edit",
+    ' of="1"',
+    "`",
+    "```",
+    "~~~",
+    "\n",
+    "\n\n",
+    "a dog",
+    '"',
+    " ",
+    "é",
+    "🙂",
+]
+PIECES += ["<think>", "</think>", "<image>", "</image>", "<vary", "&lt;", "select"]
+
+
+@pytest.mark.parametrize("seed", range(300))
+def test_any_rubbish_in_any_pieces_is_survived(seed: int) -> None:
+    """Random mixtures of pieces of tags raise nothing, and do not depend on the cuts."""
+    rng = random.Random(seed)
+    output = "".join(rng.choice(PIECES) for _ in range(rng.randint(2, 40)))
+    cuts = sorted(rng.randrange(len(output)) for _ in range(10))
+    parts = [output[a:b] for a, b in zip([0, *cuts], [*cuts, len(output)], strict=True)]
+    assert parsed(*parts) == parsed(output)
+
+
+def test_a_request_is_there_with_the_last_character_of_its_tag() -> None:
+    """The job can start while the model still writes."""
+    parser = TagParser()
+    events = [parser.feed(character) for character in "<image>a dog</image>"]
+    assert events[-1] == [ImageRequest(0, GENERATE, "a dog")]
+    assert not any(events[:-1])
+
+
+def test_ordinary_words_are_not_held_back() -> None:
+    """What cannot become a tag is shown at once."""
+    parser = TagParser()
+    assert parser.feed("Hello, a < b") == [Text("Hello, a < b")]
+
+
+def heard(*said: str | tuple[str, str], context: Context | None = None) -> list[Event]:
+    """All events of an answer in which the model says words and calls tools."""
+    parser = TagParser(context or Context("draw a dog", 2))
+    events: list[Event] = []
+    for each in said:
+        events += parser.feed(each) if isinstance(each, str) else parser.call(*each)
+    return [*events, *parser.end()]
+
+
+DOG = ImageRequest(0, GENERATE, "a dog")
+CALL = ("generate_image", '{"prompt": "a dog"}')
+
+
+def test_a_call_stands_where_it_was_made() -> None:
+    """Words before and behind it keep their places, and keys go on counting."""
+    cat = ("edit_image", '{"prompt": "a blue cat", "of": 2}')
+    assert heard("Look: ", CALL, " and ", cat, "Nice.") == [
+        Text("Look: "),
+        DOG,
+        Text(" and "),
+        ImageRequest(1, EDIT, "a blue cat", 2),
+        Text("Nice."),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("open_words", "events"),
+    [
+        ("Here <im", [Text("Here ")]),
+        ("Here <image>a cat", [Text("Here "), ImageRequest(0, GENERATE, "a cat")]),
+        ("Here [a](", [Text("Here "), Text("[a](")]),
+        ("Here ht", [Text("Here "), Text("ht")]),
+        ("<think>maybe <image>x</image>", []),
+        ("```\n<image>a cat</image>", [ImageRequest(0, GENERATE, "a cat")]),
+        ("Here <|im_end|>", [Text("Here ")]),
+    ],
+)
+def test_what_is_open_before_a_call_is_closed(open_words: str, events: list[Event]) -> None:
+    """A call ends what the words left open, as the end of the answer does; behind it plain words go on."""
+    key = sum(isinstance(event, ImageRequest) for event in events)
+    request = ImageRequest(key, GENERATE, "a dog")
+    said = heard(open_words, CALL, "So.")
+    words = "".join(event.markdown for event in events if isinstance(event, Text))
+    assert "".join(event.markdown for event in said if isinstance(event, Text)) == words + "So."
+    assert [event for event in said if isinstance(event, ImageRequest)] == [
+        *(event for event in events if isinstance(event, ImageRequest)),
+        request,
+    ]
+    assert said[-1] == Text("So.")
+
+
+def test_a_call_about_something_else_adds_nothing() -> None:
+    """Other tools, and arguments that are no JSON, ask for no picture."""
+    assert heard("Hi ", ("get_weather", '{"city": "Oslo"}'), ("generate_image", "{{"), "there") == [
+        Text("Hi "),
+        Text("there"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        ("<image>a dog</image>", CALL),
+        (CALL, "<image>a dog</image>"),
+        ("<image>A dog</image> Done.", CALL),
+        ('{"prompt": "a dog"}', CALL),
+        ("**Prompt:** a dog", CALL),
+        ("<image>a dog</image>\n\n**Prompt:** a dog",),
+    ],
+)
+def test_what_is_asked_for_in_two_ways_is_drawn_once(said: tuple[str | tuple[str, str], ...]) -> None:
+    """A model that writes the tag and makes the same call means one picture."""
+    assert sum(isinstance(event, ImageRequest) for event in heard(*said)) == 1
+
+
+@pytest.mark.parametrize("words", ["> a <image>x</image>", "```\n<image>x</image>\n```", "- <image>a dog</image> b"])
+def test_the_words_behind_a_call_are_read_alike_however_they_are_cut(words: str) -> None:
+    """A line begins there: what is a quotation, or code, is one in every piece."""
+
+    whole = joined(heard("Look: ", CALL, words))
+    for cut in range(1, len(words)):
+        assert joined(heard("Look: ", CALL, words[:cut], words[cut:])) == whole
+
+
+def test_every_tag_pairs_off_with_one_call() -> None:
+    """Two tags and then the same two calls are two pictures; a third call is a third."""
+    cat = ("generate_image", '{"prompt": "a cat"}')
+    tags = "<image>a dog</image> <image>a cat</image>"
+    assert sum(isinstance(event, ImageRequest) for event in heard(tags, CALL, cat)) == 2
+    assert sum(isinstance(event, ImageRequest) for event in heard(tags, CALL, cat, CALL)) == 3
+
+
+def test_calls_are_capped_like_tags() -> None:
+    """The very same is drawn four times at most, and no more than ten pictures in all."""
+    assert sum(isinstance(event, ImageRequest) for event in heard(*[CALL] * 9)) == 4
+    many = [("generate_image", f'{{"prompt": "dog {n}"}}') for n in range(20)]
+    assert [event.key for event in heard(*many) if isinstance(event, ImageRequest)] == list(range(10))
+
+
+def test_a_call_is_never_taken_back() -> None:
+    """A thought that ends behind it was not the call's."""
+    assert not any(isinstance(event, Recanted) for event in heard("Hm. ", CALL, "</think>Here."))
+
+
+def test_thoughts_without_an_opening_tag_are_taken_back() -> None:
+    """What was shown and asked for until their end does not count; keys start anew."""
+    said = heard("Maybe <image>a cat</image> no. ", "</think> So: <image>a dog</image>")
+    assert said[said.index(Recanted()) + 1 :] == [Text("So: "), DOG]
+
+
+def test_a_prompt_has_an_end() -> None:
+    """What a model writes beyond 32,000 characters is dropped, and the answer goes on behind it."""
+    said = heard("<image>" + "very " * 10_000 + "</image> Done.")
+    assert isinstance(said[0], ImageRequest) and len(said[0].prompt) < 32_000
+    assert said[1:] == [Text(" Done.")]
+
+
+def test_a_file_in_base64_is_not_kept() -> None:
+    """A megabyte of it leaves nothing in the answer but what was to be seen."""
+    said = heard("![a dog](data:image/png;base64," + "iVBORw0KGgo" * 90_000 + ") Done.")
+    assert said == [DOG, Text(" Done.")]

@@ -1,0 +1,214 @@
+"""Whatever a chat model writes, in whatever pieces: nothing breaks, no markup is shown, and the work stays linear."""
+
+import re
+import sys
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bot.domain import ImageRequest, Recanted, Text
+from bot.parsing.stream_parser import Context, Event, TagParser
+from bot.utterance import MOST_REQUESTS
+from tests.support.parse import read
+
+WORDS = [
+    "a dog",
+    " ",
+    "\n",
+    "\n\n",
+    "é",
+    "🙂",
+    "图",
+    ".",
+    "1. ",
+    "h",
+    "ht",
+    "s",
+    "Do you like it?",
+    "User: ",
+    "AI: ",
+    "- ",
+]
+MARKS = ["[", "]", "{", "}", "<", "/", "\\", "&", "!", ":", "=", "|", "#"]
+PAIRS = [
+    '"',
+    "'",
+    "(",
+    ")",
+    "*",
+    "**",
+    "_",
+    ">",
+    "`",
+    "**<image>",
+]  # what stands between two of them may be only spoken of
+TAGS = ["<image>", "</image>", "<edit>", '<edit of="1">', "<vary/>", '<select of="2"/>', "<refine>", "< image >"]
+TAGS += ["<image ", ' prompt="a cat"', " alt='a cat'", "/>", "<IMAGE>", "<img ", "<pic>", "</pic>", "<variation>"]
+TAGS += ["＜image＞", "&lt;image&gt;", "&lt;/image&gt;", "[image: a cat]", "[image]", "[/image]", "<图片>"]
+OTHERS = ["<think>", "</think>", "<|im_end|>", "<|im_start|>assistant\n", "<|im_start|>user\n", "</s>", "[THINK]"]
+OTHERS += [
+    "<tool_call>",
+    "</tool_call>",
+    '{"prompt": "a cat"}',
+    '{"name": "generate_image", "arguments": {',
+    "Prompt: ",
+]
+OTHERS += ["generate_image(", 'prompt="a cat")', "<|channel|>", "final", "<|message|>", "<|python_tag|>", "Action: "]
+OTHERS += ["[TOOL_CALLS]", "[/THINK]"]
+ADDRESSES = [
+    "![a cat](https://i.imgur.com/a.png)",
+    " https://i.imgur.com/a.png",
+    " data:image/png;base64,iVBO",
+    " sandbox:/a",
+]
+BROKEN = [
+    "```",
+    "```\n",
+    "\n```\n",
+    "~~~\n",
+    "`<image>`",
+    "> ",
+    "````",
+    "</edit",
+    "[a](",
+    "![a cat](",
+    "![a cat]",
+    "[![",
+]
+
+WRITTEN = [*WORDS, *MARKS, *TAGS, *OTHERS, *ADDRESSES]
+ANSWERS = st.lists(st.sampled_from([*WRITTEN, *PAIRS, *BROKEN]), max_size=30).map("".join)
+UNQUOTED = st.lists(st.sampled_from(WRITTEN), max_size=30).map("".join)
+DRAWING = [
+    Context("draw a cute dog", 2),
+    Context("draw a cute dog", names=("Ann", "Ben")),
+    Context("draw a cute dog", 2, thinks_first=True),
+]
+CONTEXTS = [
+    *DRAWING,
+    Context("hello", 2),
+    Context("how many legs has a dog?"),
+    Context("how does your image tag work?", 1),
+    Context("say <image>a cat</image>"),
+]
+
+# None of it may be seen, unless it is in code, in a quotation, in quotes or in brackets
+MARKUP = re.compile(
+    r"<(?:image|edit|vary|variation|select|refine)(?:\s[^<>]*)?/?>|</(?:image|edit|vary|variation|select|refine)>"
+    r"|</?think>|\[/?THINK\]|<\|[^|<>\n]{1,30}\|>|(?<!\w)(?:https://i\.imgur|data:image/|sandbox:/)",
+    re.IGNORECASE,
+)
+
+
+def standing(events: Sequence[Event]) -> list[Text | ImageRequest]:
+    """What was not taken back."""
+    kept: list[Text | ImageRequest] = []
+    for event in events:
+        if isinstance(event, Recanted):
+            kept.clear()
+        else:
+            kept.append(event)
+    return kept
+
+
+@pytest.mark.timeout(400)
+@settings(max_examples=7_000, deadline=None)
+@given(st.sampled_from(CONTEXTS), ANSWERS, st.lists(st.integers(0, 400), max_size=12))
+def test_it_does_not_matter_how_an_answer_is_cut(context: Context, answer: str, cuts: list[int]) -> None:
+    """In one piece, in characters, or in any pieces: the same words, and requests that are counted and capped."""
+    whole = read(context, [answer])
+    assert read(context, answer) == whole
+    places = [0, *sorted(cut % (len(answer) + 1) for cut in cuts), len(answer)]
+    assert read(context, (answer[begin:end] for begin, end in pairwise(places))) == whole
+    keys = [event.key for event in standing(whole) if isinstance(event, ImageRequest)]
+    assert keys == list(range(len(keys))) and len(keys) <= MOST_REQUESTS
+
+
+@pytest.mark.timeout(400)
+@settings(max_examples=3_000, deadline=None)
+@given(st.sampled_from(DRAWING), UNQUOTED)
+def test_no_markup_is_shown(context: Context, answer: str) -> None:
+    """Where a picture was asked for, no tag, thought, token or invented address is among the words."""
+    said = "\n".join(event.markdown for event in standing(read(context, [answer])) if isinstance(event, Text))
+    assert not MARKUP.search(said)
+
+
+HOSTILE = [
+    "<",
+    "<image ",
+    "<image>",
+    "<image>\n",
+    "</image",
+    "[",
+    "[image: ",
+    "![a](",
+    "`",
+    "`a ",
+    "```\n",
+    "~~~\n",
+    "> ",
+]
+HOSTILE += [
+    "```\nx",
+    "&lt;",
+    "{",
+    '{"prompt": "',
+    '{"name": {',
+    '{"name": "x"} ',
+    "generate_image(",
+    "**",
+    "*_",
+    "\n",
+    " ",
+]
+HOSTILE += [
+    "<think>hm ",
+    "</think>a",
+    "<|channel|>",
+    "<|start|>",
+    "<tool_call>",
+    "data:image/png;base64,iVBORw0",
+    " ht",
+]
+HOSTILE += ['<image prompt="a', '<vary of="1">', "\nUser: ", "\nPrompt: a", "<image>a cat</image> ", "`<image>`\n", "a"]
+
+
+def calls(context: Context, answer: str) -> int:
+    """How many functions are called to read the answer in pieces of five characters: a count, where a clock varies."""
+    count = 0
+
+    def profile(frame: Any, event: str, argument: Any) -> None:
+        nonlocal count
+        count += event in ("call", "c_call")
+
+    parser = TagParser(context)
+    sys.setprofile(profile)
+    try:
+        for at in range(0, len(answer), 5):
+            parser.feed(answer[at : at + 5])
+        parser.end()
+    finally:
+        sys.setprofile(None)
+    return count
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_the_work_grows_with_the_answer_and_no_faster(piece: str) -> None:
+    """Four times as much of something hostile takes about four times the work, and little for each character."""
+    for context in (Context("draw a cat"), Context("hello"), Context("draw a cat", thinks_first=True)):
+        short, long = (calls(context, (piece * size)[:size]) for size in (2_500, 10_000))
+        assert long < 5 * short + 2_000
+        assert long < 40 * 10_000
+
+
+@pytest.mark.parametrize("piece", HOSTILE)
+def test_little_is_held_back(piece: str) -> None:
+    """However long an answer gets, what waits to be understood stays short, and so what is looked at twice."""
+    parser = TagParser(Context("hello"))
+    for at in range(0, 10_000, 5):
+        parser.feed((piece * 10_000)[at : at + 5])
+        assert len(parser._buffer) <= 2_100

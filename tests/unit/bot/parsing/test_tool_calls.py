@@ -1,0 +1,89 @@
+"""What a chat model may call, and what its calls ask for."""
+
+import json
+
+import pytest
+
+from bot.capabilities import Abilities, Editing
+from bot.domain import ImageRequest, Operation
+from bot.parsing.tool_calls import MOST_COPIES, requests, tools, written_calls
+
+DOG = ImageRequest(0, Operation.GENERATE, "a dog")
+
+
+def test_every_tool_is_understood_when_it_is_called() -> None:
+    """Each tool's name and required arguments make the request that its description promises."""
+    operations = []
+    for tool in tools(Abilities(ratios=True)):
+        given = {each.name: 2 if each.kind == "integer" else "a dog" for each in tool.parameters if not each.choices}
+        (request,) = requests(tool.name, json.dumps(given | {"ratio": "3:2"}))
+        operations.append(request.operation)
+        assert request.of == (None if request.operation is Operation.GENERATE else 2)
+    assert {*operations, Operation.UPLOAD, Operation.UPSCALE} == {
+        *Operation
+    }  # people send the one, and press the other
+
+
+def test_only_what_the_picture_model_can_do_is_offered() -> None:
+    """A model of one shape is asked for none, and one that takes instructions is given the change alone."""
+    plain, able = tools(Abilities()), tools(Abilities(Editing.INSTRUCT, ratios=True))
+    assert "ratio" not in {each.name for tool in plain for each in tool.parameters}
+    assert "ratio" in {each.name for tool in able for each in tool.parameters}
+    assert plain[1].parameters[0].description != able[1].parameters[0].description
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "expected"),
+    [
+        ("generate_image", {"prompt": "a dog"}, [DOG]),
+        (
+            "dalle.text2im",
+            {"prompt": "a dog", "size": "1024x768"},
+            [ImageRequest(0, DOG.operation, "a dog", ratio="4:3")],
+        ),
+        ("create_picture", {"description": "a dog", "n": 2}, [DOG, ImageRequest(1, DOG.operation, "a dog")]),
+        ("edit_image", {"prompt": "blue", "image_id": "#1"}, [ImageRequest(0, Operation.EDIT, "blue", 1)]),
+        ("vary_image", {}, [ImageRequest(0, Operation.VARY, "")]),
+        ("", {"name": "generate_image", "arguments": {"prompt": "a dog"}}, [DOG]),
+        ("", {"tool_calls": [{"function": {"name": "generate_image", "arguments": '{"prompt": "a dog"}'}}]}, [DOG]),
+        ("", {"prompt": "a dog"}, [DOG]),
+        ("", {"name": "Bob"}, []),
+        ("get_weather", {"prompt": "a dog"}, []),
+        ("generate_image", {"prompt": ""}, []),
+        ("generate_image", ["a dog"], []),
+    ],
+)
+def test_a_call_is_understood_however_it_is_spelled(name: str, arguments: object, expected: list[ImageRequest]) -> None:
+    """Other names for the tools and their arguments count, and calls within calls."""
+    assert requests(name, json.dumps(arguments)) == expected
+
+
+def test_json_that_breaks_off_is_read_as_far_as_it_goes() -> None:
+    """An answer that was cut short still says what was to be seen."""
+    assert requests("generate_image", '{"prompt": "a dog') == [DOG]
+    assert requests("generate_image", "") == requests("generate_image", "[") == []
+
+
+def test_no_call_asks_for_a_hundred_pictures() -> None:
+    """Copies are capped, whatever the number looks like, and however deep calls are nested."""
+    assert len(requests("generate_image", '{"prompt": "a dog", "n": 100}')) == MOST_COPIES
+    assert len(requests("generate_image", '{"prompt": "a dog", "n": -3}')) == 1
+    assert len(requests("generate_image", json.dumps([{"prompt": f"dog {n}"} for n in range(50)]))) == MOST_COPIES
+    assert requests("", "[" * 500 + "]" * 500) == []
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        '{"name": "generate_image", "arguments": {"prompt": "a dog"}}',
+        "{'name': 'generate_image', 'prompt': 'a dog'}",
+        'generate_image(prompt="a dog")',
+        "generate_image('a dog')",
+        '{tool => "generate_image", args => {\n  --prompt "a dog"\n}}',
+        "<function=generate_image><parameter=prompt>a dog</parameter>",
+        '<invoke name="generate_image"><parameter name="prompt">a dog</parameter>',
+    ],
+)
+def test_a_call_among_the_words_is_understood(payload: str) -> None:
+    """As JSON, as a line of Python, and in the other ways of writing one."""
+    assert written_calls(payload) == [DOG]

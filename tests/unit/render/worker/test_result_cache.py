@@ -1,0 +1,158 @@
+"""Pictures that are kept for some minutes: found again, let go in time, and never trusted blindly."""
+
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from bot.domain import Operation
+from render.models.image_files import encode
+from render.protocol import Made, Slots, Task
+from render.worker.result_cache import KEPT, ResultCache, default_folder
+from tests.support.fake_models.gated import READY, picture
+
+TASK = Task("a", Operation.EDIT, "é \ud800", 7, b"source", 512, 768, 20, 3.5)
+MADE = picture(replace(TASK, prompt="é"))
+
+
+def put(cache: ResultCache, *seeds: int, size: int = 1000) -> None:
+    """Keep a picture for each seed."""
+    for seed in seeds:
+        cache.keep(replace(TASK, seed=seed), READY, bytes(size))
+
+
+def age(folder: Path, seconds: float) -> None:
+    """Make every file so much older."""
+    for path in folder.iterdir():
+        about = path.stat()
+        os.utime(path, (about.st_atime - seconds, about.st_mtime - seconds))
+
+
+def found(cache: ResultCache, *seeds: int) -> list[int]:
+    """The seeds whose pictures are there."""
+    return [seed for seed in seeds if cache.find(replace(TASK, seed=seed), READY)]
+
+
+def test_a_picture_is_found_under_another_name_and_by_another_process(tmp_path: Path) -> None:
+    """The task's name and the wished model do not matter; width and height are read from the file."""
+    ResultCache(tmp_path).keep(TASK, READY, MADE.png)
+    again = replace(TASK, id="b", model="flat")
+    assert ResultCache(tmp_path).find(again, READY) == replace(MADE, task="b")
+
+
+def test_how_it_was_made_is_found_again_too(tmp_path: Path) -> None:
+    """The file itself tells it."""
+    png = encode(Image.new("RGB", (8, 4)), {"Way": "image to image", "Notes": "One.\nTwo."})
+    ResultCache(tmp_path).keep(TASK, READY, png)
+    made = ResultCache(tmp_path).find(TASK, READY)
+    assert made == Made("a", png, 8, 4, READY.model, "image to image", ("One.", "Two."))
+
+
+@pytest.mark.parametrize(
+    ("task", "slots"),
+    [
+        (replace(TASK, operation=Operation.REFINE), READY),
+        (replace(TASK, prompt="e"), READY),
+        (replace(TASK, seed=8), READY),
+        (replace(TASK, source=b"other"), READY),
+        (replace(TASK, source=None), READY),
+        (replace(TASK, change="large"), READY),
+        (replace(TASK, lora="a.safetensors"), READY),
+        (replace(TASK, width=None), READY),
+        (replace(TASK, height=769), READY),
+        (replace(TASK, num_inference_steps=21), READY),
+        (replace(TASK, guidance_scale=3.6), READY),
+        (TASK, replace(READY, revision="2")),
+        (TASK, replace(READY, model="other")),
+    ],
+)
+def test_everything_that_decides_the_look_decides_the_key(tmp_path: Path, task: Task, slots: Slots) -> None:
+    """A picture is not mistaken for that of any other task or model."""
+    cache = ResultCache(tmp_path)
+    cache.keep(TASK, READY, MADE.png)
+    assert cache.find(TASK, READY)
+    assert cache.find(task, slots) is None
+
+
+def test_a_picture_is_kept_for_ten_minutes(tmp_path: Path) -> None:
+    """Then it is not found, and with the next picture it is gone."""
+    cache = ResultCache(tmp_path)
+    put(cache, 1)
+    age(tmp_path, KEPT - 60)
+    assert found(cache, 1) == [1]
+    age(tmp_path, 61)
+    assert found(cache, 1) == []
+    put(cache, 2)
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_the_oldest_make_room(tmp_path: Path) -> None:
+    """All pictures together never take more than they may, and one that alone is too large is not kept."""
+    cache = ResultCache(tmp_path, largest=3500)
+    for seed in range(6):
+        age(tmp_path, 1)
+        put(cache, seed)
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 3500
+    assert found(cache, *range(6)) == [3, 4, 5]
+    put(cache, 7, size=4000)
+    assert found(cache, 7) == []
+
+
+def test_a_draft_that_a_dead_process_left_goes_in_time(tmp_path: Path) -> None:
+    """It is never taken for a picture."""
+    cache = ResultCache(tmp_path)
+    (tmp_path / "0123.draft").write_bytes(b"half a pict")
+    age(tmp_path, KEPT + 1)
+    put(cache, 1)
+    assert [path.suffix for path in tmp_path.iterdir()] == [""]
+
+
+@pytest.mark.parametrize("cut", [0, 10, 40, -1], ids=["empty", "half a digest", "head only", "one byte less"])
+def test_a_damaged_file_is_no_picture(tmp_path: Path, cut: int) -> None:
+    """It is taken away, and the picture can be kept anew."""
+    cache = ResultCache(tmp_path)
+    cache.keep(TASK, READY, MADE.png)
+    [path] = tmp_path.iterdir()
+    path.write_bytes(path.read_bytes()[:cut])
+    assert cache.find(TASK, READY) is None
+    assert not list(tmp_path.iterdir())
+    cache.keep(TASK, READY, MADE.png)
+    assert cache.find(TASK, READY) == replace(MADE, task=TASK.id)
+
+
+def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
+    """Whatever the disk did, people get the picture or none."""
+    cache = ResultCache(tmp_path)
+    cache.keep(TASK, READY, MADE.png)
+    [path] = tmp_path.iterdir()
+    data = bytearray(path.read_bytes())
+    data[1000] ^= 1
+    path.write_bytes(data)
+    assert cache.find(TASK, READY) is None
+
+
+def test_a_disk_that_takes_nothing_is_only_logged(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A folder that is gone, as a full disk would, costs the repeated work and nothing else."""
+    folder = tmp_path / "results"
+    cache = ResultCache(folder)
+    folder.rmdir()
+    cache.keep(TASK, READY, MADE.png)
+    assert cache.find(TASK, READY) is None
+    assert "cannot be kept" in caplog.text
+
+
+def test_the_folder_is_for_one_user(tmp_path: Path) -> None:
+    """Others can neither look into it nor put pictures there; a link to elsewhere, or a file, is refused."""
+    folder = tmp_path / "results"
+    folder.mkdir(mode=0o777)
+    ResultCache(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (tmp_path / "link").symlink_to(folder, target_is_directory=True)
+    (tmp_path / "file").touch()
+    for wrong in ("link", "file"):
+        with pytest.raises(OSError, match=wrong):
+            ResultCache(tmp_path / wrong)
+    assert str(os.getuid()) in default_folder().name
