@@ -28,7 +28,7 @@ class OpenAICompatible:
     def __init__(
         self, model: str, base_url: str | None, api_key: str | None, *, manners: Manners | None = None
     ) -> None:
-        """Without `base_url` the server is OpenAI's own. Local servers accept any key, so `api_key` may be None for them.
+        """Without `base_url` the server is OpenAI's own. Local servers accept any key, so `api_key` may be None.
 
         Without `model_profile` the profile is looked up by the name of the model.
         """

@@ -1,4 +1,4 @@
-"""The body of a chat completion request, and the reader of streamed chat completions. Pure; `bot.llm.client` does the I/O.
+"""The body of a chat completion request, and the reader of streamed answers. Pure; `bot.llm.client` does the I/O.
 
 Servers differ in how they stream tool calls: the arguments come in pieces or at once, as text or as an object; the
 index may be missing, or 0 for all calls; the id and the name may come with the first piece only or with every piece.
@@ -18,7 +18,7 @@ from bot.llm.messages import Called, Delta, Parameter, Role, Said, Stopped, Tool
 MANY = 100  # more images than a request ever holds
 ENDS = frozenset({"stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence"})
 
-_SHOWN = re.compile(r"^\[shown: [^\]\n]*\]\n", re.MULTILINE)  # the note of `bot.prompting.history` about attached images
+_SHOWN = re.compile(r"^\[shown: [^\]\n]*\]\n", re.MULTILINE)  # the note about images, from `bot.prompting.history`
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +139,7 @@ class Answer:
         self._calls = _Calls()
 
     def feed(self, data: object) -> list[Delta | Called]:
-        """Return the text and the tool calls that this event completes. Raises ValueError if it is no chat completion."""
+        """Return the text and tool calls that this event completes. Raises ValueError for other data."""
         completion = _Completion.model_validate(data)
         self.begun = True
         said: list[Delta | Called] = []

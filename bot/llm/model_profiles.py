@@ -1,4 +1,4 @@
-"""Model profiles by the names of chat models. Pure; configuration, protocol probe and refusals of the server override them.
+"""Model profiles by the names of chat models. Pure; configuration, protocol probe and server override them.
 
 The request protocol follows the Berkeley Function-Calling Leaderboard v4 (prompt mode against native calls, single
 turn): Qwen, Gemini and GPT-4.1 do as well or better in prompt mode; Claude, Mistral and the small GPT models do better

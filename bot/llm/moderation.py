@@ -12,7 +12,7 @@ PATIENCE = 15.0  # seconds
 
 
 class Moderator:
-    """Sends every prompt to the endpoint before an image is rendered. While the endpoint fails, no image is rendered."""
+    """Sends every prompt to the endpoint before it is rendered. While the endpoint fails, no image is rendered."""
 
     def __init__(self, base_url: str, key: str, model: str) -> None:
         self._client = AsyncOpenAI(base_url=base_url, api_key=key or "none", timeout=PATIENCE, max_retries=1)
@@ -23,7 +23,7 @@ class Moderator:
         await self._client.close()
 
     async def check(self, prompt: str) -> None:
-        """Raises Refused if the endpoint flags the prompt, with the names of the categories, or if it does not answer."""
+        """Raises Refused if the endpoint flags the prompt, with the category names, or if it does not answer."""
         try:
             told = await self._client.moderations.create(input=prompt, model=self._model)
             verdicts = list(told.results)

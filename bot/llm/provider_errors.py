@@ -47,7 +47,7 @@ _MOST_IMAGES = re.compile(r"at most (\d{1,3}) image", re.IGNORECASE)
 class Refusal:
     """A failed request: its error, HTTP status and error text.
 
-    `retry_after` is the wait in seconds that the server asks for. `has_begun` means that part of the answer had arrived.
+    `retry_after` is the wait in seconds that the server asks for. `has_begun` means that the answer had begun.
     """
 
     error: Exception
@@ -94,7 +94,7 @@ def refusal(error: Exception, begun: bool = False) -> Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Remedy:
-    """A feature that a server may refuse: the pattern of its error text, whether a request has it, and how to remove it."""
+    """A feature that a server may refuse: how error texts name it, whether a request has it, and how to remove it."""
 
     what: str
     says: re.Pattern[str]
@@ -141,12 +141,13 @@ def _images_taken(words: str, sent: int) -> int:
 def smaller(context: int, sent: int, words: str) -> int:
     """Return the context window, in tokens, of a model that refused `sent` tokens by our estimate.
 
-    The server's error text may name it; otherwise it is three quarters of `sent`. A named limit that `sent` seems to
-    fit into is not used, because our estimate may be too low. Never less than `MIN_CONTEXT`, never more than `context`.
+    The error text may name the limit; otherwise the result is three quarters of `sent`, or of `context` if that is
+    smaller. A named limit that `sent` seems to fit into is not used, because our estimate may be too low. The result is
+    at least `MIN_CONTEXT`, but never more than `context`.
     """
     found = next((match for pattern in _CONTEXT if (match := pattern.search(words))), None)
     named = int(found[1]) if found else context
-    fits = named < context and named * 3 // 4 < sent  # a quarter is left for the answer, see `token_budget.input_budget`
+    fits = named < context and named * 3 // 4 < sent  # see `token_budget.input_budget`
     return min(context, max(named if fits else min(sent, context) * 3 // 4, SMALLEST))
 
 

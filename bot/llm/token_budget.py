@@ -45,7 +45,7 @@ def cost(said: Said) -> int:
 
 
 def cut(text: str, most: int) -> str:
-    """Return the text within `max_tokens`: its beginning and its end if it is too long, at least 40 characters of both."""
+    """Return the text within `max_tokens`: its beginning and end if it is too long, at least 40 characters in all."""
     if tokens(text) <= most or len(text) <= FEWEST:
         return text
     kept = bisect_right(range(len(text)), most, key=lambda size: tokens(_ends(text, size))) - 1
@@ -62,7 +62,7 @@ def shortened(line: str, longest: int) -> str:
 
 
 def listing(described: Sequence[tuple[int, str]], needed: Iterable[int], most: int) -> str:
-    """List the images by number and description within `max_tokens`; `needed` images and the newest images take priority.
+    """List the images by number and description within `max_tokens`; `needed` images come first, then the newest.
 
     Images that do not fit are counted: `36 older ones, #1 to #37`.
     """
@@ -90,7 +90,7 @@ def _older(numbers: Iterable[int]) -> str:
 
 
 def newest_within(clauses: Sequence[str], most: int) -> str:
-    """Return the newest clauses of a list, oldest first, as one line within `max_tokens`; omitted clauses are counted."""
+    """Join the newest of the clauses (oldest first) to one line within `max_tokens`; omitted clauses are counted."""
     kept: list[str] = []
     left = most - tokens(f"{len(clauses)} more messages; ")
     for clause in reversed(clauses):

@@ -1,4 +1,4 @@
-"""The fallback for an answer without the image that the user asked for: when it is missing, and the request to use instead.
+"""The fallback for an answer without the image that the user asked for: detection, and the request to use instead.
 
 Pure. The reminder to the chat model is `prompts/repair.md`.
 """

@@ -1,4 +1,4 @@
-"""Conversion of tags and tool calls, in any spelling, to `ImageRequest`, and of `ImageRequest` to the canonical tag. Pure."""
+"""Conversion of tags and tool calls, in any spelling, to `ImageRequest`, and back to the canonical tag. Pure."""
 
 import html
 import re
@@ -20,7 +20,8 @@ CANONICAL = {operation: name for name, operation in reversed(OURS.items())}
 CANONICAL[Operation.UPSCALE] = "refine"  # users upscale by a button; the chat model knows it as a refinement
 NEED_WORDS = {Operation.GENERATE, Operation.EDIT}
 WORDLESS = {Operation.VARY, Operation.SELECT}
-PROMPTS = dict.fromkeys("prompt description caption text instruction query input alt".split())  # attributes that hold the prompt
+# Attributes that hold the prompt
+PROMPTS = dict.fromkeys("prompt description caption text instruction query input alt".split())
 LONGEST_PROMPT = 32_000  # characters; the rest is dropped
 
 # Names that models use for our attributes and arguments, the most reliable name first
@@ -171,7 +172,7 @@ def is_placeholder(words: str) -> bool:
 
 
 def ratio_of(text: str) -> str:
-    """Parse an aspect ratio, a size in pixels or a word such as `wide` to `WIDTH:HEIGHT` in lowest terms; empty if invalid."""
+    """Parse a ratio, a size in pixels or a word such as `wide` to `WIDTH:HEIGHT` in lowest terms; empty if invalid."""
     if not text:
         return ""
     if found := re.fullmatch(r"\s*(\d{1,5})\s*[:x×/*]\s*(\d{1,5})\s*(?:px)?\s*", text, re.I):

@@ -17,7 +17,7 @@ _TO = re.compile(r"\bto=(?:functions\.)?(\w{1,40})")  # the recipient of a messa
 
 
 def in_text(thing: Any, context: Context, before: str) -> Step | None:
-    """Return the transition for a construct; None if it is plain text. `before` is the text in front of the construct."""
+    """Return the transition for a construct; None if it is plain text. `before` is the text before the construct."""
     at, kind, intent = thing.end(), rule(thing), context.intent
     if kind in ("opener", "closer", "bracket") and not _is_obeyed(thing["name"].lower(), context):
         return None

@@ -1,4 +1,4 @@
-"""Constructs that begin at the start of a line: code block, quotation, label, tool call, invented turn of a user. Pure."""
+"""Constructs that begin at the start of a line: code block, quotation, label, tool call, invented turn. Pure."""
 
 import re
 from typing import Any
@@ -62,7 +62,7 @@ class Lines:
         return asked
 
     def _turn(self, text: str, at: int, final: bool) -> Step | None:
-        """End the answer at an invented turn; if the turn repeats the user's own message, retract the text before it."""
+        """End the answer at an invented turn; if the turn repeats the user's message, retract the text before it."""
         own, said = self._context.text.strip()[:LONGEST_ECHO], text[at : at + LONGEST_ECHO + 1].lstrip(" ")
         if own and said.startswith(own):
             return Step(at, Zone.ECHO, recants=True)

@@ -203,7 +203,8 @@ MARKUP = {
 }  # fmt: skip
 MARKUP[Zone.BLOCK] = MARKUP[Zone.FENCE]
 
-MAY_BE_MEANT = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match  # the start of the content of a code block
+# The start of a code block that may hold a request
+MAY_BE_MEANT = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match
 
 _HOSTS = "imgur|pollinations|placeholder|oaiusercontent|oaidalle|unsplash|picsum|dummyimage|postimg|ibb.co"
 INVENTED = re.compile(

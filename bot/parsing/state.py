@@ -12,7 +12,7 @@ from bot.utterance import Way
 
 @dataclass(slots=True)
 class Opened:
-    """The construct that the parser is in, which may still turn out to be plain text; `raw` is its complete source text."""
+    """The open construct, which may still turn out to be plain text; `raw` is its complete source text."""
 
     operation: Operation = Operation.GENERATE
     name: str = ""
@@ -32,7 +32,7 @@ class Opened:
     quote: str = ""  # the open quotation mark, or the backticks of a code block
     embed: bool | None = None  # address in `![...](...)`: True, in `[...](...)`: False, alone: None
     before: str = ""  # the text in front of the construct
-    behind: Callable[..., Any] | None = None  # matches text to skip after the construct, such as the second `**`
+    behind: Callable[..., Any] | None = None  # matches text to skip after it, such as the second `**`
 
     def has_room(self, text: str) -> bool:
         """Whether the construct stays below its limit with this text."""

@@ -26,7 +26,8 @@ from bot.utterance import Event, Utterance, Way
 __all__ = ["Context", "Event", "TagParser"]
 
 _SAYING = frozenset({Zone.TEXT, Zone.QUOTATION, Zone.FENCE})  # zones whose text the user sees
-_GATHERING = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})  # zones whose text the construct collects
+# Zones whose text the construct collects
+_GATHERING = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})
 _TEXT = Zone.TEXT  # the most frequent zone by far, and access to members of an `Enum` is slow
 _BREAKS = "\n" + END
 _BEHIND = 100  # characters before a construct that help to classify it
@@ -46,13 +47,13 @@ class TagParser:
         self._thinks_first = context.thinks_first  # so that the whole answer may be in the reasoning
         self._thoughts: list[str] = []
         self._open = _NOTHING
-        self._behind: Callable[..., Any] | None = None  # matches text to skip after the construct that has just ended
+        self._behind: Callable[..., Any] | None = None  # text to skip after the construct that has just ended
         self._line_start = True
         self._buffer, self._at = "", 0
         self._read: list[str] = []  # the last text before the buffer
         self._doubted = 0  # position in the buffer before which no tool call begins: one was ruled out
         self._final = False
-        self._special: Look | None = None  # finds markup in the next piece; None if that alone does not suffice
+        self._special: Look | None = None  # finds markup in the next piece; None: parse it slowly
         self._says = True  # plain text goes to the user
 
     def feed(self, chunk: str) -> list[Event]:
@@ -326,7 +327,7 @@ class TagParser:
                     self._say_thoughts()
 
     def _say_thoughts(self) -> None:
-        """Emit an answer that consists of reasoning alone: all of it, or only the tool calls in it if an opening tag came."""
+        """Emit an answer that is only reasoning: all of it, or only its tool calls if there was an opening tag."""
         thoughts, all_of_it = "".join(self._thoughts), self._thinks_first
         if not all_of_it:
             begins = max((found.start() for found in CALLS(thoughts)), default=len(thoughts))

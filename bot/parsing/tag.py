@@ -24,7 +24,7 @@ from bot.parsing.patterns import LONGEST_ASIDE, LONGEST_LATE, Zone, rule
 from bot.parsing.state import Opened, Outcome, Step
 from bot.parsing.tool_calls import requests
 
-_FOREIGN = {"href", "src", "width", "class", "x", "y"}  # attributes of an <image> of SVG, which is no image request
+_FOREIGN = {"href", "src", "width", "class", "x", "y"}  # of an <image> of SVG, which is no request
 _MENTIONS = re.compile(  # text before a tag that is only mentioned
     r"\b(?:the|an?|my|this|that|use|using|with|of|in|by|between|called|write|writing|type|wrap|is|are|like|tags?|syntax"
     r"|example)\b[ :\"'(*_]{1,4}\Z",
@@ -61,7 +61,7 @@ class Ending(Enum):
 
 
 def open_tag(thing: Any, before: str = "", marks: str = "", reopened: bool = False) -> Step:
-    """Open a tag after its name; `marks` is the emphasis before it, such as `**`, and `before` the text before `marks`."""
+    """Open a tag after its name; `marks` is the emphasis before it, such as `**`, `before` the text before `marks`."""
     name, at = thing["name"].lower(), thing.end()
     tag = Opened(operation_named(name) or Operation.GENERATE, name, [thing.group()], reopened=reopened)
     tag.spoken_of = before[-1:] in _BEFORE_MENTIONED and bool(_MENTIONS.search(before[-16:]))
@@ -78,7 +78,7 @@ def open_tag(thing: Any, before: str = "", marks: str = "", reopened: bool = Fal
 
 
 def open_bracket(thing: Any, context: Context) -> Step | None:
-    """Open a tag in square brackets: `[image: words]`, `[image of words]`, `[edit of="1"]words[/edit]`; None if it is text."""
+    """Open a tag in brackets: `[image: words]`, `[image of words]`, `[edit of="1"]words[/edit]`; None for text."""
     inside = thing["inside"] or ""
     given, words = apart(inside)
     operation = operation_named(thing["name"]) or Operation.GENERATE
@@ -161,7 +161,7 @@ def name_over(tag: Opened, context: Context) -> Outcome:
 
 
 def tag_over(tag: Opened, context: Context, ending: Ending, words: str | None = None) -> Outcome:
-    """Return the result of a tag. If the tag was not closed, text that does not look like its prompt is parsed again."""
+    """Return the result of a tag. If the tag was not closed, text that does not look like a prompt is parsed again."""
     rest, kept, unclosed = "", "".join(tag.kept), ending is not Ending.CLOSED
     if words is None:
         if unclosed and tag.limit:
