@@ -1,1 +1,1 @@
-"""What the program costs, as ratios against a baseline of the same run."""
+"""Benchmarks of the program, as ratios to a baseline that is measured in the same run."""

@@ -1,7 +1,8 @@
-"""What a batch saves on this machine's CPU: `python -m benchmarks.batches`.
+"""Measures the gain of batching on the CPU of this machine: `python -m benchmarks.batches`.
 
-The model that ships draws eight pictures, one after the other and all at once, in turns: first within a process like a
-worker's, then for eight people who wait in the line before a worker, one that paints singly and one that takes batches.
+The built-in model renders eight images one by one and as one batch, in turns: first within a process like that of a
+worker, then for eight users who wait in the render queue before a worker, one worker with batches of one and one with
+batches of eight.
 """
 
 import asyncio
@@ -56,7 +57,7 @@ def main() -> None:
 
 
 def measure() -> None:
-    """Print the medians, their ratio, and how much a picture depends on its company."""
+    """Print the medians, their ratio, and how much an image depends on the other images of its batch."""
     from render.diffusion.diffusers_model import Studio as Diffusion
 
     studio = Diffusion("builtin", "cpu")
@@ -78,7 +79,7 @@ def measure() -> None:
 
 
 async def through_the_line() -> None:
-    """The same for eight people at once, from their messages to their pictures."""
+    """Measure the same for eight users at once, from their messages to their images."""
     singly: list[float] = []
     together: list[float] = []
     async with AsyncExitStack() as stack:
@@ -89,25 +90,25 @@ async def through_the_line() -> None:
                 began = time.perf_counter()
                 await people.ask(turn)
                 times.append(time.perf_counter() - began)
-    one_by_one, all_at_once = (statistics.median(times[1:]) for times in (singly, together))  # the first is to get warm
+    one_by_one, all_at_once = (statistics.median(times[1:]) for times in (singly, together))  # the first is a warm-up
     print(f"{len(TASKS)} people, singly   {one_by_one:.2f} s  {', '.join(f'{each:.2f}' for each in singly[1:])}")
     print(f"{len(TASKS)} people, a batch  {all_at_once:.2f} s  {', '.join(f'{each:.2f}' for each in together[1:])}")
     print(f"ratio {all_at_once / one_by_one:.2f}   (goal: under 0.6)")
 
 
 class Crowd:
-    """Eight people in the line before one worker."""
+    """Eight users whose jobs wait in the render queue before one worker."""
 
     def __init__(self, store: Store, line: Line) -> None:
         self._store = store
         self._line = line
 
     async def ask(self, turn: int) -> None:
-        """Everybody asks for a picture, and waits for it."""
+        """Request an image for every user, and wait for all of them."""
         await asyncio.gather(*(self.one(f"{turn}-{nth}", nth, prompt) for nth, prompt in enumerate(PROMPTS)))
 
     async def one(self, name: str, nth: int, prompt: str) -> None:
-        """One of them asks for a picture, and waits for it."""
+        """Request an image for one user, and wait for it."""
         request = ImageRequest(0, Operation.GENERATE, prompt)
         message = Message(name, ThreadKey("bench", "s", "c", name), Person(f"p{nth}", "Ann"), prompt)
         self._store.accept(message, words="", requests=[request])
@@ -120,7 +121,7 @@ class Crowd:
 
 @asynccontextmanager
 async def crowd(largest_batch: int) -> AsyncIterator[Crowd]:
-    """A crowd, its line, and a worker with the model that ships and nothing in its cache."""
+    """The users, their render queue, and a worker with the built-in model and an empty cache."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         told = {"RENDER_BATCH": str(largest_batch), "RENDER_CACHE": name + "/cache", "LOG_LEVEL": "WARNING"}
@@ -145,14 +146,14 @@ async def crowd(largest_batch: int) -> AsyncIterator[Crowd]:
 
 
 def draw(studio: Studio, tasks: list[Task]) -> dict[str, bytes]:
-    """The files of a batch."""
+    """Render a batch and return the PNG files by task id."""
     events: list[WorkerEvent] = []
     studio.paint(Batch(tasks), events.append, Event())
     return {event.task: event.png for event in events if isinstance(event, Made)}
 
 
 def difference(one: bytes, other: bytes) -> int:
-    """Of the channel of the pixel where it is largest, 0 to 255."""
+    """The largest difference of a channel of a pixel, 0 to 255."""
     pixels = [np.asarray(Image.open(io.BytesIO(png)), np.int16) for png in (one, other)]
     return int(np.abs(pixels[0] - pixels[1]).max())
 

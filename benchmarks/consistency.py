@@ -1,20 +1,21 @@
-"""How well a picture keeps, over five edits, what nobody wanted changed: `python -m benchmarks.consistency`.
+"""Measures how well an image keeps over five edits what should not change: `python -m benchmarks.consistency`.
 
-Each chain begins with a painted scene of the built-in model. Every edit changes one thing of it (any kind of change
-that `render.builtin.scenes` knows), is told as the caption of the new scene, and starts from the picture that the same
-way made of the edit before. Three ways see the same chains:
+Each chain begins with a painted scene of the built-in model. Every edit changes one property of the scene (any kind of
+change that `render.builtin.training.scenes` knows), is requested by the caption of the new scene, and starts from the
+image that the same strategy made for the edit before. Three strategies get the same chains:
 
-- ours: the bot's way for a small change. The picture so far is the pipeline's source, and its seed is kept.
-- image prompt: as close as this model's inputs come to the published code of Mini-DALL-E 3 (arXiv 2310.07653), which
-  gives the picture so far as an image prompt of weight 0.3 and draws with a new seed. The new caption is drawn with a
-  new seed and without a source; after each step of the first half, in which the composition is decided, the clean
-  picture predicted so far is mixed with the picture so far, three parts in ten, before its noise is put back.
+- ours: how the bot carries out a small change. The current image is the source of the pipeline, and its seed is kept.
+- image prompt: as close as the inputs of this model come to the published code of Mini-DALL-E 3 (arXiv 2310.07653),
+  which gives the current image as an image prompt of weight 0.3 and a new seed. The new caption is rendered with a new
+  seed and without a source; after each step of the first half, in which the composition is decided, the clean image
+  predicted so far is mixed with the current image, three parts in ten, before its noise is added again.
 - drawn again: the new caption with a new seed.
 
-Four figures, each the mean over all chains: `kept`, how much of what the edit should leave alone is as it was before
-it; `things`, the same of the things alone, for most of a scene is an even background; `since the start`, how much of
-what no edit so far should have touched is as it was in the painted scene; `changed`, how much of
-what the edit should change looks as meant. All see where the scenes differ, in pixels.
+Four figures, each the mean over all chains: `kept`, the share of what the edit should leave alone that is as it was
+before the edit; `things`, the same for the things alone, because most of a scene is an even background; `since the
+start`, the share of what no edit so far should have touched that is as it was in the painted scene; `changed`, the
+share of what the edit should change that looks as requested. All figures are computed from pixels where the scenes
+differ.
 """
 
 import argparse
@@ -39,17 +40,17 @@ from render.builtin.training.scenes import Scene, caption, random_change, random
 EDITS = 5
 BATCH = 8
 WEIGHT = 0.3
-COMPOSING = 0.55  # noise level down to which the image prompt is heard; below, it would only shine through
+COMPOSING = 0.55  # noise level down to which the image prompt is mixed in; below, it would only shine through
 
 Step = tuple[str, Image.Image, int, int]
-"""The new caption, the picture so far, the chain's seed, and a seed that nothing was drawn with before."""
+"""The new caption, the current image, the seed of the chain, and a seed that was not used before."""
 
 Way = Callable[[ScenePipeline, Sequence[Step]], list[Image.Image]]
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What came true of the edits with one number: shares of 1."""
+    """The figures of the edits with one number, as shares of 1."""
 
     kept: float
     things: float
@@ -58,7 +59,7 @@ class Row:
 
 
 def main() -> None:
-    """Print a table, and how much more goes wrong in the other ways than in ours."""
+    """Print a table, and how much more goes wrong with the other strategies than with ours."""
     parser = argparse.ArgumentParser(description="Consistency over chains of edits")
     parser.add_argument("--chains", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
@@ -79,14 +80,14 @@ def main() -> None:
 
 
 def load() -> ScenePipeline:
-    """The model that ships."""
+    """Load the built-in model."""
     pipeline: ScenePipeline = ScenePipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
 def chains(count: int, edits: int, seed: int) -> list[list[Scene]]:
-    """Scenes, each of which is the one before it after one change."""
+    """Build chains of scenes, each scene one change after the one before it."""
     rng = Random(seed)
     made = []
     for _ in range(count):
@@ -98,7 +99,7 @@ def chains(count: int, edits: int, seed: int) -> list[list[Scene]]:
 
 
 def measure(pipeline: ScenePipeline, way: Way, chosen: Sequence[Sequence[Scene]]) -> list[Row]:
-    """One row for each edit number, the mean of all chains."""
+    """Return one row for each edit number, the mean of all chains."""
     started = [paint(scenes[0], pipeline.side) for scenes in chosen]
     pictures = started
     untouched = [np.ones_like(changed(scenes[0], scenes[0])) for scenes in chosen]
@@ -127,13 +128,13 @@ def measure(pipeline: ScenePipeline, way: Way, chosen: Sequence[Sequence[Scene]]
 
 
 def ours(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
-    """The picture so far is the source, and the seed stays."""
+    """Use the current image as the source, and keep the seed."""
     captions, pictures, seeds, _ = zip(*steps, strict=True)
     return list(pipeline(captions, image=pictures, generator=_generators(seeds)).images)
 
 
 def image_prompt(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
-    """The picture so far is mixed into the composition of a new one."""
+    """Mix the current image into the composition of a new image."""
     captions, pictures, _, seeds = zip(*steps, strict=True)
     so_far = F.avg_pool2d(pipeline.source_pictures(pictures, len(pictures)), SCALE)
 
@@ -154,7 +155,7 @@ def image_prompt(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.I
 
 
 def drawn_again(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
-    """Nothing of the picture so far is used."""
+    """Use nothing of the current image."""
     captions, _, _, seeds = zip(*steps, strict=True)
     return list(pipeline(captions, generator=_generators(seeds)).images)
 
@@ -163,7 +164,7 @@ WAYS: dict[str, Way] = {"ours": ours, "image prompt": image_prompt, "drawn again
 
 
 def mean(rows: Sequence[Row]) -> Row:
-    """Of all edit numbers."""
+    """Return the mean over all edit numbers."""
     return Row(
         *(
             sum(getattr(row, name) for row in rows) / len(rows)

@@ -1,9 +1,9 @@
-"""What many replies at once cost on Discord: `python -m benchmarks.discord`.
+"""Measures the cost of many replies at once on Discord: `python -m benchmarks.discord`.
 
-People mention the bot, each in a channel of their own; each gets a thread in which a chat model writes, with a picture
-in the middle that takes no time. No two keep step. Discord is a double in a process of its own; everything between is
-real: sockets, discord.py, adapter, inbox, turns, store, line, files. The baseline is the bare library, which posts
-and edits the same words at the same times and does nothing else.
+Users mention the bot, each in a channel of their own; each gets a thread in which a chat model writes, with an image in
+the middle that takes no time. No two answers keep step. Discord is a test double in a process of its own; everything
+between is real: sockets, discord.py, adapter, dispatcher, turns, store, render queue, files. The baseline is the bare
+library, which posts and edits the same text at the same times and does nothing else.
 """
 
 import argparse
@@ -42,28 +42,28 @@ from render.queue.queue import Line
 from tests.support.discord_server import TOKEN
 
 THREADS = 200
-SPREAD = 10.0  # seconds over which they begin
-CHUNKS, PACE = 60, 0.05  # seconds from one to the next, in the mean
-TICK = 0.005  # seconds between two looks at how late the loop is
+SPREAD = 10.0  # seconds over which the replies begin
+CHUNKS, PACE = 60, 0.05  # mean seconds from one chunk to the next
+TICK = 0.005  # seconds between two measurements of the lag of the loop
 PNG = b"\x89PNG" + bytes(60_000)
-RECORDED = 0.5  # seconds from the last view to its record, at most
-GRACE = 120.0  # seconds for all of it
-CHANNEL = 5  # writes of a channel in 5 seconds
+RECORDED = 0.5  # most seconds from the final view to its record
+GRACE = 120.0  # seconds for the whole run
+CHANNEL = 5  # writes to a channel in 5 seconds
 TOGETHER = 50  # requests a second; Discord docs, topics/rate-limits
 
 
 def pace() -> float:
-    """Seconds to the next chunk: no two answers keep step."""
+    """Return the seconds to the next chunk, random so that no two answers keep step."""
     return random.uniform(0.5, 1.5) * PACE
 
 
 class PacedModel:
-    """Writes a chunk every PACE seconds, a picture in the middle."""
+    """Writes a chunk every PACE seconds, with an image request in the middle."""
 
     manners = Manners()
 
     async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """The script."""
+        """Stream the script."""
         due = time.perf_counter()
         for nth in range(CHUNKS):
             due += pace()
@@ -73,16 +73,16 @@ class PacedModel:
 
 
 class InstantEngine:
-    """A worker with room for all, which takes no time."""
+    """A worker that always has free slots and takes no time."""
 
     name = "instant"
 
     async def slots(self) -> Slots:
-        """Always free."""
+        """Report that all slots are free."""
         return Slots(8, 8, "instant", abilities=Abilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
-        """A step, and the pictures."""
+        """Report one step, then all images."""
         yield Started()
         yield Step(0.5)
         for task in batch.tasks:
@@ -90,38 +90,38 @@ class InstantEngine:
 
 
 class Counted(Discord):
-    """The platform, which knows when so many replies are shown to their end."""
+    """The Discord platform, which reports each reply that is shown to its end."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.final: asyncio.Queue[None] = asyncio.Queue()
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """The usual one, counted."""
+        """Return the surface of the platform, wrapped to report its final view."""
         return CountedSurface(self, super().surface(thread, message_id))
 
 
 @dataclass
 class CountedSurface:
-    """A surface that tells of its last view."""
+    """A surface that reports its final view."""
 
     platform: Counted
     surface: Surface
 
     @property
     def pause(self) -> float:
-        """As long as the surface behind it waits."""
+        """The pause of the wrapped surface."""
         return self.surface.pause
 
     async def put(self, view: View) -> None:
-        """Show it, and tell."""
+        """Show the view; report a final one after RECORD_DELAY seconds."""
         await self.surface.put(view)
         if view.final:
             asyncio.get_running_loop().call_later(RECORDED, self.platform.final.put_nowait, None)
 
 
 class Bare(discord.AutoShardedClient):
-    """The library alone: the same words at the same times, without anything behind them."""
+    """The library alone: posts the same text at the same times and does nothing else."""
 
     def __init__(self) -> None:
         intents = discord.Intents(guilds=True, guild_messages=True, message_content=True)
@@ -153,7 +153,7 @@ class Bare(discord.AutoShardedClient):
 
 @dataclass
 class Double:
-    """The double in its own process."""
+    """The test double of Discord in its own process."""
 
     process: Process
     api: str
@@ -161,7 +161,7 @@ class Double:
     cdn: str
 
     async def ask(self, **told: Any) -> dict[str, Any]:
-        """The answer to a line."""
+        """Send a line of JSON and return the answer."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(told).encode() + b"\n")
@@ -170,7 +170,7 @@ class Double:
 
 @asynccontextmanager
 async def double() -> AsyncIterator[Double]:
-    """A fresh Discord."""
+    """Start a new test double of Discord."""
     command = [sys.executable, "-m", "tests.support.discord_server"]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
     assert process.stdin
@@ -184,7 +184,7 @@ async def double() -> AsyncIterator[Double]:
 
 @dataclass
 class Outcome:
-    """What one run measured. Times in seconds."""
+    """The measurements of one run. Times are in seconds."""
 
     opened: list[float] = field(default_factory=list)
     firsts: list[float] = field(default_factory=list)
@@ -197,7 +197,7 @@ class Outcome:
 
 
 async def watch(lags: list[float]) -> None:
-    """Note how late the loop is, until cancelled."""
+    """Record the lag of the event loop, until cancelled."""
     while True:
         due = time.perf_counter() + TICK
         await asyncio.sleep(TICK)
@@ -205,7 +205,7 @@ async def watch(lags: list[float]) -> None:
 
 
 async def through(there: Double, final: "asyncio.Queue[None]", threads: int, seconds: float) -> Outcome:
-    """Have people ask, and wait for all replies."""
+    """Let users ask, and wait for all replies."""
     outcome = Outcome()
     watching = asyncio.create_task(watch(outcome.lags))
     began, used = time.perf_counter(), time.process_time()
@@ -219,7 +219,7 @@ async def through(there: Double, final: "asyncio.Queue[None]", threads: int, sec
 
 
 async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | None = None) -> Outcome:
-    """The outcome, with what the double saw; `wanted` is how each reply should look."""
+    """Add the figures of the test double; `expected` says how each reply should look."""
     seen = await there.ask()
     outcome.opened = [reply["opened"] for reply in seen["replies"].values()]
     outcome.firsts = [reply["first"] for reply in seen["replies"].values()]
@@ -231,7 +231,7 @@ async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | N
 
 
 async def ours(threads: int, seconds: float) -> Outcome:
-    """The whole bot."""
+    """Measure the whole bot."""
     with tempfile.TemporaryDirectory() as name:
         async with double() as there:
             store, files = Store(Path(name) / "bench.sqlite"), PictureFiles(Path(name) / "pictures")
@@ -254,14 +254,14 @@ async def ours(threads: int, seconds: float) -> Outcome:
 
 
 def look(view: View | None) -> list[Any]:
-    """A final view as the double tells of it: of each message its words, files and buttons."""
+    """Return a final view as the test double reports it: text, files and buttons of each message."""
     assert view
     assert view.final
     return [[each.content, int(bool(each.picture)), sum(map(len, each.rows))] for each in draw.sheets(view, 0)]
 
 
 async def bare(threads: int, seconds: float) -> Outcome:
-    """The library alone."""
+    """Measure the library alone."""
     async with double() as there:
         discord.http.Route.BASE = there.api
         async with Bare() as client:

@@ -1,7 +1,7 @@
-"""What a picture's file costs: `python -m benchmarks.files`.
+"""Measures how long encoding a PNG file takes: `python -m benchmarks.files`.
 
-Painted scenes with a grain as fine as a photograph's become PNG files, by Pillow as it usually does it (the baseline),
-by Pillow in the fastest way that it has, and by `render.pictures`, in turns; medians.
+Painted scenes with a grain as fine as that of a photograph become PNG files: by Pillow with its defaults (the
+baseline), by Pillow with its fastest options, and by `render.models.image_files`, in turns. The medians are printed.
 """
 
 import io
@@ -25,7 +25,7 @@ Way = Callable[[Image.Image], bytes]
 
 
 def pillow(**options: int) -> Way:
-    """Pillow, with these options."""
+    """Return an encoder that uses Pillow with these options."""
 
     def save(image: Image.Image) -> bytes:
         file = io.BytesIO()
@@ -43,13 +43,13 @@ WAYS: dict[str, Way] = {
 
 
 def grainy(random: Random, side: int) -> Image.Image:
-    """Any scene, no two pixels of it quite alike."""
+    """Paint a random scene with random grain, so that hardly two pixels are equal."""
     grain = Image.merge("RGB", [Image.effect_noise((side, side), GRAIN) for _ in range(3)])
     return ImageChops.add(paint(random_scene(random), side), grain, offset=-128)
 
 
 def main() -> None:
-    """Print times and sizes, and their ratios to Pillow's."""
+    """Print times and sizes, and their ratios to those of Pillow."""
     random = Random(1)
     for side in SIDES:
         times: dict[str, list[float]] = {name: [] for name in WAYS}

@@ -1,7 +1,8 @@
-"""Pictures a second on a GPU, ours against a plain loop: `python -m benchmarks.gpu`; with `--tiny` on any CPU.
+"""Measures images per second on a GPU, ours against a plain loop: `python -m benchmarks.gpu`; `--tiny` runs on any CPU.
 
-The plain loop has two pipelines in memory and makes one call a picture, whose file it writes before the next. Ours is
-the worker's studio with its defaults: no step is skipped and no weight has fewer bits. Weights are random.
+The plain loop has two pipelines in memory and makes one call for each image, whose file it writes before the next call.
+Ours is the image model of the worker with its defaults: no step is skipped, and no weight has fewer bits. Weights are
+random.
 """
 
 import argparse
@@ -28,7 +29,7 @@ from render.protocol import Batch, Made, Spoilt, Task, WorkerEvent
 PEOPLE = (1, 4, 8)
 _WALLS = itertools.count()
 CAPS = (1, 2, 4, 8)
-PEAKS = {  # dense bf16, in 10^12 operations a second; the first name that is found in the card's
+PEAKS = {  # dense bf16, in 10^12 operations per second; the first name that is part of the name of the GPU
     "H200": 989, "H100 PCIe": 756, "H100": 989, "GH200": 989, "B200": 2250, "A100": 312, "L40S": 362, "L4": 121,
     "A10G": 70, "RTX 5090": 210, "RTX 4090": 165, "RTX 3090": 71,
 }  # fmt: skip
@@ -36,14 +37,14 @@ PEAKS = {  # dense bf16, in 10^12 operations a second; the first name that is fo
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A model at a size. `goal` is ours to plain with eight people; None where none is set."""
+    """An image model at a size. `goal` is the ratio of ours to plain with eight users; None if there is no goal."""
 
     name: str
     build: Callable[[], Any]
     side: int
     steps: int
     goal: float | None = None
-    twice: bool = True  # whether the plain loop's second copy fits beside the rest
+    twice: bool = True  # whether the second copy of the plain loop fits into memory, too
 
 
 REAL = (
@@ -62,25 +63,25 @@ TINY = (
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Seconds from the start to each picture."""
+    """Seconds from the start to each image."""
 
     done: list[float]
 
     @property
     def rate(self) -> float:
-        """Pictures a second."""
+        """Images per second."""
         return len(self.done) / max(self.done)
 
     @property
     def median(self) -> float:
-        """Seconds that half of the people wait."""
+        """Median of the seconds that a user waits."""
         return statistics.median(self.done)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, or say why not."""
+    """Measure, or say why nothing can be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="tiny models on the CPU: shows that it runs, no more")
+    parser.add_argument("--tiny", action="store_true", help="tiny models on the CPU: only shows that it runs")
     tiny = parser.parse_args(arguments).tiny
     if not tiny and not torch.cuda.is_available():
         print("There is no CUDA device here: nothing is measured. --tiny shows on the CPU that the benchmark runs.")
@@ -97,17 +98,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def measure(case: Case, device: str, peak: int | None) -> None:
-    """Print one model's table."""
+    """Print the table of one model."""
     pipe = shapes.placed(case.build, device)
-    second = copy.deepcopy(pipe) if case.twice else None  # in memory, as it is there, for what edits
-    plain = {people: plainly(pipe, case, people) for people in (1, *PEOPLE)}  # the first is to get warm
+    second = copy.deepcopy(pipe) if case.twice else None  # the plain loop's copy for edits, only in memory
+    plain = {people: plainly(pipe, case, people) for people in (1, *PEOPLE)}  # the first is a warm-up
     work = flops(pipe, case)
     del second
     studio = Studio("benchmark", device, 1, load=lambda *_: pipe)
     caps = {}
     for cap in CAPS:
         studio.largest_batch = _room(studio, case, cap)
-        ours(studio, case, cap)  # warm
+        ours(studio, case, cap)  # warm-up
         caps[cap] = ours(studio, case, max(PEOPLE)).rate
     best = max(caps, key=lambda cap: caps[cap])
     studio.largest_batch = _room(studio, case, best)
@@ -125,7 +126,7 @@ def measure(case: Case, device: str, peak: int | None) -> None:
 
 
 def plainly(pipe: Any, case: Case, people: int) -> Taken:
-    """One call a picture, and its file before the next."""
+    """Make one call for each image, and write its file before the next call."""
     done, began = [], time.perf_counter()
     for nth in range(people):
         image = pipe(**_given(case, nth)).images[0]
@@ -135,7 +136,7 @@ def plainly(pipe: Any, case: Case, people: int) -> Taken:
 
 
 def ours(studio: Studio, case: Case, people: int) -> Taken:
-    """All of them at once before the studio."""
+    """Render all images as one batch for the image model of the worker."""
     done: list[float] = []
     began = time.perf_counter()
 
@@ -156,7 +157,7 @@ def ours(studio: Studio, case: Case, people: int) -> Taken:
 
 
 def flops(pipe: Any, case: Case) -> int:
-    """Operations of one picture, as torch counts them."""
+    """Count the floating-point operations of one image, as torch counts them."""
     with FlopCounterMode(display=False) as counter:
         pipe(**_given(case, 0))
     return int(counter.get_total_flops())
@@ -169,12 +170,12 @@ def _given(case: Case, nth: int) -> dict[str, Any]:
 
 
 def _prompt() -> str:
-    """Another one each time: what the studio keeps of a text is no part of this."""
+    """Return a new prompt each time, so that texts cached by the model do not change the result."""
     return f"a red box on wall {next(_WALLS):06}"
 
 
 def _room(studio: Studio, case: Case, cap: int) -> Any:
-    """So many pictures of this size, in pictures of the model's usual size: less than one where these are small."""
+    """Convert a cap in images of this size into images of the default size of the model; may be less than one."""
     assert studio.usual
     return cap * case.side**2 / (studio.usual.width * studio.usual.height)
 

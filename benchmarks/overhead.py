@@ -1,8 +1,8 @@
-"""What the line and the worker add to a picture: `python -m benchmarks.overhead`.
+"""Measures the time that queue and worker add to an image: `python -m benchmarks.overhead`.
 
-The model that ships draws one picture by a bare call of its pipeline, then one for somebody who waits in the line, from
-the order to the record, through a worker process over HTTP; in turns, so that both see the same machine. The file that
-whoever shows a picture must make of it is told apart: it is no cost of the line.
+The built-in model renders one image by a bare call of its pipeline, then one for a user in the render queue, from the
+order to the record, through a worker process over HTTP; in turns, so that both get the same conditions. The time to
+encode the file is reported separately: every program that shows an image has to spend it.
 """
 
 import asyncio
@@ -16,14 +16,14 @@ from benchmarks.batches import PROMPTS, TASKS, crowd
 from render.__main__ import FOR_THE_DEVICE
 
 PICTURES = 60
-WARM = 2  # of each, before it counts
-GOAL = 0.015  # seconds, or 2 % of the picture if that is more
+WARM = 2  # images of each kind that do not count
+GOAL = 0.015  # seconds, or 2 % of the time of the image if that is more
 
 
 def bare(orders: Connection) -> None:
-    """In a process of its own, as the worker's device has one: draw what is asked for, and tell the seconds.
+    """Render each requested prompt in a process like the device process of a worker, and send back the seconds.
 
-    Those of the call, and those until it is a file too.
+    Sends the seconds of the call, and the seconds until the image is encoded.
     """
     import torch
 
@@ -43,7 +43,7 @@ def bare(orders: Connection) -> None:
 
 
 async def measure(pipeline: Connection) -> None:
-    """Print the medians, and what lies between them."""
+    """Print the medians, and the differences between them."""
     alone: list[tuple[float, float]] = []
     ordered: list[float] = []
     async with crowd(len(TASKS)) as people:
@@ -67,7 +67,7 @@ async def measure(pipeline: Connection) -> None:
 
 
 def main() -> None:
-    """Both processes load their libraries as a worker does."""
+    """Measure with both processes loading their libraries as a worker does."""
     os.environ.update(FOR_THE_DEVICE | os.environ)
     pipeline, orders = get_context("spawn").Pipe()
     process = get_context("spawn").Process(target=bare, args=(orders,), daemon=True)

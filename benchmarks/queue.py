@@ -1,13 +1,13 @@
-"""What the line costs: `python -m benchmarks.queue`.
+"""Measures the render queue: `python -m benchmarks.queue`.
 
 Accepting and dispatching are measured on the table alone, on a disk that is flushed at every commit; the baseline is
-the least that a durable queue can do, one row a commit, measured right before each. Messages are accepted as the inbox
-does it: one after the other, or those of 32 people at once, of whom each writes again when the last one is recorded.
-Batches are claimed as the line does it, for all slots that are free, and their pictures recorded as they come; a slot
-alone waits for two flushes a batch, which no device notices, so it has no goal. A decision is measured on 20,000
-waiting jobs; its baseline is a queue that takes the first. Gaps and latencies are measured through a process that
-paints next to nothing: a worker on this machine, or with `--ray` two painters of a Ray cluster that is started for it
-(`make ray-test` installs what that needs).
+the least that a durable queue can do, one row per commit, measured right before each figure. Messages are accepted as
+the dispatcher does it: one after another, or those of 32 users at once, each of whom writes again when the last message
+is recorded. Batches are claimed as the render queue does it, for all slots that are free, and their images recorded as
+they arrive; a single slot waits for two flushes per batch, which no device notices, so it has no goal. A decision is
+measured with 20,000 waiting jobs; its baseline is a queue that takes the first job. Gaps and latencies are measured
+with a worker that renders in next to no time: a worker process on this machine, or with `--ray` two replicas of a Ray
+cluster that is started for the benchmark (`make ray-test` installs what that needs).
 """
 
 import argparse
@@ -49,7 +49,7 @@ MADE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "
 
 @dataclass(frozen=True, slots=True)
 class Workers:
-    """What renders."""
+    """The address of the workers that render, and their number of slots."""
 
     name: str
     url: str
@@ -58,21 +58,21 @@ class Workers:
 
 
 def rate(count: int, work: Callable[[], object]) -> float:
-    """How many a second."""
+    """Do the work and return the count per second."""
     began = time.perf_counter()
     work()
     return count / (time.perf_counter() - began)
 
 
 async def rate_of(count: int, work: Awaitable[object]) -> float:
-    """How many a second."""
+    """Await the work and return the count per second."""
     began = time.perf_counter()
     await work
     return count / (time.perf_counter() - began)
 
 
 def commits(folder: Path, name: str) -> float:
-    """The baseline: rows a second, each flushed to the disk."""
+    """Measure the baseline: rows per second, each flushed to the disk."""
     db = sqlite3.connect(folder / name, isolation_level=None)
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
@@ -88,7 +88,7 @@ def commits(folder: Path, name: str) -> float:
 
 
 async def accept(store: Store, name: str, pictures: int, people: int) -> None:
-    """Record JOBS jobs, so many a message, each message with its reply and its jobs or not at all."""
+    """Record JOBS jobs, `pictures` per message; each message in one transaction with its reply and its jobs."""
     requests = [ImageRequest(key, Operation.GENERATE, "a sun") for key in range(pictures)]
     numbers = iter(range(JOBS // pictures))
 
@@ -102,14 +102,14 @@ async def accept(store: Store, name: str, pictures: int, people: int) -> None:
 
 
 def accepted(name: str, pictures: int) -> list[RenderJob]:
-    """The jobs that were recorded under this name."""
+    """Return the jobs that were recorded under this name."""
     ids = [f"{name}{n}.{key}" for n in range(JOBS // pictures) for key in range(pictures)]
     thread = ThreadKey("bench", "server0", "c", f"{name}0")
     return [RenderJob(each, thread, number, "p0", Operation.GENERATE, "a sun", 1) for number, each in enumerate(ids, 1)]
 
 
 async def dispatch(store: Store, jobs: Sequence[RenderJob], size: int, slots: int) -> None:
-    """Claim the jobs in batches for so many slots that are free at once, and record their pictures."""
+    """Claim the jobs in batches of `size` for `slots` slots that are free at once, and record their images."""
     for first in range(0, len(jobs), size * slots):
         attempts: dict[str, int] = {}
         with store.jobs.at_once():
@@ -120,7 +120,7 @@ async def dispatch(store: Store, jobs: Sequence[RenderJob], size: int, slots: in
 
 
 def decisions() -> tuple[list[float], list[float]]:
-    """Seconds of each decision with WAITING jobs of 2,000 people on 100 servers, and of taking the first of a queue."""
+    """Time decisions with WAITING jobs of 2,000 users on 100 servers, and taking the first of a queue, in seconds."""
     rng, schedule = random.Random(1), Schedule()
     line: deque[Waiting] = deque()
     for n in range(WAITING):
@@ -145,7 +145,7 @@ def decisions() -> tuple[list[float], list[float]]:
 
 @asynccontextmanager
 async def flat_worker(log: Path) -> AsyncIterator[Workers]:
-    """A worker process with a model that takes no time to speak of."""
+    """Start a worker process with a model that takes next to no time."""
     more = {"FLAT_STEP_TIME": "0.01", "FLAT_BATCH": "1", "FLAT_LOG": str(log)}
     worker = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.fake_models.flat_worker", "0", stdout=PIPE, env=os.environ | more
@@ -160,7 +160,7 @@ async def flat_worker(log: Path) -> AsyncIterator[Workers]:
 
 @asynccontextmanager
 async def painters(log: Path) -> AsyncIterator[Workers]:
-    """The same model on two painters of a Ray cluster."""
+    """Start two replicas of a Ray cluster with the same model."""
     with cluster(
         studio="tests.support.fake_models.flat_worker:studio", FLAT_STEP_TIME="0.01", FLAT_BATCH="1", FLAT_LOG=str(log)
     ) as there:
@@ -170,7 +170,7 @@ async def painters(log: Path) -> AsyncIterator[Workers]:
 
 
 async def through(folder: Path, workers: Workers) -> dict[str, dict[float, float]]:
-    """Send BATCHES jobs through the line one by one; when the bot heard how much of each was done."""
+    """Send BATCHES jobs through the render queue one by one; return when the bot received each progress update."""
     store = Store(folder / "through.sqlite")
     messages = [Message(f"t{n}", ThreadKey("b", "s", "c", f"t{n}"), PEOPLE[n % 6], "draw") for n in range(BATCHES)]
     request = ImageRequest(0, Operation.GENERATE, "a sun")
@@ -198,9 +198,9 @@ async def through(folder: Path, workers: Workers) -> dict[str, dict[float, float
 
 
 def gaps_and_delays(log: Path, heard: dict[str, dict[float, float]], slots: int) -> tuple[list[float], list[float]]:
-    """Seconds in which a slot had nothing to do between two batches, and from each step to the bot's knowing of it.
+    """Return the idle seconds of a slot between two batches, and the seconds from a step to its update in the bot.
 
-    Not of each step: through Ray they are told at most ten times a second, as nobody looks more often.
+    Not every step is included: through Ray, steps are reported at most ten times a second, as nobody looks more often.
     """
     logged = [json.loads(line) for line in log.read_text().splitlines()]
     starts = [each["t"] for each in logged if "tasks" in each]
@@ -211,12 +211,12 @@ def gaps_and_delays(log: Path, heard: dict[str, dict[float, float]], slots: int)
 
 
 def share(values: Sequence[float], part: float) -> float:
-    """The value that this part of all stay below, in milliseconds."""
+    """Return this quantile of the values in seconds, in milliseconds."""
     return 1000 * sorted(values)[min(len(values) - 1, int(part * len(values)))]
 
 
 async def speeds(folder: Path) -> list[tuple[str, float, float, str]]:
-    """What is done, how often a second, how many bare commits the disk takes then, and the goal."""
+    """Return rows of: what is measured, its rate per second, the rate of bare commits at that time, and the goal."""
     store, rows = Store(folder / "table.sqlite"), []
     for name, pictures, people in (("one", 1, 1), ("crowd", 1, len(PEOPLE)), ("four", 4, len(PEOPLE))):
         bare = commits(folder, f"{name}.sqlite")
@@ -235,7 +235,7 @@ async def speeds(folder: Path) -> list[tuple[str, float, float, str]]:
 async def main() -> None:
     """Measure, and print one table."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
-    options.add_argument("--ray", action="store_true", help="two painters of a Ray cluster instead of a worker")
+    options.add_argument("--ray", action="store_true", help="two replicas of a Ray cluster instead of a worker")
     there = painters if options.parse_args().ray else flat_worker
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

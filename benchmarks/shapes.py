@@ -1,4 +1,4 @@
-"""Pipelines with the real dimensions of known models and random weights: as slow as those, without a file of them."""
+"""Pipelines with the real dimensions of known models and random weights: as slow as those, without their files."""
 
 from typing import Any
 
@@ -8,11 +8,11 @@ import transformers
 
 from tests.support.tiny_models import FAMILIES, tokenizers
 
-WORDS = 77  # that CLIP reads
+WORDS = 77  # tokens of a prompt that CLIP reads
 
 
 def sdxl() -> Any:
-    """SDXL's U-Net, autoencoder and both readers."""
+    """SDXL's U-Net, autoencoder and both text encoders."""
     unet = diffusers.UNet2DConditionModel(
         sample_size=128, block_out_channels=(320, 640, 1280), layers_per_block=2, attention_head_dim=(5, 10, 20),
         cross_attention_dim=2048, transformer_layers_per_block=(1, 2, 10), use_linear_projection=True,
@@ -30,7 +30,7 @@ def sdxl() -> Any:
 
 
 def flux() -> Any:
-    """FLUX.1 dev's transformer, autoencoder and both readers."""
+    """FLUX.1 dev's transformer, autoencoder and both text encoders."""
     t5 = transformers.T5Config(
         vocab_size=32128, d_model=4096, d_kv=64, d_ff=10240, num_layers=24, num_heads=64, dropout_rate=0.0,
         feed_forward_proj="gated-gelu",
@@ -44,12 +44,12 @@ def flux() -> Any:
 
 
 def tiny(family: str) -> Any:
-    """The same classes at a few thousand weights."""
+    """The same classes with a few thousand weights."""
     return FAMILIES[family].build()
 
 
 def placed(build: Any, device: str) -> Any:
-    """Built where it is used, in bf16 on a GPU, and ready to be called."""
+    """Build the pipeline on its device, in bf16 on a GPU, ready to be called."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if device == "cuda" else torch.float32)
     try:

@@ -1,10 +1,11 @@
-"""What many replies at once cost on Slack: `python -m benchmarks.slack`.
+"""Measures the cost of many replies at once on Slack: `python -m benchmarks.slack`.
 
-People mention the bot, ten in each channel; each gets a thread in which a chat model writes, with a picture in the
-middle that takes no time. No two keep step. Slack is a double in a process of its own, whose tiers hold; everything
-between is real: sockets, Bolt, adapter, inbox, turns, store, line, files. The baseline is the bare library, which
-posts the same words, updates them once, and does nothing else. Slack takes 50 updates a minute of all replies
-together: the spread is such that one a reply fits. Begun all at once, replies can only end one after the other.
+Users mention the bot, ten in each channel; each gets a thread in which a chat model writes, with an image in the middle
+that takes no time. No two answers keep step. Slack is a test double in a process of its own, which enforces the rate
+limits of Slack's tiers; everything between is real: sockets, Bolt, adapter, dispatcher, turns, store, render queue,
+files. The baseline is the bare library, which posts the same text, updates it once, and does nothing else. Slack
+accepts 50 updates a minute of all replies together: the spread is chosen so that one update per reply fits. If all
+replies begin at once, they can only end one after another.
 """
 
 import argparse
@@ -46,44 +47,44 @@ from tests.support.slack_server import APP_TOKEN, BOT_TOKEN
 from tests.support.slack_server.client import direct
 
 THREADS = 200
-SPREAD = 300.0  # seconds over which they begin
-GRACE = 1_200.0  # seconds for all of it
+SPREAD = 300.0  # seconds over which the replies begin
+GRACE = 1_200.0  # seconds for the whole run
 PATIENCE = 100  # retries of the bare library
 
 
 class Counted(Slack):
-    """The platform, which knows when so many replies are shown to their end."""
+    """The Slack platform, which reports each reply that is shown to its end."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.final: asyncio.Queue[None] = asyncio.Queue()
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """The usual one, counted."""
+        """Return the surface of the platform, wrapped to report its final view."""
         return CountedSurface(self.final, super().surface(thread, message_id))
 
 
 @dataclass
 class CountedSurface:
-    """A surface that tells of its last view."""
+    """A surface that reports its final view."""
 
     final: "asyncio.Queue[None]"
     surface: Surface
 
     @property
     def pause(self) -> float:
-        """As long as the surface behind it waits."""
+        """The pause of the wrapped surface."""
         return self.surface.pause
 
     async def put(self, view: View) -> None:
-        """Show it, and tell."""
+        """Show the view; report a final one after RECORD_DELAY seconds."""
         await self.surface.put(view)
         if view.final:
             asyncio.get_running_loop().call_later(RECORDED, self.final.put_nowait, None)
 
 
 class Bare:
-    """The library alone: the same words at the same times, without anything behind them."""
+    """The library alone: posts the same text at the same times and does nothing else."""
 
     def __init__(self, api: str) -> None:
         self.web = AsyncWebClient(BOT_TOKEN, base_url=api)
@@ -94,7 +95,7 @@ class Bare:
         self._answers: set[asyncio.Task[None]] = set()
 
     async def hear(self, client: Any, request: SocketModeRequest) -> None:
-        """Acknowledge everything, answer a mention."""
+        """Acknowledge every request, and answer a mention."""
         await client.send_socket_mode_response(SocketModeResponse(request.envelope_id))
         event = request.payload.get("event") or {}
         if event.get("type") == "app_mention":
@@ -115,13 +116,13 @@ class Bare:
 
 @dataclass
 class Double:
-    """The double in its own process."""
+    """The test double of Slack in its own process."""
 
     process: Process
     api: str
 
     async def ask(self, **told: Any) -> dict[str, Any]:
-        """The answer to a line."""
+        """Send a line of JSON and return the answer."""
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps(told).encode() + b"\n")
@@ -130,7 +131,7 @@ class Double:
 
 @asynccontextmanager
 async def double() -> AsyncIterator[Double]:
-    """A fresh Slack."""
+    """Start a new test double of Slack."""
     command = [sys.executable, "-m", "tests.support.slack_server"]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
     assert process.stdin
@@ -144,21 +145,21 @@ async def double() -> AsyncIterator[Double]:
 
 @dataclass
 class Outcome:
-    """What one run measured. Times in seconds."""
+    """The measurements of one run. Times are in seconds."""
 
     firsts: list[float] = field(default_factory=list)
     lasts: list[float] = field(default_factory=list)  # from a question to the last change of its reply
     lags: list[float] = field(default_factory=list)
     busy: float = 0.0  # share of one core
-    took: float = 0.0  # until the last reply was whole
+    took: float = 0.0  # until the last reply was complete
     lost: int = 0
     limited: int = 0
-    methods: dict[str, list[int]] = field(default_factory=dict)  # most in a minute, how many Slack takes, all
-    channel: list[int] = field(default_factory=list)  # posts: most in 3 seconds, how many Slack takes, all
+    methods: dict[str, list[int]] = field(default_factory=dict)  # most in a minute, Slack's limit, total
+    channel: list[int] = field(default_factory=list)  # posts: most in 3 seconds, Slack's limit, total
 
 
 async def through(there: Double, final: "asyncio.Queue[None]", threads: int, seconds: float) -> Outcome:
-    """Have people ask, and wait for all replies."""
+    """Let users ask, and wait for all replies."""
     outcome = Outcome()
     watching = asyncio.create_task(watch(outcome.lags))
     began, used = time.perf_counter(), time.process_time()
@@ -173,7 +174,7 @@ async def through(there: Double, final: "asyncio.Queue[None]", threads: int, sec
 
 
 async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | None = None) -> Outcome:
-    """The outcome, with what the double saw; `wanted` is how each reply should look."""
+    """Add the figures of the test double; `expected` says how each reply should look."""
     seen = await there.ask()
     outcome.firsts, outcome.lasts = ([reply[what] for reply in seen["replies"].values()] for what in ("first", "last"))
     outcome.methods, outcome.channel, outcome.limited = seen["methods"], seen["channel"], seen["limited"]
@@ -183,7 +184,7 @@ async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | N
 
 
 async def ours(threads: int, seconds: float) -> Outcome:
-    """The whole bot."""
+    """Measure the whole bot."""
     with tempfile.TemporaryDirectory() as name:
         async with double() as there:
             store, files = Store(Path(name) / "bench.sqlite"), PictureFiles(Path(name) / "pictures")
@@ -205,7 +206,7 @@ async def ours(threads: int, seconds: float) -> Outcome:
 
 
 def look(view: View | None) -> list[Any]:
-    """A final view as the double tells of it: of each message its words, and what its blocks are."""
+    """Return a final view as the test double reports it: the text of each message, and the types of its blocks."""
     assert view
     assert view.final
     found = []
@@ -217,7 +218,7 @@ def look(view: View | None) -> list[Any]:
 
 
 async def bare(threads: int, seconds: float) -> Outcome:
-    """The library alone."""
+    """Measure the library alone."""
     async with double() as there:
         client = Bare(there.api)
         await client.socket.connect()  # type: ignore[no-untyped-call]
@@ -249,7 +250,7 @@ async def main() -> None:
 
 
 def add(table: Table, name: str, mine: Outcome, base: Outcome, first: str = "", late: str = "") -> None:
-    """The rows of one way to begin."""
+    """Add the rows of one way to begin."""
     table.add_section()
     table.add_row(f"[bold]{name}")
     both = (mine, base)
@@ -271,7 +272,7 @@ def add(table: Table, name: str, mine: Outcome, base: Outcome, first: str = "", 
 
 
 def told_of(counts: list[int] | None) -> str:
-    """The most at once, and all."""
+    """Format the most at once, and the total."""
     return f"{counts[0]}   of {counts[2]}" if counts else ""
 
 

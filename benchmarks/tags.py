@@ -1,7 +1,8 @@
-"""How fast the model's words are read: `python -m benchmarks.tags`.
+"""Measures the speed of the stream parser: `python -m benchmarks.tags`.
 
-A long answer with prose, lists, code, links and pictures is fed in chunks of five bytes, about what a token is. The
-baseline does the least that any parser must: it makes one `Text` of each chunk. Both run in turns; the median counts.
+A long answer with prose, lists, code, links and images is fed in chunks of five bytes, about the size of a token. The
+baseline does the least that any parser must do: it makes one `Text` of each chunk. Both run in turns; the median
+counts.
 """
 
 import statistics
@@ -45,7 +46,7 @@ ANSWER = (  # models do not wrap their lines
 
 
 def megabytes_per_second(read: Callable[[Sequence[str]], None], chunks: Sequence[str]) -> float:
-    """How fast the answer is read."""
+    """Measure how fast the answer is parsed."""
     began = time.perf_counter()
     for _ in range(ANSWERS):
         read(chunks)
@@ -53,7 +54,7 @@ def megabytes_per_second(read: Callable[[Sequence[str]], None], chunks: Sequence
 
 
 def parse(chunks: Sequence[str]) -> None:
-    """Read the answer as the bot does, with a parser of its own."""
+    """Parse the answer as the bot does, with a new parser."""
     parser = TagParser(Context("tell me a story with pictures"))
     for chunk in chunks:
         parser.feed(chunk)
@@ -67,7 +68,7 @@ def wrap(chunks: Sequence[str]) -> None:
 
 
 def count() -> float:
-    """Seconds for ten million additions in a bare loop: by them figures of different machines can be compared."""
+    """Return the seconds of ten million additions in a bare loop, to compare figures of different machines."""
     total, began = 0, time.perf_counter()
     for number in range(10_000_000):
         total += number

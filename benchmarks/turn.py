@@ -1,9 +1,9 @@
-"""What a turn costs beyond its model and its renderer: `python -m benchmarks.turn`.
+"""Measures the cost of a turn besides its chat model and its renderer: `python -m benchmarks.turn`.
 
-A scripted model writes three pictures among its words at a fixed pace, and a worker double takes a fixed time a
-picture. The critical path is what remains when everything between them takes no time: the pictures are rendered one
-after the other, the first from the moment its tag is written. Everything in between is real: tags, reply, pacer,
-store, line, files.
+A scripted model writes three image requests in its text at a fixed pace, and a test double of a worker takes a fixed
+time for each image. The critical path is the time that remains if everything between them takes no time: the images are
+rendered one after another, the first from the moment when its tag is complete. Everything between is real: stream
+parser, reply, pacer, store, render queue, files.
 """
 
 import asyncio
@@ -26,13 +26,13 @@ from render.queue.queue import Line
 
 TURNS = 40
 TOKEN = 0.01  # seconds
-RENDER = 0.25  # seconds a picture
+RENDER = 0.25  # seconds per image
 STEPS = 10
 SCRIPT = ("Here ", "it ", "is: ", "<image>", "a red ", "circle", "</image>", " and ", "more ", "words ") * 3
 
 
 class PacedModel:
-    """Writes a chunk every TOKEN seconds, and notes when each tag was complete."""
+    """Writes a chunk every TOKEN seconds, and records when each tag was complete."""
 
     def __init__(self) -> None:
         self.closed: list[float] = []
@@ -40,11 +40,11 @@ class PacedModel:
 
     @property
     def manners(self) -> Manners:
-        """Ordinary ones."""
+        """The default profile."""
         return Manners()
 
     async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """The script."""
+        """Stream the script."""
         due = time.perf_counter()
         for chunk in SCRIPT:
             due += TOKEN
@@ -57,18 +57,18 @@ class PacedModel:
 
 
 class PacedEngine:
-    """Renders one picture in RENDER seconds, and notes when it was asked to."""
+    """Renders one image in RENDER seconds, and records when each request arrived."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
         self.name = "paced"
 
     async def slots(self) -> Slots:
-        """Always free."""
+        """Report that the slot is free."""
         return Slots(1, 1, "paced", abilities=Abilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
-        """Steps at an even pace, then the picture."""
+        """Report steps at an even pace, then the image."""
         due = time.perf_counter()
         self.asked.append(due)
         yield Started()
@@ -80,31 +80,31 @@ class PacedEngine:
 
 
 class Stopwatch:
-    """A platform that notes when each final view arrives."""
+    """A platform that records when each final view arrives."""
 
     def __init__(self) -> None:
         self.final = asyncio.Event()
         self.at = 0.0
 
     async def run(self, inbox: Inbox) -> None:
-        """Nothing comes from here."""
+        """Wait forever: no event comes from this platform."""
         await asyncio.Event().wait()
 
     pause = 0.1
 
     def surface(self, thread: ThreadKey, message_id: str) -> "Stopwatch":
-        """Itself."""
+        """Return the platform itself."""
         return self
 
     async def put(self, view: View) -> None:
-        """Note the end."""
+        """Record the time of a final view."""
         if view.final:
             self.at = time.perf_counter()
             self.final.set()
 
 
 class NoAlbum:
-    """Nothing is uploaded here, and nothing looked at."""
+    """A picture folder that is never used: nothing is uploaded or read."""
 
     async def take_in(self, upload: bytes) -> Picture:
         """Never called."""
@@ -120,7 +120,7 @@ class NoAlbum:
 
 
 async def measure(folder: Path) -> None:
-    """Run the turns one after the other, and print the ratios."""
+    """Run the turns one after another, and print the ratios."""
     store = Store(folder / "bench.sqlite")
     model, engine, screen = PacedModel(), PacedEngine(), Stopwatch()
     line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
@@ -137,7 +137,7 @@ async def measure(folder: Path) -> None:
         await screen.final.wait()
         free, critical = 0.0, 0.0
         for closed, asked in zip(model.closed, engine.asked, strict=True):
-            ready = max(closed, free)  # the tag is complete, and the picture before is done
+            ready = max(closed, free)  # the tag is complete, and the image before is rendered
             delays.append(asked - ready)
             free = asked + RENDER
             critical = max(closed, critical) + RENDER

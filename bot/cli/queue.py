@@ -1,6 +1,7 @@
-"""`python -m bot queue`: the line as the database has it, and what an operator may do to it, bot or no bot.
+"""`python -m bot queue`: shows the render queue in the database, cancels jobs and requeues failed ones.
 
-The running bot sees what is written here and acts on it. Nothing here asks the bot or its workers.
+Works whether the bot runs or not. A running bot notices the changes in the database and acts on them. Nothing here
+contacts the bot or its workers.
 """
 
 import json
@@ -23,33 +24,33 @@ from bot.storage.jobs import JobRow, Jobs
 from bot.storage.store import Store
 
 REASON = "Cancelled by the operator."
-PAUSE = 1.0  # seconds between two looks of --watch
-MOST_DEAD = 10_000  # jobs among which one that was given up is looked for
-UNBOUND = 200  # columns of a table that goes into a file or a pipe
+PAUSE = 1.0  # seconds between two updates of --watch
+MOST_DEAD = 10_000  # dead jobs that are searched for an id
+UNBOUND = 200  # columns of a table that is written to a file or a pipe
 
 Forecast = Callable[[Jobs, Iterable[RenderJob], Sequence[tuple[float, float]], float], dict[str, Queued]]
 
 
 def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Let the command line know this command."""
-    told = "show the pictures that wait, cancel some, or have some that were given up made again"
+    """Add the command `queue` to the command line."""
+    told = "show the render queue, cancel jobs, or requeue dead jobs"
     queue = commands.add_parser("queue", help=told, description=told[0].upper() + told[1:] + ".")
     shown = queue.add_mutually_exclusive_group()
-    shown.add_argument("--watch", action="store_true", help="show the line again every second, until Ctrl-C")
+    shown.add_argument("--watch", action="store_true", help="update the table every second, until Ctrl-C")
     shown.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
-    queue.add_argument("--dead", action="store_true", help="show what was given up, and why")
-    queue.add_argument("--prompts", action="store_true", help="show what was asked for, too")
+    queue.add_argument("--dead", action="store_true", help="show the dead jobs and their errors")
+    queue.add_argument("--prompts", action="store_true", help="show the prompts, too")
     deeds = queue.add_subparsers(dest="deed", metavar="cancel | requeue")
-    cancel = deeds.add_parser("cancel", help="end jobs that wait or run")
-    cancel.add_argument("jobs", nargs="+", metavar="ID", help="a job's id as the list shows it")
-    requeue = deeds.add_parser("requeue", help="have replies made again in which pictures were given up")
+    cancel = deeds.add_parser("cancel", help="cancel jobs that are queued or running")
+    cancel.add_argument("jobs", nargs="+", metavar="ID", help="the id of a job, as the list shows it")
+    requeue = deeds.add_parser("requeue", help="reopen the replies that contain dead jobs")
     which = requeue.add_mutually_exclusive_group(required=True)
-    which.add_argument("jobs", nargs="*", default=[], metavar="ID", help="a job's id as `queue --dead` shows it")
-    which.add_argument("--all", action="store_true", help="all that were given up")
+    which.add_argument("jobs", nargs="*", default=[], metavar="ID", help="the id of a job, as `queue --dead` shows it")
+    which.add_argument("--all", action="store_true", help="all dead jobs")
 
 
 def run(options: Namespace, path: Path, forecast: Forecast, console: Console | None = None) -> None:
-    """Do what was asked with the database in this file. Raises BotError with a sentence if that cannot be done."""
+    """Run the command on the database in this file. Raises BotError with a sentence if it fails."""
     console = console or Console(width=None if sys.stdout.isatty() else UNBOUND)
     with closing(Store.existing(path)) as store:
         match options:
@@ -65,21 +66,21 @@ def run(options: Namespace, path: Path, forecast: Forecast, console: Console | N
                 console.print(_shown(store, forecast, options))
 
 
-# What is done
+# Actions
 
 
 def cancel(store: Store, ids: Sequence[str]) -> str:
-    """End these jobs; a sentence about it. Raises NotFound, and ends none, if one of them is not in the line."""
+    """Cancel these jobs and return a sentence. Raises NotFound, and cancels none, if one is not in the queue."""
     ended = [row for row in _found(store, ids, store.jobs.unfinished()) if store.jobs.cancel(row.id, REASON)]
     return f"{count_of(len(ended), 'job')} cancelled."
 
 
 def requeue(store: Store, ids: Sequence[str] | None) -> str:
-    """Have the replies with these jobs, or with all, made again; what succeeded is kept. Raises as `cancel`."""
+    """Reopen the replies with these dead jobs, or with all of them; rendered images stay. Raises as `cancel` does."""
     dead = store.jobs.failures(MOST_DEAD)
     if ids is None:
         rows = dead
-    else:  # one that was cancelled by mistake is in no list
+    else:  # a job that was cancelled by mistake is not among the dead ones
         cancelled = [row for row in store.jobs.find(ids) if row.state == "cancelled"]
         rows = _found(store, ids, [*dead, *cancelled])
     messages = dict.fromkeys(row.message for row in rows)
@@ -92,7 +93,7 @@ def requeue(store: Store, ids: Sequence[str] | None) -> str:
 
 
 def _found(store: Store, ids: Sequence[str], among: Sequence[JobRow]) -> list[JobRow]:
-    """The jobs with these ids, or with ids that begin so; all faults are told together."""
+    """Return the jobs with these ids or unique prefixes of ids. One NotFound reports all errors."""
     rows, faults = [], []
     for told in dict.fromkeys(ids):
         start, _, key = told.rpartition(".")
@@ -112,11 +113,11 @@ def _found(store: Store, ids: Sequence[str], among: Sequence[JobRow]) -> list[Jo
     return rows
 
 
-# What is seen
+# Output
 
 
 def look(store: Store, forecast: Forecast) -> Line:
-    """The line as it is now."""
+    """Read the queue as it is now."""
     now, rows = time.time(), store.jobs.unfinished()
     running = [row for row in rows if row.state == "running"]
     waiting = [row for row in rows if row.state == "queued"]
@@ -135,7 +136,7 @@ def _job(row: JobRow) -> RenderJob:
 
 
 def watch(console: Console, looks: Iterable[RenderableType]) -> None:
-    """Show each look in the place of the one before, until Ctrl-C."""
+    """Show each frame in place of the one before, until Ctrl-C."""
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
         for shown in looks:
             live.update(shown, refresh=True)

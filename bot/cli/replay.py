@@ -1,6 +1,6 @@
-"""Recorded answers of chat models -> what the bot makes of them, without a chat model and without painting.
+"""`python -m bot replay FILE.jsonl`: parses recorded answers as the bot does, without a chat model or rendering.
 
-For people who try a new model, and for tests: `python -m bot replay FILE.jsonl`.
+For operators who try a new model, and for tests.
 """
 
 import json
@@ -20,7 +20,10 @@ from bot.parsing.stream_parser import Event, TagParser
 
 @dataclass(frozen=True, slots=True)
 class Recorded:
-    """An answer as a model wrote it: `user` is what it answers, `pictures_in_thread` how many there were, #1 to #n."""
+    """An answer as a model wrote it.
+
+    `user` is the message that it answers, `pictures_in_thread` the number of images in the thread, #1 to #n.
+    """
 
     id: str
     output: str
@@ -32,9 +35,9 @@ class Recorded:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A picture that would be rendered.
+    """An image that would be rendered.
 
-    `of` is its source's number in the thread, 0 for one made in the same answer, None for the one that is talked about.
+    `of` is the number of its source image in the thread, 0 for an image of the same answer, None for the current image.
     """
 
     operation: Operation
@@ -44,9 +47,9 @@ class Job:
 
 @dataclass(slots=True)
 class Replayed:
-    """What comes of an answer: `[[k]]` stands in `visible` where the kth job's picture goes.
+    """The result of an answer: in `visible`, `[[k]]` stands for the image of the job with index k.
 
-    `repair` tells whether the model would be reminded of a picture.
+    `repair` says whether the bot would remind the model of a forgotten image.
     """
 
     id: str
@@ -56,7 +59,7 @@ class Replayed:
 
 
 def replay(path: Path) -> Iterator[str]:
-    """A line of JSON for each line of the file. Raises BotError that names the first line which cannot be read."""
+    """Yield a line of JSON for each line of the file. Raises BotError, which names the first invalid line."""
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -73,14 +76,14 @@ def replay(path: Path) -> Iterator[str]:
 
 
 def replayed(recorded: Recorded) -> Replayed:
-    """What the bot makes of one answer."""
+    """Parse one answer as the bot does."""
     context = Context(recorded.user, recorded.pictures_in_thread, thinks_first=recorded.thinks_first)
     parser = TagParser(context)
     return result(recorded.id, context, [*parser.feed(recorded.output), *parser.end()])
 
 
 def result(name: str, context: Context, events: Iterable[Event]) -> Replayed:
-    """What comes of these events of a parser."""
+    """Collect the jobs and the visible text from the events of a parser."""
     asked, told = False, Replayed(name)
     known, made = set(range(1, context.pictures + 1)), 0
     for event in events:

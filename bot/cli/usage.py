@@ -1,4 +1,4 @@
-"""`python -m bot usage` and `python -m bot export`: what is on record, for those who run the bot."""
+"""`python -m bot usage` and `python -m bot export`: usage figures as CSV, and threads as ZIP, for the operator."""
 
 import csv
 import sys
@@ -19,16 +19,16 @@ _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
 
 
 def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Let the command line know these commands."""
-    usage = commands.add_parser("usage", help="print who had how much drawn and said, as CSV")
-    usage.add_argument("--days", type=int, default=30, help="of the last so many days (default: 30)")
-    taken = commands.add_parser("export", help="write a thread with its pictures into a ZIP, or list the threads")
-    taken.add_argument("thread", nargs="?", help="a thread's key as the list shows it; without it, the list is printed")
+    """Add the commands `usage` and `export` to the command line."""
+    usage = commands.add_parser("usage", help="print the images and tokens of each user, as CSV")
+    usage.add_argument("--days", type=int, default=30, help="count the last N days (default: 30)")
+    taken = commands.add_parser("export", help="write a thread with its images into a ZIP, or list the threads")
+    taken.add_argument("thread", nargs="?", help="the key of a thread, as in the list; without a key, print the list")
     taken.add_argument("--out", type=Path, default=Path("thread.zip"), help="the file to write (default: thread.zip)")
 
 
 def run(options: Namespace, database: Path, pictures: Path) -> None:
-    """Do what was asked. Raises BotError with a sentence if that cannot be done."""
+    """Run the command. Raises BotError with a sentence if it fails."""
     with closing(Store.existing(database)) as store:
         if options.command == "usage":
             _usage(store, options.days)
@@ -47,7 +47,7 @@ def _usage(store: Store, days: int) -> None:
 
 
 def _harmless(cell: str) -> str:
-    """The text so that no spreadsheet takes it for a formula: people call themselves what they like."""
+    """Escape the text so that no spreadsheet reads it as a formula: users choose their names freely."""
     return f"'{cell}" if cell.startswith(_BEGINS_A_FORMULA) else cell
 
 

@@ -1,4 +1,4 @@
-"""What the doctor finds, and how it asks a server. No secret gets into what it tells."""
+"""The result of a check, and HTTP requests that checks make. No secret gets into a message."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 class Mark(StrEnum):
-    """How something is."""
+    """How good or bad the result of a check is, as the sign that is printed."""
 
     GOOD = "✓"
     NOTE = "-"
@@ -23,7 +23,7 @@ class Mark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was found about a thing, and what to do about it."""
+    """The result of one check, and how to fix it."""
 
     mark: Mark
     about: str
@@ -32,7 +32,10 @@ class Finding:
 
 
 class NoAnswer(Exception):
-    """A server gave nothing to go by: `str(error)` goes on after its name. `status` is 0 if it said nothing at all."""
+    """A server gave no usable answer: `str(error)` continues a sentence that begins with the server's name.
+
+    `status` is the HTTP status, 0 if there was no response.
+    """
 
     def __init__(self, told: str, status: int = 0) -> None:
         super().__init__(told)
@@ -40,7 +43,7 @@ class NoAnswer(Exception):
 
 
 async def get(url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False) -> T:
-    """The JSON there. Raises NoAnswer."""
+    """Return the JSON of a GET request. `limit` is in seconds. Raises NoAnswer."""
     answer, _ = await _asked("GET", url, shape, headers, limit=limit, trust_env=trust_env)
     return answer
 
@@ -48,7 +51,7 @@ async def get(url: str, shape: type[T], headers: Mapping[str, str], *, limit: fl
 async def post(
     url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False
 ) -> tuple[T, Mapping[str, str]]:
-    """The JSON that an empty POST gets, and the headers that come with it. Raises NoAnswer."""
+    """Return the JSON of an empty POST request, and the response headers. `limit` is in seconds. Raises NoAnswer."""
     return await _asked("POST", url, shape, headers, limit=limit, trust_env=trust_env)
 
 
@@ -82,11 +85,11 @@ async def _asked(
 
 
 def bearer(scheme: str, token: SecretStr | None) -> dict[str, str]:
-    """The headers that show the token, if there is one."""
+    """Return the Authorization header with the token; empty without a token."""
     return {"Authorization": f"{scheme} {token.get_secret_value()}"} if token else {}
 
 
 def origin(url: str) -> str:
-    """The address without what may be secret in it: a password, a key."""
+    """The address without its possibly secret parts: password, path and query."""
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"

@@ -1,4 +1,4 @@
-"""Whether Discord knows the bot, and what it allows it: asked over HTTP alone, before the bot connects."""
+"""Checks of the Discord token, the application and its permissions, over HTTP alone, before the bot connects."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from bot.config import Config
 from bot.doctor.checks import TIME_LIMIT, Finding, Mark, NoAnswer, bearer, get
 from bot.formatting import count_of
 
-PERMISSIONS = {  # as the invite link asks for them; bits of Discord's documentation, topics/permissions
+PERMISSIONS = {  # of the invite link; bits of Discord's documentation, topics/permissions
     "View Channels": 1 << 10,
     "Send Messages": 1 << 11,
     "Embed Links": 1 << 14,
@@ -51,7 +51,7 @@ class _Application:
 
 
 async def discord(config: Config, limit: float = TIME_LIMIT) -> list[Finding]:
-    """Whether the token is valid, what the bot may do, and the link that brings it into a server."""
+    """Check the token and the application, and build the invite link."""
     if not config.discord_token:
         cure = "docs/discord.md tells how to get a DISCORD_TOKEN, step by step."
         return [Finding(Mark.NOTE, "Discord", "The bot is not on Discord.", cure)]
@@ -77,7 +77,7 @@ _NO_DISCORD = {
 
 
 def _allowed(config: Config, application: _Application) -> list[Finding]:
-    """What the application's pages in the Developer Portal say."""
+    """Check the settings of the application in the Developer Portal."""
     found = [_message_content(config, application.flags)]
     if application.bot_require_code_grant:
         cure = "Switch off Requires OAuth2 Code Grant on the Bot page."

@@ -1,4 +1,4 @@
-"""`python -m bot doctor`: tries whatever an operator can get wrong, and tells the cure. No secret is ever printed."""
+"""`python -m bot doctor`: checks everything that an operator can get wrong, with remedies. Prints no secret."""
 
 import asyncio
 import os
@@ -24,7 +24,7 @@ from bot.doctor.slack import slack
 from bot.errors import ConfigError
 from bot.formatting import count_of
 
-_BESIDE_US = Path(__file__).parents[2]  # where `render` is, from wherever the bot was started
+_BESIDE_US = Path(__file__).parents[2]  # contains `render`; the bot may have been started in another folder
 _LOOK = (sys.executable, "-m", "render.worker.gpu_info")
 SLOWEST_IMPORT = 120.0  # seconds: torch is large, and the disk may be slow
 LEAST_SPACE = 2**30  # bytes
@@ -32,7 +32,10 @@ OPENAI = "https://api.openai.com/v1"
 
 
 def run(load: Callable[[], Config], version: int, console: Console | None = None) -> int:
-    """Examine what `load` gives, and print it; 1 if something is wrong. `version` is that of the workers' protocol."""
+    """Check the configuration that `load` returns, and print the results; 1 if there is an error.
+
+    `version` is that of the protocol of the workers.
+    """
     console, marks = console or Console(), list[Mark]()
 
     def show(finding: Finding) -> None:
@@ -53,7 +56,7 @@ def run(load: Callable[[], Config], version: int, console: Console | None = None
 
 
 async def examine(config: Config, version: int, show: Callable[[Finding], None]) -> None:
-    """Try everything at once, and show it in order."""
+    """Run all checks at once, and show their results in order."""
     async with asyncio.TaskGroup() as group:
         checks = [
             group.create_task(check)
@@ -73,7 +76,7 @@ async def examine(config: Config, version: int, show: Callable[[Finding], None])
 def _line(finding: Finding) -> Text:
     style = {Mark.GOOD: "green", Mark.NOTE: "yellow", Mark.WRONG: "bold red"}[finding.mark]
     words = f" {finding.about}: {finding.told} {finding.cure}".rstrip()
-    plain = "".join(letter if letter.isprintable() else " " for letter in words)  # some of it servers said
+    plain = "".join(letter if letter.isprintable() else " " for letter in words)  # a part of it comes from servers
     return Text.assemble((finding.mark.value, style), plain)
 
 
@@ -81,7 +84,7 @@ def _line(finding: Finding) -> Text:
 
 
 def data(folder: Path, least: int = LEAST_SPACE) -> list[Finding]:
-    """Whether the folder of the database and the pictures can be written, and has space left."""
+    """Check that the folder of the database and images can be written and has `least` bytes free."""
     cure = "Let the bot's user write there, or set another DATA_DIR."
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -99,7 +102,7 @@ def data(folder: Path, least: int = LEAST_SPACE) -> list[Finding]:
 
 
 async def drawing(config: Config, version: int, limit: float = TIME_LIMIT) -> list[Finding]:
-    """Whether pictures can be painted: by an images API, by the workers that are named, or else here."""
+    """Check that images can be rendered: by an images API, by the configured workers, or on this machine."""
     if config.hosted_model:
         return await images(config, config.hosted_model, limit)
     if config.render_urls:
@@ -136,14 +139,14 @@ async def _worker(url: str, token: SecretStr | None, version: int, limit: float)
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What there is to paint with: modules that are missing, and the names of the GPUs."""
+    """The render environment of this machine: missing modules, and the names of the GPUs."""
 
     missing: list[str]
     gpus: list[str]
 
 
 async def look(command: Sequence[str], limit: float) -> Seen | Finding:
-    """What another process sees, for the bot itself never imports torch. `limit` in seconds."""
+    """Inspect the GPUs in a child process, because the bot itself never imports torch. `limit` is in seconds."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=PIPE, stderr=DEVNULL, env=worker_environment(), cwd=_BESIDE_US
     )
@@ -163,7 +166,7 @@ async def look(command: Sequence[str], limit: float) -> Seen | Finding:
 
 
 def devices(config: Config, seen: Seen) -> Finding:
-    """Whether the devices that are set are there."""
+    """Check that the configured devices exist."""
     if seen.missing:
         cure = "Install the `render` extra with `make install`, or name a worker elsewhere in RENDER_URLS."
         return Finding(Mark.WRONG, "Drawing", f"{', '.join(seen.missing)} cannot be found.", cure)
@@ -185,7 +188,7 @@ def devices(config: Config, seen: Seen) -> Finding:
 
 
 def picture_model(name: str) -> Finding:
-    """Whether the model is there, as far as that can be seen without loading it."""
+    """Check that the image model exists, as far as possible without loading it."""
     about, folder = "Picture model", Path(name)
     if name == "builtin":
         return Finding(Mark.GOOD, about, "The built-in one.")
@@ -211,11 +214,11 @@ class _Listed:
 
 @dataclass(frozen=True, slots=True)
 class _Models:
-    data: list[_Listed] | None  # Ollama's word for none
+    data: list[_Listed] | None  # Ollama sends null if it has no models
 
 
 async def chat(config: Config, limit: float = TIME_LIMIT) -> list[Finding]:
-    """Whether the chat server answers, and has the models that are set."""
+    """Check that the chat server answers, and has the configured models."""
     about = "Chat model"
     if not config.has_chat_server:
         if {"llm_model", "llm_models"} & config.model_fields_set:
@@ -225,7 +228,7 @@ async def chat(config: Config, limit: float = TIME_LIMIT) -> list[Finding]:
     base = (config.openai_base_url or OPENAI).rstrip("/")
     server = f"The server {origin(base)}"
     headers = bearer("Bearer", config.openai_api_key)
-    try:  # a proxy in the environment is taken, as the chat model's own client does
+    try:  # a proxy in the environment is used, as by the client of the chat model
         listed = (await get(f"{base}/models", _Models, headers, limit=limit, trust_env=True)).data or []
     except NoAnswer as error:
         if error.status in (404, 405) and base.endswith("/v1"):

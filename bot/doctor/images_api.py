@@ -1,4 +1,4 @@
-"""The doctor's look at an images API: whether it answers, takes the key, and has the model. Nothing is drawn."""
+"""Checks of an images API: it answers, accepts the key, and has the model. Renders nothing."""
 
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -20,7 +20,7 @@ class _Models:
 
 
 async def images(config: Config, model: str, limit: float = TIME_LIMIT) -> list[Finding]:
-    """What is found of the server that is to draw with this model."""
+    """Check the server that is configured to create images with this model."""
     about, base = "Drawing", (config.images_base_url or OPENAI).rstrip("/")
     server = f"The images server {origin(base)}"
     try:
@@ -29,7 +29,7 @@ async def images(config: Config, model: str, limit: float = TIME_LIMIT) -> list[
     except NoAnswer as error:
         if error.status in (404, 405) and base.endswith("/v1"):
             return [Finding(Mark.NOTE, about, f"{server} answers, but lists no models: {model} is a guess.")]
-        if error.status == 403:  # a key may be good for pictures alone
+        if error.status == 403:  # a key may be valid for images alone
             return [Finding(Mark.NOTE, about, f"{server} answers, but does not list its models to this key.")]
         cures = {401: "Check IMAGES_API_KEY."}
         cures |= dict.fromkeys((200, 404, 405), "Check IMAGES_BASE_URL: with most servers it ends in /v1.")

@@ -1,4 +1,4 @@
-"""Whether Slack knows the bot, and what it allows it: asked over HTTP alone, before the bot connects."""
+"""Checks of the Slack tokens and their scopes, over HTTP alone, before the bot connects."""
 
 import re
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from bot.config import Config
 from bot.doctor.checks import TIME_LIMIT, Finding, Mark, NoAnswer, bearer, post
 
-SCOPES = {  # as deploy/slack-manifest.json asks for them; what does not work without each
+SCOPES = {  # as in deploy/slack-manifest.json, with what fails without each scope
     "app_mentions:read": "a mention is heard of only as a message, where the scopes that end in :history allow it",
     "channels:history": "in public channels only mentions are answered, and no thread is read back",
     "chat:write": "it cannot answer at all",
@@ -21,8 +21,8 @@ SCOPES = {  # as deploy/slack-manifest.json asks for them; what does not work wi
     "usergroups:read": "no user group can be named in the settings that list people",
     "users:read": "people have no names, and nobody is a manager",
 }
-SPARED = frozenset({"usergroups:read"})  # what most teams can do without
-GRANTED = "X-OAuth-Scopes"  # a header of every answer; Slack's documentation, authentication/best-practices
+SPARED = frozenset({"usergroups:read"})  # most teams do not need it
+GRANTED = "X-OAuth-Scopes"  # a header of every response; Slack's documentation, authentication/best-practices
 _APP_OF = re.compile(r"xapp-\d+-(A[A-Z0-9]+)-")
 _REINSTALL = (
     "Add it on the OAuth & Permissions page of api.slack.com/apps, and reinstall the app on its Install App page."
@@ -37,7 +37,7 @@ _LATER = "Try again later: slack-status.com tells whether Slack is well."
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """What Slack says to a bot's token; without `ok` there is an `error`."""
+    """Slack's answer about a bot token; without `ok` there is an `error`."""
 
     ok: bool
     error: str = ""
@@ -49,14 +49,14 @@ class _Known:
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """What Slack says to an app's token. The address that it gives is a secret, and not looked at."""
+    """Slack's answer to an app token. Its WebSocket address is secret and not read."""
 
     ok: bool
     error: str = ""
 
 
 async def slack(config: Config, limit: float = TIME_LIMIT) -> list[Finding]:
-    """Whether the tokens are valid, in which workspace, and what the bot may not do there."""
+    """Check the tokens, their workspace, and the missing scopes."""
     if not config.slack_bot_token:
         cure = "docs/slack.md tells how to get a SLACK_BOT_TOKEN, step by step."
         return [Finding(Mark.NOTE, "Slack", "The bot is not on Slack.", cure)]
@@ -85,7 +85,7 @@ _PASSING = (
 
 
 def _scopes(granted: str | None) -> list[Finding]:
-    """A line for each scope that is missing; nothing if Slack did not tell which there are."""
+    """Return a check for each missing scope, or one check if none is missing or Slack does not list the scopes."""
     about = "Slack scopes"
     if granted is None:
         return [Finding(Mark.NOTE, about, "Slack did not tell which are granted.")]
@@ -102,7 +102,7 @@ def _weight(scope: str) -> Mark:
 
 
 async def _reached(config: Config, app: str | None, limit: float) -> Finding:
-    """How what happens on Slack comes to the bot."""
+    """Check how events from Slack reach the bot: over HTTP requests or Socket Mode."""
     if not config.slack_app_token:
         told = f"Slack's requests are waited for on port {config.slack_port}, signed with SLACK_SIGNING_SECRET."
         cure = "Whether they get there, only Slack can say: it does when the request URLs are saved."

@@ -1,4 +1,4 @@
-"""How well a chat model decides when to draw, and what drawing costs its other abilities. Nothing is painted."""
+"""Evaluates when a chat model requests images, and what that costs its other abilities. Renders nothing."""
 
 from bot.evaluation.runner import evaluate
 

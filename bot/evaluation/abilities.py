@@ -1,4 +1,4 @@
-"""Does a model that may draw answer questions and write code as well as one that may not?"""
+"""Scores whether the system prompt of the bot makes a chat model worse at answering questions and writing code."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -20,7 +20,10 @@ LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One question, answered with the drawing prompt and without it; `wrong` says what is wrong, nothing if right."""
+    """One question, answered with and without the system prompt of the bot.
+
+    `error_with_prompt` and `error_without_prompt` say what is wrong with the answer; empty if it is right.
+    """
 
     item: Question | CodeTask
     drawing: Heard
@@ -30,12 +33,12 @@ class Judged:
 
     @property
     def failure(self) -> str:
-        """Why the model failed, if it did."""
+        """Why the model failed; empty if it did not."""
         return self.drawing.failure or self.plain.failure
 
 
 async def ask(model: ChatModel, item: Question | CodeTask, brief: Brief) -> AsyncGenerator[Judged]:
-    """The same question twice: as the bot asks it, and as it would be asked of the model alone."""
+    """Ask the same question twice: as the bot asks it, and as a plain assistant without the bot."""
     exchange = Exchange(user=_wording(item), kind=Kind.TEXT)
     drawing = await hear(model, brief, Thread(), exchange)
     plain = await _alone(model, exchange.user)
@@ -43,7 +46,7 @@ async def ask(model: ChatModel, item: Question | CodeTask, brief: Brief) -> Asyn
 
 
 def judge(answers: Sequence[Judged]) -> Finding:
-    """The measures over all questions; a failure is a wrong answer."""
+    """Compute the measures over all questions. A failure counts as a wrong answer."""
     pairs = [(not answer.wrong_drawing, not answer.wrong_plain) for answer in answers]
     measures = (
         share("right with the drawing prompt", (drawing for drawing, _ in pairs)),
@@ -56,7 +59,7 @@ def judge(answers: Sequence[Judged]) -> Finding:
 
 
 async def _alone(model: ChatModel, question: str) -> Heard:
-    """What the model says without any prompt of ours, and without our reading of its answer."""
+    """Ask without the system prompt of the bot and without its stream parser."""
     words, failure = "", ""
     async with aclosing(model.listen([Said(Role.SYSTEM, PLAIN), Said(Role.USER, question)])) as heard:
         async for event in heard:
@@ -90,9 +93,10 @@ async def _fault(heard: Heard, item: Question | CodeTask) -> str:
 
 
 def answer_in(words: str, choices: Sequence[str]) -> str:
-    """The answer that the words give: what follows the last "Answer:", else the last line.
+    """Return the answer that the text gives: the text after the last "Answer:", else the last line.
 
-    Where there are choices it is a letter, also for a choice that is named by its text; empty if it is neither.
+    If there are choices, the answer is a letter, also when the text names the choice by its wording; empty if it does
+    neither.
     """
     found = re.findall(r"answer\s*(?:is)?\s*[:=]\s*(.+)", words, re.IGNORECASE)
     lines = found or words.strip().splitlines() or [""]

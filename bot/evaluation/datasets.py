@@ -1,6 +1,6 @@
-"""The files of questions that a chat model is judged by: read, checked, and turned into values.
+"""Reads and checks the datasets of the evaluation, and turns them into values.
 
-Every file is JSON Lines. What a line may hold is described in `bot/evaluation/data/README.md`.
+Every file is JSON Lines. `bot/evaluation/data/README.md` describes the fields of a line.
 """
 
 import re
@@ -25,7 +25,7 @@ _Words = Annotated[str, Field(min_length=1)]
 
 
 class Kind(StrEnum):
-    """What an answer does: one of the paper's six kinds of turn, or nothing because the model failed."""
+    """The kind of an answer: one of the six kinds of turn of the paper, or `failed` because the model failed."""
 
     TEXT = "text"
     GENERATE = "generate"
@@ -37,15 +37,15 @@ class Kind(StrEnum):
 
     @property
     def coarse(self) -> "Kind":
-        """The kind among `generate`, `edit` and `text`: whatever starts from a picture counts as `edit`."""
+        """The kind among `generate`, `edit` and `text`: every kind that starts from an image counts as `edit`."""
         return Kind.EDIT if self in (Kind.VARY, Kind.SELECT, Kind.REFINE) else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Exchange:
-    """What somebody writes, and what is to come of it. `also` are kinds that are right as well.
+    """A message of a user and the expected answer. `also` lists further kinds that are right.
 
-    `of` are the pictures to start from, None where any is right; `pictures` is how many are to come.
+    `of` lists the expected source images, None if any is right; `pictures` is the expected number of images.
     """
 
     user: _Words
@@ -68,17 +68,17 @@ class Exchange:
 
     @property
     def shown(self) -> int:
-        """How many pictures are to be in the answer."""
+        """The number of images that the answer should contain."""
         return 0 if self.kind is Kind.TEXT else self.pictures or 1
 
     @property
     def made(self) -> int:
-        """How many of them are new: a picture that was chosen keeps its number."""
+        """The number of images in the answer that are new: a selected image keeps its number."""
         return 0 if self.kind is Kind.SELECT else self.shown
 
     @property
     def starts(self) -> tuple[int, ...]:
-        """The pictures to start from, one for each that is to come; empty where any is right."""
+        """The expected source image of each image in the answer; empty if any source is right."""
         if self.of is None:
             return ()
         return (self.of,) * self.shown if isinstance(self.of, int) else self.of
@@ -86,7 +86,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Dialogue:
-    """A conversation in one thread; its pictures are numbered as if every answer were right."""
+    """A conversation in one thread. Its images are numbered as if every answer were right."""
 
     id: _Words
     turns: Annotated[tuple[Exchange, ...], Field(min_length=1)]
@@ -106,7 +106,10 @@ class Dialogue:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Interleaved:
-    """A wish for several pictures among words: `expect` has for each picture the words of which one must be in it."""
+    """A request for several images with text between them.
+
+    `expect` has one entry for each image: the words of which at least one must be in its prompt.
+    """
 
     id: _Words
     user: _Words
@@ -116,7 +119,7 @@ class Interleaved:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class Question:
-    """A question with one right answer: a letter or an index from 0 where there are choices, else its text."""
+    """A question with one right answer: a letter or an index from 0 if there are choices, else the answer's text."""
 
     question: _Words
     answer: str | int
@@ -129,7 +132,7 @@ class Question:
 
     @property
     def right(self) -> str:
-        """The letter of the right choice, or the right words; empty if no choice fits."""
+        """The letter of the right choice, or the text of the right answer; empty if no choice fits."""
         if not self.choices:
             return str(self.answer)
         letters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[: len(self.choices)]
@@ -142,7 +145,7 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
 class CodeTask:
-    """A function to be written: `tests` is Python that raises unless the function named `entry` is right."""
+    """A task to write a function: `tests` is Python code that raises unless the function named `entry` is right."""
 
     task: _Words
     tests: _Words
@@ -152,7 +155,7 @@ class CodeTask:
 
 Item = Dialogue | Interleaved | Question | CodeTask
 
-_FORMS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key by which a line is known for what it is
+_FORMS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key that identifies the type of a line
     ("turns", TypeAdapter(Dialogue)),
     ("expect", TypeAdapter(Interleaved)),
     ("question", TypeAdapter(Question)),
@@ -160,7 +163,7 @@ _FORMS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key by which a line 
 )
 
 
-_FILES: dict[type[Item], str] = {  # what is in a file, which is also its name where it is shipped
+_FILES: dict[type[Item], str] = {  # the content of a file, which is also the name of the shipped file
     Dialogue: "decisions",
     Interleaved: "interleaving",
     Question: "questions",
@@ -175,21 +178,21 @@ SUITES: dict[str, tuple[type[Item], ...]] = {
 
 @value(frozen=True, slots=True)
 class Suite:
-    """The items of one file, all of one form."""
+    """The items of one file, all of one type."""
 
     name: str
     items: tuple[Item, ...]
 
     @property
     def form(self) -> type[Item]:
-        """What all of them are."""
+        """The type of all items."""
         return type(self.items[0])
 
 
 def load(name: str, files: Sequence[Path] = (), limit: int | None = None) -> list[Suite]:
-    """The suites that are asked under this name, or those in `files` instead; the first `limit` items of each.
+    """Load the suites of this name, or those in `files` instead; the first `limit` items of each suite.
 
-    `name` may be a file itself. Raises BotError naming the line and what is wrong with it.
+    `name` may be the path of a file. Raises BotError, which names the line and its error.
     """
     if limit is not None and limit < 1:
         raise BotError(f"--limit must be at least 1, not {limit}.")
@@ -236,7 +239,7 @@ def _item(line: str, where: str) -> Item:
 
 
 def _sentence(faults: Sequence[ErrorDetails]) -> str:
-    """The first fault, at the place where it is; pydantic names the alternatives of a field behind the field."""
+    """Describe the first error and its place. Pydantic appends the alternatives of a union to the path of the field."""
     fault = faults[0]
     steps = [str(step + 1) if isinstance(step, int) else step for step in fault["loc"]]
     place = ".".join(step for step in steps if re.fullmatch(r"[1-9]\d*|(?!int$|str$)\w+", step))

@@ -1,4 +1,4 @@
-"""Does the model tell when to draw, what, and from which picture? Whole dialogues, turn by turn."""
+"""Scores when a chat model creates an image, of which kind, and from which source image, over whole dialogues."""
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from bot.ports import ChatModel
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One turn of a dialogue, as it was expected and as it came."""
+    """One turn of a dialogue: the expected answer and the actual one."""
 
     dialogue: Dialogue
     place: int
@@ -20,60 +20,63 @@ class Judged:
 
     @property
     def exchange(self) -> Exchange:
-        """What was expected."""
+        """The message and its expected answer."""
         return self.dialogue.turns[self.place]
 
     @property
     def tags(self) -> tuple[str, ...]:
-        """Those of the dialogue and of the turn."""
+        """The tags of the dialogue and of the turn."""
         return tuple(dict.fromkeys((*self.dialogue.tags, *self.exchange.tags)))
 
     @property
     def failure(self) -> str:
-        """Why the model failed, if it did."""
+        """Why the model failed; empty if it did not."""
         return self.heard.failure
 
     @property
     def expected(self) -> Kind:
-        """The kind that was expected; where several are right, the one that came, or the one of its coarse kind."""
+        """The expected kind. If several are right: the actual one, else one of the same coarse kind, else `kind`."""
         right = (self.exchange.kind, *self.exchange.also)
         near = (kind for kind in right if kind.coarse is self.heard.kind.coarse)
         return self.heard.kind if self.heard.kind in right else next(near, self.exchange.kind)
 
     @property
     def right_kind(self) -> bool:
-        """Whether the answer does what it should."""
+        """Whether the answer has the expected kind."""
         return self.heard.kind is self.expected
 
     @property
     def is_talk(self) -> bool:
-        """Whether any picture is a mistake."""
+        """Whether only text is right, so that any image is a mistake."""
         return {self.exchange.kind, *self.exchange.also} == {Kind.TEXT}
 
     @property
     def refers(self) -> bool:
-        """Whether the picture to start from can be judged: one was expected, and a picture was asked for."""
+        """Whether the source can be judged: one was expected, and the answer has an image.
+
+        A new image that is right as well has no source to judge.
+        """
         anew = self.heard.kind is Kind.GENERATE and Kind.GENERATE in self.exchange.also
         return bool(self.exchange.starts and self.heard.asked) and not anew
 
     @property
     def right_reference(self) -> bool:
-        """Whether the pictures start from those that were meant; a new picture starts from none."""
+        """Whether the images start from the expected sources. A new image has no source."""
         return set(_starts(self.heard)) == set(self.exchange.starts)
 
     @property
     def counts(self) -> bool:
-        """Whether the number of pictures can be judged: some were expected, and the kind is right."""
+        """Whether the number of images can be judged: images were expected, and the kind is right."""
         return self.exchange.shown > 0 and self.right_kind and self.heard.kind is not Kind.TEXT
 
     @property
     def right_count(self) -> bool:
-        """Whether as many pictures were asked for as expected."""
+        """Whether the answer has the expected number of images."""
         return len(self.heard.decisive) == self.exchange.shown
 
 
 async def ask(model: ChatModel, dialogue: Dialogue, brief: Brief) -> AsyncGenerator[Judged]:
-    """Hold the dialogue, turn by turn."""
+    """Run the dialogue, turn by turn."""
     thread = Thread()
     for place, exchange in enumerate(dialogue.turns):
         thread = thread.opened(exchange)
@@ -83,7 +86,7 @@ async def ask(model: ChatModel, dialogue: Dialogue, brief: Brief) -> AsyncGenera
 
 
 def judge(turns: Sequence[Judged]) -> Finding:
-    """The measures over all turns that were held."""
+    """Compute the measures over all turns."""
     dialogues: dict[int, list[Judged]] = {}
     for turn in turns:
         dialogues.setdefault(id(turn.dialogue), []).append(turn)
@@ -134,7 +137,7 @@ def _miss(turn: Judged) -> Miss:
 
 
 def _starts(heard: Heard) -> list[int | None]:
-    """The pictures that the answer starts from; None for a new one, and for one that is not there."""
+    """The source images of the answer; None for a new image and for a source that does not exist."""
     return [None if asked.lost else asked.start for asked in heard.decisive]
 
 

@@ -1,4 +1,4 @@
-"""Hold a conversation with a chat model without painting: every picture that it asks for counts as arrived."""
+"""Runs a conversation with a chat model without rendering: every requested image counts as rendered."""
 
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -37,7 +37,7 @@ SIDE = 512  # pixels; nothing depends on it
 
 @dataclass(frozen=True, slots=True)
 class Brief:
-    """What the system text depends on, apart from the chat model: the picture model's abilities, and the persona."""
+    """The inputs of the system prompt besides the chat model: capabilities of the image model, and the persona."""
 
     abilities: Abilities
     persona: str = ""
@@ -45,7 +45,7 @@ class Brief:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A picture that the model asked for, and the one that it starts from; `lost` when there is no such picture."""
+    """An image that the model requested, and its source image; `is_missing` if that source does not exist."""
 
     request: ImageRequest
     start: int | None = None
@@ -54,24 +54,24 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """A whole answer: words and pictures in their order. `failure` is a sentence when the model failed."""
+    """A whole answer: text and images in order. `failure` is a sentence if the model failed."""
 
     parts: tuple[str | Asked, ...] = ()
     failure: str = ""
 
     @property
     def asked(self) -> tuple[Asked, ...]:
-        """The pictures, in their order."""
+        """The images, in order."""
         return tuple(part for part in self.parts if isinstance(part, Asked))
 
     @property
     def words(self) -> str:
-        """Only what is said."""
+        """The text alone, without the images."""
         return "".join(part for part in self.parts if isinstance(part, str)).strip()
 
     @property
     def kind(self) -> Kind:
-        """What the answer does. To show the chosen picture before it is changed is no decision of its own."""
+        """The kind of the answer. Selecting an image before changing it does not count as a decision of its own."""
         if self.failure:
             return Kind.FAILED
         kinds = [Kind(asked.request.operation.value) for asked in self.asked]
@@ -79,7 +79,7 @@ class Heard:
 
     @property
     def decisive(self) -> tuple[Asked, ...]:
-        """The pictures that are of the answer's kind."""
+        """The images whose operation is the kind of the answer."""
         return tuple(asked for asked in self.asked if asked.request.operation.value == self.kind.value)
 
     def written(self) -> str:
@@ -89,29 +89,29 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Thread:
-    """A conversation so far, and its pictures."""
+    """A conversation so far, and its images."""
 
     earlier: tuple[Entry, ...] = ()
     pictures: tuple[Picture, ...] = ()
 
     def opened(self, exchange: Exchange) -> "Thread":
-        """The thread with the pictures that the person brings along."""
+        """Return the thread with the uploads of the next message added."""
         first = len(self.pictures) + 1
         brought = tuple(_upload(number) for number in range(first, first + exchange.uploads))
         return replace(self, pictures=self.pictures + brought)
 
     def entry(self, exchange: Exchange) -> Entry:
-        """The message, in a thread that was opened for it."""
+        """Build the entry of the message, in a thread that already has its uploads."""
         author = Person(exchange.author.lower(), exchange.author)
         brought = self.pictures[len(self.pictures) - exchange.uploads :]
         message_id = str(len(self.earlier) + 1)
         return Entry(message_id, PLACE, author, exchange.user, exchange.about, brought, "", None)
 
     def settled(self, exchange: Exchange, heard: Heard) -> "Thread":
-        """The thread after an answer, with the pictures that were expected, whatever the model made of it.
+        """Return the thread after an answer, with the expected images instead of those that the model requested.
 
-        The model's words stay, and so do the prompts of its pictures as far as so many were expected. What it drew
-        beyond is left out; what is missing is added behind its words.
+        The text of the model stays, and so do the prompts of its images up to the expected number. Additional images
+        are left out; missing ones are appended.
         """
         parts: list[TextPart | PicturePart] = []
         pictures = list(self.pictures)
@@ -131,7 +131,7 @@ class Thread:
 
 
 async def hear(model: ChatModel, brief: Brief, thread: Thread, exchange: Exchange) -> Heard:
-    """The model's answer to a message, in a thread that was opened for it."""
+    """Return the answer of the model to a message, in a thread that already has the uploads of the message."""
     turn = _turn(model, brief, thread, thread.entry(exchange))
     known, newest = {picture.number for picture in turn.pictures}, turn.newest
     parts: list[str | Asked] = []
@@ -158,7 +158,7 @@ async def hear(model: ChatModel, brief: Brief, thread: Thread, exchange: Exchang
 
 
 def _turn(model: ChatModel, brief: Brief, thread: Thread, now: Entry) -> Turn:
-    """What the bot itself would ask, as the model is now: its server may turn out to take no tools."""
+    """Build the turn as the bot does, with the current model profile: its server may turn out to accept no tools."""
     manners = model.manners
     system = system_text(brief.abilities, manners, brief.persona)
     return Turn(
@@ -182,7 +182,7 @@ def _asked(request: ImageRequest, known: set[int], newest: int | None, text: str
 def _expected(
     exchange: Exchange, key: int, asked: Asked | None, pictures: Sequence[Picture]
 ) -> tuple[PicturePart, list[Picture]]:
-    """The picture that was expected in this place of the answer, and whether it is a new one."""
+    """The image that is expected at this place of the answer, and the new record if that image is new."""
     operation = Operation(exchange.kind.value)
     start = None
     if operation is not Operation.GENERATE:

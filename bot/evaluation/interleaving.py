@@ -1,4 +1,4 @@
-"""Does a story, a guide or a comparison come with the right pictures, in their order, among words?"""
+"""Scores stories, guides and comparisons: the right images, in the right order, with text between them."""
 
 import re
 from collections.abc import AsyncGenerator, Sequence
@@ -15,48 +15,48 @@ from bot.ports import ChatModel
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One wish for several pictures, and what came."""
+    """One request for several images, and the answer to it."""
 
     item: Interleaved
     heard: Heard
 
     @property
     def failure(self) -> str:
-        """Why the model failed, if it did."""
+        """Why the model failed; empty if it did not."""
         return self.heard.failure
 
     @property
     def prompts(self) -> tuple[str, ...]:
-        """What the pictures show, in their order."""
+        """The prompts of the images, in order."""
         drawing = [asked.request for asked in self.heard.asked if asked.request.operation is not Operation.SELECT]
         return tuple(request.prompt for request in drawing)
 
     @property
     def right_number(self) -> bool:
-        """Whether as many pictures came as expected."""
+        """Whether the answer has the expected number of images."""
         return len(self.prompts) == len(self.item.expect)
 
     @property
     def right_order(self) -> bool:
-        """Whether each picture shows what was expected in its place."""
+        """Whether each image shows the subject that was expected at its place."""
         return self.right_number and all(map(_shows, self.prompts, self.item.expect))
 
     @property
     def has_words_between(self) -> bool:
-        """Whether there are words between every picture and the next."""
+        """Whether there is text between every two images."""
         pictured = [place for place, part in enumerate(self.heard.parts) if not isinstance(part, str)]
         between = [self.heard.parts[one + 1 : other] for one, other in pairwise(pictured)]
         return all(any(str(part).strip() for part in parts) for parts in between)
 
 
 async def ask(model: ChatModel, item: Interleaved, brief: Brief) -> AsyncGenerator[Judged]:
-    """One message in a thread of its own."""
+    """Ask in a thread of its own, with one message."""
     exchange = Exchange(user=item.user, kind=Kind.GENERATE)
     yield Judged(item, await hear(model, brief, Thread(), exchange))
 
 
 def judge(answers: Sequence[Judged]) -> Finding:
-    """The measures over all wishes that were answered."""
+    """Compute the measures over all requests that were answered."""
     several = [answer for answer in answers if answer.item.between and len(answer.prompts) > 1]
     measures = (
         share("right number of pictures", (answer.right_number for answer in answers)),
@@ -79,5 +79,5 @@ def _miss(answer: Judged) -> Miss:
 
 
 def _shows(prompt: str, words: Sequence[str]) -> bool:
-    """Whether one of the words, or one that begins with it, is in the prompt."""
+    """Whether the prompt contains one of the words, or a word that begins with one of them."""
     return any(re.search(rf"(?<!\w){re.escape(word)}", prompt, re.IGNORECASE) for word in words)

@@ -1,7 +1,7 @@
-"""Tags or tools? A chat model is asked the same few messages both ways, and that in which it decides better is kept.
+"""Runs test dialogues with tags and with tools, and keeps the request protocol that the chat model follows better.
 
-It also learns whether the model's thoughts come without an opening tag. The answers are kept in a file, so that a
-model is asked again only when it, its server, the prompts or the messages change.
+It also detects whether the thoughts of the model come without an opening tag. The results are saved in a file: a model
+is probed again only if the model, its server, the prompts or the dialogues change.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ from bot.prompting.system_prompt import system_text
 
 log = logging.getLogger(__name__)
 
-LONGEST = 900.0  # seconds for all of it; a model that needs more is left as it is
-MOST_WORDS = 6000  # characters of one answer; whoever has not asked for a picture by then does not
+LONGEST = 900.0  # seconds for the whole probe; a slower model keeps its profile
+MOST_WORDS = 6000  # characters of one answer; a model that has requested no image by then will not
 
 _THREAD = ThreadKey("probe", "-", "-", "-")
 _ANN = Person("ann", "Ann")
@@ -49,7 +49,11 @@ _DRAW, _EDIT, _VARY, _SELECT = Operation.GENERATE, Operation.EDIT, Operation.VAR
 
 @dataclass(frozen=True, slots=True)
 class Dialogue:
-    """A message, what was drawn before it, and which pictures would be right: any of `wanted`, of `of` if it is set."""
+    """A message, the images before it, and the right answers.
+
+    `expected` lists the combinations of operations that are right; `source` is the right source image, None for none.
+    `earlier_prompts` are the prompts of the images #1 to #n.
+    """
 
     text: str
     wanted: tuple[tuple[Operation, ...], ...] = ((),)
@@ -75,7 +79,10 @@ DIALOGUES = (
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What a model is like, and how many dialogues it got right either way; `tools` is None if none are taken."""
+    """The result for a model: its better protocol, and how many dialogues were right with tags and with tools.
+
+    `tools` is None if the server accepts no tools.
+    """
 
     front_end: FrontEnd
     thinks_first: bool
@@ -87,9 +94,10 @@ _KEPT = TypeAdapter(dict[str, Finding])
 
 
 async def settle(model: OpenAICompatible, cache: Path, abilities: Abilities) -> None:
-    """Give the model the front end that suits it best, as the file says, or else after asking.
+    """Set the request protocol that suits the model: the one saved in the file, or else the result of a new probe.
 
-    Until then, and where it cannot be found out, the model stays as it is. Bugs go to the log, and no further.
+    The model profile stays unchanged until then, and also if the probe gives no result. Unexpected errors are logged
+    and not raised.
     """
     try:
         key = _key(model, abilities)
@@ -97,7 +105,7 @@ async def settle(model: OpenAICompatible, cache: Path, abilities: Abilities) -> 
         if finding is None:
             async with asyncio.timeout(LONGEST):
                 finding = await probe(model, abilities)
-            if finding and finding.tools is not None:  # a server that takes no tools today may take them tomorrow
+            if finding and finding.tools is not None:  # a server that accepts no tools today may accept them tomorrow
                 _write(cache, {**_read(cache), key: finding})
     except TimeoutError:
         finding = None
@@ -105,7 +113,7 @@ async def settle(model: OpenAICompatible, cache: Path, abilities: Abilities) -> 
         log.exception("the chat model %s could not be probed", model.model)
         return
     if finding is None:
-        log.info("the chat model %s does not answer well enough to be probed: it stays as it is", model.model)
+        log.info("the probe of the chat model %s gave no result: its profile stays unchanged", model.model)
         return
     model.adopt(front_end=finding.front_end, thinks_first=finding.thinks_first)
     scores = f"tags {finding.tags}, tools {finding.tools} of {len(DIALOGUES)} right"
@@ -114,7 +122,10 @@ async def settle(model: OpenAICompatible, cache: Path, abilities: Abilities) -> 
 
 
 async def probe(model: OpenAICompatible, abilities: Abilities) -> Finding | None:
-    """Hold the dialogues both ways; None as soon as the model fails. A tie goes to what is known of the model."""
+    """Run the test dialogues with tags and with tools. Returns None if the model fails.
+
+    A tie keeps the protocol of the model profile.
+    """
     better = model.manners.front_end
     right: dict[FrontEnd, list[bool]] = {FrontEnd.TAGS: [], FrontEnd.TOOLS: []}
     thoughts: list[bool] = []
@@ -134,7 +145,10 @@ async def probe(model: OpenAICompatible, abilities: Abilities) -> Finding | None
 
 
 class Rehearsal:
-    """A chat model with another front end than its own; its thoughts are not expected, so that they show."""
+    """Wraps a chat model to use another request protocol.
+
+    The profile does not expect thoughts, so that thoughts without an opening tag are detected.
+    """
 
     def __init__(self, model: OpenAICompatible, front_end: FrontEnd) -> None:
         self._model = model
@@ -142,17 +156,17 @@ class Rehearsal:
 
     @property
     def manners(self) -> Manners:
-        """The model's own, but for these two."""
+        """The profile of the model with the other protocol, and without thoughts expected."""
         return replace(self._model.manners, front_end=self._front_end, thinks_first=False)
 
     def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """The model's answer."""
+        """Stream the answer of the model."""
         return self._model.listen(transcript, tools)
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """An answer: what was asked for, how much was said, and whether it held thoughts without an opening tag."""
+    """An answer: its image requests, the length of its text in characters, and whether it had unmarked thoughts."""
 
     requests: tuple[ImageRequest, ...] = ()
     words: int = 0
@@ -160,7 +174,7 @@ class Heard:
 
 
 async def hold(dialogue: Dialogue, model: Rehearsal, abilities: Abilities) -> Heard | None:
-    """The model's answer to a dialogue's message; None if the model failed."""
+    """Return the answer of the model to a dialogue; None if the model failed."""
     heard = Heard()
     async with aclosing(listen(model, _turn(dialogue, model.manners, abilities))) as events:
         async for event in events:
@@ -179,7 +193,7 @@ async def hold(dialogue: Dialogue, model: Rehearsal, abilities: Abilities) -> He
 
 
 def is_right(dialogue: Dialogue, heard: Heard) -> bool:
-    """Whether the pictures that were asked for are those that were wanted; if none were, something must be said."""
+    """Whether the requested images are the expected ones. If none is expected, the answer must have text."""
     asked = tuple(request.operation for request in heard.requests)
     meant = {request.of or len(dialogue.drawn) or None for request in heard.requests}
     if asked not in dialogue.wanted:
@@ -207,7 +221,7 @@ def _entry(text: str, picture: Picture | None = None) -> Entry:
     return Entry(str(picture.number), _THREAD, _ANN, text, None, (), "", view)
 
 
-# What is kept
+# The saved results
 
 
 def _key(model: OpenAICompatible, abilities: Abilities) -> str:

@@ -1,4 +1,4 @@
-"""What an evaluation found: as a value, on the terminal, and as JSON."""
+"""The report of an evaluation: its values, the output on the terminal, and JSON."""
 
 import json
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ from rich.text import Text
 from bot.errors import BotError
 from bot.evaluation.statistics import Measure
 
-MOST_MISSES = 20  # that are shown on the terminal; the JSON file has them all
+MOST_MISSES = 20  # on the terminal; the JSON file has all misses
 
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """One wrong answer: where it is, what was asked, what was expected and came, and what the model said."""
+    """One wrong answer: its place, the question, the expected and the actual answer, and the text of the model."""
 
     where: str
     asked: str
@@ -28,7 +28,7 @@ class Miss:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Measures that are broken down; shares are told as numbers from 0 to 1."""
+    """A breakdown of measures; shares are numbers from 0 to 1."""
 
     title: str
     columns: tuple[str, ...]
@@ -37,7 +37,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What the answers to one suite come to."""
+    """The results of one suite."""
 
     measures: tuple[Measure, ...]
     tables: tuple[Table, ...] = ()
@@ -46,7 +46,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A whole evaluation. `stopped` is a sentence when it ended before all `total` answers were in."""
+    """A whole evaluation. `stopped` is a sentence if it ended before all `total` answers had arrived."""
 
     suite: str
     model: str
@@ -58,7 +58,7 @@ class Report:
 
 
 def write(reports: Sequence[Report], path: Path) -> None:
-    """Keep the reports as JSON. Raises BotError when the file cannot be written."""
+    """Write the reports as JSON. Raises BotError if the file cannot be written."""
     try:
         path.write_text(
             json.dumps([asdict(report) for report in reports], indent=2, ensure_ascii=False) + "\n", "utf-8"
@@ -68,7 +68,7 @@ def write(reports: Sequence[Report], path: Path) -> None:
 
 
 def show(report: Report, console: Console) -> None:
-    """Print the measures, what they are made of, and the first misses."""
+    """Print the measures, their breakdowns and the first misses."""
     console.print(_measures(report))
     for table in report.finding.tables:
         if table.rows:
@@ -92,7 +92,7 @@ def _measures(report: Report) -> rich.table.Table:
 
 
 def _grid(table: Table) -> rich.table.Table:
-    """As text, not as markup: what people and models write may hold square brackets."""
+    """Build a table of plain text without markup: users and models may write square brackets."""
     grid = rich.table.Table(*table.columns, title=Text(table.title), title_justify="left")
     for row in table.rows:
         grid.add_row(*(Text(f"{cell:.3f}" if isinstance(cell, float) else str(cell)) for cell in row))

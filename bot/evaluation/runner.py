@@ -1,4 +1,4 @@
-"""Ask a chat model everything that a suite holds, several conversations at a time, and report what came."""
+"""Asks a chat model all items of a suite, several conversations at a time, and reports the results."""
 
 import asyncio
 import time
@@ -20,7 +20,7 @@ from bot.evaluation.dry_run import Brief
 from bot.evaluation.report import Finding, Report, show, write
 from bot.ports import ChatModel
 
-MOST_FAILURES = 5  # in a row; then the model is not there, and asking on is of no use
+MOST_FAILURES = 5  # in a row; after that the model counts as unreachable
 
 
 class Answer(Protocol):
@@ -28,16 +28,16 @@ class Answer(Protocol):
 
     @property
     def failure(self) -> str:
-        """Why the model failed, if it did."""
+        """Why the model failed; empty if it did not."""
         ...
 
 
-Note = Callable[[int, Answer], bool]  # takes an answer to the item in this place; whether that is enough
+Note = Callable[[int, Answer], bool]  # gets the index of the item and the answer; returns whether to stop
 
 
 @dataclass(frozen=True, slots=True)
 class Course:
-    """How the items of one form are asked and judged."""
+    """How the items of one type are asked and judged."""
 
     ask: Callable[[ChatModel, Any, Brief], AsyncGenerator[Answer]]
     judge: Callable[[Sequence[Any]], Finding]
@@ -59,18 +59,18 @@ class Record:
     failures: int = 0
 
     def note(self, place: int, answer: Answer) -> None:
-        """One more answer, to the item in this place."""
+        """Add an answer to the item with this index."""
         self.noted.append((place, answer))
         self.failures = self.failures + 1 if answer.failure else 0
 
     @property
     def answers(self) -> list[Answer]:
-        """All answers in the order of the suite, however they came in: a report does not depend on that."""
+        """All answers in the order of the suite, so that a report does not depend on the order of arrival."""
         return [answer for _, answer in sorted(self.noted, key=itemgetter(0))]
 
     @property
     def given_up(self) -> bool:
-        """Whether the model failed too often to go on."""
+        """Whether the model failed too often to continue."""
         return self.failures >= MOST_FAILURES
 
 
@@ -87,18 +87,19 @@ async def evaluate(
     out: Path | None = None,
     console: Console | None = None,
 ) -> list[Report]:
-    """Ask, show a bar meanwhile and a table afterwards, and keep the reports in `out`; one for each file.
+    """Run a suite with a progress bar, print the results, and write the reports to `out`; one report for each file.
 
-    `suite` is the name of one that is shipped, `abilities`, or a file; `questions` are files that are asked in its
-    place. `name` is what the model is called in the report; it is told what the bot would tell it with a picture model
-    of these `abilities`, and with this `persona`. When it is cancelled, what there is so far is shown and kept. Raises
-    BotError for a suite that cannot be read, and for a file that cannot be written.
+    `suite` is the name of a shipped suite (`decisions`, `interleaving`, `abilities`) or a file; `questions` are files
+    that are asked instead of the shipped ones. `name` is the name of the model in the report. The model gets the system
+    prompt that the bot would send with an image model of these `capabilities` and this `persona`. If the evaluation is
+    cancelled, the results so far are printed and written. Raises BotError for a suite that cannot be read, and for a
+    file that cannot be written.
     """
     suites = load(suite, questions, limit)
     console, reports = console or Console(), list[Report]()
     brief = Brief(abilities, persona)
     if out:
-        write(reports, out)  # so that a wrong path is told now, not after hours
+        write(reports, out)  # so that a wrong path is reported now, not after hours
     for one in suites:
         record, began = Record(), time.monotonic()
         stopped = "Interrupted: this is what there is so far."
@@ -121,7 +122,7 @@ async def evaluate(
 
 
 async def _ask_all(model: ChatModel, suite: Suite, brief: Brief, *, parallel: int, note: Note) -> None:
-    """Ask every item, at most `parallel` at a time; no more once `note` says that it is enough."""
+    """Ask every item, at most `parallel` at a time; stop once `on_answer` returns True."""
     course = COURSES[suite.form]
     waiting = iter(enumerate(suite.items))
     async with asyncio.TaskGroup() as askers:
@@ -132,7 +133,7 @@ async def _ask_all(model: ChatModel, suite: Suite, brief: Brief, *, parallel: in
 async def _ask(
     model: ChatModel, brief: Brief, course: Course, *, waiting: Iterator[tuple[int, Item]], note: Note
 ) -> None:
-    """One item after the other, whichever is next in line."""
+    """Ask the remaining items one after another."""
     for place, item in waiting:
         async with aclosing(course.ask(model, item, brief)) as answers:
             async for answer in answers:

@@ -1,7 +1,7 @@
-"""Run a model's code with its tests, in a process of its own that is kept short, small and poor.
+"""Runs the code of a model with its tests, in a child process with strict limits.
 
-The process has no environment, an empty folder, and limits on time, memory, files and output. That keeps mistakes
-away from the machine, not malice: it still runs as the user who evaluates, with the network that user has.
+The process has no environment, an empty folder, and limits on time, memory, files and output. That protects the machine
+from mistakes, not from malice: the process still runs as the user who evaluates, with the network of that user.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from bot.evaluation.datasets import CodeTask
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What a program may use: seconds on the clock, bytes of memory, bytes in one file."""
+    """The limits of a program: seconds of wall-clock time, bytes of memory, bytes of one file."""
 
     seconds: float = 10.0
     memory: int = 1 << 30
@@ -31,8 +31,8 @@ class Limits:
 
 _DEFAULT = Limits()
 
-# The process limits itself before it reads a line of foreign code. Only who reached the end tells the password: a
-# program that leaves early has passed nothing.
+# The process limits itself before it runs any foreign code. The password is written only at the end of the tests: a
+# program that exits early has not passed.
 _BOOT = """
 import contextlib, json, resource, sys
 
@@ -68,14 +68,14 @@ main()
 
 
 def code_in(answer: str, entry: str) -> str:
-    """The program in a model's answer: the last block of code that defines `entry`, else the last block, else all."""
+    """Return the program in an answer: the last code block that defines `entry`, else the last block, else all."""
     blocks = [token.content for token in MarkdownIt().parse(answer) if token.type == "fence"]
     defining = [block for block in blocks if f"def {entry}" in block]
     return [answer, *blocks, *defining][-1]
 
 
 async def run(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str:
-    """Nothing if the code passes the tests, else what went wrong in a few words."""
+    """Run the tests on the code. Returns an empty text if they pass, else a short description of the error."""
     password = secrets.token_hex(16)
     caps = {
         "RLIMIT_CPU": int(limits.seconds) + 1,
@@ -103,13 +103,13 @@ async def run(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str:
             return f"did not end within {limits.seconds:g} seconds"
         finally:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
+                os.killpg(process.pid, signal.SIGKILL)  # and its child processes
             await process.wait()
         return _verdict(Path(folder) / "verdict", password, process.returncode)
 
 
 def _verdict(path: Path, password: str, status: int | None) -> str:
-    """What the process left; it may have left anything, a pipe or a very large file too."""
+    """Read the verdict file of the process, which may have left anything there, such as a pipe or a huge file."""
     if not path.is_file():
         return f"ended before its tests did (exit status {status})"
     with path.open("rb") as file:

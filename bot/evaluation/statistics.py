@@ -1,4 +1,4 @@
-"""What was expected and what came -> measures with their uncertainty. Pure."""
+"""Computes measures with confidence intervals from expected and actual results. Pure."""
 
 import random
 from collections import Counter
@@ -8,16 +8,16 @@ from math import sqrt
 
 from bot.evaluation.datasets import Kind
 
-Z = 1.959964  # of a 95 % confidence interval
+Z = 1.959964  # quantile of the normal distribution for a 95 % confidence interval
 SEED = 20231013
 ROUNDS = 1000
 
-Pair = tuple[Kind, Kind]  # what was expected, what came
+Pair = tuple[Kind, Kind]  # the expected kind, the actual kind
 
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A number between -1 and 1 over `n` cases; None where there was no case, bounds None where none were computed."""
+    """A number from -1 to 1 over `n` cases: None if there was no case; bounds None if none were computed."""
 
     name: str
     value: float | None
@@ -28,7 +28,7 @@ class Measure:
 
 @dataclass(frozen=True, slots=True)
 class KindScore:
-    """How well one kind is told from the others; `n` is how often it was expected."""
+    """How well one kind is distinguished from the others; `n` is how often that kind was expected."""
 
     precision: float
     recall: float
@@ -37,7 +37,7 @@ class KindScore:
 
 
 def share(name: str, outcomes: Iterable[bool]) -> Measure:
-    """How many of the outcomes are true, with Wilson's interval."""
+    """The share of outcomes that are true, with the interval of Wilson."""
     seen = list(outcomes)
     if not seen:
         return Measure(name, None, 0)
@@ -46,7 +46,7 @@ def share(name: str, outcomes: Iterable[bool]) -> Measure:
 
 
 def wilson(right: int, n: int) -> tuple[float, float]:
-    """The 95 % interval of a share (Wilson 1927), which holds for few cases and for shares near 0 and 1 too."""
+    """The 95 % interval of a share (Wilson 1927), valid also for few cases and for shares near 0 and 1."""
     p, z2 = right / n, Z * Z / n
     middle, half = p + z2 / 2, Z * sqrt(p * (1 - p) / n + z2 / (4 * n))
     return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
@@ -58,9 +58,9 @@ def by_kind(pairs: Iterable[Pair]) -> dict[Kind, KindScore]:
 
 
 def macro_f1(name: str, groups: Sequence[Iterable[Pair]]) -> Measure:
-    """The mean F1 of the kinds that were expected, each weighing the same; `groups` are the pairs of each dialogue.
+    """The mean F1 of the expected kinds, all with the same weight; `groups` holds the pairs of each dialogue.
 
-    The interval is a bootstrap over dialogues, whose turns hang together, always with the same draws.
+    The interval is a bootstrap over dialogues, because the turns of a dialogue depend on each other; the seed is fixed.
     """
     counts = [Counter(group) for group in groups]
     whole = sum(counts, Counter[Pair]())
@@ -73,10 +73,11 @@ def macro_f1(name: str, groups: Sequence[Iterable[Pair]]) -> Measure:
 
 
 def paired_difference(name: str, pairs: Iterable[tuple[bool, bool]]) -> Measure:
-    """How much larger the share of the first is than that of the second, over the same cases.
+    """The share of the first minus the share of the second, over the same cases.
 
-    The interval is that of Agresti and Min (2005) for matched pairs: Wald's on McNemar's two cells with half a case
-    added to each of the four cells, so that it has a width even where the two never differ.
+    The interval is that of Agresti and Min (2005) for matched pairs: the Wald interval on the two discordant cells of
+    McNemar, with half a case added to each of the four cells, so that the interval has a width even if the two never
+    differ.
     """
     seen = list(pairs)
     if not seen:

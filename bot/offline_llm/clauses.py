@@ -15,7 +15,7 @@ MOST_CLAUSES = 12  # of a message that are read
 
 
 def clauses(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """Cut a message into its wishes: at full stops, before new verbs, and where a new picture begins."""
+    """Split a message into its requests: at full stops, before new verbs, and where a new image begins."""
     current: list[Token] = []
     for here, token in enumerate(tokens):
         rest = tokens[here + 1 :]
@@ -37,7 +37,7 @@ def clauses(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def _begins(current: Sequence[Token], rest: Sequence[Token], comma: bool) -> bool:
-    """Whether what comes after a comma or an "and" is a wish of its own."""
+    """Whether the text after a comma or an "and" is a request of its own."""
     rest = [token for token in rest[:8] if token.sort is not Sort.LITTLE and token.raw != "and"]
     if not rest or not current:
         return False

@@ -1,4 +1,4 @@
-"""The built-in chat model: rules, no key. It answers the same transcript with the same words."""
+"""The built-in chat model: rules, no key. The same history always gets the same answer."""
 
 import asyncio
 import re
@@ -25,7 +25,7 @@ class OfflineModel:
         return Manners(context=32_768, forgets=False)  # what it does not draw, it cannot
 
     async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
-        """Stream the answer: one `Delta` a word, then `Stopped`."""
+        """Stream the answer: one `TextDelta` per word, then `StreamEnd`."""
         for word in re.findall(r"\s*\S+\s*", answer(transcript)):
             yield Delta(word)
             await asyncio.sleep(self.pause)

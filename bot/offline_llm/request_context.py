@@ -1,4 +1,4 @@
-"""The transcript -> what was asked, and about which pictures. Pure."""
+"""Reads the last request and the images it can be about from the history. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ TAG = re.compile(r'<(?:image|edit|vary|refine|select of="(\d{1,6})")')
 
 
 def hear(transcript: Sequence[Said]) -> Asked:
-    """Take the last message of a person apart."""
+    """Parse the last message of a user."""
     said = [turn.text for turn in transcript if turn.role is Role.USER]
     answers = [turn.text for turn in transcript if turn.role is Role.ASSISTANT]
     text, pictures, about = said[-1] if said else "", {}, None

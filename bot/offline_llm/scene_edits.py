@@ -1,4 +1,4 @@
-"""A description and a wish -> the changed description. Pure."""
+"""Applies the request of a clause to a scene description. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Tokens -> what somebody wishes of a picture. Pure."""
+"""Parses tokens into a request for a scene. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -35,7 +35,7 @@ class Mention:
 
 @dataclass(slots=True)
 class Wish:
-    """Everything that one clause says about a picture. `pictures` is how many were asked for, 0 when nobody said."""
+    """Everything that one clause says about an image. `pictures` is how many were requested, 0 if none was given."""
 
     mentions: list[Mention] = field(default_factory=list)
     colours: list[str] = field(default_factory=list)
@@ -73,7 +73,7 @@ def parse(text: str) -> Description | None:
 
 
 def describe(wish: Wish) -> Description | None:
-    """The picture that the wish describes; None when it names nothing that can be drawn."""
+    """The image that the request describes; None if it names nothing that can be drawn."""
     mentions = wish.mentions[:2]
     if not mentions:
         return None
@@ -121,7 +121,7 @@ class _Adjectives:
 
 @dataclass(slots=True)
 class _Reader:
-    """The wish so far, and what the coming words will add to it."""
+    """The request so far, and the state that the next words add to it."""
 
     wish: Wish = field(default_factory=Wish)
     said: _Adjectives = field(default_factory=_Adjectives)
@@ -260,7 +260,7 @@ def _noun_ahead(tokens: Sequence[Token], here: int) -> Sort | None:
 
 
 def remarks_on(wish: Wish) -> list[str]:
-    """What has to be said about the parts of a wish that were not understood."""
+    """The remarks about the parts of a request that were not understood."""
     unseen = [_never_seen(each) for each in wish.mentions if each.unseen and not each.definite]
     remarks = list(dict.fromkeys((*wish.remarks, *unseen)))[:2]
     if wish.unknown:

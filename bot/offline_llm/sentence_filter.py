@@ -1,4 +1,4 @@
-"""What in a message is no wish for a picture: questions, refusals, interjections. Pure."""
+"""Removes sentences of a message that request no image: questions, refusals, interjections. Pure."""
 
 import re
 
@@ -43,5 +43,5 @@ def wishes_in(text: str) -> str:
 
 
 def is_question(sentence: str) -> bool:
-    """Whether the sentence wants words: it asks or tells about the world or the pictures, and wishes for none."""
+    """Whether the sentence wants text: it asks or tells about the world or the images, and requests no image."""
     return bool(_QUESTION.match(sentence) or _STATEMENT.match(sentence))

@@ -86,7 +86,7 @@ def _clean(prompt: str) -> str:
 
 
 def _story(asked: Asked) -> str:
-    """A story about whoever is named, with as many pictures as it is to have parts."""
+    """A story about the hero that the message names, with as many images as the story is to have parts."""
     wish = understand(lex(asked.text))
     hero = describe(replace(wish, style="", background="", place="", count=0)) or known_picture("an orange cat")
     hero = replace(hero, groups=hero.groups[:1], above=False)

@@ -1,7 +1,7 @@
 """What a change of background leaves alone: the things before it stay the source's own pixels, up to their rims.
 
 The latents are too coarse for that: a patch of 8 x 8 pixels that holds a rim, a window or an eye has changed, and is
-drawn anew with whatever is near it.
+drawn again with everything near it.
 """
 
 from itertools import product
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 REACHES = (3, 6, 10)  # pixels of the halved pictures between a pixel and those that vote with it
 ALIKE = 0.12  # difference of two pixels of the source that vote together; the palette's colours are 0.3 apart
 SAME, OTHER = 0.08, 0.24  # difference between drawn and source that certainly is none, and that certainly is one
-NEAR = 8  # pixels of the halved pictures around a rim where its two sides are estimated, and the rim drawn anew
+NEAR = 8  # pixels of the halved pictures around a rim where its two sides are estimated, and the rim drawn again
 WOBBLE = 4  # pixels of the halved pictures by which drawn edges are off
 PURE = 0.06  # share of the other side below which a pixel of a rim counts as all of one side
 MOST = 0.5  # share of the picture that must have gone, for the background to have been changed

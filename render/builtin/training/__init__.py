@@ -1,1 +1,1 @@
-"""TODO: one sentence."""
+"""Training and evaluation of the built-in image model; the program does not import it."""

@@ -1,4 +1,4 @@
-"""Score the built-in picture model by looking at its pixels: `python -m render.builtin.evaluate --grid grid.png`.
+"""Scores the pixels of the built-in image model: `python -m render.builtin.training.evaluate --grid grid.png`.
 
 Every scorer sees only the picture and the scene that was asked for. `--truth` scores painted scenes, taken through
 latents and decoder, instead of drawn ones: what is below 100 % there is the scorer's fault or the decoder's.

@@ -1,4 +1,4 @@
-"""Put the trained networks together: `python -m render.builtin.export --transformer DIR --decoder DIR`."""
+"""Put the trained networks together: `python -m render.builtin.training.export --transformer DIR --decoder DIR`."""
 
 import argparse
 import shutil

@@ -1,7 +1,7 @@
-"""Train the network of the built-in picture model: `python -m render.builtin.train --minutes 60 --work /tmp/train`.
+"""Trains the network of the built-in image model: `python -m render.builtin.training.train --minutes 60 --work DIR`.
 
 Time, not steps, is the budget: the learning rate follows the clock, and a run that is cut off goes on from its
-last checkpoint. The decoder is trained by `render.builtin.train_decoder`.
+last checkpoint. The decoder is trained by `render.builtin.training.train_decoder`.
 """
 
 import argparse

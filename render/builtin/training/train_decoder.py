@@ -1,6 +1,6 @@
-"""Train the decoder of the built-in picture model: `python -m render.builtin.train_decoder --minutes 15 --work DIR`.
+"""Trains the decoder of the built-in image model: `python -m render.builtin.training.train_decoder --work DIR`.
 
-As in `render.builtin.train`, the clock is the budget, and a run that is cut off goes on from its last checkpoint.
+As in `render.builtin.training.train`, the budget is time, and an interrupted run continues from its last checkpoint.
 """
 
 import argparse
