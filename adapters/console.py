@@ -10,7 +10,7 @@ from pathlib import Path
 
 from bot.domain import MANAGER, Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
 from bot.errors import BotError
-from bot.formatting import with_moments
+from bot.formatting import replace_time_markers
 from bot.ports import Inbox
 
 
@@ -30,8 +30,8 @@ class Console:
     async def run(self, inbox: Inbox) -> None:
         """Read lines until the input ends, then raise CancelledError. `#2 make it blue` is about image #2."""
         print("Say what to draw. '#1 make it blue' changes picture #1. Ctrl-D ends.")
-        while line := await asyncio.to_thread(self._ask):
-            about, text = _about(line.strip())
+        while line := await asyncio.to_thread(self._read_line):
+            about, text = _split_number(line.strip())
             if not text:
                 continue
             self._answered.clear()
@@ -39,15 +39,15 @@ class Console:
                 await inbox.accept(Message(uuid.uuid4().hex, self._thread, self._person, text, about=about))
                 await self._answered.wait()
             except BotError as refused:
-                print(with_moments(str(refused)))
+                print(replace_time_markers(str(refused)))
         raise asyncio.CancelledError
 
-    def _ask(self) -> str:
+    def _read_line(self) -> str:
         print(f"\n{self._person.name}> ", end="", flush=True)
         return sys.stdin.readline()
 
 
-def _about(line: str) -> tuple[int | None, str]:
+def _split_number(line: str) -> tuple[int | None, str]:
     head, _, rest = line.partition(" ")
     if head.startswith("#") and head[1:].isdecimal():
         return int(head[1:]), rest.strip()
@@ -84,7 +84,7 @@ class TerminalSurface:
                     where = f" {self._folder / picture.digest}.png" if self._folder else ""
                     shown.append(f"\n[#{picture.number}: {picture.alt}]{where}\n")
                 case PicturePart(state=Failed(reason)):
-                    shown.append(f"\n[no picture: {with_moments(reason)}]\n")
+                    shown.append(f"\n[no picture: {replace_time_markers(reason)}]\n")
                 case PicturePart():
                     break
         return "".join(shown)

@@ -26,10 +26,10 @@ class _Fence:
     """An open code fence, and the text that a cut inside it adds: empty if it would take more than half a page."""
 
     mark: str
-    reopened: str
-    closed: str
+    opening: str
+    closing: str
 
-    def ends_with(self, mark: str) -> bool:
+    def is_closed_by(self, mark: str) -> bool:
         """Whether a line with this mark closes the fence."""
         return mark[0] == self.mark[0] and len(mark) >= len(self.mark)
 
@@ -40,12 +40,12 @@ class _Start:
 
     at: int
     fence: _Fence | None
-    line: bool
+    at_line_start: bool
 
     @property
-    def reopened(self) -> str:
+    def opening(self) -> str:
         """The line that reopens the fence before the text of the page."""
-        return self.fence.reopened if self.fence else ""
+        return self.fence.opening if self.fence else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +54,14 @@ class _Cut:
 
     at: int
     fence: _Fence | None
-    block: bool = False
-    blank: bool = False
-    good: bool = True  # not directly below a heading, and leaves no empty code block
+    ends_block: bool = False
+    before_blank_line: bool = False
+    is_good: bool = True  # not directly below a heading, and leaves no empty code block
 
     @property
-    def closed(self) -> str:
+    def closing(self) -> str:
         """The line that closes the fence after the text of the page."""
-        return self.fence.closed if self.fence else ""
+        return self.fence.closing if self.fence else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,59 +85,63 @@ def pages(markdown: str, limit: int) -> list[str]:
         raise ValueError(f"limit must be at least 1 character, not {limit!r}")
     text = markdown.rstrip().replace("\r\n", "\n").replace("\r", "\n")
     made = []
-    start = _start(text, 0, None, limit)
-    while len(text) - start.at > limit - len(start.reopened):
-        cut = _cut(text, start, limit)
+    start = _next_start(text, 0, None, limit)
+    while len(text) - start.at > limit - len(start.opening):
+        cut = _choose_cut(text, start, limit)
         end = start.at + cut.at
-        page = start.reopened + text[start.at : end].rstrip() + cut.closed
+        page = start.opening + text[start.at : end].rstrip() + cut.closing
         made += [page] if page.strip() else []  # skip a page that has room only for the indent of a line
-        start = _start(text, end, cut.fence, limit)
+        start = _next_start(text, end, cut.fence, limit)
     if start.at < len(text):
-        made.append(start.reopened + text[start.at :])
+        made.append(start.opening + text[start.at :])
     return made
 
 
-def closed(page: str) -> str:
+def close_fence(page: str) -> str:
     """Close the last code fence of the page, so that the page can be shown while its text still grows."""
     fence: _Fence | None = None
     for line in page.split("\n"):
         if fence is None:
-            fence = _opened(line, 4 * len(page) + 100)
-        elif (found := _CLOSES.match(line)) and fence.ends_with(found[1]):
+            fence = _opening_fence(line, 4 * len(page) + 100)
+        elif (found := _CLOSES.match(line)) and fence.is_closed_by(found[1]):
             fence = None
-    return page + (fence.closed if fence else "")
+    return page + (fence.closing if fence else "")
 
 
-def _start(text: str, at: int, fence: _Fence | None, limit: int) -> _Start:
+def _next_start(text: str, at: int, fence: _Fence | None, limit: int) -> _Start:
     """Return the start of the next page after a cut: it skips white space, but not the indent of a line."""
-    words = _end_of_space(text, at)
+    words = _skip_space(text, at)
     newline = text.rfind("\n", at, words)
     line = newline >= 0 or at == 0
     begin = max(newline + 1, at) if line and words - newline - 1 <= limit // 4 else words
-    if line and fence and fence.closed and (found := _CLOSES.match(text, begin)) and fence.ends_with(found[1]):
-        return _start(text, found.end(), None, limit)  # the page before has shown this line already
+    if line and fence and fence.closing and (found := _CLOSES.match(text, begin)) and fence.is_closed_by(found[1]):
+        return _next_start(text, found.end(), None, limit)  # the page before has shown this line already
     return _Start(begin, fence, line)
 
 
-def _cut(text: str, start: _Start, limit: int) -> _Cut:
+def _choose_cut(text: str, start: _Start, limit: int) -> _Cut:
     """Return the best end for a page that cannot hold the rest of the text."""
-    budget = limit - len(start.reopened)
-    ends, tail = _lines(text, start, budget, limit)
-    ranks: tuple[Callable[[_Cut], bool], ...] = (lambda end: end.block, lambda end: end.blank, lambda end: True)
+    budget = limit - len(start.opening)
+    ends, tail = _line_ends(text, start, budget, limit)
+    ranks: tuple[Callable[[_Cut], bool], ...] = (
+        lambda end: end.ends_block,
+        lambda end: end.before_blank_line,
+        lambda end: True,
+    )
     for rank in ranks:
         for end in reversed(ends):
-            if end.good and end.at * 2 >= budget and rank(end):
+            if end.is_good and end.at * 2 >= budget and rank(end):
                 return end
     inside = tail.reach > tail.begin
-    if inside and (at := _in_line(text, start.at, tail, budget // 2)):
+    if inside and (at := _cut_in_line(text, start.at, tail, budget // 2)):
         return _Cut(at, tail.fence)
     for end in reversed(ends):
-        if end.good:
+        if end.is_good:
             return end
-    return _Cut(_hard(text, start.at, tail), tail.fence) if inside else ends[-1]
+    return _Cut(_cut_between_graphemes(text, start.at, tail), tail.fence) if inside else ends[-1]
 
 
-def _lines(text: str, start: _Start, budget: int, limit: int) -> tuple[list[_Cut], _Tail]:
+def _line_ends(text: str, start: _Start, budget: int, limit: int) -> tuple[list[_Cut], _Tail]:
     """Return the ends of all lines that fit the page, and the line that does not fit."""
     window = text[start.at : start.at + budget + 1]
     ends: list[_Cut] = []
@@ -146,28 +150,30 @@ def _lines(text: str, start: _Start, budget: int, limit: int) -> tuple[list[_Cut
     while True:
         newline = window.find("\n", begin)
         line = window[begin : newline if newline >= 0 else None]
-        whole = begin > 0 or start.line
-        opened = _opened(line, limit) if whole and not fence else None
-        closes = bool(whole and fence and (found := _CLOSES.match(line)) and fence.ends_with(found[1]))
+        whole = begin > 0 or start.at_line_start
+        opened = _opening_fence(line, limit) if whole and not fence else None
+        closes = bool(whole and fence and (found := _CLOSES.match(line)) and fence.is_closed_by(found[1]))
         if ends and opened:
-            ends[-1] = replace(ends[-1], block=True)
+            ends[-1] = replace(ends[-1], ends_block=True)
         elif ends and closes:
-            ends[-1] = replace(ends[-1], good=False)
+            ends[-1] = replace(ends[-1], is_good=False)
         end = _Cut(begin + len(line.rstrip()), opened or (None if closes else fence))
-        if newline < 0 or end.at + len(end.closed) > budget:
+        if newline < 0 or end.at + len(end.closing) > budget:
             uncut = ends and (opened or closes)
             inner = opened or fence
-            reach = begin if uncut else budget - (len(inner.closed) if inner else 0)
+            reach = begin if uncut else budget - (len(inner.closing) if inner else 0)
             return ends, _Tail(begin, reach, inner)
         if line.strip():
             blank = bool(_BLANK_LINE.match(text, start.at + end.at))
-            bare = bool(end.closed) if opened else not fence and _HEADING.match(line)
-            ends.append(replace(end, block=closes or (blank and not end.fence), blank=blank, good=not bare))
+            bare = bool(end.closing) if opened else not fence and _HEADING.match(line)
+            ends.append(
+                replace(end, ends_block=closes or (blank and not end.fence), before_blank_line=blank, is_good=not bare)
+            )
         fence = end.fence
         begin = newline + 1
 
 
-def _opened(line: str, limit: int) -> _Fence | None:
+def _opening_fence(line: str, limit: int) -> _Fence | None:
     """Return the fence that this line opens, or None."""
     if not (found := _OPENS.match(line)):
         return None
@@ -178,36 +184,36 @@ def _opened(line: str, limit: int) -> _Fence | None:
     return _Fence(mark, reopened, closed)
 
 
-def _in_line(text: str, page: int, tail: _Tail, half: int) -> int:
+def _cut_in_line(text: str, page: int, tail: _Tail, half: int) -> int:
     """Return the best cut in the last line, or 0: after a sentence or word, outside code and bold text if possible."""
     begin, stop = page + tail.begin, page + tail.reach + 1
     line = text[begin:stop]
     least = half - tail.begin
-    words = _places(_WORD, line)
-    sentences = [] if tail.fence else [at for at in _places(_SENTENCE, line) if at >= least]
+    words = _cut_places(_WORD, line)
+    sentences = [] if tail.fence else [at for at in _cut_places(_SENTENCE, line) if at >= least]
     spans = [] if tail.fence else _spans(line)
-    whole = [[at for at in places if at >= least and not _within(at, spans)] for places in (sentences, words)]
+    whole = [[at for at in places if at >= least and not _splits_span(at, spans)] for places in (sentences, words)]
     for places in (*whole, sentences, words):
         for at in reversed(places):
-            if _fit(text, begin + at, stop):
+            if _can_cut_at(text, begin + at, stop):
                 return tail.begin + at
     return 0
 
 
-def _places(pattern: re.Pattern[str], line: str) -> list[int]:
+def _cut_places(pattern: re.Pattern[str], line: str) -> list[int]:
     """Return the offsets of cuts after matches of the pattern. The last character of the line is only lookahead."""
     marker = _MARKER.match(line)
     least = marker.end() if marker else 0
     return [found.end() for found in pattern.finditer(line) if least < found.end() < len(line)]
 
 
-def _fit(text: str, at: int, stop: int) -> bool:
+def _can_cut_at(text: str, at: int, stop: int) -> bool:
     """Whether the text after a cut can begin a page: no half grapheme, and nothing like a fence before `stop`."""
-    after = _end_of_space(text, at)
+    after = _skip_space(text, at)
     seen = text[after : max(after + 1, min(after + 3, stop))]
     if seen in ("```", "~~~") or (after + 3 > stop and not seen.strip(seen[0]) and seen[0] in "`~"):
         return False
-    return _apart(text, after)
+    return _starts_grapheme(text, after)
 
 
 def _spans(line: str) -> list[tuple[int, int]]:
@@ -223,13 +229,13 @@ def _spans(line: str) -> list[tuple[int, int]]:
     return [*spans, (opened.start(), len(line) + 1)] if opened else spans
 
 
-def _within(at: int, spans: list[tuple[int, int]]) -> bool:
+def _splits_span(at: int, spans: list[tuple[int, int]]) -> bool:
     """Whether a cut here splits a span."""
     before = bisect_right(spans, at, key=lambda span: span[0])
     return before > 0 and spans[before - 1][0] < at < spans[before - 1][1]
 
 
-def _hard(text: str, page: int, tail: _Tail) -> int:
+def _cut_between_graphemes(text: str, page: int, tail: _Tail) -> int:
     """Return the last offset between two graphemes, for a line without a better cut."""
     begin, end = page + tail.begin, page + tail.reach
     if text[end] in "`~":  # the text after the cut must not look like a fence
@@ -246,14 +252,14 @@ def _hard(text: str, page: int, tail: _Tail) -> int:
     return (last if text[begin:last].strip() else end) - page
 
 
-def _end_of_space(text: str, at: int) -> int:
+def _skip_space(text: str, at: int) -> int:
     """Return the end of the white space that begins here. A last space with a combining mark does not count."""
     found = _SPACE.match(text, at)
     end = found.end() if found else at
-    return end - 1 if end > at and not _apart(text, end) else end
+    return end - 1 if end > at and not _starts_grapheme(text, end) else end
 
 
-def _apart(text: str, at: int) -> bool:
+def _starts_grapheme(text: str, at: int) -> bool:
     """Whether a grapheme begins here, if no emoji or flag precedes it."""
     found = _GRAPHEME.match(text[at - 1 : at + 1])
     return found is None or found.end() == 1

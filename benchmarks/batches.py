@@ -27,13 +27,13 @@ from PIL import Image
 from bot.domain import ImageRequest, Message, Operation, Person, Rendered, RenderUpdate, ThreadKey
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.__main__ import FOR_THE_DEVICE
-from render.image_model import Studio
-from render.protocol import Batch, Made, Task, WorkerEvent
-from render.queue.queue import Line
+from render.__main__ import DEVICE_ENVIRONMENT
+from render.image_model import ImageModel
+from render.protocol import Batch, ImageDone, ImageTask, WorkerEvent
+from render.queue.queue import RenderQueue
 from render.worker.client import WorkerEngine
 
-ROUNDS = 5
+REPEATS = 5
 PROMPTS = (
     "a red circle",
     "two blue cats on a white background",
@@ -44,32 +44,32 @@ PROMPTS = (
     "a house at the bottom right",
     "five purple squares",
 )
-TASKS = [Task(f"{seed}", Operation.GENERATE, prompt, seed) for seed, prompt in enumerate(PROMPTS)]
+TASKS = [ImageTask(f"{seed}", Operation.GENERATE, prompt, seed) for seed, prompt in enumerate(PROMPTS)]
 
 
 def main() -> None:
     """Measure in a process whose libraries are loaded as a worker loads them."""
-    os.environ.update(FOR_THE_DEVICE | os.environ)
-    process = get_context("spawn").Process(target=measure)
+    os.environ.update(DEVICE_ENVIRONMENT | os.environ)
+    process = get_context("spawn").Process(target=measure_pipeline)
     process.start()
     process.join()
-    asyncio.run(through_the_line())
+    asyncio.run(measure_queue())
 
 
-def measure() -> None:
+def measure_pipeline() -> None:
     """Print the medians, their ratio, and how much an image depends on the other images of its batch."""
-    from render.diffusion.diffusers_model import Studio as Diffusion
+    from render.diffusion.diffusers_model import DiffusersModel as Diffusion
 
     studio = Diffusion("builtin", "cpu")
-    draw(studio, TASKS)  # warm
+    render_batch(studio, TASKS)  # warm
     singly: list[float] = []
     together: list[float] = []
-    for _ in range(ROUNDS):
+    for _ in range(REPEATS):
         began = time.perf_counter()
-        alone = {name: png for task in TASKS for name, png in draw(studio, [task]).items()}
+        alone = {name: png for task in TASKS for name, png in render_batch(studio, [task]).items()}
         singly.append(time.perf_counter() - began)
         began = time.perf_counter()
-        batch = draw(studio, TASKS)
+        batch = render_batch(studio, TASKS)
         together.append(time.perf_counter() - began)
     one, all_at_once = statistics.median(singly), statistics.median(together)
     largest = max(difference(alone[task.id], batch[task.id]) for task in TASKS)
@@ -78,49 +78,49 @@ def measure() -> None:
     print(f"ratio {all_at_once / one:.2f}; pixels differ by at most {largest} of 255")
 
 
-async def through_the_line() -> None:
+async def measure_queue() -> None:
     """Measure the same for eight users at once, from their messages to their images."""
     singly: list[float] = []
     together: list[float] = []
     async with AsyncExitStack() as stack:
-        one = await stack.enter_async_context(crowd(1))
-        many = await stack.enter_async_context(crowd(len(TASKS)))
-        for turn in range(ROUNDS + 1):
+        one = await stack.enter_async_context(simulated_users(1))
+        many = await stack.enter_async_context(simulated_users(len(TASKS)))
+        for turn in range(REPEATS + 1):
             for people, times in ((one, singly), (many, together)):
                 began = time.perf_counter()
-                await people.ask(turn)
+                await people.request_all(turn)
                 times.append(time.perf_counter() - began)
-    one_by_one, all_at_once = (statistics.median(times[1:]) for times in (singly, together))  # the first is a warm-up
+    one_by_one, all_at_once = (statistics.median(times[1:]) for times in (singly, together))  # the first is to get warm
     print(f"{len(TASKS)} people, singly   {one_by_one:.2f} s  {', '.join(f'{each:.2f}' for each in singly[1:])}")
     print(f"{len(TASKS)} people, a batch  {all_at_once:.2f} s  {', '.join(f'{each:.2f}' for each in together[1:])}")
     print(f"ratio {all_at_once / one_by_one:.2f}   (goal: under 0.6)")
 
 
-class Crowd:
+class SimulatedUsers:
     """Eight users whose jobs wait in the render queue before one worker."""
 
-    def __init__(self, store: Store, line: Line) -> None:
+    def __init__(self, store: Store, queue: RenderQueue) -> None:
         self._store = store
-        self._line = line
+        self._queue = queue
 
-    async def ask(self, turn: int) -> None:
+    async def request_all(self, turn: int) -> None:
         """Request an image for every user, and wait for all of them."""
-        await asyncio.gather(*(self.one(f"{turn}-{nth}", nth, prompt) for nth, prompt in enumerate(PROMPTS)))
+        await asyncio.gather(*(self.request_image(f"{turn}-{nth}", nth, prompt) for nth, prompt in enumerate(PROMPTS)))
 
-    async def one(self, name: str, nth: int, prompt: str) -> None:
+    async def request_image(self, name: str, nth: int, prompt: str) -> None:
         """Request an image for one user, and wait for it."""
         request = ImageRequest(0, Operation.GENERATE, prompt)
         message = Message(name, ThreadKey("bench", "s", "c", name), Person(f"p{nth}", "Ann"), prompt)
-        self._store.accept(message, words="", requests=[request])
+        self._store.accept(message, raw_answer="", requests=[request])
         last: RenderUpdate | None = None
-        async with aclosing(self._line.render(self._store.jobs.order(name, request, None))) as updates:
+        async with aclosing(self._queue.render(self._store.jobs.order(name, request, None))) as updates:
             async for update in updates:
                 last = update
         assert isinstance(last, Rendered), last
 
 
 @asynccontextmanager
-async def crowd(largest_batch: int) -> AsyncIterator[Crowd]:
+async def simulated_users(largest_batch: int) -> AsyncIterator[SimulatedUsers]:
     """The users, their render queue, and a worker with the built-in model and an empty cache."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -131,11 +131,11 @@ async def crowd(largest_batch: int) -> AsyncIterator[Crowd]:
         url = str(json.loads(await worker.stdout.readline())["listening"])
         store = Store(folder / "bench.sqlite")
         engine = WorkerEngine("worker", partial(str, url), os.environ.get("RENDER_TOKEN"))
-        line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
+        line = RenderQueue(store.jobs, PictureFiles(folder / "pictures"), [engine])
         serving = asyncio.create_task(line.run())
         try:
-            await line.introduced.wait()
-            yield Crowd(store, line)
+            await line.capabilities_ready.wait()
+            yield SimulatedUsers(store, line)
         finally:
             serving.cancel()
             await asyncio.wait({serving})
@@ -145,11 +145,11 @@ async def crowd(largest_batch: int) -> AsyncIterator[Crowd]:
             await worker.wait()
 
 
-def draw(studio: Studio, tasks: list[Task]) -> dict[str, bytes]:
+def render_batch(model: ImageModel, tasks: list[ImageTask]) -> dict[str, bytes]:
     """Render a batch and return the PNG files by task id."""
     events: list[WorkerEvent] = []
-    studio.paint(Batch(tasks), events.append, Event())
-    return {event.task: event.png for event in events if isinstance(event, Made)}
+    model.render(Batch(tasks), events.append, Event())
+    return {event.task: event.png for event in events if isinstance(event, ImageDone)}
 
 
 def difference(one: bytes, other: bytes) -> int:

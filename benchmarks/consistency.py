@@ -40,12 +40,12 @@ from render.builtin.training.scenes import Scene, caption, random_change, random
 EDITS = 5
 BATCH = 8
 WEIGHT = 0.3
-COMPOSING = 0.55  # noise level down to which the image prompt is mixed in; below, it would only shine through
+COMPOSITION_SIGMA = 0.55  # noise level down to which the image prompt is heard; below, it would only shine through
 
-Step = tuple[str, Image.Image, int, int]
-"""The new caption, the current image, the seed of the chain, and a seed that was not used before."""
+EditStep = tuple[str, Image.Image, int, int]
+"""The new caption, the picture so far, the chain's seed, and a seed that nothing was drawn with before."""
 
-Way = Callable[[ScenePipeline, Sequence[Step]], list[Image.Image]]
+Strategy = Callable[[ScenePipeline, Sequence[EditStep]], list[Image.Image]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,29 +64,29 @@ def main() -> None:
     parser.add_argument("--chains", type=int, default=48)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
-    pipeline = load()
-    chosen = chains(options.chains, EDITS, options.seed)
-    measured = {name: measure(pipeline, way, chosen) for name, way in WAYS.items()}
+    pipeline = load_pipeline()
+    chosen = make_chains(options.chains, EDITS, options.seed)
+    measured = {name: measure(pipeline, way, chosen) for name, way in STRATEGIES.items()}
     print(f"{len(chosen)} chains of {EDITS} edits, in percent: kept / things / since the start / changed\n")
     print(f"{'edit':>8}" + "".join(f"{name:>26}" for name in measured))
     for number, rows in enumerate(zip(*measured.values(), strict=True), start=1):
-        print(f"{number:>8}" + "".join(f"{_told(row):>26}" for row in rows))
+        print(f"{number:>8}" + "".join(f"{_format_shares(row):>26}" for row in rows))
     means = {name: mean(rows) for name, rows in measured.items()}
-    print(f"{'all':>8}" + "".join(f"{_told(row):>26}" for row in means.values()))
+    print(f"{'all':>8}" + "".join(f"{_format_shares(row):>26}" for row in means.values()))
     ours, *others = means.values()
     for name, row in zip(list(means)[1:], others, strict=True):
         lost, missed = _ratio(1 - row.kept, 1 - ours.kept), _ratio(1 - row.changed, 1 - ours.changed)
         print(f"\n{name}: loses {lost:.2f} times as much as ours, and leaves {missed:.2f} times as much undone")
 
 
-def load() -> ScenePipeline:
+def load_pipeline() -> ScenePipeline:
     """Load the built-in model."""
     pipeline: ScenePipeline = ScenePipeline.from_pretrained(WEIGHTS, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 
 
-def chains(count: int, edits: int, seed: int) -> list[list[Scene]]:
+def make_chains(count: int, edits: int, seed: int) -> list[list[Scene]]:
     """Build chains of scenes, each scene one change after the one before it."""
     rng = Random(seed)
     made = []
@@ -98,18 +98,18 @@ def chains(count: int, edits: int, seed: int) -> list[list[Scene]]:
     return made
 
 
-def measure(pipeline: ScenePipeline, way: Way, chosen: Sequence[Sequence[Scene]]) -> list[Row]:
+def measure(pipeline: ScenePipeline, strategy: Strategy, scene_chains: Sequence[Sequence[Scene]]) -> list[Row]:
     """Return one row for each edit number, the mean of all chains."""
-    started = [paint(scenes[0], pipeline.side) for scenes in chosen]
+    started = [paint(scenes[0], pipeline.side) for scenes in scene_chains]
     pictures = started
-    untouched = [np.ones_like(changed(scenes[0], scenes[0])) for scenes in chosen]
+    untouched = [np.ones_like(changed(scenes[0], scenes[0])) for scenes in scene_chains]
     rows = []
-    for number, edits in enumerate(zip(*(pairwise(scenes) for scenes in chosen), strict=True)):
+    for number, edits in enumerate(zip(*(pairwise(scenes) for scenes in scene_chains), strict=True)):
         steps = [
             (caption(after), picture, chain, 1_000 * (number + 1) + chain)
             for chain, ((_, after), picture) in enumerate(zip(edits, pictures, strict=True))
         ]
-        made = [picture for some in _batches(steps) for picture in way(pipeline, some)]
+        made = [picture for some in _batches(steps) for picture in strategy(pipeline, some)]
         untouched = [clean & ~grown(changed(*edit)) for clean, edit in zip(untouched, edits, strict=True)]
         figures = [
             (
@@ -127,19 +127,19 @@ def measure(pipeline: ScenePipeline, way: Way, chosen: Sequence[Sequence[Scene]]
     return rows
 
 
-def ours(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
+def edit_source(pipeline: ScenePipeline, steps: Sequence[EditStep]) -> list[Image.Image]:
     """Use the current image as the source, and keep the seed."""
     captions, pictures, seeds, _ = zip(*steps, strict=True)
     return list(pipeline(captions, image=pictures, generator=_generators(seeds)).images)
 
 
-def image_prompt(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
+def image_prompt(pipeline: ScenePipeline, steps: Sequence[EditStep]) -> list[Image.Image]:
     """Mix the current image into the composition of a new image."""
     captions, pictures, _, seeds = zip(*steps, strict=True)
     so_far = F.avg_pool2d(pipeline.source_pictures(pictures, len(pictures)), SCALE)
 
     def mix(pipe: ScenePipeline, i: int, t: float, told: dict[str, Tensor]) -> dict[str, Tensor]:
-        if pipe.scheduler.sigmas[i] <= COMPOSING:
+        if pipe.scheduler.sigmas[i] <= COMPOSITION_SIGMA:
             return {}
         signal = 1 - pipe.scheduler.sigmas[i + 1]
         return {"latents": told["latents"] + signal * WEIGHT * (so_far - told["clean"])}
@@ -154,13 +154,13 @@ def image_prompt(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.I
     )
 
 
-def drawn_again(pipeline: ScenePipeline, steps: Sequence[Step]) -> list[Image.Image]:
+def redraw(pipeline: ScenePipeline, steps: Sequence[EditStep]) -> list[Image.Image]:
     """Use nothing of the current image."""
     captions, _, _, seeds = zip(*steps, strict=True)
     return list(pipeline(captions, generator=_generators(seeds)).images)
 
 
-WAYS: dict[str, Way] = {"ours": ours, "image prompt": image_prompt, "drawn again": drawn_again}
+STRATEGIES: dict[str, Strategy] = {"ours": edit_source, "image prompt": image_prompt, "drawn again": redraw}
 
 
 def mean(rows: Sequence[Row]) -> Row:
@@ -181,7 +181,7 @@ def _generators(seeds: Sequence[int]) -> list[torch.Generator]:
     return [torch.Generator().manual_seed(seed) for seed in seeds]
 
 
-def _batches(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
+def _batches(steps: Sequence[EditStep]) -> Iterator[Sequence[EditStep]]:
     for start in range(0, len(steps), BATCH):
         yield steps[start : start + BATCH]
 
@@ -190,7 +190,7 @@ def _ratio(theirs: float, ours: float) -> float:
     return theirs / max(1e-6, ours)
 
 
-def _told(row: Row) -> str:
+def _format_shares(row: Row) -> str:
     return f"{100 * row.kept:.0f} / {100 * row.things:.0f} / {100 * row.since_the_start:.0f} / {100 * row.changed:.0f}"
 
 

@@ -28,31 +28,31 @@ from rich.table import Table
 
 from adapters.discord import payloads as draw
 from adapters.discord.platform import Account, Discord
-from benchmarks.queue import share
+from benchmarks.queue import quantile_ms
 from benchmarks.turn import NoAlbum
-from bot.capabilities import Abilities, Refining
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.capabilities import ModelCapabilities, RefineMode
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import ThreadKey, View
-from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool
 from bot.ports import Surface
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.protocol import Batch, Made, Slots, Started, Step, WorkerEvent
-from render.queue.queue import Line
+from render.protocol import Batch, ImageDone, Started, StepDone, WorkerEvent, WorkerReport
+from render.queue.queue import RenderQueue
 from tests.support.discord_server import TOKEN
 
 THREADS = 200
-SPREAD = 10.0  # seconds over which the replies begin
-CHUNKS, PACE = 60, 0.05  # mean seconds from one chunk to the next
-TICK = 0.005  # seconds between two measurements of the lag of the loop
+SPREAD = 10.0  # seconds over which they begin
+CHUNKS, PACE = 60, 0.05  # seconds from one to the next, in the mean
+TICK = 0.005  # seconds between two looks at how late the loop is
 PNG = b"\x89PNG" + bytes(60_000)
-RECORDED = 0.5  # most seconds from the final view to its record
-GRACE = 120.0  # seconds for the whole run
-CHANNEL = 5  # writes to a channel in 5 seconds
-TOGETHER = 50  # requests a second; Discord docs, topics/rate-limits
+RECORD_DELAY = 0.5  # seconds from the last view to its record, at most
+TIMEOUT = 120.0  # seconds for all of it
+CHANNEL_LIMIT = 5  # writes of a channel in 5 seconds
+GLOBAL_LIMIT = 50  # requests a second; Discord docs, topics/rate-limits
 
 
-def pace() -> float:
+def next_pause() -> float:
     """Return the seconds to the next chunk, random so that no two answers keep step."""
     return random.uniform(0.5, 1.5) * PACE
 
@@ -60,16 +60,16 @@ def pace() -> float:
 class PacedModel:
     """Writes a chunk every PACE seconds, with an image request in the middle."""
 
-    manners = Manners()
+    profile = ModelProfile()
 
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the script."""
         due = time.perf_counter()
         for nth in range(CHUNKS):
-            due += pace()
+            due += next_pause()
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            yield Delta("<image>a sun</image>" if nth == CHUNKS // 2 else f"word{nth} ")
-        yield Stopped()
+            yield TextDelta("<image>a sun</image>" if nth == CHUNKS // 2 else f"word{nth} ")
+        yield StreamEnd()
 
 
 class InstantEngine:
@@ -77,19 +77,19 @@ class InstantEngine:
 
     name = "instant"
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """Report that all slots are free."""
-        return Slots(8, 8, "instant", abilities=Abilities())
+        return WorkerReport(8, 8, "instant", abilities=ModelCapabilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """Report one step, then all images."""
         yield Started()
-        yield Step(0.5)
+        yield StepDone(0.5)
         for task in batch.tasks:
-            yield Made(task.id, PNG + task.id.encode(), 256, 256, "instant")
+            yield ImageDone(task.id, PNG + task.id.encode(), 256, 256, "instant")
 
 
-class Counted(Discord):
+class CountingDiscord(Discord):
     """The Discord platform, which reports each reply that is shown to its end."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -98,14 +98,14 @@ class Counted(Discord):
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface of the platform, wrapped to report its final view."""
-        return CountedSurface(self, super().surface(thread, message_id))
+        return CountingSurface(self, super().surface(thread, message_id))
 
 
 @dataclass
-class CountedSurface:
+class CountingSurface:
     """A surface that reports its final view."""
 
-    platform: Counted
+    platform: CountingDiscord
     surface: Surface
 
     @property
@@ -117,10 +117,10 @@ class CountedSurface:
         """Show the view; report a final one after RECORD_DELAY seconds."""
         await self.surface.put(view)
         if view.final:
-            asyncio.get_running_loop().call_later(RECORDED, self.platform.final.put_nowait, None)
+            asyncio.get_running_loop().call_later(RECORD_DELAY, self.platform.final.put_nowait, None)
 
 
-class Bare(discord.AutoShardedClient):
+class BareDiscord(discord.AutoShardedClient):
     """The library alone: posts the same text at the same times and does nothing else."""
 
     def __init__(self) -> None:
@@ -136,7 +136,7 @@ class Bare(discord.AutoShardedClient):
         words, said = "", await thread.send("-# Thinking…")
         due = shown = time.perf_counter()
         for nth in range(CHUNKS):
-            due += pace()
+            due += next_pause()
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             if nth == CHUNKS // 2:
                 await said.edit(content=words)
@@ -152,7 +152,7 @@ class Bare(discord.AutoShardedClient):
 
 
 @dataclass
-class Double:
+class DiscordDouble:
     """The test double of Discord in its own process."""
 
     process: Process
@@ -169,21 +169,21 @@ class Double:
 
 
 @asynccontextmanager
-async def double() -> AsyncIterator[Double]:
+async def discord_double() -> AsyncIterator[DiscordDouble]:
     """Start a new test double of Discord."""
     command = [sys.executable, "-m", "tests.support.discord_server"]
     process = await asyncio.create_subprocess_exec(*command, stdin=PIPE, stdout=PIPE, limit=2**26)
     assert process.stdin
     assert process.stdout
     try:
-        yield Double(process, **json.loads(await process.stdout.readline()))
+        yield DiscordDouble(process, **json.loads(await process.stdout.readline()))
     finally:
         process.stdin.close()
         await process.wait()
 
 
 @dataclass
-class Outcome:
+class DiscordMeasurement:
     """The measurements of one run. Times are in seconds."""
 
     opened: list[float] = field(default_factory=list)
@@ -196,7 +196,7 @@ class Outcome:
     limited: int = 0
 
 
-async def watch(lags: list[float]) -> None:
+async def watch_lag(lags: list[float]) -> None:
     """Record the lag of the event loop, until cancelled."""
     while True:
         due = time.perf_counter() + TICK
@@ -204,13 +204,15 @@ async def watch(lags: list[float]) -> None:
         lags.append(time.perf_counter() - due)
 
 
-async def through(there: Double, final: "asyncio.Queue[None]", threads: int, seconds: float) -> Outcome:
+async def ask_and_wait(
+    server: DiscordDouble, final: "asyncio.Queue[None]", threads: int, seconds: float
+) -> DiscordMeasurement:
     """Let users ask, and wait for all replies."""
-    outcome = Outcome()
-    watching = asyncio.create_task(watch(outcome.lags))
+    outcome = DiscordMeasurement()
+    watching = asyncio.create_task(watch_lag(outcome.lags))
     began, used = time.perf_counter(), time.process_time()
-    async with asyncio.timeout(GRACE):
-        await there.ask(threads=threads, seconds=seconds)
+    async with asyncio.timeout(TIMEOUT):
+        await server.ask(threads=threads, seconds=seconds)
         for _ in range(threads):
             await final.get()
     outcome.busy = (time.process_time() - used) / (time.perf_counter() - began)
@@ -218,34 +220,38 @@ async def through(there: Double, final: "asyncio.Queue[None]", threads: int, sec
     return outcome
 
 
-async def told(there: Double, outcome: Outcome, wanted: dict[str, list[Any]] | None = None) -> Outcome:
+async def read_double(
+    server: DiscordDouble, outcome: DiscordMeasurement, expected: dict[str, list[Any]] | None = None
+) -> DiscordMeasurement:
     """Add the figures of the test double; `expected` says how each reply should look."""
-    seen = await there.ask()
+    seen = await server.ask()
     outcome.opened = [reply["opened"] for reply in seen["replies"].values()]
     outcome.firsts = [reply["first"] for reply in seen["replies"].values()]
     outcome.busiest = max(reply["busiest"] for reply in seen["replies"].values())
     outcome.most_a_second, outcome.limited = seen["most_a_second"], seen["limited"]
     for name, reply in seen["replies"].items():
-        outcome.lost += reply["messages"] != wanted[name] if wanted is not None else len(reply["messages"]) != 3
+        outcome.lost += reply["messages"] != expected[name] if expected is not None else len(reply["messages"]) != 3
     return outcome
 
 
-async def ours(threads: int, seconds: float) -> Outcome:
+async def measure_bot(threads: int, seconds: float) -> DiscordMeasurement:
     """Measure the whole bot."""
     with tempfile.TemporaryDirectory() as name:
-        async with double() as there:
+        async with discord_double() as there:
             store, files = Store(Path(name) / "bench.sqlite"), PictureFiles(Path(name) / "pictures")
-            line = Line(store.jobs, files, [InstantEngine()])
-            inbox = Conversations(store, PacedModel(), line, NoAlbum(), Rules(refining=Refining.OFF))
+            line = RenderQueue(store.jobs, files, [InstantEngine()])
+            inbox = Dispatcher(store, PacedModel(), line, NoAlbum(), DispatcherOptions(refining=RefineMode.OFF))
             account = Account(TOKEN, there.api, there.gateway, there.cdn)
-            platform = Counted(account, store, store.posts, files.read)
+            platform = CountingDiscord(account, store, store.posts, files.read)
             tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"discord": platform}))]
-            await platform.client()
-            outcome = await through(there, platform.final, threads, seconds)
+            await platform.connected_client()
+            outcome = await ask_and_wait(there, platform.final, threads, seconds)
             wanted = {
-                entry.id: look(entry.view) for thread in store.threads("discord") for entry in store.entries(thread.key)
+                entry.id: expected_messages(entry.view)
+                for thread in store.threads("discord")
+                for entry in store.entries(thread.key)
             }
-            await told(there, outcome, wanted)
+            await read_double(there, outcome, wanted)
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)
@@ -253,22 +259,22 @@ async def ours(threads: int, seconds: float) -> Outcome:
     return outcome
 
 
-def look(view: View | None) -> list[Any]:
+def expected_messages(view: View | None) -> list[Any]:
     """Return a final view as the test double reports it: text, files and buttons of each message."""
     assert view
     assert view.final
-    return [[each.content, int(bool(each.picture)), sum(map(len, each.rows))] for each in draw.sheets(view, 0)]
+    return [[each.content, int(bool(each.picture)), sum(map(len, each.rows))] for each in draw.messages(view, 0)]
 
 
-async def bare(threads: int, seconds: float) -> Outcome:
+async def measure_bare(threads: int, seconds: float) -> DiscordMeasurement:
     """Measure the library alone."""
-    async with double() as there:
+    async with discord_double() as there:
         discord.http.Route.BASE = there.api
-        async with Bare() as client:
+        async with BareDiscord() as client:
             running = asyncio.create_task(client.start(TOKEN))
             await asyncio.sleep(0)
-            outcome = await through(there, client.final, threads, seconds)
-            await told(there, outcome)
+            outcome = await ask_and_wait(there, client.final, threads, seconds)
+            await read_double(there, outcome)
         with suppress(asyncio.CancelledError):
             await running
     return outcome
@@ -281,7 +287,7 @@ async def main() -> None:
     threads = options.parse_args().threads
     logging.disable(logging.CRITICAL)
     spread, at_once = [], []
-    for measured in (bare, ours):
+    for measured in (measure_bare, measure_bot):
         spread.append(await measured(threads, SPREAD))
         at_once.append(await measured(threads, 0))
     table = Table(title=f"{threads} threads on Discord, {CHUNKS} chunks at {PACE * 1000:.0f} ms", title_justify="left")
@@ -297,13 +303,20 @@ async def main() -> None:
             ("first sign of life: the thread", (mine.opened, base.opened), goals[0]),
             ("first words in it", (mine.firsts, base.firsts), ""),
         ):
-            table.add_row(what, *(f"p50 {share(t, 0.5):.0f}   p95 {share(t, 0.95):.0f} ms" for t in times), goal)
-        lags = [f"p50 {share(each.lags, 0.5):.1f}   p99 {share(each.lags, 0.99):.1f} ms" for each in (mine, base)]
+            table.add_row(
+                what, *(f"p50 {quantile_ms(t, 0.5):.0f}   p95 {quantile_ms(t, 0.95):.0f} ms" for t in times), goal
+            )
+        lags = [
+            f"p50 {quantile_ms(each.lags, 0.5):.1f}   p99 {quantile_ms(each.lags, 0.99):.1f} ms"
+            for each in (mine, base)
+        ]
         table.add_row("the loop is late", *lags, goals[1])
         table.add_row("of one core", f"{mine.busy:.0%}", f"{base.busy:.0%}", "")
         table.add_row("replies that are not whole", f"{mine.lost}", f"{base.lost}", "0")
-        table.add_row("most writes of a channel in 5 s", f"{mine.busiest}", f"{base.busiest}", f"{CHANNEL}")
-        table.add_row("most requests of all in 1 s", f"{mine.most_a_second}", f"{base.most_a_second}", f"{TOGETHER}")
+        table.add_row("most writes of a channel in 5 s", f"{mine.busiest}", f"{base.busiest}", f"{CHANNEL_LIMIT}")
+        table.add_row(
+            "most requests of all in 1 s", f"{mine.most_a_second}", f"{base.most_a_second}", f"{GLOBAL_LIMIT}"
+        )
         table.add_row("requests that were refused", f"{mine.limited}", f"{base.limited}", "0")
     Console().print(table)
 

@@ -15,16 +15,16 @@ from PIL import Image, ImageChops
 
 from render.builtin.training.paint import paint
 from render.builtin.training.scenes import random_scene
-from render.models.image_files import encode
+from render.models.image_files import encode_png
 
 SIDES = (256, 1024)  # pixels
 PICTURES = 12
 GRAIN = 3.0  # levels of 255, standard deviation
 
-Way = Callable[[Image.Image], bytes]
+Encoder = Callable[[Image.Image], bytes]
 
 
-def pillow(**options: int) -> Way:
+def pillow_encoder(**options: int) -> Encoder:
     """Return an encoder that uses Pillow with these options."""
 
     def save(image: Image.Image) -> bytes:
@@ -35,14 +35,14 @@ def pillow(**options: int) -> Way:
     return save
 
 
-WAYS: dict[str, Way] = {
-    "Pillow": pillow(),
-    "Pillow, level 1, runs only": pillow(compress_level=1, compress_type=zlib.Z_RLE),
-    "ours": lambda image: encode(image, {}),
+ENCODERS: dict[str, Encoder] = {
+    "Pillow": pillow_encoder(),
+    "Pillow, level 1, runs only": pillow_encoder(compress_level=1, compress_type=zlib.Z_RLE),
+    "ours": lambda image: encode_png(image, {}),
 }
 
 
-def grainy(random: Random, side: int) -> Image.Image:
+def grainy_scene(random: Random, side: int) -> Image.Image:
     """Paint a random scene with random grain, so that hardly two pixels are equal."""
     grain = Image.merge("RGB", [Image.effect_noise((side, side), GRAIN) for _ in range(3)])
     return ImageChops.add(paint(random_scene(random), side), grain, offset=-128)
@@ -52,18 +52,18 @@ def main() -> None:
     """Print times and sizes, and their ratios to those of Pillow."""
     random = Random(1)
     for side in SIDES:
-        times: dict[str, list[float]] = {name: [] for name in WAYS}
-        sizes: dict[str, list[int]] = {name: [] for name in WAYS}
+        times: dict[str, list[float]] = {name: [] for name in ENCODERS}
+        sizes: dict[str, list[int]] = {name: [] for name in ENCODERS}
         for _ in range(PICTURES):
-            image = grainy(random, side)
-            for name, way in WAYS.items():
+            image = grainy_scene(random, side)
+            for name, way in ENCODERS.items():
                 began = time.perf_counter()
                 file = way(image)
                 times[name].append(time.perf_counter() - began)
                 sizes[name].append(len(file))
         print(f"{side} x {side}")
         usual, whole = statistics.median(times["Pillow"]), sum(sizes["Pillow"])
-        for name in WAYS:
+        for name in ENCODERS:
             spent, size = statistics.median(times[name]), sum(sizes[name])
             kilobytes = size / PICTURES / 1000
             print(f"  {name:28}{spent * 1000:8.1f} ms {spent / usual:6.2f}{kilobytes:9.0f} KB {size / whole:6.2f}")

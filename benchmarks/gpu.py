@@ -23,20 +23,20 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import shapes
 from bot.domain import Operation
-from render.diffusion.diffusers_model import Studio
-from render.protocol import Batch, Made, Spoilt, Task, WorkerEvent
+from render.diffusion.diffusers_model import DiffusersModel
+from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, WorkerEvent
 
 PEOPLE = (1, 4, 8)
 _WALLS = itertools.count()
 CAPS = (1, 2, 4, 8)
-PEAKS = {  # dense bf16, in 10^12 operations per second; the first name that is part of the name of the GPU
+PEAKS = {  # dense bf16, in 10^12 operations a second; the first name that is found in the card's
     "H200": 989, "H100 PCIe": 756, "H100": 989, "GH200": 989, "B200": 2250, "A100": 312, "L40S": 362, "L4": 121,
     "A10G": 70, "RTX 5090": 210, "RTX 4090": 165, "RTX 3090": 71,
 }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class BenchmarkCase:
     """An image model at a size. `goal` is the ratio of ours to plain with eight users; None if there is no goal."""
 
     name: str
@@ -44,25 +44,25 @@ class Case:
     side: int
     steps: int
     goal: float | None = None
-    twice: bool = True  # whether the second copy of the plain loop fits into memory, too
+    fits_twice: bool = True  # whether the plain loop's second copy fits beside the rest
 
 
 REAL = (
-    Case("SDXL", shapes.sdxl, 1024, 30, 1.5),
-    Case("SDXL", shapes.sdxl, 512, 30, 2.5),
-    Case("SDXL, few steps", shapes.sdxl, 512, 4, 3.0),
-    Case("FLUX.1", shapes.flux, 1024, 28, twice=False),
-    Case("FLUX.1", shapes.flux, 512, 28, twice=False),
+    BenchmarkCase("SDXL", shapes.sdxl, 1024, 30, 1.5),
+    BenchmarkCase("SDXL", shapes.sdxl, 512, 30, 2.5),
+    BenchmarkCase("SDXL, few steps", shapes.sdxl, 512, 4, 3.0),
+    BenchmarkCase("FLUX.1", shapes.flux, 1024, 28, fits_twice=False),
+    BenchmarkCase("FLUX.1", shapes.flux, 512, 28, fits_twice=False),
 )
 TINY = (
-    Case("tiny SDXL", partial(shapes.tiny, "sdxl"), 64, 2, 1.5),
-    Case("tiny SDXL, few steps", partial(shapes.tiny, "sdxl"), 64, 1, 3.0),
-    Case("tiny FLUX.1", partial(shapes.tiny, "flux-dev"), 64, 2),
+    BenchmarkCase("tiny SDXL", partial(shapes.tiny, "sdxl"), 64, 2, 1.5),
+    BenchmarkCase("tiny SDXL, few steps", partial(shapes.tiny, "sdxl"), 64, 1, 3.0),
+    BenchmarkCase("tiny FLUX.1", partial(shapes.tiny, "flux-dev"), 64, 2),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
+class Timings:
     """Seconds from the start to each image."""
 
     done: list[float]
@@ -81,7 +81,7 @@ class Taken:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, or say why nothing can be measured."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu", description=__doc__)
-    parser.add_argument("--tiny", action="store_true", help="tiny models on the CPU: only shows that it runs")
+    parser.add_argument("--tiny", action="store_true", help="tiny models on the CPU: shows that it runs, no more")
     tiny = parser.parse_args(arguments).tiny
     if not tiny and not torch.cuda.is_available():
         print("There is no CUDA device here: nothing is measured. --tiny shows on the CPU that the benchmark runs.")
@@ -97,25 +97,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
             torch.cuda.empty_cache()
 
 
-def measure(case: Case, device: str, peak: int | None) -> None:
+def measure(case: BenchmarkCase, device: str, peak: int | None) -> None:
     """Print the table of one model."""
-    pipe = shapes.placed(case.build, device)
-    second = copy.deepcopy(pipe) if case.twice else None  # the plain loop's copy for edits, only in memory
-    plain = {people: plainly(pipe, case, people) for people in (1, *PEOPLE)}  # the first is a warm-up
+    pipe = shapes.build_on_device(case.build, device)
+    second = copy.deepcopy(pipe) if case.fits_twice else None  # in memory, as it is there, for what edits
+    plain = {people: measure_plain(pipe, case, people) for people in (1, *PEOPLE)}  # the first is to get warm
     work = flops(pipe, case)
     del second
-    studio = Studio("benchmark", device, 1, load=lambda *_: pipe)
+    studio = DiffusersModel("benchmark", device, 1, load=lambda *_: pipe)
     caps = {}
     for cap in CAPS:
-        studio.largest_batch = _room(studio, case, cap)
-        ours(studio, case, cap)  # warm-up
-        caps[cap] = ours(studio, case, max(PEOPLE)).rate
+        studio.largest_batch = _batch_limit(studio, case, cap)
+        measure_worker(studio, case, cap)  # warm
+        caps[cap] = measure_worker(studio, case, max(PEOPLE)).rate
     best = max(caps, key=lambda cap: caps[cap])
-    studio.largest_batch = _room(studio, case, best)
+    studio.largest_batch = _batch_limit(studio, case, best)
     print(f"\n{case.name}, {case.side} px, {case.steps} steps")
     print("  batch cap   " + "   ".join(f"{cap}: {rate:.2f}/s" for cap, rate in caps.items()) + f"   best {best}")
     for people in PEOPLE:
-        it, them = ours(studio, case, people), plain[people]
+        it, them = measure_worker(studio, case, people), plain[people]
         goal = f"   (goal: {case.goal}x)" if case.goal and people == max(PEOPLE) else ""
         share = f"   {work * it.rate / peak / 1e12:.0%} of the peak" if peak else ""
         print(
@@ -125,59 +125,59 @@ def measure(case: Case, device: str, peak: int | None) -> None:
     print(f"  {work / 1e12:.3f} x 10^12 operations a picture")
 
 
-def plainly(pipe: Any, case: Case, people: int) -> Taken:
+def measure_plain(pipe: Any, case: BenchmarkCase, people: int) -> Timings:
     """Make one call for each image, and write its file before the next call."""
     done, began = [], time.perf_counter()
     for nth in range(people):
-        image = pipe(**_given(case, nth)).images[0]
+        image = pipe(**_call_arguments(case, nth)).images[0]
         image.save(io.BytesIO(), "PNG")
         done.append(time.perf_counter() - began)
-    return Taken(done)
+    return Timings(done)
 
 
-def ours(studio: Studio, case: Case, people: int) -> Taken:
+def measure_worker(model: DiffusersModel, case: BenchmarkCase, people: int) -> Timings:
     """Render all images as one batch for the image model of the worker."""
     done: list[float] = []
     began = time.perf_counter()
 
     def tell(event: WorkerEvent) -> None:
-        if isinstance(event, Made):
+        if isinstance(event, ImageDone):
             done.append(time.perf_counter() - began)
-        elif isinstance(event, Spoilt):
+        elif isinstance(event, ImageFailed):
             raise RuntimeError(event.reason)
 
     tasks = [
-        Task(f"{nth}", Operation.GENERATE, _prompt(), nth, None, case.side, case.side, case.steps)
+        ImageTask(f"{nth}", Operation.GENERATE, _new_prompt(), nth, None, case.side, case.side, case.steps)
         for nth in range(people)
     ]
-    studio.paint(Batch(tasks), tell, Event())
+    model.render(Batch(tasks), tell, Event())
     if len(done) != people:
         raise RuntimeError(f"{len(done)} of {people} pictures were made")
-    return Taken(done)
+    return Timings(done)
 
 
-def flops(pipe: Any, case: Case) -> int:
+def flops(pipe: Any, case: BenchmarkCase) -> int:
     """Count the floating-point operations of one image, as torch counts them."""
     with FlopCounterMode(display=False) as counter:
-        pipe(**_given(case, 0))
+        pipe(**_call_arguments(case, 0))
     return int(counter.get_total_flops())
 
 
-def _given(case: Case, nth: int) -> dict[str, Any]:
+def _call_arguments(case: BenchmarkCase, nth: int) -> dict[str, Any]:
     generator = torch.Generator("cpu").manual_seed(nth)
     size = {"width": case.side, "height": case.side, "num_inference_steps": case.steps}
-    return {"prompt": _prompt(), "generator": generator, **size}
+    return {"prompt": _new_prompt(), "generator": generator, **size}
 
 
-def _prompt() -> str:
+def _new_prompt() -> str:
     """Return a new prompt each time, so that texts cached by the model do not change the result."""
     return f"a red box on wall {next(_WALLS):06}"
 
 
-def _room(studio: Studio, case: Case, cap: int) -> Any:
+def _batch_limit(model: DiffusersModel, case: BenchmarkCase, cap: int) -> Any:
     """Convert a cap in images of this size into images of the default size of the model; may be less than one."""
-    assert studio.usual
-    return cap * case.side**2 / (studio.usual.width * studio.usual.height)
+    assert model.defaults
+    return cap * case.side**2 / (model.defaults.width * model.defaults.height)
 
 
 if __name__ == "__main__":

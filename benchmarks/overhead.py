@@ -12,47 +12,47 @@ import time
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
-from benchmarks.batches import PROMPTS, TASKS, crowd
-from render.__main__ import FOR_THE_DEVICE
+from benchmarks.batches import PROMPTS, TASKS, simulated_users
+from render.__main__ import DEVICE_ENVIRONMENT
 
 PICTURES = 60
-WARM = 2  # images of each kind that do not count
-GOAL = 0.015  # seconds, or 2 % of the time of the image if that is more
+WARM = 2  # of each, before it counts
+GOAL = 0.015  # seconds, or 2 % of the picture if that is more
 
 
-def bare(orders: Connection) -> None:
+def serve_pipeline(requests: Connection) -> None:
     """Render each requested prompt in a process like the device process of a worker, and send back the seconds.
 
     Sends the seconds of the call, and the seconds until the image is encoded.
     """
     import torch
 
-    from render.diffusion.loading import load
+    from render.diffusion.loading import load_pipeline
     from render.image_model import Options
-    from render.models.image_files import encode
-    from render.models.presets import preset
+    from render.models.image_files import encode_png
+    from render.models.presets import find_preset
 
-    pipe, steps = load("builtin", "cpu", Options()), preset("builtin").num_inference_steps
+    pipe, steps = load_pipeline("builtin", "cpu", Options()), find_preset("builtin").num_inference_steps
     given = {"num_inference_steps": steps} if steps else {}
-    while prompt := orders.recv():
+    while prompt := requests.recv():
         began = time.perf_counter()
         image = pipe(prompt=prompt, generator=torch.Generator("cpu").manual_seed(1), **given).images[0]
         drawn = time.perf_counter()
-        encode(image, {})
-        orders.send((drawn - began, time.perf_counter() - began))
+        encode_png(image, {})
+        requests.send((drawn - began, time.perf_counter() - began))
 
 
 async def measure(pipeline: Connection) -> None:
     """Print the medians, and the differences between them."""
     alone: list[tuple[float, float]] = []
     ordered: list[float] = []
-    async with crowd(len(TASKS)) as people:
+    async with simulated_users(len(TASKS)) as people:
         for turn in range(WARM + PICTURES):
             prompt = PROMPTS[turn % len(PROMPTS)]
             pipeline.send(prompt)
             alone.append(await asyncio.to_thread(pipeline.recv))
             began = time.perf_counter()
-            await people.one(f"overhead-{turn}", 0, prompt)
+            await people.request_image(f"overhead-{turn}", 0, prompt)
             ordered.append(time.perf_counter() - began)
     calls, files = (list(each)[WARM:] for each in zip(*alone, strict=True))
     whole = ordered[WARM:]
@@ -68,9 +68,9 @@ async def measure(pipeline: Connection) -> None:
 
 def main() -> None:
     """Measure with both processes loading their libraries as a worker does."""
-    os.environ.update(FOR_THE_DEVICE | os.environ)
+    os.environ.update(DEVICE_ENVIRONMENT | os.environ)
     pipeline, orders = get_context("spawn").Pipe()
-    process = get_context("spawn").Process(target=bare, args=(orders,), daemon=True)
+    process = get_context("spawn").Process(target=serve_pipeline, args=(orders,), daemon=True)
     process.start()
     asyncio.run(measure(pipeline))
     pipeline.send("")

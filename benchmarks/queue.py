@@ -32,11 +32,11 @@ from rich.console import Console
 from rich.table import Table
 
 from bot.domain import ImageRequest, Message, Operation, Person, Picture, Rendering, RenderJob, ThreadKey
-from bot.formatting import count_of
+from bot.formatting import format_count
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.queue.queue import Line
-from render.queue.scheduler import Kind, Schedule, Slot, Waiting
+from render.queue.queue import RenderQueue
+from render.queue.scheduler import BatchKey, Schedule, ScheduledJob, Slot
 from render.worker.client import WorkerEngine
 from tests.e2e.ray.cluster import cluster, ready
 
@@ -44,11 +44,11 @@ JOBS = 2000
 WAITING = 20_000
 BATCHES = 60
 PEOPLE = [Person(f"p{n}", f"Person {n}") for n in range(32)]
-MADE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "flat")
+PICTURE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "flat")
 
 
 @dataclass(frozen=True, slots=True)
-class Workers:
+class BenchmarkWorkers:
     """The address of the workers that render, and their number of slots."""
 
     name: str
@@ -87,7 +87,7 @@ def commits(folder: Path, name: str) -> float:
     return speed
 
 
-async def accept(store: Store, name: str, pictures: int, people: int) -> None:
+async def record_messages(store: Store, name: str, pictures: int, people: int) -> None:
     """Record JOBS jobs, `pictures` per message; each message in one transaction with its reply and its jobs."""
     requests = [ImageRequest(key, Operation.GENERATE, "a sun") for key in range(pictures)]
     numbers = iter(range(JOBS // pictures))
@@ -96,12 +96,12 @@ async def accept(store: Store, name: str, pictures: int, people: int) -> None:
         for n in numbers:
             thread = ThreadKey("bench", f"server{n % 10}", "c", f"{name}{n % 100}")
             message = Message(f"{name}{n}", thread, person, "draw a sun")
-            await store.together.write(partial(store.accept, message, words="", requests=requests))
+            await store.group_commit.write(partial(store.accept, message, raw_answer="", requests=requests))
 
     await asyncio.gather(*map(write, PEOPLE[:people]))
 
 
-def accepted(name: str, pictures: int) -> list[RenderJob]:
+def recorded_jobs(name: str, pictures: int) -> list[RenderJob]:
     """Return the jobs that were recorded under this name."""
     ids = [f"{name}{n}.{key}" for n in range(JOBS // pictures) for key in range(pictures)]
     thread = ThreadKey("bench", "server0", "c", f"{name}0")
@@ -112,31 +112,33 @@ async def dispatch(store: Store, jobs: Sequence[RenderJob], size: int, slots: in
     """Claim the jobs in batches of `size` for `slots` slots that are free at once, and record their images."""
     for first in range(0, len(jobs), size * slots):
         attempts: dict[str, int] = {}
-        with store.jobs.at_once():
+        with store.jobs.transaction():
             for start in range(first, min(first + size * slots, len(jobs)), size):
                 attempts |= store.jobs.claim(str(start), {job.id: 1.0 for job in jobs[start : start + size]})
         running = [replace(job, attempt=attempts[job.id]) for job in jobs[first : first + size * slots]]
-        assert all(await asyncio.gather(*(store.jobs.keep(job, MADE) for job in running)))
+        assert all(await asyncio.gather(*(store.jobs.complete(job, PICTURE) for job in running)))
 
 
-def decisions() -> tuple[list[float], list[float]]:
+def time_decisions() -> tuple[list[float], list[float]]:
     """Time decisions with WAITING jobs of 2,000 users on 100 servers, and taking the first of a queue, in seconds."""
     rng, schedule = random.Random(1), Schedule()
-    line: deque[Waiting] = deque()
+    line: deque[ScheduledJob] = deque()
     for n in range(WAITING):
         person = n % 2000
         server = f"s{person % 100}"
-        kind = Kind(num_inference_steps=rng.choice((8, 20, 30)))
-        job = Waiting(str(n), server, f"{server}/c{person % 7}", f"p{person}", kind, rng.choice((1.0, 8.0)), float(n))
+        kind = BatchKey(num_inference_steps=rng.choice((8, 20, 30)))
+        job = ScheduledJob(
+            str(n), server, f"{server}/c{person % 7}", f"p{person}", kind, rng.choice((1.0, 8.0)), float(n)
+        )
         schedule.add(job)
         line.append(job)
     ours, bare = [], []
     for _ in range(500):
         began = time.perf_counter()
-        batch = schedule.next(Slot(seats=8), 1e6)
+        batch = schedule.next_batch(Slot(capacity=8), 1e6)
         ours.append(time.perf_counter() - began)
         assert isinstance(batch, tuple)
-        schedule.ended(batch)
+        schedule.mark_ended(batch)
         began = time.perf_counter()
         line.popleft()
         bare.append(time.perf_counter() - began)
@@ -144,7 +146,7 @@ def decisions() -> tuple[list[float], list[float]]:
 
 
 @asynccontextmanager
-async def flat_worker(log: Path) -> AsyncIterator[Workers]:
+async def local_worker(log: Path) -> AsyncIterator[BenchmarkWorkers]:
     """Start a worker process with a model that takes next to no time."""
     more = {"FLAT_STEP_TIME": "0.01", "FLAT_BATCH": "1", "FLAT_LOG": str(log)}
     worker = await asyncio.create_subprocess_exec(
@@ -152,33 +154,33 @@ async def flat_worker(log: Path) -> AsyncIterator[Workers]:
     )
     assert worker.stdout
     try:
-        yield Workers("one local worker", (await worker.stdout.readline()).split()[-1].decode())
+        yield BenchmarkWorkers("one local worker", (await worker.stdout.readline()).split()[-1].decode())
     finally:
         worker.terminate()
         await worker.wait()
 
 
 @asynccontextmanager
-async def painters(log: Path) -> AsyncIterator[Workers]:
+async def ray_replicas(log: Path) -> AsyncIterator[BenchmarkWorkers]:
     """Start two replicas of a Ray cluster with the same model."""
     with cluster(
         studio="tests.support.fake_models.flat_worker:studio", FLAT_STEP_TIME="0.01", FLAT_BATCH="1", FLAT_LOG=str(log)
     ) as there:
         place = await ready(there)
         await place.session.close()
-        yield Workers("two painters of Ray Serve", place.url, there.token, 2)
+        yield BenchmarkWorkers("two painters of Ray Serve", place.url, there.token, 2)
 
 
-async def through(folder: Path, workers: Workers) -> dict[str, dict[float, float]]:
+async def run_batches(folder: Path, workers: BenchmarkWorkers) -> dict[str, dict[float, float]]:
     """Send BATCHES jobs through the render queue one by one; return when the bot received each progress update."""
     store = Store(folder / "through.sqlite")
     messages = [Message(f"t{n}", ThreadKey("b", "s", "c", f"t{n}"), PEOPLE[n % 6], "draw") for n in range(BATCHES)]
     request = ImageRequest(0, Operation.GENERATE, "a sun")
     for message in messages:
-        store.accept(message, words="", requests=[request])
+        store.accept(message, raw_answer="", requests=[request])
     jobs = [store.jobs.order(message.id, request, None) for message in messages]
     engine = WorkerEngine(workers.name, partial(str, workers.url), workers.token)
-    line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
+    line = RenderQueue(store.jobs, PictureFiles(folder / "pictures"), [engine])
     serving = asyncio.create_task(line.run())
     heard: dict[str, dict[float, float]] = {job.id: {} for job in jobs}
 
@@ -188,7 +190,7 @@ async def through(folder: Path, workers: Workers) -> dict[str, dict[float, float
                 if isinstance(update, Rendering):
                     heard[job.id][update.fraction] = time.time()
 
-    await line.introduced.wait()
+    await line.capabilities_ready.wait()
     await asyncio.gather(*map(follow, jobs))
     serving.cancel()
     await asyncio.wait({serving})
@@ -197,7 +199,7 @@ async def through(folder: Path, workers: Workers) -> dict[str, dict[float, float
     return heard
 
 
-def gaps_and_delays(log: Path, heard: dict[str, dict[float, float]], slots: int) -> tuple[list[float], list[float]]:
+def gaps_and_delays(log: Path, updates: dict[str, dict[float, float]], slots: int) -> tuple[list[float], list[float]]:
     """Return the idle seconds of a slot between two batches, and the seconds from a step to its update in the bot.
 
     Not every step is included: through Ray, steps are reported at most ten times a second, as nobody looks more often.
@@ -206,13 +208,13 @@ def gaps_and_delays(log: Path, heard: dict[str, dict[float, float]], slots: int)
     starts = [each["t"] for each in logged if "tasks" in each]
     ends = [each["t"] for each in logged if "made" in each]
     steps = {(job, each["fraction"]): each["t"] for each in logged for job in each.get("of", ())}
-    delays = [after - steps[job, fraction] for job, told in heard.items() for fraction, after in told.items()]
+    delays = [after - steps[job, fraction] for job, told in updates.items() for fraction, after in told.items()]
     return [start - end for end, start in zip(ends, starts[slots:], strict=False)], delays
 
 
-def share(values: Sequence[float], part: float) -> float:
+def quantile_ms(values: Sequence[float], quantile: float) -> float:
     """Return this quantile of the values in seconds, in milliseconds."""
-    return 1000 * sorted(values)[min(len(values) - 1, int(part * len(values)))]
+    return 1000 * sorted(values)[min(len(values) - 1, int(quantile * len(values)))]
 
 
 async def speeds(folder: Path) -> list[tuple[str, float, float, str]]:
@@ -220,13 +222,13 @@ async def speeds(folder: Path) -> list[tuple[str, float, float, str]]:
     store, rows = Store(folder / "table.sqlite"), []
     for name, pictures, people in (("one", 1, 1), ("crowd", 1, len(PEOPLE)), ("four", 4, len(PEOPLE))):
         bare = commits(folder, f"{name}.sqlite")
-        speed = await rate_of(JOBS, accept(store, name, pictures, people))
+        speed = await rate_of(JOBS, record_messages(store, name, pictures, people))
         what = f"accept, {pictures} a message, {people} at once"
         rows.append((what, speed, bare, "3,000 jobs/s" if people > 1 else ""))
     for name, size, slots in (("one", 1, 1), ("crowd", 1, 8), ("four", 4, 1)):
         bare = commits(folder, f"batches-{name}.sqlite")
-        speed = await rate_of(JOBS, dispatch(store, accepted(name, size), size, slots))
-        what = f"dispatch, batches of {size} on {count_of(slots, 'slot')}"
+        speed = await rate_of(JOBS, dispatch(store, recorded_jobs(name, size), size, slots))
+        what = f"dispatch, batches of {size} on {format_count(slots, 'slot')}"
         rows.append((what, speed, bare, "1,500 jobs/s" if size * slots > 1 else ""))
     store.close()
     return rows
@@ -235,25 +237,32 @@ async def speeds(folder: Path) -> list[tuple[str, float, float, str]]:
 async def main() -> None:
     """Measure, and print one table."""
     options = argparse.ArgumentParser(prog="python -m benchmarks.queue", description=__doc__)
-    options.add_argument("--ray", action="store_true", help="two replicas of a Ray cluster instead of a worker")
-    there = painters if options.parse_args().ray else flat_worker
+    options.add_argument("--ray", action="store_true", help="two painters of a Ray cluster instead of a worker")
+    there = ray_replicas if options.parse_args().ray else local_worker
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         rows = await speeds(folder)
-        ours, first = decisions()
+        ours, first = time_decisions()
         async with there(folder / "log") as workers:
-            heard = await through(folder, workers)
+            heard = await run_batches(folder, workers)
         gaps, delays = gaps_and_delays(folder / "log", heard, workers.slots)
     table = Table(title=f"the line, {workers.name}", title_justify="left")
     for column in ("what", "measured", "against the baseline", "goal"):
         table.add_column(column)
     for what, speed, bare, goal in rows:
         table.add_row(what, f"{speed:,.0f} jobs/s", f"{speed / bare:.2f} of {bare:,.0f} bare commits/s", goal)
-    decision = f"p50 {share(ours, 0.5):.2f}   p99 {share(ours, 0.99):.2f} ms"
+    decision = f"p50 {quantile_ms(ours, 0.5):.2f}   p99 {quantile_ms(ours, 0.99):.2f} ms"
     ratio = f"{statistics.median(ours) / statistics.median(first):,.0f} x taking the first of a queue"
     table.add_row(f"decision, {WAITING:,} waiting", decision, ratio, "1 ms")
-    table.add_row("idle gap of a slot", f"p50 {share(gaps, 0.5):.1f}   p95 {share(gaps, 0.95):.1f} ms", "", "p50 15 ms")
-    table.add_row("progress", f"p50 {share(delays, 0.5):.1f}   p99 {share(delays, 0.99):.1f} ms", "", "p99 100 ms")
+    table.add_row(
+        "idle gap of a slot",
+        f"p50 {quantile_ms(gaps, 0.5):.1f}   p95 {quantile_ms(gaps, 0.95):.1f} ms",
+        "",
+        "p50 15 ms",
+    )
+    table.add_row(
+        "progress", f"p50 {quantile_ms(delays, 0.5):.1f}   p99 {quantile_ms(delays, 0.99):.1f} ms", "", "p99 100 ms"
+    )
     Console().print(table)
 
 

@@ -8,7 +8,7 @@ import transformers
 
 from tests.support.tiny_models import FAMILIES, tokenizers
 
-WORDS = 77  # tokens of a prompt that CLIP reads
+MAX_TOKENS = 77  # that CLIP reads
 
 
 def sdxl() -> Any:
@@ -48,7 +48,7 @@ def tiny(family: str) -> Any:
     return FAMILIES[family].build()
 
 
-def placed(build: Any, device: str) -> Any:
+def build_on_device(build: Any, device: str) -> Any:
     """Build the pipeline on its device, in bf16 on a GPU, ready to be called."""
     usual = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if device == "cuda" else torch.float32)
@@ -77,6 +77,6 @@ def _clip(wide: int, layers: int, heads: int) -> Any:
     tokenizer = tokenizers.clip()
     return transformers.CLIPTextConfig(
         vocab_size=49408, hidden_size=wide, intermediate_size=4 * wide, projection_dim=wide, num_hidden_layers=layers,
-        num_attention_heads=heads, max_position_embeddings=WORDS, eos_token_id=tokenizer.eos_token_id,
+        num_attention_heads=heads, max_position_embeddings=MAX_TOKENS, eos_token_id=tokenizer.eos_token_id,
         bos_token_id=tokenizer.bos_token_id, pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip

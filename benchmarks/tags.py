@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 
 from bot.domain import Text
-from bot.parsing.stream_parser import Context, TagParser
+from bot.parsing.stream_parser import ParserContext, StreamParser
 
 ANSWERS = 1000
 CHUNK = 5
-ROUNDS = 5
+REPEATS = 5
 ANSWER = (  # models do not wrap their lines
     "Once upon a time there was a lighthouse keeper who painted the sea every morning, and every evening the tide took "
     'the picture away. She never minded. "The sea is only borrowing it," she said, and began the next one.\n\n'
@@ -55,7 +55,7 @@ def megabytes_per_second(read: Callable[[Sequence[str]], None], chunks: Sequence
 
 def parse(chunks: Sequence[str]) -> None:
     """Parse the answer as the bot does, with a new parser."""
-    parser = TagParser(Context("tell me a story with pictures"))
+    parser = StreamParser(ParserContext("tell me a story with pictures"))
     for chunk in chunks:
         parser.feed(chunk)
     parser.end()
@@ -67,7 +67,7 @@ def wrap(chunks: Sequence[str]) -> None:
         _ = [Text(chunk)]
 
 
-def count() -> float:
+def time_additions() -> float:
     """Return the seconds of ten million additions in a bare loop, to compare figures of different machines."""
     total, began = 0, time.perf_counter()
     for number in range(10_000_000):
@@ -78,12 +78,12 @@ def count() -> float:
 def main() -> None:
     """Measure, and print."""
     chunks = [ANSWER[at : at + CHUNK] for at in range(0, len(ANSWER), CHUNK)]
-    speeds = [(megabytes_per_second(parse, chunks), megabytes_per_second(wrap, chunks)) for _ in range(ROUNDS)]
+    speeds = [(megabytes_per_second(parse, chunks), megabytes_per_second(wrap, chunks)) for _ in range(REPEATS)]
     parsed, wrapped = (statistics.median(each) for each in zip(*speeds, strict=True))
     print(f"{ANSWERS} answers of {len(ANSWER)} bytes in chunks of {CHUNK} bytes, one core")
     print(f"tag parser {parsed:.1f} MB/s   one Text a chunk {wrapped:.1f} MB/s   ratio {wrapped / parsed:.1f}"
           "   (goal: at least 5 MB/s)")  # fmt: skip
-    print(f"ten million additions on this core: {count():.2f} s")
+    print(f"ten million additions on this core: {time_additions():.2f} s")
 
 
 if __name__ == "__main__":

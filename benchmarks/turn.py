@@ -14,24 +14,24 @@ import time
 from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
 
-from bot.capabilities import Abilities, Refining
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.capabilities import ModelCapabilities, RefineMode
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import Message, Person, Picture, ThreadKey, View
-from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool
 from bot.ports import Inbox
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.protocol import Batch, Made, Slots, Started, Step, WorkerEvent
-from render.queue.queue import Line
+from render.protocol import Batch, ImageDone, Started, StepDone, WorkerEvent, WorkerReport
+from render.queue.queue import RenderQueue
 
 TURNS = 40
 TOKEN = 0.01  # seconds
-RENDER = 0.25  # seconds per image
+RENDER = 0.25  # seconds a picture
 STEPS = 10
 SCRIPT = ("Here ", "it ", "is: ", "<image>", "a red ", "circle", "</image>", " and ", "more ", "words ") * 3
 
 
-class PacedModel:
+class TimedModel:
     """Writes a chunk every TOKEN seconds, and records when each tag was complete."""
 
     def __init__(self) -> None:
@@ -39,11 +39,11 @@ class PacedModel:
         self.ended = 0.0
 
     @property
-    def manners(self) -> Manners:
+    def profile(self) -> ModelProfile:
         """The default profile."""
-        return Manners()
+        return ModelProfile()
 
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the script."""
         due = time.perf_counter()
         for chunk in SCRIPT:
@@ -51,21 +51,21 @@ class PacedModel:
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
             if chunk == "</image>":
                 self.closed.append(time.perf_counter())
-            yield Delta(chunk)
+            yield TextDelta(chunk)
         self.ended = time.perf_counter()
-        yield Stopped()
+        yield StreamEnd()
 
 
-class PacedEngine:
+class TimedEngine:
     """Renders one image in RENDER seconds, and records when each request arrived."""
 
     def __init__(self) -> None:
         self.asked: list[float] = []
         self.name = "paced"
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """Report that the slot is free."""
-        return Slots(1, 1, "paced", abilities=Abilities())
+        return WorkerReport(1, 1, "paced", abilities=ModelCapabilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """Report steps at an even pace, then the image."""
@@ -75,8 +75,8 @@ class PacedEngine:
         for step in range(STEPS):
             due += RENDER / STEPS
             await asyncio.sleep(max(0.0, due - time.perf_counter()))
-            yield Step((step + 1) / STEPS)
-        yield Made(batch.tasks[0].id, b"png" + batch.tasks[0].id.encode(), 256, 256, "paced")
+            yield StepDone((step + 1) / STEPS)
+        yield ImageDone(batch.tasks[0].id, b"png" + batch.tasks[0].id.encode(), 256, 256, "paced")
 
 
 class Stopwatch:
@@ -106,15 +106,15 @@ class Stopwatch:
 class NoAlbum:
     """A picture folder that is never used: nothing is uploaded or read."""
 
-    async def take_in(self, upload: bytes) -> Picture:
+    async def add_upload(self, upload: bytes) -> Picture:
         """Never called."""
         raise AssertionError
 
-    async def throw_away(self, digest: str) -> None:
+    async def delete(self, digest: str) -> None:
         """Never called."""
         raise AssertionError
 
-    async def glance(self, digest: str) -> bytes:
+    async def read_thumbnail(self, digest: str) -> bytes:
         """Never called."""
         raise AssertionError
 
@@ -122,9 +122,9 @@ class NoAlbum:
 async def measure(folder: Path) -> None:
     """Run the turns one after another, and print the ratios."""
     store = Store(folder / "bench.sqlite")
-    model, engine, screen = PacedModel(), PacedEngine(), Stopwatch()
-    line = Line(store.jobs, PictureFiles(folder / "pictures"), [engine])
-    inbox = Conversations(store, model, line, NoAlbum(), Rules(refining=Refining.OFF))
+    model, engine, screen = TimedModel(), TimedEngine(), Stopwatch()
+    line = RenderQueue(store.jobs, PictureFiles(folder / "pictures"), [engine])
+    inbox = Dispatcher(store, model, line, NoAlbum(), DispatcherOptions(refining=RefineMode.OFF))
     tasks = [asyncio.create_task(line.run()), asyncio.create_task(inbox.run({"bench": screen}))]
     await asyncio.sleep(0)
     ratios, delays = [], []
@@ -137,7 +137,7 @@ async def measure(folder: Path) -> None:
         await screen.final.wait()
         free, critical = 0.0, 0.0
         for closed, asked in zip(model.closed, engine.asked, strict=True):
-            ready = max(closed, free)  # the tag is complete, and the image before is rendered
+            ready = max(closed, free)  # the tag is complete, and the picture before is done
             delays.append(asked - ready)
             free = asked + RENDER
             critical = max(closed, critical) + RENDER

@@ -13,46 +13,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from adapters.console import Console
-from adapters.web.server import WebPage
-from bot.capabilities import Abilities, Dialect, Refining
+from adapters.web.server import WebApp
+from bot.capabilities import Dialect, ModelCapabilities, RefineMode
 from bot.cli import queue as queue_command
 from bot.cli import usage as record_command
-from bot.cli.replay import replay
-from bot.commands.lineage import tree
-from bot.commands.slash_commands import Desk
+from bot.cli.replay import replay_file
+from bot.commands.lineage import build_tree
+from bot.commands.slash_commands import SlashCommands
 from bot.config import Config, load_config, worker_environment
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.conversation.retention import Retention
 from bot.doctor import doctor
 from bot.domain import Operation, Picture
 from bot.errors import BotError, ConfigError
 from bot.evaluation import evaluate
-from bot.evaluation.protocol_probe import settle
+from bot.evaluation.protocol_probe import choose_protocol
 from bot.llm.client import OpenAICompatible
-from bot.llm.model_profiles import profile, settled
+from bot.llm.model_profiles import find_profile, override_profile
 from bot.llm.moderation import Moderator
 from bot.offline_llm import OfflineModel
-from bot.papers import Papers
+from bot.papers import ThreadExport
 from bot.ports import ChatModel, Platform
-from bot.prompting.system_prompt import check
-from bot.queue_status import Lineup
+from bot.prompting.system_prompt import check_templates
+from bot.queue_status import QueueStatus
 from bot.settings import styles
 from bot.settings.values import Settings
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from render.forecast import forecast
 from render.images_api import request as images_api
-from render.images_api.engine import HostedEngine
+from render.images_api.engine import ImagesApiEngine
 from render.models import list_models as models_command
-from render.models.image_files import sanitise
+from render.models.image_files import sanitize_upload
 from render.protocol import VERSION
-from render.queue.autoscaler import RayScaler, keep_scaled
-from render.queue.autoscaler import Rules as Range
-from render.queue.metrics import Counted, Metrics
-from render.queue.queue import Line
-from render.queue.status import lineup, load
+from render.queue.autoscaler import RayScaler, run_autoscaler
+from render.queue.autoscaler import ScalingPolicy as Range
+from render.queue.metrics import CountingRenderer, Metrics
+from render.queue.queue import RenderQueue
+from render.queue.status import measure_load, snapshot_queue
 from render.worker.client import WorkerEngine
-from render.worker.local_workers import Supervisor
+from render.worker.local_workers import LocalWorker
 
 if TYPE_CHECKING:
     from adapters.discord.platform import Discord
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         if options.command == "replay":
-            for line in replay(options.file):
+            for line in replay_file(options.file):
                 print(line)
             return 0
         if options.command == "doctor":
@@ -109,59 +109,72 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
         for noisy in ("httpx2", "httpcore2", "openai"):  # at debug level they log the text of users
             logging.getLogger(noisy).setLevel(logging.WARNING)
-        check()
+        check_templates()
         if options.command == "evaluate":
-            asyncio.run(_until_told(_evaluate(config, options)))
+            asyncio.run(_run_until_signal(_evaluate(config, options)))
             return 0
-        asyncio.run(_until_told(_serve(config, options.name if options.command == "chat" else None)))
+        asyncio.run(_run_until_signal(_serve(config, options.name if options.command == "chat" else None)))
     except BotError as error:
         print(error, file=sys.stderr)
         return 2
     return 0
 
 
-async def _serve(config: Config, talker: str | None) -> None:
+async def _serve(config: Config, console_user: str | None) -> None:
     """Create all components and run them until cancelled.
 
     `console_user` is the name of the user in the terminal; None starts the web page and the other platforms.
     """
-    with only_bot(config.data_dir):
+    with lock_data_dir(config.data_dir):
         store = Store(config.data_dir / DATABASE)
         files = PictureFiles(config.data_dir / "pictures")
-        retention = Retention(store, Album(files), config.retention_days) if config.retention_days else None
+        retention = Retention(store, AsyncPictureFiles(files), config.retention_days) if config.retention_days else None
         if retention:
-            await retention.sweep(answering=True)
-        async with _renderer(config, store, files) as line, _chat_models(config) as (model, others):
-            metrics = Metrics(lambda: _look(line), lambda job: _was_cancelled(store, job))
-            line.began = metrics.began
-            refining = config.refine if config.has_chat_server else Refining.OFF  # rules cannot write prompts
-            moderator = _moderator(config)
-            desk = Desk(
+            await retention.delete_old_threads(include_open=True)
+        async with _open_queue(config, store, files) as line, _open_chat_models(config) as (model, others):
+            metrics = Metrics(lambda: _queue_status(line), lambda job: _was_cancelled(store, job))
+            line.on_batch_start = metrics.record_batch
+            refining = config.refine if config.has_chat_server else RefineMode.OFF  # rules cannot write prompts
+            moderator = _create_moderator(config)
+            desk = SlashCommands(
                 store,
-                lineup=lambda: _look(line),
+                queue_status=lambda: _queue_status(line),
                 defaults=Settings(persona=config.persona, refine=refining),
                 chat_models=(config.llm_model, *others) if others else (),
-                styles=styles.read(config.styles),
+                styles=styles.load_styles(config.styles),
             )
-            inbox = Conversations(
-                store, model, Counted(line, metrics), Album(files), Rules(),
-                desk=desk, papers=Papers(files.read), others=others, moderate=moderator.check if moderator else None,
-            )  # fmt: skip
+            inbox = Dispatcher(
+                store,
+                model,
+                CountingRenderer(line, metrics),
+                AsyncPictureFiles(files),
+                DispatcherOptions(),
+                commands=desk,
+                thread_export=ThreadExport(files.read),
+                other_models=others,
+                moderate=moderator.check if moderator else None,
+            )
             platforms: Mapping[str, Platform]
-            if talker:
-                platforms = {"console": Console(talker, config.data_dir / "pictures")}
+            if console_user:
+                platforms = {"console": Console(console_user, config.data_dir / "pictures")}
             else:
-                others_there = _discord(config, store, files, desk) | _slack(config, store, files)
+                others_there = _create_discord(config, store, files, desk) | _create_slack(config, store, files)
                 token = config.web_token.get_secret_value() if config.web_token else None
-                page = WebPage(
-                    store, files.path, config.web_host, config.web_port, token, _greet,
-                    lineup=lambda: _look(line), metrics=metrics.page,
+                page = WebApp(
+                    store,
+                    files.path,
+                    config.web_host,
+                    config.web_port,
+                    token,
+                    _print_address,
+                    queue_status=lambda: _queue_status(line),
+                    metrics=metrics.exposition,
                     health=lambda: {name: each.health() for name, each in others_there.items()},
-                    lineage=lambda thread: tree(store.pictures(thread)),
-                )  # fmt: skip
+                    lineage=lambda thread: build_tree(store.pictures(thread)),
+                )
                 platforms = {"web": page, **others_there}
-            beside = [asyncio.create_task(_probe(config, model, line))]
-            beside += [asyncio.create_task(retention.keep())] if retention else []
+            beside = [asyncio.create_task(_probe_protocol(config, model, line))]
+            beside += [asyncio.create_task(retention.run_daily())] if retention else []
             try:
                 await inbox.run(platforms)
             finally:
@@ -171,7 +184,7 @@ async def _serve(config: Config, talker: str | None) -> None:
                     await moderator.close()
 
 
-def _moderator(config: Config) -> Moderator | None:
+def _create_moderator(config: Config) -> Moderator | None:
     """Create the client of the moderation service; None if no address is configured."""
     if config.moderation_url is None:
         return None
@@ -179,7 +192,9 @@ def _moderator(config: Config) -> Moderator | None:
     return Moderator(config.moderation_url, key, config.moderation_model)
 
 
-def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "dict[str, Discord | Slack]":
+def _create_discord(
+    config: Config, store: Store, files: PictureFiles, desk: SlashCommands
+) -> "dict[str, Discord | Slack]":
     """Create the Discord platform if a token is configured."""
     if config.discord_token is None:
         return {}
@@ -193,13 +208,13 @@ def _discord(config: Config, store: Store, files: PictureFiles, desk: Desk) -> "
         config.discord_api_url,
         config.discord_gateway_url or "",
         config.discord_cdn_url,
-        content=config.discord_message_content == "auto",
+        message_content=config.discord_message_content == "auto",
         guild=config.discord_guild,
     )
     return {"discord": Discord(account, store, store.posts, files.read, tell)}
 
 
-def _slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Discord | Slack]":
+def _create_slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Discord | Slack]":
     """Create the Slack platform if a token is configured."""
     if config.slack_bot_token is None:
         return {}
@@ -215,31 +230,31 @@ def _slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Disc
     return {"slack": Slack(account, store, store.posts, files.read)}
 
 
-def _look(line: Line) -> Lineup:
-    return lineup(line, asyncio.get_running_loop().time())
+def _queue_status(queue: RenderQueue) -> QueueStatus:
+    return snapshot_queue(queue, asyncio.get_running_loop().time())
 
 
 def _was_cancelled(store: Store, job_id: str) -> bool:
     return any(row.state == "cancelled" for row in store.jobs.find([job_id]))
 
 
-def _greet(address: str) -> None:
+def _print_address(address: str) -> None:
     print(f"\n  Mini-DALL·E 3 is at {address}\n", flush=True)
 
 
 async def _evaluate(config: Config, options: argparse.Namespace) -> None:
     """Evaluate the chat model with the prompts that fit the configured image model; no image is rendered."""
-    abilities = _abilities(config)
+    abilities = _configured_capabilities(config)
     config.data_dir.mkdir(parents=True, exist_ok=True)
     out = options.out or config.data_dir / f"evaluation-{Path(options.suite).stem}.json"
-    async with _chat_models(config) as (model, _):
+    async with _open_chat_models(config) as (model, _):
         if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
-            await settle(model, config.data_dir / "probe.json", abilities)
+            await choose_protocol(model, config.data_dir / "probe.json", abilities)
         await evaluate(
             model,
             options.suite,
             name=config.llm_model if config.has_chat_server else "built-in",
-            abilities=abilities,
+            capabilities=abilities,
             persona=config.persona,
             questions=options.questions,
             limit=options.limit,
@@ -249,23 +264,29 @@ async def _evaluate(config: Config, options: argparse.Namespace) -> None:
 
 
 @asynccontextmanager
-async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncGenerator[Line]:
+async def _open_queue(config: Config, store: Store, files: PictureFiles) -> AsyncGenerator[RenderQueue]:
     """Run the render queue with an images API, with the configured workers, or with one own worker for each device."""
-    supervisors: list[Supervisor] = []
-    engines: Sequence[HostedEngine | WorkerEngine]
-    if config.hosted_model:
+    supervisors: list[LocalWorker] = []
+    engines: Sequence[ImagesApiEngine | WorkerEngine]
+    if config.images_api_model:
         key = config.images_api_key.get_secret_value() if config.images_api_key else None
         at_once = config.images_at_once
-        engines = [HostedEngine(config.hosted_model, config.images_base_url, key, at_once=at_once)]
+        engines = [ImagesApiEngine(config.images_api_model, config.images_base_url, key, max_concurrent=at_once)]
     elif config.render_urls:
         token = config.render_token.get_secret_value() if config.render_token else None
         engines = [WorkerEngine(url, partial(str, url), token) for url in config.render_urls]
     else:
         environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
-        supervisors = [Supervisor(config.picture_model, device, environment) for device in config.render_devices]
-        engines = [WorkerEngine(f"this machine, {each.device}", each.where, each.token) for each in supervisors]
-    line = Line(store.jobs, files, engines, abilities=_abilities(config), num_inference_steps=config.render_steps)
-    beside = [*_scaling(config, line), *(asyncio.create_task(each.run()) for each in supervisors)]
+        supervisors = [LocalWorker(config.picture_model, device, environment) for device in config.render_devices]
+        engines = [WorkerEngine(f"this machine, {each.device}", each.get_address, each.token) for each in supervisors]
+    line = RenderQueue(
+        store.jobs,
+        files,
+        engines,
+        capabilities=_configured_capabilities(config),
+        num_inference_steps=config.render_steps,
+    )
+    beside = [*_start_autoscaler(config, line), *(asyncio.create_task(each.run()) for each in supervisors)]
     try:
         async with asyncio.TaskGroup() as group:  # a bug in the queue ends the bot, so that operators notice it
             serving = group.create_task(line.run())
@@ -279,33 +300,33 @@ async def _renderer(config: Config, store: Store, files: PictureFiles) -> AsyncG
             await engine.close()
 
 
-def _scaling(config: Config, line: Line) -> list[asyncio.Task[None]]:
+def _start_autoscaler(config: Config, queue: RenderQueue) -> list[asyncio.Task[None]]:
     """Start the task that sets the number of replicas of a Ray cluster, if one is configured."""
     if not config.ray_dashboard_url:
         return []
     lowest, highest = map(int, config.ray_painters.split("-"))
     token = config.ray_token.get_secret_value() if config.ray_token else None
-    rules = Range(lowest=lowest, highest=max(lowest, highest))
+    rules = Range(min_replicas=lowest, max_replicas=max(lowest, highest))
     scaler = RayScaler(config.ray_dashboard_url, config.ray_deployment, rules, token)
-    return [asyncio.create_task(keep_scaled(scaler, partial(load, line)))]
+    return [asyncio.create_task(run_autoscaler(scaler, partial(measure_load, queue)))]
 
 
-def _abilities(config: Config) -> Abilities:
+def _configured_capabilities(config: Config) -> ModelCapabilities:
     """Return the capabilities of the image model by its name; they hold until a worker reports the real ones."""
-    if config.hosted_model:
-        return images_api.abilities(config.hosted_model)
-    return Abilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else Abilities()
+    if config.images_api_model:
+        return images_api.model_capabilities(config.images_api_model)
+    return ModelCapabilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else ModelCapabilities()
 
 
 @asynccontextmanager
-async def _chat_models(config: Config) -> AsyncGenerator[tuple[ChatModel, dict[str, ChatModel]]]:
+async def _open_chat_models(config: Config) -> AsyncGenerator[tuple[ChatModel, dict[str, ChatModel]]]:
     """Open the default chat model, and the others that users may choose, by name."""
     if not config.has_chat_server:
         log.info("no chat server is configured (OPENAI_BASE_URL or OPENAI_API_KEY): using the built-in chat model")
         yield OfflineModel(), {}
         return
     names = dict.fromkeys((config.llm_model, *config.llm_models))
-    models = {name: _on_server(config, name) for name in names}
+    models = {name: _create_chat_model(config, name) for name in names}
     try:
         yield models[config.llm_model], {name: models[name] for name in names if name != config.llm_model}
     finally:
@@ -313,50 +334,50 @@ async def _chat_models(config: Config) -> AsyncGenerator[tuple[ChatModel, dict[s
             await model.close()
 
 
-def _on_server(config: Config, name: str) -> OpenAICompatible:
+def _create_chat_model(config: Config, name: str) -> OpenAICompatible:
     key = config.openai_api_key.get_secret_value() if config.openai_api_key else None
-    manners = settled(
-        profile(name, config.openai_base_url or ""),
+    profile = override_profile(
+        find_profile(name, config.openai_base_url or ""),
         protocol=config.llm_protocol,
         vision=config.llm_vision,
         context=config.llm_context,
     )
-    return OpenAICompatible(name, config.openai_base_url, key, manners=manners)
+    return OpenAICompatible(name, config.openai_base_url, key, model_profile=profile)
 
 
-async def _probe(config: Config, model: ChatModel, line: Line) -> None:
+async def _probe_protocol(config: Config, model: ChatModel, queue: RenderQueue) -> None:
     """Run the protocol probe as soon as the capabilities of the image model are known."""
     if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
-        await line.introduced.wait()
-        await settle(model, config.data_dir / "probe.json", line.abilities)
+        await queue.capabilities_ready.wait()
+        await choose_protocol(model, config.data_dir / "probe.json", queue.capabilities)
 
 
-class Album:
+class AsyncPictureFiles:
     """Picture files without blocking the event loop: files are decoded, read and deleted on threads."""
 
     def __init__(self, files: PictureFiles) -> None:
         self._files = files
 
-    async def take_in(self, upload: bytes) -> Picture:
+    async def add_upload(self, upload: bytes) -> Picture:
         """Re-encode an uploaded file as a safe PNG and store it. Raises Refused."""
-        return await asyncio.to_thread(self._take_in, upload)
+        return await asyncio.to_thread(self._add_upload, upload)
 
-    async def glance(self, digest: str) -> bytes:
+    async def read_thumbnail(self, digest: str) -> bytes:
         """Return the picture as a small JPEG. Raises OSError."""
-        return await asyncio.to_thread(self._files.glance, digest)
+        return await asyncio.to_thread(self._files.thumbnail, digest)
 
-    async def throw_away(self, digest: str) -> None:
+    async def delete(self, digest: str) -> None:
         """Delete the file of a picture if it exists. Raises OSError."""
         await asyncio.to_thread(self._files.delete, digest)
 
-    def _take_in(self, upload: bytes) -> Picture:
-        png, width, height = sanitise(upload)
+    def _add_upload(self, upload: bytes) -> Picture:
+        png, width, height = sanitize_upload(upload)
         digest = self._files.put(png)
         return Picture(0, digest, width, height, prompt="", alt="An uploaded picture", operation=Operation.UPLOAD)
 
 
 @contextmanager
-def only_bot(data_dir: Path) -> Generator[None]:
+def lock_data_dir(data_dir: Path) -> Generator[None]:
     """Lock the folder while the bot runs. Raises ConfigError if another bot uses it, or if it is not writable."""
     try:
         data_dir.mkdir(parents=True, exist_ok=True)
@@ -369,9 +390,9 @@ def only_bot(data_dir: Path) -> Generator[None]:
         raise ConfigError(f"DATA_DIR {data_dir} cannot be written: {error.strerror}.") from error
 
 
-async def _until_told(work: Coroutine[None, None, None]) -> None:
+async def _run_until_signal(coroutine: Coroutine[None, None, None]) -> None:
     """Run the coroutine until it ends, or until SIGINT or SIGTERM. Raises the first BotError of an exception group."""
-    task = asyncio.ensure_future(work)
+    task = asyncio.ensure_future(coroutine)
     for told in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(told, task.cancel)
     try:

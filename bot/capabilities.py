@@ -23,7 +23,7 @@ class Dialect(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Abilities:
+class ModelCapabilities:
     """The features of the loaded image model.
 
     `ratios` says whether the model can generate other aspect ratios than its default, `negatives` whether the model
@@ -36,7 +36,7 @@ class Abilities:
     negatives: bool = False
 
 
-class Refining(StrEnum):
+class RefineMode(StrEnum):
     """When the chat model rewrites a short prompt before the image is rendered."""
 
     OFF = "off"

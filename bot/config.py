@@ -10,11 +10,11 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.capabilities import Refining
+from bot.capabilities import RefineMode
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-HOSTED = "openai:"  # prefix of PICTURE_MODEL for a model of an images API
+IMAGES_API_PREFIX = "openai:"  # prefix of PICTURE_MODEL for a model of an images API
 
 
 Names = Annotated[tuple[str, ...], NoDecode]  # separated by commas
@@ -54,8 +54,8 @@ class Config(BaseSettings):
     llm_context: Annotated[int, Field(ge=1024)] | None = Field(
         None, description="Tokens that the chat model can take in; empty goes by its name."
     )
-    refine: Refining = Field(
-        Refining.AUTO, description="When a wish is turned into a better prompt by a second call of the chat model."
+    refine: RefineMode = Field(
+        RefineMode.AUTO, description="When a wish is turned into a better prompt by a second call of the chat model."
     )
     persona: str = Field("", description="Who the bot is in its talk, in plain sentences to the chat model.")
     moderation_url: str | None = Field(
@@ -136,32 +136,34 @@ class Config(BaseSettings):
 
     @field_validator("render_urls", "render_devices", "llm_models", mode="before")
     @classmethod
-    def _names(cls, told: object) -> object:
-        return tuple(filter(None, map(str.strip, told.split(",")))) if isinstance(told, str) else told
+    def _split_names(cls, value: object) -> object:
+        return tuple(filter(None, map(str.strip, value.split(",")))) if isinstance(value, str) else value
 
     @field_validator("render_urls")
     @classmethod
-    def _addresses(cls, urls: tuple[str, ...], others: ValidationInfo) -> tuple[str, ...]:
+    def _check_worker_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if wrong := [url for url in urls if not url.startswith(("http://", "https://"))]:
             raise ValueError(f"must be addresses that begin with http:// or https://, {wrong[0]!r} does not")
-        if urls and str(others.data.get("picture_model")).startswith(HOSTED):
-            raise ValueError(f"must be empty while PICTURE_MODEL begins with `{HOSTED}`, which needs no worker")
+        if urls and str(info.data.get("picture_model")).startswith(IMAGES_API_PREFIX):
+            raise ValueError(
+                f"must be empty while PICTURE_MODEL begins with `{IMAGES_API_PREFIX}`, which needs no worker"
+            )
         return urls
 
     @field_validator("picture_model")
     @classmethod
-    def _named(cls, model: str) -> str:
-        if model.startswith(HOSTED) and not model.removeprefix(HOSTED).strip():
-            raise ValueError(f"must name a model after `{HOSTED}`")
+    def _check_picture_model(cls, model: str) -> str:
+        if model.startswith(IMAGES_API_PREFIX) and not model.removeprefix(IMAGES_API_PREFIX).strip():
+            raise ValueError(f"must name a model after `{IMAGES_API_PREFIX}`")
         return model
 
     @field_validator("images_api_key")
     @classmethod
-    def _asked_somewhere(cls, key: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
+    def _check_images_api_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if (
-            str(others.data.get("picture_model")).startswith(HOSTED)
+            str(info.data.get("picture_model")).startswith(IMAGES_API_PREFIX)
             and not key
-            and others.data.get("images_base_url", "") is None
+            and info.data.get("images_base_url", "") is None
         ):
             raise ValueError("must be set for OpenAI's images API; a server of your own is named by IMAGES_BASE_URL")
         if key and not re.fullmatch(r"[!-~]+", key.get_secret_value()):
@@ -170,31 +172,31 @@ class Config(BaseSettings):
 
     @field_validator("web_host")
     @classmethod
-    def _guarded(cls, host: str, others: ValidationInfo) -> str:
-        if host not in LOOPBACK and not others.data.get("web_token"):
+    def _check_web_host(cls, host: str, info: ValidationInfo) -> str:
+        if host not in LOOPBACK and not info.data.get("web_token"):
             raise ValueError("must be 127.0.0.1 unless WEB_TOKEN is set")
         return host
 
     @field_validator("discord_token")
     @classmethod
-    def _alone(cls, token: SecretStr | None) -> SecretStr | None:
+    def _check_discord_token(cls, token: SecretStr | None) -> SecretStr | None:
         if token and not re.fullmatch(r"[!-~]+", token.get_secret_value()):
             raise ValueError("must be the token alone: no `Bot ` before it, and no space in it")
         return token
 
     @field_validator("slack_bot_token", "slack_app_token")
     @classmethod
-    def _of_slack(cls, token: SecretStr | None, about: ValidationInfo) -> SecretStr | None:
-        start = "xoxb-" if about.field_name == "slack_bot_token" else "xapp-"
+    def _check_slack_token(cls, token: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        start = "xoxb-" if info.field_name == "slack_bot_token" else "xapp-"
         if token and not re.fullmatch(rf"{start}[!-~]+", token.get_secret_value()):
             raise ValueError(f"must be a token that begins with {start}")
         return token
 
     @field_validator("slack_signing_secret")
     @classmethod
-    def _reachable(cls, secret: SecretStr | None, others: ValidationInfo) -> SecretStr | None:
-        wrong = "slack_app_token" not in others.data  # this fault is reported already
-        if others.data.get("slack_bot_token") and not secret and not wrong and not others.data["slack_app_token"]:
+    def _check_slack_secret(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        wrong = "slack_app_token" not in info.data  # this fault is reported already
+        if info.data.get("slack_bot_token") and not secret and not wrong and not info.data["slack_app_token"]:
             raise ValueError("must be set with SLACK_BOT_TOKEN, unless SLACK_APP_TOKEN is")
         return secret
 
@@ -204,9 +206,13 @@ class Config(BaseSettings):
         return bool(self.openai_base_url or self.openai_api_key)
 
     @property
-    def hosted_model(self) -> str | None:
+    def images_api_model(self) -> str | None:
         """Name of the image model on the images API; None if workers render."""
-        return self.picture_model.removeprefix(HOSTED) if self.picture_model.startswith(HOSTED) else None
+        return (
+            self.picture_model.removeprefix(IMAGES_API_PREFIX)
+            if self.picture_model.startswith(IMAGES_API_PREFIX)
+            else None
+        )
 
 
 def load_config() -> Config:
@@ -214,18 +220,18 @@ def load_config() -> Config:
     try:
         return Config()
     except ValidationError as error:
-        raise ConfigError("\n".join(map(_sentence, error.errors()))) from None
+        raise ConfigError("\n".join(map(_format_fault, error.errors()))) from None
 
 
-def _sentence(fault: ErrorDetails) -> str:
+def _format_fault(fault: ErrorDetails) -> str:
     field = str(fault["loc"][0])
-    told = _FAULTS.get(fault["type"], fault["msg"].removeprefix("Value error, ")).format(**fault.get("ctx", {}))
+    told = _FAULT_TEXTS.get(fault["type"], fault["msg"].removeprefix("Value error, ")).format(**fault.get("ctx", {}))
     secret = any(word in field for word in ("token", "key", "secret"))
     shown = "" if secret else f", not {fault['input']!r}"
     return f"{field.upper()} {told}{shown}. {Config.model_fields[field].description}"
 
 
-_FAULTS = {
+_FAULT_TEXTS = {
     "int_parsing": "must be a whole number",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",

@@ -17,7 +17,7 @@ class ThreadKey:
     def __str__(self) -> str:
         return "/".join((self.platform, self.space, self.channel, self.thread))
 
-    def holds(self, other: Self) -> bool:
+    def contains(self, other: Self) -> bool:
         """Whether `other` is this thread or a part of this place; an empty field matches everything."""
         ours = (self.platform, self.space, self.channel, self.thread)
         theirs = (other.platform, other.space, other.channel, other.thread)
@@ -99,8 +99,8 @@ class Message:
     text: str
     uploads: tuple[bytes, ...] = ()
     about: int | None = None
-    before: tuple[tuple[Person, str], ...] = ()
-    part: str = ""
+    earlier_messages: tuple[tuple[Person, str], ...] = ()
+    region: str = ""
 
 
 class Action(StrEnum):
@@ -130,12 +130,12 @@ class ButtonPress:
     author: Person
     action: Action
     target: str
-    words: str = ""
-    part: str = ""
+    instruction: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ImagineCommand:
     """An `/imagine` command: a user requests images without the chat model.
 
     `count` is the number of images to render for `request`; None takes the number from the settings of the user.
@@ -149,7 +149,7 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True)
-class Edited:
+class MessageEdited:
     """The author of a message edited the message; `text` is the new text."""
 
     id: str
@@ -158,7 +158,7 @@ class Edited:
 
 
 @dataclass(frozen=True, slots=True)
-class Deleted:
+class MessageDeleted:
     """A message was deleted, by its author or by a user who may delete messages on the platform."""
 
     id: str
@@ -166,13 +166,13 @@ class Deleted:
 
 
 @dataclass(frozen=True, slots=True)
-class Left:
+class PlaceRemoved:
     """A place was deleted, or the bot was removed from it: nothing can be shown there. An empty field matches all."""
 
     place: ThreadKey
 
 
-Incoming = Message | ButtonPress | Wish | Edited | Deleted | Left
+Incoming = Message | ButtonPress | ImagineCommand | MessageEdited | MessageDeleted | PlaceRemoved
 
 
 # Image requests and render updates
@@ -189,7 +189,7 @@ class Text:
 
 
 @dataclass(frozen=True, slots=True)
-class Recanted:
+class Retracted:
     """All text and image requests of this answer so far were thoughts of the model and do not count."""
 
 
@@ -245,8 +245,8 @@ class RenderJob:
     guidance_scale: float | None = None
     model: str = ""
     negative: str = ""
-    telling: bool = True
-    before: str = ""
+    embeds_metadata: bool = True
+    source_prompt: str = ""
     lora: str = ""
     lora_scale: float = 1.0
     part: str = ""
@@ -364,12 +364,12 @@ class Entry:
     text: str
     about: int | None
     uploads: tuple[Picture, ...]
-    words: str
+    raw_answer: str
     view: View | None
-    settled: tuple[ImageRequest, ...] = ()
-    changed: bool = False
-    before: str = ""
-    part: str = ""
+    fixed_requests: tuple[ImageRequest, ...] = ()
+    is_edited: bool = False
+    earlier_messages: str = ""
+    region: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,11 @@ class NotFound(Refused):
     """The request refers to a thread, picture or message that does not exist."""
 
 
-class NotLet(Refused):
+class NotAllowed(Refused):
     """The settings of the managers do not let the bot answer this user or in this channel."""
 
 
-class Unrecorded(BotError):
+class StorageError(BotError):
     """The database or the disk failed; nothing was recorded, and the user can try again later."""
 
 

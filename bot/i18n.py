@@ -16,7 +16,7 @@ from bot.domain import Failed, Part, PicturePart, View
 FOLDER = Path(__file__).parent.parent / "prompts" / "language"
 LANGUAGES = MappingProxyType({"en": "English", "de": "Deutsch", "es": "español", "fr": "français"})
 
-_GAP = re.compile(r"\{(\w+)\}")
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
 _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=\S)")
 
 
@@ -24,55 +24,55 @@ _SENTENCES = re.compile(r"(?<=[.!?])\s+(?=\S)")
 class Phrase:
     """An English sentence with placeholders, as a pattern, and its translation."""
 
-    english: "re.Pattern[str]"
-    other: str
+    pattern: "re.Pattern[str]"
+    translation: str
 
 
-def said(text: str, language: str) -> str:
+def translate(text: str, language: str) -> str:
     """Translate a text of the bot; sentences without a translation stay English."""
     if not text or language not in LANGUAGES or language == "en":
         return text
-    return "\n".join(_line(line, language) for line in text.split("\n"))
+    return "\n".join(_translate_line(line, language) for line in text.split("\n"))
 
 
-def view_in(view: View, language: str) -> View:
+def translate_view(view: View, language: str) -> View:
     """Translate the status of a view, the labels of its buttons, and the reasons of failed pictures."""
     if language not in LANGUAGES or language == "en":
         return view
     return replace(
         view,
-        parts=tuple(_part(part, language) for part in view.parts),
-        status=said(view.status, language),
-        buttons=tuple(replace(button, label=said(button.label, language)) for button in view.buttons),
+        parts=tuple(_translate_part(part, language) for part in view.parts),
+        status=translate(view.status, language),
+        buttons=tuple(replace(button, label=translate(button.label, language)) for button in view.buttons),
         language=language,
     )
 
 
-def _part(part: Part, language: str) -> Part:
+def _translate_part(part: Part, language: str) -> Part:
     if isinstance(part, PicturePart) and isinstance(part.state, Failed):
-        return replace(part, state=replace(part.state, reason=said(part.state.reason, language)))
+        return replace(part, state=replace(part.state, reason=translate(part.state.reason, language)))
     return part
 
 
-def _line(line: str, language: str) -> str:
+def _translate_line(line: str, language: str) -> str:
     """Translate sentence by sentence, and as a whole only if a sentence has no translation.
 
     A placeholder at the start of a pattern would also match the sentences before it.
     """
     sentences = _SENTENCES.split(line)
-    known = [_known(sentence, language) for sentence in sentences]
-    if None in known and (whole := _known(line, language)) is not None:
+    known = [_find_translation(sentence, language) for sentence in sentences]
+    if None in known and (whole := _find_translation(line, language)) is not None:
         return whole
     return " ".join(other or english for other, english in zip(known, sentences, strict=True))
 
 
-def _known(text: str, language: str) -> str | None:
-    phrases = _phrases(language)
-    if exact := phrases.whole.get(text):
+def _find_translation(text: str, language: str) -> str | None:
+    phrases = _load_phrases(language)
+    if exact := phrases.exact.get(text):
         return exact
-    for phrase in phrases.gapped:
-        if found := phrase.english.fullmatch(text):
-            return _GAP.sub(lambda gap: found[gap[1]], phrase.other)
+    for phrase in phrases.patterns:
+        if found := phrase.pattern.fullmatch(text):
+            return _PLACEHOLDER.sub(lambda gap: found[gap[1]], phrase.translation)
     return None
 
 
@@ -80,17 +80,21 @@ def _known(text: str, language: str) -> str | None:
 class Phrases:
     """The translations of one language: `exact` by English text, `patterns` with placeholders."""
 
-    whole: Mapping[str, str]
-    gapped: tuple[Phrase, ...]
+    exact: Mapping[str, str]
+    patterns: tuple[Phrase, ...]
 
 
 @cache
-def _phrases(language: str) -> Phrases:
+def _load_phrases(language: str) -> Phrases:
     told = tomllib.loads((FOLDER / f"{language}.toml").read_text(encoding="utf-8"))
-    gapped = [Phrase(_pattern(english), other) for english, other in told.items() if _GAP.search(english)]
-    return Phrases({english: other for english, other in told.items() if not _GAP.search(english)}, tuple(gapped))
+    gapped = [
+        Phrase(_compile_pattern(english), other) for english, other in told.items() if _PLACEHOLDER.search(english)
+    ]
+    return Phrases(
+        {english: other for english, other in told.items() if not _PLACEHOLDER.search(english)}, tuple(gapped)
+    )
 
 
-def _pattern(english: str) -> "re.Pattern[str]":
-    parts = _GAP.split(english)
+def _compile_pattern(english: str) -> "re.Pattern[str]":
+    parts = _PLACEHOLDER.split(english)
     return re.compile("".join(f"(?P<{part}>.+?)" if nth % 2 else re.escape(part) for nth, part in enumerate(parts)))

@@ -4,27 +4,27 @@ import asyncio
 import io
 from collections.abc import Callable, Sequence
 
-from bot.commands.contact_sheet import contact_sheet
-from bot.commands.thread_export import export
+from bot.commands.contact_sheet import draw_contact_sheet
+from bot.commands.thread_export import write_export
 from bot.domain import Entry, Picture
 
 
-class Papers:
+class ThreadExport:
     """Creates contact sheets and ZIP files on threads, off the event loop."""
 
     def __init__(self, read: Callable[[str], bytes]) -> None:
         """`read` returns the PNG file of a picture by its digest."""
         self._read = read
 
-    async def sheet(self, pictures: Sequence[Picture]) -> bytes:
+    async def draw_contact_sheet(self, pictures: Sequence[Picture]) -> bytes:
         """Draw the contact sheet, a PNG that shows the version history of the pictures."""
-        return await asyncio.to_thread(contact_sheet, pictures, self._read)
+        return await asyncio.to_thread(draw_contact_sheet, pictures, self._read)
 
-    async def packed(self, title: str, entries: Sequence[Entry], pictures: Sequence[Picture]) -> bytes:
+    async def pack_zip(self, title: str, entries: Sequence[Entry], pictures: Sequence[Picture]) -> bytes:
         """Pack the thread into a ZIP file."""
-        return await asyncio.to_thread(self._packed, title, entries, pictures)
+        return await asyncio.to_thread(self._pack_zip, title, entries, pictures)
 
-    def _packed(self, title: str, entries: Sequence[Entry], pictures: Sequence[Picture]) -> bytes:
+    def _pack_zip(self, title: str, entries: Sequence[Entry], pictures: Sequence[Picture]) -> bytes:
         file = io.BytesIO()
-        export(file, title, entries, pictures, self._read)
+        write_export(file, title, entries, pictures, self._read)
         return file.getvalue()

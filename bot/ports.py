@@ -6,21 +6,21 @@
 from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import Incoming, Person, Post, RenderJob, RenderUpdate, ThreadKey, View
-from bot.llm.messages import Manners, ModelEvent, Said, Tool
-from bot.settings.values import Answer, Command, Settings
+from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, Tool
+from bot.settings.values import Command, CommandResponse, Settings
 
 
 class ChatModel(Protocol):
     """A chat model. Closing the generator ends the request."""
 
     @property
-    def manners(self) -> Manners:
+    def profile(self) -> ModelProfile:
         """The model profile, as far as it is known now."""
         ...
 
-    def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the answer: any number of `TextDelta` and `ToolCall`, then one `StreamEnd` or `ModelFailed`."""
         ...
 
@@ -29,7 +29,7 @@ class Renderer(Protocol):
     """Renders jobs. Closing the generator cancels the job."""
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> ModelCapabilities:
         """The capabilities of the image model, as far as they are known now."""
         ...
 
@@ -80,7 +80,7 @@ class Inbox(Protocol):
         """
         ...
 
-    async def command(self, command: Command) -> Answer:
+    async def run_command(self, command: Command) -> CommandResponse:
         """Run a slash command and return the answer. Raises Refused, StorageError."""
         ...
 
@@ -89,45 +89,45 @@ class Inbox(Protocol):
         ...
 
 
-class Record(Protocol):
+class PostStore(Protocol):
     """The table of the posts of the bot, which survives a restart; see `bot.storage.posts`."""
 
-    def place(self, message_id: str) -> str:
+    def reply_place(self, message_id: str) -> str:
         """Return the place of the reply to this message, in the format of the platform; empty if unknown."""
         ...
 
-    def open(self, message_id: str, place: str) -> None:
+    def save_place(self, message_id: str, place: str) -> None:
         """Record the place of the reply to this message; an earlier record stays."""
         ...
 
-    def of(self, message_id: str) -> list[Post]:
+    def posts_of(self, message_id: str) -> list[Post]:
         """Return the posts of the reply to this message, in order."""
         ...
 
-    def keep(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None:
+    def save_post(self, message_id: str, nth: int, post: Post, thread: ThreadKey) -> None:
         """Record the nth post of a reply."""
         ...
 
-    def drop(self, message_id: str, nth: int) -> None:
+    def delete_post(self, message_id: str, nth: int) -> None:
         """Delete the record of the nth post of a reply."""
         ...
 
-    def shows(self, post_id: str) -> tuple[ThreadKey, int | None] | None:
+    def find_post(self, post_id: str) -> tuple[ThreadKey, int | None] | None:
         """Return the thread of a post and the number of the picture in it; None if the bot did not post it."""
         ...
 
-    def newest(self, prefix: str) -> ThreadKey | None:
+    def newest_thread(self, prefix: str) -> ThreadKey | None:
         """Return the thread of the newest post whose id starts with the prefix."""
         ...
 
-    def lies(self, channel: ThreadKey, category: str) -> None:
+    def set_category(self, channel: ThreadKey, category: str) -> None:
         """Record the category of a channel; empty for none."""
         ...
 
-    def mark(self, name: str) -> str:
+    def get_mark(self, name: str) -> str:
         """Return a note that the platform stored under this name; empty if there is none."""
         ...
 
-    def note(self, name: str, value: str) -> None:
+    def set_mark(self, name: str, value: str) -> None:
         """Store a note of the platform under this name."""
         ...

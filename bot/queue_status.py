@@ -6,10 +6,10 @@ from bot.domain import Operation, ThreadKey
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueuedJob:
     """A waiting or running job. `eta` and `waited` are in seconds; `fraction` the share of finished steps, 0 to 1."""
 
-    job: str
+    job_id: str
     thread: ThreadKey
     number: int
     operation: Operation
@@ -23,20 +23,20 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Bench:
+class WorkerStatus:
     """A worker with its image model. `busy_slots` is the number of batches that it renders now."""
 
     name: str
     model: str
     slots: int
-    busy: int
-    trouble: str = ""
+    busy_slots: int
+    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Lineup:
+class QueueStatus:
     """The render queue: running jobs, then waiting jobs in order. `pace` is in seconds per megapixel-step, by model."""
 
-    standings: tuple[Standing, ...] = ()
-    benches: tuple[Bench, ...] = ()
+    jobs: tuple[QueuedJob, ...] = ()
+    workers: tuple[WorkerStatus, ...] = ()
     pace: dict[str, float] = field(default_factory=dict)

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bot.domain import Queued
-from bot.formatting import count_of
+from bot.formatting import format_count
 from bot.storage.jobs import JobRow
 
 LONGEST_PROMPT = 40  # characters of a table cell, such as a prompt or a name
@@ -20,29 +20,29 @@ SHORTEST_ID = 8  # characters of a message id
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class QueueSnapshot:
     """The jobs of the queue: running jobs, then waiting jobs in the order in which they will run.
 
     `estimates` are by job id; `now` is in seconds since 1970.
     """
 
     jobs: tuple[JobRow, ...]
-    places: dict[str, Queued]
+    estimates: dict[str, Queued]
     now: float
 
 
-def line_table(line: Line, prompts: bool) -> RenderableType:
+def queue_table(queue: QueueSnapshot, show_prompts: bool) -> RenderableType:
     """Return a table of the running and waiting jobs; the prompts only if `show_prompts`."""
-    running = sum(row.state == "running" for row in line.jobs)
-    told = f"{count_of(running, 'picture')} under way, {len(line.jobs) - running} waiting."
-    if not line.jobs:
+    running = sum(row.state == "running" for row in queue.jobs)
+    told = f"{format_count(running, 'picture')} under way, {len(queue.jobs) - running} waiting."
+    if not queue.jobs:
         return Text("The line is empty.")
-    names = _names(line.jobs)
+    names = _short_ids(queue.jobs)
     table = _table(
-        "#", "job", "picture", "operation", "who", "state", "waited", "done in", "cost", "tries", prompts=prompts
+        "#", "job", "picture", "operation", "who", "state", "waited", "done in", "cost", "tries", prompts=show_prompts
     )
-    for position, row in enumerate(line.jobs, start=1 - running):
-        place = line.places.get(row.id)
+    for position, row in enumerate(queue.jobs, start=1 - running):
+        place = queue.estimates.get(row.id)
         cells = [
             str(position) if position > 0 else "",
             names[row.id],
@@ -50,27 +50,31 @@ def line_table(line: Line, prompts: bool) -> RenderableType:
             row.operation,
             row.owner_name,
             row.state,
-            duration(line.now - row.ordered),
-            "~" + duration(place.eta) if place and place.eta is not None else "",
+            format_duration(queue.now - row.ordered),
+            "~" + format_duration(place.eta) if place and place.eta is not None else "",
             f"{row.cost:.1f}" if row.cost else "",
-            _tries(row),
-            *([row.prompt] if prompts else []),
+            _format_attempts(row),
+            *([row.prompt] if show_prompts else []),
         ]
-        table.add_row(*map(_cell, cells), style="bold" if row.state == "running" else "")
+        table.add_row(*map(_truncated_cell, cells), style="bold" if row.state == "running" else "")
     return Group(table, Text(told))
 
 
-def dead_table(rows: Sequence[JobRow], prompts: bool) -> RenderableType:
+def failed_jobs_table(rows: Sequence[JobRow], show_prompts: bool) -> RenderableType:
     """Return a table of the jobs that failed for good, with the reasons."""
     if not rows:
         return Text("Nothing was given up.")
-    names = _names(rows)
-    table = _table("job", "picture", "operation", "who", "ordered", "tries", "reason", prompts=prompts)
+    names = _short_ids(rows)
+    table = _table("job", "picture", "operation", "who", "ordered", "tries", "reason", prompts=show_prompts)
     for row in rows:
         ordered = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.ordered))
         picture = f"#{row.number} in {row.thread.platform}/{row.thread.thread}"
-        cells = [names[row.id], picture, row.operation, row.owner_name, ordered, _tries(row)]
-        table.add_row(*map(_cell, cells), _plain(row.reason or ""), *([_cell(row.prompt)] if prompts else []))
+        cells = [names[row.id], picture, row.operation, row.owner_name, ordered, _format_attempts(row)]
+        table.add_row(
+            *map(_truncated_cell, cells),
+            _printable_text(row.reason or ""),
+            *([_truncated_cell(row.prompt)] if show_prompts else []),
+        )
     return table
 
 
@@ -83,7 +87,7 @@ def _table(*columns: str, prompts: bool) -> Table:
     return table
 
 
-def _names(rows: Sequence[JobRow]) -> dict[str, str]:
+def _short_ids(rows: Sequence[JobRow]) -> dict[str, str]:
     """Return the shortest ids, by job id, that still distinguish these jobs."""
     messages = {row.message for row in rows}
     lengths = count_from(SHORTEST_ID)
@@ -91,22 +95,22 @@ def _names(rows: Sequence[JobRow]) -> dict[str, str]:
     return {row.id: row.message[:length] + row.id.removeprefix(row.message) for row in rows}
 
 
-def _tries(row: JobRow) -> str:
+def _format_attempts(row: JobRow) -> str:
     return f"{row.attempt}, {row.faults} lost" if row.faults else str(row.attempt)
 
 
-def _cell(text: str) -> Text:
-    shown = _plain(text)
+def _truncated_cell(text: str) -> Text:
+    shown = _printable_text(text)
     shown.truncate(LONGEST_PROMPT, overflow="ellipsis")
     return shown
 
 
-def _plain(text: str) -> Text:
+def _printable_text(text: str) -> Text:
     """Return text of users without markup and without control characters of a terminal."""
     return Text("".join(letter if letter.isprintable() else " " for letter in text))
 
 
-def duration(seconds: float) -> str:
+def format_duration(seconds: float) -> str:
     """Format a duration in its two largest units: `42 s`, `3 min 10 s`, `2 h 5 min`."""
     whole = max(0, round(seconds))
     minutes, rest = divmod(whole, 60)
@@ -119,24 +123,24 @@ def duration(seconds: float) -> str:
 # For scripts
 
 
-def line_object(line: Line, prompts: bool) -> dict[str, Any]:
+def queue_json(queue: QueueSnapshot, show_prompts: bool) -> dict[str, Any]:
     """Return the queue as one JSON object."""
-    running = [_told(row, prompts) for row in line.jobs if row.state == "running"]
-    waiting = [_told(row, prompts) for row in line.jobs if row.state == "queued"]
+    running = [_job_json(row, show_prompts) for row in queue.jobs if row.state == "running"]
+    waiting = [_job_json(row, show_prompts) for row in queue.jobs if row.state == "queued"]
     for position, each in enumerate(waiting, start=1):
-        place = line.places.get(each["id"])
+        place = queue.estimates.get(each["id"])
         each |= {"position": position, "eta": place.eta if place else None}
     for each in (*running, *waiting):
-        each["waited"] = line.now - each["ordered"]
+        each["waited"] = queue.now - each["ordered"]
     return {"running": running, "waiting": waiting}
 
 
-def dead_object(rows: Sequence[JobRow], prompts: bool) -> dict[str, Any]:
+def failed_jobs_json(rows: Sequence[JobRow], show_prompts: bool) -> dict[str, Any]:
     """Return the jobs that failed for good as one JSON object."""
-    return {"dead": [_told(row, prompts) | {"reason": row.reason} for row in rows]}
+    return {"dead": [_job_json(row, show_prompts) | {"reason": row.reason} for row in rows]}
 
 
-def _told(row: JobRow, prompts: bool) -> dict[str, Any]:
+def _job_json(row: JobRow, show_prompts: bool) -> dict[str, Any]:
     told = {
         "id": row.id,
         "thread": str(row.thread),
@@ -149,4 +153,4 @@ def _told(row: JobRow, prompts: bool) -> dict[str, Any]:
         "ordered": row.ordered,
         "cost": row.cost,
     }
-    return told | ({"prompt": row.prompt} if prompts else {})
+    return told | ({"prompt": row.prompt} if show_prompts else {})

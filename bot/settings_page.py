@@ -4,8 +4,8 @@ import sys
 from collections.abc import Iterable
 from string import Template
 
-from bot.settings.rules import GUARDED, KEYS, USUAL, Key, Models, spelled
-from bot.settings.styles import STYLES
+from bot.settings.rules import DEFAULT_CHOICE, MANAGERS_ONLY, SETTINGS, AvailableModels, Setting, format_value
+from bot.settings.styles import STYLE_PROMPTS
 from bot.settings.values import Scope, Settings
 
 _MODELS = {
@@ -163,44 +163,51 @@ A prompt that names the style already stays as it is, and so do edits and variat
 """)
 
 
-def page() -> str:
+def render_page() -> str:
     """Return the whole page as Markdown."""
-    rows = "\n".join(map(_row, KEYS.values()))
-    styles = "\n".join(f"| `{name}` | {words} |" for name, words in STYLES.items())
-    return _PAGE.substitute(rows=rows, styles=styles, guarded=", ".join(_coded(sorted(GUARDED))))
+    rows = "\n".join(map(_row, SETTINGS.values()))
+    styles = "\n".join(f"| `{name}` | {words} |" for name, words in STYLE_PROMPTS.items())
+    return _PAGE.substitute(rows=rows, styles=styles, guarded=", ".join(_as_code(sorted(MANAGERS_ONLY))))
 
 
-def _row(key: Key) -> str:
-    default = _DEFAULTS.get(key.name) or f"`{spelled(getattr(Settings(), key.name)) or USUAL}`"
-    if not key.choices and not key.highest and key.name not in _DEFAULTS:
+def _row(key: Setting) -> str:
+    default = _DEFAULTS.get(key.name) or f"`{format_value(getattr(Settings(), key.name)) or DEFAULT_CHOICE}`"
+    if not key.choices and not key.maximum and key.name not in _DEFAULTS:
         default = "nothing"
-    cells = (f"`{key.name}`", f"**{key.title}.** {key.about}", _possible(key), default, _whom(key), _who(key))
+    cells = (
+        f"`{key.name}`",
+        f"**{key.title}.** {key.description}",
+        _allowed_values(key),
+        default,
+        _scopes(key),
+        _editors(key),
+    )
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _possible(key: Key) -> str:
+def _allowed_values(key: Setting) -> str:
     if key.name in _MODELS:
         return _MODELS[key.name]
     if key.choices:
-        return ", ".join(_coded(map(str, key.choices(Models()))))
-    return f"0 to {key.highest:,}" if key.highest else f"up to {key.longest:,} characters"
+        return ", ".join(_as_code(map(str, key.choices(AvailableModels()))))
+    return f"0 to {key.maximum:,}" if key.maximum else f"up to {key.max_length:,} characters"
 
 
-def _whom(key: Key) -> str:
-    return ", ".join(_coded(key.scopes))
+def _scopes(key: Setting) -> str:
+    return ", ".join(_as_code(key.scopes))
 
 
-def _who(key: Key) -> str:
+def _editors(key: Setting) -> str:
     if Scope.PERSON in key.scopes:
         return "managers; in a thread and for themselves everybody"
     if Scope.THREAD in key.scopes:
         return "managers; in a thread everybody"
-    return "managers alone" if key.name in GUARDED or key.scopes == (Scope.SERVER,) else "managers"
+    return "managers alone" if key.name in MANAGERS_ONLY or key.scopes == (Scope.SERVER,) else "managers"
 
 
-def _coded(names: Iterable[str]) -> list[str]:
+def _as_code(names: Iterable[str]) -> list[str]:
     return [f"`{name}`" for name in names]
 
 
 if __name__ == "__main__":
-    sys.stdout.write(page())
+    sys.stdout.write(render_page())

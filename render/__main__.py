@@ -13,10 +13,10 @@ from pathlib import Path
 from aiohttp import web
 
 from render.image_model import Options
-from render.worker.device import PATIENCE
-from render.worker.device_process import load_diffusion, log_as_worker
+from render.worker.device import HANG_TIMEOUT
+from render.worker.device_process import configure_logging, load_diffusers_model
 from render.worker.result_cache import ResultCache, default_folder
-from render.worker.server import Worker
+from render.worker.server import WorkerServer
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 ENVIRONMENT = """
@@ -35,7 +35,7 @@ environment:
   STYLES           folder of style files (LoRA)
   RENDER_CACHE     folder for the images of the last ten minutes; the default is under the temporary folder
 """
-_CHOICES = {
+_ALLOWED_VALUES = {
     "RENDER_QUANTISE": ("8bit", "4bit"),
     "RENDER_OFFLOAD": ("parts", "layers"),
     "RENDER_COMPILE": ("0", "1"),
@@ -46,7 +46,7 @@ _CHOICES = {
 }
 # Environment of the device process, read by libraries when they are loaded. On a CPU that other programs use too,
 # threads that spin while they wait make an image twenty times slower. Large buffers that are kept cost no page faults.
-FOR_THE_DEVICE = {
+DEVICE_ENVIRONMENT = {
     "OMP_WAIT_POLICY": "PASSIVE",
     "GOMP_SPINCOUNT": "0",
     "MALLOC_MMAP_THRESHOLD_": str(2**25),
@@ -75,19 +75,19 @@ def main() -> None:
     token = os.environ.get("RENDER_TOKEN") or None
     if host not in LOOPBACK and not token:
         parser.error(f"--listen {options.listen} can be reached by others: set RENDER_TOKEN, or use 127.0.0.1")
-    largest_batch, patience = _number(parser, "RENDER_BATCH"), _number(parser, "RENDER_PATIENCE")
+    largest_batch, patience = _positive_int(parser, "RENDER_BATCH"), _positive_int(parser, "RENDER_PATIENCE")
     level = os.environ.get("LOG_LEVEL") or "INFO"
-    log_as_worker(level)
+    configure_logging(level)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    for name, value in FOR_THE_DEVICE.items():
+    for name, value in DEVICE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
-    load = partial(load_diffusion, options.model, options.device, largest_batch, level, _options(parser))
-    worker = Worker(load, token, cache=_cache(), patience=patience or PATIENCE)
+    load = partial(load_diffusers_model, options.model, options.device, largest_batch, level, _model_options(parser))
+    worker = WorkerServer(load, token, cache=_open_cache(), hang_timeout=patience or HANG_TIMEOUT)
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(worker, host, int(port), options.attached))
 
 
-def _number(parser: argparse.ArgumentParser, name: str) -> int | None:
+def _positive_int(parser: argparse.ArgumentParser, name: str) -> int | None:
     told = os.environ.get(name) or None
     if told is None:
         return None
@@ -96,10 +96,10 @@ def _number(parser: argparse.ArgumentParser, name: str) -> int | None:
     return int(told)
 
 
-def _options(parser: argparse.ArgumentParser) -> Options:
+def _model_options(parser: argparse.ArgumentParser) -> Options:
     """Read from the environment how the model is loaded and used."""
-    told = {name: os.environ.get(name) or "" for name in _CHOICES}
-    for name, choices in _CHOICES.items():
+    told = {name: os.environ.get(name) or "" for name in _ALLOWED_VALUES}
+    for name, choices in _ALLOWED_VALUES.items():
         if told[name] and choices and told[name] not in choices:
             parser.error(f"{name} must be {' or '.join(choices)}, not {told[name]!r}")
     try:
@@ -118,7 +118,7 @@ def _options(parser: argparse.ArgumentParser) -> Options:
     )
 
 
-def _cache() -> ResultCache | None:
+def _open_cache() -> ResultCache | None:
     folder = Path(os.environ.get("RENDER_CACHE") or default_folder())
     try:
         return ResultCache(folder)
@@ -127,7 +127,7 @@ def _cache() -> ResultCache | None:
         return None
 
 
-async def _serve(worker: Worker, host: str, port: int, attached: bool) -> None:
+async def _serve(worker: WorkerServer, host: str, port: int, attached: bool) -> None:
     runner = web.AppRunner(worker.app(), handler_cancellation=True)
     await runner.setup()
     site = web.TCPSite(runner, host, port)

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from threading import Event
 from typing import Protocol
 
-from bot.capabilities import Abilities
-from render.protocol import Batch, Usual, WorkerEvent
+from bot.capabilities import ModelCapabilities
+from render.protocol import Batch, Defaults, WorkerEvent
 
-Tell = Callable[[WorkerEvent], None]
+EventCallback = Callable[[WorkerEvent], None]
 
 NO_MEMORY = "The picture needs more memory than the device has."
 FAILED = "The picture model failed; the worker's log says why."
@@ -37,15 +37,15 @@ class Cancelled(Exception):
     """The batch was cancelled."""
 
 
-class Unusable(Exception):
+class ModelLoadError(Exception):
     """The model cannot be loaded. The text is a sentence for users."""
 
 
-class Broken(Exception):
+class DeviceBroken(Exception):
     """This process cannot use the device any more. A new process may be able to."""
 
 
-class Studio(Protocol):
+class ImageModel(Protocol):
     """A loaded image model. All calls come from one thread.
 
     `largest_batch` counts images of the default size; it decreases if the device turns out to have too little memory.
@@ -53,11 +53,11 @@ class Studio(Protocol):
 
     model: str
     revision: str
-    abilities: Abilities
-    usual: Usual | None
+    capabilities: ModelCapabilities
+    defaults: Defaults | None
     largest_batch: int
 
-    def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:
+    def render(self, batch: Batch, on_event: EventCallback, cancelled: Event) -> None:
         """Render the batch. Call `on_event` for every step and with ImageDone or ImageFailed for every task.
 
         The calls of `on_event` may come from any thread. Raises Cancelled soon after `cancelled` is set; DeviceBroken.
@@ -65,7 +65,7 @@ class Studio(Protocol):
         ...
 
 
-def sentence(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """Describe an error to users in a sentence. Only a ValueError, by which a model refuses, has its own text in it."""
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return NO_MEMORY

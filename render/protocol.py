@@ -5,18 +5,18 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import Operation
 
 VERSION = 4
-KEEP_ALIVE = 4.0  # seconds without another event after which the worker sends a Heartbeat
-SILENCE = 15.0  # seconds without any event after which the bot considers the worker dead
+HEARTBEAT_INTERVAL = 4.0  # seconds without another event after which the worker sends a Heartbeat
+HEARTBEAT_TIMEOUT = 15.0  # seconds without any event after which the bot considers the worker dead
 
 _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class ImageTask:
     """One image of a batch. `source` is a PNG, and `before` describes its content, if that is known.
 
     `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `part` is the region of the source that
@@ -51,7 +51,7 @@ class Task:
 class Batch:
     """Tasks that are rendered in one call. They differ only in prompts, seeds and source images."""
 
-    tasks: list[Task]
+    tasks: list[ImageTask]
     version: int = VERSION
 
 
@@ -63,7 +63,7 @@ class Started:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StepDone:
     """One denoising step is done. `fraction` is the part of all steps that is done, 0 to 1."""
 
     fraction: float
@@ -82,7 +82,7 @@ class Preview:
 
 
 @dataclass(frozen=True, slots=True)
-class Made:
+class ImageDone:
     """An image is done. `way` names the edit method in a few words; `notes` are sentences about unmet requests."""
 
     __pydantic_config__ = _BYTES
@@ -98,7 +98,7 @@ class Made:
 
 
 @dataclass(frozen=True, slots=True)
-class Spoilt:
+class ImageFailed:
     """An image failed, and another attempt would not help. `reason` is a sentence for users."""
 
     task: str
@@ -107,7 +107,7 @@ class Spoilt:
 
 
 @dataclass(frozen=True, slots=True)
-class Alive:
+class Heartbeat:
     """The worker is alive and has nothing new to report."""
 
     event: Literal["alive"] = "alive"
@@ -120,11 +120,11 @@ class End:
     event: Literal["end"] = "end"
 
 
-WorkerEvent = Started | Step | Preview | Made | Spoilt | Alive | End
+WorkerEvent = Started | StepDone | Preview | ImageDone | ImageFailed | Heartbeat | End
 
 
 @dataclass(frozen=True, slots=True)
-class Usual:
+class Defaults:
     """Size in pixels and number of steps that a model uses if the task does not choose them."""
 
     width: int
@@ -133,7 +133,7 @@ class Usual:
 
 
 @dataclass(frozen=True, slots=True)
-class Slots:
+class WorkerReport:
     """State of a worker. Each of its `slots` takes one batch at a time; `free` counts the slots without a batch.
 
     A worker that loads its model has no slots; `trouble` is the reason if it never will have any. `model`, `revision`
@@ -147,11 +147,11 @@ class Slots:
     revision: str = ""
     trouble: str | None = None
     version: int = VERSION
-    abilities: Abilities | None = None
-    usual: Usual | None = None
+    abilities: ModelCapabilities | None = None
+    usual: Defaults | None = None
     largest_batch: int = 1
 
 
 BATCH = TypeAdapter(Batch)
-SLOTS = TypeAdapter(Slots)
+REPORT = TypeAdapter(WorkerReport)
 EVENT: TypeAdapter[WorkerEvent] = TypeAdapter(Annotated[WorkerEvent, Field(discriminator="event")])

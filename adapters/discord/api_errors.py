@@ -27,48 +27,48 @@ PERMISSIONS = {
 }
 
 
-class Cure(Enum):
+class WriteRemedy(Enum):
     """The remedy if Discord refuses to post, edit or delete a message."""
 
-    AGAIN = auto()  # later, without a change
-    GONE = auto()  # the message was deleted: do not write it again
-    ANEW = auto()  # the message is too old for so many edits: post it again
-    WAKE = auto()  # the thread is archived
-    SMALLER = auto()  # the file is too large
-    WORDS_ONLY = auto()  # the bot may not attach files
-    APART = auto()  # a reply needs the permission to read the history: post without a reference
-    NOWHERE = auto()  # the bot cannot post there
+    RETRY = auto()  # later, without a change
+    SKIP = auto()  # the message was deleted: do not write it again
+    REPOST = auto()  # the message is too old for so many edits: post it again
+    UNARCHIVE = auto()  # the thread is archived
+    SHRINK_FILE = auto()  # the file is too large
+    DROP_FILE = auto()  # the bot may not attach files
+    DROP_REFERENCE = auto()  # a reply needs the permission to read the history: post without a reference
+    GIVE_UP = auto()  # the bot cannot post there
 
 
-def cure(error: discord.HTTPException, has_file: bool, may_attach: bool) -> Cure:
+def choose_remedy(error: discord.HTTPException, has_file: bool, may_attach: bool) -> WriteRemedy:
     """Choose the remedy for a refused request. `has_file` says whether the request carried a file."""
     match error.code:
         case 10008:
-            return Cure.GONE
+            return WriteRemedy.SKIP
         case 30046:
-            return Cure.ANEW
+            return WriteRemedy.REPOST
         case 50083:
-            return Cure.WAKE
+            return WriteRemedy.UNARCHIVE
         case 40005:
-            return Cure.SMALLER
+            return WriteRemedy.SHRINK_FILE
         case 160002:
-            return Cure.APART
+            return WriteRemedy.DROP_REFERENCE
         case 50013 if has_file and not may_attach:
-            return Cure.WORDS_ONLY
+            return WriteRemedy.DROP_FILE
         case 10003 | 50001 | 50013 | 50007 | 160005 | 50027 | 10015:
-            return Cure.NOWHERE
-    return Cure.SMALLER if error.status == 413 else Cure.AGAIN
+            return WriteRemedy.GIVE_UP
+    return WriteRemedy.SHRINK_FILE if error.status == 413 else WriteRemedy.RETRY
 
 
-def missing(permissions: discord.Permissions, in_thread: bool, opens_thread: bool) -> list[str]:
+def missing_permissions(permissions: discord.Permissions, in_thread: bool, creates_thread: bool) -> list[str]:
     """Return the permissions that the bot lacks to answer there, with the names of Discord's settings."""
     needed = ["view_channel", "send_messages_in_threads" if in_thread else "send_messages", "attach_files"]
-    needed += ["create_public_threads", "send_messages_in_threads"] if opens_thread else []
+    needed += ["create_public_threads", "send_messages_in_threads"] if creates_thread else []
     needed.append("read_message_history")
     return [PERMISSIONS[name] for name in dict.fromkeys(needed) if not getattr(permissions, name)]
 
 
-def plea(lacking: list[str], where: str, owner: str) -> str:
+def permission_request(missing: list[str], where: str, owner: str) -> str:
     """Return the sentence that asks the owner, or anybody with Manage Roles, for the missing permissions."""
-    what = " and ".join(filter(None, (", ".join(lacking[:-1]), lacking[-1]))) if lacking else "a permission"
+    what = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1]))) if missing else "a permission"
     return f"I lack the permission {what} in {where}. {owner}, or anybody with Manage Roles, can grant it."

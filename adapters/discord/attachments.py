@@ -9,12 +9,12 @@ import discord
 
 from adapters.discord import parse
 from bot.domain import Entry, Picture, ThreadKey, ThreadSummary
-from bot.ports import Record
+from bot.ports import PostStore
 
 log = logging.getLogger(__name__)
 
-MOST = 4  # images of one message
-LARGEST = 20 * 2**20  # bytes of one image
+MAX_PICTURES = 4  # images of one message
+MAX_BYTES = 20 * 2**20  # bytes of one image
 
 
 class Archive(Protocol):
@@ -38,7 +38,7 @@ class Archive(Protocol):
 
 
 @dataclass(slots=True)
-class Found:
+class FoundPictures:
     """The images that a message refers to: the number of an image of its thread, and files without a number yet.
 
     `has_linked` says whether any image came by a link in the message. `notes` are sentences for the user.
@@ -47,51 +47,51 @@ class Found:
     about: int | None = None
     files: list[bytes] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    linked: bool = False
+    has_linked: bool = False
 
 
-class Reader:
+class PictureFinder:
     """Finds the images that a message carries, replies to or links to."""
 
-    def __init__(self, client: discord.Client, archive: Archive, record: Record, read: Any) -> None:
+    def __init__(self, client: discord.Client, archive: Archive, record: PostStore, read: Any) -> None:
         """`read` returns the PNG file of an image by its digest; it raises OSError if the file is gone."""
         self._client = client
         self._archive = archive
         self._record = record
         self._read = read
 
-    async def pictures(self, message: discord.Message, key: ThreadKey) -> Found:
+    async def find(self, message: discord.Message, key: ThreadKey) -> FoundPictures:
         """Find the images of the message, then of the message that it replies to, then of messages that it links to.
 
         If there are none and the thread is not stored, find those of the message that started the thread.
         """
-        found = Found()
-        await self._take(parse.attachments(message), found)
+        found = FoundPictures()
+        await self._add_attachments(parse.image_attachments(message), found)
         reference = message.reference
         if reference and reference.message_id and reference.type is discord.MessageReferenceType.reply:
-            await self._replied(message, reference, key, found)
+            await self._add_replied(message, reference, key, found)
         before = found.about, len(found.files)
-        for server, channel, linked in parse.links(message.content)[:MOST]:
-            await self._linked(message, (server, channel, linked), key, found)
-        found.linked = before != (found.about, len(found.files))
+        for server, channel, linked in parse.links(message.content)[:MAX_PICTURES]:
+            await self._add_linked(message, (server, channel, linked), key, found)
+        found.has_linked = before != (found.about, len(found.files))
         nothing = found.about is None and not found.files
         if nothing and isinstance(message.channel, discord.Thread) and not self._archive.knows_thread(key):
-            await self._starter(message.channel, found)
+            await self._add_from_starter(message.channel, found)
         return found
 
-    async def of(self, message: discord.Message, key: ThreadKey) -> Found:
+    async def find_own(self, message: discord.Message, key: ThreadKey) -> FoundPictures:
         """Find the images of this message alone, for a request in the thread `key`."""
-        found = Found()
-        if not self._known(message.channel.id, message.id, key, found):
-            await self._take(parse.attachments(message), found)
+        found = FoundPictures()
+        if not self._add_recorded(message.channel.id, message.id, key, found):
+            await self._add_attachments(parse.image_attachments(message), found)
         return found
 
-    def _known(self, channel: int, message: int, key: ThreadKey, found: Found) -> bool:
+    def _add_recorded(self, channel: int, message: int, key: ThreadKey, found: FoundPictures) -> bool:
         """Add stored images of the message: as a number in their own thread, as files in another thread.
 
         Returns whether the message is a post of the bot or has stored uploads.
         """
-        shown = self._record.shows(parse.post_id(channel, message))
+        shown = self._record.find_post(parse.post_id(channel, message))
         entry = self._archive.entry(str(message))
         if shown is not None:
             thread, numbers = shown[0], [shown[1]] if shown[1] is not None else []
@@ -103,30 +103,30 @@ class Reader:
         if pictures and thread == key:
             found.about = pictures[-1].number
         elif pictures:
-            self._copy(pictures, found)
+            self._add_copies(pictures, found)
         return True
 
-    def _copy(self, pictures: Sequence[Picture], found: Found) -> None:
-        for picture in pictures[: MOST - len(found.files)]:
+    def _add_copies(self, pictures: Sequence[Picture], found: FoundPictures) -> None:
+        for picture in pictures[: MAX_PICTURES - len(found.files)]:
             try:
                 found.files.append(self._read(picture.digest))
             except OSError:
                 found.notes.append(f"The file of #{picture.number} is gone.")
 
-    async def _replied(
-        self, message: discord.Message, reference: discord.MessageReference, key: ThreadKey, found: Found
+    async def _add_replied(
+        self, message: discord.Message, reference: discord.MessageReference, key: ThreadKey, found: FoundPictures
     ) -> None:
         assert reference.message_id
-        if self._known(reference.channel_id, reference.message_id, key, found):
+        if self._add_recorded(reference.channel_id, reference.message_id, key, found):
             return
         replied = reference.resolved
         if replied is None:
-            replied = await self._fetch(message.channel, reference.message_id)
+            replied = await self._fetch_message(message.channel, reference.message_id)
         if isinstance(replied, discord.Message):
-            await self._take(parse.attachments(replied), found)
+            await self._add_attachments(parse.image_attachments(replied), found)
 
-    async def _linked(
-        self, message: discord.Message, link: tuple[int | None, int, int], key: ThreadKey, found: Found
+    async def _add_linked(
+        self, message: discord.Message, link: tuple[int | None, int, int], key: ThreadKey, found: FoundPictures
     ) -> None:
         """Add the images of a linked message.
 
@@ -142,37 +142,37 @@ class Reader:
             seen = channel.permissions_for(message.author) if isinstance(message.author, discord.Member) else None
             if seen is None or not (seen.view_channel and seen.read_message_history):
                 return
-            if isinstance(channel, discord.Thread) and not await _takes_part(channel, message.author, seen):
+            if isinstance(channel, discord.Thread) and not await _can_read_thread(channel, message.author, seen):
                 return
-            if restricted(channel) and not restricted(message.channel):
+            if is_age_restricted(channel) and not is_age_restricted(message.channel):
                 found.notes.append("Pictures of an age-restricted channel stay there.")
                 return
-        if not self._known(channel_id, message_id, key, found):
-            linked = await self._fetch(channel, message_id)
+        if not self._add_recorded(channel_id, message_id, key, found):
+            linked = await self._fetch_message(channel, message_id)
             if linked:
-                await self._take(parse.attachments(linked), found)
+                await self._add_attachments(parse.image_attachments(linked), found)
 
-    async def _starter(self, thread: discord.Thread, found: Found) -> None:
+    async def _add_from_starter(self, thread: discord.Thread, found: FoundPictures) -> None:
         parent = thread.parent
         if isinstance(parent, discord.TextChannel | discord.ForumChannel):
             channel = thread if isinstance(parent, discord.ForumChannel) else parent
-            starter = await self._fetch(channel, thread.id)
+            starter = await self._fetch_message(channel, thread.id)
             if starter:
-                await self._take(parse.attachments(starter), found)
+                await self._add_attachments(parse.image_attachments(starter), found)
 
-    async def _fetch(self, channel: Any, message_id: int) -> discord.Message | None:
+    async def _fetch_message(self, channel: Any, message_id: int) -> discord.Message | None:
         try:
             return await channel.fetch_message(message_id)  # type: ignore[no-any-return]
         except discord.HTTPException:
             return None
 
-    async def _take(self, attachments: Sequence[discord.Attachment], found: Found) -> None:
+    async def _add_attachments(self, attachments: Sequence[discord.Attachment], found: FoundPictures) -> None:
         for attachment in attachments:
-            if len(found.files) >= MOST:
-                found.notes.append(f"I take {MOST} pictures with a message; the others were left out.")
+            if len(found.files) >= MAX_PICTURES:
+                found.notes.append(f"I take {MAX_PICTURES} pictures with a message; the others were left out.")
                 return
-            if attachment.size > LARGEST:
-                found.notes.append(f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out.")
+            if attachment.size > MAX_BYTES:
+                found.notes.append(f"A picture may have {MAX_BYTES // 2**20} MB; one was larger, and was left out.")
                 continue
             try:
                 found.files.append(await attachment.read())
@@ -181,18 +181,18 @@ class Reader:
                 found.notes.append("A picture could not be read from Discord; please send it again.")
 
 
-async def _takes_part(thread: discord.Thread, who: discord.abc.User, seen: discord.Permissions) -> bool:
+async def _can_read_thread(thread: discord.Thread, user: discord.abc.User, permissions: discord.Permissions) -> bool:
     """Whether the user may read the thread: only its members and users with Manage Threads read a private thread."""
-    if not thread.is_private() or seen.manage_threads:
+    if not thread.is_private() or permissions.manage_threads:
         return True
     try:
-        await thread.fetch_member(who.id)
+        await thread.fetch_member(user.id)
     except discord.HTTPException:
         return False
     return True
 
 
-def restricted(channel: Any) -> bool:
+def is_age_restricted(channel: Any) -> bool:
     """Whether the channel is age-restricted. A thread inherits this from its parent channel."""
     try:
         return bool(channel.is_nsfw())

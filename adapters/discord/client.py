@@ -13,26 +13,26 @@ import discord
 from adapters.discord import parse
 from adapters.discord import payloads as draw
 from adapters.discord.api_errors import TOO_LATE
-from adapters.discord.attachments import Archive, Reader
-from adapters.discord.catch_up import Seen
-from adapters.discord.components import pressed, submitted
+from adapters.discord.attachments import Archive, PictureFinder
+from adapters.discord.catch_up import SeenMessages
+from adapters.discord.components import handle_form, handle_press
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
-from adapters.discord.rate_limits import CHANNEL, Budget, Rate
-from adapters.discord.slash_commands import Kept, tree
-from adapters.discord.surface import Place, ThreadSurface
-from adapters.discord.user_install_reply import PersonalSurface
-from bot.domain import Deleted, Edited, Incoming, Left, Message, Post, ThreadKey
-from bot.errors import BotError, NotLet
-from bot.formatting import with_moments
-from bot.ports import Inbox, Record, Surface
-from bot.settings.values import Where
+from adapters.discord.rate_limits import CHANNEL_RATE, Rate, RateLimits
+from adapters.discord.slash_commands import ChosenMessages, build_command_tree
+from adapters.discord.surface import ReplyPlace, ThreadSurface
+from adapters.discord.user_install_reply import UserInstallSurface
+from bot.domain import Incoming, Message, MessageDeleted, MessageEdited, PlaceRemoved, Post, ThreadKey
+from bot.errors import BotError, NotAllowed
+from bot.formatting import replace_time_markers
+from bot.ports import Inbox, PostStore, Surface
+from bot.settings.values import ReplyIn
 
 log = logging.getLogger(__name__)
 
-GUILD = "discord:guild"  # the mark with the id of the server that has its own copy of the commands
-COMMANDS = "discord:commands"  # the mark with the hash of the commands that were last synced
-MOST_MISSED = 200  # messages of a channel that are read after downtime
-NONE = discord.AllowedMentions(everyone=False, roles=False, users=False, replied_user=True)
+GUILD_MARK = "discord:guild"  # the mark with the id of the server that has its own copy of the commands
+COMMANDS_MARK = "discord:commands"  # the mark with the hash of the commands that were last synced
+MAX_MISSED = 200  # messages of a channel that are read after downtime
+ALLOWED_MENTIONS = discord.AllowedMentions(everyone=False, roles=False, users=False, replied_user=True)
 
 
 class Client(discord.AutoShardedClient):
@@ -42,13 +42,13 @@ class Client(discord.AutoShardedClient):
         self,
         inbox: Inbox,
         archive: Archive,
-        record: Record,
+        record: PostStore,
         read: Callable[[str], bytes],
         *,
-        content: bool,
+        message_content: bool,
         guild: int | None = None,
-        connected: Callable[["Client"], None] = lambda client: None,
-        rate: Rate = CHANNEL,
+        on_connected: Callable[["Client"], None] = lambda client: None,
+        rate: Rate = CHANNEL_RATE,
         **options: Any,
     ) -> None:
         """`message_content` requests the intent to read messages that do not mention the bot.
@@ -56,88 +56,92 @@ class Client(discord.AutoShardedClient):
         `guild` is the id of a server that gets the commands at once. `on_connected` is called each time all shards
         are ready. `options` are those of discord.Client.
         """
-        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=content)
+        intents = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, message_content=message_content)
         super().__init__(
-            intents=intents, allowed_mentions=NONE, max_messages=None, chunk_guilds_at_startup=False, **options
+            intents=intents,
+            allowed_mentions=ALLOWED_MENTIONS,
+            max_messages=None,
+            chunk_guilds_at_startup=False,
+            **options,
         )
         self.inbox = inbox
         self.archive = archive
         self.record = record
         self.read = read
-        self.reader = Reader(self, archive, record, read)
-        self.tree = tree(self)
-        self.chosen_messages = Kept()
-        self._told_connected = connected
+        self.picture_finder = PictureFinder(self, archive, record, read)
+        self.tree = build_command_tree(self)
+        self.chosen_messages = ChosenMessages()
+        self._on_connected = on_connected
         self._guild = discord.Object(guild) if guild else None
-        self._budget = Budget(rate)
-        self._fresh: set[str] = set()  # ids of the events that this process accepted
-        self._seen = Seen(record)
+        self._rate_limits = RateLimits(rate)
+        self._own_event_ids: set[str] = set()  # ids of the events that this process accepted
+        self._seen = SeenMessages(record)
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface that shows the reply to a message."""
-        if thread.space == parse.PERSONAL:
-            return PersonalSurface(self, self.record, thread, message_id, self.read)
-        resumed = message_id not in self._fresh
+        if thread.space == parse.USER_INSTALL:
+            return UserInstallSurface(self, self.record, thread, message_id, self.read)
+        resumed = message_id not in self._own_event_ids
         return ThreadSurface(
-            self, self.record, thread, message_id, read=self.read, budget=self._budget, resumed=resumed
+            self, self.record, thread, message_id, read=self.read, rate_limits=self._rate_limits, resumed=resumed
         )
 
-    async def hand_over(self, event: Incoming, place: Place | None = None) -> str:
+    async def hand_over(self, event: Incoming, place: ReplyPlace | None = None) -> str:
         """Hand an event to the inbox, and record where its reply is shown. Raises BotError."""
-        if place is not None and not isinstance(event, Left):
-            self.record.open(event.id, str(place))
-            self._fresh.add(event.id)
+        if place is not None and not isinstance(event, PlaceRemoved):
+            self.record.save_place(event.id, str(place))
+            self._own_event_ids.add(event.id)
         return await self.inbox.accept(event)
 
     # Connection
 
     async def setup_hook(self) -> None:
         """Sync the commands with Discord if they have changed since the last sync."""
-        before = self.record.mark(GUILD)
+        before = self.record.get_mark(GUILD_MARK)
         if before and before != str(self._guild.id if self._guild else ""):
             self.tree.clear_commands(guild=discord.Object(before))
             await self.tree.sync(guild=discord.Object(before))
-        self.record.note(GUILD, str(self._guild.id) if self._guild else "")
+        self.record.set_mark(GUILD_MARK, str(self._guild.id) if self._guild else "")
         if self._guild:
             self.tree.copy_global_to(guild=self._guild)
         commands = [command.to_dict(self.tree) for command in self.tree.walk_commands() if not command.parent]
         told = json.dumps([commands, self.application_id, self._guild and self._guild.id], sort_keys=True, default=str)
         fingerprint = hashlib.sha256(told.encode()).hexdigest()
-        if self.record.mark(COMMANDS) != fingerprint:
+        if self.record.get_mark(COMMANDS_MARK) != fingerprint:
             await self.tree.sync(guild=self._guild)
-            self.record.note(COMMANDS, fingerprint)
+            self.record.set_mark(COMMANDS_MARK, fingerprint)
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """Note that a session begins. This event comes before all other events of the session."""
-        self._seen.lost(shard_id)
+        self._seen.start_session(shard_id)
 
     async def on_ready(self) -> None:
         """Log the connection and call `on_connected`: all shards are ready."""
         log.info("connected to Discord as %s, on %s servers", self.user, len(self.guilds))
-        self._told_connected(self)
+        self._on_connected(self)
 
     async def on_shard_ready(self, shard_id: int) -> None:
         """Handle the messages that were sent while the shard was offline."""
-        since = self._seen.missed(shard_id)
+        since = self._seen.last_seen(shard_id)
         spoken: list[discord.TextChannel | discord.Thread] = []
         for guild in self.guilds:
             spoken += [*guild.text_channels, *guild.threads] if guild.shard_id == shard_id else ()
         for channel in spoken:
             if (channel.last_message_id or 0) > since:
-                await self._catch_up(channel, since)
+                await self._catch_up_channel(channel, since)
         if shard_id == 0:  # shard 0 receives the direct messages
-            await self._catch_up_directly(since)
-        self._seen.caught_up(shard_id)
+            await self._catch_up_direct_messages(since)
+        self._seen.finish_catch_up(shard_id)
 
-    async def _catch_up_directly(self, since: int) -> None:
-        for known in self.archive.threads(PLATFORM)[:MOST_MISSED]:
+    async def _catch_up_direct_messages(self, since: int) -> None:
+        for known in self.archive.threads(PLATFORM)[:MAX_MISSED]:
             if known.key.space == DIRECT and time.time() - known.updated < 30 * 86_400:
                 with suppress(discord.HTTPException):
-                    await self._catch_up(await self.fetch_channel(int(known.key.channel)), since)
+                    await self._catch_up_channel(await self.fetch_channel(int(known.key.channel)), since)
 
-    async def _catch_up(self, channel: Any, since: int) -> None:
+    async def _catch_up_channel(self, channel: Any, since: int) -> None:
         try:
-            async for message in channel.history(after=discord.Object(since), limit=MOST_MISSED, oldest_first=True):
+            async for message in channel.history(after=discord.Object(since), limit=MAX_MISSED, oldest_first=True):
                 await self.on_message(message)
         except discord.HTTPException:  # the bot may not read the history
             log.info("missed messages of channel %s cannot be read", channel.id)
@@ -147,7 +151,7 @@ class Client(discord.AutoShardedClient):
     async def on_message(self, message: discord.Message) -> None:
         """Hand a message to the inbox if it is for the bot."""
         assert self.user
-        if parse.automatic(message) or self.archive.entry(str(message.id)):
+        if parse.is_automatic(message) or self.archive.entry(str(message.id)):
             return
         if isinstance(message.channel, discord.PartialMessageable) and message.guild:  # a thread that was archived
             with suppress(discord.HTTPException):
@@ -155,18 +159,18 @@ class Client(discord.AutoShardedClient):
         member = message.author if isinstance(message.author, discord.Member) else None
         permissions = message.channel.permissions_for(member) if member else None
         author = parse.person(message.author, permissions)
-        key = self._conversation(message)
-        self.tell_category(message.channel)
+        key = self._find_thread(message)
+        self.record_category(message.channel)
         settings = self.inbox.settings(key, author)
-        if not parse.wanted(self._facts(message, key), settings.unasked):
+        if not parse.is_for_bot(self._message_facts(message, key), settings.unasked):
             return
-        found = await self.reader.pictures(message, key)
+        found = await self.picture_finder.find(message, key)
         said = parse.text(message, self.user.id)
-        said = parse.without_links(said) if found.linked else said
+        said = parse.without_links(said) if found.has_linked else said
         event = Message(str(message.id), key, author, said, tuple(found.files), found.about)
         begins = key.thread == str(message.id) and message.guild is not None
-        in_thread = begins and settings.answer is Where.THREAD
-        place = Place(
+        in_thread = begins and settings.answer is ReplyIn.THREAD
+        place = ReplyPlace(
             message.channel.id,
             answers=None if in_thread else message.id,
             asker=message.author.id,
@@ -175,58 +179,58 @@ class Client(discord.AutoShardedClient):
         )
         try:
             await self.hand_over(event, place)
-        except NotLet as refused:  # tell only users who mentioned the bot
+        except NotAllowed as refused:  # tell only users who mentioned the bot
             found.notes = [str(refused)] if self.user in message.mentions else []
         except BotError as refused:
-            found.notes.append(with_moments(str(refused), draw.relative))
-        self._seen.note(message.guild.shard_id if message.guild else 0, message.id)
+            found.notes.append(replace_time_markers(str(refused), draw.relative_time))
+        self._seen.mark_seen(message.guild.shard_id if message.guild else 0, message.id)
         if found.notes:
-            await self._say(message, " ".join(dict.fromkeys(found.notes)))
+            await self._post_note(message, " ".join(dict.fromkeys(found.notes)))
 
-    def _conversation(self, message: discord.Message) -> ThreadKey:
+    def _find_thread(self, message: discord.Message) -> ThreadKey:
         """Return the thread of the post that the message replies to, else the Discord thread, else a new thread."""
         guild = message.guild.id if message.guild else None
         reference = message.reference
         if guild and not isinstance(message.channel, discord.Thread) and reference and reference.message_id:
-            shown = self.record.shows(post_id(reference.channel_id, reference.message_id))
+            shown = self.record.find_post(post_id(reference.channel_id, reference.message_id))
             if shown:
                 return shown[0]
         return thread_key(message.channel, guild, message.id)
 
-    def _is_ours(self, channel: Any) -> bool:
+    def _is_own_thread(self, channel: Any) -> bool:
         """Whether the bot created the thread. In threads of users it answers only when it is mentioned."""
         return isinstance(channel, discord.Thread) and self.user is not None and channel.owner_id == self.user.id
 
-    def _facts(self, message: discord.Message, key: ThreadKey) -> parse.Facts:
+    def _message_facts(self, message: discord.Message, key: ThreadKey) -> parse.MessageFacts:
         reference = message.reference
         replies = reference is not None and reference.type is discord.MessageReferenceType.reply
         shown = entry = None
         if reference and replies and reference.message_id:
-            shown = self.record.shows(post_id(reference.channel_id, reference.message_id))
+            shown = self.record.find_post(post_id(reference.channel_id, reference.message_id))
             entry = self.archive.entry(str(reference.message_id))
-        return parse.Facts(
-            automatic=parse.automatic(message),
-            direct=message.guild is None,
+        return parse.MessageFacts(
+            is_automatic=parse.is_automatic(message),
+            is_direct=message.guild is None,
             mentions_us=self.user in message.mentions,
             mentions_others=any(user != self.user for user in message.mentions),
-            our_thread=self._is_ours(message.channel) and self.archive.knows_thread(key),
+            in_our_thread=self._is_own_thread(message.channel) and self.archive.knows_thread(key),
             answers_us=shown is not None,
             answers_other=replies and shown is None,
-            empty=not message.content and not message.attachments and not message.message_snapshots,
+            is_empty=not message.content and not message.attachments and not message.message_snapshots,
             answers_picture=bool((shown and shown[1] is not None) or (entry and entry.uploads)),
         )
 
-    async def _say(self, message: discord.Message, words: str) -> None:
+    async def _post_note(self, message: discord.Message, note: str) -> None:
         """Post a note in reply to a message, once: the nonce prevents duplicates."""
         nonce = hashlib.sha256(f"note|{message.id}".encode()).hexdigest()[:24]
         reference = message.to_reference(fail_if_not_exists=False)
         try:
-            said = await message.channel.send(f"-# {words}"[:1900], reference=reference, nonce=nonce)
+            said = await message.channel.send(f"-# {note}"[:1900], reference=reference, nonce=nonce)
         except discord.HTTPException as error:
             log.info("a note could not be posted: %s", error.code)
         else:
             key = thread_key(message.channel, message.guild.id if message.guild else None, message.id)
-            self.record.keep(f"note-{message.id}", 0, Post(post_id(message.channel.id, said.id)), key)
+            self.record.save_post(f"note-{message.id}", 0, Post(post_id(message.channel.id, said.id)), key)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Handle the edit of a message that has a reply."""
@@ -235,50 +239,50 @@ class Client(discord.AutoShardedClient):
             said = parse.text(payload.message, self.user.id)
             # Discord also sends this event when a thread is created on a message; the stored text may lack the links
             if entry.text not in (said, parse.without_links(said)):
-                await self.hand_over(Edited(entry.id, entry.thread, said))
+                await self.hand_over(MessageEdited(entry.id, entry.thread, said))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """Handle the deletion of a message."""
-        await self._deleted(payload.message_id)
+        await self._hand_over_deletion(payload.message_id)
 
     async def on_raw_bulk_message_delete(self, payload: discord.RawBulkMessageDeleteEvent) -> None:
         """Handle the deletion of several messages by a moderator."""
         for message_id in payload.message_ids:
-            await self._deleted(message_id)
+            await self._hand_over_deletion(message_id)
 
-    async def _deleted(self, message_id: int) -> None:
+    async def _hand_over_deletion(self, message_id: int) -> None:
         entry = self.archive.entry(str(message_id))
         if entry:
-            await self.hand_over(Deleted(entry.id, entry.thread))
+            await self.hand_over(MessageDeleted(entry.id, entry.thread))
 
     # Servers, channels and threads
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Handle the deletion of a thread."""
         key = ThreadKey(PLATFORM, str(payload.guild_id), str(payload.parent_id), str(payload.thread_id))
-        await self.hand_over(Left(key))
+        await self.hand_over(PlaceRemoved(key))
 
-    def tell_category(self, channel: Any) -> None:
+    def record_category(self, channel: Any) -> None:
         """Record the current category of a channel, or of the parent channel of a thread."""
         channel = getattr(channel, "parent", None) or channel
         if isinstance(channel, discord.abc.GuildChannel):
             key = ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")
             try:
-                self.record.lies(key, str(channel.category.id) if channel.category else "")
+                self.record.set_category(key, str(channel.category.id) if channel.category else "")
             except BotError as error:  # for example, the disk is full: the category recorded before still applies
                 log.warning("the category of channel %s could not be recorded: %s", channel.id, error)
 
     async def on_guild_channel_update(self, before: Any, after: discord.abc.GuildChannel) -> None:
         """Record the category again: the channel may have moved, and running work follows its new category."""
-        self.tell_category(after)
+        self.record_category(after)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Handle the deletion of a channel."""
-        await self.hand_over(Left(ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")))
+        await self.hand_over(PlaceRemoved(ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Handle the removal of the bot from a server."""
-        await self.hand_over(Left(ThreadKey(PLATFORM, str(guild.id), "", "")))
+        await self.hand_over(PlaceRemoved(ThreadKey(PLATFORM, str(guild.id), "", "")))
 
     # Interactions
 
@@ -287,9 +291,9 @@ class Client(discord.AutoShardedClient):
         try:
             match interaction.type:
                 case discord.InteractionType.component:
-                    await pressed(self, interaction)
+                    await handle_press(self, interaction)
                 case discord.InteractionType.modal_submit:
-                    await submitted(self, interaction)
+                    await handle_form(self, interaction)
         except discord.HTTPException as error:
             if error.code not in TOO_LATE:
                 raise

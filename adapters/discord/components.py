@@ -10,19 +10,19 @@ from adapters.discord import payloads as draw
 from adapters.discord import settings_panel as panels
 from adapters.discord.interactions import (
     Interaction,
-    answer,
-    begun,
-    command,
-    conversation,
+    answer_command,
+    ensure_thread,
+    find_thread,
     hand_over,
     person,
-    place_of,
-    whisper,
+    reply_ephemerally,
+    reply_place,
+    run_command,
 )
-from adapters.discord.parse import PERSONAL, post_id
+from adapters.discord.parse import USER_INSTALL, post_id
 from bot.domain import Action, ButtonPress, Message
-from bot.region import area
-from bot.settings.values import Panel, Where
+from bot.region import find_region
+from bot.settings.values import ReplyIn, SettingsPanel
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
@@ -31,48 +31,50 @@ OUTDATED = "This control is not known any more. The newest message of the answer
 _NEW_REPLY = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO)
 
 
-async def pressed(client: "Client", interaction: Interaction) -> None:
+async def handle_press(client: "Client", interaction: Interaction) -> None:
     """Handle the press of a button or a choice in a menu, by its custom_id."""
-    told = parse.pressed(str(_data(interaction).get("custom_id", "")))
+    told = parse.read_custom_id(str(_data(interaction).get("custom_id", "")))
     if told is None:
-        await whisper(interaction, OUTDATED)
+        await reply_ephemerally(interaction, OUTDATED)
         return
     name, target = told
     if name == panels.SETTINGS:
-        await chosen(client, interaction, target)
+        await handle_selection(client, interaction, target)
     elif name == draw.DETAILS:
-        await answer(client, interaction, "details", {"picture": target}, of_message=True)
+        await answer_command(client, interaction, "details", {"picture": target}, of_message=True)
     elif name == Action.EDIT:
-        await _ask_change(client, interaction, target)
+        await _open_edit_form(client, interaction, target)
     elif action := parse.action(name):
-        await act(client, interaction, action, target)
+        await hand_over_press(client, interaction, action, target)
     else:
-        await whisper(interaction, OUTDATED)
+        await reply_ephemerally(interaction, OUTDATED)
 
 
-async def submitted(client: "Client", interaction: Interaction) -> None:
+async def handle_form(client: "Client", interaction: Interaction) -> None:
     """Handle a submitted form, by its custom_id."""
     data = _data(interaction)
-    told = parse.pressed(str(data.get("custom_id", "")))
-    values = parse.fields(data)
+    told = parse.read_custom_id(str(data.get("custom_id", "")))
+    values = parse.modal_values(data)
     match told:
         case (Action.EDIT, target):
-            await act(client, interaction, Action.EDIT, target, values.get("words", ""), area(values.get("where", "")))
+            await hand_over_press(
+                client, interaction, Action.EDIT, target, values.get("words", ""), find_region(values.get("where", ""))
+            )
         case (panels.SETTINGS, target):
-            await written(client, interaction, target, values.get("value", ""))
-        case (panels.ABOUT, target):
-            await speak_of(client, interaction, target, values.get("words", ""))
+            await handle_value_form(client, interaction, target, values.get("value", ""))
+        case (panels.ABOUT_MESSAGE, target):
+            await ask_about(client, interaction, target, values.get("words", ""))
         case _:
-            await whisper(interaction, OUTDATED)
+            await reply_ephemerally(interaction, OUTDATED)
 
 
-async def act(
+async def hand_over_press(
     client: "Client",
     interaction: Interaction,
     action: Action,
     target: str,
-    words: str = "",
-    part: str = "",
+    instruction: str = "",
+    region: str = "",
     *,
     below: discord.Message | None = None,
 ) -> None:
@@ -80,22 +82,22 @@ async def act(
 
     `below` is the message that a message menu command is about; the interaction itself has none.
     """
-    thread, author = conversation(client, interaction, below), person(interaction)
-    press = ButtonPress(str(interaction.id), thread, author, action, target, words, part)
+    thread, author = find_thread(client, interaction, below), person(interaction)
+    press = ButtonPress(str(interaction.id), thread, author, action, target, instruction, region)
     new = action in _NEW_REPLY
-    whispered = below is not None and thread.space != PERSONAL
-    thinking = whispered or (new and thread.space == PERSONAL)
+    whispered = below is not None and thread.space != USER_INSTALL
+    thinking = whispered or (new and thread.space == USER_INSTALL)
     await interaction.response.defer(thinking=thinking, ephemeral=whispered)
-    place = place_of(interaction, thread, below.id if below else None, words) if new else None
+    place = reply_place(interaction, thread, below.id if below else None, instruction) if new else None
     if await hand_over(client, interaction, press, place) and whispered:
         await interaction.delete_original_response()
 
 
-async def speak_of(client: "Client", interaction: Interaction, target: str, words: str) -> None:
+async def ask_about(client: "Client", interaction: Interaction, target: str, text: str) -> None:
     """Hand the inbox a text about a message that the user chose in a menu. `target` is "channel id.message id"."""
     channel_id, _, message_id = target.partition(".")
-    thread = conversation(client, interaction)
-    await interaction.response.defer(thinking=True, ephemeral=thread.space != PERSONAL)
+    thread = find_thread(client, interaction)
+    await interaction.response.defer(thinking=True, ephemeral=thread.space != USER_INSTALL)
     message = client.chosen_messages.get(target)
     if message is None and (channel := client.get_channel(int(channel_id))) is not None:
         try:
@@ -103,21 +105,21 @@ async def speak_of(client: "Client", interaction: Interaction, target: str, word
         except discord.HTTPException:
             message = None
     if message is None:
-        await whisper(interaction, "That message cannot be read any more. Please choose it again.")
+        await reply_ephemerally(interaction, "That message cannot be read any more. Please choose it again.")
         return
-    shown, author = client.record.shows(post_id(channel_id, message_id)), person(interaction)
-    opens = not shown and not thread.thread and client.inbox.settings(thread, author).answer is Where.THREAD
-    begins = begun(thread, message.id if opens else interaction.id)
-    thread = shown[0] if shown and thread.space != PERSONAL else begins
-    found = await client.reader.of(message, thread)
+    shown, author = client.record.find_post(post_id(channel_id, message_id)), person(interaction)
+    opens = not shown and not thread.thread and client.inbox.settings(thread, author).answer is ReplyIn.THREAD
+    begins = ensure_thread(thread, message.id if opens else interaction.id)
+    thread = shown[0] if shown and thread.space != USER_INSTALL else begins
+    found = await client.picture_finder.find_own(message, thread)
     if found.about is None and not found.files:
-        await whisper(interaction, "There is no picture in that message.")
+        await reply_ephemerally(interaction, "There is no picture in that message.")
         return
-    event = Message(str(interaction.id), thread, author, words, tuple(found.files), found.about)
-    place = place_of(interaction, thread, message.id, words)
+    event = Message(str(interaction.id), thread, author, text, tuple(found.files), found.about)
+    place = reply_place(interaction, thread, message.id, text)
     if opens:
         place = replace(place, answers=None, thread_on=message.id)
-    if await hand_over(client, interaction, event, place) and thread.space != PERSONAL:
+    if await hand_over(client, interaction, event, place) and thread.space != USER_INSTALL:
         await interaction.delete_original_response()
 
 
@@ -125,16 +127,16 @@ def _data(interaction: Interaction) -> dict[str, Any]:
     return dict(interaction.data or {})
 
 
-async def _ask_change(client: "Client", interaction: Interaction, target: str) -> None:
+async def _open_edit_form(client: "Client", interaction: Interaction, target: str) -> None:
     """Open the edit form of an image, if the image still exists."""
-    picture = client.archive.picture(conversation(client, interaction), int(target)) if target.isdecimal() else None
+    picture = client.archive.picture(find_thread(client, interaction), int(target)) if target.isdecimal() else None
     if picture is None:
-        await whisper(interaction, f"There is no picture #{target[:9]} in this thread.")
+        await reply_ephemerally(interaction, f"There is no picture #{target[:9]} in this thread.")
     else:
         await interaction.response.send_modal(panels.edit_form(target, picture.prompt))
 
 
-async def chosen(client: "Client", interaction: Interaction, target: str) -> None:
+async def handle_selection(client: "Client", interaction: Interaction, target: str) -> None:
     """Handle a choice in the settings panel, and show the panel again."""
     what, _, rest = target.partition(".")
     scope, _, key = rest.partition(".")
@@ -142,35 +144,39 @@ async def chosen(client: "Client", interaction: Interaction, target: str) -> Non
     value = str(values[0])
     match what:
         case "scope":
-            await _show(client, interaction, {"scope": value})
+            await _update_panel(client, interaction, {"scope": value})
         case "key":
-            await _show(client, interaction, {"scope": scope}, value)
+            await _update_panel(client, interaction, {"scope": scope}, value)
         case "value":
-            await _show(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
+            await _update_panel(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
         case "reset":
-            await _show(client, interaction, {"do": "reset", "scope": scope, "key": key}, key)
+            await _update_panel(client, interaction, {"do": "reset", "scope": scope, "key": key}, key)
         case "write":
-            panel = await _panel(client, interaction, {"scope": scope})
-            field = next((each for each in panel.fields if each.key == key), None) if isinstance(panel, Panel) else None
+            panel = await _load_panel(client, interaction, {"scope": scope})
+            field = (
+                next((each for each in panel.fields if each.key == key), None)
+                if isinstance(panel, SettingsPanel)
+                else None
+            )
             if field:
                 await interaction.response.send_modal(panels.value_form(f"value.{scope}.{key}", field))
 
 
-async def written(client: "Client", interaction: Interaction, target: str, value: str) -> None:
+async def handle_value_form(client: "Client", interaction: Interaction, target: str, value: str) -> None:
     """Set the value that the user wrote into the settings form."""
     _, scope, key = [*target.split("."), "", ""][:3]
-    await _show(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
+    await _update_panel(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
 
 
-async def _show(client: "Client", interaction: Interaction, arguments: dict[str, str], key: str = "") -> None:
-    panel = await _panel(client, interaction, arguments)
+async def _update_panel(client: "Client", interaction: Interaction, arguments: dict[str, str], key: str = "") -> None:
+    panel = await _load_panel(client, interaction, arguments)
     if isinstance(panel, str):
-        await whisper(interaction, panel)
+        await reply_ephemerally(interaction, panel)
     else:
-        await interaction.response.edit_message(view=panels.drawn("", panel, key))
+        await interaction.response.edit_message(view=panels.panel_view("", panel, key))
 
 
-async def _panel(client: "Client", interaction: Interaction, arguments: dict[str, str]) -> Panel | str:
+async def _load_panel(client: "Client", interaction: Interaction, arguments: dict[str, str]) -> SettingsPanel | str:
     """Run /settings and return the panel, or a text if the command was refused or returned none."""
-    told = await command(client, interaction, "settings", arguments)
+    told = await run_command(client, interaction, "settings", arguments)
     return told if isinstance(told, str) else told.panel or told.text

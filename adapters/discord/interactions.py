@@ -10,42 +10,42 @@ import discord
 from adapters.discord import parse
 from adapters.discord import payloads as draw
 from adapters.discord import settings_panel as panels
-from adapters.discord.parse import DIRECT, PERSONAL, PLATFORM, post_id
-from adapters.discord.surface import Place
+from adapters.discord.parse import DIRECT, PLATFORM, USER_INSTALL, post_id
+from adapters.discord.surface import ReplyPlace
 from adapters.pagination import pages
 from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import BotError
-from bot.formatting import with_moments
-from bot.settings.values import Answer, Command
+from bot.formatting import replace_time_markers
+from bot.settings.values import Command, CommandResponse
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
 
 log = logging.getLogger(__name__)
 
-OF_A_THREAD = ("pictures", "export", "forget")
-MOST_PAGES = 4  # messages of one ephemeral reply
-SLOW = ("pictures", "export")  # commands that take longer than Discord waits for the first response
-BUG = "Something went wrong here; the log says what."
+THREAD_COMMANDS = ("pictures", "export", "forget")
+MAX_PAGES = 4  # messages of one ephemeral reply
+SLOW_COMMANDS = ("pictures", "export")  # commands that take longer than Discord waits for the first response
+INTERNAL_ERROR = "Something went wrong here; the log says what."
 
 Interaction = discord.Interaction[Any]
 
 
-async def hand_over(client: "Client", interaction: Interaction, event: Incoming, place: Place | None) -> bool:
+async def hand_over(client: "Client", interaction: Interaction, event: Incoming, place: ReplyPlace | None) -> bool:
     """Hand the event to the inbox. If the inbox refuses it, send the reason as an ephemeral reply and return False."""
     try:
         await client.hand_over(event, place)
     except BotError as refused:
-        await whisper(interaction, str(refused))
+        await reply_ephemerally(interaction, str(refused))
         return False
     except Exception:
         log.exception("an interaction failed because of a bug")
-        await whisper(interaction, BUG)
+        await reply_ephemerally(interaction, INTERNAL_ERROR)
         return False
     return True
 
 
-async def answer(
+async def answer_command(
     client: "Client",
     interaction: Interaction,
     name: str,
@@ -54,52 +54,58 @@ async def answer(
     of_message: bool = False,
 ) -> None:
     """Run a command, and send its result as an ephemeral reply."""
-    if name in SLOW:
+    if name in SLOW_COMMANDS:
         await interaction.response.defer(ephemeral=True, thinking=True)
-    told = await command(client, interaction, name, arguments, of_message=of_message)
+    told = await run_command(client, interaction, name, arguments, of_message=of_message)
     if isinstance(told, str):
-        await whisper(interaction, told)
+        await reply_ephemerally(interaction, told)
     else:
-        await whisper(interaction, told.text, told)
+        await reply_ephemerally(interaction, told.text, told)
 
 
-async def command(
+async def run_command(
     client: "Client",
     interaction: Interaction,
     name: str,
     arguments: dict[str, str],
     *,
     of_message: bool = False,
-) -> Answer | str:
+) -> CommandResponse | str:
     """Run a command. Returns its result, or the reason if the command was refused or failed."""
-    thread = conversation(client, interaction) if of_message else where(client, interaction)
-    if name in OF_A_THREAD and not thread.thread:  # a reply in the channel has no Discord thread of its own
-        thread = client.record.newest(post_id(thread.channel, "")) or thread
+    thread = find_thread(client, interaction) if of_message else find_channel_thread(client, interaction)
+    if name in THREAD_COMMANDS and not thread.thread:  # a reply in the channel has no Discord thread of its own
+        thread = client.record.newest_thread(post_id(thread.channel, "")) or thread
     try:
-        return await client.inbox.command(Command(str(interaction.id), thread, person(interaction), name, arguments))
+        return await client.inbox.run_command(
+            Command(str(interaction.id), thread, person(interaction), name, arguments)
+        )
     except BotError as refused:
         return str(refused)
     except Exception:
         log.exception("the command %s failed because of a bug", name)
-        return BUG
+        return INTERNAL_ERROR
 
 
-async def whisper(interaction: Interaction, words: str, told: Answer | None = None) -> None:
+async def reply_ephemerally(interaction: Interaction, text: str, result: CommandResponse | None = None) -> None:
     """Send the user an ephemeral reply, as the first response or as a followup. Logs it if Discord refuses."""
-    first, *rest = pages(with_moments(words, draw.relative), draw.LIMIT - 100) or ["Done."]
-    more: dict[str, Any] = {"view": panels.drawn(told.text, told.panel)} if told and told.panel else {"content": first}
-    if told and told.paper:
-        if len(told.paper.data) > interaction.filesize_limit:
-            size = f"{len(told.paper.data) / 2**20:.0f} MB"
+    first, *rest = pages(replace_time_markers(text, draw.relative_time), draw.CONTENT_LIMIT - 100) or ["Done."]
+    more: dict[str, Any] = (
+        {"view": panels.panel_view(result.text, result.panel)} if result and result.panel else {"content": first}
+    )
+    if result and result.attachment:
+        if len(result.attachment.data) > interaction.filesize_limit:
+            size = f"{len(result.attachment.data) / 2**20:.0f} MB"
             more = {"content": f"{first}\nThe file has {size}, more than Discord takes: ask who runs the bot."}
         else:
-            more["file"] = discord.File(BytesIO(told.paper.data), told.paper.name, description=told.paper.alt or None)
+            more["file"] = discord.File(
+                BytesIO(result.attachment.data), result.attachment.name, description=result.attachment.alt or None
+            )
     try:
         if interaction.response.is_done():
             await interaction.followup.send(**more, ephemeral=True)
         else:
             await interaction.response.send_message(**more, ephemeral=True)
-        for page in rest[: MOST_PAGES - 1] if "content" in more else ():
+        for page in rest[: MAX_PAGES - 1] if "content" in more else ():
             await interaction.followup.send(page, ephemeral=True)
     except discord.HTTPException as error:  # answered twice, or too late: Discord shows the user that it failed
         log.info("an interaction could not be answered: %s", error.code)
@@ -114,33 +120,33 @@ def person(interaction: Interaction) -> Person:
     return parse.person(interaction.user, interaction.permissions if member else None)
 
 
-def where(client: "Client", interaction: Interaction) -> ThreadKey:
+def find_channel_thread(client: "Client", interaction: Interaction) -> ThreadKey:
     """Return the thread of the channel. The `thread` field is empty for a server channel outside a Discord thread."""
     channel = interaction.channel
     assert channel is not None
     if not is_member(client, interaction):
-        return ThreadKey(PLATFORM, PERSONAL, str(channel.id), str(interaction.user.id))
+        return ThreadKey(PLATFORM, USER_INSTALL, str(channel.id), str(interaction.user.id))
     if interaction.guild_id is None:
         return ThreadKey(PLATFORM, DIRECT, str(channel.id), str(channel.id))
-    client.tell_category(channel)
+    client.record_category(channel)
     if isinstance(channel, discord.Thread):
         return ThreadKey(PLATFORM, str(interaction.guild_id), str(channel.parent_id), str(channel.id))
     return ThreadKey(PLATFORM, str(interaction.guild_id), str(channel.id), "")
 
 
-def conversation(client: "Client", interaction: Interaction, below: discord.Message | None = None) -> ThreadKey:
+def find_thread(client: "Client", interaction: Interaction, below: discord.Message | None = None) -> ThreadKey:
     """Return the thread of the message that the interaction is attached to, else the thread of the channel."""
     message = below or interaction.message
     if message and interaction.channel:
-        shown = client.record.shows(post_id(interaction.channel.id, message.id))
+        shown = client.record.find_post(post_id(interaction.channel.id, message.id))
         if shown:
             return shown[0]
-    return where(client, interaction)
+    return find_channel_thread(client, interaction)
 
 
-def begun(place: ThreadKey, message_id: int) -> ThreadKey:
+def ensure_thread(key: ThreadKey, message_id: int) -> ThreadKey:
     """Return the key unchanged if it names a thread, else the key of a new thread with this message id."""
-    return place if place.thread else replace(place, thread=str(message_id))
+    return key if key.thread else replace(key, thread=str(message_id))
 
 
 def is_member(client: "Client", interaction: Interaction) -> bool:
@@ -150,11 +156,11 @@ def is_member(client: "Client", interaction: Interaction) -> bool:
     return not interaction.context.private_channel  # a channel between users has no server either
 
 
-def place_of(interaction: Interaction, thread: ThreadKey, answers: int | None = None, words: str = "") -> Place:
+def reply_place(interaction: Interaction, thread: ThreadKey, answers: int | None = None, text: str = "") -> ReplyPlace:
     """Return where the reply to an interaction is shown. `text` is what the user wrote into a form."""
     assert interaction.channel is not None
     below = answers or (interaction.message.id if interaction.message else None)
-    token = interaction.token if thread.space == PERSONAL else ""
-    quoted = f"{interaction.user.display_name}: {words}" if words else ""
+    token = interaction.token if thread.space == USER_INSTALL else ""
+    quoted = f"{interaction.user.display_name}: {text}" if text else ""
     asker = interaction.user.id
-    return Place(interaction.channel.id, answers=below, asker=asker, title=words, token=token, quoted=quoted)
+    return ReplyPlace(interaction.channel.id, answers=below, asker=asker, title=text, token=token, quoted=quoted)

@@ -8,62 +8,62 @@ from typing import Any
 import discord
 
 from bot.domain import MANAGER, OWNER, Action, Person, ThreadKey
-from bot.settings.values import Unasked
+from bot.settings.values import ReplyMode
 
 PLATFORM = "discord"
 DIRECT = "direct"  # the space of direct messages
-PERSONAL = "personal"  # the space of user installs: the bot is not a member of the channel
+USER_INSTALL = "personal"  # the space of user installs: the bot is not a member of the channel
 
-_PRESSED = re.compile(r"mini:(?P<action>[a-z]{1,20}):(?P<target>[\w.-]{1,70})")
+_CUSTOM_ID = re.compile(r"mini:(?P<action>[a-z]{1,20}):(?P<target>[\w.-]{1,70})")
 _LINK = re.compile(r"https://(?:\w{1,9}\.)?discord(?:app)?\.com/channels/(\d{15,20}|@me)/(\d{15,20})/(\d{15,20})")
-IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class MessageFacts:
     """The facts about a message that decide whether the bot answers it."""
 
-    automatic: bool  # a bot, a webhook or Discord itself wrote the message
-    direct: bool  # a direct message to the bot
+    is_automatic: bool  # a bot, a webhook or Discord itself wrote the message
+    is_direct: bool  # a direct message to the bot
     mentions_us: bool
     mentions_others: bool
-    our_thread: bool  # the bot created this thread and has answered in it
+    in_our_thread: bool  # the bot created this thread and has answered in it
     answers_us: bool  # it replies to a message of the bot
     answers_other: bool  # it replies to a message of another user
     answers_picture: bool  # it replies to a message with a numbered image
-    empty: bool = False  # no text, attachment or forwarded message, or Discord withholds them
+    is_empty: bool = False  # no text, attachment or forwarded message, or Discord withholds them
 
 
-def wanted(facts: Facts, unasked: Unasked) -> bool:
+def is_for_bot(facts: MessageFacts, reply_mode: ReplyMode) -> bool:
     """Whether the bot answers the message."""
-    if facts.automatic:
+    if facts.is_automatic:
         return False
-    if facts.direct or facts.mentions_us:
+    if facts.is_direct or facts.mentions_us:
         return True
-    if facts.empty:
+    if facts.is_empty:
         return False
-    match unasked:
-        case Unasked.NEVER:
+    match reply_mode:
+        case ReplyMode.NEVER:
             return False
-        case Unasked.PICTURES:
+        case ReplyMode.PICTURES:
             return facts.answers_picture
-        case Unasked.THREADS:
+        case ReplyMode.THREADS:
             among_people = facts.mentions_others or facts.answers_other
-            return facts.answers_picture or facts.answers_us or (facts.our_thread and not among_people)
+            return facts.answers_picture or facts.answers_us or (facts.in_our_thread and not among_people)
 
 
-def automatic(message: discord.Message) -> bool:
+def is_automatic(message: discord.Message) -> bool:
     """Whether a bot, a webhook or Discord itself wrote the message."""
     spoken = message.type in (discord.MessageType.default, discord.MessageType.reply)
     return message.author.bot or message.webhook_id is not None or not spoken
 
 
-def text(message: discord.Message, me: int) -> str:
+def text(message: discord.Message, bot_id: int) -> str:
     """Return the text of a message without mentions of the bot, and with names in place of other mentions.
 
     `bot_id` is the user id of the bot.
     """
-    words = re.sub(rf"<@!?{me}>", " ", message.content)
+    words = re.sub(rf"<@!?{bot_id}>", " ", message.content)
     for user in message.mentions:
         for mention in (f"<@{user.id}>", f"<@!{user.id}>"):  # no regex: a name may contain backslashes
             words = words.replace(mention, f"@{user.display_name}")
@@ -91,10 +91,12 @@ def without_links(words: str) -> str:
 def is_image(attachment: discord.Attachment) -> bool:
     """Whether the attachment is declared as an image of a type that the bot can read."""
     kind = (attachment.content_type or "").partition(";")[0].lower()
-    return kind in IMAGES or (not kind and attachment.filename.lower().endswith((".png", ".jpg", ".jpeg", ".webp")))
+    return kind in IMAGE_TYPES or (
+        not kind and attachment.filename.lower().endswith((".png", ".jpg", ".jpeg", ".webp"))
+    )
 
 
-def attachments(message: discord.Message) -> list[discord.Attachment]:
+def image_attachments(message: discord.Message) -> list[discord.Attachment]:
     """Return the image attachments of a message, including those of forwarded messages."""
     forwarded = [each for snapshot in message.message_snapshots for each in snapshot.attachments]
     return [each for each in (*message.attachments, *forwarded) if is_image(each)]
@@ -122,9 +124,9 @@ def thread_key(channel: Any, guild_id: int | None, message_id: int) -> ThreadKey
     return ThreadKey(PLATFORM, str(guild_id), str(channel.id), str(message_id))
 
 
-def pressed(custom_id: str) -> tuple[str, str] | None:
+def read_custom_id(custom_id: str) -> tuple[str, str] | None:
     """Return the action and target of a custom_id, or None if the custom_id is not of this bot."""
-    match = _PRESSED.fullmatch(custom_id)
+    match = _CUSTOM_ID.fullmatch(custom_id)
     return (match["action"], match["target"]) if match else None
 
 
@@ -133,21 +135,21 @@ def action(name: str) -> Action | None:
     return next((known for known in Action if known == name), None)
 
 
-def fields(data: Mapping[str, Any]) -> dict[str, str]:
+def modal_values(data: Mapping[str, Any]) -> dict[str, str]:
     """Return the values of a submitted modal, by custom_id."""
     return {
         str(each["custom_id"]): str(each["value"] if "value" in each else "".join(each.get("values") or ()))
-        for each in _components(data.get("components", ()))
+        for each in _walk_components(data.get("components", ()))
         if "custom_id" in each
     }
 
 
-def _components(several: Any) -> Iterator[Mapping[str, Any]]:
-    for each in several:
+def _walk_components(components: Any) -> Iterator[Mapping[str, Any]]:
+    for each in components:
         yield each
-        yield from _components(each.get("components", ()))
+        yield from _walk_components(each.get("components", ()))
         if "component" in each:
-            yield from _components([each["component"]])
+            yield from _walk_components([each["component"]])
 
 
 def post_id(channel: int | str, message: int | str) -> str:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from adapters.pagination import closed, pages
+from adapters.pagination import close_fence, pages
 from bot.domain import (
     Action,
     Button,
@@ -18,19 +18,19 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.formatting import count_of, origin, shortened, with_moments
+from bot.formatting import describe_origin, format_count, replace_time_markers, truncate
 
-LIMIT = 2000  # characters of one message; Discord docs, resources/message
+CONTENT_LIMIT = 2000  # characters of one message; Discord docs, resources/message
 RESERVED = 120  # characters of a message that are kept free for the status line
 LONGEST_ALT = 1024  # characters; Discord docs, resources/message
 LONGEST_CAPTION = 200  # characters of a prompt below its image
 LONGEST_QUOTE = 200  # characters of the text from a form
-A_ROW, MOST_ROWS = 5, 5  # buttons; Discord docs, components/reference
-MOST_PICTURES = 10  # images of one message
+BUTTONS_PER_ROW, MAX_ROWS = 5, 5  # buttons; Discord docs, components/reference
+MAX_PICTURES = 10  # images of one message
 DETAILS = "details"
-STEP = 10  # seconds: estimates are rounded up to it, so that a smaller change causes no edit
+ESTIMATE_STEP = 10  # seconds: estimates are rounded up to it, so that a smaller change causes no edit
 
-_OF_PICTURES = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
+_PICTURE_ACTIONS = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ class Control:
 
 
 @dataclass(frozen=True, slots=True)
-class Sheet:
+class MessagePayload:
     """The desired state of one message. At most one of `picture` and `preview` (a small JPEG) is attached."""
 
     content: str
@@ -59,7 +59,7 @@ class Sheet:
 
 
 @dataclass(frozen=True, slots=True)
-class Poster:
+class SingleMessagePayload:
     """The whole reply in a single message, for interactions that allow only one."""
 
     content: str
@@ -67,134 +67,144 @@ class Poster:
     rows: tuple[tuple[Control, ...], ...]
 
 
-def sheets(view: View, now: float) -> list[Sheet]:
+def messages(view: View, now: float) -> list[MessagePayload]:
     """Return the messages of a reply, in order. `now` is in seconds since 1970, for estimates that Discord counts down.
 
     While text grows and parts are appended, only the last messages change.
     """
-    drawn = [sheet for part in view.parts for sheet in _part(part, view.buttons, now)]
-    if view.status and not (drawn and drawn[-1].picture is None and _draws(view.parts[-1])):
+    drawn = [sheet for part in view.parts for sheet in _part_messages(part, view.buttons, now)]
+    if view.status and not (drawn and drawn[-1].picture is None and _is_unfinished(view.parts[-1])):
         drawn = _with_status(drawn, view)
-    rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
+    rest = tuple(_to_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
     if rest and drawn:
         drawn[-1] = replace(drawn[-1], rows=(*drawn[-1].rows, rest))
     return drawn
 
 
-def below_note(sheet: Sheet, note: str) -> Sheet:
+def add_note(payload: MessagePayload, note: str) -> MessagePayload:
     """Put a note of the bot above the content, if both fit into one message; else return the message unchanged."""
-    fits = len(note) + 4 + len(sheet.content) <= LIMIT
-    return replace(sheet, content=f"-# {note}\n{sheet.content}") if fits else sheet
+    fits = len(note) + 4 + len(payload.content) <= CONTENT_LIMIT
+    return replace(payload, content=f"-# {note}\n{payload.content}") if fits else payload
 
 
-def below_quote(sheet: Sheet, words: str) -> Sheet:
+def add_quote(payload: MessagePayload, text: str) -> MessagePayload:
     """Put a quotation of the question above the content, if both fit into one message; else leave it unchanged."""
-    short = " ".join(words.split())
+    short = " ".join(text.split())
     short = short if len(short) <= LONGEST_QUOTE else f"{short[: LONGEST_QUOTE - 1].rstrip()}…"
-    quote = f"-# {plain(short)}"
-    fits = len(quote) + 1 + len(sheet.content) <= LIMIT
-    return replace(sheet, content=f"{quote}\n{sheet.content}") if fits else sheet
+    quote = f"-# {escape_markdown(short)}"
+    fits = len(quote) + 1 + len(payload.content) <= CONTENT_LIMIT
+    return replace(payload, content=f"{quote}\n{payload.content}") if fits else payload
 
 
-def poster(view: View, now: float) -> Poster:
+def single_message(view: View, now: float) -> SingleMessagePayload:
     """Return the reply as one message: its text as far as it fits, and up to `MAX_PICTURES` images."""
-    words = "\n\n".join(sheet.content for part in view.parts for sheet in _part(part, (), now) if sheet.content)
-    status = f"\n{_status(view)}" if view.status else ""
-    kept = pages(words, LIMIT - RESERVED)
+    words = "\n\n".join(
+        sheet.content for part in view.parts for sheet in _part_messages(part, (), now) if sheet.content
+    )
+    status = f"\n{_status_line(view)}" if view.status else ""
+    kept = pages(words, CONTENT_LIMIT - RESERVED)
     cut = "…" if len(kept) > 1 else ""
     content = f"{kept[0] if kept else ''}{cut}{status}".strip()
-    pictures = [part.state.picture for part in view.parts if _is_drawn(part)]  # type: ignore[union-attr]
-    distinct = tuple({picture.number: picture for picture in pictures}.values())[:MOST_PICTURES]
-    rows = [row for picture in distinct for row in _rows_of(picture, view.buttons)[:1]]
-    rest = tuple(_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
-    rows = [row for row in rows if row][: MOST_ROWS - bool(rest)] + ([rest] if rest else [])
-    return Poster(content, distinct, tuple(rows))
+    pictures = [part.state.picture for part in view.parts if _is_rendered(part)]  # type: ignore[union-attr]
+    distinct = tuple({picture.number: picture for picture in pictures}.values())[:MAX_PICTURES]
+    rows = [row for picture in distinct for row in _button_rows(picture, view.buttons)[:1]]
+    rest = tuple(_to_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
+    rows = [row for row in rows if row][: MAX_ROWS - bool(rest)] + ([rest] if rest else [])
+    return SingleMessagePayload(content, distinct, tuple(rows))
 
 
-def _part(part: Part, buttons: Sequence[Button], now: float) -> list[Sheet]:
+def _part_messages(part: Part, buttons: Sequence[Button], now: float) -> list[MessagePayload]:
     match part:
         case TextPart(markdown):
-            return [Sheet(closed(page)) for page in pages(markdown, LIMIT - RESERVED)]
+            return [MessagePayload(close_fence(page)) for page in pages(markdown, CONTENT_LIMIT - RESERVED)]
         case PicturePart(state=Queued(ahead, eta)):
-            place = f"{count_of(ahead, 'picture')} ahead of it" if ahead else "next"
-            when = f", done <t:{_rounded(now + eta)}:R>" if eta is not None and ahead else ""
-            return [Sheet(f"⏳ **#{part.number}** {place}{when}", rows=_cancel(part, buttons))]
+            place = f"{format_count(ahead, 'picture')} ahead of it" if ahead else "next"
+            when = f", done <t:{_round_up(now + eta)}:R>" if eta is not None and ahead else ""
+            return [MessagePayload(f"⏳ **#{part.number}** {place}{when}", rows=_cancel_row(part, buttons))]
         case PicturePart(state=Rendering(fraction, preview)):
-            return [Sheet(f"🎨 **#{part.number}** {_bar(fraction)}", preview=preview, rows=_cancel(part, buttons))]
+            return [
+                MessagePayload(
+                    f"🎨 **#{part.number}** {_progress_bar(fraction)}", preview=preview, rows=_cancel_row(part, buttons)
+                )
+            ]
         case PicturePart(state=Rendered(picture)):
-            return [Sheet(_caption(picture), picture=picture, rows=_rows_of(picture, buttons))]
+            return [MessagePayload(_caption(picture), picture=picture, rows=_button_rows(picture, buttons))]
         case PicturePart(state=Failed(reason)):
             name = f" **#{part.number}**" if part.number else ""
-            return [Sheet(f"⚠️{name} {with_moments(reason, relative)}"[: LIMIT - RESERVED])]
+            return [
+                MessagePayload(f"⚠️{name} {replace_time_markers(reason, relative_time)}"[: CONTENT_LIMIT - RESERVED])
+            ]
     raise AssertionError(part)
 
 
-def _draws(part: Part) -> bool:
+def _is_unfinished(part: Part) -> bool:
     return isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
 
 
-def _is_drawn(part: Part) -> bool:
+def _is_rendered(part: Part) -> bool:
     return isinstance(part, PicturePart) and isinstance(part.state, Rendered)
 
 
-def _with_status(drawn: list[Sheet], view: View) -> list[Sheet]:
-    if not drawn:
-        return [Sheet(_status(view))]
-    return [*drawn[:-1], replace(drawn[-1], content=f"{drawn[-1].content}\n{_status(view)}".strip())]
+def _with_status(payloads: list[MessagePayload], view: View) -> list[MessagePayload]:
+    if not payloads:
+        return [MessagePayload(_status_line(view))]
+    return [*payloads[:-1], replace(payloads[-1], content=f"{payloads[-1].content}\n{_status_line(view)}".strip())]
 
 
-def _status(view: View) -> str:
-    told = with_moments(view.status, relative)
+def _status_line(view: View) -> str:
+    told = replace_time_markers(view.status, relative_time)
     said = f"⚠️ {told}" if view.final else told
     return "-# " + " ".join(said.split())[: RESERVED - 4]
 
 
 def _caption(picture: Picture) -> str:
-    said = " · ".join(filter(None, (origin(picture), plain(shortened(picture.prompt, LONGEST_CAPTION)))))
+    said = " · ".join(
+        filter(None, (describe_origin(picture), escape_markdown(truncate(picture.prompt, LONGEST_CAPTION))))
+    )
     return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
 
 
-def relative(seconds: float) -> str:
+def relative_time(seconds: float) -> str:
     """Return a timestamp that Discord shows as relative time. `seconds` are since 1970."""
     return f"<t:{seconds:.0f}:R>"
 
 
-def plain(words: str) -> str:
+def escape_markdown(text: str) -> str:
     """Escape the characters that have a meaning in Discord's Markdown."""
-    return "".join(f"\\{letter}" if letter in "\\`*_~|>[]()#-<:" else letter for letter in words)
+    return "".join(f"\\{letter}" if letter in "\\`*_~|>[]()#-<:" else letter for letter in text)
 
 
-def alt(picture: Picture) -> str:
+def alt_text(picture: Picture) -> str:
     """Return the alternative text of an image, at most `LONGEST_ALT` characters."""
     return f"#{picture.number}: {picture.alt or picture.prompt or 'a picture'}"[:LONGEST_ALT]
 
 
-def _rows_of(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+def _button_rows(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
     """Return the button rows of an image. The first row has the buttons that create images.
 
     A message with several images has room only for that first row of each image.
     """
-    mine = [b for b in buttons if b.action in _OF_PICTURES and b.target == str(picture.number)]
+    mine = [b for b in buttons if b.action in _PICTURE_ACTIONS and b.target == str(picture.number)]
     if not mine:
         return ()
-    controls = [_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]
+    controls = [_to_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]
     details = Control(DETAILS, str(picture.number), "Details")
     return tuple(controls[:-1]), (details, controls[-1])
 
 
-def _cancel(part: PicturePart, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+def _cancel_row(part: PicturePart, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
     mine = [b for b in buttons if b.action is Action.CANCEL and b.target.endswith(f".{part.key}")]
-    return (tuple(map(_control, mine)),) if mine else ()
+    return (tuple(map(_to_control, mine)),) if mine else ()
 
 
-def _control(button: Button) -> Control:
+def _to_control(button: Button) -> Control:
     return Control(button.action.value, button.target, button.label, button.action in (Action.STOP, Action.DELETE))
 
 
-def _bar(fraction: float) -> str:
+def _progress_bar(fraction: float) -> str:
     full = max(0, min(10, math.floor(fraction * 10)))
     return f"`{'█' * full}{'░' * (10 - full)}` {full * 10} %"
 
 
-def _rounded(seconds: float) -> int:
-    return STEP * math.ceil(seconds / STEP)
+def _round_up(seconds: float) -> int:
+    return ESTIMATE_STEP * math.ceil(seconds / ESTIMATE_STEP)

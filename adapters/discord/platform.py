@@ -17,16 +17,16 @@ from adapters.discord.attachments import Archive
 from adapters.discord.client import Client
 from bot.domain import ThreadKey, View
 from bot.errors import ConfigError
-from bot.ports import Inbox, Record, Surface
+from bot.ports import Inbox, PostStore, Surface
 
 log = logging.getLogger(__name__)
 
-NO_CONTENT = (
+NO_MESSAGE_CONTENT = (
     "On this server I read only messages that mention me, replies that ping me, and direct messages:"
     " mention me in each message, also in my threads."
 )
-LONGEST_WAIT = 120  # seconds between two attempts to connect, at most
-UNPROVEN = 60  # seconds after which a connection counts as stable; the next delay is then short
+MAX_RECONNECT_DELAY = 120  # seconds between two attempts to connect, at most
+STABLE_AFTER = 60  # seconds after which a connection counts as stable; the next delay is then short
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Account:
     api_url: str = ""
     gateway_url: str = ""
     cdn_url: str = ""
-    content: bool = True  # request the intent to read messages that do not mention the bot
+    message_content: bool = True  # request the intent to read messages that do not mention the bot
     guild: int | None = None  # id of a server that gets the commands at once
 
 
@@ -48,9 +48,9 @@ class Discord:
         self,
         account: Account,
         archive: Archive,
-        record: Record,
+        record: PostStore,
         read: Callable[[str], bytes],
-        tell: Callable[[str], None] = lambda note: None,
+        notify: Callable[[str], None] = lambda note: None,
         **options: Any,
     ) -> None:
         """`read` returns the PNG file of an image by its digest.
@@ -61,11 +61,11 @@ class Discord:
         self._archive = archive
         self._record = record
         self._read = read
-        self._tell = tell
+        self._notify = notify
         self._options = options
-        self._content = account.content
-        if not account.content:
-            tell(NO_CONTENT)
+        self._message_content = account.message_content
+        if not account.message_content:
+            notify(NO_MESSAGE_CONTENT)
         self._client: Client | None = None
         self._connected = asyncio.Event()
         if account.api_url:
@@ -77,9 +77,9 @@ class Discord:
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface that shows the reply to a message."""
-        return LateSurface(self, thread, message_id)
+        return LazySurface(self, thread, message_id)
 
-    async def client(self) -> Client:
+    async def connected_client(self) -> Client:
         """Wait for a connection, and return its client."""
         await self._connected.wait()
         assert self._client
@@ -90,40 +90,40 @@ class Discord:
         attempt = 0
         while True:
             began = time.monotonic()
-            client = self.client_for(inbox)
+            client = self.create_client(inbox)
             try:
-                await _served(client, self._account.token)
+                await _run_client(client, self._account.token)
             except discord.LoginFailure as error:
                 raise ConfigError(
                     "DISCORD_TOKEN is refused by Discord: make a new one, see docs/discord.md."
                 ) from error
             except discord.PrivilegedIntentsRequired:
                 log.warning("the message content intent is not granted: only mentions are read, see docs/discord.md")
-                self._content = False
-                self._tell(NO_CONTENT)
+                self._message_content = False
+                self._notify(NO_MESSAGE_CONTENT)
                 continue
             except Exception:  # discord.py's loop ends on network errors and on events that it cannot parse
                 log.exception("the connection to Discord ended")
             finally:
                 self._connected.clear()
                 self._client = None
-            attempt = 0 if time.monotonic() - began > UNPROVEN else attempt + 1
-            await asyncio.sleep(min(LONGEST_WAIT, 0.5 * 2**attempt))
+            attempt = 0 if time.monotonic() - began > STABLE_AFTER else attempt + 1
+            await asyncio.sleep(min(MAX_RECONNECT_DELAY, 0.5 * 2**attempt))
 
-    def client_for(self, inbox: Inbox) -> Client:
+    def create_client(self, inbox: Inbox) -> Client:
         """Return a new client that is not connected yet."""
         return Client(
             inbox,
             self._archive,
             self._record,
             self._read,
-            content=self._content,
+            message_content=self._message_content,
             guild=self._account.guild,
-            connected=self._now_connected,
+            on_connected=self._set_connected,
             **self._options,
         )
 
-    def _now_connected(self, client: Client) -> None:
+    def _set_connected(self, client: Client) -> None:
         self._client = client
         self._connected.set()
 
@@ -133,13 +133,13 @@ class Discord:
         The age, in seconds, is that of the shard whose heartbeat Discord answered least recently; None without one.
         """
         shards = list(self._client.shards.values()) if self._client else []
-        acks = [ack for shard in shards if (ack := _last_ack(shard))]
+        acks = [ack for shard in shards if (ack := _last_heartbeat(shard))]
         age = round(time.perf_counter() - min(acks), 1) if acks else None
         connected = self._connected.is_set() and not any(shard.is_closed() for shard in shards)
-        return {"connected": connected, "last_heartbeat": age, "message_content": self._content}
+        return {"connected": connected, "last_heartbeat": age, "message_content": self._message_content}
 
 
-class LateSurface:
+class LazySurface:
     """A surface that uses the client that is connected at the time of each update."""
 
     def __init__(self, platform: Discord, thread: ThreadKey, message_id: str) -> None:
@@ -156,13 +156,13 @@ class LateSurface:
 
     async def put(self, view: View) -> None:
         """Wait for a connection, and show the view."""
-        client = await self._platform.client()
+        client = await self._platform.connected_client()
         if self._surface is None or client is not self._client:
             self._client, self._surface = client, client.surface(self._thread, self._message_id)
         await self._surface.put(view)
 
 
-async def _served(client: Client, token: str) -> None:
+async def _run_client(client: Client, token: str) -> None:
     """Run the client until it ends. discord.py loses a cancellation that comes while a shard connects."""
     running = asyncio.create_task(client.start(token))
     try:
@@ -175,7 +175,7 @@ async def _served(client: Client, token: str) -> None:
     running.result()
 
 
-def _last_ack(shard: discord.ShardInfo) -> float | None:
+def _last_heartbeat(shard: discord.ShardInfo) -> float | None:
     """Return when Discord answered the last heartbeat of the shard, on the clock of time.perf_counter.
 
     Reads private attributes, because discord.py has no public ones.

@@ -4,14 +4,14 @@ from typing import Any
 
 import discord
 
-from adapters.discord.payloads import plain
-from bot.region import AREAS, WHOLE
-from bot.settings.values import Field, Panel, Scope
+from adapters.discord.payloads import escape_markdown
+from bot.region import NAMED_REGIONS, WHOLE_IMAGE
+from bot.settings.values import Scope, SettingField, SettingsPanel
 
-SETTINGS, ABOUT = "settings", "about"
+SETTINGS, ABOUT_MESSAGE = "settings", "about"
 LONGEST_WORDS = 2000  # characters of the text in a form
-DIGITS = 9  # digits of a number in a form
-MOST_OPTIONS = 25  # Discord docs, components/reference
+MAX_DIGITS = 9  # digits of a number in a form
+MAX_OPTIONS = 25  # Discord docs, components/reference
 _SCOPES = {
     Scope.PERSON: "Only me",
     Scope.THREAD: "This thread",
@@ -21,47 +21,47 @@ _SCOPES = {
 }
 
 
-def drawn(text: str, panel: Panel, key: str = "") -> discord.ui.LayoutView:
+def panel_view(text: str, panel: SettingsPanel, key: str = "") -> discord.ui.LayoutView:
     """Build the panel of a scope; with a key, also the choices of that setting. The custom_ids carry all state."""
     view = discord.ui.LayoutView(timeout=None)
-    lines = [f"### Settings · {_SCOPES[panel.scope]}", *map(_line, panel.fields)]
+    lines = [f"### Settings · {_SCOPES[panel.scope]}", *map(_field_text, panel.fields)]
     if text:
         lines.insert(0, text)
     view.add_item(discord.ui.Container(discord.ui.TextDisplay("\n".join(lines)[:3900])))
     scopes = [
         discord.SelectOption(label=label, value=scope, default=scope is panel.scope)
         for scope, label in _SCOPES.items()
-        if panel.in_category or scope is not Scope.CATEGORY
+        if panel.has_category or scope is not Scope.CATEGORY
     ]
     view.add_item(_menu("scope", "Whose settings", scopes))
     keys = [
         discord.SelectOption(
-            label=field.title, value=field.key, description=field.about[:100], default=field.key == key
+            label=field.title, value=field.key, description=field.description[:100], default=field.key == key
         )
         for field in panel.fields
     ]
     view.add_item(_menu(f"key.{panel.scope}", "What to change", keys))
     chosen = next((field for field in panel.fields if field.key == key), None)
     if chosen:
-        view.add_item(_choices(chosen, panel.scope))
+        view.add_item(_value_controls(chosen, panel.scope))
     view.stop()
     return view
 
 
-def _line(field: Field) -> str:
-    value = plain(field.value) if field.value else "nothing"
+def _field_text(field: SettingField) -> str:
+    value = escape_markdown(field.value) if field.value else "nothing"
     short = value if len(value) <= 200 else value[:199] + "…"
     return f"**{field.title}**: {short}\n-# from: {field.source}"
 
 
 def _menu(target: str, placeholder: str, options: list[discord.SelectOption]) -> "discord.ui.ActionRow[Any]":
     select: discord.ui.Select[Any] = discord.ui.Select(
-        custom_id=f"mini:{SETTINGS}:{target}", placeholder=placeholder, options=options[:MOST_OPTIONS]
+        custom_id=f"mini:{SETTINGS}:{target}", placeholder=placeholder, options=options[:MAX_OPTIONS]
     )
     return discord.ui.ActionRow(select)
 
 
-def _choices(field: Field, scope: Scope) -> "discord.ui.ActionRow[Any]":
+def _value_controls(field: SettingField, scope: Scope) -> "discord.ui.ActionRow[Any]":
     target = f"value.{scope}.{field.key}"
     if field.choices:
         options = [
@@ -79,9 +79,9 @@ def edit_form(target: str, prompt: str) -> discord.ui.Modal:
     """Build the form that asks for the change of an image. `target` is the number of the image."""
     modal = discord.ui.Modal(title=f"Edit #{target}"[:45], custom_id=f"mini:edit:{target}")
     if prompt:
-        modal.add_item(discord.ui.TextDisplay(f"-# #{target} was drawn from: {plain(prompt[:500])}"))
-    _with_words(modal, "What is to change?", "make the cape red")
-    options = [discord.SelectOption(label=area, default=area == WHOLE) for area in AREAS]
+        modal.add_item(discord.ui.TextDisplay(f"-# #{target} was drawn from: {escape_markdown(prompt[:500])}"))
+    _add_text_input(modal, "What is to change?", "make the cape red")
+    options = [discord.SelectOption(label=area, default=area == WHOLE_IMAGE) for area in NAMED_REGIONS]
     where: discord.ui.Select[Any] = discord.ui.Select(custom_id="where", options=options, required=False)
     modal.add_item(discord.ui.Label(text="Where?", description="Everything else stays as it is.", component=where))
     return modal
@@ -89,10 +89,12 @@ def edit_form(target: str, prompt: str) -> discord.ui.Modal:
 
 def about_form(title: str, target: str, question: str, example: str) -> discord.ui.Modal:
     """Build the form that asks for a text about a message. `target` is "channel id.message id"."""
-    return _with_words(discord.ui.Modal(title=title[:45], custom_id=f"mini:{ABOUT}:{target}"), question, example)
+    return _add_text_input(
+        discord.ui.Modal(title=title[:45], custom_id=f"mini:{ABOUT_MESSAGE}:{target}"), question, example
+    )
 
 
-def _with_words(modal: discord.ui.Modal, question: str, example: str) -> discord.ui.Modal:
+def _add_text_input(modal: discord.ui.Modal, question: str, example: str) -> discord.ui.Modal:
     words: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id="words", style=discord.TextStyle.paragraph, placeholder=example, max_length=LONGEST_WORDS
     )
@@ -100,15 +102,15 @@ def _with_words(modal: discord.ui.Modal, question: str, example: str) -> discord
     return modal
 
 
-def value_form(target: str, field: Field) -> discord.ui.Modal:
+def value_form(target: str, field: SettingField) -> discord.ui.Modal:
     """Build the form that asks for the value of a setting without choices."""
     modal = discord.ui.Modal(title=field.title[:45], custom_id=f"mini:{SETTINGS}:{target}")
     value: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id="value",
-        style=discord.TextStyle.paragraph if field.longest else discord.TextStyle.short,
-        default=field.value[: field.longest or DIGITS] or None,
-        max_length=field.longest or DIGITS,
+        style=discord.TextStyle.paragraph if field.max_length else discord.TextStyle.short,
+        default=field.value[: field.max_length or MAX_DIGITS] or None,
+        max_length=field.max_length or MAX_DIGITS,
         required=False,
     )
-    modal.add_item(discord.ui.Label(text=field.title, description=field.about[:100], component=value))
+    modal.add_item(discord.ui.Label(text=field.title, description=field.description[:100], component=value))
     return modal

@@ -14,10 +14,10 @@ from adapters.discord import interactions as answers
 from adapters.discord import settings_panel as panels
 from adapters.discord.api_errors import TOO_LATE
 from adapters.discord.interactions import Interaction
-from adapters.discord.parse import PERSONAL, post_id
-from adapters.discord.surface import Place
-from bot.domain import Action, ImageRequest, Operation, Wish
-from bot.settings.values import Panel, Scope, Where
+from adapters.discord.parse import USER_INSTALL, post_id
+from adapters.discord.surface import ReplyPlace
+from bot.domain import Action, ImageRequest, ImagineCommand, Operation
+from bot.settings.values import ReplyIn, Scope, SettingsPanel
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
@@ -25,21 +25,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 LONGEST_PROMPT = 1500  # characters
-MOST_CHOICES = 25  # Discord docs, application-commands
-KEPT = 500  # messages chosen in menus
+MAX_CHOICES = 25  # Discord docs, application-commands
+MAX_CHOSEN_MESSAGES = 500  # messages chosen in menus
 
 
-class Kept(OrderedDict[str, discord.Message]):
+class ChosenMessages(OrderedDict[str, discord.Message]):
     """The messages that users chose in menus recently, for the forms that ask what to do with a message."""
 
-    def keep(self, target: str, message: discord.Message) -> None:
+    def add(self, target: str, message: discord.Message) -> None:
         """Add a message; drops the oldest messages above `MAX_CHOSEN_MESSAGES`."""
         self[target] = message
-        while len(self) > KEPT:
+        while len(self) > MAX_CHOSEN_MESSAGES:
             self.popitem(last=False)
 
 
-def tree(client: "Client") -> app_commands.CommandTree["Client"]:
+def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
     """Build the tree of all commands. They work in servers, in direct messages and as a user install."""
     everywhere = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
     installs = app_commands.AppInstallationType(guild=True, user=True)
@@ -72,11 +72,11 @@ def tree(client: "Client") -> app_commands.CommandTree["Client"]:
 
     @imagine.autocomplete("ratio")
     async def ratios(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _values(client, interaction, "ratio", typed)
+        return await _value_choices(client, interaction, "ratio", typed)
 
     @imagine.autocomplete("model")
     async def models(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _values(client, interaction, "picture_model", typed)
+        return await _value_choices(client, interaction, "picture_model", typed)
 
     @commands.error
     async def failed(interaction: Interaction, error: app_commands.AppCommandError) -> None:
@@ -85,9 +85,9 @@ def tree(client: "Client") -> app_commands.CommandTree["Client"]:
             log.info("a command was answered too late: %s", cause.code)
             return
         log.error("a command failed because of a bug", exc_info=error)
-        await answers.whisper(interaction, answers.BUG)
+        await answers.reply_ephemerally(interaction, answers.INTERNAL_ERROR)
 
-    commands.add_command(_settings(client))
+    commands.add_command(_settings_group(client))
 
     for name, about in (
         ("queue", "How long the line is, and where your pictures stand"),
@@ -96,13 +96,13 @@ def tree(client: "Client") -> app_commands.CommandTree["Client"]:
         ("usage", "How much was drawn"),
         ("help", "What I can do, and how to ask for it"),
     ):
-        commands.add_command(_plain(client, name, about))
+        commands.add_command(_plain_command(client, name, about))
 
     @commands.command(description="End what you asked for here")
     @app_commands.describe(whose="Managers can end everybody's")
     @app_commands.choices(whose=[Choice(name="mine", value="mine"), Choice(name="everybody's", value="all")])
     async def cancel(interaction: Interaction, whose: str = "mine") -> None:
-        await answers.answer(client, interaction, "cancel", {"whose": whose})
+        await answers.answer_command(client, interaction, "cancel", {"whose": whose})
 
     @commands.command(description="Have me forget this thread, or your own settings")
     @app_commands.describe(what="What to forget")
@@ -110,35 +110,37 @@ def tree(client: "Client") -> app_commands.CommandTree["Client"]:
         what=[Choice(name="this thread", value="thread"), Choice(name="my settings", value="settings")]
     )
     async def forget(interaction: Interaction, what: str) -> None:
-        await answers.answer(client, interaction, "forget", {"what": what})
+        await answers.answer_command(client, interaction, "forget", {"what": what})
 
     @commands.context_menu(name="Edit picture")
     async def edit(interaction: Interaction, message: discord.Message) -> None:
-        await _ask(client, interaction, message, ("Edit picture", "What is to change?", "make the sky red"))
+        await _open_message_form(
+            client, interaction, message, ("Edit picture", "What is to change?", "make the sky red")
+        )
 
     @commands.context_menu(name="Ask about picture")
     async def ask(interaction: Interaction, message: discord.Message) -> None:
-        await _ask(
+        await _open_message_form(
             client, interaction, message, ("Ask about picture", "What would you like to know?", "which style is this?")
         )
 
     @commands.context_menu(name="Vary picture")
     async def vary(interaction: Interaction, message: discord.Message) -> None:
-        await _vary(client, interaction, message)
+        await _vary_message(client, interaction, message)
 
     return commands
 
 
-def _plain(client: "Client", name: str, about: str) -> app_commands.Command[Any, ..., None]:
+def _plain_command(client: "Client", name: str, about: str) -> app_commands.Command[Any, ..., None]:
     """Build a command without arguments."""
 
     async def run(interaction: Interaction) -> None:
-        await answers.answer(client, interaction, name, {})
+        await answers.answer_command(client, interaction, name, {})
 
     return app_commands.Command(name=name, description=about, callback=run)
 
 
-def _settings(client: "Client") -> app_commands.Group:
+def _settings_group(client: "Client") -> app_commands.Group:
     group = app_commands.Group(
         name="settings",
         description="Who talks, who draws, and how",
@@ -149,110 +151,112 @@ def _settings(client: "Client") -> app_commands.Group:
 
     @group.command(name="panel", description="All settings, to look at and to change")
     async def panel(interaction: Interaction) -> None:
-        await answers.answer(client, interaction, "settings", {})
+        await answers.answer_command(client, interaction, "settings", {})
 
     @group.command(description="What holds, and where it comes from")
     @app_commands.choices(scope=scopes)
     async def show(interaction: Interaction, scope: str = Scope.PERSON.value) -> None:
-        await answers.answer(client, interaction, "settings", {"scope": scope})
+        await answers.answer_command(client, interaction, "settings", {"scope": scope})
 
     @group.command(name="set", description="Choose something")
     @app_commands.describe(key="Which setting", value="What it is to be", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def set_(interaction: Interaction, key: str, value: str, scope: str = Scope.PERSON.value) -> None:
-        key = await _key(client, interaction, key)
-        await answers.answer(client, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value})
+        key = await _find_key(client, interaction, key)
+        await answers.answer_command(
+            client, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value}
+        )
 
     @group.command(description="As usual again")
     @app_commands.describe(key="Which setting; none for all", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def reset(interaction: Interaction, key: str = "", scope: str = Scope.PERSON.value) -> None:
-        key = await _key(client, interaction, key)
-        await answers.answer(client, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
+        key = await _find_key(client, interaction, key)
+        await answers.answer_command(client, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
 
     @set_.autocomplete("key")
     @reset.autocomplete("key")
     async def keys(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        shown = await _panel(client, interaction)
-        return _matching({field.title: field.key for field in shown.fields}, typed)
+        shown = await _load_panel(client, interaction)
+        return _matching_choices({field.title: field.key for field in shown.fields}, typed)
 
     @set_.autocomplete("value")
     async def values(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _values(client, interaction, str(interaction.namespace.key or ""), typed)
+        return await _value_choices(client, interaction, str(interaction.namespace.key or ""), typed)
 
     return group
 
 
-async def _panel(client: "Client", interaction: Interaction) -> Panel:
+async def _load_panel(client: "Client", interaction: Interaction) -> SettingsPanel:
     scope = str(getattr(interaction.namespace, "scope", "") or Scope.PERSON.value)
-    told = await answers.command(client, interaction, "settings", {"scope": scope})
-    return told.panel if not isinstance(told, str) and told.panel else Panel(Scope.PERSON, ())
+    told = await answers.run_command(client, interaction, "settings", {"scope": scope})
+    return told.panel if not isinstance(told, str) and told.panel else SettingsPanel(Scope.PERSON, ())
 
 
-async def _key(client: "Client", interaction: Interaction, typed: str) -> str:
+async def _find_key(client: "Client", interaction: Interaction, typed: str) -> str:
     """Return the key of the setting that the user typed by key or by title; else the typed text."""
     wanted = " ".join(typed.split()).casefold()
-    fields = (await _panel(client, interaction)).fields if wanted else ()
+    fields = (await _load_panel(client, interaction)).fields if wanted else ()
     return next((field.key for field in fields if wanted in (field.key, field.title.casefold())), typed)
 
 
-async def _values(client: "Client", interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:
-    shown = await _panel(client, interaction)
+async def _value_choices(client: "Client", interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:
+    shown = await _load_panel(client, interaction)
     field = next((field for field in shown.fields if field.key == key), None)
-    return _matching({choice: choice for choice in field.choices}, typed) if field else []
+    return _matching_choices({choice: choice for choice in field.choices}, typed) if field else []
 
 
-def _matching(choices: dict[str, str], typed: str) -> list[Choice[str]]:
+def _matching_choices(choices: dict[str, str], typed: str) -> list[Choice[str]]:
     wanted = typed.casefold()
     fitting = [
         (name, value) for name, value in choices.items() if wanted in name.casefold() or wanted in value.casefold()
     ]
-    return [Choice(name=name[:100], value=value[:100]) for name, value in fitting[:MOST_CHOICES]]
+    return [Choice(name=name[:100], value=value[:100]) for name, value in fitting[:MAX_CHOICES]]
 
 
 async def _imagine(client: "Client", interaction: Interaction, request: ImageRequest, count: int | None) -> None:
     """Post the prompt with the name of the user, and start the reply below it; a user install posts only the reply."""
-    place, author = answers.where(client, interaction), answers.person(interaction)
-    if place.space == PERSONAL:
+    place, author = answers.find_channel_thread(client, interaction), answers.person(interaction)
+    if place.space == USER_INSTALL:
         await interaction.response.defer(thinking=True)
-        wish = Wish(str(interaction.id), place, author, request, count)
-        await answers.hand_over(client, interaction, wish, answers.place_of(interaction, place))
+        wish = ImagineCommand(str(interaction.id), place, author, request, count)
+        await answers.hand_over(client, interaction, wish, answers.reply_place(interaction, place))
         return
     said = f"{author.name} asks for: {request.prompt}"
     await interaction.response.send_message(said[:2000], allowed_mentions=discord.AllowedMentions.none())
     shown = await interaction.original_response()
     assert interaction.channel is not None
-    in_thread = not place.thread and client.inbox.settings(place, author).answer is Where.THREAD
-    thread = answers.begun(place, shown.id)
-    where = Place(
+    in_thread = not place.thread and client.inbox.settings(place, author).answer is ReplyIn.THREAD
+    thread = answers.ensure_thread(place, shown.id)
+    where = ReplyPlace(
         interaction.channel.id,
         answers=None if in_thread else shown.id,
         asker=interaction.user.id,
         thread_on=shown.id if in_thread else None,
         title=request.prompt,
     )
-    wish = Wish(str(interaction.id), thread, author, request, count)
+    wish = ImagineCommand(str(interaction.id), thread, author, request, count)
     if not await answers.hand_over(client, interaction, wish, where):
         with suppress(discord.HTTPException):
             await interaction.delete_original_response()
 
 
-async def _ask(
+async def _open_message_form(
     client: "Client", interaction: Interaction, message: discord.Message, form: tuple[str, str, str]
 ) -> None:
     """Open the form that asks for a text about a message."""
     target = f"{message.channel.id}.{message.id}"
-    client.chosen_messages.keep(target, message)
+    client.chosen_messages.add(target, message)
     title, question, example = form
     await interaction.response.send_modal(panels.about_form(title, target, question, example))
 
 
-async def _vary(client: "Client", interaction: Interaction, message: discord.Message) -> None:
+async def _vary_message(client: "Client", interaction: Interaction, message: discord.Message) -> None:
     """Start a variation of the image in a message."""
-    shown = client.record.shows(post_id(message.channel.id, message.id))
+    shown = client.record.find_post(post_id(message.channel.id, message.id))
     if shown and shown[1] is not None:
-        await presses.act(client, interaction, Action.VARY, str(shown[1]), below=message)
+        await presses.hand_over_press(client, interaction, Action.VARY, str(shown[1]), below=message)
         return
     target = f"{message.channel.id}.{message.id}"
-    client.chosen_messages.keep(target, message)
-    await presses.speak_of(client, interaction, target, "Draw a variation of this picture.")
+    client.chosen_messages.add(target, message)
+    await presses.ask_about(client, interaction, target, "Draw a variation of this picture.")

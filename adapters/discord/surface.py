@@ -14,24 +14,24 @@ from typing import Any
 import discord
 
 from adapters.discord import payloads as draw
-from adapters.discord.api_errors import PERMISSIONS, THREAD_EXISTS, Cure, cure, plea
+from adapters.discord.api_errors import PERMISSIONS, THREAD_EXISTS, WriteRemedy, choose_remedy, permission_request
 from adapters.discord.parse import post_id
-from adapters.discord.payloads import Sheet
-from adapters.discord.rate_limits import Budget, Urgency
-from adapters.image_file import Upload, fitted, safe_name
+from adapters.discord.payloads import MessagePayload
+from adapters.discord.rate_limits import RateLimits, WritePriority
+from adapters.image_file import ImageFile, fit_to_limit, safe_file_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
-from bot.ports import Record
+from bot.ports import PostStore
 
 log = logging.getLogger(__name__)
 
-SMALLEST_LIMIT = 256 * 1024  # bytes; if Discord refuses even this size, the reason is not the size
-UNTITLED = "Pictures"
+MIN_FILE_LIMIT = 256 * 1024  # bytes; if Discord refuses even this size, the reason is not the size
+DEFAULT_THREAD_NAME = "Pictures"
 LONGEST_NAME = 100  # characters of the name of a thread; Discord docs, resources/channel
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class ReplyPlace:
     """The channel and message where a reply is shown. The record stores it as JSON with these field names.
 
     `thread_on` is the id of the message on which a thread is created for the reply, `title` the name of the thread.
@@ -52,7 +52,7 @@ class Place:
         return json.dumps({name: value for name, value in told.items() if value})
 
     @classmethod
-    def parse(cls, text: str) -> "Place":
+    def parse(cls, text: str) -> "ReplyPlace":
         """Parse the JSON that `str` returns. Raises Unreachable if the text is empty."""
         if not text:
             raise Unreachable("It is not known any more where this was asked.")
@@ -60,12 +60,12 @@ class Place:
 
 
 @dataclass(slots=True)
-class Shown:
+class PostedMessage:
     """A posted message and its last payload; the payload is None if it is unknown."""
 
     post: Post
-    sheet: Sheet | None = None
-    gone: bool = False
+    payload: MessagePayload | None = None
+    is_deleted: bool = False
 
 
 class ThreadSurface:
@@ -74,12 +74,12 @@ class ThreadSurface:
     def __init__(
         self,
         client: discord.Client,
-        record: Record,
+        record: PostStore,
         thread: ThreadKey,
         message_id: str,
         *,
         read: Callable[[str], bytes],
-        budget: Budget,
+        rate_limits: RateLimits,
         resumed: bool,
     ) -> None:
         """`read` returns the PNG file of an image by its digest. `resumed`: an earlier process began the reply."""
@@ -88,140 +88,154 @@ class ThreadSurface:
         self._thread = thread
         self._message_id = message_id
         self._read = read
-        self._budget = budget
-        self._urgency = Urgency.SIGN
+        self._rate_limits = rate_limits
+        self._priority = WritePriority.FIRST
         self._resumed = resumed
-        self._shown: list[Shown] | None = None
-        self._place: Place | None = None
+        self._posted: list[PostedMessage] | None = None
+        self._place: ReplyPlace | None = None
         self._channel: Any = None
         self._note = ""
-        self._told = False
-        self._fileless: dict[str, str] = {}  # the reason why an image is shown without its file, by digest
+        self._asker_notified = False
+        self._missing_files: dict[str, str] = {}  # the reason why an image is shown without its file, by digest
 
     @property
     def pause(self) -> float:
         """Seconds until the next update: longer if more replies run, because Discord limits all requests together."""
-        return self._budget.pause
+        return self._rate_limits.pause
 
     async def put(self, view: View) -> None:
         """Make the messages match the view. Raises Unreachable, and the errors of discord.py."""
-        self._budget.replies.add(self)
-        shown = await self._begun()
+        self._rate_limits.running_replies.add(self)
+        shown = await self._load_posts()
         if shown:
-            self._urgency = Urgency.END if view.final else Urgency.PROGRESS
-        wanted = draw.sheets(view, time.time())
+            self._priority = WritePriority.FINAL if view.final else WritePriority.PROGRESS
+        wanted = draw.messages(view, time.time())
         if self._note and wanted:
-            wanted[0] = draw.below_note(wanted[0], self._note)
+            wanted[0] = draw.add_note(wanted[0], self._note)
         if wanted and self._place and self._place.quoted:
-            wanted[0] = draw.below_quote(wanted[0], self._place.quoted)
+            wanted[0] = draw.add_quote(wanted[0], self._place.quoted)
         posted = len(shown)
         for nth, sheet in enumerate(wanted[posted:], posted):  # before edits: the last message has the Stop button
             shown.append(await self._post(nth, sheet))
         for nth, sheet in enumerate(wanted):
-            if nth >= posted or view.final or not _outshines(shown[nth], sheet):
-                await self._match(nth, shown[nth], sheet)
-        while len(shown) > len(wanted) and (view.final or shown[-1].sheet):
-            await self._take_back(len(shown) - 1, shown.pop())
+            if nth >= posted or view.final or not _supersedes(shown[nth], sheet):
+                await self._update(nth, shown[nth], sheet)
+        while len(shown) > len(wanted) and (view.final or shown[-1].payload):
+            await self._delete(len(shown) - 1, shown.pop())
 
     # Channel and posted messages
 
-    async def _begun(self) -> list[Shown]:
+    async def _load_posts(self) -> list[PostedMessage]:
         """Return the messages posted so far. At the first call, load them from the record and open their channel."""
-        if self._shown is not None:
-            return self._shown
-        self._place = Place.parse(self._record.place(self._message_id))
-        shown = [Shown(post) for post in self._record.of(self._message_id)]
+        if self._posted is not None:
+            return self._posted
+        self._place = ReplyPlace.parse(self._record.reply_place(self._message_id))
+        shown = [PostedMessage(post) for post in self._record.posts_of(self._message_id)]
         if shown:
-            self._channel = await self._open(int(shown[0].post.id.split("/")[1]))
+            self._channel = await self._fetch_channel(int(shown[0].post.id.split("/")[1]))
         else:
-            self._channel = await self._where(self._place)
+            self._channel = await self._open_channel(self._place)
         if self._resumed:
-            shown += await self._lost_sight_of(len(shown))
-        self._shown = shown
+            shown += await self._find_unrecorded(len(shown))
+        self._posted = shown
         return shown
 
-    async def _where(self, place: Place) -> Any:
-        channel = await self._open(place.channel)
+    async def _open_channel(self, place: ReplyPlace) -> Any:
+        channel = await self._fetch_channel(place.channel)
         if place.thread_on is None:
             return channel
-        if not _may(channel, "send_messages_in_threads"):  # the bot could not write in the thread
-            self._note = plea([PERMISSIONS["send_messages_in_threads"]], "this channel", self._owner(channel))
+        if not _has_permission(channel, "send_messages_in_threads"):  # the bot could not write in the thread
+            self._note = permission_request(
+                [PERMISSIONS["send_messages_in_threads"]], "this channel", self._owner_mention(channel)
+            )
             self._place = replace(place, answers=place.thread_on)
             return channel
         try:
-            await self._budget.acquire(None, Urgency.SIGN)
-            self._urgency = Urgency.WORDS
-            name = " ".join(place.title.split())[:LONGEST_NAME] or UNTITLED
+            await self._rate_limits.acquire(None, WritePriority.FIRST)
+            self._priority = WritePriority.FIRST_TEXT
+            name = " ".join(place.title.split())[:LONGEST_NAME] or DEFAULT_THREAD_NAME
             return await channel.get_partial_message(place.thread_on).create_thread(name=name)
         except discord.HTTPException as error:
             if error.code == THREAD_EXISTS:
-                return await self._open(place.thread_on)
+                return await self._fetch_channel(place.thread_on)
             if isinstance(error, discord.Forbidden):
                 needed = "create_public_threads", "read_message_history"
-                lacking = [PERMISSIONS[name] for name in needed if not _may(channel, name)]
-                self._note = plea(lacking or [PERMISSIONS[needed[0]]], "this channel", self._owner(channel))
+                lacking = [PERMISSIONS[name] for name in needed if not _has_permission(channel, name)]
+                self._note = permission_request(
+                    lacking or [PERMISSIONS[needed[0]]], "this channel", self._owner_mention(channel)
+                )
             elif error.status != 400 and not isinstance(error, discord.NotFound):
                 raise  # a retry may succeed
             self._place = replace(place, answers=place.thread_on)
             return channel
 
-    async def _open(self, channel_id: int) -> Any:
+    async def _fetch_channel(self, channel_id: int) -> Any:
         try:
             channel = self._client.get_channel(channel_id) or await self._client.fetch_channel(channel_id)
         except (discord.NotFound, discord.Forbidden) as error:
             raise Unreachable("The place where it was asked is gone.") from error
         return channel
 
-    def _owner(self, channel: Any) -> str:
+    def _owner_mention(self, channel: Any) -> str:
         guild = getattr(channel, "guild", None)
         return f"<@{guild.owner_id}>" if guild else "The owner"  # Discord shows the mention as a name; it pings nobody
 
-    async def _lost_sight_of(self, nth: int) -> list[Shown]:
+    async def _find_unrecorded(self, nth: int) -> list[PostedMessage]:
         """Find a message that the last process posted just before it ended, without recording it."""
         assert self._place
         after = discord.Object(self._place.answers or self._place.thread_on or self._place.channel)
         me = self._client.user
         try:
             async for message in self._channel.history(after=after, limit=50, oldest_first=False):
-                unknown = self._record.shows(post_id(message.channel.id, message.id)) is None
+                unknown = self._record.find_post(post_id(message.channel.id, message.id)) is None
                 if message.author == me and unknown and message.interaction_metadata is None:
                     post = Post(post_id(message.channel.id, message.id))
-                    self._record.keep(self._message_id, nth, post, self._thread)
-                    return [Shown(post)]
+                    self._record.save_post(self._message_id, nth, post, self._thread)
+                    return [PostedMessage(post)]
         except discord.HTTPException:  # without the history, the nonce still prevents duplicates within minutes
             pass
         return []
 
     # Writing
 
-    async def _match(self, nth: int, shown: Shown, sheet: Sheet) -> None:
-        before = shown.sheet
-        if shown.gone or before == sheet:
+    async def _update(self, nth: int, posted: PostedMessage, payload: MessagePayload) -> None:
+        before = posted.payload
+        if posted.is_deleted or before == payload:
             return
-        if before and before.preview and sheet.preview is None and sheet.picture is None and sheet.rows == before.rows:
-            sheet = replace(sheet, preview=before.preview)
-        await self._turn()
-        changed: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows)}
-        there = shown.post.picture is not None and sheet.picture and sheet.picture.number == shown.post.picture
-        known = (before.picture, before.preview) == (sheet.picture, sheet.preview) if before else there
+        if (
+            before
+            and before.preview
+            and payload.preview is None
+            and payload.picture is None
+            and payload.rows == before.rows
+        ):
+            payload = replace(payload, preview=before.preview)
+        await self._wait_for_turn()
+        changed: dict[str, Any] = {"content": self._content(payload), "view": button_view(payload.rows)}
+        there = posted.post.picture is not None and payload.picture and payload.picture.number == posted.post.picture
+        known = (before.picture, before.preview) == (payload.picture, payload.preview) if before else there
         if not known:
             changed["attachments"] = None  # `_send` sets it for each attempt
-        message = self._channel.get_partial_message(int(shown.post.id.split("/")[2]))
-        outcome = await self._try(sheet, message.edit, changed)
-        if outcome is Cure.GONE:
-            shown.gone = True
+        message = self._channel.get_partial_message(int(posted.post.id.split("/")[2]))
+        outcome = await self._send(payload, message.edit, changed)
+        if outcome is WriteRemedy.SKIP:
+            posted.is_deleted = True
             return
-        if outcome is Cure.ANEW:
-            await self._take_back(nth, shown)
-            anew = await self._post(nth, sheet, salt=shown.post.id)
-            shown.post = anew.post
-        self._keep(nth, shown, sheet)
+        if outcome is WriteRemedy.REPOST:
+            await self._delete(nth, posted)
+            anew = await self._post(nth, payload, salt=posted.post.id)
+            posted.post = anew.post
+        self._record_post(nth, posted, payload)
 
-    async def _post(self, nth: int, sheet: Sheet, salt: str = "") -> Shown:
+    async def _post(self, nth: int, payload: MessagePayload, salt: str = "") -> PostedMessage:
         """Post the nth message. The nonce makes Discord return the first message if it was posted before."""
         assert self._place
-        await self._turn()
-        arguments: dict[str, Any] = {"content": self._words(sheet), "view": controls(sheet.rows), "files": None}
+        await self._wait_for_turn()
+        arguments: dict[str, Any] = {
+            "content": self._content(payload),
+            "view": button_view(payload.rows),
+            "files": None,
+        }
         arguments["nonce"] = hashlib.sha256(f"{self._message_id}|{nth}|{salt}".encode()).hexdigest()[:24]
         arguments["suppress_embeds"] = True
         if nth == 0 and self._place.answers:
@@ -232,122 +246,124 @@ class ThreadSurface:
             arguments["allowed_mentions"] = discord.AllowedMentions(
                 everyone=False, roles=False, users=False, replied_user=True
             )
-        message = await self._try(sheet, self._channel.send, arguments)
-        assert not isinstance(message, Cure)
-        shown = Shown(Post(post_id(self._channel.id, message.id)))
-        has_file = bool(sheet.preview or (sheet.picture and sheet.picture.digest not in self._fileless))
-        whole = message.content == self._words(sheet) and bool(message.attachments) == has_file
-        self._keep(nth, shown, sheet if whole else None)  # not whole: Discord returned an earlier message
+        message = await self._send(payload, self._channel.send, arguments)
+        assert not isinstance(message, WriteRemedy)
+        shown = PostedMessage(Post(post_id(self._channel.id, message.id)))
+        has_file = bool(payload.preview or (payload.picture and payload.picture.digest not in self._missing_files))
+        whole = message.content == self._content(payload) and bool(message.attachments) == has_file
+        self._record_post(nth, shown, payload if whole else None)  # not whole: Discord returned an earlier message
         return shown
 
-    async def _try(self, sheet: Sheet, write: Callable[..., Any], arguments: dict[str, Any]) -> Any:
+    async def _send(self, payload: MessagePayload, write: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Send a post or an edit, with the largest file that Discord accepts.
 
         Returns the message, or SKIP or REPOST for the caller to carry out. Raises Unreachable, and the error of
         discord.py if a retry may succeed.
         """
-        limit = self._largest()
+        limit = self._file_limit()
         files = next((name for name in ("files", "attachments") if name in arguments), None)
         asleep = True
         while True:
             try:
                 if files:
-                    arguments[files] = await self._files(sheet, limit)
-                    limit = min([limit, *map(_size, arguments[files])])
+                    arguments[files] = await self._files(payload, limit)
+                    limit = min([limit, *map(_file_size, arguments[files])])
                 return await write(**arguments)
             except discord.HTTPException as error:
                 has_file = bool(files and arguments[files])
-                match cure(error, has_file, _may(self._channel, "attach_files")):
-                    case Cure.SMALLER if has_file and limit > SMALLEST_LIMIT:
+                match choose_remedy(error, has_file, _has_permission(self._channel, "attach_files")):
+                    case WriteRemedy.SHRINK_FILE if has_file and limit > MIN_FILE_LIMIT:
                         limit //= 2
-                    case Cure.SMALLER | Cure.WORDS_ONLY if has_file:
-                        if sheet.picture:
-                            self._fileless[sheet.picture.digest] = self._why_no_file()
-                        arguments["content"], arguments[files or ""] = self._words(sheet), []
+                    case WriteRemedy.SHRINK_FILE | WriteRemedy.DROP_FILE if has_file:
+                        if payload.picture:
+                            self._missing_files[payload.picture.digest] = self._missing_file_reason()
+                        arguments["content"], arguments[files or ""] = self._content(payload), []
                         files = None
-                    case Cure.APART if arguments.pop("reference", None):
+                    case WriteRemedy.DROP_REFERENCE if arguments.pop("reference", None):
                         arguments.pop("allowed_mentions", None)
-                    case Cure.WAKE if asleep:
-                        await self._wake()
+                    case WriteRemedy.UNARCHIVE if asleep:
+                        await self._unarchive()
                         asleep = False
-                    case Cure.NOWHERE | Cure.WAKE:
-                        await self._tell_alone(self._why_not())
-                        raise Unreachable(self._why_not()) from error
-                    case (Cure.GONE | Cure.ANEW) as told if files != "files":
+                    case WriteRemedy.GIVE_UP | WriteRemedy.UNARCHIVE:
+                        await self._notify_asker(self._refusal_reason())
+                        raise Unreachable(self._refusal_reason()) from error
+                    case (WriteRemedy.SKIP | WriteRemedy.REPOST) as told if files != "files":
                         return told
                     case _:
                         raise
 
-    def _words(self, sheet: Sheet) -> str:
-        why = self._fileless.get(sheet.picture.digest) if sheet.picture else None
-        return f"{sheet.content}\n-# {why}"[: draw.LIMIT] if why else sheet.content
+    def _content(self, payload: MessagePayload) -> str:
+        why = self._missing_files.get(payload.picture.digest) if payload.picture else None
+        return f"{payload.content}\n-# {why}"[: draw.CONTENT_LIMIT] if why else payload.content
 
-    async def _files(self, sheet: Sheet, limit: int) -> list[discord.File]:
-        if sheet.picture and sheet.picture.digest not in self._fileless:
+    async def _files(self, payload: MessagePayload, limit: int) -> list[discord.File]:
+        if payload.picture and payload.picture.digest not in self._missing_files:
             try:
-                png = await asyncio.to_thread(self._read, sheet.picture.digest)
-                upload = await asyncio.to_thread(fitted, png, limit)
+                png = await asyncio.to_thread(self._read, payload.picture.digest)
+                upload = await asyncio.to_thread(fit_to_limit, png, limit)
             except OSError:
                 return []  # the image file is gone
-            return [_file(sheet.picture, upload)] if upload else []
-        if sheet.preview and len(sheet.preview) <= limit:
-            return [discord.File(BytesIO(sheet.preview), "preview.jpg", description="How it looks so far")]
+            return [_to_file(payload.picture, upload)] if upload else []
+        if payload.preview and len(payload.preview) <= limit:
+            return [discord.File(BytesIO(payload.preview), "preview.jpg", description="How it looks so far")]
         return []
 
-    async def _tell_alone(self, why: str) -> None:
+    async def _notify_asker(self, why: str) -> None:
         """Send the reason to the user who asked in a direct message, once, if the user accepts direct messages."""
         assert self._place
-        if self._place.asker is None or self._told:
+        if self._place.asker is None or self._asker_notified:
             return
-        self._told = True
+        self._asker_notified = True
         try:
             asker = self._client.get_user(self._place.asker) or await self._client.fetch_user(self._place.asker)
             await asker.send(why)
         except discord.HTTPException as error:
             log.info("the user could not be told why there is no reply: %s", error.code)
 
-    async def _wake(self) -> None:
+    async def _unarchive(self) -> None:
         """Unarchive the thread, so that it accepts messages and edits. Raises Unreachable if Discord refuses."""
         try:
             await self._channel.edit(archived=False)
         except discord.HTTPException as error:
             raise Unreachable("The thread was closed.") from error
 
-    async def _take_back(self, nth: int, shown: Shown) -> None:
-        await self._turn()
+    async def _delete(self, nth: int, posted: PostedMessage) -> None:
+        await self._wait_for_turn()
         with suppress(discord.NotFound):
-            await self._channel.get_partial_message(int(shown.post.id.split("/")[2])).delete()
-        self._record.drop(self._message_id, nth)
+            await self._channel.get_partial_message(int(posted.post.id.split("/")[2])).delete()
+        self._record.delete_post(self._message_id, nth)
 
-    def _keep(self, nth: int, shown: Shown, sheet: Sheet | None) -> None:
-        number = sheet.picture.number if sheet and sheet.picture else None
-        if shown.post.picture != number or shown.sheet is None:
-            shown.post = Post(shown.post.id, number)
-            self._record.keep(self._message_id, nth, shown.post, self._thread)
-        shown.sheet = sheet
+    def _record_post(self, nth: int, posted: PostedMessage, payload: MessagePayload | None) -> None:
+        number = payload.picture.number if payload and payload.picture else None
+        if posted.post.picture != number or posted.payload is None:
+            posted.post = Post(posted.post.id, number)
+            self._record.save_post(self._message_id, nth, posted.post, self._thread)
+        posted.payload = payload
 
-    async def _turn(self) -> None:
-        await self._budget.acquire(self._channel.id, self._urgency)
+    async def _wait_for_turn(self) -> None:
+        await self._rate_limits.acquire(self._channel.id, self._priority)
 
     # Permissions and limits
 
-    def _largest(self) -> int:
+    def _file_limit(self) -> int:
         guild = getattr(self._channel, "guild", None)
         return int(guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
 
-    def _why_no_file(self) -> str:
-        if _may(self._channel, "attach_files"):
+    def _missing_file_reason(self) -> str:
+        if _has_permission(self._channel, "attach_files"):
             return "This server takes no such file."
-        return plea([PERMISSIONS["attach_files"]], "this channel", self._owner(self._channel))
+        return permission_request([PERMISSIONS["attach_files"]], "this channel", self._owner_mention(self._channel))
 
-    def _why_not(self) -> str:
+    def _refusal_reason(self) -> str:
         speaking = "send_messages_in_threads" if isinstance(self._channel, discord.Thread) else "send_messages"
-        if not _may(self._channel, speaking):
-            return plea([PERMISSIONS[speaking]], f"#{self._channel.name}", self._owner(self._channel))
+        if not _has_permission(self._channel, speaking):
+            return permission_request(
+                [PERMISSIONS[speaking]], f"#{self._channel.name}", self._owner_mention(self._channel)
+            )
         return "The place where it was asked is closed to me."
 
 
-def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | None:
+def button_view(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | None:
     """Build the buttons. Their custom_ids carry all state, so that discord.py keeps nothing for them."""
     if not rows:
         return None
@@ -360,7 +376,7 @@ def controls(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | No
     return view
 
 
-def _may(channel: Any, permission: str) -> bool:
+def _has_permission(channel: Any, permission: str) -> bool:
     """Whether the bot has the permission in the channel; True if discord.py cannot tell."""
     guild = getattr(channel, "guild", None)
     try:
@@ -369,15 +385,15 @@ def _may(channel: Any, permission: str) -> bool:
         return True
 
 
-def _outshines(shown: Shown, sheet: Sheet) -> bool:
+def _supersedes(posted: PostedMessage, payload: MessagePayload) -> bool:
     """Whether the message shows an image of an earlier attempt that the payload cannot replace with an image yet."""
-    return shown.sheet is None and shown.post.picture is not None and sheet.picture is None
+    return posted.payload is None and posted.post.picture is not None and payload.picture is None
 
 
-def _size(file: discord.File) -> int:
+def _file_size(file: discord.File) -> int:
     return file.fp.seek(0, SEEK_END) - file.fp.seek(0)
 
 
-def _file(picture: Picture, upload: Upload) -> discord.File:
-    name = safe_name(picture.prompt or picture.alt, upload.extension)
-    return discord.File(BytesIO(upload.data), name, description=draw.alt(picture))
+def _to_file(picture: Picture, upload: ImageFile) -> discord.File:
+    name = safe_file_name(picture.prompt or picture.alt, upload.extension)
+    return discord.File(BytesIO(upload.data), name, description=draw.alt_text(picture))

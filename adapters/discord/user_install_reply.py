@@ -9,59 +9,64 @@ import discord
 
 from adapters.discord import payloads as draw
 from adapters.discord.parse import post_id
-from adapters.discord.surface import Place, controls
-from adapters.image_file import fitted, safe_name
+from adapters.discord.surface import ReplyPlace, button_view
+from adapters.image_file import fit_to_limit, safe_file_name
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
-from bot.ports import Record
+from bot.ports import PostStore
 
-LIMIT = 10 * 2**20  # bytes of one file, in any channel; Discord docs, reference
+FILE_LIMIT = 10 * 2**20  # bytes of one file, in any channel; Discord docs, reference
 PAUSE = 2.0  # seconds between two updates
 EXPIRED = (10015, 50027, 10062, 10008)  # the interaction token expired, or the message was deleted
 
 
-class PersonalSurface:
+class UserInstallSurface:
     """A reply as the single response to an interaction."""
 
     pause = PAUSE
 
     def __init__(
-        self, client: discord.Client, record: Record, thread: ThreadKey, message_id: str, read: Callable[[str], bytes]
+        self,
+        client: discord.Client,
+        record: PostStore,
+        thread: ThreadKey,
+        message_id: str,
+        read: Callable[[str], bytes],
     ) -> None:
         self._client = client
         self._record = record
         self._thread = thread
         self._message_id = message_id
         self._read = read
-        self._shown: draw.Poster | None = None
+        self._posted: draw.SingleMessagePayload | None = None
 
     async def put(self, view: View) -> None:
         """Make the message match the view. Raises Unreachable if the interaction expired or the message was deleted."""
-        wanted = draw.poster(view, time.time())
-        if wanted == self._shown:
+        wanted = draw.single_message(view, time.time())
+        if wanted == self._posted:
             return
-        place = Place.parse(self._record.place(self._message_id))
+        place = ReplyPlace.parse(self._record.reply_place(self._message_id))
         assert self._client.application_id
         webhook = discord.Webhook.partial(self._client.application_id, place.token, client=self._client)
-        changed: dict[str, Any] = {"content": wanted.content or "…", "view": controls(wanted.rows)}
-        if self._shown is None or self._shown.pictures != wanted.pictures:
-            changed["attachments"] = [file for picture in wanted.pictures if (file := self._file(picture))]
+        changed: dict[str, Any] = {"content": wanted.content or "…", "view": button_view(wanted.rows)}
+        if self._posted is None or self._posted.pictures != wanted.pictures:
+            changed["attachments"] = [file for picture in wanted.pictures if (file := self._to_file(picture))]
         try:
             message = await webhook.edit_message("@original", **changed)  # type: ignore[call-overload]
         except discord.HTTPException as error:
             if error.code in EXPIRED:
                 raise Unreachable("Discord lets no more be added to this answer.") from error
             raise
-        if self._shown is None or view.final:
+        if self._posted is None or view.final:
             numbers = [picture.number for picture in wanted.pictures]
             post = Post(post_id(place.channel, message.id), numbers[-1] if numbers else None)
-            self._record.keep(self._message_id, 0, post, self._thread)
-        self._shown = wanted
+            self._record.save_post(self._message_id, 0, post, self._thread)
+        self._posted = wanted
 
-    def _file(self, picture: Any) -> discord.File | None:
+    def _to_file(self, picture: Any) -> discord.File | None:
         try:
-            upload = fitted(self._read(picture.digest), LIMIT)
+            upload = fit_to_limit(self._read(picture.digest), FILE_LIMIT)
         except OSError:
             return None
-        name = safe_name(picture.prompt or picture.alt, upload.extension) if upload else ""
-        return discord.File(BytesIO(upload.data), name, description=draw.alt(picture)) if upload else None
+        name = safe_file_name(picture.prompt or picture.alt, upload.extension) if upload else ""
+        return discord.File(BytesIO(upload.data), name, description=draw.alt_text(picture)) if upload else None

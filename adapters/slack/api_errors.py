@@ -3,10 +3,10 @@
 import aiohttp
 from slack_sdk.errors import SlackApiError
 
-FAULTS = (SlackApiError, aiohttp.ClientError, TimeoutError)
+API_ERRORS = (SlackApiError, aiohttp.ClientError, TimeoutError)
 
 
-def code(error: Exception) -> str:
+def error_code(error: Exception) -> str:
     """Return Slack's error code, or the name of the exception's class if Slack sent no answer."""
     if isinstance(error, SlackApiError):
         response = error.response

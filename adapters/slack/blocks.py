@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from adapters.pagination import closed, pages
+from adapters.pagination import close_fence, pages
 from bot.domain import (
     Action,
     Button,
@@ -20,126 +20,134 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.formatting import about, count_of, origin, shortened, with_moments
-from bot.settings.values import Answer
+from bot.formatting import describe_origin, format_count, format_estimate, replace_time_markers, truncate
+from bot.settings.values import CommandResponse
 
 PAGE = 6_000  # characters of one markdown block
-MOST_WORDS = 11_500  # characters of all markdown blocks of a message: Slack takes 12,000
+LONGEST_MARKDOWN = 11_500  # characters of all markdown blocks of a message: Slack takes 12,000
 MOST_BLOCKS = 45  # of a message: Slack takes 50
 LONGEST_TEXT = 2_900  # characters of mrkdwn in a block: Slack takes 3,000
 LONGEST_ALT = 2_000  # characters
 LONGEST_CAPTION = 200
 LONGEST_QUOTE = 300  # characters of a quoted form input
-DETAILS, AGAIN, SETTINGS, SCOPE = "details", "again", "settings", "scope"  # buttons of this adapter only
+DETAILS, RETRY_UPLOAD, SETTINGS, SCOPE = "details", "again", "settings", "scope"  # buttons of this adapter only
 
 
-_OF_PICTURES = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
-_LIVE = re.compile(r"(<|&lt;)(?=[!@#])")
+_PICTURE_ACTIONS = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
+_MENTION_START = re.compile(r"(<|&lt;)(?=[!@#])")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 
 Block = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Shot:
+class PicturePlaceholder:
     """Stands for an image among the blocks until the id of its Slack file is known."""
 
     picture: Picture
 
 
 @dataclass(frozen=True)
-class Card:
+class MessagePayload:
     """The content of one Slack message. `text` is the fallback for notifications and for clients without blocks."""
 
     text: str
-    blocks: tuple["Block | Shot", ...]
+    blocks: tuple["Block | PicturePlaceholder", ...]
 
     @property
     def pictures(self) -> list[Picture]:
         """The images that the message shows."""
-        return [block.picture for block in self.blocks if isinstance(block, Shot)]
+        return [block.picture for block in self.blocks if isinstance(block, PicturePlaceholder)]
 
 
-def cards(view: View) -> list[Card]:
+def messages(view: View) -> list[MessagePayload]:
     """Return the messages of a reply, in order: nearly always one. Text that grows changes only the last message."""
-    made: list[list[Block | Shot]] = [[]]
+    made: list[list[Block | PicturePlaceholder]] = [[]]
     words = 0
-    for piece in _pieces(view):
+    for piece in _block_groups(view):
         size = sum(len(block["text"]) for block in piece if isinstance(block, dict) and block["type"] == "markdown")
-        if made[-1] and (words + size > MOST_WORDS or len(made[-1]) + len(piece) > MOST_BLOCKS):
+        if made[-1] and (words + size > LONGEST_MARKDOWN or len(made[-1]) + len(piece) > MOST_BLOCKS):
             made.append([])
             words = 0
         made[-1] += piece
         words += size
-    text = fallback(view)
-    return [Card(text if nth == 0 else "…", tuple(blocks)) for nth, blocks in enumerate(made) if blocks]
+    text = fallback_text(view)
+    return [MessagePayload(text if nth == 0 else "…", tuple(blocks)) for nth, blocks in enumerate(made) if blocks]
 
 
-def below_quote(card: Card, said: str) -> Card:
+def add_quote(payload: MessagePayload, quote: str) -> MessagePayload:
     """Return the message with the quoted text, at most 300 characters, above its blocks."""
-    return replace(card, blocks=(small(shortened(said, LONGEST_QUOTE)), *card.blocks))
+    return replace(payload, blocks=(context(truncate(quote, LONGEST_QUOTE)), *payload.blocks))
 
 
-def words(view: View) -> str | None:
+def streamable_text(view: View) -> str | None:
     """Return the text of a view without images, for a native Slack stream; None if the view has an image."""
     if any(not isinstance(part, TextPart) for part in view.parts):
         return None
-    return quiet("\n\n".join(part.markdown for part in view.parts if isinstance(part, TextPart)))
+    return disable_mentions("\n\n".join(part.markdown for part in view.parts if isinstance(part, TextPart)))
 
 
-def fallback(view: View) -> str:
+def fallback_text(view: View) -> str:
     """Return the reply in one line, which notifications show and screen readers read instead of the blocks."""
-    said = [part.markdown if isinstance(part, TextPart) else _named(part) for part in view.parts] or [view.status]
-    return escaped(" ".join(" ".join(said).split()))[:LONGEST_TEXT] or "…"
+    said = [part.markdown if isinstance(part, TextPart) else _picture_label(part) for part in view.parts] or [
+        view.status
+    ]
+    return escape(" ".join(" ".join(said).split()))[:LONGEST_TEXT] or "…"
 
 
-def _named(part: PicturePart) -> str:
+def _picture_label(part: PicturePart) -> str:
     match part.state:
         case Rendered(picture):
-            seen = shortened(picture.alt or picture.prompt, LONGEST_CAPTION)
+            seen = truncate(picture.alt or picture.prompt, LONGEST_CAPTION)
             return f"[picture #{part.number}: {seen}]" if seen else f"[picture #{part.number}]"
         case Failed(reason):
-            return f"[{with_moments(reason)}]"
+            return f"[{replace_time_markers(reason)}]"
         case Queued() | Rendering():
             return f"[picture #{part.number}]"
 
 
-def _pieces(view: View) -> list[list["Block | Shot"]]:
+def _block_groups(view: View) -> list[list["Block | PicturePlaceholder"]]:
     """Return groups of blocks; all blocks of a group belong in the same message."""
-    pieces: list[list[Block | Shot]] = [piece for part in view.parts for piece in _part(part, view.buttons)]
-    if view.status and not (view.parts and _draws(view.parts[-1]) and not view.final):
-        pieces.append([small(f"⚠️ {with_moments(view.status)}" if view.final else view.status)])
+    pieces: list[list[Block | PicturePlaceholder]] = [
+        piece for part in view.parts for piece in _part_blocks(part, view.buttons)
+    ]
+    if view.status and not (view.parts and _is_unfinished(view.parts[-1]) and not view.final):
+        pieces.append([context(f"⚠️ {replace_time_markers(view.status)}" if view.final else view.status)])
     rest = [button for button in view.buttons if button.action in (Action.STOP, Action.RETRY)]
     if rest:
         pieces.append([actions(map(_button, rest))])
     return pieces
 
 
-def _part(part: Part, buttons: Sequence[Button]) -> list[list["Block | Shot"]]:
+def _part_blocks(part: Part, buttons: Sequence[Button]) -> list[list["Block | PicturePlaceholder"]]:
     match part:
         case TextPart(markdown):
-            return [[{"type": "markdown", "text": closed(page)}] for page in pages(quiet(markdown), PAGE)]
+            return [
+                [{"type": "markdown", "text": close_fence(page)}] for page in pages(disable_mentions(markdown), PAGE)
+            ]
         case PicturePart(state=Queued(ahead, eta)):
-            place = f"{count_of(ahead, 'picture')} ahead of it" if ahead else "next"
-            when = f", done in {about(eta)}" if eta is not None and ahead else ""
-            return [[small(f"⏳ #{part.number} {place}{when}"), *_cancel(part, buttons)]]
+            place = f"{format_count(ahead, 'picture')} ahead of it" if ahead else "next"
+            when = f", done in {format_estimate(eta)}" if eta is not None and ahead else ""
+            return [[context(f"⏳ #{part.number} {place}{when}"), *_cancel(part, buttons)]]
         case PicturePart(state=Rendering(fraction)):
-            return [[small(f"🎨 #{part.number} {_bar(fraction)}"), *_cancel(part, buttons)]]
+            return [[context(f"🎨 #{part.number} {_bar(fraction)}"), *_cancel(part, buttons)]]
         case PicturePart(state=Rendered(picture)):
-            mine = [b for b in buttons if b.action in _OF_PICTURES and b.target == str(picture.number)]
-            return [[Shot(picture), small(_caption(picture)), *_row(picture, mine)]]
+            mine = [b for b in buttons if b.action in _PICTURE_ACTIONS and b.target == str(picture.number)]
+            return [[PicturePlaceholder(picture), context(_caption(picture)), *_row(picture, mine)]]
         case PicturePart(state=Failed(reason)):
             name = f" #{part.number}" if part.number else ""
-            return [[small(f"⚠️{name} {with_moments(reason)}")]]
+            return [[context(f"⚠️{name} {replace_time_markers(reason)}")]]
     raise AssertionError(part)
 
 
-def _draws(part: Part) -> bool:
+def _is_unfinished(part: Part) -> bool:
     return isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
 
 
 def _caption(picture: Picture) -> str:
-    return " · ".join(filter(None, (f"#{picture.number}", origin(picture), shortened(picture.prompt, LONGEST_CAPTION))))
+    return " · ".join(
+        filter(None, (f"#{picture.number}", describe_origin(picture), truncate(picture.prompt, LONGEST_CAPTION)))
+    )
 
 
 def _row(picture: Picture, buttons: Sequence[Button]) -> list[Block]:
@@ -178,14 +186,14 @@ def actions(elements: Iterable[Block]) -> Block:
     return {"type": "actions", "elements": several}
 
 
-def small(words: str) -> Block:
+def context(text: str) -> Block:
     """Return a context block: text in small print, at most 2,900 characters."""
-    return {"type": "context", "elements": [{"type": "plain_text", "text": words[:LONGEST_TEXT], "emoji": True}]}
+    return {"type": "context", "elements": [{"type": "plain_text", "text": text[:LONGEST_TEXT], "emoji": True}]}
 
 
-def plain_text(words: str) -> Block:
+def plain_text(text: str) -> Block:
     """Return a plain text object for a label, at most 75 characters."""
-    return {"type": "plain_text", "text": words[:75], "emoji": True}
+    return {"type": "plain_text", "text": text[:75], "emoji": True}
 
 
 def _bar(fraction: float) -> str:
@@ -199,52 +207,56 @@ def image(picture: Picture, file_id: str) -> Block:
     return {"type": "image", "slack_file": {"id": file_id}, "alt_text": alt[:LONGEST_ALT]}
 
 
-def lost(picture: Picture) -> Block:
+def missing_picture(picture: Picture) -> Block:
     """Return the note in place of an image that could not be uploaded to Slack."""
-    return small(f"⚠️ Slack has not taken #{picture.number}; it is safe here, and Retry tries again.")
+    return context(f"⚠️ Slack has not taken #{picture.number}; it is safe here, and Retry tries again.")
 
 
-def again(reply: str) -> Block:
+def retry_button(reply: str) -> Block:
     """Return the button that uploads the missing images of the reply again."""
-    return actions([{"type": "button", "action_id": f"mini:{AGAIN}", "text": plain_text("Retry"), "value": reply}])
+    return actions(
+        [{"type": "button", "action_id": f"mini:{RETRY_UPLOAD}", "text": plain_text("Retry"), "value": reply}]
+    )
 
 
-def escaped(words: str) -> str:
+def escape(text: str) -> str:
     """Escape the control characters of Slack's text, so that it mentions nobody; Slack docs, formatting text."""
-    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def quiet(markdown: str) -> str:
+def disable_mentions(markdown: str) -> str:
     """Insert a zero-width space into every mention, also within code, so that Slack notifies nobody."""
-    return _LIVE.sub("\\1\u200b", markdown)
+    return _MENTION_START.sub("\\1\u200b", markdown)
 
 
-def note(markdown: str, below: Sequence[Block] = ()) -> Block:
+def message_body(markdown: str, below: Sequence[Block] = ()) -> Block:
     """Return the text and the blocks of a message from a note or a refusal and the blocks `below` it."""
-    plain = with_moments(markdown)
-    blocks = [{"type": "markdown", "text": closed(page)} for page in pages(quiet(plain), PAGE - 100)[:2]]
-    return {"text": escaped(plain)[:LONGEST_TEXT], "blocks": [*blocks, *below]}
+    plain = replace_time_markers(markdown)
+    blocks = [
+        {"type": "markdown", "text": close_fence(page)} for page in pages(disable_mentions(plain), PAGE - 100)[:2]
+    ]
+    return {"text": escape(plain)[:LONGEST_TEXT], "blocks": [*blocks, *below]}
 
 
 def sections(markdown: str) -> list[Block]:
     """Convert Markdown to at most five mrkdwn sections, for places where Slack takes no Markdown blocks."""
-    plain = _BOLD.sub(r"*\1*", escaped(with_moments(markdown)))
+    plain = _BOLD.sub(r"*\1*", escape(replace_time_markers(markdown)))
     listed = re.sub(r"^- ", "• ", plain, flags=re.MULTILINE)
     return [{"type": "section", "text": {"type": "mrkdwn", "text": page}} for page in pages(listed, LONGEST_TEXT)[:5]]
 
 
-def summary(told: Answer) -> str:
+def answer_text(answer: CommandResponse) -> str:
     """Return the answer of a command as text: its own text, or else a list of all settings of its panel."""
-    fields = told.panel.fields if told.panel else ()
-    if told.text or not fields:
-        return told.text or "There is nothing to tell."
+    fields = answer.panel.fields if answer.panel else ()
+    if answer.text or not fields:
+        return answer.text or "There is nothing to tell."
     lines = [
         f"- **{field.title}** (`{field.key}`): {field.value or 'nothing'}, from: {field.source}" for field in fields
     ]
     return "\n".join([*lines, "Change one with `settings set KEY VALUE [server|channel|thread|me]`, or here:"])
 
 
-def settings_button(spot: str) -> Block:
+def settings_button(value: str) -> Block:
     """Return the button that opens the settings form for the place in `value`."""
-    button = {"type": "button", "action_id": f"mini:{SETTINGS}", "text": plain_text("Open settings"), "value": spot}
+    button = {"type": "button", "action_id": f"mini:{SETTINGS}", "text": plain_text("Open settings"), "value": value}
     return actions([button])

@@ -7,78 +7,80 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import blocks as draw
-from adapters.slack.api_errors import FAULTS, code
+from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.blocks import Block
-from adapters.slack.rate_limits import Budget
-from adapters.slack.surface import Place
-from bot.settings.values import Answer, Paper
+from adapters.slack.rate_limits import RateLimits
+from adapters.slack.surface import ReplyPlace
+from bot.settings.values import Attachment, CommandResponse
 
 log = logging.getLogger(__name__)
 
-OUTSIDE = ("not_in_channel", "channel_not_found")
-Say = Callable[[str, Sequence[Block]], Awaitable[None]]  # text, and the blocks below it
+NOT_A_MEMBER = ("not_in_channel", "channel_not_found")
+Send = Callable[[str, Sequence[Block]], Awaitable[None]]  # text, and the blocks below it
 
 
-class Voice:
+class EphemeralMessages:
     """Sends messages to one user outside of replies. Errors of Slack's API are logged, not raised."""
 
-    def __init__(self, client: AsyncWebClient, budget: Budget) -> None:
+    def __init__(self, client: AsyncWebClient, rate_limits: RateLimits) -> None:
         self._client = client
-        self._budget = budget
+        self._rate_limits = rate_limits
 
-    async def whisper(self, place: Place, words: str, below: Sequence[Block] = ()) -> None:
+    async def send(self, place: ReplyPlace, text: str, below: Sequence[Block] = ()) -> None:
         """Send a message that only the user sees: in the channel, or as a direct message if the bot is not a member."""
-        body: dict[str, Any] = draw.note(words, below)
-        there = {"channel": place.channel, "user": place.asker}
+        body: dict[str, Any] = draw.message_body(text, below)
+        there = {"channel": place.channel, "user": place.user}
         thread = {"thread_ts": place.thread_ts} if place.thread_ts else {}
         try:
-            await self._budget.take("chat.postEphemeral", "")
+            await self._rate_limits.acquire("chat.postEphemeral", "")
             await self._client.api_call("chat.postEphemeral", json=body | there | thread)
-        except FAULTS as error:
-            if code(error) in OUTSIDE:
-                await self._say_directly(place.asker, body)
+        except API_ERRORS as error:
+            if error_code(error) in NOT_A_MEMBER:
+                await self._send_direct_message(place.user, body)
             else:
-                log.info("could not post an ephemeral message: %s", code(error))
+                log.info("could not post an ephemeral message: %s", error_code(error))
 
-    async def _say_directly(self, user: str, body: Mapping[str, Any]) -> None:
+    async def _send_direct_message(self, user: str, body: Mapping[str, Any]) -> None:
         try:
-            await self._budget.take("chat.postMessage", "", user)
+            await self._rate_limits.acquire("chat.postMessage", "", user)
             await self._client.api_call("chat.postMessage", json={"channel": user, **body})
-        except FAULTS as error:
-            log.info("could not post an ephemeral message or a direct message: %s", code(error))
+        except API_ERRORS as error:
+            log.info("could not post an ephemeral message or a direct message: %s", error_code(error))
 
-    def whispering(self, place: Place) -> Say:
+    def sender(self, place: ReplyPlace) -> Send:
         """Return a function that sends ephemeral messages to the user of this place."""
 
         async def say(words: str, below: Sequence[Block]) -> None:
-            await self.whisper(place, words, below)
+            await self.send(place, words, below)
 
         return say
 
-    async def tell(self, place: Place, told: Answer | str, say: Say, settings: str = "") -> None:
+    async def send_answer(
+        self, place: ReplyPlace, answer: CommandResponse | str, send: Send, settings: str = ""
+    ) -> None:
         """Send the answer of a command to the user, and upload its attachment to the thread.
 
         `settings` is the value of the button that opens the settings form; without one, no button is shown.
         """
-        if isinstance(told, str):
-            await say(told, ())
+        if isinstance(answer, str):
+            await send(answer, ())
             return
-        await say(draw.summary(told), [draw.settings_button(settings)] if settings and told.panel else ())
-        if told.paper and (trouble := await self._share(place, told.paper)):
-            await say(trouble, ())
+        await send(draw.answer_text(answer), [draw.settings_button(settings)] if settings and answer.panel else ())
+        if answer.attachment and (trouble := await self._upload(place, answer.attachment)):
+            await send(trouble, ())
 
-    async def _share(self, place: Place, paper: Paper) -> str:
+    async def _upload(self, place: ReplyPlace, attachment: Attachment) -> str:
         try:
             await self._client.files_upload_v2(
                 channel=place.channel,
                 thread_ts=place.thread_ts or None,
-                filename=paper.name,
-                file=paper.data,
-                title=paper.alt or paper.name,
+                filename=attachment.name,
+                file=attachment.data,
+                title=attachment.alt or attachment.name,
             )
-        except FAULTS as error:
-            log.info("could not upload an attachment: %s", code(error))
-            if code(error) in OUTSIDE:
+        except API_ERRORS as error:
+            log.info("could not upload an attachment: %s", error_code(error))
+            if error_code(error) in NOT_A_MEMBER:
                 return "I am not in this channel, and cannot put the file there: /invite me first."
-            return f"Slack does not take the file: {code(error)}."
+            return f"Slack does not take the file: {error_code(error)}."
         return ""

@@ -9,19 +9,25 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.image_file import fitted, safe_name
-from adapters.slack.api_errors import FAULTS, code
-from adapters.slack.parse import address, is_image, may_fetch
-from adapters.slack.rate_limits import Budget
+from adapters.image_file import fit_to_limit, safe_file_name
+from adapters.slack.api_errors import API_ERRORS, error_code
+from adapters.slack.parse import download_url, is_image, is_trusted_url
+from adapters.slack.rate_limits import RateLimits
 from bot.domain import Picture, ThreadKey
 
 log = logging.getLogger(__name__)
 
-MOST = 4  # images with one message
-LARGEST = 20 * 2**20  # bytes of a downloaded image
+MAX_PICTURES = 4  # images with one message
+LARGEST_DOWNLOAD = 20 * 2**20  # bytes of a downloaded image
 LARGEST_UPLOAD = 20 * 2**20  # bytes of an uploaded image; the most that Slack shows in a block
 WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0)  # seconds between two checks whether Slack has processed a file
-REFUSED = ("missing_scope", "access_denied", "file_type_not_allowed", "file_uploads_disabled", "storage_limit_reached")
+UPLOAD_ERRORS = (
+    "missing_scope",
+    "access_denied",
+    "file_type_not_allowed",
+    "file_uploads_disabled",
+    "storage_limit_reached",
+)
 MAGIC = (b"\x89PNG", b"\xff\xd8\xff", b"GIF8", b"RIFF", b"BM", b"II*\0", b"MM\0*")
 
 
@@ -33,56 +39,56 @@ class Uploads:
         client: AsyncWebClient,
         session: aiohttp.ClientSession,
         read: Callable[[str], bytes],
-        budget: Budget,
+        rate_limits: RateLimits,
         waits: Sequence[float] = WAITS,
     ) -> None:
         """`read` returns the PNG file of an image by its digest."""
         self._client = client
         self._session = session
         self._read = read
-        self._budget = budget
+        self._rate_limits = rate_limits
         self.waits = waits
-        self._files: dict[str, str] = {}
+        self._file_ids: dict[str, str] = {}
 
-    async def file(self, picture: Picture, thread: ThreadKey) -> str | None:
+    async def upload(self, picture: Picture, thread: ThreadKey) -> str | None:
         """Return the id of the image's Slack file, uploaded now if needed; None without a file or if Slack refuses."""
-        if picture.digest not in self._files:
+        if picture.digest not in self._file_ids:
             try:
                 png = await asyncio.to_thread(self._read, picture.digest)
-                upload = await asyncio.to_thread(fitted_for_slack, png)
+                upload = await asyncio.to_thread(fit_for_slack, png)
             except OSError:
                 return None
             if upload is None:
                 return None
             data, extension = upload
-            name = safe_name(picture.prompt or picture.alt, extension)
+            name = safe_file_name(picture.prompt or picture.alt, extension)
             try:
-                self._files[picture.digest] = await self._send(data, name, picture, thread.space)
+                self._file_ids[picture.digest] = await self._send(data, name, picture, thread.space)
             except SlackApiError as error:
-                if code(error) not in REFUSED:
+                if error_code(error) not in UPLOAD_ERRORS:
                     raise
-                log.warning("Slack refuses image uploads: %s", code(error))
+                log.warning("Slack refuses image uploads: %s", error_code(error))
                 return None
-        return self._files[picture.digest]
+        return self._file_ids[picture.digest]
 
     def forget(self, digest: str) -> None:
         """Upload the image again the next time."""
-        self._files.pop(digest, None)
+        self._file_ids.pop(digest, None)
 
     async def _send(self, data: bytes, name: str, picture: Picture, team: str) -> str:
         """Upload in three steps, then wait until Slack has found the file type, or until all `waits` have passed."""
-        await self._budget.take("files.getUploadURLExternal", team)
+        await self._rate_limits.acquire("files.getUploadURLExternal", team)
         begun = await self._client.files_getUploadURLExternal(filename=name, length=len(data))
         headers = {"Content-Type": "application/octet-stream"}
         async with self._session.post(str(begun["upload_url"]), data=data, headers=headers) as answer:
             answer.raise_for_status()
         file_id = str(begun["file_id"])
-        await self._budget.take("files.completeUploadExternal", team)
+        await self._rate_limits.acquire("files.completeUploadExternal", team)
         await self._client.api_call(
             "files.completeUploadExternal", json={"files": [{"id": file_id, "title": f"#{picture.number}"}]}
         )
         for wait in self.waits:
-            await self._budget.take("files.info", team)
+            await self._rate_limits.acquire("files.info", team)
             known = await self._client.files_info(file=file_id)
             if (known.get("file") or {}).get("mimetype"):
                 break
@@ -90,53 +96,55 @@ class Uploads:
         return file_id
 
 
-def fitted_for_slack(png: bytes) -> tuple[bytes, str] | None:
+def fit_for_slack(png: bytes) -> tuple[bytes, str] | None:
     """Return the image as a file that Slack shows in a block (no WebP, at most 20 MB), and its extension.
 
     None if the image cannot be made small enough.
     """
-    upload = fitted(png, LARGEST_UPLOAD, webp=False)
+    upload = fit_to_limit(png, LARGEST_UPLOAD, webp=False)
     return (upload.data, upload.extension) if upload else None
 
 
 class Downloads:
     """Downloads files of users with the bot's token, from Slack's servers only."""
 
-    def __init__(self, client: AsyncWebClient, session: aiohttp.ClientSession, budget: Budget, token: str) -> None:
+    def __init__(
+        self, client: AsyncWebClient, session: aiohttp.ClientSession, rate_limits: RateLimits, token: str
+    ) -> None:
         self._client = client
         self._session = session
-        self._budget = budget
+        self._rate_limits = rate_limits
         self._token = token
 
-    async def pictures(self, files: Sequence[Mapping[str, Any]], team: str) -> tuple[list[bytes], list[str]]:
+    async def fetch_pictures(self, files: Sequence[Mapping[str, Any]], team: str) -> tuple[list[bytes], list[str]]:
         """Return at most four images, and a sentence for each kind of failure."""
         taken: list[bytes] = []
         notes: list[str] = []
         for file in files:
-            if len(taken) == MOST:
-                notes.append(f"I take {MOST} pictures with a message; the others were left out.")
+            if len(taken) == MAX_PICTURES:
+                notes.append(f"I take {MAX_PICTURES} pictures with a message; the others were left out.")
                 break
-            picture = await self._one(file, team)
+            picture = await self._fetch_file(file, team)
             if isinstance(picture, bytes):
                 taken.append(picture)
             elif picture:
                 notes.append(picture)
         return taken, list(dict.fromkeys(notes))
 
-    async def _one(self, file: Mapping[str, Any], team: str) -> bytes | str:
+    async def _fetch_file(self, file: Mapping[str, Any], team: str) -> bytes | str:
         if not file.get("mimetype") or file.get("file_access") == "check_file_info":
             try:
-                await self._budget.take("files.info", team)
+                await self._rate_limits.acquire("files.info", team)
                 file = (await self._client.files_info(file=str(file.get("id", "")))).get("file") or {}
-            except FAULTS:
+            except API_ERRORS:
                 return "Slack does not let me read one of the files."
         if not is_image(file) or not file.get("mimetype"):
             return "" if file.get("mimetype") else "Slack does not let me read one of the files."
-        url = address(file)
+        url = download_url(file)
         if not url:
             return f"I cannot read pictures of the kind {file['mimetype']}: send a PNG or JPEG."
-        if int(file.get("size") or 0) > LARGEST:
-            return f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out."
+        if int(file.get("size") or 0) > LARGEST_DOWNLOAD:
+            return f"A picture may have {LARGEST_DOWNLOAD // 2**20} MB; one was larger, and was left out."
         return await self._fetch(url)
 
     async def _fetch(self, url: str) -> bytes | str:
@@ -145,7 +153,7 @@ class Downloads:
         Slack may refuse with a login page and status 200, so the first bytes must be those of an image format.
         """
         unread = "Slack did not hand me one of the pictures: am I allowed files:read?"
-        if not may_fetch(url, str(self._client.base_url)):
+        if not is_trusted_url(url, str(self._client.base_url)):
             log.warning("did not fetch a file: its address is not one of Slack's")
             return unread
         headers = {"Authorization": f"Bearer {self._token}"}
@@ -156,8 +164,8 @@ class Downloads:
                 data = bytearray()
                 async for chunk in answer.content.iter_chunked(2**16):
                     data += chunk
-                    if len(data) > LARGEST:
-                        return f"A picture may have {LARGEST // 2**20} MB; one was larger, and was left out."
+                    if len(data) > LARGEST_DOWNLOAD:
+                        return f"A picture may have {LARGEST_DOWNLOAD // 2**20} MB; one was larger, and was left out."
         except (aiohttp.ClientError, TimeoutError):
             return "A picture could not be read from Slack; please send it again."
         return bytes(data) if data.startswith(MAGIC) else "One of the files is no picture that I can read."

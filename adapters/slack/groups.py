@@ -9,52 +9,52 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.api_errors import FAULTS, code
-from adapters.slack.rate_limits import Budget
+from adapters.slack.api_errors import API_ERRORS, error_code
+from adapters.slack.rate_limits import RateLimits
 
 log = logging.getLogger(__name__)
 
-KNOWN = 600.0  # seconds that the memberships are cached; Slack also sends events about changes
-AGAIN = 30.0  # seconds until the next try after an error
-NONE = ("missing_scope", "plan_upgrade_required")  # the bot cannot read user groups: no early retry
+CACHE_SECONDS = 600.0  # seconds that the memberships are cached; Slack also sends events about changes
+RETRY_SECONDS = 30.0  # seconds until the next try after an error
+UNAVAILABLE = ("missing_scope", "plan_upgrade_required")  # the bot cannot read user groups: no early retry
 
 
-class Groups:
+class UserGroups:
     """The user groups of a workspace, cached for ten minutes."""
 
-    def __init__(self, client: AsyncWebClient, budget: Budget) -> None:
+    def __init__(self, client: AsyncWebClient, rate_limits: RateLimits) -> None:
         self._client = client
-        self._budget = budget
-        self._of: Mapping[str, frozenset[str]] = {}
-        self._until = float("-inf")
+        self._rate_limits = rate_limits
+        self._memberships: Mapping[str, frozenset[str]] = {}
+        self._expires = float("-inf")
         self._asking = asyncio.Lock()
 
-    async def of(self, user: str) -> frozenset[str]:
+    async def memberships(self, user: str) -> frozenset[str]:
         """Return the groups of a user: for each group its id and its handle, as in `@designers`."""
-        if time.monotonic() >= self._until:
+        if time.monotonic() >= self._expires:
             async with self._asking:
-                if time.monotonic() >= self._until:
-                    await self._ask()
-        return self._of.get(user, frozenset())
+                if time.monotonic() >= self._expires:
+                    await self._refresh()
+        return self._memberships.get(user, frozenset())
 
-    def changed(self) -> None:
+    def invalidate(self) -> None:
         """Read the groups again the next time, because Slack reported a change."""
-        self._until = float("-inf")
+        self._expires = float("-inf")
 
-    async def _ask(self) -> None:
+    async def _refresh(self) -> None:
         """Read all groups; if that fails, the memberships stay as they are."""
-        self._until = time.monotonic() + KNOWN  # set before the call: a change during the call resets it
+        self._expires = time.monotonic() + CACHE_SECONDS  # set before the call: a change during the call resets it
         try:
-            await self._budget.take("usergroups.list", "")
+            await self._rate_limits.acquire("usergroups.list", "")
             told = await self._client.usergroups_list(include_users=True)
-            self._of = members(told.get("usergroups") or ())
-        except FAULTS as error:
-            log.info("could not read the user groups: %s", code(error))
-            if code(error) not in NONE:
-                self._until = time.monotonic() + AGAIN
+            self._memberships = memberships_by_user(told.get("usergroups") or ())
+        except API_ERRORS as error:
+            log.info("could not read the user groups: %s", error_code(error))
+            if error_code(error) not in UNAVAILABLE:
+                self._expires = time.monotonic() + RETRY_SECONDS
 
 
-def members(groups: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
+def memberships_by_user(groups: Iterable[Mapping[str, Any]]) -> dict[str, frozenset[str]]:
     """Return the group ids and handles of each user, from the groups of a `usergroups.list` response. Pure."""
     found: defaultdict[str, set[str]] = defaultdict(set)
     for group in groups:

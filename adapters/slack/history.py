@@ -9,10 +9,10 @@ from typing import Any
 from slack_sdk.web.async_client import AsyncWebClient
 
 from adapters.slack import parse
-from adapters.slack.api_errors import FAULTS, code
-from adapters.slack.parse import Heard, Spot
-from adapters.slack.rate_limits import Budget
-from adapters.slack.users import People
+from adapters.slack.api_errors import API_ERRORS, error_code
+from adapters.slack.parse import MessageRef, SlackMessage
+from adapters.slack.rate_limits import RateLimits
+from adapters.slack.users import Users
 from bot.domain import Person
 
 log = logging.getLogger(__name__)
@@ -24,49 +24,51 @@ A_PAGE, MOST_PAGES = 200, 5  # messages in one response, oldest first; number of
 File = Mapping[str, Any]
 
 
-class Reader:
+class ThreadReader:
     """Reads messages with the rights of the bot."""
 
-    def __init__(self, client: AsyncWebClient, budget: Budget, people: People, bot_user: str) -> None:
+    def __init__(self, client: AsyncWebClient, rate_limits: RateLimits, users: Users, bot_user: str) -> None:
         self._client = client
-        self._budget = budget
-        self._people = people
+        self._rate_limits = rate_limits
+        self._users = users
         self._bot_user = bot_user
 
-    async def message(self, spot: Spot) -> Mapping[str, Any] | None:
+    async def fetch_message(self, ref: MessageRef) -> Mapping[str, Any] | None:
         """Return the message, an empty mapping if the thread does not have it, or None if the thread cannot be read."""
-        bounds = {"oldest": spot.ts, "latest": spot.ts, "inclusive": True}
+        bounds = {"oldest": ref.ts, "latest": ref.ts, "inclusive": True}
         try:
-            async with aclosing(self.replies(spot.team, spot.channel, spot.thread_ts, **bounds)) as messages:
-                return await anext((each async for each in messages if each.get("ts") == spot.ts), {})
-        except FAULTS as error:
-            log.info("could not read a message: %s", code(error))
+            async with aclosing(self.replies(ref.team, ref.channel, ref.thread_ts, **bounds)) as messages:
+                return await anext((each async for each in messages if each.get("ts") == ref.ts), {})
+        except API_ERRORS as error:
+            log.info("could not read a message: %s", error_code(error))
             return None
 
-    async def before(self, said: Heard) -> tuple[list[tuple[Person, str]], list[File]]:
+    async def fetch_earlier(self, received: SlackMessage) -> tuple[list[tuple[Person, str]], list[File]]:
         """Return the earlier messages of users in the thread, and its three newest images, of users and of bots."""
-        if not said.thread_ts:
+        if not received.thread_ts:
             return [], []
         try:
-            bounds = {"latest": said.ts}
-            async with aclosing(self.replies(said.team, said.channel, said.thread_ts, **bounds)) as messages:
-                read = [each async for each in messages if str(each.get("ts")) < said.ts][-MOST_MESSAGES:]
-        except FAULTS as error:
-            log.info("could not read the thread of a mention: %s", code(error))
+            bounds = {"latest": received.ts}
+            async with aclosing(
+                self.replies(received.team, received.channel, received.thread_ts, **bounds)
+            ) as messages:
+                read = [each async for each in messages if str(each.get("ts")) < received.ts][-MOST_MESSAGES:]
+        except API_ERRORS as error:
+            log.info("could not read the thread of a mention: %s", error_code(error))
             return [], []
-        files = [file for message in read for file in parse.shown_in(message)]
-        return [line for message in read if (line := await self._line(message))], files[-MOST_PICTURES:]
+        files = [file for message in read for file in parse.visible_images(message)]
+        return [line for message in read if (line := await self._author_and_text(message))], files[-MOST_PICTURES:]
 
-    async def _line(self, message: Mapping[str, Any]) -> tuple[Person, str] | None:
+    async def _author_and_text(self, message: Mapping[str, Any]) -> tuple[Person, str] | None:
         user, raw = str(message.get("user") or ""), str(message.get("text") or "")
-        if not user or not raw or message.get("bot_id") or message.get("subtype") not in parse.SPOKEN:
+        if not user or not raw or message.get("bot_id") or message.get("subtype") not in parse.USER_SUBTYPES:
             return None
-        return await self._people.person(user), parse.text(raw, self._bot_user, await self.names(raw))
+        return await self._users.person(user), parse.text(raw, self._bot_user, await self.mentioned_names(raw))
 
-    async def names(self, raw: str) -> dict[str, str]:
+    async def mentioned_names(self, raw: str) -> dict[str, str]:
         """Return the names of the first five mentioned users by id, without the bot."""
         users = [user for user in parse.mentions(raw) if user != self._bot_user][:5]
-        found = await asyncio.gather(*(self._people.person(user) for user in users))
+        found = await asyncio.gather(*(self._users.person(user) for user in users))
         return {person.id: person.name for person in found}
 
     async def replies(
@@ -77,7 +79,7 @@ class Reader:
         name = "conversations.replies" if thread_ts else "conversations.history"
         place: dict[str, Any] = {"channel": channel, "limit": A_PAGE} | ({"ts": thread_ts} if thread_ts else {})
         for _ in range(MOST_PAGES):
-            await self._budget.take(name, team)
+            await self._rate_limits.acquire(name, team)
             found = await method(**place, **bounds)
             for message in found.get("messages") or ():
                 yield message

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from adapters.slack import blocks as draw
 from adapters.slack.blocks import Block
-from bot.region import AREAS
-from bot.settings.values import Field, Panel, Scope
+from bot.region import NAMED_REGIONS
+from bot.settings.values import Scope, SettingField, SettingsPanel
 
 LONGEST_INPUT = 3_000  # characters of a field
 MOST_OPTIONS = 100  # of a menu
@@ -16,7 +16,7 @@ _SCOPES = {
     Scope.SERVER: "This workspace",
 }
 
-FOR_THREADS = ("pictures", "export", "forget")  # commands that need a thread
+THREAD_COMMANDS = ("pictures", "export", "forget")  # commands that need a thread
 HELP = """\
 **Ask me for pictures in plain words**, and talk on: “draw our mascot as a knight”, “make the cape red”, “more like #2”.
 - Mention me in a channel, also in a thread of others; in my threads and in direct messages there is no need to.
@@ -29,19 +29,19 @@ HELP = """\
 """
 
 
-def edit_form(number: int, prompt: str, spot: str) -> Block:
+def edit_form(number: int, prompt: str, metadata: str) -> Block:
     """Return the modal of the Edit button: the change, and the area of the image that may change."""
-    shown = [draw.small(f"#{number} was drawn from: {prompt}")] if prompt else []
-    options = [_option(area, area) for area in AREAS]
+    shown = [draw.context(f"#{number} was drawn from: {prompt}")] if prompt else []
+    options = [_option(area, area) for area in NAMED_REGIONS]
     menu = {"type": "static_select", "action_id": "where", "options": options, "initial_option": options[0]}
     where: Block = {"type": "input", "block_id": "where", "optional": True, "label": draw.plain_text("Where?")}
     where |= {"hint": {"type": "plain_text", "text": "Everything else stays as it is."}, "element": menu}
     words = _input("words", "What is to change?", "make the cape red")
-    return _form("mini:edit", f"Edit #{number}", [*shown, words, where], spot)
+    return _form("mini:edit", f"Edit #{number}", [*shown, words, where], metadata)
 
 
 def about_form(
-    title: str, question: str, pictures: Sequence[tuple[str, str]], spot: str, example: str = "make the sky red"
+    title: str, question: str, pictures: Sequence[tuple[str, str]], metadata: str, example: str = "make the sky red"
 ) -> Block:
     """Return the modal of a message shortcut: a text and, if the message shows several images, a menu of them.
 
@@ -58,18 +58,20 @@ def about_form(
             "element": element,
         }
         blocks.insert(0, choice)
-    return _form("mini:about", title, blocks, spot)
+    return _form("mini:about", title, blocks, metadata)
 
 
-def settings_form(panel: Panel, spot: str, scopes: Sequence[Scope], text: str = "") -> Block:
+def settings_form(panel: SettingsPanel, metadata: str, scopes: Sequence[Scope], text: str = "") -> Block:
     """Return the modal with all settings of a scope, below a menu of the scopes."""
     options = [_option(label, scope) for scope, label in _SCOPES.items() if scope in scopes or scope is panel.scope]
     current = next(option for option in options if option["value"] == panel.scope)
     menu = {"type": "static_select", "action_id": f"mini:{draw.SCOPE}", "options": options, "initial_option": current}
     blocks: list[Block] = [{"type": "actions", "block_id": f"scope-{panel.scope}", "elements": [menu]}]
     if text:
-        blocks.append(draw.small(text))
-    return _form("mini:settings", "Settings", [*blocks, *(_field(field, panel.scope) for field in panel.fields)], spot)
+        blocks.append(draw.context(text))
+    return _form(
+        "mini:settings", "Settings", [*blocks, *(_field(field, panel.scope) for field in panel.fields)], metadata
+    )
 
 
 def field_id(scope: str, key: str) -> str:
@@ -81,20 +83,20 @@ def field_id(scope: str, key: str) -> str:
     return f"{scope}-{key}"
 
 
-def _field(field: Field, scope: Scope) -> Block:
-    hint = f"{field.about} Now from: {field.source}."
+def _field(field: SettingField, scope: Scope) -> Block:
+    hint = f"{field.description} Now from: {field.source}."
     element: Block = {"type": "plain_text_input", "action_id": field.key, "multiline": True}
     if field.choices:
         options = [_option(choice, choice) for choice in field.choices[:MOST_OPTIONS]]
         chosen = next((option for option in options if option["value"] == field.value), None)
         element = {"type": "static_select", "action_id": field.key, "options": options}
         element |= {"initial_option": chosen} if chosen else {}
-    elif field.highest:
+    elif field.maximum:
         element = {"type": "number_input", "action_id": field.key, "is_decimal_allowed": False}
-        element |= {"min_value": "0", "max_value": str(field.highest)}
+        element |= {"min_value": "0", "max_value": str(field.maximum)}
         element |= {"initial_value": field.value} if field.value else {}
     else:
-        element |= {"max_length": min(field.longest, LONGEST_INPUT)}
+        element |= {"max_length": min(field.max_length, LONGEST_INPUT)}
         element |= {"initial_value": field.value[:LONGEST_INPUT]} if field.value else {}
     return {
         "type": "input",
@@ -106,7 +108,7 @@ def _field(field: Field, scope: Scope) -> Block:
     }
 
 
-def home(text: str, queue: str, usage: str) -> Block:
+def home_tab(text: str, queue: str, usage: str) -> Block:
     """Return the Home tab: help, the render queue, and the usage of the user."""
     button = {"type": "button", "action_id": "mini:home-settings", "text": draw.plain_text("My settings")}
     blocks: list[Block] = [
@@ -120,14 +122,14 @@ def home(text: str, queue: str, usage: str) -> Block:
     return {"type": "home", "blocks": blocks}
 
 
-def _form(callback_id: str, title: str, blocks: Sequence[Block], spot: str) -> Block:
+def _form(callback_id: str, title: str, blocks: Sequence[Block], metadata: str) -> Block:
     return {
         "type": "modal",
         "callback_id": callback_id,
         "title": {"type": "plain_text", "text": title[:24]},
         "submit": {"type": "plain_text", "text": "OK"},
         "close": {"type": "plain_text", "text": "Cancel"},
-        "private_metadata": spot,
+        "private_metadata": metadata,
         "blocks": list(blocks),
     }
 

@@ -11,14 +11,14 @@ from urllib.parse import urlsplit
 
 from bot.domain import MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
-from bot.settings.values import Scope, Unasked
+from bot.settings.values import ReplyMode, Scope
 
 PLATFORM = "slack"
 DIRECT = "direct"  # thread id of messages in a direct conversation outside any thread
-SPOKEN = (None, "file_share", "thread_broadcast")  # subtypes of messages that users write
+USER_SUBTYPES = (None, "file_share", "thread_broadcast")  # subtypes of messages that users write
 # Commands that users write in a message, as in threads, and their arguments; with any other text behind it, the
 # message is not a command
-WORDS = {
+WRITTEN_COMMANDS = {
     "settings": ("",),
     "queue": ("",),
     "cancel": ("", "all"),
@@ -29,7 +29,7 @@ WORDS = {
     "help": ("",),
 }
 HIGHEST_SEED = 2**31 - 1
-IMAGES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
 _CHANNEL = re.compile(r"<#C[A-Z0-9]+\|([^>]*)>")
@@ -42,7 +42,7 @@ _OPTION = re.compile(r"(?:^|\s)(?=(?:--|[—–])[a-z]+(?:\s|=|$))")  # phones r
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SlackMessage:
     """A message of a user, from a Slack event. `ts` is unique within the channel."""
 
     team: str
@@ -51,7 +51,7 @@ class Heard:
     thread_ts: str | None
     user: str
     text: str
-    direct: bool
+    is_direct: bool
     files: tuple[Mapping[str, Any], ...] = ()
 
     @property
@@ -62,13 +62,13 @@ class Heard:
     @property
     def key(self) -> ThreadKey:
         """The thread of the message."""
-        return thread_key(self.team, self.channel, self.thread_ts or (DIRECT if self.direct else self.ts))
+        return thread_key(self.team, self.channel, self.thread_ts or (DIRECT if self.is_direct else self.ts))
 
 
-def heard(body: Mapping[str, Any], bot_user: str) -> Heard | None:
+def message(body: Mapping[str, Any], bot_user: str) -> SlackMessage | None:
     """Return the message of a `message` or `app_mention` event; None if the event has no message of a user."""
     event = body.get("event")
-    if not isinstance(event, Mapping) or event.get("subtype") not in SPOKEN:
+    if not isinstance(event, Mapping) or event.get("subtype") not in USER_SUBTYPES:
         return None
     user, channel, ts = event.get("user"), event.get("channel"), event.get("ts")
     known = isinstance(user, str) and isinstance(channel, str) and isinstance(ts, str) and _TS.fullmatch(ts)
@@ -80,7 +80,7 @@ def heard(body: Mapping[str, Any], bot_user: str) -> Heard | None:
     thread_ts = event.get("thread_ts")
     files = tuple(file for file in event.get("files") or () if isinstance(file, Mapping) and is_image(file))
     direct = event.get("channel_type") == "im" or channel.startswith("D")
-    return Heard(
+    return SlackMessage(
         team, channel, str(ts), thread_ts if isinstance(thread_ts, str) and _TS.fullmatch(thread_ts) else None,
         str(user), str(event.get("text") or ""), direct, files,
     )  # fmt: skip
@@ -91,20 +91,20 @@ def mentions(text: str) -> list[str]:
     return [user for user, _ in _USER.findall(text)]
 
 
-def may_concern(said: Heard, bot_user: str, our_thread: bool) -> bool:
+def may_concern(received: SlackMessage, bot_user: str, is_own_thread: bool) -> bool:
     """Return whether the message can be for the bot, for any value of the setting `reply_mode`."""
-    return said.direct or our_thread or bot_user in mentions(said.text)
+    return received.is_direct or is_own_thread or bot_user in mentions(received.text)
 
 
-def wanted(said: Heard, bot_user: str, unasked: Unasked, our_thread: bool) -> bool:
+def is_for_bot(received: SlackMessage, bot_user: str, reply_mode: ReplyMode, is_own_thread: bool) -> bool:
     """Return whether the message is for the bot, with this `reply_mode`."""
-    named = mentions(said.text)
-    called = bool(named) or any(kind != "date" for kind, *_ in _SPECIAL.findall(said.text))
-    if said.direct or bot_user in named:
+    named = mentions(received.text)
+    called = bool(named) or any(kind != "date" for kind, *_ in _SPECIAL.findall(received.text))
+    if received.is_direct or bot_user in named:
         return True
-    if not our_thread or called or unasked is Unasked.NEVER or not (said.text.strip() or said.files):
+    if not is_own_thread or called or reply_mode is ReplyMode.NEVER or not (received.text.strip() or received.files):
         return False
-    return unasked is Unasked.THREADS or bool(_NUMBER.search(said.text))
+    return reply_mode is ReplyMode.THREADS or bool(_NUMBER.search(received.text))
 
 
 def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
@@ -128,17 +128,17 @@ def text(raw: str, bot_user: str, names: Mapping[str, str]) -> str:
     return re.sub(r"[ \t]{2,}", " ", html.unescape(words)).strip()
 
 
-def as_written(raw: str, bot_user: str) -> str:
+def text_with_ids(raw: str, bot_user: str) -> str:
     """Return the text of a message with mentions by id, as settings that list users need it."""
     return html.unescape(_USER.sub(lambda match: " " if match[1] == bot_user else match[0], raw)).strip()
 
 
-def command(words: str) -> tuple[str, str] | None:
+def command(text: str) -> tuple[str, str] | None:
     """Return the command of a message and the text behind it; None if the message is not a command."""
-    name, _, rest = words.strip().partition(" ")
+    name, _, rest = text.strip().partition(" ")
     name, rest = name.lower().removeprefix("!").removeprefix("/"), rest.strip()
     settings = name == "settings" and rest.split(" ")[0] in ("set", "reset", "show", *Scope)
-    return (name, rest) if settings or rest.lower() in WORDS.get(name, ()) else None
+    return (name, rest) if settings or rest.lower() in WRITTEN_COMMANDS.get(name, ()) else None
 
 
 def arguments(name: str, rest: str) -> dict[str, str]:
@@ -160,7 +160,7 @@ def arguments(name: str, rest: str) -> dict[str, str]:
     return {}
 
 
-def changed(view: Mapping[str, Any]) -> dict[str, str]:
+def changed_fields(view: Mapping[str, Any]) -> dict[str, str]:
     """Return the fields of a form that the user changed, compared with the values that the form showed.
 
     The stored settings may have changed since then.
@@ -170,21 +170,23 @@ def changed(view: Mapping[str, Any]) -> dict[str, str]:
         str(each["action_id"]): str((each.get("initial_option") or {}).get("value") or each.get("initial_value") or "")
         for each in fields
     }
-    return {key: value for key, value in state(view).items() if key in shown and value.strip() != shown[key].strip()}
+    return {
+        key: value for key, value in form_values(view).items() if key in shown and value.strip() != shown[key].strip()
+    }
 
 
-def imagine(words: str) -> tuple[ImageRequest, int | None]:
+def imagine(text: str) -> tuple[ImageRequest, int | None]:
     """Parse `a fox in snow --ratio 16:9 --count 2 --model m --seed 7 --no fog`.
 
     Return the image request and the count. Raises Refused.
     """
-    prompt, *options = _OPTION.split(words.strip())
+    prompt, *options = _OPTION.split(text.strip())
     told: dict[str, str] = {}
     for option in options:
         name, _, value = option.strip().lstrip("-—–").replace("=", " ", 1).partition(" ")
         if name not in ("ratio", "count", "model", "seed", "no"):
             raise Refused(f"There is no option --{name[:20]}; there is --ratio, --count, --model, --seed, --no.")
-        told[name] = " ".join(_unquoted(value))
+        told[name] = " ".join(_unquote(value))
         if not told[name]:
             raise Refused(f"Say something behind --{name}.")
     for name, digits in (("count", 9), ("seed", 10)):
@@ -201,7 +203,7 @@ def imagine(words: str) -> tuple[ImageRequest, int | None]:
     return request, int(told["count"]) if "count" in told else None
 
 
-def _unquoted(value: str) -> list[str]:
+def _unquote(value: str) -> list[str]:
     try:
         return shlex.split(value)
     except ValueError:
@@ -215,14 +217,14 @@ def is_image(file: Mapping[str, Any]) -> bool:
     return not gone and (kind.startswith("image/") or (not kind and bool(file.get("id"))))
 
 
-def address(file: Mapping[str, Any]) -> str:
+def download_url(file: Mapping[str, Any]) -> str:
     """Return the address of the image; for a format that the bot cannot read, such as HEIC, of Slack's thumbnail."""
-    known = str(file.get("mimetype") or "").lower() in IMAGES
+    known = str(file.get("mimetype") or "").lower() in IMAGE_TYPES
     names = ("url_private_download", "url_private") if known else ("thumb_1024", "thumb_960", "thumb_720", "thumb_480")
     return next((str(file[name]) for name in names if file.get(name)), "")
 
 
-def may_fetch(url: str, api_url: str) -> bool:
+def is_trusted_url(url: str, api_url: str) -> bool:
     """Return whether the bot may send its token to this address: a server of Slack, or the server of `api_url`."""
     there, own = urlsplit(url), urlsplit(api_url)
     if (there.scheme, there.netloc) == (own.scheme, own.netloc):
@@ -262,7 +264,7 @@ def person(user: Mapping[str, Any], groups: Collection[str] = ()) -> Person:
 
 
 @dataclass(frozen=True, slots=True)
-class Spot:
+class MessageRef:
     """The message on which a user acted, and the thread of that message. Outside of messages, `ts` is empty."""
 
     team: str
@@ -271,27 +273,27 @@ class Spot:
     thread_ts: str
 
     @property
-    def direct(self) -> bool:
+    def is_direct(self) -> bool:
         """Whether the message is in a direct conversation."""
         return self.channel.startswith("D")
 
     @property
     def key(self) -> ThreadKey:
         """The thread of the message."""
-        direct = self.direct and self.thread_ts == self.ts
+        direct = self.is_direct and self.thread_ts == self.ts
         return thread_key(self.team, self.channel, DIRECT if direct else self.thread_ts)
 
     def __str__(self) -> str:
         return json.dumps([self.team, self.channel, self.ts, self.thread_ts])
 
     @classmethod
-    def parse(cls, told: str) -> "Spot":
+    def parse(cls, text: str) -> "MessageRef":
         """Parse the output of `str`, as it comes back in the private_metadata of a view. Raises ValueError."""
-        team, channel, ts, thread_ts = json.loads(told)
+        team, channel, ts, thread_ts = json.loads(text)
         return cls(str(team), str(channel), str(ts), str(thread_ts))
 
 
-def spot(body: Mapping[str, Any]) -> Spot | None:
+def message_ref(body: Mapping[str, Any]) -> MessageRef | None:
     """Return the message of a button press or a shortcut; None if the payload has no message."""
     message = body.get("message") or {}
     channel = (body.get("channel") or {}).get("id") or (body.get("container") or {}).get("channel_id")
@@ -300,7 +302,7 @@ def spot(body: Mapping[str, Any]) -> Spot | None:
     if not channel or not team or not ts:
         return None
     thread_ts = message.get("thread_ts") or (body.get("container") or {}).get("thread_ts") or ts
-    return Spot(str(team), str(channel), str(ts), str(thread_ts))
+    return MessageRef(str(team), str(channel), str(ts), str(thread_ts))
 
 
 def action(action_id: str) -> Action | None:
@@ -309,7 +311,7 @@ def action(action_id: str) -> Action | None:
     return next((known for known in Action if known == name), None)
 
 
-def numbers(blocks: Any) -> list[int]:
+def picture_numbers(blocks: Any) -> list[int]:
     """Return the numbers of the images in a message of the bot, read from the Edit buttons."""
     values = [
         str(element.get("value"))
@@ -321,20 +323,20 @@ def numbers(blocks: Any) -> list[int]:
     return [int(value) for value in values if value.isdecimal()]
 
 
-def files_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def uploaded_images(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Return the image files of a message."""
     return (file for file in message.get("files") or () if isinstance(file, Mapping) and is_image(file))
 
 
-def shown_in(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def visible_images(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """Yield the image files of a message, and the files in the image blocks of a bot's message."""
-    yield from files_in(message)
+    yield from uploaded_images(message)
     for block in message.get("blocks") or ():
         if isinstance(block, Mapping) and block.get("type") == "image" and (block.get("slack_file") or {}).get("id"):
             yield {"id": block["slack_file"]["id"]}
 
 
-def state(view: Mapping[str, Any]) -> dict[str, str]:
+def form_values(view: Mapping[str, Any]) -> dict[str, str]:
     """Return the inputs and selected options of a modal by action_id."""
     told: dict[str, str] = {}
     for block in ((view.get("state") or {}).get("values") or {}).values():

@@ -15,15 +15,15 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler, AsyncServerErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack.api_errors import FAULTS, code
+from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.files import WAITS, Downloads, Uploads
-from adapters.slack.handlers import TWIN, Archive, Desk
-from adapters.slack.listeners import listen
-from adapters.slack.rate_limits import Budget
+from adapters.slack.handlers import SECOND_DELIVERY_TIMEOUT, Archive, EventHandlers
+from adapters.slack.listeners import register_listeners
+from adapters.slack.rate_limits import RateLimits
 from adapters.slack.surface import PAUSE, Streams, ThreadSurface
 from bot.domain import ThreadKey, View
 from bot.errors import ConfigError
-from bot.ports import Inbox, Record, Surface
+from bot.ports import Inbox, PostStore, Surface
 
 log = logging.getLogger(__name__)
 # Bolt finds SLACK_BOT_TOKEN in the environment and warns at each start that its client already has a token
@@ -31,7 +31,14 @@ logging.getLogger("slack_bolt.AsyncApp").addFilter(lambda record: "`token` will 
 
 TIMEOUT = 30.0  # seconds of one API call
 DEAD, LOOK = 60.0, 5.0  # seconds without a connection until a reconnect, and between two checks
-REFUSED = ("invalid_auth", "not_authed", "account_inactive", "token_revoked", "token_expired", "not_allowed_token_type")
+TOKEN_ERRORS = (
+    "invalid_auth",
+    "not_authed",
+    "account_inactive",
+    "token_revoked",
+    "token_expired",
+    "not_allowed_token_type",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +60,12 @@ class Slack:
         self,
         account: Account,
         archive: Archive,
-        record: Record,
+        record: PostStore,
         read: Callable[[str], bytes],
         *,
         waits: tuple[float, ...] = WAITS,
         pause: float = PAUSE,
-        twin: float = TWIN,
+        second_delivery_timeout: float = SECOND_DELIVERY_TIMEOUT,
     ) -> None:
         """`read` returns the PNG file of an image by its digest.
 
@@ -71,29 +78,35 @@ class Slack:
         self._read = read
         self._waits = waits
         self._pause = pause
-        self._twin = twin
+        self._second_delivery_timeout = second_delivery_timeout
         self._streams: Streams = {}
-        self._budget = Budget()
+        self._rate_limits = RateLimits()
         self._handler: AsyncSocketModeHandler | None = None
         self.serving = asyncio.Event()  # set while the HTTP server accepts requests
-        self._desk: Desk | None = None
+        self._event_handlers: EventHandlers | None = None
         self._uploads: Uploads | None = None
         self._connected = asyncio.Event()
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface of the reply to a message."""
-        return LateSurface(self, thread, message_id, self._pause)
+        return LazySurface(self, thread, message_id, self._pause)
 
     async def ready_surface(self, thread: ThreadKey, message_id: str) -> ThreadSurface:
         """Wait until Slack has accepted the token, then return the surface."""
         await self._connected.wait()
-        assert self._desk
+        assert self._event_handlers
         assert self._uploads
         return ThreadSurface(
-            self._desk.client, self._record, thread, message_id,
-            uploads=self._uploads, budget=self._budget, reader=self._desk.reader, streams=self._streams,
-            resumed=message_id not in self._desk.fresh,
-        )  # fmt: skip
+            self._event_handlers.client,
+            self._record,
+            thread,
+            message_id,
+            uploads=self._uploads,
+            rate_limits=self._rate_limits,
+            reader=self._event_handlers.reader,
+            streams=self._streams,
+            resumed=message_id not in self._event_handlers.seen_ids,
+        )
 
     async def run(self, inbox: Inbox) -> None:
         """Listen until cancelled. Raises ConfigError if a token is refused."""
@@ -101,31 +114,40 @@ class Slack:
             client = AsyncWebClient(self._account.bot_token, base_url=self._account.api_url, session=session)
             # No retry handler for lost connections: the lost request may have posted its message
             client.retry_handlers = [
-                AsyncRateLimitErrorRetryHandler(max_retry_count=3), AsyncServerErrorRetryHandler(max_retry_count=2)
-            ]  # fmt: skip
-            user = await self._known(client)
-            self._uploads = Uploads(client, session, self._read, self._budget, self._waits)
-            downloads = Downloads(client, session, self._budget, self._account.bot_token)
-            self._desk = Desk(
-                client, inbox, self._archive, self._record, downloads, self._budget, user,
-                surface=self.surface, streams=self._streams, twin=self._twin,
-            )  # fmt: skip
+                AsyncRateLimitErrorRetryHandler(max_retry_count=3),
+                AsyncServerErrorRetryHandler(max_retry_count=2),
+            ]
+            user = await self._fetch_bot_user(client)
+            self._uploads = Uploads(client, session, self._read, self._rate_limits, self._waits)
+            downloads = Downloads(client, session, self._rate_limits, self._account.bot_token)
+            self._event_handlers = EventHandlers(
+                client,
+                inbox,
+                self._archive,
+                self._record,
+                downloads,
+                self._rate_limits,
+                user,
+                surface=self.surface,
+                streams=self._streams,
+                second_delivery_timeout=self._second_delivery_timeout,
+            )
             app = AsyncApp(
                 client=client,
                 signing_secret=self._account.signing_secret or "unused",
                 token=None,
                 raise_error_for_unhandled_request=True,
             )
-            listen(app, self._desk)
+            register_listeners(app, self._event_handlers)
             self._connected.set()
             try:
                 await self._serve(app)
             finally:
                 self._connected.clear()
 
-    async def _known(self, client: AsyncWebClient) -> str:
+    async def _fetch_bot_user(self, client: AsyncWebClient) -> str:
         """Return the user id of the bot. Waits until Slack answers; raises ConfigError if Slack refuses the token."""
-        told = await _patiently(client.auth_test, "SLACK_BOT_TOKEN")
+        told = await _call_until_answered(client.auth_test, "SLACK_BOT_TOKEN")
         log.info("connected to Slack as %s in %s", told.get("user"), told.get("team"))
         return str(told["user_id"])
 
@@ -137,19 +159,19 @@ class Slack:
         client = app.client
         while True:
             opened = partial(client.apps_connections_open, app_token=self._account.app_token)
-            address = await _patiently(opened, "SLACK_APP_TOKEN")
+            address = await _call_until_answered(opened, "SLACK_APP_TOKEN")
             handler = self._handler = AsyncSocketModeHandler(app, self._account.app_token)
             handler.client.wss_uri = str(address["url"])
             connecting = asyncio.create_task(handler.connect_async())  # type: ignore[no-untyped-call]
             try:
-                await self._while_connected()
+                await self._wait_for_disconnect()
                 log.warning("lost the connection to Slack; opening a new one")
             finally:
                 connecting.cancel()
                 await handler.close_async()  # type: ignore[no-untyped-call]
                 self._handler = None
 
-    async def _while_connected(self) -> None:
+    async def _wait_for_disconnect(self) -> None:
         """Return after a minute without a connection."""
         last = time.monotonic()
         while time.monotonic() - last < DEAD:
@@ -173,7 +195,7 @@ class Slack:
 
     def health(self) -> dict[str, Any]:
         """Return whether the platform is connected."""
-        revoked = self._desk is not None and self._desk.revoked
+        revoked = self._event_handlers is not None and self._event_handlers.is_revoked
         return {"connected": self._connected.is_set() and self._is_open() and not revoked}
 
     def _is_open(self) -> bool:
@@ -181,7 +203,7 @@ class Slack:
         return (session is not None and not session.closed) if self._account.app_token else self.serving.is_set()
 
 
-async def _patiently(ask: Callable[[], Awaitable[Any]], name: str) -> Any:
+async def _call_until_answered(call: Callable[[], Awaitable[Any]], token_name: str) -> Any:
     """Repeat the call until Slack answers, and return the answer.
 
     Raises ConfigError if Slack refuses the token; `token_name` is its environment variable.
@@ -189,16 +211,16 @@ async def _patiently(ask: Callable[[], Awaitable[Any]], name: str) -> Any:
     wait = 1.0
     while True:
         try:
-            return await ask()
-        except FAULTS as error:
-            if code(error) in REFUSED:
-                raise ConfigError(f"{name} is refused by Slack: make a new one, see docs/slack.md.") from error
-            log.warning("no answer from Slack yet: %s", code(error))
+            return await call()
+        except API_ERRORS as error:
+            if error_code(error) in TOKEN_ERRORS:
+                raise ConfigError(f"{token_name} is refused by Slack: make a new one, see docs/slack.md.") from error
+            log.warning("no answer from Slack yet: %s", error_code(error))
         await asyncio.sleep(wait)
         wait = min(60.0, wait * 2)
 
 
-class LateSurface:
+class LazySurface:
     """A surface that is created when Slack has accepted the token."""
 
     def __init__(self, platform: Slack, thread: ThreadKey, message_id: str, pause: float) -> None:

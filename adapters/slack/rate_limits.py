@@ -4,7 +4,7 @@ import asyncio
 from collections import defaultdict, deque
 
 # Calls a minute, a little below the limits of Slack; docs.slack.dev, rate limits, and the page of each method
-_OF_METHODS = {
+_CALLS_PER_MINUTE = {
     "chat.startStream": 19,
     "chat.stopStream": 19,
     "chat.update": 48,
@@ -23,51 +23,51 @@ _OF_METHODS = {
     "assistant.threads.setStatus": 540,
 }
 _MINUTE = 64.0  # seconds; longer than a minute, because the last of many simultaneous requests arrive late
-_A_CHANNEL = (3, 4.0)  # posts, seconds: one a second with bursts; 4 s because requests may overtake
+_POSTS_PER_CHANNEL = (3, 4.0)  # posts, seconds: one a second with bursts; 4 s because requests may overtake
 
 
-class Window:
+class RateLimiter:
     """Allows at most `limit` calls in any span of `seconds`. Callers that wait get their turn in order of arrival."""
 
-    def __init__(self, most: int, seconds: float) -> None:
-        self._most, self._seconds = most, seconds
-        self._times: deque[float] = deque(maxlen=most)
+    def __init__(self, limit: int, seconds: float) -> None:
+        self._limit, self._seconds = limit, seconds
+        self._times: deque[float] = deque(maxlen=limit)
         self._turn = asyncio.Lock()
 
-    def has(self, share: float) -> bool:
+    def has_room(self, share: float) -> bool:
         """Return whether nobody waits and, after one more call, at most this share of the limit (0 to 1) is used."""
         now = asyncio.get_running_loop().time()
         spent = sum(now - at < self._seconds for at in self._times)
-        return not self._turn.locked() and spent + 1 <= self._most * share
+        return not self._turn.locked() and spent + 1 <= self._limit * share
 
     async def acquire(self) -> None:
         """Wait until a call is allowed, and count the call."""
         loop = asyncio.get_running_loop()
         async with self._turn:
-            if len(self._times) == self._most:
+            if len(self._times) == self._limit:
                 await asyncio.sleep(self._times[0] + self._seconds - loop.time())
             self._times.append(loop.time())
 
 
-class Budget:
+class RateLimits:
     """The rate limits of a workspace. Progress updates are skipped if a limit is near; necessary calls wait."""
 
     def __init__(self) -> None:
-        self._methods: dict[tuple[str, str], Window] = {}
-        self._channels: defaultdict[str, Window] = defaultdict(lambda: Window(*_A_CHANNEL))
+        self._methods: dict[tuple[str, str], RateLimiter] = {}
+        self._channels: defaultdict[str, RateLimiter] = defaultdict(lambda: RateLimiter(*_POSTS_PER_CHANNEL))
 
-    def _window(self, method: str, team: str, channel: str) -> Window:
+    def _limiter(self, method: str, team: str, channel: str) -> RateLimiter:
         if method == "chat.postMessage":
             return self._channels[channel]
         key = (method, team)
         if key not in self._methods:
-            self._methods[key] = Window(_OF_METHODS[method], _MINUTE)
+            self._methods[key] = RateLimiter(_CALLS_PER_MINUTE[method], _MINUTE)
         return self._methods[key]
 
-    def has(self, method: str, team: str, channel: str = "", share: float = 1.0) -> bool:
+    def allows(self, method: str, team: str, channel: str = "", share: float = 1.0) -> bool:
         """Return whether the method may be called now; a `share` below 1 reserves the rest for necessary calls."""
-        return self._window(method, team, channel).has(share)
+        return self._limiter(method, team, channel).has_room(share)
 
-    async def take(self, method: str, team: str, channel: str = "") -> None:
+    async def acquire(self, method: str, team: str, channel: str = "") -> None:
         """Wait until the method may be called, and count the call."""
-        await self._window(method, team, channel).acquire()
+        await self._limiter(method, team, channel).acquire()

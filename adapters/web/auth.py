@@ -7,8 +7,8 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.errors import BotError, NotFound, Refused, Unrecorded
-from bot.formatting import with_moments
+from bot.errors import BotError, NotFound, Refused, StorageError
+from bot.formatting import replace_time_markers
 
 log = logging.getLogger(__name__)
 
@@ -19,24 +19,24 @@ POLICY = "default-src 'self'; img-src 'self' data: blob:; frame-ancestors 'none'
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-class Door:
+class Middlewares:
     """The middlewares of every request."""
 
     def __init__(self, token: str | None) -> None:
         self._token = token
 
     @web.middleware
-    async def errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def handle_errors(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer every error with a JSON object that has a sentence in `error`; add the security headers."""
         try:
             response = await handler(request)
         except NotFound as error:
             return web.json_response({"error": str(error)}, status=404)
-        except Unrecorded as error:
+        except StorageError as error:
             log.error("%s", error)
             return web.json_response({"error": str(error)}, status=503)
         except BotError as error:
-            return web.json_response({"error": with_moments(str(error))}, status=400)
+            return web.json_response({"error": replace_time_markers(str(error))}, status=400)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
@@ -53,7 +53,7 @@ class Door:
         return response
 
     @web.middleware
-    async def guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def check_access(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Check the token if one is configured; else check the host name.
 
         Without a token, the host check stops other sites from sending requests through the browser of a user.
@@ -61,8 +61,8 @@ class Door:
         """
         if self._token:
             shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not self._opens(shown or request.cookies.get(COOKIE, "")):
-                if not self._opens(request.query.get("token", "")):
+            if not self._is_token(shown or request.cookies.get(COOKIE, "")):
+                if not self._is_token(request.query.get("token", "")):
                     raise web.HTTPUnauthorized
                 entered = web.HTTPSeeOther(request.path)
                 entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Lax")
@@ -73,12 +73,12 @@ class Door:
             raise web.HTTPUnsupportedMediaType
         return await handler(request)
 
-    def _opens(self, shown: str) -> bool:
-        told = shown.encode("utf-8", "surrogateescape")  # a header may hold any bytes
+    def _is_token(self, given: str) -> bool:
+        told = given.encode("utf-8", "surrogateescape")  # a header may hold any bytes
         return bool(self._token) and hmac.compare_digest(told, (self._token or "").encode())
 
 
-async def body(request: web.Request) -> Any:
+async def json_body(request: web.Request) -> Any:
     """Return the JSON body of a request. Raises Refused."""
     try:
         return await request.json()

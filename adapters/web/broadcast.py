@@ -7,51 +7,51 @@ from typing import Any
 from adapters.web import serializers as draw
 from bot.domain import ThreadKey, View
 
-MOST_LIVE = 500  # replies
-_ALL = "*"  # takes the place of a message id; no message has this id
+MAX_LIVE_REPLIES = 500  # replies
+_FORGOTTEN = "*"  # takes the place of a message id; no message has this id
 
 
-class Watcher:
+class Subscriber:
     """One open page. A slow page misses intermediate states of a message, never its newest state."""
 
     def __init__(self) -> None:
-        self._news: dict[str, dict[str, Any]] = {}
-        self._some = asyncio.Event()
+        self._pending: dict[str, dict[str, Any]] = {}
+        self._has_pending = asyncio.Event()
 
-    def tell(self, message: dict[str, Any]) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         """Queue this state of the message; it replaces an older state that was not sent yet."""
-        self._news[message["id"]] = message
-        self._some.set()
+        self._pending[message["id"]] = message
+        self._has_pending.set()
 
     def forget(self) -> None:
         """Drop all queued states and queue the event that the thread was forgotten."""
-        self._news = {_ALL: {}}
-        self._some.set()
+        self._pending = {_FORGOTTEN: {}}
+        self._has_pending.set()
 
-    async def next(self) -> tuple[str, dict[str, Any]]:
+    async def next_event(self) -> tuple[str, dict[str, Any]]:
         """Wait for the next event: `message` with the changed message, in the order of first change, or `forgotten`."""
-        await self._some.wait()
-        name = next(iter(self._news))
-        message = self._news.pop(name)
-        if not self._news:
-            self._some.clear()
-        return ("forgotten" if name == _ALL else "message"), message
+        await self._has_pending.wait()
+        name = next(iter(self._pending))
+        message = self._pending.pop(name)
+        if not self._pending:
+            self._has_pending.clear()
+        return ("forgotten" if name == _FORGOTTEN else "message"), message
 
 
-class Hub:
+class Broadcaster:
     """Sends messages to all open pages, and keeps the last view of each reply until the store has it."""
 
     def __init__(self) -> None:
         self._live: dict[str, tuple[ThreadKey, View]] = {}
-        self._watchers: defaultdict[ThreadKey, set[Watcher]] = defaultdict(set)
+        self._subscribers: defaultdict[ThreadKey, set[Subscriber]] = defaultdict(set)
 
-    def show(self, thread: ThreadKey, message_id: str, view: View) -> None:
+    def keep_view(self, thread: ThreadKey, message_id: str, view: View) -> None:
         """Keep the newest view of a reply. If there are more than 500, drop the final views, which the store has."""
         self._live[message_id] = thread, view
-        if len(self._live) > MOST_LIVE:
+        if len(self._live) > MAX_LIVE_REPLIES:
             self._live = {known: kept for known, kept in self._live.items() if not kept[1].final or known == message_id}
 
-    def shown(self, message_id: str, stored: View | None) -> View | None:
+    def current_view(self, message_id: str, stored: View | None) -> View | None:
         """Return the current view of a reply; drop the view kept here once the final one is stored."""
         _, live = self._live.get(message_id, (None, None))
         if stored and (live is None or live.final):
@@ -59,27 +59,27 @@ class Hub:
             return stored
         return live
 
-    def watch(self, thread: ThreadKey) -> Watcher:
+    def subscribe(self, thread: ThreadKey) -> Subscriber:
         """Return a subscriber that receives every changed message of the thread from now on."""
-        watcher = Watcher()
-        self._watchers[thread].add(watcher)
+        watcher = Subscriber()
+        self._subscribers[thread].add(watcher)
         return watcher
 
-    def leave(self, thread: ThreadKey, watcher: Watcher) -> None:
+    def unsubscribe(self, thread: ThreadKey, subscriber: Subscriber) -> None:
         """Remove the subscriber."""
-        self._watchers[thread].discard(watcher)
-        if not self._watchers[thread]:
-            del self._watchers[thread]
+        self._subscribers[thread].discard(subscriber)
+        if not self._subscribers[thread]:
+            del self._subscribers[thread]
 
-    def tell(self, thread: ThreadKey, message: dict[str, Any]) -> None:
+    def publish(self, thread: ThreadKey, message: dict[str, Any]) -> None:
         """Send a message object to all subscribers of the thread."""
-        for watcher in self._watchers.get(thread, ()):
-            watcher.tell(message)
+        for watcher in self._subscribers.get(thread, ()):
+            watcher.send(message)
 
     def forget(self, thread: ThreadKey) -> None:
         """Drop the views of the thread, and tell its subscribers that it was forgotten."""
         self._live = {known: kept for known, kept in self._live.items() if kept[0] != thread}
-        for watcher in self._watchers.get(thread, ()):
+        for watcher in self._subscribers.get(thread, ()):
             watcher.forget()
 
 
@@ -88,12 +88,12 @@ class PageSurface:
 
     pause = 0.1
 
-    def __init__(self, hub: Hub, thread: ThreadKey, message_id: str) -> None:
-        self._hub = hub
+    def __init__(self, broadcaster: Broadcaster, thread: ThreadKey, message_id: str) -> None:
+        self._broadcaster = broadcaster
         self._thread = thread
         self._message_id = message_id
 
     async def put(self, view: View) -> None:
         """Publish the view to the subscribers of the thread."""
-        self._hub.show(self._thread, self._message_id, view)
-        self._hub.tell(self._thread, draw.reply(self._message_id, view))
+        self._broadcaster.keep_view(self._thread, self._message_id, view)
+        self._broadcaster.publish(self._thread, draw.reply(self._message_id, view))

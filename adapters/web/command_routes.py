@@ -8,18 +8,18 @@ from aiohttp import web
 
 from adapters.web import schemas as parse
 from adapters.web import serializers as draw
-from adapters.web.auth import body
-from adapters.web.broadcast import Hub
+from adapters.web.auth import json_body
+from adapters.web.broadcast import Broadcaster
 from bot.domain import Picture, ThreadKey
 from bot.errors import NotFound
-from bot.formatting import with_moments
+from bot.formatting import replace_time_markers
 from bot.ports import Inbox
-from bot.settings.values import Answer, Command, Field, Panel, Paper
+from bot.settings.values import Attachment, Command, CommandResponse, SettingField, SettingsPanel
 
-PAPERS = {"pictures": "sheet.png", "export": "export.zip"}  # attachments with their own route
+ATTACHMENT_FILES = {"pictures": "sheet.png", "export": "export.zip"}  # attachments with their own route
 
 
-class Node(Protocol):
+class LineageItem(Protocol):
     """An image in the lineage of its thread, with its place in the drawing."""
 
     @property
@@ -43,95 +43,95 @@ class Node(Protocol):
         ...
 
 
-Lineage = Callable[[ThreadKey], Sequence[Node]]
+Lineage = Callable[[ThreadKey], Sequence[LineageItem]]
 
 
-class DeskPage:
+class CommandRoutes:
     """The routes for commands, lineage, contact sheet and export."""
 
     def __init__(
         self,
-        known: Callable[[web.Request], ThreadKey],
+        find_thread: Callable[[web.Request], ThreadKey],
         inbox: Callable[[], Inbox],
-        hub: Hub,
+        broadcaster: Broadcaster,
         lineage: Lineage,
     ) -> None:
         """`find_thread` returns the thread of a request, or raises NotFound."""
-        self._known = known
+        self._find_thread = find_thread
         self._inbox = inbox
-        self._hub = hub
+        self._broadcaster = broadcaster
         self._lineage = lineage
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
             web.post("/api/threads/{id}/commands", self._command),
-            web.get("/api/threads/{id}/lineage", self._tree),
+            web.get("/api/threads/{id}/lineage", self._lineage_nodes),
             web.get("/api/threads/{id}/sheet.png", self._sheet),
             web.get("/api/threads/{id}/export.zip", self._export),
         ]
 
     async def _command(self, request: web.Request) -> web.Response:
-        thread = self._known(request)
-        command = parse.command(thread, await body(request))
-        answer = await self._inbox().command(command)
+        thread = self._find_thread(request)
+        command = parse.command(thread, await json_body(request))
+        answer = await self._inbox().run_command(command)
         if command.name == "forget" and command.arguments.get("what") != "settings":
-            self._hub.forget(thread)
-        return web.json_response(drawn(answer, command))
+            self._broadcaster.forget(thread)
+        return web.json_response(answer_json(answer, command))
 
-    async def _tree(self, request: web.Request) -> web.Response:
-        return web.json_response({"nodes": list(map(node, self._lineage(self._known(request))))})
+    async def _lineage_nodes(self, request: web.Request) -> web.Response:
+        return web.json_response({"nodes": list(map(node_json, self._lineage(self._find_thread(request))))})
 
     async def _sheet(self, request: web.Request) -> web.Response:
-        return await self._paper(request, "pictures", "inline")
+        return await self._attachment(request, "pictures", "inline")
 
     async def _export(self, request: web.Request) -> web.Response:
-        return await self._paper(request, "export", "attachment")
+        return await self._attachment(request, "export", "attachment")
 
-    async def _paper(self, request: web.Request, name: str, disposition: str) -> web.Response:
-        thread = self._known(request)
-        answer = await self._inbox().command(Command(parse.new_id(), thread, parse.author({}), name))
-        if answer.paper is None:
+    async def _attachment(self, request: web.Request, name: str, disposition: str) -> web.Response:
+        thread = self._find_thread(request)
+        answer = await self._inbox().run_command(Command(parse.new_id(), thread, parse.author({}), name))
+        if answer.attachment is None:
             raise NotFound(answer.text)
         headers = {
-            "Content-Disposition": f'{disposition}; filename="{answer.paper.name}"',
+            "Content-Disposition": f'{disposition}; filename="{answer.attachment.name}"',
             "Cache-Control": "private, no-cache",
         }
-        kind = "image/png" if answer.paper.name.endswith(".png") else "application/zip"
-        return web.Response(body=answer.paper.data, content_type=kind, headers=headers)
+        kind = "image/png" if answer.attachment.name.endswith(".png") else "application/zip"
+        return web.Response(body=answer.attachment.data, content_type=kind, headers=headers)
 
 
-def drawn(answer: Answer, command: Command) -> dict[str, Any]:
+def answer_json(answer: CommandResponse, command: Command) -> dict[str, Any]:
     """Return the answer of a command as a JSON object."""
-    text = with_moments(answer.text)
+    text = replace_time_markers(answer.text)
     return {
         "text": text,
         "html": draw.markdown(text),
-        "panel": answer.panel and panel(answer.panel),
-        "paper": answer.paper and _paper(answer.paper, command),
+        "panel": answer.panel and panel_json(answer.panel),
+        "paper": answer.attachment and _attachment_json(answer.attachment, command),
     }
 
 
-def panel(panel: Panel) -> dict[str, Any]:
+def panel_json(panel: SettingsPanel) -> dict[str, Any]:
     """Return the settings of a scope as a JSON object."""
-    return {"scope": panel.scope.value, "fields": list(map(_field, panel.fields))}
+    return {"scope": panel.scope.value, "fields": list(map(_field_json, panel.fields))}
 
 
-def node(node: Node) -> dict[str, Any]:
+def node_json(node: LineageItem) -> dict[str, Any]:
     """Return an image of the lineage as a JSON object."""
     shown = draw.picture(node.picture)
     return {"picture": shown, "column": node.column, "row": node.row, "parent": node.parent}
 
 
-def _field(field: Field) -> dict[str, Any]:
-    shown = {"key": field.key, "title": field.title, "about": field.about, "value": field.value}
-    limits = {"choices": list(field.choices), "longest": field.longest, "highest": field.highest}
+def _field_json(field: SettingField) -> dict[str, Any]:
+    shown = {"key": field.key, "title": field.title, "about": field.description, "value": field.value}
+    limits = {"choices": list(field.choices), "longest": field.max_length, "highest": field.maximum}
     return shown | {"source": field.source} | limits
 
 
-def _paper(paper: Paper, command: Command) -> dict[str, Any]:
+def _attachment_json(attachment: Attachment, command: Command) -> dict[str, Any]:
     """Return the attachment with the address of its route, or with its data if there is no route."""
-    shown = {"name": paper.name, "alt": paper.alt}
-    if command.name in PAPERS:
-        return shown | {"url": f"/api/threads/{command.thread.thread}/{PAPERS[command.name]}"}
-    return shown | {"data": "data:application/octet-stream;base64," + base64.b64encode(paper.data).decode()}
+    shown = {"name": attachment.name, "alt": attachment.alt}
+    if command.name in ATTACHMENT_FILES:
+        return shown | {"url": f"/api/threads/{command.thread.thread}/{ATTACHMENT_FILES[command.name]}"}
+    return shown | {"data": "data:application/octet-stream;base64," + base64.b64encode(attachment.data).decode()}

@@ -6,9 +6,20 @@ import re
 import uuid
 from typing import Any
 
-from bot.domain import MANAGER, OWNER, Action, ButtonPress, ImageRequest, Message, Operation, Person, ThreadKey, Wish
+from bot.domain import (
+    MANAGER,
+    OWNER,
+    Action,
+    ButtonPress,
+    ImageRequest,
+    ImagineCommand,
+    Message,
+    Operation,
+    Person,
+    ThreadKey,
+)
 from bot.errors import NotFound, Refused
-from bot.region import corners
+from bot.region import parse_polygon
 from bot.settings.values import Command
 
 PLATFORM = "web"
@@ -34,7 +45,7 @@ def thread_key(thread_id: str) -> ThreadKey:
 
 def message(thread: ThreadKey, body: Any) -> Message:
     """Parse a posted message. Raises Refused."""
-    fields = _object(body)
+    fields = _fields(body)
     about = fields.get("about")
     if about is not None and (not isinstance(about, int) or not _NUMBER.fullmatch(str(about))):
         raise Refused("'about' must be the number of a picture, or null.")
@@ -42,31 +53,31 @@ def message(thread: ThreadKey, body: Any) -> Message:
     if part and about is None:
         raise Refused("'part' marks a part of the picture that the message is about: it needs 'about'.")
     if part:
-        _check_part(part)
+        _check_region(part)
     pictures = fields.get("pictures") or []
     if not isinstance(pictures, list):
         raise Refused("'pictures' must be a list of base64 texts.")
     return Message(
-        id=_identity(fields),
+        id=_event_id(fields),
         thread=thread,
         author=author(fields),
         text=_string(fields, "text"),
-        uploads=tuple(map(_bytes, pictures)),
+        uploads=tuple(map(_decode_picture, pictures)),
         about=about,
-        part=part,
+        region=part,
     )
 
 
-def _check_part(part: str) -> None:
+def _check_region(region: str) -> None:
     try:
-        corners(part)
+        parse_polygon(region)
     except ValueError as error:
         raise Refused(str(error)) from None
 
 
 def button(thread: ThreadKey, body: Any) -> ButtonPress:
     """Parse a button press. Raises Refused."""
-    fields = _object(body)
+    fields = _fields(body)
     actions = [action.value for action in Action]
     if fields.get("action") not in actions:
         raise Refused(f"'action' must be one of {', '.join(actions)}.")
@@ -75,12 +86,12 @@ def button(thread: ThreadKey, body: Any) -> ButtonPress:
     known = _JOB if action is Action.CANCEL else _ID if action in (Action.STOP, Action.RETRY) else _NUMBER
     if not isinstance(target, str | int) or isinstance(target, bool) or not known.fullmatch(str(target)):
         raise Refused("'target' must be the target of a button.")
-    return ButtonPress(_identity(fields), thread, author(fields), action, str(target))
+    return ButtonPress(_event_id(fields), thread, author(fields), action, str(target))
 
 
 def command(thread: ThreadKey, body: Any) -> Command:
     """Parse a slash command. Raises Refused."""
-    fields = _object(body)
+    fields = _fields(body)
     name, given = fields.get("name"), fields.get("arguments") or {}
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise Refused("'name' must be the name of a command.")
@@ -91,12 +102,12 @@ def command(thread: ThreadKey, body: Any) -> Command:
             raise Refused("An argument's name must be 1 to 40 small letters and underscores.")
         _check_length(key, _string(given, key), LONGEST_ARGUMENT)
     told = {key: _string(given, key) for key in given}
-    return Command(_identity(fields), thread, author(fields), name, told)
+    return Command(_event_id(fields), thread, author(fields), name, told)
 
 
-def wish(thread: ThreadKey, body: Any) -> Wish:
+def imagine(thread: ThreadKey, body: Any) -> ImagineCommand:
     """Parse `/imagine`: images requested without the chat model. Raises Refused."""
-    fields = _object(body)
+    fields = _fields(body)
     ratio, model, negative = (_string(fields, name).strip() for name in ("ratio", "model", "negative"))
     if ratio and not _RATIO.fullmatch(ratio):
         raise Refused("'ratio' must be width to height, such as 3:2.")
@@ -104,9 +115,9 @@ def wish(thread: ThreadKey, body: Any) -> Wish:
     _check_length("negative", negative, LONGEST_NEGATIVE)
     request = ImageRequest(
         0, Operation.GENERATE, " ".join(_string(fields, "prompt").split()), ratio=ratio, model=model,
-        seed=_whole(fields, "seed", HIGHEST_SEED), negative=negative,
+        seed=_whole_number(fields, "seed", HIGHEST_SEED), negative=negative,
     )  # fmt: skip
-    return Wish(_identity(fields), thread, author(fields), request, _whole(fields, "count", 99))
+    return ImagineCommand(_event_id(fields), thread, author(fields), request, _whole_number(fields, "count", 99))
 
 
 def author(fields: dict[str, Any]) -> Person:
@@ -120,13 +131,13 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _object(body: Any) -> dict[str, Any]:
+def _fields(body: Any) -> dict[str, Any]:
     if not isinstance(body, dict):
         raise Refused("The body must be a JSON object.")
     return body
 
 
-def _identity(fields: dict[str, Any]) -> str:
+def _event_id(fields: dict[str, Any]) -> str:
     """Return the id of the request, which identifies a repeated request, or a new id."""
     given = fields.get("id") or new_id()
     if not isinstance(given, str) or not _ID.fullmatch(given):
@@ -141,7 +152,7 @@ def _string(fields: dict[str, Any], name: str) -> str:
     return value.encode("utf-8", "replace").decode()  # replaces lone surrogates, which UTF-8 cannot encode
 
 
-def _whole(fields: dict[str, Any], name: str, highest: int) -> int | None:
+def _whole_number(fields: dict[str, Any], name: str, highest: int) -> int | None:
     value = fields.get(name)
     if value is None:
         return None
@@ -155,7 +166,7 @@ def _check_length(name: str, value: str, longest: int) -> None:
         raise Refused(f"'{name}' may have {longest:,} characters; this has {len(value):,}.")
 
 
-def _bytes(picture: Any) -> bytes:
+def _decode_picture(picture: Any) -> bytes:
     try:
         return base64.b64decode(picture, validate=True)
     except (binascii.Error, TypeError, ValueError):

@@ -18,7 +18,7 @@ from bot.domain import (
     ThreadSummary,
     View,
 )
-from bot.formatting import about, with_moments
+from bot.formatting import format_estimate, replace_time_markers
 
 BOT_NAME = "Mini-DALL·E 3"
 REPLY = ".reply"  # the id of a reply is the id of its message with this suffix
@@ -34,13 +34,13 @@ def thread(summary: ThreadSummary) -> dict[str, Any]:
 def question(entry: Entry) -> dict[str, Any]:
     """Return the message of a user."""
     parts = [_text(entry.text)] if entry.text else []
-    parts += [_shown(upload.number, "rendered", picture=picture(upload)) for upload in entry.uploads]
+    parts += [_picture_part(upload.number, "rendered", picture=picture(upload)) for upload in entry.uploads]
     buttons = [
         {"action": action, "label": f"{label} #{upload.number}", "target": str(upload.number)}
         for upload in entry.uploads
         for action, label in (("vary", "Vary"), ("edit", "Edit"), ("upscale", "Upscale"), ("delete", "Delete"))
     ]
-    about = {"about": entry.about, "part": entry.part} if entry.part else {"about": entry.about}
+    about = {"about": entry.about, "part": entry.region} if entry.region else {"about": entry.about}
     return _message(entry.id, entry.author.name, "person", parts, buttons) | about
 
 
@@ -66,14 +66,16 @@ def part(part: Part) -> dict[str, Any]:
             return _text(words)
         case PicturePart(state=Queued(ahead, eta)):
             place = f"{ahead} ahead of it" if ahead else "next in line"
-            return _shown(part.number, "queued", note=place if eta is None else f"{place}, done in {about(eta)}")
+            return _picture_part(
+                part.number, "queued", note=place if eta is None else f"{place}, done in {format_estimate(eta)}"
+            )
         case PicturePart(state=Rendering(fraction, preview)):
             shown = "data:image/jpeg;base64," + base64.b64encode(preview).decode() if preview else None
-            return _shown(part.number, "rendering", fraction=fraction, preview=shown)
+            return _picture_part(part.number, "rendering", fraction=fraction, preview=shown)
         case PicturePart(state=Rendered(finished)):
-            return _shown(finished.number, "rendered", fraction=1.0, picture=picture(finished))
+            return _picture_part(finished.number, "rendered", fraction=1.0, picture=picture(finished))
         case PicturePart(state=Failed(reason)):
-            return _shown(part.number, "failed", reason=with_moments(reason))
+            return _picture_part(part.number, "failed", reason=replace_time_markers(reason))
     raise AssertionError(part)
 
 
@@ -105,7 +107,7 @@ def _text(words: str) -> dict[str, Any]:
     return {"type": "text", "markdown": words, "html": markdown(words)}
 
 
-def _shown(
+def _picture_part(
     number: int,
     state: str,
     *,

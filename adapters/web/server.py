@@ -13,14 +13,14 @@ from aiohttp_sse import EventSourceResponse, sse_response
 
 from adapters.web import schemas as parse
 from adapters.web import serializers as draw
-from adapters.web.auth import Door, body
-from adapters.web.broadcast import Hub, PageSurface
-from adapters.web.command_routes import DeskPage, Lineage
-from adapters.web.queue_routes import STATIC, LinePage
-from bot.domain import Action, Button, ButtonPress, Entry, Incoming, Left, ThreadKey, ThreadSummary, View
+from adapters.web.auth import Middlewares, json_body
+from adapters.web.broadcast import Broadcaster, PageSurface
+from adapters.web.command_routes import CommandRoutes, Lineage
+from adapters.web.queue_routes import STATIC, QueueRoutes
+from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError, NotFound
 from bot.ports import Inbox
-from bot.queue_status import Lineup
+from bot.queue_status import QueueStatus
 
 LARGEST_BODY = 120 * 2**20  # bytes: four pictures of 20 MB in base64
 
@@ -53,7 +53,7 @@ class Archive(Protocol):
         ...
 
 
-class WebPage:
+class WebApp:
     """The web app, a platform without accounts: a page that this machine serves."""
 
     def __init__(
@@ -65,7 +65,7 @@ class WebPage:
         token: str | None = None,
         ready: Callable[[str], None] = lambda address: None,
         *,
-        lineup: Callable[[], Lineup] = Lineup,
+        queue_status: Callable[[], QueueStatus] = QueueStatus,
         metrics: Callable[[], bytes] = bytes,
         health: Callable[[], dict[str, dict[str, Any]]] = dict,
         lineage: Lineage = lambda thread: (),
@@ -78,17 +78,17 @@ class WebPage:
         self._archive = archive
         self._picture_path = picture_path
         self._host, self._port = host, port
-        self._door = Door(token)
+        self._middlewares = Middlewares(token)
         self._ready = ready
-        self._health_of_others = health
-        self._hub = Hub()
-        self._line = LinePage(lineup, metrics)
-        self._desk = DeskPage(self._known, self._at_work, self._hub, lineage)
+        self._platform_health = health
+        self._broadcaster = Broadcaster()
+        self._queue_routes = QueueRoutes(queue_status, metrics)
+        self._command_routes = CommandRoutes(self._find_thread, self._running_inbox, self._broadcaster, lineage)
         self._inbox: Inbox | None = None
 
     def surface(self, thread: ThreadKey, message_id: str) -> PageSurface:
         """Return the surface of the reply to a message."""
-        return PageSurface(self._hub, thread, message_id)
+        return PageSurface(self._broadcaster, thread, message_id)
 
     async def run(self, inbox: Inbox) -> None:
         """Serve until cancelled. Raises ConfigError if the port is taken."""
@@ -108,7 +108,9 @@ class WebPage:
             await runner.cleanup()
 
     def _app(self) -> web.Application:
-        app = web.Application(client_max_size=LARGEST_BODY, middlewares=[self._door.errors, self._door.guard])
+        app = web.Application(
+            client_max_size=LARGEST_BODY, middlewares=[self._middlewares.handle_errors, self._middlewares.check_access]
+        )
         app.add_routes(
             [
                 web.get("/", self._page),
@@ -120,10 +122,10 @@ class WebPage:
                 web.get("/api/threads/{id}", self._thread),
                 web.post("/api/threads/{id}/messages", self._message),
                 web.post("/api/threads/{id}/buttons", self._button),
-                web.post("/api/threads/{id}/wishes", self._wish),
+                web.post("/api/threads/{id}/wishes", self._imagine),
                 web.get("/api/threads/{id}/events", self._events),
-                *self._desk.routes(),
-                *self._line.routes(),
+                *self._command_routes.routes(),
+                *self._queue_routes.routes(),
             ]
         )
         return app
@@ -134,7 +136,7 @@ class WebPage:
         return web.FileResponse(STATIC / "index.html")
 
     async def _health(self, request: web.Request) -> web.Response:
-        others = self._health_of_others()
+        others = self._platform_health()
         well = all(each.get("connected", True) for each in others.values())
         return web.json_response({"status": "ok" if well else "degraded", **others})
 
@@ -154,64 +156,64 @@ class WebPage:
         return web.json_response({"id": thread_id})
 
     async def _thread(self, request: web.Request) -> web.Response:
-        return web.json_response({"messages": self._messages(self._known(request))})
+        return web.json_response({"messages": self._messages(self._find_thread(request))})
 
     async def _message(self, request: web.Request) -> web.Response:
-        thread = self._known(request)
-        return await self._accept(thread, parse.message(thread, await body(request)))
+        thread = self._find_thread(request)
+        return await self._accept(thread, parse.message(thread, await json_body(request)))
 
     async def _button(self, request: web.Request) -> web.Response:
-        thread = self._known(request)
-        press = parse.button(thread, await body(request))
+        thread = self._find_thread(request)
+        press = parse.button(thread, await json_body(request))
         if press.action is Action.EDIT:  # the page asks for the text and sends it as a message about the image
             return web.json_response({"about": int(press.target) if press.target.isdecimal() else None})
         if press.action is Action.DELETE:
             return await self._delete(thread, press)
         return await self._accept(thread, press)
 
-    async def _wish(self, request: web.Request) -> web.Response:
-        thread = self._known(request)
-        return await self._accept(thread, parse.wish(thread, await body(request)))
+    async def _imagine(self, request: web.Request) -> web.Response:
+        thread = self._find_thread(request)
+        return await self._accept(thread, parse.imagine(thread, await json_body(request)))
 
     async def _accept(self, thread: ThreadKey, event: Incoming) -> web.Response:
-        message_id = await self._at_work().accept(event)
-        if not isinstance(event, Left) and message_id == event.id:
-            self._tell_question(thread, message_id)
+        message_id = await self._running_inbox().accept(event)
+        if not isinstance(event, PlaceRemoved) and message_id == event.id:
+            self._publish_message(thread, message_id)
         return web.json_response({"message_id": message_id})
 
     async def _delete(self, thread: ThreadKey, press: ButtonPress) -> web.Response:
         """Delete an image, and publish the messages that uploaded it again; the core updates the replies."""
-        brought = [entry.id for entry in self._archive.entries(thread) if _brings(entry, press.target)]
+        brought = [entry.id for entry in self._archive.entries(thread) if _has_upload(entry, press.target)]
         response = await self._accept(thread, press)
         for message_id in brought:
-            self._tell_question(thread, message_id)
+            self._publish_message(thread, message_id)
         return response
 
-    def _tell_question(self, thread: ThreadKey, message_id: str) -> None:
+    def _publish_message(self, thread: ThreadKey, message_id: str) -> None:
         if entry := self._archive.entry(message_id):
-            self._hub.tell(thread, draw.question(entry))
-            self._hub.tell(thread, self._reply(entry))
+            self._broadcaster.publish(thread, draw.question(entry))
+            self._broadcaster.publish(thread, self._reply(entry))
 
-    def _at_work(self) -> Inbox:
+    def _running_inbox(self) -> Inbox:
         assert self._inbox
         return self._inbox
 
     async def _events(self, request: web.Request) -> EventSourceResponse:
         """Send every message of the thread, then every changed message, and an event if the thread is forgotten."""
-        thread = self._known(request)
-        watcher = self._hub.watch(thread)
+        thread = self._find_thread(request)
+        watcher = self._broadcaster.subscribe(thread)
         try:
             async with sse_response(request) as stream:
                 for message in self._messages(thread):
                     await stream.send(json.dumps(message), event="message")
                 while stream.is_connected():
-                    event, message = await watcher.next()
+                    event, message = await watcher.next_event()
                     await stream.send(json.dumps(message), event=event)
         finally:
-            self._hub.leave(thread, watcher)
+            self._broadcaster.unsubscribe(thread, watcher)
         return stream
 
-    def _known(self, request: web.Request) -> ThreadKey:
+    def _find_thread(self, request: web.Request) -> ThreadKey:
         thread = parse.thread_key(request.match_info["id"])
         if not self._archive.knows_thread(thread):
             raise NotFound("There is no such thread.")
@@ -225,8 +227,8 @@ class WebPage:
 
     def _reply(self, entry: Entry) -> dict[str, Any]:
         waiting = View(status="Waiting…", buttons=(Button(Action.STOP, "Stop", entry.id),))
-        return draw.reply(entry.id, self._hub.shown(entry.id, entry.view) or waiting)
+        return draw.reply(entry.id, self._broadcaster.current_view(entry.id, entry.view) or waiting)
 
 
-def _brings(entry: Entry, number: str) -> bool:
+def _has_upload(entry: Entry, number: str) -> bool:
     return any(str(upload.number) == number for upload in entry.uploads)

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace, _SubParsersAction
 from contextlib import closing
 from pathlib import Path
 
-from bot.commands.thread_export import export
+from bot.commands.thread_export import write_export
 from bot.conversation.permissions import DAY
 from bot.domain import ThreadKey
 from bot.errors import NotFound, Refused
@@ -20,16 +20,16 @@ _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
 
 def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
     """Add the commands `usage` and `export` to the command line."""
-    usage = commands.add_parser("usage", help="print the images and tokens of each user, as CSV")
-    usage.add_argument("--days", type=int, default=30, help="count the last N days (default: 30)")
-    taken = commands.add_parser("export", help="write a thread with its images into a ZIP, or list the threads")
-    taken.add_argument("thread", nargs="?", help="the key of a thread, as in the list; without a key, print the list")
+    usage = commands.add_parser("usage", help="print who had how much drawn and said, as CSV")
+    usage.add_argument("--days", type=int, default=30, help="of the last so many days (default: 30)")
+    taken = commands.add_parser("export", help="write a thread with its pictures into a ZIP, or list the threads")
+    taken.add_argument("thread", nargs="?", help="a thread's key as the list shows it; without it, the list is printed")
     taken.add_argument("--out", type=Path, default=Path("thread.zip"), help="the file to write (default: thread.zip)")
 
 
 def run(options: Namespace, database: Path, pictures: Path) -> None:
     """Run the command. Raises BotError with a sentence if it fails."""
-    with closing(Store.existing(database)) as store:
+    with closing(Store.open_existing(database)) as store:
         if options.command == "usage":
             _usage(store, options.days)
         elif options.thread is None:
@@ -43,10 +43,10 @@ def _usage(store: Store, days: int) -> None:
     table = csv.writer(sys.stdout)
     table.writerow(("server", "person", "name", "pictures", "megapixel_steps", "tokens_sent", "tokens_written"))
     for row in store.usage(time.time() - days * DAY):
-        table.writerow([_harmless(cell) if isinstance(cell, str) else cell for cell in row])
+        table.writerow([_escape_formula(cell) if isinstance(cell, str) else cell for cell in row])
 
 
-def _harmless(cell: str) -> str:
+def _escape_formula(cell: str) -> str:
     """Escape the text so that no spreadsheet reads it as a formula: users choose their names freely."""
     return f"'{cell}" if cell.startswith(_BEGINS_A_FORMULA) else cell
 
@@ -61,7 +61,7 @@ def _export(store: Store, key: str, files: PictureFiles, out: Path) -> None:
         raise NotFound(f"There is no thread {key!r}.")
     try:
         with out.open("wb") as file:
-            export(file, store.title(thread), entries, store.pictures(thread), files.read)
+            write_export(file, store.title(thread), entries, store.pictures(thread), files.read)
     except OSError as error:
         raise Refused(f"{out} cannot be written: {error.strerror}.") from error
     print(f"{out} holds {len(entries):,} messages: unpack it, and open index.html.")  # noqa: T201

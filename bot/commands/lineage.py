@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bot.domain import Operation, Picture
 
-WAYS = {
+OPERATION_LABELS = {
     Operation.GENERATE: "drawn",
     Operation.EDIT: "edit",
     Operation.VARY: "variation",
@@ -16,11 +16,11 @@ WAYS = {
 }
 
 
-SIDE_BY_SIDE = 4
+MAX_UNRELATED_PER_ROW = 4
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class PlacedPicture:
     """An image in the tree with its place: columns count from the left, rows from the top, both from 0.
 
     `parent` is the number of its source image, if that is in the tree as well.
@@ -32,7 +32,7 @@ class Node:
     parent: int | None
 
 
-def tree(pictures: Sequence[Picture]) -> list[Node]:
+def build_tree(pictures: Sequence[Picture]) -> list[PlacedPicture]:
     """Build the tree: an image is right of its source. The first child shares the row of its parent, others do not.
 
     Images without a source and without children share a row, up to `MAX_UNRELATED_PER_ROW`.
@@ -41,7 +41,7 @@ def tree(pictures: Sequence[Picture]) -> list[Node]:
     children: dict[int | None, list[Picture]] = {}
     for picture in pictures:
         children.setdefault(_parent(picture, known), []).append(picture)
-    nodes: list[Node] = []
+    nodes: list[PlacedPicture] = []
     placed: set[int] = set()
     row, beside = -1, 0
     waiting = [(picture, 0, True) for picture in reversed(children.get(None, []))]
@@ -51,25 +51,25 @@ def tree(pictures: Sequence[Picture]) -> list[Node]:
             continue
         placed.add(picture.number)
         alone = column == 0 and picture.number not in children
-        if alone and 0 < beside < SIDE_BY_SIDE:
+        if alone and 0 < beside < MAX_UNRELATED_PER_ROW:
             column, begins = beside, False
         beside = column + 1 if alone else 0
         row += begins
-        nodes.append(Node(picture, column, row, _parent(picture, known)))
+        nodes.append(PlacedPicture(picture, column, row, _parent(picture, known)))
         below = children.get(picture.number, [])
         waiting += [(child, column + 1, nth > 0) for nth, child in reversed(list(enumerate(below)))]
     return nodes
 
 
-def newest(pictures: Sequence[Picture], most: int) -> list[Picture]:
+def select_newest(pictures: Sequence[Picture], limit: int) -> list[Picture]:
     """At most `limit` pictures: the newest with their chains of sources; a chain that does not fit loses its oldest."""
-    if len(pictures) <= most:
+    if len(pictures) <= limit:
         return list(pictures)
     by_number = {picture.number: picture for picture in pictures}
     kept: dict[int, Picture] = {}
     for picture in reversed(pictures):
         step: Picture | None = picture
-        while step and step.number not in kept and len(kept) < most:
+        while step and step.number not in kept and len(kept) < limit:
             kept[step.number] = step
             step = by_number.get(step.parent) if step.parent else None
     return [picture for picture in pictures if picture.number in kept]

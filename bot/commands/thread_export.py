@@ -9,11 +9,11 @@ from typing import Any, BinaryIO
 
 from markdown_it import MarkdownIt
 
-from bot.commands.lineage import WAYS
+from bot.commands.lineage import OPERATION_LABELS
 from bot.domain import Entry, Failed, Picture, PicturePart, Rendered, TextPart
-from bot.formatting import with_moments
+from bot.formatting import replace_time_markers
 
-Read = Callable[[str], bytes]
+ReadFile = Callable[[str], bytes]
 
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False}).enable("table").disable("image")
 
@@ -38,7 +38,9 @@ $body
 """)
 
 
-def export(file: BinaryIO, title: str, entries: Sequence[Entry], pictures: Sequence[Picture], read: Read) -> None:
+def write_export(
+    file: BinaryIO, title: str, entries: Sequence[Entry], pictures: Sequence[Picture], read: ReadFile
+) -> None:
     """Write the ZIP; blocks. `read` returns the file of an image by its digest; missing files are left out."""
     names: dict[int, str] = {}
     with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as folder:  # a PNG is compressed already
@@ -49,14 +51,16 @@ def export(file: BinaryIO, title: str, entries: Sequence[Entry], pictures: Seque
                 continue
             names[picture.number] = f"pictures/{picture.number:04}.png"
             folder.writestr(names[picture.number], png)
-        asked = {number: entry for entry in reversed(entries) for number in _numbers(entry)}  # the first entry wins
-        told = [_told(picture, names.get(picture.number), asked.get(picture.number)) for picture in pictures]
+        asked = {
+            number: entry for entry in reversed(entries) for number in _picture_numbers(entry)
+        }  # the first entry wins
+        told = [_picture_json(picture, names.get(picture.number), asked.get(picture.number)) for picture in pictures]
         folder.writestr("pictures.json", json.dumps({"title": title, "pictures": told}, indent=2, ensure_ascii=False))
-        body = "\n".join(_article(entry, names) for entry in entries)
+        body = "\n".join(_render_article(entry, names) for entry in entries)
         folder.writestr("index.html", _PAGE.substitute(title=html.escape(title), body=body))
 
 
-def _told(picture: Picture, name: str | None, entry: Entry | None) -> dict[str, Any]:
+def _picture_json(picture: Picture, name: str | None, entry: Entry | None) -> dict[str, Any]:
     """The entry of one image in `pictures.json`."""
     return {
         "number": picture.number,
@@ -75,15 +79,15 @@ def _told(picture: Picture, name: str | None, entry: Entry | None) -> dict[str, 
     }
 
 
-def _numbers(entry: Entry) -> list[int]:
+def _picture_numbers(entry: Entry) -> list[int]:
     parts = entry.view.parts if entry.view else ()
     drawn = [part.number for part in parts if isinstance(part, PicturePart)]
     return [*(upload.number for upload in entry.uploads), *drawn]
 
 
-def _article(entry: Entry, names: dict[int, str]) -> str:
+def _render_article(entry: Entry, names: dict[int, str]) -> str:
     said = [f"<p>{html.escape(entry.text)}</p>"] if entry.text else []
-    said += [_figure(upload, names) for upload in entry.uploads]
+    said += [_render_figure(upload, names) for upload in entry.uploads]
     question = f"<article><h2>{html.escape(entry.author.name)}</h2>{''.join(said)}</article>"
     answer = []
     for part in entry.view.parts if entry.view else ():
@@ -91,18 +95,18 @@ def _article(entry: Entry, names: dict[int, str]) -> str:
             case TextPart(markdown):
                 answer.append(_markdown.render(markdown))
             case PicturePart(state=Rendered(picture)):
-                answer.append(_figure(picture, names))
+                answer.append(_render_figure(picture, names))
             case PicturePart(number=number, state=Failed(reason)):
-                answer.append(f"<p><em>#{number}: {html.escape(with_moments(reason))}</em></p>")
+                answer.append(f"<p><em>#{number}: {html.escape(replace_time_markers(reason))}</em></p>")
     return question + (f'<article class="bot"><h2>Mini-DALL·E 3</h2>{"".join(answer)}</article>' if answer else "")
 
 
-def _figure(picture: Picture, names: dict[int, str]) -> str:
+def _render_figure(picture: Picture, names: dict[int, str]) -> str:
     if picture.number not in names:
         return f"<p><em>#{picture.number} is not here any more.</em></p>"
     of = f" of #{picture.parent}" if picture.parent else ""
     seed = f" · seed <code>{picture.seed}</code>" if picture.seed is not None else ""
-    caption = f"#{picture.number} · {WAYS[picture.operation]}{of}{seed}<br>{html.escape(picture.prompt)}"
+    caption = f"#{picture.number} · {OPERATION_LABELS[picture.operation]}{of}{seed}<br>{html.escape(picture.prompt)}"
     alt = html.escape(picture.alt or picture.prompt, quote=True)
     image = f'<img src="{names[picture.number]}" alt="{alt}" width="{picture.width}" height="{picture.height}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

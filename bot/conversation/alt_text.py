@@ -4,30 +4,33 @@ import asyncio
 import logging
 from contextlib import aclosing
 
-from bot.llm.messages import Delta, ModelFailed, Role, Said
+from bot.llm.messages import ChatMessage, ModelFailed, Role, TextDelta
 from bot.ports import ChatModel
-from bot.prompting.system_prompt import alternative
+from bot.prompting.system_prompt import build_alt_text_prompt
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 20.0  # seconds
-LONGEST = 400  # characters
+TIMEOUT = 20.0  # seconds
+MAX_LENGTH = 400  # characters
 
 
-async def described(model: ChatModel, jpeg: bytes, prompt: str) -> str:
+async def write_alt_text(model: ChatModel, jpeg: bytes, prompt: str) -> str:
     """Write one or two sentences that describe the image; empty without vision, on failure, or after `TIMEOUT`.
 
     `prompt` is the prompt of the image: it helps the model with names. The text has at most `MAX_LENGTH` characters.
     """
-    if not model.manners.sees:
+    if not model.profile.has_vision:
         return ""
-    told = (Said(Role.SYSTEM, alternative()), Said(Role.USER, f"It was asked for as: {prompt[:500]}", (jpeg,)))
+    told = (
+        ChatMessage(Role.SYSTEM, build_alt_text_prompt()),
+        ChatMessage(Role.USER, f"It was asked for as: {prompt[:500]}", (jpeg,)),
+    )
     words = ""
     try:
-        async with asyncio.timeout(PATIENCE), aclosing(model.listen(told)) as events:
+        async with asyncio.timeout(TIMEOUT), aclosing(model.stream(told)) as events:
             async for event in events:
                 match event:
-                    case Delta(text):
+                    case TextDelta(text):
                         words += text
                     case ModelFailed():
                         return ""
@@ -35,4 +38,4 @@ async def described(model: ChatModel, jpeg: bytes, prompt: str) -> str:
         log.info("no alternative text within the timeout")
         return ""
     plain = " ".join(words.split())
-    return plain if len(plain) <= LONGEST else plain[: LONGEST - 1].rstrip() + "…"
+    return plain if len(plain) <= MAX_LENGTH else plain[: MAX_LENGTH - 1].rstrip() + "…"

@@ -4,57 +4,67 @@ import random
 from collections.abc import Callable
 from dataclasses import replace
 
-from bot.capabilities import LARGEST_SIDE, Abilities
-from bot.domain import ButtonPress, ImageRequest, Message, Operation, Person, Picture, PicturePart, ThreadKey, Wish
+from bot.capabilities import LARGEST_SIDE, ModelCapabilities
+from bot.domain import (
+    ButtonPress,
+    ImageRequest,
+    ImagineCommand,
+    Message,
+    Operation,
+    Person,
+    Picture,
+    PicturePart,
+    ThreadKey,
+)
 from bot.errors import NotFound, Refused
-from bot.formatting import number_of
-from bot.parsing.image_request import ratio_of
-from bot.settings.rules import MOST_PICTURES, USUAL, Models
+from bot.formatting import parse_picture_number
+from bot.parsing.image_request import parse_aspect_ratio
+from bot.settings.rules import DEFAULT_CHOICE, MAX_IMAGES_PER_REQUEST, AvailableModels
 from bot.settings.values import Settings
 from bot.storage.store import Store
 
-Asked = tuple[Message, tuple[ImageRequest, ...]]
+MessageAndRequests = tuple[Message, tuple[ImageRequest, ...]]
 
 
-class Asking:
+class ButtonActions:
     """Messages for button presses and `/imagine`. Every method raises Refused for an impossible request."""
 
     def __init__(
         self,
         store: Store,
         settings: Callable[[ThreadKey, Person], Settings],
-        abilities: Callable[[], Abilities],
-        models: Callable[[], Models],
+        capabilities: Callable[[], ModelCapabilities],
+        available_models: Callable[[], AvailableModels],
     ) -> None:
-        self._models = models
+        self._available_models = available_models
         self._store = store
         self._settings = settings
-        self._abilities = abilities
+        self._capabilities = capabilities
 
-    def edit(self, press: ButtonPress) -> Asked:
+    def edit(self, press: ButtonPress) -> MessageAndRequests:
         """A message about the image, without image requests: the chat model decides what to draw."""
-        if not press.words.strip():
+        if not press.instruction.strip():
             raise Refused(f"Say in a message about #{press.target} what should change in it.")
-        number = self._picture(press).number
-        return Message(press.id, press.thread, press.author, press.words, about=number, part=press.part), ()
+        number = self._find_picture(press).number
+        return Message(press.id, press.thread, press.author, press.instruction, about=number, region=press.region), ()
 
-    def vary(self, press: ButtonPress) -> Asked:
+    def vary(self, press: ButtonPress) -> MessageAndRequests:
         """A request for a variation of the image."""
-        picture = self._picture(press)
+        picture = self._find_picture(press)
         request = ImageRequest(0, Operation.VARY, "", of=picture.number)
-        return self._about(press, picture, f"More like #{picture.number}", request)
+        return self._message_about(press, picture, f"More like #{picture.number}", request)
 
-    def upscale(self, press: ButtonPress) -> Asked:
+    def upscale(self, press: ButtonPress) -> MessageAndRequests:
         """A request for the same image, twice as wide and high."""
-        picture = self._picture(press)
+        picture = self._find_picture(press)
         if 2 * max(picture.width, picture.height) > LARGEST_SIDE:
             raise Refused(f"#{picture.number} is as large as pictures become here: {picture.width} x {picture.height}.")
         request = ImageRequest(0, Operation.UPSCALE, "", of=picture.number)
-        return self._about(press, picture, f"#{picture.number}, larger", request)
+        return self._message_about(press, picture, f"#{picture.number}, larger", request)
 
-    def redo(self, press: ButtonPress) -> Asked:
+    def redo(self, press: ButtonPress) -> MessageAndRequests:
         """The same request as that of the image, with another seed."""
-        picture = self._picture(press)
+        picture = self._find_picture(press)
         if picture.operation is Operation.UPLOAD:
             raise Refused(f"#{picture.number} was uploaded, not drawn: ask for a change, or for more like it.")
         request = ImageRequest(0, picture.operation, picture.prompt, of=picture.parent, seed=random.getrandbits(31))
@@ -69,37 +79,41 @@ class Asking:
                 prompt=job.prompt,
                 part=job.part,
             )
-        return self._about(press, picture, f"#{picture.number} again", request)
+        return self._message_about(press, picture, f"#{picture.number} again", request)
 
-    def wish(self, wish: Wish) -> Asked:
+    def imagine(self, command: ImagineCommand) -> MessageAndRequests:
         """The requests of `/imagine`, completed from the settings; a given seed grows by 1 for every further image."""
-        ratio, model = ("" if said == USUAL else said for said in (wish.request.ratio, wish.request.model))
-        wish = replace(wish, request=replace(wish.request, ratio=ratio, model=model))
-        settings, abilities = self._settings(wish.thread, wish.author), self._abilities()
-        if wish.request.negative and not abilities.negatives:
+        ratio, model = (
+            "" if said == DEFAULT_CHOICE else said for said in (command.request.ratio, command.request.model)
+        )
+        command = replace(command, request=replace(command.request, ratio=ratio, model=model))
+        settings, abilities = self._settings(command.thread, command.author), self._capabilities()
+        if command.request.negative and not abilities.negatives:
             raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
-        if ratio_of(wish.request.ratio) not in ("", "1:1") and not abilities.ratios:
+        if parse_aspect_ratio(command.request.ratio) not in ("", "1:1") and not abilities.ratios:
             raise Refused("This picture model paints in one shape alone.")
-        drawing = self._models().picture
-        if wish.request.model and drawing and wish.request.model not in drawing:
-            raise Refused(f"There is no picture model {wish.request.model[:50]!r}; there is {', '.join(drawing)}.")
-        ratio = ratio_of(wish.request.ratio)
-        if wish.request.ratio and not ratio:
-            raise Refused(f"Width to height are given as in 16:9, not as {wish.request.ratio[:20]!r}.")
-        count = settings.count if wish.count is None else wish.count
-        if not 1 <= count <= MOST_PICTURES:
-            raise Refused(f"A wish may be for 1 to {MOST_PICTURES} pictures, not {count}.")
-        request = as_chosen(replace(wish.request, ratio=ratio), settings)
+        drawing = self._available_models().picture
+        if command.request.model and drawing and command.request.model not in drawing:
+            raise Refused(f"There is no picture model {command.request.model[:50]!r}; there is {', '.join(drawing)}.")
+        ratio = parse_aspect_ratio(command.request.ratio)
+        if command.request.ratio and not ratio:
+            raise Refused(f"Width to height are given as in 16:9, not as {command.request.ratio[:20]!r}.")
+        count = settings.count if command.count is None else command.count
+        if not 1 <= count <= MAX_IMAGES_PER_REQUEST:
+            raise Refused(f"A wish may be for 1 to {MAX_IMAGES_PER_REQUEST} pictures, not {count}.")
+        request = apply_settings(replace(command.request, ratio=ratio), settings)
         seeds = [None if request.seed is None else (request.seed + nth) % 2**31 for nth in range(count)]
         requests = tuple(replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds))
-        return Message(wish.id, wish.thread, wish.author, request.prompt), requests
+        return Message(command.id, command.thread, command.author, request.prompt), requests
 
-    def _about(self, press: ButtonPress, picture: Picture, words: str, request: ImageRequest) -> Asked:
-        chosen = as_chosen(request, self._settings(press.thread, press.author))
+    def _message_about(
+        self, press: ButtonPress, picture: Picture, words: str, request: ImageRequest
+    ) -> MessageAndRequests:
+        chosen = apply_settings(request, self._settings(press.thread, press.author))
         return Message(press.id, press.thread, press.author, words, about=picture.number), (chosen,)
 
-    def _picture(self, press: ButtonPress) -> Picture:
-        picture = self._store.picture(press.thread, number_of(press.target))
+    def _find_picture(self, press: ButtonPress) -> Picture:
+        picture = self._store.picture(press.thread, parse_picture_number(press.target))
         if picture is None:
             raise NotFound(f"There is no picture #{press.target[:9]} in this thread.")
         return picture
@@ -111,10 +125,10 @@ class Asking:
                 drawn = isinstance(part, PicturePart) and part.operation is not Operation.SELECT
                 if drawn and isinstance(part, PicturePart) and part.number == number:
                     return f"{entry.id}.{part.key}"
-        return self._store.jobs.making(thread, number)
+        return self._store.jobs.newest_job_id(thread, number)
 
 
-def as_chosen(request: ImageRequest, settings: Settings) -> ImageRequest:
+def apply_settings(request: ImageRequest, settings: Settings) -> ImageRequest:
     """The request, with aspect ratio and image model from the settings where the request leaves them open."""
     ratio = request.ratio or (settings.ratio if request.operation is Operation.GENERATE else "")
     return replace(request, ratio=ratio, model=request.model or settings.picture_model)

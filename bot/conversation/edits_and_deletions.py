@@ -6,78 +6,78 @@ from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from weakref import WeakValueDictionary
 
 from bot.conversation.pacer import Pacer
-from bot.conversation.reply import Removed, offering_again, shows, without
-from bot.conversation.running_reply import Live
-from bot.conversation.turn_context import Album
-from bot.domain import MANAGER, ButtonPress, Edited, Entry, Person, ThreadKey, View
+from bot.conversation.reply import PictureRemoved, offer_retry, remove_from_view, shows_picture
+from bot.conversation.running_reply import RunningReply
+from bot.conversation.turn_context import PictureFolder
+from bot.domain import MANAGER, ButtonPress, Entry, MessageEdited, Person, ThreadKey, View
 from bot.errors import NotFound, Refused, Unreachable
-from bot.formatting import count_of, number_of
-from bot.i18n import view_in
+from bot.formatting import format_count, parse_picture_number
+from bot.i18n import translate_view
 from bot.ports import Surface
-from bot.settings.rules import address
-from bot.settings.values import Answer, Command, Scope
+from bot.settings.rules import scope_key
+from bot.settings.values import Command, CommandResponse, Scope
 from bot.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 
-class Changes:
+class EditsAndDeletions:
     """Deletes images, forgets threads, and marks replies whose message was edited."""
 
     def __init__(
         self,
         store: Store,
-        album: Album,
-        surface: Callable[[Entry], Surface],
-        start: Callable[[Awaitable[None]], None],
-        longest_message: int,
+        picture_folder: PictureFolder,
+        get_surface: Callable[[Entry], Surface],
+        start_task: Callable[[Awaitable[None]], None],
+        max_message_length: int,
     ) -> None:
         """`get_surface` returns the surface of a reply; `start_task` starts a background task.
 
         `max_message_length` is in characters.
         """
-        self._longest = longest_message
+        self._max_message_length = max_message_length
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         self._store = store
-        self._album = album
-        self._surface = surface
-        self._start = start
+        self._picture_folder = picture_folder
+        self._get_surface = get_surface
+        self._start_task = start_task
 
-    async def delete(self, press: ButtonPress, live: Collection[Live]) -> str:
+    async def delete(self, press: ButtonPress, running: Collection[RunningReply]) -> str:
         """Delete an image from the record, and from every reply of the thread that shows the image.
 
         `running` are the running replies. Raises NotFound, or Refused unless the user owns the image or is a manager.
         """
-        number, reason = number_of(press.target), f"Deleted by {press.author.name}."
-        if number in self._store.deleted(press.thread):  # pressed twice
+        number, reason = parse_picture_number(press.target), f"Deleted by {press.author.name}."
+        if number in self._store.deleted_numbers(press.thread):  # pressed twice
             return press.id
         picture = self._store.picture(press.thread, number)
         if picture is None:
             raise NotFound(f"There is no picture #{press.target[:9]} in this thread.")
-        showing = [entry for entry in self._store.entries(press.thread) if shows(entry, number)]
-        under_way = [each for each in live if shows(each.reply, number)]
-        check_rights(press.author, self._owner(press.thread, number, showing))
+        showing = [entry for entry in self._store.entries(press.thread) if shows_picture(entry, number)]
+        under_way = [each for each in running if shows_picture(each.reply, number)]
+        check_owner_or_manager(press.author, self._find_owner(press.thread, number, showing))
         self._store.remove_picture(press.thread, number, reason)
         for each in under_way:
-            each.happened(Removed(number, reason))
+            each.on_event(PictureRemoved(number, reason))
         for entry in showing:
             if entry.view:
-                self.show_again(entry, without(entry.view, number, reason))
-        await throw_away(self._store, self._album, [picture.digest])
+                self.update_reply(entry, remove_from_view(entry.view, number, reason))
+        await delete_unused_files(self._store, self._picture_folder, [picture.digest])
         return press.id
 
-    def _owner(self, thread: ThreadKey, number: int, showing: Sequence[Entry]) -> Person:
+    def _find_owner(self, thread: ThreadKey, number: int, showing: Sequence[Entry]) -> Person:
         """The user who requested or uploaded the image; in old records without owner, the author of the message."""
-        owner = self._store.owner(thread, number)
+        owner = self._store.picture_owner(thread, number)
         said = self._store.entries(thread)
         found = [entry.author for entry in said if entry.author.id == owner] or [each.author for each in showing]
         return found[0] if found else Person(owner, "somebody else")
 
-    async def forget(self, command: Command) -> Answer:
+    async def forget(self, command: Command) -> CommandResponse:
         """Forget the thread, or the user's own settings. Raises Refused for an empty, busy or foreign thread."""
         if command.arguments.get("what") == "settings":
-            self._store.chosen.reset(address(Scope.PERSON, command.thread, command.author.id))
-            return Answer("Your own settings are forgotten: those of the server, channel and thread hold.")
+            self._store.settings.reset(scope_key(Scope.PERSON, command.thread, command.author.id))
+            return CommandResponse("Your own settings are forgotten: those of the server, channel and thread hold.")
         entries = self._store.entries(command.thread)
         if not entries:
             raise Refused("I remember nothing of this place: give the command in the thread that is to be forgotten.")
@@ -86,34 +86,39 @@ class Changes:
         if any(entry.view is None for entry in entries):
             raise Refused("Something is under way here still: cancel it first, or wait for it.")
         digests = self._store.forget(command.thread)
-        left = await throw_away(self._store, self._album, digests)
-        pictures = count_of(len(digests), "picture")
-        told = f"Forgotten: {count_of(len(entries), 'message')} and {pictures} of this thread."
-        return Answer(f"{told} {count_of(left, 'file')} could not be deleted: the log says why." if left else told)
+        left = await delete_unused_files(self._store, self._picture_folder, digests)
+        pictures = format_count(len(digests), "picture")
+        told = f"Forgotten: {format_count(len(entries), 'message')} and {pictures} of this thread."
+        return CommandResponse(
+            f"{told} {format_count(left, 'file')} could not be deleted: the log says why." if left else told
+        )
 
-    def edited(self, event: Edited) -> str:
+    def record_edit(self, event: MessageEdited) -> str:
         """Record the new text of a message. The reply stays as it is and gets a button to answer again."""
         entry = self._store.entry(event.id)
         text = event.text.strip()
         answered = (
-            entry is not None and entry.thread == event.thread and not entry.settled and 0 < len(text) <= self._longest
+            entry is not None
+            and entry.thread == event.thread
+            and not entry.fixed_requests
+            and 0 < len(text) <= self._max_message_length
         )
-        if entry and answered and self._store.amend(entry.id, text) and entry.view:
-            self.show_again(entry, offering_again(entry.view, entry.id))
+        if entry and answered and self._store.edit_text(entry.id, text) and entry.view:
+            self.update_reply(entry, offer_retry(entry.view, entry.id))
         return event.id
 
-    def show_again(self, entry: Entry, view: View) -> None:
+    def update_reply(self, entry: Entry, view: View) -> None:
         """Record a new final view of a reply and display it."""
-        self._store.finish(entry.id, view_in(view, view.language))
-        self._start(self._shown(entry))
+        self._store.finish(entry.id, translate_view(view, view.language))
+        self._start_task(self._display(entry))
 
-    async def _shown(self, entry: Entry) -> None:
+    async def _display(self, entry: Entry) -> None:
         """Display the newest recorded view of a reply. A lock keeps an older view from replacing a newer one."""
         async with self._locks.setdefault(entry.id, asyncio.Lock()):
             newest = self._store.entry(entry.id)
             if newest is None or newest.view is None:
                 return
-            pacer = Pacer(self._surface(entry))
+            pacer = Pacer(self._get_surface(entry))
             pacer.show(newest.view)
             try:
                 await pacer.run()
@@ -123,20 +128,20 @@ class Changes:
                 log.exception("failed to update the reply to %s", entry.id)
 
 
-async def throw_away(store: Store, album: Album, digests: Iterable[str]) -> int:
+async def delete_unused_files(store: Store, picture_folder: PictureFolder, digests: Iterable[str]) -> int:
     """Delete the files of images that no thread uses any more. Returns how many could not be deleted."""
     left = 0
     for digest in dict.fromkeys(digests):
         if not store.knows_picture(digest):
             try:
-                await album.throw_away(digest)
+                await picture_folder.delete(digest)
             except OSError as error:
                 left += 1
                 log.error("the file of picture %s cannot be deleted: %s", digest, error.strerror)
     return left
 
 
-def check_rights(who: Person, owner: Person) -> None:
+def check_owner_or_manager(person: Person, owner: Person) -> None:
     """Raises Refused unless the person is the owner or a manager."""
-    if who.id != owner.id and MANAGER not in who.roles:
+    if person.id != owner.id and MANAGER not in person.roles:
         raise Refused(f"Only {owner.name}, who asked for it, and managers can do this.")

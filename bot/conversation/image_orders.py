@@ -3,19 +3,19 @@
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 
-from bot.capabilities import Abilities
-from bot.conversation.alt_text import described
-from bot.conversation.buttons import as_chosen
-from bot.conversation.permissions import check_number, check_words
-from bot.conversation.prompt_refiner import Refiner
-from bot.conversation.turn_context import Album
+from bot.capabilities import ModelCapabilities
+from bot.conversation.alt_text import write_alt_text
+from bot.conversation.buttons import apply_settings
+from bot.conversation.permissions import check_blocked_words, check_limits
+from bot.conversation.prompt_refiner import PromptRefiner
+from bot.conversation.turn_context import PictureFolder
 from bot.domain import Entry, ImageRequest, Operation, Picture, RenderJob
-from bot.settings.styles import SHIPPED, Style, styled, worn
+from bot.settings.styles import BUILT_IN_STYLES, Style, apply_style, find_lora_style
 from bot.settings.values import Settings
 from bot.storage.store import Store
 
 
-class Studio:
+class ImageOrders:
     """Orders the images of one reply: applies settings, limits and styles, refines prompts, adds alternative texts."""
 
     def __init__(
@@ -23,10 +23,10 @@ class Studio:
         store: Store,
         entry: Entry,
         settings: Settings,
-        refiner: Refiner,
-        album: Album,
+        refiner: PromptRefiner,
+        picture_folder: PictureFolder,
         moderate: Callable[[str], Awaitable[None]] | None = None,
-        styles: Mapping[str, Style] = SHIPPED,
+        styles: Mapping[str, Style] = BUILT_IN_STYLES,
     ) -> None:
         """`moderate` raises Refused for a prompt that must not be rendered."""
         self._moderate = moderate
@@ -35,33 +35,38 @@ class Studio:
         self._entry = entry
         self._settings = settings
         self._refiner = refiner
-        self._album = album
+        self._picture_folder = picture_folder
 
-    def order(self, request: ImageRequest, start: int | None) -> RenderJob:
+    def order(self, request: ImageRequest, source_number: int | None) -> RenderJob:
         """Record and return the job for a request; a known request returns its recorded job. Raises Refused."""
-        chosen = request if self._entry.settled else as_chosen(request, self._settings)
+        chosen = request if self._entry.fixed_requests else apply_settings(request, self._settings)
         return self._store.jobs.order(
-            self._entry.id, request, start, ratio=chosen.ratio, model=chosen.model, allow=lambda: self._allow(request)
+            self._entry.id,
+            request,
+            source_number,
+            ratio=chosen.ratio,
+            model=chosen.model,
+            allow=lambda: self._check_allowed(request),
         )
 
-    def _allow(self, request: ImageRequest) -> None:
+    def _check_allowed(self, request: ImageRequest) -> None:
         settings, entry = self._settings, self._entry
-        check_words(settings, request.prompt)
+        check_blocked_words(settings, request.prompt)
         if settings.daily or settings.server_daily or settings.at_once:
-            check_number(settings, self._store.jobs.used_today(entry.thread, entry.author.id))
+            check_limits(settings, self._store.jobs.usage_today(entry.thread, entry.author.id))
 
-    async def refine(self, job: RenderJob, abilities: Abilities) -> RenderJob:
+    async def refine(self, job: RenderJob, capabilities: ModelCapabilities) -> RenderJob:
         """The job with the prompt, LoRA and metadata for the image model; the prompt is checked. Raises Refused."""
-        job = replace(job, telling=self._settings.metadata, before=self._before(job))
+        job = replace(job, embeds_metadata=self._settings.metadata, source_prompt=self._source_prompt(job))
         style = self._styles.get(self._settings.style, Style())
-        wears = style if job.operation is Operation.GENERATE else worn(self._styles, job.before)
+        wears = style if job.operation is Operation.GENERATE else find_lora_style(self._styles, job.source_prompt)
         job = replace(job, lora=wears.lora, lora_scale=wears.lora_scale)
         known = bool(job.refined)  # refined before a restart or a Retry: checked again, not changed
-        job = await self._refiner(job, abilities)
+        job = await self._refiner(job, capabilities)
         drawn = job.refined or job.prompt
         if job.operation is Operation.GENERATE and not known:
-            drawn = styled(drawn, self._settings.style, style)
-        check_words(self._settings, job.prompt, drawn)
+            drawn = apply_style(drawn, self._settings.style, style)
+        check_blocked_words(self._settings, job.prompt, drawn)
         if self._moderate and drawn:
             await self._moderate(drawn)
         if drawn != (job.refined or job.prompt):
@@ -69,7 +74,7 @@ class Studio:
             job = replace(job, refined=drawn)
         return job
 
-    def _before(self, job: RenderJob) -> str:
+    def _source_prompt(self, job: RenderJob) -> str:
         """The prompt that the image model received for the source image; empty without a source."""
         start = self._store.picture(job.thread, job.parent) if job.parent else None
         return start.refined or start.prompt if start else ""
@@ -82,16 +87,16 @@ class Studio:
         if not self._settings.describe:
             return picture
         try:
-            jpeg = await self._album.glance(picture.digest)
+            jpeg = await self._picture_folder.read_thumbnail(picture.digest)
         except OSError:  # the file is gone
             return picture
-        alt = await described(self._refiner.model, jpeg, picture.prompt)
+        alt = await write_alt_text(self._refiner.model, jpeg, picture.prompt)
         if not alt:
             return picture
         better = replace(picture, alt=alt)
-        self._store.describe(self._entry.thread, better)
+        self._store.update_picture(self._entry.thread, better)
         return better
 
-    def still(self, number: int) -> bool:
+    def is_available(self, number: int) -> bool:
         """Whether the image with this number is finished and not deleted."""
         return self._store.picture(self._entry.thread, number) is not None

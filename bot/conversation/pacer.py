@@ -12,7 +12,7 @@ from bot.ports import Surface
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 600  # seconds of retries for the final view while the platform does not answer
+TIMEOUT = 600  # seconds of retries for the final view while the platform does not answer
 
 
 class Pacer:
@@ -25,25 +25,25 @@ class Pacer:
     def __init__(self, surface: Surface) -> None:
         self._surface = surface
         self._newest: View | None = None
-        self._news = asyncio.Event()
-        self._last = asyncio.Event()
+        self._new_view = asyncio.Event()
+        self._final_view = asyncio.Event()
 
     def show(self, view: View) -> None:
         """Set the view to display next. Never waits."""
         self._newest = view
-        self._news.set()
+        self._new_view.set()
         if view.final:
-            self._last.set()
+            self._final_view.set()
 
     async def run(self) -> None:
         """Display views until the final one is displayed. Raises Unreachable, or the error of the last attempt."""
         while True:
-            await self._news.wait()
-            self._news.clear()
+            await self._new_view.wait()
+            self._new_view.clear()
             newest = self._newest
             assert newest is not None
             if newest.final:
-                await self._land(newest)
+                await self._put_final(newest)
                 return
             try:
                 await self._surface.put(newest)
@@ -52,13 +52,13 @@ class Pacer:
             except Exception as error:  # the platform's client may raise anything; a later view repairs it
                 log.warning("a view was not displayed: %s", type(error).__name__)
             with suppress(TimeoutError):  # the final view does not wait
-                await asyncio.wait_for(self._last.wait(), self._surface.pause)
+                await asyncio.wait_for(self._final_view.wait(), self._surface.pause)
 
-    async def _land(self, view: View) -> None:
+    async def _put_final(self, view: View) -> None:
         attempts = AsyncRetrying(
             retry=retry_if_not_exception_type((Unreachable, asyncio.CancelledError)),
             wait=wait_exponential(0.5, max=30),
-            stop=stop_after_delay(PATIENCE),
+            stop=stop_after_delay(TIMEOUT),
             before_sleep=before_sleep_log(log, logging.WARNING),
             reraise=True,
         )

@@ -9,13 +9,13 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from bot.capabilities import Abilities, Dialect, Editing, Refining
-from bot.conversation.turn import Turn, listen
+from bot.capabilities import Dialect, Editing, ModelCapabilities, RefineMode
+from bot.conversation.turn import Turn, parse_stream
 from bot.domain import Operation, RenderJob, Text
-from bot.llm.messages import ModelFailed, Role, Said
-from bot.parsing.image_request import clean
+from bot.llm.messages import ChatMessage, ModelFailed, Role
+from bot.parsing.image_request import clean_prompt
 from bot.ports import ChatModel
-from bot.prompting.system_prompt import LONGEST, refinement
+from bot.prompting.system_prompt import MAX_PROMPT_WORDS, build_refinement_prompt
 
 
 class RefinedStore(Protocol):
@@ -26,15 +26,15 @@ class RefinedStore(Protocol):
         ...
 
 
-PATIENCE = 20.0  # seconds; then the original prompt is used
-SHORT = {Dialect.SENTENCES: 5, Dialect.PHRASES: 25}  # words up to which a prompt is refined in `auto`
-ROOM = 8  # words by which a refined prompt may exceed its target length
+TIMEOUT = 20.0  # seconds; then the original prompt is used
+SHORT_PROMPT = {Dialect.SENTENCES: 5, Dialect.PHRASES: 25}  # words up to which a prompt is refined in `auto`
+EXTRA_WORDS = 8  # words by which a refined prompt may exceed its target length
 
 _QUOTED = re.compile(r"\"([^\"]+)\"|“([^”]+)”|«([^»]+)»|(?<!\w)'([^']+)'(?!\w)")
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
 _NUMERALS = "zero one two three four five six seven eight nine ten eleven twelve".split()
 _COUNTS = {word: str(number) for number, word in enumerate(_NUMERALS)} | {"dozen": "12", "pair": "2", "couple": "2"}
-_SMALL = set(  # words that name nothing in an image
+_STOP_WORDS = set(  # words that name nothing in an image
     "a an the and or but of in on at to for from by with without into onto as is are be being it its this that these"
     " those there here his her their our my your some any very really quite just please who which while where when"
     " showing shown picture image photo drawing painting illustration has have having so such then them they he she"
@@ -43,45 +43,45 @@ _SMALL = set(  # words that name nothing in an image
 
 
 @dataclass(frozen=True, slots=True)
-class Refiner:
+class PromptRefiner:
     """Refines the prompts of jobs before they are rendered."""
 
     model: ChatModel
     store: RefinedStore
-    when: Refining = Refining.AUTO
+    mode: RefineMode = RefineMode.AUTO
 
-    async def __call__(self, job: RenderJob, abilities: Abilities) -> RenderJob:
+    async def __call__(self, job: RenderJob, capabilities: ModelCapabilities) -> RenderJob:
         """The job, with a recorded refined prompt if it needs one and the result keeps the content of its prompt."""
-        if job.refined or not wanted(job, abilities, self.when):
+        if job.refined or not needs_refinement(job, capabilities, self.mode):
             return job
-        refined = await refine(self.model, job.prompt, abilities.dialect)
+        refined = await refine_prompt(self.model, job.prompt, capabilities.dialect)
         if not refined:
             return job
         self.store.refine(job, refined)
         return replace(job, refined=refined)
 
 
-def wanted(job: RenderJob, abilities: Abilities, when: Refining) -> bool:
+def needs_refinement(job: RenderJob, capabilities: ModelCapabilities, mode: RefineMode) -> bool:
     """Whether the job's prompt needs refinement: it describes a whole image, in a dialect that gains by it.
 
     A variation keeps the prompt of its source, and an instruction says what changes: neither is refined. In `auto`
     only short prompts are: models that read sentences render long prompts as well as refined ones.
     """
     describes = job.operation is Operation.GENERATE or (
-        job.operation in (Operation.EDIT, Operation.REFINE) and abilities.editing is not Editing.INSTRUCT
+        job.operation in (Operation.EDIT, Operation.REFINE) and capabilities.editing is not Editing.INSTRUCT
     )
-    if when is Refining.OFF or not describes or not job.prompt:
+    if mode is RefineMode.OFF or not describes or not job.prompt:
         return False
-    fresh = job.operation is Operation.GENERATE and len(job.prompt.split()) <= SHORT.get(abilities.dialect, 0)
-    return when is Refining.ALWAYS or fresh
+    fresh = job.operation is Operation.GENERATE and len(job.prompt.split()) <= SHORT_PROMPT.get(capabilities.dialect, 0)
+    return mode is RefineMode.ALWAYS or fresh
 
 
-async def refine(model: ChatModel, wish: str, dialect: Dialect) -> str:
+async def refine_prompt(model: ChatModel, original: str, dialect: Dialect) -> str:
     """The refined prompt; empty if the model fails or exceeds `TIMEOUT`, or the result is too long or loses content."""
-    turn = Turn((Said(Role.SYSTEM, refinement(dialect)), Said(Role.USER, wish)))
+    turn = Turn((ChatMessage(Role.SYSTEM, build_refinement_prompt(dialect)), ChatMessage(Role.USER, original)))
     words = ""
     try:
-        async with asyncio.timeout(PATIENCE), aclosing(listen(model, turn)) as events:
+        async with asyncio.timeout(TIMEOUT), aclosing(parse_stream(model, turn)) as events:
             async for event in events:
                 match event:
                     case Text(markdown):
@@ -92,17 +92,17 @@ async def refine(model: ChatModel, wish: str, dialect: Dialect) -> str:
                         pass
     except TimeoutError:
         return ""
-    prompt = clean(words)
-    fits = len(prompt.split()) <= max(LONGEST[dialect], len(wish.split())) + ROOM
-    return prompt if fits and prompt != wish and keeps(wish, prompt) else ""
+    prompt = clean_prompt(words)
+    fits = len(prompt.split()) <= max(MAX_PROMPT_WORDS[dialect], len(original.split())) + EXTRA_WORDS
+    return prompt if fits and prompt != original and keeps_content(original, prompt) else ""
 
 
-def keeps(wish: str, prompt: str) -> bool:
+def keeps_content(original: str, refined: str) -> bool:
     """Whether the refined prompt has every quoted text of the original verbatim, and every number and content word."""
-    quoted = [next(filter(None, found)) for found in _QUOTED.findall(wish)]
-    held = {_stem(word) for word in _words(prompt)}
-    content = [word for word in _words(_QUOTED.sub(" ", wish)) if word not in _SMALL]
-    return all(text in prompt for text in quoted) and all(_stem(word) in held for word in content)
+    quoted = [next(filter(None, found)) for found in _QUOTED.findall(original)]
+    held = {_stem(word) for word in _words(refined)}
+    content = [word for word in _words(_QUOTED.sub(" ", original)) if word not in _STOP_WORDS]
+    return all(text in refined for text in quoted) and all(_stem(word) in held for word in content)
 
 
 def _words(text: str) -> list[str]:

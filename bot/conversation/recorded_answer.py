@@ -3,66 +3,68 @@
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 
-from bot.llm.messages import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
-from bot.llm.token_budget import cost, tokens
+from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool, ToolCall
+from bot.llm.token_budget import estimate_message_tokens, estimate_tokens
 from bot.parsing.image_request import as_tag
-from bot.parsing.tool_calls import requests
+from bot.parsing.tool_calls import parse_tool_call
 from bot.ports import ChatModel
 from bot.storage.store import Store
 
 
-class Dictation:
+class RecordedAnswer:
     """The chat model for one message. Later answers, such as that to a reminder, are appended to the first."""
 
-    def __init__(self, model: ChatModel, store: Store, message_id: str, pictures: int) -> None:
+    def __init__(self, model: ChatModel, store: Store, message_id: str, highest_number: int) -> None:
         """`highest_number` is the highest image number in the thread."""
         self._model = model
         self._store = store
         self._message_id = message_id
-        self._pictures = pictures
-        self._kept = ""
-        self._told = 0
+        self._highest_number = highest_number
+        self._text = ""
+        self._prompt_tokens = 0
 
     @property
-    def manners(self) -> Manners:
+    def profile(self) -> ModelProfile:
         """The profile of the wrapped model."""
-        return self._model.manners
+        return self._model.profile
 
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the events of the model, or the text of its saved answer if that is complete."""
-        words = None if self._kept else self._store.heard(self._message_id)
+        words = None if self._text else self._store.finished_answer(self._message_id)
         if words is not None:
-            self._kept = words or " "
-            yield Delta(words)
-            yield Stopped()
+            self._text = words or " "
+            yield TextDelta(words)
+            yield StreamEnd()
             return
-        said = [f"{self._kept}\n\n"] if self._kept else []
-        self._told = sum(map(cost, transcript))
+        said = [f"{self._text}\n\n"] if self._text else []
+        self._prompt_tokens = sum(map(estimate_message_tokens, history))
         complete = False
         try:
-            async with aclosing(self._model.listen(transcript, tools)) as answer:
+            async with aclosing(self._model.stream(history, tools)) as answer:
                 async for event in answer:
-                    said += self._written(event)
-                    complete = event == Stopped()
+                    said += self._recorded_text(event)
+                    complete = event == StreamEnd()
                     if complete:
-                        self._keep(said, complete)
+                        self._save(said, complete)
                     yield event
         finally:
             if not complete:
-                self._keep(said, complete)
+                self._save(said, complete)
 
-    def _written(self, event: ModelEvent) -> list[str]:
+    def _recorded_text(self, event: ModelEvent) -> list[str]:
         """The text to save for an event: a text delta as it is, a tool call as the equivalent tags."""
         match event:
-            case Delta(text):
+            case TextDelta(text):
                 return [text]
-            case Called(name, arguments):
-                return [as_tag(request) for request in requests(name, arguments, self._pictures)]
+            case ToolCall(name, arguments):
+                return [as_tag(request) for request in parse_tool_call(name, arguments, self._highest_number)]
             case _:
                 return []
 
-    def _keep(self, said: Sequence[str], complete: bool) -> None:
-        words = "".join(said)
-        self._store.spend(self._message_id, self._told, tokens(words) - tokens(self._kept))
-        self._kept = words or " "
-        self._store.hear(self._message_id, words, complete and bool(words.strip()))  # empty: asked again
+    def _save(self, pieces: Sequence[str], complete: bool) -> None:
+        words = "".join(pieces)
+        self._store.add_tokens(
+            self._message_id, self._prompt_tokens, estimate_tokens(words) - estimate_tokens(self._text)
+        )
+        self._text = words or " "
+        self._store.save_answer(self._message_id, words, complete and bool(words.strip()))  # empty: asked again

@@ -12,17 +12,17 @@ from bot.domain import (
     Part,
     PicturePart,
     Queued,
-    Recanted,
     Rendered,
     Rendering,
     RenderUpdate,
+    Retracted,
     Text,
     TextPart,
     View,
 )
 from bot.llm.messages import ModelFailed
 
-OF_PICTURES = {
+PICTURE_BUTTONS = {
     Action.VARY: "Vary",
     Action.EDIT: "Edit",
     Action.UPSCALE: "Upscale",
@@ -32,7 +32,7 @@ OF_PICTURES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Ordered:
+class ImageOrdered:
     """An image was ordered. `number` is its number in the thread, 0 if refused; `parent` is that of its source."""
 
     request: ImageRequest
@@ -41,7 +41,7 @@ class Ordered:
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class ImageProgress:
     """A render update of the image request with this key."""
 
     key: int
@@ -49,26 +49,26 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True)
-class Halted:
+class ReplyStopped:
     """A user or an error ended the reply early. `reason` is a sentence for the user."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Ended:
+class ReplyEnded:
     """The answer of the model is complete, and every image is rendered or has failed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
+class PictureRemoved:
     """The image with this number was deleted. `reason` is a sentence for the user."""
 
     number: int
     reason: str
 
 
-Event = Text | Recanted | Ordered | Progress | ModelFailed | Halted | Removed | Ended
+Event = Text | Retracted | ImageOrdered | ImageProgress | ModelFailed | ReplyStopped | PictureRemoved | ReplyEnded
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,81 +77,81 @@ class Reply:
 
     id: str
     parts: tuple[Part, ...] = ()
-    trouble: str = ""
-    ended: bool = False
+    error: str = ""
+    final: bool = False
 
 
 def step(reply: Reply, event: Event) -> Reply:
     """The reply after one event."""
     match event:
         case Text(markdown):
-            return replace(reply, parts=_with_words(reply.parts, markdown))
-        case Recanted():
+            return replace(reply, parts=_append_text(reply.parts, markdown))
+        case Retracted():
             return replace(reply, parts=())
-        case Ordered(request, number, parent):
+        case ImageOrdered(request, number, parent):
             part = PicturePart(request.key, number, request.operation, request.prompt, Queued(0), parent)
             return replace(reply, parts=(*reply.parts, part))
-        case Progress(key, update):
-            return replace(reply, parts=tuple(_updated(part, key, update) for part in reply.parts))
+        case ImageProgress(key, update):
+            return replace(reply, parts=tuple(_update_part(part, key, update) for part in reply.parts))
         case ModelFailed(reason):
-            return replace(reply, trouble=reason)
-        case Halted(reason):
-            parts = tuple(_settled(part, reason) for part in reply.parts)
-            return replace(reply, parts=parts, trouble=reason, ended=True)
-        case Removed(number, reason):
-            return replace(reply, parts=tuple(_removed(part, number, reason) for part in reply.parts))
-        case Ended():
+            return replace(reply, error=reason)
+        case ReplyStopped(reason):
+            parts = tuple(_fail_unfinished(part, reason) for part in reply.parts)
+            return replace(reply, parts=parts, error=reason, final=True)
+        case PictureRemoved(number, reason):
+            return replace(reply, parts=tuple(_remove_from_part(part, number, reason) for part in reply.parts))
+        case ReplyEnded():
             nothing = not any(isinstance(part, PicturePart) or part.markdown.strip() for part in reply.parts)
-            trouble = reply.trouble or ("The chat model answered with nothing." if nothing else "")
-            return replace(reply, trouble=trouble, ended=True)
+            trouble = reply.error or ("The chat model answered with nothing." if nothing else "")
+            return replace(reply, error=trouble, final=True)
         case _:
             assert_never(event)
 
 
 def view(reply: Reply) -> View:
     """The view of the reply now."""
-    parts = tuple(part for part in map(_trimmed, reply.parts) if not isinstance(part, TextPart) or part.markdown)
-    return View(parts, _status(reply), _buttons(reply), reply.ended)
+    parts = tuple(part for part in map(_strip_part, reply.parts) if not isinstance(part, TextPart) or part.markdown)
+    return View(parts, _status(reply), _buttons(reply), reply.final)
 
 
-def without(view: View, number: int, reason: str) -> View:
+def remove_from_view(view: View, number: int, reason: str) -> View:
     """The final view without the image with this number and its buttons; `reason` takes the place of the image."""
-    parts = tuple(_removed(part, number, reason) for part in view.parts)
-    buttons = tuple(b for b in view.buttons if b.action not in OF_PICTURES or b.target != str(number))
+    parts = tuple(_remove_from_part(part, number, reason) for part in view.parts)
+    buttons = tuple(b for b in view.buttons if b.action not in PICTURE_BUTTONS or b.target != str(number))
     return replace(view, parts=parts, buttons=buttons)
 
 
-def offering_again(view: View, reply_id: str) -> View:
+def offer_retry(view: View, reply_id: str) -> View:
     """The final view with a button to answer again, for a message that was edited."""
     buttons = tuple(button for button in view.buttons if button.action is not Action.RETRY)
     again = Button(Action.RETRY, "Answer again", reply_id)
     return replace(view, status="The question was changed since.", buttons=(*buttons, again))
 
 
-def shows(shown: Entry | Reply, number: int) -> bool:
+def shows_picture(item: Entry | Reply, number: int) -> bool:
     """Whether a message with its final reply, or a running reply, shows the image with this number."""
-    if isinstance(shown, Entry) and any(upload.number == number for upload in shown.uploads):
+    if isinstance(item, Entry) and any(upload.number == number for upload in item.uploads):
         return True
-    view = shown.view if isinstance(shown, Entry) else shown
+    view = item.view if isinstance(item, Entry) else item
     return any(
         isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number
         for part in (view.parts if view else ())
     )
 
 
-def _removed(part: Part, number: int, reason: str) -> Part:
+def _remove_from_part(part: Part, number: int, reason: str) -> Part:
     if isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number:
         return replace(part, state=Failed(reason, again=False))
     return part
 
 
-def _with_words(parts: tuple[Part, ...], markdown: str) -> tuple[Part, ...]:
+def _append_text(parts: tuple[Part, ...], markdown: str) -> tuple[Part, ...]:
     if parts and isinstance(parts[-1], TextPart):
         return (*parts[:-1], TextPart(parts[-1].markdown + markdown))
     return (*parts, TextPart(markdown))
 
 
-def _updated(part: Part, key: int, update: RenderUpdate) -> Part:
+def _update_part(part: Part, key: int, update: RenderUpdate) -> Part:
     if not isinstance(part, PicturePart) or part.key != key or isinstance(part.state, Failed):
         return part
     if isinstance(part.state, Rendered) and not isinstance(update, Rendered):  # only a new alternative text may follow
@@ -161,19 +161,19 @@ def _updated(part: Part, key: int, update: RenderUpdate) -> Part:
     return replace(part, state=update)
 
 
-def _settled(part: Part, reason: str) -> Part:
+def _fail_unfinished(part: Part, reason: str) -> Part:
     if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering):
         return replace(part, state=Failed(reason))
     return part
 
 
-def _trimmed(part: Part) -> Part:
+def _strip_part(part: Part) -> Part:
     return TextPart(part.markdown.strip()) if isinstance(part, TextPart) else part
 
 
 def _status(reply: Reply) -> str:
-    if reply.ended or reply.trouble:
-        return reply.trouble
+    if reply.final or reply.error:
+        return reply.error
     if any(isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering) for part in reply.parts):
         return "Drawing…"
     return "Writing…" if reply.parts else "Thinking…"
@@ -188,19 +188,19 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
     buttons = [
         Button(action, f"{label} #{number}", str(number))
         for number in dict.fromkeys(numbers)
-        for action, label in OF_PICTURES.items()
+        for action, label in PICTURE_BUTTONS.items()
     ]
-    if not reply.ended:
+    if not reply.final:
         under_way = [
             part for part in reply.parts if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
         ]
         if len(under_way) > 1:  # Stop covers a single one
             buttons += [Button(Action.CANCEL, f"Cancel #{p.number}", f"{reply.id}.{p.key}") for p in under_way]
         buttons.append(Button(Action.STOP, "Stop", reply.id))
-    elif reply.trouble or any(map(_failed, reply.parts)):
+    elif reply.error or any(map(_can_retry, reply.parts)):
         buttons.append(Button(Action.RETRY, "Retry", reply.id))
     return tuple(buttons)
 
 
-def _failed(part: Part) -> bool:
+def _can_retry(part: Part) -> bool:
     return isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again

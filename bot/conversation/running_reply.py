@@ -5,15 +5,15 @@ import logging
 from collections.abc import Awaitable
 
 from bot.conversation.pacer import Pacer
-from bot.conversation.reply import Event, Halted, Progress, Removed, Reply, step, view
+from bot.conversation.reply import Event, ImageProgress, PictureRemoved, Reply, ReplyStopped, step, view
 from bot.domain import Rendering, View
 from bot.errors import BotError
-from bot.i18n import view_in
+from bot.i18n import translate_view
 
 log = logging.getLogger(__name__)
 
 
-class Live:
+class RunningReply:
     """One reply, from its first view to the final one.
 
     `stop_reason` is why it was stopped, a sentence for the user; `recorded` is set once the turn has ended.
@@ -25,35 +25,35 @@ class Live:
         self._previews = previews
         self._pacer = pacer
         self._task: asyncio.Task[None] | None = None
-        self.halted = ""
+        self.stop_reason = ""
         self.recorded = asyncio.Event()
         self._pacer.show(self.view)
 
     @property
     def view(self) -> View:
         """The view now, in the language of the user."""
-        return view_in(view(self.reply), self._language)
+        return translate_view(view(self.reply), self._language)
 
-    def happened(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Apply an event and display the new view; a final reply only takes a PictureRemoved."""
         match event:
-            case Progress(key, Rendering(fraction)) if not self._previews:
-                event = Progress(key, Rendering(fraction))
-        if not self.reply.ended or isinstance(event, Removed):
+            case ImageProgress(key, Rendering(fraction)) if not self._previews:
+                event = ImageProgress(key, Rendering(fraction))
+        if not self.reply.final or isinstance(event, PictureRemoved):
             self.reply = step(self.reply, event)
             self._pacer.show(self.view)
 
     def stop(self, reason: str) -> None:
         """Stop the reply now. `reason` is a sentence for the user."""
-        self.halted = reason
+        self.stop_reason = reason
         if self._task:
             self._task.cancel()
 
-    async def run(self, answering: Awaitable[None]) -> None:
+    async def run(self, turn: Awaitable[None]) -> None:
         """Run the turn to its end; a stop or a bug ends the reply visibly."""
 
         async def answered() -> None:
-            await answering
+            await turn
 
         self._task = asyncio.create_task(answered())
         try:
@@ -63,9 +63,9 @@ class Live:
             await asyncio.wait({self._task})
             raise
         if self._task.cancelled():
-            self.happened(Halted(self.halted))
+            self.on_event(ReplyStopped(self.stop_reason))
         elif error := self._task.exception():
             log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
             told = str(error) if isinstance(error, BotError) else "Something went wrong here; the log says what."
-            self.halted = told
-            self.happened(Halted(told))
+            self.stop_reason = told
+            self.on_event(ReplyStopped(told))

@@ -12,26 +12,28 @@ from bot.parsing.intent import points_at_picture
 
 
 @dataclass(frozen=True, slots=True)
-class Routed:
+class ResolvedRequest:
     """A request that can be carried out; `source_number` is the number of its source image, None for a new image."""
 
     request: ImageRequest
-    start: int | None = None
+    source_number: int | None = None
 
 
-def route(request: ImageRequest, known: Container[int], newest: int | None, text: str = "") -> Routed | Failed:
+def resolve_source(
+    request: ImageRequest, picture_numbers: Container[int], current: int | None, text: str = ""
+) -> ResolvedRequest | Failed:
     """Find the source image: the one that the request names, or else `current`, the one that the dialogue is about.
 
     A change without any image to change becomes a new image if its prompt is not empty, and if the user's own `text`
     does not refer to an image that never arrived ("this photo"). Otherwise Failed with a sentence for the user.
     """
     if request.operation is Operation.GENERATE:
-        return Routed(request)
-    start = newest if request.of is None else request.of
-    if start is not None and start in known:
-        return Routed(request, start)
-    if newest is None and request.prompt and request.operation is not Operation.SELECT and not points_at_picture(text):
-        return Routed(replace(request, operation=Operation.GENERATE, of=None, change=""))
-    if newest is None:
+        return ResolvedRequest(request)
+    start = current if request.of is None else request.of
+    if start is not None and start in picture_numbers:
+        return ResolvedRequest(request, start)
+    if current is None and request.prompt and request.operation is not Operation.SELECT and not points_at_picture(text):
+        return ResolvedRequest(replace(request, operation=Operation.GENERATE, of=None, change=""))
+    if current is None:
         return Failed("There is no picture in this thread yet: send one along, or ask for a new one.")
     return Failed(f"There is no picture #{start} in this thread.")

@@ -5,62 +5,70 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import Protocol
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.conversation.turn import Turn
 from bot.domain import Entry, Picture
-from bot.llm.messages import FrontEnd, Manners
-from bot.llm.token_budget import tokens
-from bot.parsing.tool_calls import tools
-from bot.prompting.history import transcript, wanted_images
-from bot.prompting.sanitize import names_of
-from bot.prompting.system_prompt import reminder, system_text
+from bot.llm.messages import ModelProfile, RequestProtocol
+from bot.llm.token_budget import estimate_tokens
+from bot.parsing.tool_calls import image_tools
+from bot.prompting.history import build_history, wanted_images
+from bot.prompting.sanitize import display_names
+from bot.prompting.system_prompt import build_reminder, build_system_prompt
 from bot.storage.store import Store
 
 
-class Album(Protocol):
+class PictureFolder(Protocol):
     """The files of the images."""
 
-    async def take_in(self, upload: bytes) -> Picture:
+    async def add_upload(self, upload: bytes) -> Picture:
         """Decode, sanitize and save an uploaded file; the picture has number 0 until it is recorded. Raises Refused."""
         ...
 
-    async def glance(self, digest: str) -> bytes:
+    async def read_thumbnail(self, digest: str) -> bytes:
         """The image as a small JPEG, for a chat model with vision. Raises OSError."""
         ...
 
-    async def throw_away(self, digest: str) -> None:
+    async def delete(self, digest: str) -> None:
         """Delete the file of an image, if it exists. Raises OSError."""
         ...
 
 
-async def brief(
-    entry: Entry, store: Store, album: Album, *, abilities: Abilities, manners: Manners, persona: str
+async def build_turn(
+    entry: Entry,
+    store: Store,
+    picture_folder: PictureFolder,
+    *,
+    capabilities: ModelCapabilities,
+    profile: ModelProfile,
+    persona: str,
 ) -> Turn:
     """Build the turn of a recorded message for the current image model and chat model."""
     pictures = store.pictures(entry.thread)
     earlier = list(takewhile(lambda other: other.id != entry.id, store.entries(entry.thread)))
-    images = await _glances(album, wanted_images(entry, pictures, manners), pictures)
-    system = system_text(abilities, manners, persona)
-    offered = tools(abilities) if manners.front_end is FrontEnd.TOOLS else ()
-    told = transcript(system, earlier, entry, pictures, manners, images, reserved=tokens(repr(offered)))
+    images = await _read_thumbnails(picture_folder, wanted_images(entry, pictures, profile), pictures)
+    system = build_system_prompt(capabilities, profile, persona)
+    offered = image_tools(capabilities) if profile.request_protocol is RequestProtocol.TOOLS else ()
+    told = build_history(system, earlier, entry, pictures, profile, images, reserved=estimate_tokens(repr(offered)))
     return Turn(
-        transcript=tuple(told),
+        history=tuple(told),
         pictures=tuple(pictures),
-        deleted=tuple(store.deleted(entry.thread)),
+        deleted=tuple(store.deleted_numbers(entry.thread)),
         about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
-        part=entry.part,
+        region=entry.region,
         text=entry.text,
-        names=tuple(names_of(other.author for other in (*earlier, entry)).values()),
+        names=tuple(display_names(other.author for other in (*earlier, entry)).values()),
         tools=offered,
-        reminder=reminder(manners.front_end) if manners.forgets else "",
-        settled=entry.settled,
+        reminder=build_reminder(profile.request_protocol) if profile.may_forget_images else "",
+        fixed_requests=entry.fixed_requests,
     )
 
 
-async def _glances(album: Album, numbers: Sequence[int], pictures: Sequence[Picture]) -> dict[int, bytes]:
+async def _read_thumbnails(
+    picture_folder: PictureFolder, numbers: Sequence[int], pictures: Sequence[Picture]
+) -> dict[int, bytes]:
     images: dict[int, bytes] = {}
     for picture in pictures:
         if picture.number in numbers:
             with suppress(OSError):  # the file is gone: the history still describes the image
-                images[picture.number] = await album.glance(picture.digest)
+                images[picture.number] = await picture_folder.read_thumbnail(picture.digest)
     return images

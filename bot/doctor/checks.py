@@ -13,22 +13,22 @@ TIME_LIMIT = 10.0  # seconds in which a server must answer
 T = TypeVar("T")
 
 
-class Mark(StrEnum):
+class Severity(StrEnum):
     """How good or bad the result of a check is, as the sign that is printed."""
 
-    GOOD = "✓"
+    OK = "✓"
     NOTE = "-"
-    WRONG = "✗"
+    ERROR = "✗"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class Check:
     """The result of one check, and how to fix it."""
 
-    mark: Mark
-    about: str
-    told: str
-    cure: str = ""
+    severity: Severity
+    subject: str
+    message: str
+    remedy: str = ""
 
 
 class NoAnswer(Exception):
@@ -37,25 +37,25 @@ class NoAnswer(Exception):
     `status` is the HTTP status, 0 if there was no response.
     """
 
-    def __init__(self, told: str, status: int = 0) -> None:
-        super().__init__(told)
+    def __init__(self, reason: str, status: int = 0) -> None:
+        super().__init__(reason)
         self.status = status
 
 
-async def get(url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False) -> T:
+async def get_json(url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False) -> T:
     """Return the JSON of a GET request. `limit` is in seconds. Raises NoAnswer."""
-    answer, _ = await _asked("GET", url, shape, headers, limit=limit, trust_env=trust_env)
+    answer, _ = await _request_json("GET", url, shape, headers, limit=limit, trust_env=trust_env)
     return answer
 
 
-async def post(
+async def post_json(
     url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool = False
 ) -> tuple[T, Mapping[str, str]]:
     """Return the JSON of an empty POST request, and the response headers. `limit` is in seconds. Raises NoAnswer."""
-    return await _asked("POST", url, shape, headers, limit=limit, trust_env=trust_env)
+    return await _request_json("POST", url, shape, headers, limit=limit, trust_env=trust_env)
 
 
-async def _asked(
+async def _request_json(
     method: str, url: str, shape: type[T], headers: Mapping[str, str], *, limit: float, trust_env: bool
 ) -> tuple[T, Mapping[str, str]]:
     timeout = aiohttp.ClientTimeout(total=limit)
@@ -84,7 +84,7 @@ async def _asked(
         raise NoAnswer("cannot be reached") from None
 
 
-def bearer(scheme: str, token: SecretStr | None) -> dict[str, str]:
+def auth_headers(scheme: str, token: SecretStr | None) -> dict[str, str]:
     """Return the Authorization header with the token; empty without a token."""
     return {"Authorization": f"{scheme} {token.get_secret_value()}"} if token else {}
 

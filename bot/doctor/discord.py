@@ -7,10 +7,10 @@ from typing import Annotated
 from pydantic import Field
 
 from bot.config import Config
-from bot.doctor.checks import TIME_LIMIT, Finding, Mark, NoAnswer, bearer, get
-from bot.formatting import count_of
+from bot.doctor.checks import TIME_LIMIT, Check, NoAnswer, Severity, auth_headers, get_json
+from bot.formatting import format_count
 
-PERMISSIONS = {  # of the invite link; bits of Discord's documentation, topics/permissions
+PERMISSIONS = {  # as the invite link asks for them; bits of Discord's documentation, topics/permissions
     "View Channels": 1 << 10,
     "Send Messages": 1 << 11,
     "Embed Links": 1 << 14,
@@ -22,14 +22,14 @@ PERMISSIONS = {  # of the invite link; bits of Discord's documentation, topics/p
 MESSAGE_CONTENT = 1 << 18  # allowed after a review; Discord's documentation, resources/application, flags
 MESSAGE_CONTENT_LIMITED = 1 << 19  # switched on without a review, which few users need
 USER_INSTALL = "1"  # resources/application, application integration types
-READS_LITTLE = (
+WITHOUT_CONTENT = (
     "only messages that mention it, direct messages, and what a message menu is used on are read; "
     "in its threads people mention it each time"
 )
 
 
 @dataclass(frozen=True, slots=True)
-class _Named:
+class _Guild:
     name: str
 
 
@@ -50,25 +50,34 @@ class _Application:
     interactions_endpoint_url: str | None = None
 
 
-async def discord(config: Config, limit: float = TIME_LIMIT) -> list[Finding]:
+async def check_discord(config: Config, limit: float = TIME_LIMIT) -> list[Check]:
     """Check the token and the application, and build the invite link."""
     if not config.discord_token:
         cure = "docs/discord.md tells how to get a DISCORD_TOKEN, step by step."
-        return [Finding(Mark.NOTE, "Discord", "The bot is not on Discord.", cure)]
+        return [Check(Severity.NOTE, "Discord", "The bot is not on Discord.", cure)]
     base = config.discord_api_url.rstrip("/")
-    headers = bearer("Bot", config.discord_token) | {"User-Agent": "DiscordBot (https://arxiv.org/abs/2310.07653, 0.1)"}
+    headers = auth_headers("Bot", config.discord_token) | {
+        "User-Agent": "DiscordBot (https://arxiv.org/abs/2310.07653, 0.1)"
+    }
     try:
-        user = await get(f"{base}/users/@me", _User, headers, limit=limit)
-        application = await get(f"{base}/oauth2/applications/@me", _Application, headers, limit=limit)
+        user = await get_json(f"{base}/users/@me", _User, headers, limit=limit)
+        application = await get_json(f"{base}/oauth2/applications/@me", _Application, headers, limit=limit)
     except NoAnswer as error:
-        cure = _NO_DISCORD.get(error.status, "Try again later: discordstatus.com tells whether Discord is well.")
-        return [Finding(Mark.WRONG, "Discord", f"It {error}.", cure)]
+        cure = _REMEDIES.get(error.status, "Try again later: discordstatus.com tells whether Discord is well.")
+        return [Check(Severity.ERROR, "Discord", f"It {error}.", cure)]
     told = f"The token is valid: bot {user.username} of the application {application.name} ({application.id})."
-    server = [await _server(f"{base}/guilds/{config.discord_guild}", headers, limit)] if config.discord_guild else []
-    return [Finding(Mark.GOOD, "Discord", told), *_allowed(config, application), *server, _invitation(application)]
+    server = (
+        [await _check_guild(f"{base}/guilds/{config.discord_guild}", headers, limit)] if config.discord_guild else []
+    )
+    return [
+        Check(Severity.OK, "Discord", told),
+        *_check_application(config, application),
+        *server,
+        _check_invite(application),
+    ]
 
 
-_NO_DISCORD = {
+_REMEDIES = {
     0: "Check the network, its firewall, and DISCORD_API_URL.",
     401: "Press Reset Token on the Bot page of discord.com/developers/applications; the new one is DISCORD_TOKEN.",
     200: "Correct DISCORD_API_URL.",
@@ -76,45 +85,45 @@ _NO_DISCORD = {
 }
 
 
-def _allowed(config: Config, application: _Application) -> list[Finding]:
+def _check_application(config: Config, application: _Application) -> list[Check]:
     """Check the settings of the application in the Developer Portal."""
-    found = [_message_content(config, application.flags)]
+    found = [_check_message_content(config, application.flags)]
     if application.bot_require_code_grant:
         cure = "Switch off Requires OAuth2 Code Grant on the Bot page."
-        found.append(Finding(Mark.WRONG, "Discord", "The invite link cannot work: a code grant is required.", cure))
+        found.append(Check(Severity.ERROR, "Discord", "The invite link cannot work: a code grant is required.", cure))
     if application.interactions_endpoint_url:
         cure = "Empty Interactions Endpoint URL on the General Information page."
-        found.append(Finding(Mark.WRONG, "Discord", "Commands and buttons are sent elsewhere.", cure))
+        found.append(Check(Severity.ERROR, "Discord", "Commands and buttons are sent elsewhere.", cure))
     who = "Anybody who has the link" if application.bot_public else "Only the application's owner"
-    found.append(Finding(Mark.GOOD, "Discord", f"{who} can add the bot to a server (Public Bot, on the Bot page)."))
+    found.append(Check(Severity.OK, "Discord", f"{who} can add the bot to a server (Public Bot, on the Bot page)."))
     personal = USER_INSTALL in (application.integration_types_config or {})
     told = "People can" if personal else "People cannot"
     told += " add it to their own account, for commands everywhere (User Install, on the Installation page)."
-    return [*found, Finding(Mark.GOOD if personal else Mark.NOTE, "Discord", told)]
+    return [*found, Check(Severity.OK if personal else Severity.NOTE, "Discord", told)]
 
 
-def _message_content(config: Config, flags: int) -> Finding:
+def _check_message_content(config: Config, flags: int) -> Check:
     about = "Message content"
     if config.discord_message_content == "off":
-        return Finding(Mark.NOTE, about, f"It is not asked for (DISCORD_MESSAGE_CONTENT=off): {READS_LITTLE}.")
+        return Check(Severity.NOTE, about, f"It is not asked for (DISCORD_MESSAGE_CONTENT=off): {WITHOUT_CONTENT}.")
     if flags & (MESSAGE_CONTENT | MESSAGE_CONTENT_LIMITED):
-        return Finding(Mark.GOOD, about, "The intent is enabled.")
+        return Check(Severity.OK, about, "The intent is enabled.")
     cure = "Switch on Message Content Intent on the Bot page to have the rest."
-    return Finding(Mark.NOTE, about, f"The intent is not enabled: {READS_LITTLE}.", cure)
+    return Check(Severity.NOTE, about, f"The intent is not enabled: {WITHOUT_CONTENT}.", cure)
 
 
-async def _server(url: str, headers: Mapping[str, str], limit: float) -> Finding:
+async def _check_guild(url: str, headers: Mapping[str, str], limit: float) -> Check:
     try:
-        name = (await get(url, _Named, headers, limit=limit)).name
+        name = (await get_json(url, _Guild, headers, limit=limit)).name
     except NoAnswer as error:
         told = "The bot is not in the server DISCORD_GUILD." if error.status in (403, 404) else f"Discord {error}."
-        return Finding(Mark.WRONG, "Discord", told, "Open the invite link for that server, or correct the id.")
-    return Finding(Mark.GOOD, "Discord", f"Commands are registered at once in {name} (DISCORD_GUILD).")
+        return Check(Severity.ERROR, "Discord", told, "Open the invite link for that server, or correct the id.")
+    return Check(Severity.OK, "Discord", f"Commands are registered at once in {name} (DISCORD_GUILD).")
 
 
-def _invitation(application: _Application) -> Finding:
+def _check_invite(application: _Application) -> Check:
     servers = application.approximate_guild_count or 0
     link = f"https://discord.com/oauth2/authorize?client_id={application.id}&scope=bot+applications.commands"
-    told = f"The bot is in {count_of(servers, 'server')}." if servers else "The bot is in no server yet."
-    mark = Mark.GOOD if servers else Mark.NOTE
-    return Finding(mark, "Discord", told, f"Add it to one: {link}&permissions={sum(PERMISSIONS.values())}")
+    told = f"The bot is in {format_count(servers, 'server')}." if servers else "The bot is in no server yet."
+    mark = Severity.OK if servers else Severity.NOTE
+    return Check(mark, "Discord", told, f"Add it to one: {link}&permissions={sum(PERMISSIONS.values())}")

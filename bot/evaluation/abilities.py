@@ -6,71 +6,73 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from bot.conversation.turn import CUT_SHORT
-from bot.evaluation.datasets import CodeTask, Exchange, Kind, Question
-from bot.evaluation.dry_run import Brief, Heard, Thread, hear
-from bot.evaluation.report import Finding, Miss
-from bot.evaluation.sandbox import code_in, run
+from bot.evaluation.datasets import AnswerKind, CodeTask, Exchange, Question
+from bot.evaluation.dry_run import DryRunThread, ParsedAnswer, PromptContext, run_turn
+from bot.evaluation.report import Miss, SuiteResult
+from bot.evaluation.sandbox import extract_code, run_tests
 from bot.evaluation.statistics import paired_difference, share
-from bot.llm.messages import Delta, ModelFailed, Role, Said, Stopped
+from bot.llm.messages import ChatMessage, ModelFailed, Role, StreamEnd, TextDelta
 from bot.ports import ChatModel
 
-PLAIN = "You are a helpful assistant."
+PLAIN_PROMPT = "You are a helpful assistant."
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
+class JudgedAnswer:
     """One question, answered with and without the system prompt of the bot.
 
     `error_with_prompt` and `error_without_prompt` say what is wrong with the answer; empty if it is right.
     """
 
     item: Question | CodeTask
-    drawing: Heard
-    plain: Heard
-    wrong_drawing: str
-    wrong_plain: str
+    with_prompt: ParsedAnswer
+    without_prompt: ParsedAnswer
+    error_with_prompt: str
+    error_without_prompt: str
 
     @property
     def failure(self) -> str:
         """Why the model failed; empty if it did not."""
-        return self.drawing.failure or self.plain.failure
+        return self.with_prompt.failure or self.without_prompt.failure
 
 
-async def ask(model: ChatModel, item: Question | CodeTask, brief: Brief) -> AsyncGenerator[Judged]:
+async def ask(model: ChatModel, item: Question | CodeTask, context: PromptContext) -> AsyncGenerator[JudgedAnswer]:
     """Ask the same question twice: as the bot asks it, and as a plain assistant without the bot."""
-    exchange = Exchange(user=_wording(item), kind=Kind.TEXT)
-    drawing = await hear(model, brief, Thread(), exchange)
-    plain = await _alone(model, exchange.user)
-    yield Judged(item, drawing, plain, await _fault(drawing, item), await _fault(plain, item))
+    exchange = Exchange(user=_wording(item), kind=AnswerKind.TEXT)
+    drawing = await run_turn(model, context, DryRunThread(), exchange)
+    plain = await _ask_plainly(model, exchange.user)
+    yield JudgedAnswer(item, drawing, plain, await _find_error(drawing, item), await _find_error(plain, item))
 
 
-def judge(answers: Sequence[Judged]) -> Finding:
+def judge(answers: Sequence[JudgedAnswer]) -> SuiteResult:
     """Compute the measures over all questions. A failure counts as a wrong answer."""
-    pairs = [(not answer.wrong_drawing, not answer.wrong_plain) for answer in answers]
+    pairs = [(not answer.error_with_prompt, not answer.error_without_prompt) for answer in answers]
     measures = (
         share("right with the drawing prompt", (drawing for drawing, _ in pairs)),
         share("right without it", (plain for _, plain in pairs)),
         paired_difference("difference (paired, Agresti and Min)", pairs),
-        share("false pictures with the drawing prompt", (bool(answer.drawing.asked) for answer in answers)),
+        share("false pictures with the drawing prompt", (bool(answer.with_prompt.images) for answer in answers)),
         share("failed", (bool(answer.failure) for answer in answers)),
     )
-    return Finding(measures, (), tuple(_miss(answer) for answer in answers if answer.wrong_drawing))
+    return SuiteResult(measures, (), tuple(_miss(answer) for answer in answers if answer.error_with_prompt))
 
 
-async def _alone(model: ChatModel, question: str) -> Heard:
+async def _ask_plainly(model: ChatModel, question: str) -> ParsedAnswer:
     """Ask without the system prompt of the bot and without its stream parser."""
     words, failure = "", ""
-    async with aclosing(model.listen([Said(Role.SYSTEM, PLAIN), Said(Role.USER, question)])) as heard:
+    async with aclosing(
+        model.stream([ChatMessage(Role.SYSTEM, PLAIN_PROMPT), ChatMessage(Role.USER, question)])
+    ) as heard:
         async for event in heard:
             match event:
-                case Delta(text):
+                case TextDelta(text):
                     words += text
-                case Stopped(truncated):
+                case StreamEnd(truncated):
                     failure = CUT_SHORT.reason if truncated else ""
                 case ModelFailed(reason):
                     failure = reason
-    return Heard((words,), failure)
+    return ParsedAnswer((words,), failure)
 
 
 def _wording(item: Question | CodeTask) -> str:
@@ -82,17 +84,17 @@ def _wording(item: Question | CodeTask) -> str:
     return f"{item.question}\n{choices}\n\nEnd with a line of the form: Answer: <the letter alone>"
 
 
-async def _fault(heard: Heard, item: Question | CodeTask) -> str:
-    if heard.failure:
-        return heard.failure
+async def _find_error(answer: ParsedAnswer, item: Question | CodeTask) -> str:
+    if answer.failure:
+        return answer.failure
     if isinstance(item, CodeTask):
-        return await run(code_in(heard.words, item.entry), item)
-    got = answer_in(heard.words, item.choices)
-    right = got.casefold() == item.right.casefold()
-    return "" if right else f"answered {got!r} instead of {item.right!r}"
+        return await run_tests(extract_code(answer.text, item.entry), item)
+    got = extract_answer(answer.text, item.choices)
+    right = got.casefold() == item.right_answer.casefold()
+    return "" if right else f"answered {got!r} instead of {item.right_answer!r}"
 
 
-def answer_in(words: str, choices: Sequence[str]) -> str:
+def extract_answer(words: str, choices: Sequence[str]) -> str:
     """Return the answer that the text gives: the text after the last "Answer:", else the last line.
 
     If there are choices, the answer is a letter, also when the text names the choice by its wording; empty if it does
@@ -111,8 +113,8 @@ def answer_in(words: str, choices: Sequence[str]) -> str:
     return named[0] if named else ""
 
 
-def _miss(answer: Judged) -> Miss:
+def _miss(answer: JudgedAnswer) -> Miss:
     item = answer.item
-    question, expected = (item.task, item.entry) if isinstance(item, CodeTask) else (item.question, item.right)
-    without = f"without the drawing prompt: {answer.wrong_plain or 'right'}"
-    return Miss(item.id or question[:40], question, expected, answer.wrong_drawing, without)
+    question, expected = (item.task, item.entry) if isinstance(item, CodeTask) else (item.question, item.right_answer)
+    without = f"without the drawing prompt: {answer.error_without_prompt or 'right'}"
+    return Miss(item.id or question[:40], question, expected, answer.error_with_prompt, without)

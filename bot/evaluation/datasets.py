@@ -16,7 +16,7 @@ from pydantic_core import ErrorDetails, from_json
 
 from bot.errors import BotError
 
-SHIPPED = Path(__file__).parent / "data"
+SHIPPED_FOLDER = Path(__file__).parent / "data"
 
 _STRICT = ConfigDict(extra="forbid", strict=True)
 _Count = Annotated[int, Field(ge=1, le=10)]
@@ -24,7 +24,7 @@ _Number = Annotated[int, Field(ge=1)]
 _Words = Annotated[str, Field(min_length=1)]
 
 
-class Kind(StrEnum):
+class AnswerKind(StrEnum):
     """The kind of an answer: one of the six kinds of turn of the paper, or `failed` because the model failed."""
 
     TEXT = "text"
@@ -36,9 +36,9 @@ class Kind(StrEnum):
     FAILED = "failed"
 
     @property
-    def coarse(self) -> "Kind":
+    def coarse(self) -> "AnswerKind":
         """The kind among `generate`, `edit` and `text`: every kind that starts from an image counts as `edit`."""
-        return Kind.EDIT if self in (Kind.VARY, Kind.SELECT, Kind.REFINE) else self
+        return AnswerKind.EDIT if self in (AnswerKind.VARY, AnswerKind.SELECT, AnswerKind.REFINE) else self
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -49,8 +49,8 @@ class Exchange:
     """
 
     user: _Words
-    kind: Kind
-    also: tuple[Kind, ...] = ()
+    kind: AnswerKind
+    also: tuple[AnswerKind, ...] = ()
     of: _Number | tuple[_Number, ...] | None = None
     about: _Number | None = None
     uploads: Annotated[int, Field(ge=0, le=10)] = 0
@@ -59,29 +59,29 @@ class Exchange:
     tags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if Kind.FAILED in (self.kind, *self.also):
+        if AnswerKind.FAILED in (self.kind, *self.also):
             raise ValueError("failed is not a kind that can be expected")
-        if self.kind is Kind.TEXT and (self.of or self.pictures):
+        if self.kind is AnswerKind.TEXT and (self.of or self.pictures):
             raise ValueError("a turn of kind text has neither `of` nor `pictures`")
-        if self.kind is Kind.GENERATE and self.of:
+        if self.kind is AnswerKind.GENERATE and self.of:
             raise ValueError("a turn of kind generate has no `of`")
 
     @property
-    def shown(self) -> int:
+    def expected_count(self) -> int:
         """The number of images that the answer should contain."""
-        return 0 if self.kind is Kind.TEXT else self.pictures or 1
+        return 0 if self.kind is AnswerKind.TEXT else self.pictures or 1
 
     @property
-    def made(self) -> int:
+    def new_count(self) -> int:
         """The number of images in the answer that are new: a selected image keeps its number."""
-        return 0 if self.kind is Kind.SELECT else self.shown
+        return 0 if self.kind is AnswerKind.SELECT else self.expected_count
 
     @property
-    def starts(self) -> tuple[int, ...]:
+    def expected_sources(self) -> tuple[int, ...]:
         """The expected source image of each image in the answer; empty if any source is right."""
         if self.of is None:
             return ()
-        return (self.of,) * self.shown if isinstance(self.of, int) else self.of
+        return (self.of,) * self.expected_count if isinstance(self.of, int) else self.of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
@@ -96,16 +96,16 @@ class Dialogue:
         known = 0
         for place, turn in enumerate(self.turns, 1):
             known += turn.uploads
-            named = (*turn.starts, *filter(None, [turn.about]))
+            named = (*turn.expected_sources, *filter(None, [turn.about]))
             if beyond := [number for number in named if number > known]:
                 raise ValueError(f"turn {place} speaks of picture {beyond[0]}, but there are {known} by then")
-            if turn.kind not in (Kind.TEXT, Kind.GENERATE) and not known:
+            if turn.kind not in (AnswerKind.TEXT, AnswerKind.GENERATE) and not known:
                 raise ValueError(f"turn {place} is of kind {turn.kind}, but there is no picture by then")
-            known += turn.made
+            known += turn.new_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, config=_STRICT)
-class Interleaved:
+class InterleavedTask:
     """A request for several images with text between them.
 
     `expect` has one entry for each image: the words of which at least one must be in its prompt.
@@ -127,11 +127,11 @@ class Question:
     id: str = ""
 
     def __post_init__(self) -> None:
-        if self.choices and not self.right:
+        if self.choices and not self.right_answer:
             raise ValueError(f"the answer {self.answer!r} is none of the choices")
 
     @property
-    def right(self) -> str:
+    def right_answer(self) -> str:
         """The letter of the right choice, or the text of the right answer; empty if no choice fits."""
         if not self.choices:
             return str(self.answer)
@@ -153,25 +153,25 @@ class CodeTask:
     id: str = ""
 
 
-Item = Dialogue | Interleaved | Question | CodeTask
+Item = Dialogue | InterleavedTask | Question | CodeTask
 
-_FORMS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key that identifies the type of a line
+_ADAPTERS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key by which a line is known for what it is
     ("turns", TypeAdapter(Dialogue)),
-    ("expect", TypeAdapter(Interleaved)),
+    ("expect", TypeAdapter(InterleavedTask)),
     ("question", TypeAdapter(Question)),
     ("task", TypeAdapter(CodeTask)),
 )
 
 
-_FILES: dict[type[Item], str] = {  # the content of a file, which is also the name of the shipped file
+_FILES: dict[type[Item], str] = {  # what is in a file, which is also its name where it is shipped
     Dialogue: "decisions",
-    Interleaved: "interleaving",
+    InterleavedTask: "interleaving",
     Question: "questions",
     CodeTask: "code",
 }
 SUITES: dict[str, tuple[type[Item], ...]] = {
     "decisions": (Dialogue,),
-    "interleaving": (Interleaved,),
+    "interleaving": (InterleavedTask,),
     "abilities": (Question, CodeTask),
 }
 
@@ -184,12 +184,12 @@ class Suite:
     items: tuple[Item, ...]
 
     @property
-    def form(self) -> type[Item]:
+    def item_type(self) -> type[Item]:
         """The type of all items."""
         return type(self.items[0])
 
 
-def load(name: str, files: Sequence[Path] = (), limit: int | None = None) -> list[Suite]:
+def load_suites(name: str, files: Sequence[Path] = (), limit: int | None = None) -> list[Suite]:
     """Load the suites of this name, or those in `files` instead; the first `limit` items of each suite.
 
     `name` may be the path of a file. Raises BotError, which names the line and its error.
@@ -199,23 +199,23 @@ def load(name: str, files: Sequence[Path] = (), limit: int | None = None) -> lis
     forms = SUITES.get(name)
     if forms is None and not Path(name).is_file():
         raise BotError(f"There is no suite {name!r}: it is one of {', '.join(SUITES)}, or a file of JSON Lines.")
-    paths = files or ([SHIPPED / f"{_FILES[form]}.jsonl" for form in forms] if forms else [Path(name)])
-    suites = [_suite(path, limit) for path in paths]
+    paths = files or ([SHIPPED_FOLDER / f"{_FILES[form]}.jsonl" for form in forms] if forms else [Path(name)])
+    suites = [_read_suite(path, limit) for path in paths]
     for suite, path in zip(suites, paths, strict=True):
-        if forms and suite.form not in forms:
+        if forms and suite.item_type not in forms:
             wanted = " and ".join(_FILES[form] for form in forms)
-            raise BotError(f"{path} holds {_FILES[suite.form]}, but the suite {name} asks {wanted}.")
+            raise BotError(f"{path} holds {_FILES[suite.item_type]}, but the suite {name} asks {wanted}.")
     return suites
 
 
-def _suite(path: Path, limit: int | None) -> Suite:
+def _read_suite(path: Path, limit: int | None) -> Suite:
     try:
         lines = path.read_text(encoding="utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BotError(f"{path} is not UTF-8 text.") from error
     except OSError as error:
         raise BotError(f"{path} cannot be read: {error.strerror}.") from error
-    items = [_item(line, f"{path.name}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    items = [_parse_line(line, f"{path.name}, line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     if not items:
         raise BotError(f"{path} is empty: it needs at least one line.")
     if mixed := next((item for item in items if type(item) is not type(items[0])), None):
@@ -223,22 +223,22 @@ def _suite(path: Path, limit: int | None) -> Suite:
     return Suite(path.stem, tuple(items[:limit]))
 
 
-def _item(line: str, where: str) -> Item:
+def _parse_line(line: str, where: str) -> Item:
     try:
         found = from_json(line)
     except ValueError as error:
         raise BotError(f"{where} is not JSON: {error}.") from error
-    form = next((form for key, form in _FORMS if isinstance(found, dict) and key in found), None)
+    form = next((form for key, form in _ADAPTERS if isinstance(found, dict) and key in found), None)
     if form is None:
-        raise BotError(f"{where} must be an object with one of {', '.join(repr(key) for key, _ in _FORMS)}.")
+        raise BotError(f"{where} must be an object with one of {', '.join(repr(key) for key, _ in _ADAPTERS)}.")
     try:
         item: Item = form.validate_json(line)
     except ValidationError as error:
-        raise BotError(f"{where}: {_sentence(error.errors())}.") from None
+        raise BotError(f"{where}: {_describe_error(error.errors())}.") from None
     return item
 
 
-def _sentence(faults: Sequence[ErrorDetails]) -> str:
+def _describe_error(faults: Sequence[ErrorDetails]) -> str:
     """Describe the first error and its place. Pydantic appends the alternatives of a union to the path of the field."""
     fault = faults[0]
     steps = [str(step + 1) if isinstance(step, int) else step for step in fault["loc"]]

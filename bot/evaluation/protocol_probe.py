@@ -15,8 +15,8 @@ from pathlib import Path
 
 from pydantic import TypeAdapter
 
-from bot.capabilities import Abilities
-from bot.conversation.turn import CUT_SHORT, Turn, listen
+from bot.capabilities import ModelCapabilities
+from bot.conversation.turn import CUT_SHORT, Turn, parse_stream
 from bot.domain import (
     Entry,
     ImageRequest,
@@ -24,23 +24,23 @@ from bot.domain import (
     Person,
     Picture,
     PicturePart,
-    Recanted,
     Rendered,
+    Retracted,
     Text,
     TextPart,
     ThreadKey,
     View,
 )
 from bot.llm.client import OpenAICompatible
-from bot.llm.messages import FrontEnd, Manners, ModelEvent, ModelFailed, Said, Tool
-from bot.parsing.tool_calls import tools
-from bot.prompting.history import transcript
-from bot.prompting.system_prompt import system_text
+from bot.llm.messages import ChatMessage, ModelEvent, ModelFailed, ModelProfile, RequestProtocol, Tool
+from bot.parsing.tool_calls import image_tools
+from bot.prompting.history import build_history
+from bot.prompting.system_prompt import build_system_prompt
 
 log = logging.getLogger(__name__)
 
-LONGEST = 900.0  # seconds for the whole probe; a slower model keeps its profile
-MOST_WORDS = 6000  # characters of one answer; a model that has requested no image by then will not
+TIMEOUT = 900.0  # seconds for all of it; a model that needs more is left as it is
+MAX_ANSWER_CHARACTERS = 6000  # characters of one answer; whoever has not asked for a picture by then does not
 
 _THREAD = ThreadKey("probe", "-", "-", "-")
 _ANN = Person("ann", "Ann")
@@ -48,7 +48,7 @@ _DRAW, _EDIT, _VARY, _SELECT = Operation.GENERATE, Operation.EDIT, Operation.VAR
 
 
 @dataclass(frozen=True, slots=True)
-class Dialogue:
+class ProbeDialogue:
     """A message, the images before it, and the right answers.
 
     `expected` lists the combinations of operations that are right; `source` is the right source image, None for none.
@@ -56,156 +56,158 @@ class Dialogue:
     """
 
     text: str
-    wanted: tuple[tuple[Operation, ...], ...] = ((),)
-    drawn: tuple[str, ...] = ()
-    of: int | None = None
+    expected: tuple[tuple[Operation, ...], ...] = ((),)
+    earlier_prompts: tuple[str, ...] = ()
+    source: int | None = None
 
 
 _CAT, _HILL = "a ginger cat asleep on a blue sofa", "a castle on a green hill under a cloudy sky"
 DIALOGUES = (
-    Dialogue("draw a lighthouse in a storm", ((_DRAW,),)),
-    Dialogue("What is the capital of Australia?"),
-    Dialogue("make the sofa in #1 red", ((_EDIT,),), (_CAT, _HILL), of=1),
-    Dialogue("two pictures please: an owl by day, and a fox by night", ((_DRAW, _DRAW),)),
-    Dialogue("write a Python function that reverses a list"),
-    Dialogue("now at night", ((_EDIT,),), (_HILL,), of=1),
-    Dialogue("How do I put an <image> element into an SVG file?"),
-    Dialogue("show me another one like that", ((_VARY,),), (_CAT,), of=1),
-    Dialogue("good morning! how are you?"),
-    Dialogue("I like the first one best, show it again", ((_SELECT,),), (_CAT, _HILL), of=1),
-    Dialogue("which colour does the sofa have?", drawn=(_CAT,)),
+    ProbeDialogue("draw a lighthouse in a storm", ((_DRAW,),)),
+    ProbeDialogue("What is the capital of Australia?"),
+    ProbeDialogue("make the sofa in #1 red", ((_EDIT,),), (_CAT, _HILL), source=1),
+    ProbeDialogue("two pictures please: an owl by day, and a fox by night", ((_DRAW, _DRAW),)),
+    ProbeDialogue("write a Python function that reverses a list"),
+    ProbeDialogue("now at night", ((_EDIT,),), (_HILL,), source=1),
+    ProbeDialogue("How do I put an <image> element into an SVG file?"),
+    ProbeDialogue("show me another one like that", ((_VARY,),), (_CAT,), source=1),
+    ProbeDialogue("good morning! how are you?"),
+    ProbeDialogue("I like the first one best, show it again", ((_SELECT,),), (_CAT, _HILL), source=1),
+    ProbeDialogue("which colour does the sofa have?", earlier_prompts=(_CAT,)),
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class ProbeResult:
     """The result for a model: its better protocol, and how many dialogues were right with tags and with tools.
 
     `tools` is None if the server accepts no tools.
     """
 
-    front_end: FrontEnd
+    front_end: RequestProtocol
     thinks_first: bool
     tags: int
     tools: int | None
 
 
-_KEPT = TypeAdapter(dict[str, Finding])
+_RESULTS = TypeAdapter(dict[str, ProbeResult])
 
 
-async def settle(model: OpenAICompatible, cache: Path, abilities: Abilities) -> None:
+async def choose_protocol(model: OpenAICompatible, cache: Path, capabilities: ModelCapabilities) -> None:
     """Set the request protocol that suits the model: the one saved in the file, or else the result of a new probe.
 
     The model profile stays unchanged until then, and also if the probe gives no result. Unexpected errors are logged
     and not raised.
     """
     try:
-        key = _key(model, abilities)
-        finding = _read(cache).get(key)
+        key = _cache_key(model, capabilities)
+        finding = _read_results(cache).get(key)
         if finding is None:
-            async with asyncio.timeout(LONGEST):
-                finding = await probe(model, abilities)
-            if finding and finding.tools is not None:  # a server that accepts no tools today may accept them tomorrow
-                _write(cache, {**_read(cache), key: finding})
+            async with asyncio.timeout(TIMEOUT):
+                finding = await probe(model, capabilities)
+            if finding and finding.tools is not None:  # a server that takes no tools today may take them tomorrow
+                _write_results(cache, {**_read_results(cache), key: finding})
     except TimeoutError:
         finding = None
     except Exception:
         log.exception("the chat model %s could not be probed", model.model)
         return
     if finding is None:
-        log.info("the probe of the chat model %s gave no result: its profile stays unchanged", model.model)
+        log.info("the chat model %s does not answer well enough to be probed: it stays as it is", model.model)
         return
-    model.adopt(front_end=finding.front_end, thinks_first=finding.thinks_first)
+    model.update_profile(request_protocol=finding.front_end, thinks_first=finding.thinks_first)
     scores = f"tags {finding.tags}, tools {finding.tools} of {len(DIALOGUES)} right"
     told = "its server takes no tools" if finding.tools is None else scores
     log.info("the chat model %s is told of %s: %s", model.model, finding.front_end.value, told)
 
 
-async def probe(model: OpenAICompatible, abilities: Abilities) -> Finding | None:
+async def probe(model: OpenAICompatible, capabilities: ModelCapabilities) -> ProbeResult | None:
     """Run the test dialogues with tags and with tools. Returns None if the model fails.
 
     A tie keeps the protocol of the model profile.
     """
-    better = model.manners.front_end
-    right: dict[FrontEnd, list[bool]] = {FrontEnd.TAGS: [], FrontEnd.TOOLS: []}
+    better = model.profile.request_protocol
+    right: dict[RequestProtocol, list[bool]] = {RequestProtocol.TAGS: [], RequestProtocol.TOOLS: []}
     thoughts: list[bool] = []
     for dialogue in DIALOGUES:
-        for front_end in (FrontEnd.TOOLS, FrontEnd.TAGS):
-            heard = await hold(dialogue, Rehearsal(model, front_end), abilities)
+        for front_end in (RequestProtocol.TOOLS, RequestProtocol.TAGS):
+            heard = await run_dialogue(dialogue, ProtocolOverride(model, front_end), capabilities)
             if heard is None:
                 return None
             right[front_end].append(is_right(dialogue, heard))
-            thoughts.append(heard.thinks)
+            thoughts.append(heard.has_thoughts)
             if not model.takes_tools:
-                return Finding(FrontEnd.TAGS, heard.thinks, 0, None)
-    tags, called = sum(right[FrontEnd.TAGS]), sum(right[FrontEnd.TOOLS])
+                return ProbeResult(RequestProtocol.TAGS, heard.has_thoughts, 0, None)
+    tags, called = sum(right[RequestProtocol.TAGS]), sum(right[RequestProtocol.TOOLS])
     if tags != called:
-        better = FrontEnd.TAGS if tags > called else FrontEnd.TOOLS
-    return Finding(better, sum(thoughts) * 2 > len(thoughts), tags, called)
+        better = RequestProtocol.TAGS if tags > called else RequestProtocol.TOOLS
+    return ProbeResult(better, sum(thoughts) * 2 > len(thoughts), tags, called)
 
 
-class Rehearsal:
+class ProtocolOverride:
     """Wraps a chat model to use another request protocol.
 
     The profile does not expect thoughts, so that thoughts without an opening tag are detected.
     """
 
-    def __init__(self, model: OpenAICompatible, front_end: FrontEnd) -> None:
+    def __init__(self, model: OpenAICompatible, front_end: RequestProtocol) -> None:
         self._model = model
         self._front_end = front_end
 
     @property
-    def manners(self) -> Manners:
+    def profile(self) -> ModelProfile:
         """The profile of the model with the other protocol, and without thoughts expected."""
-        return replace(self._model.manners, front_end=self._front_end, thinks_first=False)
+        return replace(self._model.profile, request_protocol=self._front_end, thinks_first=False)
 
-    def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the answer of the model."""
-        return self._model.listen(transcript, tools)
+        return self._model.stream(history, tools)
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class ProbeAnswer:
     """An answer: its image requests, the length of its text in characters, and whether it had unmarked thoughts."""
 
     requests: tuple[ImageRequest, ...] = ()
-    words: int = 0
-    thinks: bool = False
+    text_length: int = 0
+    has_thoughts: bool = False
 
 
-async def hold(dialogue: Dialogue, model: Rehearsal, abilities: Abilities) -> Heard | None:
+async def run_dialogue(
+    dialogue: ProbeDialogue, model: ProtocolOverride, capabilities: ModelCapabilities
+) -> ProbeAnswer | None:
     """Return the answer of the model to a dialogue; None if the model failed."""
-    heard = Heard()
-    async with aclosing(listen(model, _turn(dialogue, model.manners, abilities))) as events:
+    heard = ProbeAnswer()
+    async with aclosing(parse_stream(model, _build_turn(dialogue, model.profile, capabilities))) as events:
         async for event in events:
             match event:
                 case Text(markdown):
-                    heard = replace(heard, words=heard.words + len(markdown.strip()))
+                    heard = replace(heard, text_length=heard.text_length + len(markdown.strip()))
                 case ImageRequest():
                     heard = replace(heard, requests=(*heard.requests, event))
-                case Recanted():
-                    heard = Heard(thinks=True)
+                case Retracted():
+                    heard = ProbeAnswer(has_thoughts=True)
                 case ModelFailed() if event != CUT_SHORT:
                     return None
-            if heard.words > MOST_WORDS:
+            if heard.text_length > MAX_ANSWER_CHARACTERS:
                 break
     return heard
 
 
-def is_right(dialogue: Dialogue, heard: Heard) -> bool:
+def is_right(dialogue: ProbeDialogue, answer: ProbeAnswer) -> bool:
     """Whether the requested images are the expected ones. If none is expected, the answer must have text."""
-    asked = tuple(request.operation for request in heard.requests)
-    meant = {request.of or len(dialogue.drawn) or None for request in heard.requests}
-    if asked not in dialogue.wanted:
+    asked = tuple(request.operation for request in answer.requests)
+    meant = {request.of or len(dialogue.earlier_prompts) or None for request in answer.requests}
+    if asked not in dialogue.expected:
         return False
-    return meant <= {dialogue.of} if asked else heard.words > 0
+    return meant <= {dialogue.source} if asked else answer.text_length > 0
 
 
-def _turn(dialogue: Dialogue, manners: Manners, abilities: Abilities) -> Turn:
-    drawn = tuple(_picture(number, prompt) for number, prompt in enumerate(dialogue.drawn, start=1))
+def _build_turn(dialogue: ProbeDialogue, profile: ModelProfile, capabilities: ModelCapabilities) -> Turn:
+    drawn = tuple(_picture(number, prompt) for number, prompt in enumerate(dialogue.earlier_prompts, start=1))
     earlier = [_entry(f"draw {picture.prompt}", picture) for picture in drawn]
-    told = transcript(system_text(abilities, manners), earlier, _entry(dialogue.text), drawn, manners)
-    offered = tools(abilities) if manners.front_end is FrontEnd.TOOLS else ()
+    told = build_history(build_system_prompt(capabilities, profile), earlier, _entry(dialogue.text), drawn, profile)
+    offered = image_tools(capabilities) if profile.request_protocol is RequestProtocol.TOOLS else ()
     return Turn(tuple(told), drawn, None, dialogue.text, (_ANN.name,), offered)
 
 
@@ -221,26 +223,26 @@ def _entry(text: str, picture: Picture | None = None) -> Entry:
     return Entry(str(picture.number), _THREAD, _ANN, text, None, (), "", view)
 
 
-# The saved results
+# What is kept
 
 
-def _key(model: OpenAICompatible, abilities: Abilities) -> str:
-    told = [system_text(abilities, Manners(front_end)) for front_end in FrontEnd]
-    whole = json.dumps([model.model, model.server, *told, repr(tools(abilities)), repr(DIALOGUES)])
+def _cache_key(model: OpenAICompatible, capabilities: ModelCapabilities) -> str:
+    told = [build_system_prompt(capabilities, ModelProfile(front_end)) for front_end in RequestProtocol]
+    whole = json.dumps([model.model, model.server, *told, repr(image_tools(capabilities)), repr(DIALOGUES)])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 
-def _read(cache: Path) -> dict[str, Finding]:
+def _read_results(cache: Path) -> dict[str, ProbeResult]:
     try:
-        return _KEPT.validate_json(cache.read_bytes())
+        return _RESULTS.validate_json(cache.read_bytes())
     except (OSError, ValueError):
         return {}
 
 
-def _write(cache: Path, findings: Mapping[str, Finding]) -> None:
+def _write_results(cache: Path, results: Mapping[str, ProbeResult]) -> None:
     new = cache.with_name(f"{cache.name}.new")
     try:
-        new.write_bytes(_KEPT.dump_json(dict(findings), indent=1))
+        new.write_bytes(_RESULTS.dump_json(dict(results), indent=1))
         new.replace(cache)
     except OSError as error:
         log.warning("%s cannot be written: %s", cache, error.strerror)

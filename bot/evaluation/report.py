@@ -12,7 +12,7 @@ from rich.text import Text
 from bot.errors import BotError
 from bot.evaluation.statistics import Measure
 
-MOST_MISSES = 20  # on the terminal; the JSON file has all misses
+MOST_MISSES = 20  # that are shown on the terminal; the JSON file has them all
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ class Miss:
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class BreakdownTable:
     """A breakdown of measures; shares are numbers from 0 to 1."""
 
     title: str
@@ -36,11 +36,11 @@ class Table:
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class SuiteResult:
     """The results of one suite."""
 
     measures: tuple[Measure, ...]
-    tables: tuple[Table, ...] = ()
+    tables: tuple[BreakdownTable, ...] = ()
     misses: tuple[Miss, ...] = ()
 
 
@@ -53,11 +53,11 @@ class Report:
     answered: int
     total: int
     seconds: float
-    finding: Finding
+    finding: SuiteResult
     stopped: str = ""
 
 
-def write(reports: Sequence[Report], path: Path) -> None:
+def write_reports(reports: Sequence[Report], path: Path) -> None:
     """Write the reports as JSON. Raises BotError if the file cannot be written."""
     try:
         path.write_text(
@@ -67,7 +67,7 @@ def write(reports: Sequence[Report], path: Path) -> None:
         raise BotError(f"The report cannot be written to {path}: {error.strerror}.") from error
 
 
-def show(report: Report, console: Console) -> None:
+def print_report(report: Report, console: Console) -> None:
     """Print the measures, their breakdowns and the first misses."""
     console.print(_measures(report))
     for table in report.finding.tables:
@@ -77,7 +77,9 @@ def show(report: Report, console: Console) -> None:
     if misses:
         first = f", the first {MOST_MISSES}" if len(misses) > MOST_MISSES else ""
         rows = tuple((miss.where, miss.asked, miss.expected, miss.got) for miss in misses[:MOST_MISSES])
-        console.print(_grid(Table(f"Misses ({len(misses)}{first})", ("where", "asked", "expected", "got"), rows)))
+        console.print(
+            _grid(BreakdownTable(f"Misses ({len(misses)}{first})", ("where", "asked", "expected", "got"), rows))
+        )
     if report.stopped:
         console.print(Text(report.stopped, style="bold red"))
 
@@ -88,10 +90,10 @@ def _measures(report: Report) -> rich.table.Table:
         (measure.name, _number(measure.value), _interval(measure), str(measure.n))
         for measure in report.finding.measures
     )
-    return _grid(Table(title, ("measure", "value", "95 % interval", "n"), rows))
+    return _grid(BreakdownTable(title, ("measure", "value", "95 % interval", "n"), rows))
 
 
-def _grid(table: Table) -> rich.table.Table:
+def _grid(table: BreakdownTable) -> rich.table.Table:
     """Build a table of plain text without markup: users and models may write square brackets."""
     grid = rich.table.Table(*table.columns, title=Text(table.title), title_justify="left")
     for row in table.rows:

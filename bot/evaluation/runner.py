@@ -12,18 +12,18 @@ from typing import Any, Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.evaluation import abilities as kept
 from bot.evaluation import decisions, interleaving
-from bot.evaluation.datasets import CodeTask, Dialogue, Interleaved, Item, Question, Suite, load
-from bot.evaluation.dry_run import Brief
-from bot.evaluation.report import Finding, Report, show, write
+from bot.evaluation.datasets import CodeTask, Dialogue, InterleavedTask, Item, Question, Suite, load_suites
+from bot.evaluation.dry_run import PromptContext
+from bot.evaluation.report import Report, SuiteResult, print_report, write_reports
 from bot.ports import ChatModel
 
-MOST_FAILURES = 5  # in a row; after that the model counts as unreachable
+MOST_FAILURES = 5  # in a row; then the model is not there, and asking on is of no use
 
 
-class Answer(Protocol):
+class JudgedItem(Protocol):
     """An answer that was judged."""
 
     @property
@@ -32,46 +32,46 @@ class Answer(Protocol):
         ...
 
 
-Note = Callable[[int, Answer], bool]  # gets the index of the item and the answer; returns whether to stop
+RecordAnswer = Callable[[int, JudgedItem], bool]  # takes an answer to the item in this place; whether that is enough
 
 
 @dataclass(frozen=True, slots=True)
-class Course:
+class Procedure:
     """How the items of one type are asked and judged."""
 
-    ask: Callable[[ChatModel, Any, Brief], AsyncGenerator[Answer]]
-    judge: Callable[[Sequence[Any]], Finding]
+    ask: Callable[[ChatModel, Any, PromptContext], AsyncGenerator[JudgedItem]]
+    judge: Callable[[Sequence[Any]], SuiteResult]
 
 
-COURSES: dict[type[Item], Course] = {
-    Dialogue: Course(decisions.ask, decisions.judge),
-    Interleaved: Course(interleaving.ask, interleaving.judge),
-    Question: Course(kept.ask, kept.judge),
-    CodeTask: Course(kept.ask, kept.judge),
+PROCEDURES: dict[type[Item], Procedure] = {
+    Dialogue: Procedure(decisions.ask, decisions.judge),
+    InterleavedTask: Procedure(interleaving.ask, interleaving.judge),
+    Question: Procedure(kept.ask, kept.judge),
+    CodeTask: Procedure(kept.ask, kept.judge),
 }
 
 
 @dataclass(slots=True)
-class Record:
+class AnswerLog:
     """The answers so far, and how many of the last ones failed in a row."""
 
-    noted: list[tuple[int, Answer]] = field(default_factory=list)
-    failures: int = 0
+    entries: list[tuple[int, JudgedItem]] = field(default_factory=list)
+    consecutive_failures: int = 0
 
-    def note(self, place: int, answer: Answer) -> None:
+    def add(self, index: int, answer: JudgedItem) -> None:
         """Add an answer to the item with this index."""
-        self.noted.append((place, answer))
-        self.failures = self.failures + 1 if answer.failure else 0
+        self.entries.append((index, answer))
+        self.consecutive_failures = self.consecutive_failures + 1 if answer.failure else 0
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[JudgedItem]:
         """All answers in the order of the suite, so that a report does not depend on the order of arrival."""
-        return [answer for _, answer in sorted(self.noted, key=itemgetter(0))]
+        return [answer for _, answer in sorted(self.entries, key=itemgetter(0))]
 
     @property
-    def given_up(self) -> bool:
+    def has_given_up(self) -> bool:
         """Whether the model failed too often to continue."""
-        return self.failures >= MOST_FAILURES
+        return self.consecutive_failures >= MOST_FAILURES
 
 
 async def evaluate(
@@ -79,7 +79,7 @@ async def evaluate(
     suite: str,
     *,
     name: str,
-    abilities: Abilities,
+    capabilities: ModelCapabilities,
     persona: str = "",
     questions: Sequence[Path] = (),
     limit: int | None = None,
@@ -95,66 +95,73 @@ async def evaluate(
     cancelled, the results so far are printed and written. Raises BotError for a suite that cannot be read, and for a
     file that cannot be written.
     """
-    suites = load(suite, questions, limit)
+    suites = load_suites(suite, questions, limit)
     console, reports = console or Console(), list[Report]()
-    brief = Brief(abilities, persona)
+    brief = PromptContext(capabilities, persona)
     if out:
-        write(reports, out)  # so that a wrong path is reported now, not after hours
+        write_reports(reports, out)  # so that a wrong path is told now, not after hours
     for one in suites:
-        record, began = Record(), time.monotonic()
+        record, began = AnswerLog(), time.monotonic()
         stopped = "Interrupted: this is what there is so far."
         try:
             with _progress(console) as progress:
                 bar = progress.add_task(one.name, total=_total(one))
-                await _ask_all(model, one, brief, parallel=parallel, note=_noting(record, progress, bar))
-            stopped = _gave_up(record)
+                await _ask_all(model, one, brief, parallel=parallel, on_answer=_record_into(record, progress, bar))
+            stopped = _stop_reason(record)
         finally:
             seconds = round(time.monotonic() - began, 1)
-            finding = COURSES[one.form].judge(record.answers)
-            report = Report(one.name, name, len(record.noted), _total(one), seconds, finding, stopped)
+            finding = PROCEDURES[one.item_type].judge(record.answers)
+            report = Report(one.name, name, len(record.entries), _total(one), seconds, finding, stopped)
             reports.append(report)
-            show(report, console)
+            print_report(report, console)
             if out:
-                write(reports, out)
+                write_reports(reports, out)
         if stopped:
             break
     return reports
 
 
-async def _ask_all(model: ChatModel, suite: Suite, brief: Brief, *, parallel: int, note: Note) -> None:
+async def _ask_all(
+    model: ChatModel, suite: Suite, context: PromptContext, *, parallel: int, on_answer: RecordAnswer
+) -> None:
     """Ask every item, at most `parallel` at a time; stop once `on_answer` returns True."""
-    course = COURSES[suite.form]
+    course = PROCEDURES[suite.item_type]
     waiting = iter(enumerate(suite.items))
     async with asyncio.TaskGroup() as askers:
         for _ in range(min(parallel, len(suite.items))):
-            askers.create_task(_ask(model, brief, course, waiting=waiting, note=note))
+            askers.create_task(_ask(model, context, course, remaining=waiting, on_answer=on_answer))
 
 
 async def _ask(
-    model: ChatModel, brief: Brief, course: Course, *, waiting: Iterator[tuple[int, Item]], note: Note
+    model: ChatModel,
+    context: PromptContext,
+    procedure: Procedure,
+    *,
+    remaining: Iterator[tuple[int, Item]],
+    on_answer: RecordAnswer,
 ) -> None:
     """Ask the remaining items one after another."""
-    for place, item in waiting:
-        async with aclosing(course.ask(model, item, brief)) as answers:
+    for place, item in remaining:
+        async with aclosing(procedure.ask(model, item, context)) as answers:
             async for answer in answers:
-                if note(place, answer):
+                if on_answer(place, answer):
                     return
 
 
-def _noting(record: Record, progress: Progress, bar: TaskID) -> Note:
-    def note(place: int, answer: Answer) -> bool:
-        if not record.given_up:
-            record.note(place, answer)
+def _record_into(answer_log: AnswerLog, progress: Progress, bar: TaskID) -> RecordAnswer:
+    def note(place: int, answer: JudgedItem) -> bool:
+        if not answer_log.has_given_up:
+            answer_log.add(place, answer)
             progress.advance(bar)
-        return record.given_up
+        return answer_log.has_given_up
 
     return note
 
 
-def _gave_up(record: Record) -> str:
-    if not record.given_up:
+def _stop_reason(answer_log: AnswerLog) -> str:
+    if not answer_log.has_given_up:
         return ""
-    return f"Stopped after {MOST_FAILURES} failures in a row. The last one: {record.noted[-1][1].failure}"
+    return f"Stopped after {MOST_FAILURES} failures in a row. The last one: {answer_log.entries[-1][1].failure}"
 
 
 def _total(suite: Suite) -> int:

@@ -31,8 +31,8 @@ class Limits:
 
 _DEFAULT = Limits()
 
-# The process limits itself before it runs any foreign code. The password is written only at the end of the tests: a
-# program that exits early has not passed.
+# The process limits itself before it reads a line of foreign code. Only who reached the end tells the password: a
+# program that leaves early has passed nothing.
 _BOOT = """
 import contextlib, json, resource, sys
 
@@ -67,14 +67,14 @@ main()
 """
 
 
-def code_in(answer: str, entry: str) -> str:
+def extract_code(answer: str, entry: str) -> str:
     """Return the program in an answer: the last code block that defines `entry`, else the last block, else all."""
     blocks = [token.content for token in MarkdownIt().parse(answer) if token.type == "fence"]
     defining = [block for block in blocks if f"def {entry}" in block]
     return [answer, *blocks, *defining][-1]
 
 
-async def run(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str:
+async def run_tests(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str:
     """Run the tests on the code. Returns an empty text if they pass, else a short description of the error."""
     password = secrets.token_hex(16)
     caps = {
@@ -103,12 +103,12 @@ async def run(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str:
             return f"did not end within {limits.seconds:g} seconds"
         finally:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # and its child processes
+                os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
             await process.wait()
-        return _verdict(Path(folder) / "verdict", password, process.returncode)
+        return _read_verdict(Path(folder) / "verdict", password, process.returncode)
 
 
-def _verdict(path: Path, password: str, status: int | None) -> str:
+def _read_verdict(path: Path, password: str, status: int | None) -> str:
     """Read the verdict file of the process, which may have left anything there, such as a pipe or a huge file."""
     if not path.is_file():
         return f"ended before its tests did (exit status {status})"

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import sqrt
 
-from bot.evaluation.datasets import Kind
+from bot.evaluation.datasets import AnswerKind
 
-Z = 1.959964  # quantile of the normal distribution for a 95 % confidence interval
+Z = 1.959964  # of a 95 % confidence interval
 SEED = 20231013
-ROUNDS = 1000
+RESAMPLES = 1000
 
-Pair = tuple[Kind, Kind]  # the expected kind, the actual kind
+Pair = tuple[AnswerKind, AnswerKind]  # what was expected, what came
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ def wilson(right: int, n: int) -> tuple[float, float]:
     return max(0.0, (middle - half) / (1 + z2)), min(1.0, (middle + half) / (1 + z2))
 
 
-def by_kind(pairs: Iterable[Pair]) -> dict[Kind, KindScore]:
+def scores_by_kind(pairs: Iterable[Pair]) -> dict[AnswerKind, KindScore]:
     """Precision, recall and F1 of every kind that was expected at least once."""
-    return _by_kind(Counter(pairs))
+    return _scores_by_kind(Counter(pairs))
 
 
 def macro_f1(name: str, groups: Sequence[Iterable[Pair]]) -> Measure:
@@ -67,8 +67,8 @@ def macro_f1(name: str, groups: Sequence[Iterable[Pair]]) -> Measure:
     if not whole:
         return Measure(name, None, 0)
     chance = random.Random(SEED)
-    draws = sorted(_macro(sum(chance.choices(counts, k=len(counts)), Counter[Pair]())) for _ in range(ROUNDS))
-    low, high = draws[round(0.025 * (ROUNDS - 1))], draws[round(0.975 * (ROUNDS - 1))]
+    draws = sorted(_macro(sum(chance.choices(counts, k=len(counts)), Counter[Pair]())) for _ in range(RESAMPLES))
+    low, high = draws[round(0.025 * (RESAMPLES - 1))], draws[round(0.975 * (RESAMPLES - 1))]
     return Measure(name, _macro(whole), whole.total(), low, high)
 
 
@@ -91,13 +91,13 @@ def paired_difference(name: str, pairs: Iterable[tuple[bool, bool]]) -> Measure:
     return Measure(name, value, len(seen), max(-1.0, middle - half), min(1.0, middle + half))
 
 
-def _by_kind(counts: Counter[Pair]) -> dict[Kind, KindScore]:
-    expected: Counter[Kind] = Counter()
-    came: Counter[Kind] = Counter()
+def _scores_by_kind(counts: Counter[Pair]) -> dict[AnswerKind, KindScore]:
+    expected: Counter[AnswerKind] = Counter()
+    came: Counter[AnswerKind] = Counter()
     for (gold, got), count in counts.items():
         expected[gold] += count
         came[got] += count
-    return {kind: _score(counts[kind, kind], came[kind], expected[kind]) for kind in Kind if expected[kind]}
+    return {kind: _score(counts[kind, kind], came[kind], expected[kind]) for kind in AnswerKind if expected[kind]}
 
 
 def _score(right: int, came: int, expected: int) -> KindScore:
@@ -105,5 +105,5 @@ def _score(right: int, came: int, expected: int) -> KindScore:
 
 
 def _macro(counts: Counter[Pair]) -> float:
-    scores = _by_kind(counts).values()
+    scores = _scores_by_kind(counts).values()
     return sum(score.f1 for score in scores) / len(scores)

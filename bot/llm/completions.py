@@ -13,71 +13,77 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from bot.llm.messages import Called, Delta, Parameter, Role, Said, Stopped, Tool
+from bot.llm.messages import ChatMessage, Parameter, Role, StreamEnd, TextDelta, Tool, ToolCall
 
-MANY = 100  # more images than a request ever holds
-ENDS = frozenset({"stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence"})
+UNLIMITED_IMAGES = 100  # more images than a request ever holds
+NORMAL_FINISH_REASONS = frozenset(
+    {"stop", "tool_calls", "function_call", "eos", "eos_token", "end_turn", "stop_sequence"}
+)
 
-_SHOWN = re.compile(r"^\[shown: [^\]\n]*\]\n", re.MULTILINE)  # the note about images, from `bot.prompting.history`
+_SHOWN_NOTE = re.compile(r"^\[shown: [^\]\n]*\]\n", re.MULTILINE)  # the note about images, from `bot.prompting.history`
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
+class RequestOptions:
     """The features of a request: tools, the largest number of images, and a system prompt as a message of its own."""
 
-    tools: bool = True
-    images: int = MANY
-    system: bool = True
+    has_tools: bool = True
+    max_images: int = UNLIMITED_IMAGES
+    has_system_message: bool = True
 
 
-def contained(transcript: Sequence[Said], tools: Sequence[Tool], form: Form) -> Form:
+def narrow_options(history: Sequence[ChatMessage], tools: Sequence[Tool], options: RequestOptions) -> RequestOptions:
     """Return the features that a request with these options really uses."""
-    images = sum(len(said.images) for said in transcript)
-    system = any(said.role is Role.SYSTEM for said in transcript)
-    return Form(form.tools and bool(tools), min(form.images, images), form.system and system)
+    images = sum(len(said.images) for said in history)
+    system = any(said.role is Role.SYSTEM for said in history)
+    return RequestOptions(
+        options.has_tools and bool(tools), min(options.max_images, images), options.has_system_message and system
+    )
 
 
-def request(model: str, transcript: Sequence[Said], tools: Sequence[Tool], form: Form) -> dict[str, object]:
+def build_request(
+    model: str, history: Sequence[ChatMessage], tools: Sequence[Tool], options: RequestOptions
+) -> dict[str, object]:
     """Return the JSON body of the request, without the images and features that the options exclude."""
-    told = _with_images(transcript if form.system else _folded(transcript), form.images)
-    body: dict[str, object] = {"model": model, "messages": [_message(said) for said in told], "stream": True}
-    return body | ({"tools": [_function(tool) for tool in tools]} if form.tools and tools else {})
+    told = _limit_images(history if options.has_system_message else _fold_system_message(history), options.max_images)
+    body: dict[str, object] = {"model": model, "messages": [_message_body(said) for said in told], "stream": True}
+    return body | ({"tools": [_function_schema(tool) for tool in tools]} if options.has_tools and tools else {})
 
 
-def _folded(transcript: Sequence[Said]) -> list[Said]:
+def _fold_system_message(history: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Put the system prompt in front of the first user message, for chat templates without a system role."""
-    system = "\n\n".join(said.text for said in transcript if said.role is Role.SYSTEM)
-    told = [said for said in transcript if said.role is not Role.SYSTEM]
+    system = "\n\n".join(said.text for said in history if said.role is Role.SYSTEM)
+    told = [said for said in history if said.role is not Role.SYSTEM]
     if not system:
         return told
     if told and told[0].role is Role.USER:
         return [replace(told[0], text=f"{system}\n\n{told[0].text}"), *told[1:]]
-    return [Said(Role.USER, system), *told]
+    return [ChatMessage(Role.USER, system), *told]
 
 
-def _with_images(transcript: Iterable[Said], most: int) -> list[Said]:
+def _limit_images(history: Iterable[ChatMessage], limit: int) -> list[ChatMessage]:
     """Keep the first images of the history; a message that loses all its images also loses the note about them."""
-    told: list[Said] = []
-    for said in transcript:
-        kept = said.images[:most]
-        most -= len(kept)
+    told: list[ChatMessage] = []
+    for said in history:
+        kept = said.images[:limit]
+        limit -= len(kept)
         blind = bool(said.images) and not kept
-        told.append(replace(said, text=_SHOWN.sub("", said.text, count=1) if blind else said.text, images=kept))
+        told.append(replace(said, text=_SHOWN_NOTE.sub("", said.text, count=1) if blind else said.text, images=kept))
     return told
 
 
-def _message(said: Said) -> dict[str, object]:
-    if not said.images:
-        return {"role": said.role.value, "content": said.text}
-    addresses = (f"data:image/jpeg;base64,{base64.b64encode(image).decode()}" for image in said.images)
+def _message_body(message: ChatMessage) -> dict[str, object]:
+    if not message.images:
+        return {"role": message.role.value, "content": message.text}
+    addresses = (f"data:image/jpeg;base64,{base64.b64encode(image).decode()}" for image in message.images)
     pictures = [{"type": "image_url", "image_url": {"url": address}} for address in addresses]
-    return {"role": said.role.value, "content": [{"type": "text", "text": said.text}, *pictures]}
+    return {"role": message.role.value, "content": [{"type": "text", "text": message.text}, *pictures]}
 
 
-def _function(tool: Tool) -> dict[str, object]:
+def _function_schema(tool: Tool) -> dict[str, object]:
     schema = {
         "type": "object",
-        "properties": {parameter.name: _property(parameter) for parameter in tool.parameters},
+        "properties": {parameter.name: _property_schema(parameter) for parameter in tool.parameters},
         "required": [parameter.name for parameter in tool.parameters if parameter.required],
     }
     return {
@@ -86,7 +92,7 @@ def _function(tool: Tool) -> dict[str, object]:
     }
 
 
-def _property(parameter: Parameter) -> dict[str, object]:
+def _property_schema(parameter: Parameter) -> dict[str, object]:
     described: dict[str, object] = {"type": parameter.kind, "description": parameter.description}
     return described | ({"enum": list(parameter.choices)} if parameter.choices else {})
 
@@ -105,13 +111,13 @@ class _Call(_Function):  # a few servers leave `function` out and put its fields
     function: _Function | None = None
 
 
-class _Words(BaseModel):
+class _TextPart(BaseModel):
     type: str | None = None
     text: str | None = None
 
 
 class _Message(BaseModel):
-    content: str | list[_Words] | None = None
+    content: str | list[_TextPart] | None = None
     refusal: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
@@ -129,78 +135,78 @@ class _Completion(BaseModel):
     choices: list[_Choice] | None = None  # null or empty in the event with the token usage
 
 
-class Answer:
+class CompletionReader:
     """Reads one answer, event by event, or in one call of `feed` if it is not streamed."""
 
     def __init__(self) -> None:
-        self.begun = False
-        self.thinks_apart = False  # the reasoning has a field of its own
-        self._finished: str | None = None
-        self._calls = _Calls()
+        self.has_begun = False
+        self.has_reasoning_field = False  # the reasoning has a field of its own
+        self._finish_reason: str | None = None
+        self._calls = _CallAssembler()
 
-    def feed(self, data: object) -> list[Delta | Called]:
+    def feed(self, data: object) -> list[TextDelta | ToolCall]:
         """Return the text and tool calls that this event completes. Raises ValueError for other data."""
         completion = _Completion.model_validate(data)
-        self.begun = True
-        said: list[Delta | Called] = []
+        self.has_begun = True
+        said: list[TextDelta | ToolCall] = []
         for choice in completion.choices or ():
             for message in filter(None, (choice.delta, choice.message)):
-                self.thinks_apart |= bool(message.reasoning_content or message.reasoning)
-                if words := _words(message):
-                    said += [*self._calls.complete(), Delta(words)]
-                for piece in _pieces(message):
-                    said += self._calls.take(piece)
+                self.has_reasoning_field |= bool(message.reasoning_content or message.reasoning)
+                if words := _text_of(message):
+                    said += [*self._calls.take_complete(), TextDelta(words)]
+                for piece in _call_pieces(message):
+                    said += self._calls.add(piece)
             if choice.finish_reason:
-                self._finished = choice.finish_reason
-                said += self._calls.rest()
+                self._finish_reason = choice.finish_reason
+                said += self._calls.take_rest()
         return said
 
-    def end(self) -> list[Called | Stopped]:
+    def end(self) -> list[ToolCall | StreamEnd]:
         """Return the remaining tool calls and the end. Without a finish reason the answer counts as truncated."""
-        return [*self._calls.rest(), Stopped(truncated=self._finished not in ENDS)]
+        return [*self._calls.take_rest(), StreamEnd(is_truncated=self._finish_reason not in NORMAL_FINISH_REASONS)]
 
-    def broken_off(self) -> list[Called]:
+    def end_after_error(self) -> list[ToolCall]:
         """Return the complete tool calls that remain after an error; an incomplete call is dropped."""
-        return self._calls.complete()
+        return self._calls.take_complete()
 
 
-def _words(message: _Message) -> str:
+def _text_of(message: _Message) -> str:
     content = message.content or message.refusal or ""
     if isinstance(content, str):
         return content
     return "".join(part.text or "" for part in content if part.type in (None, "text"))
 
 
-def _pieces(message: _Message) -> list[_Call]:
+def _call_pieces(message: _Message) -> list[_Call]:
     if message.tool_calls or message.function_call is None:
         return message.tool_calls or []
     return [_Call(index=0, function=message.function_call)]
 
 
 @dataclass(slots=True)
-class _Open:
+class _PartialCall:
     """A tool call that is assembled from pieces.
 
     `is_doubtful` means that its first piece has no id, and so may only repeat the name of an earlier call.
     """
 
     index: int | None
-    doubt: bool = False
+    is_doubtful: bool = False
     id: str | int | None = None
     name: str = ""
     arguments: str = ""
 
-    def take(self, piece: _Call) -> None:
+    def add(self, piece: _Call) -> None:
         function = piece.function or piece
         self.id = self.id or piece.id
         if function.name and function.name != self.name:
             self.name = function.name if function.name.startswith(self.name) else self.name + function.name
         given = function.arguments or ""
-        if not self.whole:
+        if not self.is_complete:
             self.arguments += given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
 
     @property
-    def whole(self) -> bool:
+    def is_complete(self) -> bool:
         """Whether the arguments are a complete JSON value that ends in a brace."""
         if not self.arguments.rstrip().endswith("}"):
             return False
@@ -217,38 +223,40 @@ class _Open:
             return False
         if self.id and piece.id:
             return self.id != piece.id
-        return self.whole or (bool(self.arguments) and name != self.name)
+        return self.is_complete or (bool(self.arguments) and name != self.name)
 
 
-class _Calls:
+class _CallAssembler:
     """Assembles the tool calls of an answer and releases them in order, as soon as they are complete."""
 
     def __init__(self) -> None:
-        self._open: list[_Open] = []
+        self._open: list[_PartialCall] = []
 
-    def take(self, piece: _Call) -> list[Called]:
+    def add(self, piece: _Call) -> list[ToolCall]:
         """Add a piece. Return the complete calls before the call that the piece belongs to."""
         call = next((call for call in reversed(self._open) if piece.index in (None, call.index)), None)
         if call is None or call.is_followed_by(piece):
-            call = _Open(piece.index, doubt=call is not None and not piece.id)
+            call = _PartialCall(piece.index, is_doubtful=call is not None and not piece.id)
             self._open.append(call)
-        call.take(piece)
-        return self._let_go(len(self._open) - 1)
+        call.add(piece)
+        return self._release(len(self._open) - 1)
 
-    def complete(self) -> list[Called]:
+    def take_complete(self) -> list[ToolCall]:
         """Remove and return the complete calls, up to the first incomplete one."""
-        return self._let_go(len(self._open))
+        return self._release(len(self._open))
 
-    def rest(self) -> list[Called]:
+    def take_rest(self) -> list[ToolCall]:
         """Remove and return all remaining calls, complete or not."""
         left, self._open = self._open, []
-        return _told(left)
+        return _to_tool_calls(left)
 
-    def _let_go(self, most: int) -> list[Called]:
-        count = next((n for n, call in enumerate(self._open[:most]) if not call.whole), most)
+    def _release(self, limit: int) -> list[ToolCall]:
+        count = next((n for n, call in enumerate(self._open[:limit]) if not call.is_complete), limit)
         gone, self._open = self._open[:count], self._open[count:]
-        return _told(gone)
+        return _to_tool_calls(gone)
 
 
-def _told(calls: Iterable[_Open]) -> list[Called]:
-    return [Called(call.name, call.arguments) for call in calls if call.arguments or (call.name and not call.doubt)]
+def _to_tool_calls(calls: Iterable[_PartialCall]) -> list[ToolCall]:
+    return [
+        ToolCall(call.name, call.arguments) for call in calls if call.arguments or (call.name and not call.is_doubtful)
+    ]

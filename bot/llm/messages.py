@@ -13,7 +13,7 @@ class Role(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class ChatMessage:
     """One message of the history. `images` are JPEG files, for a model with vision."""
 
     role: Role
@@ -21,7 +21,7 @@ class Said:
     images: tuple[bytes, ...] = ()
 
 
-class FrontEnd(StrEnum):
+class RequestProtocol(StrEnum):
     """How the system prompt tells a chat model to request images. The parser understands both protocols in any case."""
 
     TAGS = "tags"
@@ -29,7 +29,7 @@ class FrontEnd(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Manners:
+class ModelProfile:
     """The capabilities and quirks of a chat model.
 
     `context_window` is in tokens, input and answer together. `thinks_first` means that answers begin with reasoning
@@ -37,12 +37,12 @@ class Manners:
     that the user asked for.
     """
 
-    front_end: FrontEnd = FrontEnd.TAGS
-    context: int = 8192
-    sees: bool = False
-    system_role: bool = True
+    request_protocol: RequestProtocol = RequestProtocol.TAGS
+    context_window: int = 8192
+    has_vision: bool = False
+    takes_system_message: bool = True
     thinks_first: bool = False
-    forgets: bool = True
+    may_forget_images: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,14 +66,14 @@ class Tool:
 
 
 @dataclass(frozen=True, slots=True)
-class Delta:
+class TextDelta:
     """The next piece of text of the answer."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
-class Called:
+class ToolCall:
     """A native tool call of the model. `arguments` is the JSON text as the model wrote it."""
 
     name: str
@@ -81,10 +81,10 @@ class Called:
 
 
 @dataclass(frozen=True, slots=True)
-class Stopped:
+class StreamEnd:
     """The end of the answer. `is_truncated` if a token limit or a lost connection cut the answer short."""
 
-    truncated: bool = False
+    is_truncated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,4 +94,4 @@ class ModelFailed:
     reason: str
 
 
-ModelEvent = Delta | Called | Stopped | ModelFailed
+ModelEvent = TextDelta | ToolCall | StreamEnd | ModelFailed

@@ -8,14 +8,14 @@ from bot.errors import Refused
 
 log = logging.getLogger(__name__)
 
-PATIENCE = 15.0  # seconds
+TIMEOUT = 15.0  # seconds
 
 
 class Moderator:
     """Sends every prompt to the endpoint before it is rendered. While the endpoint fails, no image is rendered."""
 
     def __init__(self, base_url: str, key: str, model: str) -> None:
-        self._client = AsyncOpenAI(base_url=base_url, api_key=key or "none", timeout=PATIENCE, max_retries=1)
+        self._client = AsyncOpenAI(base_url=base_url, api_key=key or "none", timeout=TIMEOUT, max_retries=1)
         self._model = model
 
     async def close(self) -> None:

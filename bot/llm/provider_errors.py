@@ -12,17 +12,17 @@ from math import ceil
 import httpx2
 import openai
 
-from bot.formatting import seconds_of, words_of
-from bot.llm.completions import Form
+from bot.formatting import error_text, parse_retry_after
+from bot.llm.completions import RequestOptions
 
-SILENCE = 90.0  # seconds without any data
-PATIENCE = 3.0  # seconds: the longest wait before a second try; the user sees no notice
-PAUSE = 0.5  # seconds before a second try if the server names no time
-SMALLEST = 1024  # tokens; a smaller context window holds no conversation
+READ_TIMEOUT = 90.0  # seconds without any data
+MAX_RETRY_WAIT = 3.0  # seconds: the longest wait before a second try; the user sees no notice
+RETRY_DELAY = 0.5  # seconds before a second try if the server names no time
+MIN_CONTEXT = 1024  # tokens; a smaller context window holds no conversation
 
-_LONGEST = 2000  # characters of the error text; the reason is at the beginning
-_ABOUT_REQUEST = (None, 400, 404, 413, 415, 422, 429, 500, 501)  # None: an error event inside the stream
-_ECHO = re.compile(r"[\"']input[\"']\s*:")  # FastAPI repeats the request after this key
+_MAX_ERROR_TEXT = 2000  # characters of the error text; the reason is at the beginning
+_REQUEST_STATUSES = (None, 400, 404, 413, 415, 422, 429, 500, 501)  # None: an error event inside the stream
+_REQUEST_ECHO = re.compile(r"[\"']input[\"']\s*:")  # FastAPI repeats the request after this key
 
 _TOO_LONG = re.compile(
     r"context_length_exceeded|exceed_context_size|context[ _](?:length|size|window)|\bn_ctx\b|model length"
@@ -31,7 +31,7 @@ _TOO_LONG = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 _NUMBER = r"(?:(?!\bby\b)[^\d\n]){0,40}?(\d{3,8})\b"
-_CONTEXT = tuple(
+_CONTEXT_LIMITS = tuple(
     re.compile(pattern, re.IGNORECASE)
     for pattern in (
         rf"\bn_ctx\b{_NUMBER}",
@@ -40,11 +40,11 @@ _CONTEXT = tuple(
         rf"\bmaximum\b{_NUMBER}",
     )
 )
-_MOST_IMAGES = re.compile(r"at most (\d{1,3}) image", re.IGNORECASE)
+_IMAGE_LIMIT = re.compile(r"at most (\d{1,3}) image", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class RequestFailure:
     """A failed request: its error, HTTP status and error text.
 
     `retry_after` is the wait in seconds that the server asks for. `has_begun` means that the answer had begun.
@@ -52,114 +52,121 @@ class Refusal:
 
     error: Exception
     status: int | None = None
-    words: str = ""
-    wait: float | None = None
-    begun: bool = False
+    text: str = ""
+    retry_after: float | None = None
+    has_begun: bool = False
 
     @property
     def is_too_long(self) -> bool:
         """Whether the history does not fit into the context window."""
-        return self.status in _ABOUT_REQUEST and (self.status == 413 or bool(_TOO_LONG.search(self.words)))
+        return self.status in _REQUEST_STATUSES and (self.status == 413 or bool(_TOO_LONG.search(self.text)))
 
     @property
-    def may_pass(self) -> bool:
+    def is_temporary(self) -> bool:
         """Whether the same request may succeed after a short wait."""
         passing = self.status in (408, 409, 429) or (self.status or 0) >= 500
-        lost = isinstance(self.error, openai.APIConnectionError) and not self._is_silence
-        final = self.begun or self.is_too_long or self._is_used_up
-        return (passing or lost) and not final and (self.wait or 0) <= PATIENCE
+        lost = isinstance(self.error, openai.APIConnectionError) and not self._is_read_timeout
+        final = self.has_begun or self.is_too_long or self._is_quota_exhausted
+        return (passing or lost) and not final and (self.retry_after or 0) <= MAX_RETRY_WAIT
 
     @property
-    def _is_silence(self) -> bool:
+    def _is_read_timeout(self) -> bool:
         slow = isinstance(self.error, openai.APITimeoutError)
         return slow and not isinstance(self.error.__cause__, httpx2.ConnectTimeout)
 
     @property
-    def _is_used_up(self) -> bool:
-        return "insufficient_quota" in self.words
+    def _is_quota_exhausted(self) -> bool:
+        return "insufficient_quota" in self.text
 
 
-def refusal(error: Exception, begun: bool = False) -> Refusal:
+def classify_error(error: Exception, has_begun: bool = False) -> RequestFailure:
     """Return the status, the error text and the requested wait of an error of the client."""
-    words = _ECHO.split(words_of(error.body)[:_LONGEST])[0] if isinstance(error, openai.APIError) else ""
+    words = (
+        _REQUEST_ECHO.split(error_text(error.body)[:_MAX_ERROR_TEXT])[0] if isinstance(error, openai.APIError) else ""
+    )
     if isinstance(error, openai.APIStatusError):
-        return Refusal(
-            error, error.status_code, words, seconds_of(error.response.headers.get("retry-after", "")), begun
+        return RequestFailure(
+            error, error.status_code, words, parse_retry_after(error.response.headers.get("retry-after", "")), has_begun
         )
-    return Refusal(error, None, words, None, begun)
+    return RequestFailure(error, None, words, None, has_begun)
 
 
 # Retries
 
 
 @dataclass(frozen=True, slots=True)
-class Remedy:
+class UnsupportedFeature:
     """A feature that a server may refuse: how error texts name it, whether a request has it, and how to remove it."""
 
-    what: str
-    says: re.Pattern[str]
-    held: Callable[[Form], bool]
-    without: Callable[[Form, str], Form]
+    name: str
+    pattern: re.Pattern[str]
+    is_sent: Callable[[RequestOptions], bool]
+    remove: Callable[[RequestOptions, str], RequestOptions]
 
 
-REMEDIES = (
-    Remedy(
+UNSUPPORTED_FEATURES = (
+    UnsupportedFeature(
         "tools",
         re.compile(r"\btools?\b|\btool_|tool-call|function[ _-]?call|\bfunctions?\b", re.IGNORECASE),
-        lambda sent: sent.tools,
-        lambda form, _: replace(form, tools=False),
+        lambda sent: sent.has_tools,
+        lambda form, _: replace(form, has_tools=False),
     ),
-    Remedy(
+    UnsupportedFeature(
         "images",
         re.compile(r"\bimages?\b|image_url|\bvision\b|multi-?modal|mmproj|content.{0,40}string", re.IGNORECASE),
-        lambda sent: sent.images > 0,
-        lambda form, words: replace(form, images=_images_taken(words, form.images)),
+        lambda sent: sent.max_images > 0,
+        lambda form, words: replace(form, max_images=_accepted_images(words, form.max_images)),
     ),
-    Remedy(
+    UnsupportedFeature(
         "a system message",
         re.compile(r"\bsystem\b|developer instruction|\broles?\b.{0,80}(?:alternat|support)", re.IGNORECASE),
-        lambda sent: sent.system,
-        lambda form, _: replace(form, system=False),
+        lambda sent: sent.has_system_message,
+        lambda form, _: replace(form, has_system_message=False),
     ),
 )
 
 
-def without_it(refused: Refusal, form: Form, sent: Form) -> tuple[str, Form] | None:
+def drop_unsupported(
+    failure: RequestFailure, options: RequestOptions, sent: RequestOptions
+) -> tuple[str, RequestOptions] | None:
     """Return the name of the refused feature and the options without it; None if the failure has another reason."""
-    if refused.begun or refused.status not in _ABOUT_REQUEST or refused.status == 429 or refused.is_too_long:
+    if failure.has_begun or failure.status not in _REQUEST_STATUSES or failure.status == 429 or failure.is_too_long:
         return None
-    remedy = next((remedy for remedy in REMEDIES if remedy.held(sent) and remedy.says.search(refused.words)), None)
-    return (remedy.what, remedy.without(form, refused.words)) if remedy else None
+    remedy = next(
+        (remedy for remedy in UNSUPPORTED_FEATURES if remedy.is_sent(sent) and remedy.pattern.search(failure.text)),
+        None,
+    )
+    return (remedy.name, remedy.remove(options, failure.text)) if remedy else None
 
 
-def _images_taken(words: str, sent: int) -> int:
-    found = _MOST_IMAGES.search(words)
+def _accepted_images(error_text: str, sent: int) -> int:
+    found = _IMAGE_LIMIT.search(error_text)
     most = int(found[1]) if found else 0
     return most if most < sent else 0
 
 
-def smaller(context: int, sent: int, words: str) -> int:
+def reduce_context(context: int, sent: int, error_text: str) -> int:
     """Return the context window, in tokens, of a model that refused `sent` tokens by our estimate.
 
     The error text may name the limit; otherwise the result is three quarters of `sent`, or of `context` if that is
     smaller. A named limit that `sent` seems to fit into is not used, because our estimate may be too low. The result is
     at least `MIN_CONTEXT`, but never more than `context`.
     """
-    found = next((match for pattern in _CONTEXT if (match := pattern.search(words))), None)
+    found = next((match for pattern in _CONTEXT_LIMITS if (match := pattern.search(error_text))), None)
     named = int(found[1]) if found else context
     fits = named < context and named * 3 // 4 < sent  # see `token_budget.input_budget`
-    return min(context, max(named if fits else min(sent, context) * 3 // 4, SMALLEST))
+    return min(context, max(named if fits else min(sent, context) * 3 // 4, MIN_CONTEXT))
 
 
 # Sentences for the user
 
 
-def explain(refused: Refusal, model: str, server: str) -> str:
+def explain(failure: RequestFailure, model: str, server: str) -> str:
     """Return a sentence for the user: the failure and its remedy. Never contains the text of the server."""
-    match refused.error:
-        case _ if refused._is_silence:
-            return f"The chat model did not answer within {SILENCE:.0f} seconds."
-        case openai.APIConnectionError() if refused.begun:
+    match failure.error:
+        case _ if failure._is_read_timeout:
+            return f"The chat model did not answer within {READ_TIMEOUT:.0f} seconds."
+        case openai.APIConnectionError() if failure.has_begun:
             return "The connection to the chat model was lost."
         case openai.APIConnectionError():
             return f"The chat model at {server} cannot be reached."
@@ -167,27 +174,28 @@ def explain(refused: Refusal, model: str, server: str) -> str:
             return f"The chat model's server at {server} refused the key: check OPENAI_API_KEY."
         case openai.NotFoundError():
             return f"The server at {server} knows no model {model!r}: check LLM_MODEL and OPENAI_BASE_URL."
-        case openai.RateLimitError() if refused._is_used_up:
+        case openai.RateLimitError() if failure._is_quota_exhausted:
             return f"The account at {server} has used up what was paid for."
         case openai.RateLimitError():
-            return f"The chat model is overloaded or the account's limit is reached; try again {later(refused.wait)}."
+            wait = describe_wait(failure.retry_after)
+            return f"The chat model is overloaded or the account's limit is reached; try again {wait}."
         case openai.APIStatusError():
-            again = "" if refused.wait is None else f"; try again {later(refused.wait)}"
-            return f"The chat model's server answered with an error (HTTP {refused.status}){again}."
+            again = "" if failure.retry_after is None else f"; try again {describe_wait(failure.retry_after)}"
+            return f"The chat model's server answered with an error (HTTP {failure.status}){again}."
         case openai.APIError():
             return "The chat model's server broke off with an error."
         case _:
             return "The chat model's server answered with something that is not a chat completion."
 
 
-def too_long(shortened: bool) -> str:
+def explain_too_long(is_shortened: bool) -> str:
     """Return a sentence for a history that does not fit; `is_shortened` means that the next request is shorter."""
-    if shortened:
+    if is_shortened:
         return "The conversation is longer than what the chat model takes in; Retry sends it shortened."
     return "The chat model takes in too little to talk and draw with; start it with a larger context."
 
 
-def later(seconds: float | None) -> str:
+def describe_wait(seconds: float | None) -> str:
     """Return the wait in words, rounded up to whole units."""
     if seconds is None or 45 <= seconds <= 60:
         return "in a minute"

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from bot.offline_llm.actions import Act, Draw, Edit
 from bot.offline_llm.references import pointed
-from bot.offline_llm.request_context import Asked
+from bot.offline_llm.request_context import RequestContext
 from bot.offline_llm.scene_edits import spot_of
-from bot.offline_llm.scene_parser import Mention, Wish, parse, understand
+from bot.offline_llm.scene_parser import Mention, SceneRequest, parse, understand
 from bot.offline_llm.tokenizer import Sort, Token
 from bot.offline_llm.vocabulary import MOST
 
@@ -78,13 +78,13 @@ def _has(tokens: Sequence[Token], sort: Sort) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class ClauseRequest:
     """One clause: what it says, and which pictures it is about.
 
     `named` when it points at them itself; `again` when it asks for the last picture once more, as another one.
     """
 
-    wish: Wish
+    scene: SceneRequest
     verbs: frozenset[str]
     raws: tuple[str, ...]
     targets: tuple[int, ...]
@@ -96,7 +96,7 @@ class Request:
     known: int
 
 
-def request_of(tokens: Sequence[Token], asked: Asked, focus: int | None, acts: Sequence[Act]) -> Request:
+def request_of(tokens: Sequence[Token], asked: RequestContext, focus: int | None, acts: Sequence[Act]) -> ClauseRequest:
     """What one clause asks for."""
     tokens = pointed(tokens, asked, focus)
     wish = understand(tokens)
@@ -116,7 +116,7 @@ def request_of(tokens: Sequence[Token], asked: Asked, focus: int | None, acts: S
     if asked.about is None and (found := holding_picture(things, asked, focus)):
         targets = (found,)
     content = (Sort.KIND, Sort.COLOUR, Sort.SIZE, Sort.SCENE, Sort.NUMBER, Sort.STYLE, Sort.PLACE, Sort.INDEFINITE)
-    return Request(
+    return ClauseRequest(
         wish,
         verbs,
         tuple(token.raw for token in tokens),
@@ -130,14 +130,16 @@ def request_of(tokens: Sequence[Token], asked: Asked, focus: int | None, acts: S
     )
 
 
-def _again(tokens: Sequence[Token], wish: Wish, verbs: frozenset[str]) -> bool:
+def _again(tokens: Sequence[Token], scene: SceneRequest, verbs: frozenset[str]) -> bool:
     if verbs & {"refine", "select"}:
         return False
     varies = any(token.value == "vary" and token.raw != "more" for token in tokens)  # not "more stars"
-    return _same(tokens) or (varies and not wish.mentions and not _has(tokens, Sort.PRONOUN))
+    return _same(tokens) or (varies and not scene.mentions and not _has(tokens, Sort.PRONOUN))
 
 
-def targets_of(tokens: Sequence[Token], asked: Asked, focus: int | None) -> tuple[tuple[int, ...], tuple[str, ...]]:
+def targets_of(
+    tokens: Sequence[Token], asked: RequestContext, focus: int | None
+) -> tuple[tuple[int, ...], tuple[str, ...]]:
     """The pictures that are named, else the one that is talked about; and the names that no picture has."""
     found: list[int] = []
     missing: list[str] = []
@@ -164,7 +166,7 @@ def targets_of(tokens: Sequence[Token], asked: Asked, focus: int | None) -> tupl
     return tuple(dict.fromkeys(found))[:MOST], tuple(missing)
 
 
-def holding_picture(mentions: Sequence[Mention], asked: Asked, focus: int | None) -> int | None:
+def holding_picture(mentions: Sequence[Mention], asked: RequestContext, focus: int | None) -> int | None:
     """The newest picture that holds a thing that was named, unless the one talked about does."""
     for number in sorted(asked.pictures, key=lambda number: (number == focus, number), reverse=True):
         description = parse(asked.pictures[number])

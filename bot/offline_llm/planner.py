@@ -7,17 +7,17 @@ from itertools import islice
 
 from bot.domain import Operation
 from bot.offline_llm.actions import Act, Draw, Edit, Pick, Refine, Tell
-from bot.offline_llm.clauses import MOST_CLAUSES, Request, clauses, holding_picture, request_of
+from bot.offline_llm.clauses import MOST_CLAUSES, ClauseRequest, clauses, holding_picture, request_of
 from bot.offline_llm.replies import EXAMPLES, GLAD, LANDSCAPES, SORRY, TASTES, one_of
-from bot.offline_llm.request_context import Asked, known_picture
+from bot.offline_llm.request_context import RequestContext, known_picture
 from bot.offline_llm.scene import Description, legible, tell
 from bot.offline_llm.scene_edits import changed
-from bot.offline_llm.scene_parser import Wish, describe, parse, remarks_on
+from bot.offline_llm.scene_parser import SceneRequest, describe, parse, remarks_on
 from bot.offline_llm.tokenizer import Sort, lex
 from bot.offline_llm.vocabulary import MOST, plain
 
 
-def plan(asked: Asked) -> list[Act]:
+def plan(asked: RequestContext) -> list[Act]:
     """What the message asks for, clause by clause; nothing when it was not understood."""
     acts: list[Act] = []
     focus, last_verb = asked.focus(), ""
@@ -25,7 +25,7 @@ def plan(asked: Asked) -> list[Act]:
     apart = any(token.sort is Sort.SEPARATE for token in tokens)
     for clause in islice(clauses(tokens), MOST_CLAUSES):
         request = replace(request_of(clause, asked, focus, acts), separate=apart)
-        if request.named and request.targets and not request.wish.says() and not request.verbs and last_verb:
+        if request.named and request.targets and not request.scene.says() and not request.verbs and last_verb:
             request = replace(request, verbs=frozenset({last_verb}))
         acts = _act(request, asked, acts)
         focus = request.targets[-1] if request.targets else focus
@@ -36,9 +36,9 @@ def plan(asked: Asked) -> list[Act]:
     return acts
 
 
-def _act(request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
+def _act(request: ClauseRequest, asked: RequestContext, acts: list[Act]) -> list[Act]:
     """The acts so far and what this clause adds to them, or changes in the last one."""
-    wish, verbs = request.wish, request.verbs
+    wish, verbs = request.scene, request.verbs
     fresh = acts[-1] if acts and isinstance(acts[-1], Draw | Edit) and not request.named else None
     if request.missing:
         return [*acts, Tell(missing_numbers(request.missing, asked))]
@@ -90,9 +90,9 @@ DISLIKES = re.compile(
 )
 
 
-def _feeling(request: Request, asked: Asked) -> tuple[str, ...]:
+def _feeling(request: ClauseRequest, asked: RequestContext) -> tuple[str, ...]:
     """The replies to a clause that only says what somebody likes; none when it chooses or changes a picture."""
-    said, wish = " ".join(request.raws), request.wish
+    said, wish = " ".join(request.raws), request.scene
     if request.verbs - {"select", "make"}:
         return ()
     if DISLIKES.match(said):
@@ -106,22 +106,22 @@ def _feeling(request: Request, asked: Asked) -> tuple[str, ...]:
     return () if shown or request.pronoun or {"the", "one"} <= {*request.raws} else TASTES
 
 
-def changes_something(wish: Wish) -> bool:
+def changes_something(scene: SceneRequest) -> bool:
     """Whether more is said than which picture is meant."""
     return bool(
-        wish.colours
-        or wish.background
-        or wish.style
-        or wish.size
-        or wish.place
-        or wish.other
-        or any(not mention.definite or mention.recolour for mention in wish.mentions)
+        scene.colours
+        or scene.background
+        or scene.style
+        or scene.size
+        or scene.place
+        or scene.other
+        or any(not mention.definite or mention.recolour for mention in scene.mentions)
     )
 
 
-def _draws(request: Request, asked: Asked, fresh: bool) -> bool:
+def _draws(request: ClauseRequest, asked: RequestContext, fresh: bool) -> bool:
     """Whether the clause asks for a new picture rather than for a change."""
-    wish, verbs = request.wish, request.verbs
+    wish, verbs = request.scene, request.verbs
     things = wish.mentions
     if not things or request.named or (not verbs and len(wish.unknown) >= request.known):
         return False
@@ -140,8 +140,8 @@ def _draws(request: Request, asked: Asked, fresh: bool) -> bool:
     return not things[0].relation and asked.about is None
 
 
-def _drawn(request: Request) -> list[Act]:
-    wish, remarks = request.wish, remarks_on(request.wish)
+def _drawn(request: ClauseRequest) -> list[Act]:
+    wish, remarks = request.scene, remarks_on(request.scene)
     things = wish.mentions
     times = wish.pictures or 1
     if times > MOST or (len(things) > MOST and request.separate):
@@ -166,18 +166,18 @@ def _drawn(request: Request) -> list[Act]:
     return draws
 
 
-def _redrawn(draw: Draw, wish: Wish, verbs: frozenset[str]) -> Draw:
-    description, remarks = changed(draw.description, wish, verbs)
+def _redrawn(draw: Draw, scene: SceneRequest, verbs: frozenset[str]) -> Draw:
+    description, remarks = changed(draw.description, scene, verbs)
     return replace(draw, description=description, remarks=(*draw.remarks, *remarks))
 
 
-def _refined(number: int, asked: Asked, wish: Wish) -> Act:
-    description = parse(asked.pictures[number]) or describe(wish)
+def _refined(number: int, asked: RequestContext, scene: SceneRequest) -> Act:
+    description = parse(asked.pictures[number]) or describe(scene)
     return Refine(number, legible(description, False)[0]) if description else Tell(_blind(number, "refine"))
 
 
-def _edited(number: int, request: Request, asked: Asked, acts: list[Act]) -> list[Act]:
-    wish = request.wish
+def _edited(number: int, request: ClauseRequest, asked: RequestContext, acts: list[Act]) -> list[Act]:
+    wish = request.scene
     before = acts[-1] if acts else None
     if isinstance(before, Edit) and before.of == number and request.again:
         base: Description | None = before.description
@@ -200,7 +200,7 @@ def _edited(number: int, request: Request, asked: Asked, acts: list[Act]) -> lis
     return [*acts, Edit(number, description, (*earlier, *remarks))]
 
 
-def missing_numbers(numbers: Sequence[str], asked: Asked) -> str:
+def missing_numbers(numbers: Sequence[str], asked: RequestContext) -> str:
     """What to say of numbers that no picture has."""
     if not asked.pictures:
         return f"There is no picture yet. Try {one_of(EXAMPLES, asked.turn)}."

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from itertools import takewhile
 
-from bot.offline_llm.request_context import Asked
+from bot.offline_llm.request_context import RequestContext
 from bot.offline_llm.scene import Description
 from bot.offline_llm.scene_parser import parse
 from bot.offline_llm.tokenizer import Sort, Token
@@ -14,7 +14,7 @@ LINKS = (Sort.LITTLE, Sort.DEFINITE, Sort.INDEFINITE, Sort.ON, Sort.BACKDROP)
 DRAW = Token(Sort.VERB, "draw", raw="draw")
 
 
-def pointed(tokens: Sequence[Token], asked: Asked, focus: int | None) -> list[Token]:
+def pointed(tokens: Sequence[Token], asked: RequestContext, focus: int | None) -> list[Token]:
     """The tokens with "the red one" as the number of such a picture, and "a red one" as a thing of the same kind.
 
     What follows and is true of a picture belongs to its name: "the red one on the beach".
@@ -49,7 +49,7 @@ def _beginning(tokens: Sequence[Token], end: int) -> int | None:
     return start if looks and article else None
 
 
-def _another(tokens: Sequence[Token], end: int, asked: Asked, focus: int | None) -> list[Token]:
+def _another(tokens: Sequence[Token], end: int, asked: RequestContext, focus: int | None) -> list[Token]:
     """A thing of the kind that was just named, or else of the one in the picture, in a picture of its own."""
     nouns = [token for token in tokens[:end] if token.sort in (Sort.KIND, Sort.BACKDROP)]
     if nouns:
@@ -69,7 +69,7 @@ def _where(after: Sequence[Token]) -> Sequence[Token]:
     return after[: links + 1] if scene else ()
 
 
-def _like(looks: Sequence[Token], where: Sequence[Token], asked: Asked) -> int | None:
+def _like(looks: Sequence[Token], where: Sequence[Token], asked: RequestContext) -> int | None:
     """The newest picture of which all of it is true."""
     for number, prompt in sorted(asked.pictures.items(), reverse=True):
         description = parse(prompt)

@@ -4,14 +4,14 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bot.llm.messages import Role, Said
+from bot.llm.messages import ChatMessage, Role
 from bot.offline_llm.scene import Description
 from bot.offline_llm.scene_parser import parse
 from bot.offline_llm.tokenizer import LONGEST_TEXT
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RequestContext:
     """The last message, with the pictures that it can be about: their numbers and prompts.
 
     `turn` counts the messages so far; `row` is how many pictures the last answer asked for. `chosen` is the picture
@@ -45,10 +45,10 @@ NEW_PICTURE = re.compile(r"<(?:image|edit|vary|refine)\b")
 TAG = re.compile(r'<(?:image|edit|vary|refine|select of="(\d{1,6})")')
 
 
-def hear(transcript: Sequence[Said]) -> Asked:
+def read_request(history: Sequence[ChatMessage]) -> RequestContext:
     """Parse the last message of a user."""
-    said = [turn.text for turn in transcript if turn.role is Role.USER]
-    answers = [turn.text for turn in transcript if turn.role is Role.ASSISTANT]
+    said = [turn.text for turn in history if turn.role is Role.USER]
+    answers = [turn.text for turn in history if turn.role is Role.ASSISTANT]
     text, pictures, about = said[-1] if said else "", {}, None
     text = NEWEST.sub("", text, count=1)
     if found := PICTURES_LINE.match(text):
@@ -62,7 +62,7 @@ def hear(transcript: Sequence[Said]) -> Asked:
     row = len(NEW_PICTURE.findall(answers[-1])) if answers else 0
     tags = TAG.findall("\n".join(answers))
     chosen = int(tags[-1]) if tags and tags[-1] and int(tags[-1]) in pictures else None
-    return Asked(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row, chosen, marked)
+    return RequestContext(SPEAKER.sub("", text)[:LONGEST_TEXT], pictures, about, len(said), row, chosen, marked)
 
 
 def known_picture(prompt: str) -> Description:

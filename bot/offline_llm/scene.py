@@ -6,7 +6,7 @@ from bot.offline_llm.vocabulary import BACKGROUNDS, CLASHES, COLOURS, DEFAULTS, 
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class ThingGroup:
     """One to four things of one kind and colour."""
 
     kind: str
@@ -18,7 +18,7 @@ class Group:
 class Description:
     """A picture as the picture model can draw it. Two groups stand side by side, or the first above the second."""
 
-    groups: tuple[Group, ...]
+    groups: tuple[ThingGroup, ...]
     background: str = "white"
     size: str = "medium"
     place: str = "center"
@@ -34,7 +34,7 @@ def some(count: int, kind: str) -> str:
 def subject(description: Description) -> str:
     """What is in the picture, without background and style."""
 
-    def noun(group: Group) -> str:
+    def noun(group: ThingGroup) -> str:
         words = [group.colour, some(group.count, group.kind)]
         if group.count > 1:
             return " ".join([("two", "three", "four")[group.count - 2], *words])
@@ -73,7 +73,7 @@ def side(place: str) -> str:
     return {"top": "above", "bottom": "below", "center": "and"}.get(place.split()[0], place) if place else ""
 
 
-def arranged(one: Group, other: Group, relation: str) -> tuple[tuple[Group, Group], bool]:
+def arranged(one: ThingGroup, other: ThingGroup, relation: str) -> tuple[tuple[ThingGroup, ThingGroup], bool]:
     """The groups in order, and whether the first is above the second, where `one` stands in `relation` to `other`."""
     groups = (other, one) if relation in ("right", "below") else (one, other)
     return groups, relation in ("above", "below")
@@ -88,7 +88,7 @@ def relation_between(here: str, there: str) -> str:
     return "right" if "right" in here or ("left" in there and "left" not in here) else "left"
 
 
-def clashes(group: Group, background: str) -> bool:
+def clashes(group: ThingGroup, background: str) -> bool:
     """Whether the group cannot be seen before the background."""
     return group.colour in CLASHES.get(background, "").split()
 
@@ -107,7 +107,7 @@ def legible(description: Description, keep_background: bool) -> tuple[Descriptio
     return replace(description, background=background), f"{named}, so the background is {background}."
 
 
-def seen(group: Group, background: str) -> str:
+def seen(group: ThingGroup, background: str) -> str:
     """The group's colour, or another that can be seen before the background."""
     colours = (group.colour, DEFAULTS[group.kind], *COLOURS)
     return next(colour for colour in colours if not clashes(replace(group, colour=colour), background))

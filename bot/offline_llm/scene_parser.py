@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.offline_llm.scene import Description, Group, arranged, relation_between, settled, some
+from bot.offline_llm.scene import Description, ThingGroup, arranged, relation_between, settled, some
 from bot.offline_llm.tokenizer import Sort, Token, lex
 from bot.offline_llm.vocabulary import DEFAULTS, MOST, SCENES, plain
 
@@ -27,14 +27,14 @@ class Mention:
     word: str = ""
     unseen: bool = False
 
-    def group(self) -> Group:
+    def group(self) -> ThingGroup:
         """The thing with everything filled in."""
         colour = self.colour or self.recolour or self.hint or DEFAULTS[self.kind]
-        return Group(self.kind, colour, self.count or (3 if self.plural else 1))
+        return ThingGroup(self.kind, colour, self.count or (3 if self.plural else 1))
 
 
 @dataclass(slots=True)
-class Wish:
+class SceneRequest:
     """Everything that one clause says about an image. `pictures` is how many were requested, 0 if none was given."""
 
     mentions: list[Mention] = field(default_factory=list)
@@ -72,15 +72,15 @@ def parse(text: str) -> Description | None:
     return describe(wish)
 
 
-def describe(wish: Wish) -> Description | None:
+def describe(request: SceneRequest) -> Description | None:
     """The image that the request describes; None if it names nothing that can be drawn."""
-    mentions = wish.mentions[:2]
+    mentions = request.mentions[:2]
     if not mentions:
         return None
-    if wish.colours and not mentions[0].colour:
-        mentions[0] = replace(mentions[0], colour=wish.colours[0])
-    if wish.count and len(mentions) == 1 and not mentions[0].count:
-        mentions[0] = replace(mentions[0], count=wish.count)
+    if request.colours and not mentions[0].colour:
+        mentions[0] = replace(mentions[0], colour=request.colours[0])
+    if request.count and len(mentions) == 1 and not mentions[0].count:
+        mentions[0] = replace(mentions[0], count=request.count)
     groups = tuple(mention.group() for mention in mentions)
     above = False
     if len(groups) == 2:
@@ -88,17 +88,17 @@ def describe(wish: Wish) -> Description | None:
         if all(mention.place for mention in mentions) and relation in ("", "and"):
             relation = relation_between(mentions[0].place, mentions[1].place)
         groups, above = arranged(groups[0], groups[1], relation)
-    size = {"bigger": "large", "smaller": "small", "": "medium"}.get(wish.size, wish.size)
-    style, background = wish.style or "flat", wish.background or "white"
-    return settled(Description(groups, background, size, wish.place or "center", above, style))
+    size = {"bigger": "large", "smaller": "small", "": "medium"}.get(request.size, request.size)
+    style, background = request.style or "flat", request.background or "white"
+    return settled(Description(groups, background, size, request.place or "center", above, style))
 
 
-def understand(tokens: Sequence[Token]) -> Wish:
+def understand(tokens: Sequence[Token]) -> SceneRequest:
     """Read the tokens of one clause."""
     reader = _Reader()
     for here, token in enumerate(tokens):
         reader.read(token, tokens[here - 1] if here else None, _noun_ahead(tokens, here))
-    wish = reader.wish
+    wish = reader.request
     if not any(token.sort is Sort.VERB for token in tokens) and wish.only_names_the_unseen():
         wish.unknown, wish.mentions = [*wish.unknown, *(mention.word for mention in wish.mentions)], []
     return wish
@@ -123,14 +123,14 @@ class _Adjectives:
 class _Reader:
     """The request so far, and the state that the next words add to it."""
 
-    wish: Wish = field(default_factory=Wish)
+    request: SceneRequest = field(default_factory=SceneRequest)
     said: _Adjectives = field(default_factory=_Adjectives)
     wants_backdrop: bool = False
     instead: bool = False
 
     def read(self, token: Token, before: Token | None, ahead: Sort | None) -> None:
         """Take in one token; `ahead` is the noun that it belongs to."""
-        wish, said = self.wish, self.said
+        wish, said = self.request, self.said
         if (
             token.near
             and token.sort is Sort.COLOUR
@@ -178,8 +178,8 @@ class _Reader:
             case Sort.RELATION:
                 self.said = _Adjectives(relation=token.value)
             case Sort.PRONOUN if said.relation and (said.relation != "and" or (before and before.raw != "and")):
-                self.wish.towards = said.relation
-            case Sort.COMMA if not ahead and self.wish.mentions:
+                self.request.towards = said.relation
+            case Sort.COMMA if not ahead and self.request.mentions:
                 self.said = _Adjectives(relation="and")
             case Sort.ON:
                 said.on = True
@@ -189,7 +189,7 @@ class _Reader:
                 said.definite = True
 
     def _colour(self, token: Token, ahead: Sort | None) -> None:
-        wish, said = self.wish, self.said
+        wish, said = self.request, self.said
         if ahead is Sort.KIND:
             said.colour = said.colour or token.value
         elif ahead is Sort.BACKDROP or self.wants_backdrop or (said.on and not ahead):
@@ -203,17 +203,17 @@ class _Reader:
 
     def _number(self, count: int, ahead: Sort | None) -> None:
         if ahead in (Sort.PICTURES, Sort.SEPARATE):
-            self.wish.pictures = count
+            self.request.pictures = count
             return
         if ahead is Sort.KIND:
             self.said.count = min(count, MOST)
         elif ahead is not Sort.UNKNOWN:
-            self.wish.count = min(count, MOST)
+            self.request.count = min(count, MOST)
         if count > MOST:
-            self.wish.remarks.append("I can only count to four, so there are four.")
+            self.request.remarks.append("I can only count to four, so there are four.")
 
     def _noun(self, token: Token) -> None:
-        wish, said = self.wish, self.said
+        wish, said = self.request, self.said
         if said.colour and said.relation == "and" and wish.colours and not wish.mentions:
             other = wish.colours.pop()
             if said.article or token.plural:  # "red and blue stars"
@@ -259,12 +259,12 @@ def _noun_ahead(tokens: Sequence[Token], here: int) -> Sort | None:
     return unknown
 
 
-def remarks_on(wish: Wish) -> list[str]:
+def remarks_on(request: SceneRequest) -> list[str]:
     """The remarks about the parts of a request that were not understood."""
-    unseen = [_never_seen(each) for each in wish.mentions if each.unseen and not each.definite]
-    remarks = list(dict.fromkeys((*wish.remarks, *unseen)))[:2]
-    if wish.unknown:
-        remarks.append(f"I cannot draw “{plain(' '.join(dict.fromkeys(wish.unknown)))}” yet, so I left that out.")
+    unseen = [_never_seen(each) for each in request.mentions if each.unseen and not each.definite]
+    remarks = list(dict.fromkeys((*request.remarks, *unseen)))[:2]
+    if request.unknown:
+        remarks.append(f"I cannot draw “{plain(' '.join(dict.fromkeys(request.unknown)))}” yet, so I left that out.")
     return remarks
 
 

@@ -33,7 +33,7 @@ _INTERJECTION = re.compile(rf"[\W_]*(?:{_SIGH}[\s,]+)*{_SIGH}\s*,\s*", re.IGNORE
 _TOLD = re.compile(r"[\W_]*(?:explain|describe|show\s+how)\b.*?\b(?=(?:a|one|two|three|four|\d)\s+pictures?\b)", re.I)
 
 
-def wishes_in(text: str) -> str:
+def image_requests_in(text: str) -> str:
     """The sentences that may ask for a picture, without what is said on the way to it."""
     text = "".join(_TOLD.sub("", sentence, count=1) for sentence in _SENTENCE.findall(text))
     said = (

@@ -23,10 +23,10 @@ from bot.offline_llm.replies import (
     UNKNOWING,
     one_of,
 )
-from bot.offline_llm.request_context import Asked, known_picture
+from bot.offline_llm.request_context import RequestContext, known_picture
 from bot.offline_llm.scene import legible, settled, some, subject, tell
 from bot.offline_llm.scene_parser import describe, parse, understand
-from bot.offline_llm.sentence_filter import is_question, wishes_in
+from bot.offline_llm.sentence_filter import image_requests_in, is_question
 from bot.offline_llm.tokenizer import Sort, lex
 from bot.offline_llm.vocabulary import plain
 
@@ -35,7 +35,7 @@ LENGTHS = {"a": 1, "one": 1, "1": 1, "two": 2, "2": 2, "three": 3, "3": 3, "four
 PARTS = re.compile(rf"\b({'|'.join(LENGTHS)})\s+(?:pictures?|images?|drawings?|parts|chapters|scenes)\b", re.IGNORECASE)
 
 
-def small_talk(asked: Asked) -> str:
+def small_talk(asked: RequestContext) -> str:
     """The answer to words that ask for no picture, or nothing when they do."""
     words = re.findall(r"[^\W_]+|#\d+", asked.text.lower().replace("'", "").replace("’", ""))
     said, turn = " ".join(words), asked.turn
@@ -47,7 +47,7 @@ def small_talk(asked: Asked) -> str:
             return reply
     if "joke" in words or "jokes" in words:
         return one_of(JOKES, turn)
-    wished = wishes_in(asked.text)
+    wished = image_requests_in(asked.text)
     if re.search(r"(?<!\bno )\bstor(?:y|ies)\b", wished, re.IGNORECASE):
         return _story(asked)
     if told := _prompts(asked, words):
@@ -66,7 +66,7 @@ def small_talk(asked: Asked) -> str:
     return ""
 
 
-def _prompts(asked: Asked, words: list[str]) -> str:
+def _prompts(asked: RequestContext, words: list[str]) -> str:
     """What the pictures were drawn from, when that is the question."""
     questions = {"what", "whats", "which", "describe", "prompt", "prompts"}
     about = {"prompt", "prompts", "describe", "picture", "pictures", "image", "drawing", "show", "shows", "drew", "did"}
@@ -85,7 +85,7 @@ def _clean(prompt: str) -> str:
     return tell(known) if known else plain(prompt, 120) or "no words"
 
 
-def _story(asked: Asked) -> str:
+def _story(asked: RequestContext) -> str:
     """A story about the hero that the message names, with as many images as the story is to have parts."""
     wish = understand(lex(asked.text))
     hero = describe(replace(wish, style="", background="", place="", count=0)) or known_picture("an orange cat")
@@ -102,7 +102,7 @@ def _story(asked: Asked) -> str:
     return "\n".join([*written[:-1], f"Then the {name} went home and slept very well."])
 
 
-def at_a_loss(asked: Asked) -> str:
+def at_a_loss(asked: RequestContext) -> str:
     """What to say when nothing was understood."""
     examples = CHANGES if asked.pictures else EXAMPLES
     if is_question(asked.text):

@@ -8,7 +8,7 @@ from math import gcd
 
 from bot.domain import ImageRequest, Operation
 
-OURS = {
+TAG_OPERATIONS = {
     "image": Operation.GENERATE,
     "edit": Operation.EDIT,
     "vary": Operation.VARY,
@@ -16,17 +16,17 @@ OURS = {
     "select": Operation.SELECT,
     "refine": Operation.REFINE,
 }
-CANONICAL = {operation: name for name, operation in reversed(OURS.items())}
-CANONICAL[Operation.UPSCALE] = "refine"  # users upscale by a button; the chat model knows it as a refinement
-NEED_WORDS = {Operation.GENERATE, Operation.EDIT}
-WORDLESS = {Operation.VARY, Operation.SELECT}
+TAG_NAMES = {operation: name for name, operation in reversed(TAG_OPERATIONS.items())}
+TAG_NAMES[Operation.UPSCALE] = "refine"  # users upscale by a button; the chat model knows it as a refinement
+PROMPT_REQUIRED = {Operation.GENERATE, Operation.EDIT}
+WITHOUT_PROMPT = {Operation.VARY, Operation.SELECT}
 # Attributes that hold the prompt
-PROMPTS = dict.fromkeys("prompt description caption text instruction query input alt".split())
-LONGEST_PROMPT = 32_000  # characters; the rest is dropped
+PROMPT_ATTRIBUTES = dict.fromkeys("prompt description caption text instruction query input alt".split())
+MAX_PROMPT_LENGTH = 32_000  # characters; the rest is dropped
 
 # Names that models use for our attributes and arguments, the most reliable name first
-_MEANINGS = {
-    "prompt": tuple(PROMPTS),
+_ATTRIBUTE_ALIASES = {
+    "prompt": tuple(PROMPT_ATTRIBUTES),
     "of": "of prev_id previous previous_id image_id picture_id picture number source reference".split(),
     "ratio": "ratio aspect_ratio aspect ar size resolution".split(),
     "change": ("change",),
@@ -34,10 +34,10 @@ _MEANINGS = {
     "width": ("width",),
     "height": ("height",),
 }
-_SHAPES = {"square": "1:1", "wide": "3:2", "landscape": "3:2", "horizontal": "3:2", "panorama": "2:1"}
-_SHAPES |= {"widescreen": "16:9", "tall": "2:3", "portrait": "2:3", "vertical": "2:3", "banner": "3:1"}
+_NAMED_RATIOS = {"square": "1:1", "wide": "3:2", "landscape": "3:2", "horizontal": "3:2", "panorama": "2:1"}
+_NAMED_RATIOS |= {"widescreen": "16:9", "tall": "2:3", "portrait": "2:3", "vertical": "2:3", "banner": "3:1"}
 
-_KINDS = (
+_OPERATION_PATTERNS = (
     (re.compile(r"edit|modif|change|inpaint|update|adjust|编辑|編輯", re.I), Operation.EDIT),
     (re.compile(r"vary|variation|variant|similar", re.I), Operation.VARY),
     (re.compile(r"select|choose|pick", re.I), Operation.SELECT),
@@ -58,7 +58,7 @@ _HTML = re.compile(
 )
 _LABEL = re.compile(r"(?:image |picture )?(?:prompt|description|caption)\s{0,2}[:=]\s*|(?:#{1,6}|[->•:：])\s", re.I)
 _QUOTED = re.compile(r"([\"'`])([^\"`]*)\1|“([^“”]*)”|«([^«»]*)»|\[([^\[\]]*)\]")
-_DRESSED = re.compile(r"[&<*_:=\"'`“«\[#>•-]")  # a prompt without any of these characters is clean
+_NEEDS_CLEANING = re.compile(r"[&<*_:=\"'`“«\[#>•-]")  # a prompt without any of these characters is clean
 _PLACEHOLDER = re.compile(
     r"[\W_]*(?:(?:(?:your|the|an?|any|image|picture|detailed|short|full|text|complete) )*"
     r"(?:prompts?|descriptions?|words|captions?|\.\.\.|…)"
@@ -68,7 +68,7 @@ _PLACEHOLDER = re.compile(
     re.I,
 )
 _ATTRIBUTE = re.compile(
-    rf"(?P<bare>{'|'.join(PROMPTS)})\s{{0,3}}=\s{{0,3}}(?P<words>[^\s\"'“\\=][^\"“=]*)(?=\s[\w-]+\s{{0,3}}=|\Z)"
+    rf"(?P<bare>{'|'.join(PROMPT_ATTRIBUTES)})\s{{0,3}}=\s{{0,3}}(?P<words>[^\s\"'“\\=][^\"“=]*)(?=\s[\w-]+\s{{0,3}}=|\Z)"
     r"|(?P<name>[\w-]{1,40})\s{0,3}=\s{0,3}"
     r"(?:\\\"(?P<escaped>(?:(?!\\\").)*)\\\"|\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>(?:[^'\\]|\\.|'(?![\s/>,)]|\Z))*)'"
     r"|“(?P<curly>[^”]*)”|(?P<plain>[^\s\"'/>,)]+))",
@@ -78,12 +78,14 @@ _BARE_NUMBER = re.compile(r"\s*#?\d{1,6}\s*")
 _UNESCAPED = re.compile(r"\\([\"'\\])")
 
 
-def operation_named(name: str) -> Operation | None:
+def find_operation(name: str) -> Operation | None:
     """Return the operation for the name of a tag or function, or None if the name is not about images."""
-    return OURS.get(name.lower()) or next((operation for kind, operation in _KINDS if kind.search(name)), None)
+    return TAG_OPERATIONS.get(name.lower()) or next(
+        (operation for kind, operation in _OPERATION_PATTERNS if kind.search(name)), None
+    )
 
 
-def apart(attributes: str) -> tuple[dict[str, str], str]:
+def split_attributes(attributes: str) -> tuple[dict[str, str], str]:
     """Split the text between the name of a tag and its > into attributes and a prompt in the wrong place."""
     if not attributes or attributes.isspace():
         return {}, ""
@@ -102,45 +104,52 @@ def apart(attributes: str) -> tuple[dict[str, str], str]:
     return given, words if " " in words or rest.lstrip().startswith(":") else ""
 
 
-def request_of(
-    operation: Operation, words: str, attributes: Mapping[str, str] | None = None, pictures: int = 0
+def make_image_request(
+    operation: Operation, words: str, attributes: Mapping[str, str] | None = None, last_picture_number: int = 0
 ) -> ImageRequest | None:
     """Return the request of a tag or call; None if the operation needs a prompt and there is none.
 
     `last_picture_number` is the highest image number of the thread: an `id` up to this number is a source image, a
     higher `id` is ignored. The key of the request is 0; the caller that counts the requests replaces it.
     """
-    prompt = clean(words)
-    if not attributes and operation in NEED_WORDS:
-        return ImageRequest(0, operation, prompt) if _says_something(prompt) else None
-    given = _understood(attributes or {})
-    prompt = prompt or clean(given.get("prompt", ""))
-    of = _number(given.get("of", ""))
-    if of is None and operation not in NEED_WORDS:
-        of = _number(prompt)
-    if of is None and "id" in given and (named := _number(given["id"])) is not None and named <= pictures:
+    prompt = clean_prompt(words)
+    if not attributes and operation in PROMPT_REQUIRED:
+        return ImageRequest(0, operation, prompt) if _has_letter(prompt) else None
+    given = _resolve_aliases(attributes or {})
+    prompt = prompt or clean_prompt(given.get("prompt", ""))
+    of = _parse_number(given.get("of", ""))
+    if of is None and operation not in PROMPT_REQUIRED:
+        of = _parse_number(prompt)
+    if (
+        of is None
+        and "id" in given
+        and (named := _parse_number(given["id"])) is not None
+        and named <= last_picture_number
+    ):
         of = named
     if operation is Operation.GENERATE:
         of = None
-    if operation not in NEED_WORDS and _number(prompt) is not None:
+    if operation not in PROMPT_REQUIRED and _parse_number(prompt) is not None:
         prompt = ""
-    if operation in NEED_WORDS and not _says_something(prompt):
+    if operation in PROMPT_REQUIRED and not _has_letter(prompt):
         return None
     change = given.get("change", "").strip().lower()
     ratio = f"{given['width']}x{given['height']}" if {"width", "height"} <= {*given} else given.get("ratio", "")
-    return ImageRequest(0, operation, prompt, of, change if change in ("small", "large") else "", ratio_of(ratio))
+    return ImageRequest(
+        0, operation, prompt, of, change if change in ("small", "large") else "", parse_aspect_ratio(ratio)
+    )
 
 
-def _understood(attributes: Mapping[str, str]) -> dict[str, str]:
+def _resolve_aliases(attributes: Mapping[str, str]) -> dict[str, str]:
     """Return the known attributes under our names."""
     named = {name.lower().replace("-", "_"): value for name, value in attributes.items() if value}
-    if named.keys() <= _MEANINGS.keys():
+    if named.keys() <= _ATTRIBUTE_ALIASES.keys():
         return named
-    return {ours: next(named[name] for name in names if name in named) for ours, names in _MEANINGS.items()
+    return {ours: next(named[name] for name in names if name in named) for ours, names in _ATTRIBUTE_ALIASES.items()
             if not named.keys().isdisjoint(names)}  # fmt: skip
 
 
-def _says_something(prompt: str) -> bool:
+def _has_letter(prompt: str) -> bool:
     return bool(_LETTER.search(prompt))
 
 
@@ -150,16 +159,16 @@ def as_tag(request: ImageRequest) -> str:
     for name in ("change", "ratio"):
         if value := getattr(request, name):
             attributes += f' {name}="{value}"'
-    name, prompt = CANONICAL[request.operation], request.prompt.replace("<", "‹")
+    name, prompt = TAG_NAMES[request.operation], request.prompt.replace("<", "‹")
     return f"<{name}{attributes}>{prompt}</{name}>" if prompt else f"<{name}{attributes}/>"
 
 
 @lru_cache(maxsize=1)  # the prompt of a tag is cleaned twice: to check it for a placeholder, and for the request
-def clean(words: str) -> str:
+def clean_prompt(words: str) -> str:
     """Remove Markdown, HTML, labels, outer quotes and extra white space from a prompt; cut it at 32,000 characters."""
-    if not _DRESSED.search(words):
-        return " ".join(words[:LONGEST_PROMPT].split())
-    plain = _HTML.sub(" ", html.unescape(words[:LONGEST_PROMPT]))
+    if not _NEEDS_CLEANING.search(words):
+        return " ".join(words[:MAX_PROMPT_LENGTH].split())
+    plain = _HTML.sub(" ", html.unescape(words[:MAX_PROMPT_LENGTH]))
     plain = " ".join(_EMPHASIS.sub(r"\2", plain).split())
     plain = _LABEL.sub("", plain, count=1) if _LABEL.match(plain) else plain
     quoted = _QUOTED.fullmatch(plain)
@@ -168,10 +177,10 @@ def clean(words: str) -> str:
 
 def is_placeholder(words: str) -> bool:
     """Whether the words are a placeholder, as in `<image>your prompt here</image>`."""
-    return bool(_PLACEHOLDER.fullmatch(clean(words)[:200]))
+    return bool(_PLACEHOLDER.fullmatch(clean_prompt(words)[:200]))
 
 
-def ratio_of(text: str) -> str:
+def parse_aspect_ratio(text: str) -> str:
     """Parse a ratio, a size in pixels or a word such as `wide` to `WIDTH:HEIGHT` in lowest terms; empty if invalid."""
     if not text:
         return ""
@@ -179,10 +188,10 @@ def ratio_of(text: str) -> str:
         width, height = int(found[1]), int(found[2])
         common = gcd(width, height)
         return f"{width // common}:{height // common}" if width and height else ""
-    return _SHAPES.get(text.strip().lower(), "")
+    return _NAMED_RATIOS.get(text.strip().lower(), "")
 
 
-def _number(text: str) -> int | None:
+def _parse_number(text: str) -> int | None:
     """Parse `2`, `#2`, `picture 2` or `the second one`; the first number of several, such as `2, 3`."""
     found = _NUMBER.fullmatch(text[:40]) if text else None
     if found is None:

@@ -5,81 +5,89 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot.domain import ImageRequest, Operation, Text
-from bot.parsing.image_request import OURS, is_placeholder, request_of
-from bot.parsing.intent import Context, Intent
-from bot.parsing.patterns import LONGEST_CALL, Zone, rule
-from bot.parsing.state import Opened, Outcome, Step
+from bot.parsing.image_request import TAG_OPERATIONS, is_placeholder, make_image_request
+from bot.parsing.intent import Intent, ParserContext
+from bot.parsing.patterns import MAX_CALL_LENGTH, Zone, rule_name
+from bot.parsing.state import OpenConstruct, ParseResult, Transition
 from bot.parsing.tag import open_bracket, open_tag
 from bot.parsing.written_calls import open_link
-from bot.utterance import Event, Way
+from bot.utterance import Event, RequestOrigin
 
-_TO = re.compile(r"\bto=(?:functions\.)?(\w{1,40})")  # the recipient of a message in the Harmony format
+_HARMONY_RECIPIENT = re.compile(r"\bto=(?:functions\.)?(\w{1,40})")  # the recipient of a message in the Harmony format
 
 
-def in_text(thing: Any, context: Context, before: str) -> Step | None:
+def step_in_text(found: Any, context: ParserContext, before: str) -> Transition | None:
     """Return the transition for a construct; None if it is plain text. `before` is the text before the construct."""
-    at, kind, intent = thing.end(), rule(thing), context.intent
-    if kind in ("opener", "closer", "bracket") and not _is_obeyed(thing["name"].lower(), context):
+    at, kind, intent = found.end(), rule_name(found), context.intent
+    if kind in ("opener", "closer", "bracket") and not _is_request(found["name"].lower(), context):
         return None
     match kind:
         case "opener" if intent is not Intent.PICTURE and _ends_word(before):
             return None  # List<Image>
         case "opener":
-            return open_tag(thing, before, thing["marks"] or "")
+            return open_tag(found, before, found["marks"] or "")
         case "bracket":
-            return open_bracket(thing, context)
+            return open_bracket(found, context)
         case "over":
-            return Step(at, Zone.OVER)
+            return Transition(at, Zone.AFTER_TURN)
         case "turn":
-            return Step(at, Zone.OVER if thing["role"].lower() in ("user", "human") else Zone.TEXT, anew=True)
-        case "harmony" if to := _TO.search(thing["header"]):
-            return Step(at, Zone.CALL, Opened(name=to[1], limit=LONGEST_CALL))
+            return Transition(
+                at, Zone.AFTER_TURN if found["role"].lower() in ("user", "human") else Zone.TEXT, starts_line=True
+            )
+        case "harmony" if to := _HARMONY_RECIPIENT.search(found["header"]):
+            return Transition(at, Zone.CALL, OpenConstruct(name=to[1], limit=MAX_CALL_LENGTH))
         case "harmony":
-            return Step(at, Zone.THOUGHTS if thing["channel"].lower() == "analysis" else Zone.TEXT, anew=True)
+            return Transition(
+                at, Zone.THOUGHTS if found["channel"].lower() == "analysis" else Zone.TEXT, starts_line=True
+            )
         case "thoughts" | "recant" if intent is Intent.MARKUP and before.strip():
             return None
         case "thoughts":
-            return Step(at, Zone.THOUGHTS)
+            return Transition(at, Zone.THOUGHTS)
         case "recant":
-            return Step(at, anew=True, recants=True)
+            return Transition(at, starts_line=True, retracts=True)
         case "call":
-            return Step(at, Zone.CALL, Opened(name=thing["tool"] or "", limit=LONGEST_CALL))
+            return Transition(at, Zone.CALL, OpenConstruct(name=found["tool"] or "", limit=MAX_CALL_LENGTH))
         case "json":
-            call = Opened(weak=True, limit=LONGEST_CALL)
-            return Step(thing.start(), Zone.CALL, call) if intent is not Intent.MARKUP else None
+            call = OpenConstruct(is_uncertain=True, limit=MAX_CALL_LENGTH)
+            return Transition(found.start(), Zone.CALL, call) if intent is not Intent.MARKUP else None
         case "code":
-            return Step(at, outcome=Outcome(thing.group()))
+            return Transition(at, result=ParseResult(found.group()))
         case "link":
-            return open_link(thing)
+            return open_link(found)
         case "caption":
-            says = intent is Intent.PICTURE and not is_placeholder(thing["label"])
-            request = request_of(Operation.GENERATE, thing["label"]) if says else None
-            return Step(at, outcome=Outcome(asked=(request,), way=Way.PROMOTED)) if request else None
+            says = intent is Intent.PICTURE and not is_placeholder(found["label"])
+            request = make_image_request(Operation.GENERATE, found["label"]) if says else None
+            return (
+                Transition(at, result=ParseResult(requests=(request,), form=RequestOrigin.INFERRED))
+                if request
+                else None
+            )
         case "address":
-            address = Opened(raw=[thing.group()], kept=[thing.group()])
-            return None if _ends_word(before) else Step(at, Zone.ADDRESS, address)
+            address = OpenConstruct(raw=[found.group()], content=[found.group()])
+            return None if _ends_word(before) else Transition(at, Zone.ADDRESS, address)
         case _:  # a stray closer, a token, a broken header: the user sees nothing
-            return Step(at, anew=kind == "broken")
+            return Transition(at, starts_line=kind == "broken")
 
 
-def ends_block(block: Opened, thing: Any) -> bool:
+def is_block_end(block: OpenConstruct, found: Any) -> bool:
     """Whether these backticks or tildes close the code block."""
-    return thing["run"][0] == block.quote[0] and len(thing["run"]) >= len(block.quote)
+    return found["run"][0] == block.quote[0] and len(found["run"]) >= len(block.quote)
 
 
-def block_over(block: Opened, inside: Sequence[Event]) -> Outcome:
+def end_block(block: OpenConstruct, events: Sequence[Event]) -> ParseResult:
     """Return the requests of a code block that holds nothing but tags, or else the code block as text."""
-    asked = tuple(event for event in inside if isinstance(event, ImageRequest))
-    words = any(isinstance(event, Text) and event.markdown.strip() for event in inside)
+    asked = tuple(event for event in events if isinstance(event, ImageRequest))
+    words = any(isinstance(event, Text) and event.markdown.strip() for event in events)
     if words or not asked or any(request.prompt and is_placeholder(request.prompt) for request in asked):
-        return Outcome("".join(block.raw))
-    return Outcome(asked=asked, way=Way.WRITTEN)
+        return ParseResult("".join(block.raw))
+    return ParseResult(requests=asked, form=RequestOrigin.WRITTEN_CALL)
 
 
-def _is_obeyed(name: str, context: Context) -> bool:
+def _is_request(name: str, context: ParserContext) -> bool:
     """Whether a tag of this name is a request, given the intent of the user, and not a mention."""
     intent = context.intent
-    return intent is not Intent.MARKUP and (name in OURS or intent is not Intent.WORDS)
+    return intent is not Intent.MARKUP and (name in TAG_OPERATIONS or intent is not Intent.WORDS)
 
 
 def _ends_word(before: str) -> bool:

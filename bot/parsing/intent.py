@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from bot.parsing.image_request import OURS, clean
+from bot.parsing.image_request import TAG_OPERATIONS, clean_prompt
 
 
 class Intent(StrEnum):
@@ -22,7 +22,7 @@ class Intent(StrEnum):
 
 
 @dataclass(frozen=True)
-class Context:
+class ParserContext:
     """The context of an answer: the text of the user's message, and the highest image number of the thread.
 
     `user_names` are the names of the users in the thread. `thinks_first` is for a model whose reasoning has no opening
@@ -30,23 +30,23 @@ class Context:
     """
 
     text: str = ""
-    pictures: int = 0
-    names: tuple[str, ...] = ()
+    last_picture_number: int = 0
+    user_names: tuple[str, ...] = ()
     thinks_first: bool = False
 
     @cached_property
     def intent(self) -> Intent:
         """The intent of the message."""
-        return intent(self.text, self.pictures > 0)
+        return detect_intent(self.text, self.last_picture_number > 0)
 
     @cached_property
-    def own_prompts(self) -> set[str]:
+    def user_tag_prompts(self) -> set[str]:
         """The prompts in tags that the user wrote, clean and in lower case."""
-        return {clean(words).lower() for words in _TAGGED.findall(self.text)}
+        return {clean_prompt(words).lower() for words in _USER_TAG.findall(self.text)}
 
 
-_TAGGED = re.compile(rf"<\s*(?:{'|'.join(OURS)})\b[^<>]{{0,200}}>([^<>]{{1,2000}})", re.IGNORECASE)
-_LONGEST = 2000  # characters of a message that are searched
+_USER_TAG = re.compile(rf"<\s*(?:{'|'.join(TAG_OPERATIONS)})\b[^<>]{{0,200}}>([^<>]{{1,2000}})", re.IGNORECASE)
+_MAX_LENGTH = 2000  # characters of a message that are searched
 
 _DRAW = r"(?:re)?(?:draw|paint|sketch|illustrate|doodle|depict|visuali[sz]e)"
 _MAKE = r"(?:make|create|generate|produce|give|show|design|want|need|send|post|render|see|have|get|do|add|with|as|like)"
@@ -74,8 +74,10 @@ _BEGINS_WITH_PICTURE = re.compile(
     re.I,
 )
 _ASKS_FOR_CHANGE = re.compile(rf"{_ASK}{_CHANGE}\b", re.I)
-_MORE = re.compile(rf"{_ASK}(?:(?:see|show|have|get|give) (?:me |us )?)?(?:more|another|others?|variations?)\b", re.I)
-_ELSEWHERE = re.compile(
+_ASKS_FOR_MORE = re.compile(
+    rf"{_ASK}(?:(?:see|show|have|get|give) (?:me |us )?)?(?:more|another|others?|variations?)\b", re.I
+)
+_ASKS_IN_OTHER_LANGUAGE = re.compile(
     r"\b(?:zeichne|male|mal|skizzier|dessine|peins|illustre|dibuja|dibújame|pinta|desenh|disegn|dipingi|teken|schilder|rita"
     r"|tegn|narysuj|namaluj|нарисуй|рисуй|изобрази|намалюй|çiz|vẽ|gambarkan|lukis|piirrä|rajzolj|nakresli|desenează)"
     r"|(?:画|畫|绘|繪|描い|描き|그려|ارسم|बनाओ|วาด)|(?:生成|来|來|给我|給我|要).{0,12}(?:图|圖|画像)",
@@ -100,34 +102,34 @@ _QUESTION = re.compile(
     r"|was ist|wie|warum|wer|qu'est|pourquoi|comment|qué|por qué|cómo)\b",
     re.I,
 )  # fmt: skip
-_MARKUP = re.compile(
+_ASKS_ABOUT_MARKUP = re.compile(
     rf"\b(?:tags?|syntax|mark-?up|xml|protocol|format|commands?)\b[^.!?\n]{{0,60}}|\bhow\b[^.!?\n]{{0,30}}\b(?:ask|request|prompt|tell|get)\b[^.!?\n]{{0,30}}\b(?:{_PICTURE}|{_DRAW})\b",
     re.I,
 )
-_POINTS = re.compile(rf"\b(?:this|that|these|my|attached|uploaded|above) {_PICTURE}\b", re.I)
+_POINTS_AT_PICTURE = re.compile(rf"\b(?:this|that|these|my|attached|uploaded|above) {_PICTURE}\b", re.I)
 
 
-def intent(text: str, pictures: bool = False) -> Intent:
+def detect_intent(text: str, has_pictures: bool = False) -> Intent:
     """Return the intent of a message. `has_pictures` means that the thread has images to edit."""
-    said = text.strip()[:_LONGEST]
-    draws = bool(_ASKS_TO_DRAW.search(said) or _ELSEWHERE.search(said))
+    said = text.strip()[:_MAX_LENGTH]
+    draws = bool(_ASKS_TO_DRAW.search(said) or _ASKS_IN_OTHER_LANGUAGE.search(said))
     if _REFUSES.search(said):
         return Intent.WORDS if not draws else Intent.UNCLEAR
     asks = bool(_QUESTION.match(said)) or said.endswith(("?", "？"))
-    if asks and not draws and _MARKUP.search(said):
+    if asks and not draws and _ASKS_ABOUT_MARKUP.search(said):
         return Intent.MARKUP
     if _ABOUT_DRAWING.search(said) and not _ASKS_TO_DRAW.match(said):
         return Intent.WORDS
     if draws or _ASKS_FOR_PICTURE.search(said) or _BEGINS_WITH_PICTURE.match(said):
         return Intent.PICTURE
-    if pictures and (_ASKS_FOR_CHANGE.match(said) or _MORE.match(said)):
+    if has_pictures and (_ASKS_FOR_CHANGE.match(said) or _ASKS_FOR_MORE.match(said)):
         return Intent.PICTURE
     return Intent.WORDS if asks else Intent.UNCLEAR
 
 
 def points_at_picture(text: str) -> bool:
     """Whether the message refers to an image as if it were attached: "this photo", "my drawing"."""
-    return bool(_POINTS.search(text[:_LONGEST]))
+    return bool(_POINTS_AT_PICTURE.search(text[:_MAX_LENGTH]))
 
 
 _ASKS_BACK = re.compile(
@@ -138,7 +140,7 @@ _ASKS_BACK = re.compile(
 )
 
 
-def asks_back(answer: str) -> bool:
+def is_clarifying_question(answer: str) -> bool:
     """Whether an answer ends with a question to the user about missing details."""
     last = answer.strip()[-400:]
     return last.rstrip("*_ )\"'🙂😊").endswith(("?", "？")) and bool(_ASKS_BACK.search(last))

@@ -14,15 +14,15 @@ from typing import Any
 
 import regex
 
-from bot.parsing.fast_path import AMONG_FIRST_WORDS, IN_BODY, IN_FENCE, Look
-from bot.parsing.image_request import OURS
+from bot.parsing.fast_path import BODY_SEARCH, FENCE_SEARCH, FIRST_TEXT_SEARCH, SearchFunction
+from bot.parsing.image_request import TAG_OPERATIONS
 
-END = "\0"  # follows the last character of an answer
-LONGEST_ASIDE = 40  # characters between <vary of="1"> and its closer; longer text is ordinary text
-LONGEST_LATE = 300  # characters between <image /> and its closer, if a model puts the prompt after the tag
-LONGEST_CALL = 40_000  # characters of a tool call in the text
-LONGEST_BLOCK = 4_000  # characters of a code block that may hold a request
-LONGEST_ADDRESS = 2_000  # characters; a longer address is a file in base64
+END_MARK = "\0"  # follows the last character of an answer
+MAX_ASIDE_LENGTH = 40  # characters between <vary of="1"> and its closer; longer text is ordinary text
+MAX_LATE_PROMPT_LENGTH = 300  # characters between <image /> and its closer, if a model puts the prompt after the tag
+MAX_CALL_LENGTH = 40_000  # characters of a tool call in the text
+MAX_BLOCK_LENGTH = 4_000  # characters of a code block that may hold a request
+MAX_ADDRESS_LENGTH = 2_000  # characters; a longer address is a file in base64
 
 
 class Zone(Enum):
@@ -39,16 +39,16 @@ class Zone(Enum):
     BODY = "the words between two tags"
     CALL = "a tool call that is written out"
     ADDRESS = "the address of a picture or a link"
-    OVER = "behind the model's own turn: not read"
+    AFTER_TURN = "behind the model's own turn: not read"
 
     __hash__ = object.__hash__  # every step looks up zones, and the hash of `Enum` is slow
 
 
 @dataclass(frozen=True, slots=True)
-class Markup:
+class ZoneRules:
     """The constructs of a zone: `search` finds where one may begin, `match` decides which one it is."""
 
-    special: Look
+    search: SearchFunction
     matchers: dict[str, Callable[..., Any]]
 
     def match(self, text: str, at: int, partial: bool) -> Any:
@@ -65,29 +65,29 @@ class Markup:
         return thing is not None and bool(thing.partial)
 
 
-_RULES: dict[Any, tuple[str, ...]] = {}  # the names of the rules of a pattern
+_RULE_NAMES: dict[Any, tuple[str, ...]] = {}  # the names of the rules of a pattern
 
 
-def rule(thing: Any) -> str:
+def rule_name(found: Any) -> str:
     """Return the name of the rule that matched."""
-    for name in _RULES[thing.re]:
-        if thing[name] is not None:
+    for name in _RULE_NAMES[found.re]:
+        if found[name] is not None:
             return name
-    raise AssertionError(thing)
+    raise AssertionError(found)
 
 
 def _matcher(rules: Iterable[tuple[str, str]]) -> Callable[..., Any]:
     rules = list(rules)
     pattern = regex.compile("|".join(f"(?P<{name}>{rule})" for name, rule in rules), regex.IGNORECASE | regex.VERBOSE)
-    _RULES[pattern] = tuple(name for name, _ in rules)
+    _RULE_NAMES[pattern] = tuple(name for name, _ in rules)
     return pattern.match
 
 
-def _markup(*rules: tuple[str, str, str], special: Look | None = None) -> Markup:
+def _zone_rules(*rules: tuple[str, str, str], search: SearchFunction | None = None) -> ZoneRules:
     """Build the rules of a zone from tuples: a name, the characters that a match may begin with, and a pattern."""
     marks = dict.fromkeys("".join(marks for _, marks, _ in rules))
     matchers = {mark: _matcher((name, rule) for name, marks, rule in rules if mark in marks) for mark in marks}
-    return Markup(special or re.compile(f"[{re.escape(''.join(marks) + END)}]").search, matchers)
+    return ZoneRules(search or re.compile(f"[{re.escape(''.join(marks) + END_MARK)}]").search, matchers)
 
 
 # Tag names. Names of other systems and languages, and misspelled names, also count, unless the user asked for words.
@@ -98,16 +98,16 @@ _LOOKALIKES = (
     "|dessin|картинка|изображение|图像|图片|圖像|圖片|画像|이미지|编辑|編輯"
 )
 _NAMESPACE = "(?:(?:ai|ns|x|bot|tool|mini-?dall-?e-?3?):)?"
-_OURS = "|".join(OURS)
-_NAME = rf"{_NAMESPACE}(?P<name>{_OURS}|{_LOOKALIKES})(?:[_-]?\d{{1,3}})?"
+_TAG_NAMES = "|".join(TAG_OPERATIONS)
+_NAME = rf"{_NAMESPACE}(?P<name>{_TAG_NAMES}|{_LOOKALIKES})(?:[_-]?\d{{1,3}})?"
 _LT, _GT = r"(?:[<＜]|&lt;)", r"(?:[>＞]|&gt;)"
 _THINK = r"(?:think|thinking|thoughts?|reasoning|reflection|analysis|scratchpad)"
 _TOOL = rf"(?:(?:functions|default_api|tools)\.)?(?:(?:{_VERB})_(?:image|picture)s?|(?:dalle\.)?text2im)"
 _WRAPPER = r"(?:tool_calls?|function_calls?|tool_code|tool_use|invoke|function|antml:function_calls|antml:invoke)"
 
-_THOUGHTS = rf"<\s{{0,2}}{_THINK}\s{{0,2}}> | \[THINK\] | ◁think▷"
-_THOUGHT = rf"<\s{{0,2}}/\s{{0,2}}{_THINK}\s{{0,2}}> | \[/THINK\] | ◁/think▷"
-_OPENER = rf"{_LT}(?:\s{{1,3}}(?={_OURS}))?{_NAME}(?=[\s/>＞:=|&])"
+_THOUGHTS_BEGIN = rf"<\s{{0,2}}{_THINK}\s{{0,2}}> | \[THINK\] | ◁think▷"
+_THOUGHTS_END = rf"<\s{{0,2}}/\s{{0,2}}{_THINK}\s{{0,2}}> | \[/THINK\] | ◁/think▷"
+_OPENER = rf"{_LT}(?:\s{{1,3}}(?={_TAG_NAMES}))?{_NAME}(?=[\s/>＞:=|&])"
 _LINE_ENDS = r"\n(?!\s{0,2}[>＞])(?=[\s\S]{3}|[^\0]{0,2}\0)"  # the next line does not begin with a >
 _CLOSER = (
     rf"{_LT}\s{{0,3}}(?:\\?/|\\)\s{{0,3}}{_NAME}"
@@ -125,7 +125,7 @@ _JSON = r"""["'](?:prompt|images|name|tool|tool_name|tool_calls?|function|functi
     |parameters|operation|description)["']\s{0,3}:"""
 
 # At the start of a line; tried before the rules of the zone
-LINE = _matcher(
+LINE_START = _matcher(
     [
         ("fence", r"[ ]{0,3}(?P<run>`{3,40}|~{3,40})[^\n`\0]{0,100}(?=[\n\0])"),
         ("quotation", r"[ ]{0,3}>(?=[\s\S])"),
@@ -139,7 +139,7 @@ LINE = _matcher(
     ]
 )  # fmt: skip
 
-TEXT = _markup(
+TEXT = _zone_rules(
     ("opener", "<＜&*_", rf"(?P<marks>\*{{1,3}}|_{{1,3}})?{_OPENER}"),
     ("closer", "<＜&[", _CLOSER),
     ("over", "<", _TURN_ENDS),
@@ -147,8 +147,8 @@ TEXT = _markup(
     ("harmony", "<", rf"<\|channel\|>[ ]{{0,2}}(?P<channel>\w{{1,20}})(?P<header>{_HEADER})<\|message\|>"),
     ("broken", "<", r"<\|channel\|>(?:[ ]{0,2}(?:analysis|commentary|final)\b)?+"
         r"(?=[^\n\0]{0,140}[\n\0] | [^\n\0]{140})"),
-    ("thoughts", "<[◁", _THOUGHTS),
-    ("recant", "<[◁", _THOUGHT),
+    ("thoughts", "<[◁", _THOUGHTS_BEGIN),
+    ("recant", "<[◁", _THOUGHTS_END),
     ("call", "<[", _CALL),
     ("wrapper", "<[", rf"""<\s{{0,2}}/\s{{0,2}}(?:{_WRAPPER}|parameter|answer)\s{{0,2}}> | <answer>
         | \[/TOOL_CALLS?\] | \[/?INST\]"""),
@@ -159,38 +159,38 @@ TEXT = _markup(
     ("caption", "!", r"!\[(?P<label>[^\[\]\n<]{1,300})\](?:\[[^\[\]\n]{0,40}\](?=[\s\S]) | (?=[^(\[]))"),
     ("bracket", "[", rf"\[\s?{_NAME}\s?(?:\](?=[^(]) | (?P<inside>[\s:][^\[\]\n]{{0,2000}})\](?=[^(]))"),
     ("address", "hds", r"(?:https?://|data:image/|sandbox:/)(?=\S)"),
-    special=AMONG_FIRST_WORDS,
+    search=FIRST_TEXT_SEARCH,
 )  # fmt: skip
 
-MARKUP = {
+ZONE_RULES = {
     Zone.TEXT: TEXT,
-    Zone.QUOTATION: _markup(("closing", "\n", r"\n")),
-    Zone.ECHO: _markup(("closing", "\n", r"\n")),
-    Zone.FENCE: _markup(
+    Zone.QUOTATION: _zone_rules(("closing", "\n", r"\n")),
+    Zone.ECHO: _zone_rules(("closing", "\n", r"\n")),
+    Zone.FENCE: _zone_rules(
         ("closing", "\n", rf"\n[ ]{{0,3}}(?P<run>`{{3,40}}|~{{3,40}})[ \t]{{0,8}}(?=[\n\0]|{_OPENER})"),
-        special=IN_FENCE,
+        search=FENCE_SEARCH,
     ),
-    Zone.THOUGHTS: _markup(
-        ("closing", "<[◁", rf"{_THOUGHT} | <\|end\|> | (?=<\|channel\|>\s{{0,2}}(?:final|commentary))"),
+    Zone.THOUGHTS: _zone_rules(
+        ("closing", "<[◁", rf"{_THOUGHTS_END} | <\|end\|> | (?=<\|channel\|>\s{{0,2}}(?:final|commentary))"),
     ),
-    Zone.TAG: _markup(
+    Zone.TAG: _zone_rules(
         ("value", "=", r"=\s{0,3}(?P<quote>\\?[\"“'])"),
         ("closing", "/>＞&", rf"/\s{{0,3}}{_GT} | {_GT}"),
         ("broken", "\n<", r"\n[ \t]{0,8}\n | <"),
     ),
-    Zone.VALUE: _markup(
+    Zone.VALUE: _zone_rules(
         ("closing", "\"”'\\", r"(?P<quote>\\?[\"”'])(?=[\s/>＞,;&)\]\0])"),
         ("escape", "\\", r"\\[^\0]"),
         ("broken", "\n", r"\n[ \t]{0,8}\n"),
     ),
-    Zone.BODY: _markup(
+    Zone.BODY: _zone_rules(
         ("closing", "<＜&[", _CLOSER),
         ("next", "<＜&", _OPENER),
         ("broken", "<\n", rf"{_TURN_ENDS} | {_ROLE} | {_SPECIAL} | \n[ \t]{{0,8}}(?=\n) | \n(?=[ ]{{0,3}}```)"
             r"| \n(?=(?:\*\*)?(?:User|Human)(?:\*\*)?:)"),
-        special=IN_BODY,
+        search=BODY_SEARCH,
     ),
-    Zone.CALL: _markup(
+    Zone.CALL: _zone_rules(
         ("closing", "<[", rf"<\s{{0,2}}/\s{{0,2}}{_WRAPPER}\s{{0,2}}> | \[/TOOL_CALLS?\]"
             r"| <[|｜](?:call|eom_id|end|tool▁call▁end|im_end|eot_id)[|｜]>"),
         ("begins", "{([", rf"[{{(] | \[(?=\s{{0,4}}(?:\{{|{_TOOL}\())"),
@@ -198,29 +198,29 @@ MARKUP = {
         ("escape", "\\", r"\\[^\0]"),
         ("string", "\"'", r"[\"']"),
     ),
-    Zone.ADDRESS: _markup(("closing", " \t\r\n\f\v\u3000()<>\"]", r"[\s()<>\"\]]")),
-    Zone.OVER: _markup(),
+    Zone.ADDRESS: _zone_rules(("closing", " \t\r\n\f\v\u3000()<>\"]", r"[\s()<>\"\]]")),
+    Zone.AFTER_TURN: _zone_rules(),
 }  # fmt: skip
-MARKUP[Zone.BLOCK] = MARKUP[Zone.FENCE]
+ZONE_RULES[Zone.BLOCK] = ZONE_RULES[Zone.FENCE]
 
 # The start of a code block that may hold a request
-MAY_BE_MEANT = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match
+MAY_HOLD_REQUEST = re.compile(rf"\s*(?:[<＜{{\[]|&lt;|(?:print\()?{_TOOL}\()", re.IGNORECASE).match
 
 _HOSTS = "imgur|pollinations|placeholder|oaiusercontent|oaidalle|unsplash|picsum|dummyimage|postimg|ibb.co"
-INVENTED = re.compile(
+INVENTED_ADDRESS = re.compile(
     rf"(?:data|sandbox|attachment|file):|https?://[^\s/]{{0,100}}(?:{_HOSTS})|.{{0,500}}\.(?:png|jpe?g|gif|webp|bmp)\b",
     re.IGNORECASE,
 )
 
 
 @lru_cache(maxsize=256)
-def speakers(names: tuple[str, ...]) -> Any:
+def speaker_matcher(names: tuple[str, ...]) -> Any:
     """Return a matcher for the label of a user's turn: `User:`, `Human:` or one of these names with a colon."""
     known = "|".join(map(regex.escape, ("User", "Human", *filter(None, names))))
     return regex.compile(rf"(?:\*\*|__|\#{{1,4}}\ |\[)?(?:{known})(?:\*\*|__|\])?\s?[:：]").match
 
 
-CALLS = regex.compile(_CALL, regex.VERBOSE).finditer
+FIND_CALLS = regex.compile(_CALL, regex.VERBOSE).finditer
 OWN_LABEL = regex.compile(
     r"\s{0,9}(?:\*\*)?(?:AI|Assistant|Bot|Mini-DALL[·.-]?E(?: ?3)?|Final Answer)(?:\*\*)?\s?"
     r":(?:\*\*)?[ ]{0,2}(?=[^\s*])"

@@ -12,87 +12,93 @@ from dataclasses import replace
 from typing import Any, assert_never
 
 from bot.domain import ImageRequest, Text
-from bot.parsing.fast_path import Look
-from bot.parsing.inline import block_over, ends_block, in_text
-from bot.parsing.intent import Context
-from bot.parsing.line_starts import Lines
-from bot.parsing.patterns import CALLS, END, MARKUP, MAY_BE_MEANT, Zone
-from bot.parsing.state import Opened, Outcome, Step
-from bot.parsing.tag import Ending, in_tag, name_over, tag_over
-from bot.parsing.tool_calls import requests
-from bot.parsing.written_calls import address_over, call_over, in_address, in_call
-from bot.utterance import Event, Utterance, Way
+from bot.parsing.fast_path import SearchFunction
+from bot.parsing.inline import end_block, is_block_end, step_in_text
+from bot.parsing.intent import ParserContext
+from bot.parsing.line_starts import LineStarts
+from bot.parsing.patterns import END_MARK, FIND_CALLS, MAY_HOLD_REQUEST, ZONE_RULES, Zone
+from bot.parsing.state import OpenConstruct, ParseResult, Transition
+from bot.parsing.tag import TagEnd, end_cut_off_tag, end_tag, step_in_tag
+from bot.parsing.tool_calls import parse_tool_call
+from bot.parsing.written_calls import end_address, end_call, step_in_address, step_in_call
+from bot.utterance import Event, EventBuffer, RequestOrigin
 
-__all__ = ["Context", "Event", "TagParser"]
+__all__ = ["Event", "ParserContext", "StreamParser"]
 
-_SAYING = frozenset({Zone.TEXT, Zone.QUOTATION, Zone.FENCE})  # zones whose text the user sees
+_EMITTING_ZONES = frozenset({Zone.TEXT, Zone.QUOTATION, Zone.FENCE})  # zones whose text the user sees
 # Zones whose text the construct collects
-_GATHERING = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})
+_GATHERING_ZONES = frozenset({Zone.BODY, Zone.TAG, Zone.VALUE, Zone.CALL, Zone.ADDRESS, Zone.BLOCK})
 _TEXT = Zone.TEXT  # the most frequent zone by far, and access to members of an `Enum` is slow
-_BREAKS = "\n" + END
-_BEHIND = 100  # characters before a construct that help to classify it
+_LINE_BREAKS = "\n" + END_MARK
+_LOOKBEHIND = 100  # characters before a construct that help to classify it
 
-_ANYTHING = Context()
-_NOTHING = Opened()
+_NO_CONTEXT = ParserContext()
+_NO_CONSTRUCT = OpenConstruct()
 
 
-class TagParser:
+class StreamParser:
     """Parses an answer piece by piece; the text and the requests do not depend on where the pieces are cut."""
 
-    def __init__(self, context: Context = _ANYTHING) -> None:
+    def __init__(self, context: ParserContext = _NO_CONTEXT) -> None:
         self._context = context
-        self._lines = Lines(context)
-        self._answer = Utterance()
+        self._line_starts = LineStarts(context)
+        self._answer = EventBuffer()
         self._zone = Zone.THOUGHTS if context.thinks_first else Zone.TEXT
-        self._thinks_first = context.thinks_first  # so that the whole answer may be in the reasoning
+        self._may_be_all_thoughts = context.thinks_first  # so that the whole answer may be in the reasoning
         self._thoughts: list[str] = []
-        self._open = _NOTHING
-        self._behind: Callable[..., Any] | None = None  # text to skip after the construct that has just ended
+        self._construct = _NO_CONSTRUCT
+        self._trailing_match: Callable[..., Any] | None = None  # text to skip after the construct that has just ended
         self._line_start = True
         self._buffer, self._at = "", 0
-        self._read: list[str] = []  # the last text before the buffer
-        self._doubted = 0  # position in the buffer before which no tool call begins: one was ruled out
-        self._final = False
-        self._special: Look | None = None  # finds markup in the next piece; None: parse it slowly
-        self._says = True  # plain text goes to the user
+        self._recent_text: list[str] = []  # the last text before the buffer
+        self._no_call_before = 0  # position in the buffer before which no tool call begins: one was ruled out
+        self._is_final = False
+        self._fast_search: SearchFunction | None = None  # finds markup in the next piece; None: parse it slowly
+        self._emits_text = True  # plain text goes to the user
 
     def feed(self, chunk: str) -> list[Event]:
         """Return the events that the next piece of the answer completes."""
         if self._buffer:
             chunk, self._buffer = self._buffer + chunk, ""
-        if self._special and chunk:
-            found = self._special(chunk)
-            if found is None and self._says:  # most pieces are plain text
-                self._read.append(chunk)
+        if self._fast_search and chunk:
+            found = self._fast_search(chunk)
+            if found is None and self._emits_text:  # most pieces are plain text
+                self._recent_text.append(chunk)
                 return [Text(chunk)]
-            if (found is None or found.lastindex) and self._open.has_room(chunk):
-                return self._hear(chunk, found)
-        self._buffer = chunk.replace(END, "") if END in chunk else chunk
+            if (found is None or found.lastindex) and self._construct.has_room(chunk):
+                return self._take_plain_text(chunk, found)
+        self._buffer = chunk.replace(END_MARK, "") if END_MARK in chunk else chunk
         self._scan()
         return self._answer.fetch()
 
-    def _hear(self, chunk: str, held: re.Match[str] | None) -> list[Event]:
+    def _take_plain_text(self, chunk: str, incomplete: re.Match[str] | None) -> list[Event]:
         """Take a piece of plain text, whose end may be incomplete markup that waits for more."""
-        if held is not None:
-            chunk, self._buffer = chunk[: held.start()], chunk[held.start() :]
+        if incomplete is not None:
+            chunk, self._buffer = chunk[: incomplete.start()], chunk[incomplete.start() :]
         if not chunk:
             return []
-        self._read.append(chunk)
-        if self._says:
+        self._recent_text.append(chunk)
+        if self._emits_text:
             return [Text(chunk)]
-        self._keep(chunk)
+        self._store_text(chunk)
         return []
 
-    def call(self, name: str, arguments: str) -> list[Event]:
+    def feed_call(self, name: str, arguments: str) -> list[Event]:
         """Return the events of a native tool call. An open construct is closed first, as at the end of the answer."""
         self._thoughts.clear()
-        self._thinks_first = False
+        self._may_be_all_thoughts = False
         self._close()
-        self._zone, self._open, self._behind, self._line_start, self._final = Zone.TEXT, _NOTHING, None, True, False
-        self._special = None  # a line begins here, so that the fast search does not suffice
-        for request in requests(name, arguments, self._context.pictures):
-            self._answer.order(request, Way.CALLED)
-            self._answer.stand()
+        self._zone, self._construct, self._trailing_match, self._line_start, self._is_final = (
+            Zone.TEXT,
+            _NO_CONSTRUCT,
+            None,
+            True,
+            False,
+        )
+        self._fast_search = None  # a line begins here, so that the fast search does not suffice
+        for request in parse_tool_call(name, arguments, self._context.last_picture_number):
+            self._answer.add_request(request, RequestOrigin.TOOL_CALL)
+            self._answer.confirm()
         return self._answer.fetch()
 
     def end(self) -> list[Event]:
@@ -101,246 +107,252 @@ class TagParser:
         return self._answer.fetch()
 
     def _close(self) -> None:
-        self._buffer += END
-        self._final = True
+        self._buffer += END_MARK
+        self._is_final = True
         self._scan()
 
     def _scan(self) -> None:
         while self._at < len(self._buffer) and self._step():
             pass
         if self._at:
-            self._read.append(self._buffer[: self._at])
-            if len(self._read) > _BEHIND:
-                self._read = ["".join(self._read)[-_BEHIND:]]
+            self._recent_text.append(self._buffer[: self._at])
+            if len(self._recent_text) > _LOOKBEHIND:
+                self._recent_text = ["".join(self._recent_text)[-_LOOKBEHIND:]]
             self._buffer = self._buffer[self._at :]
-            self._doubted = max(self._doubted - self._at, 0)
+            self._no_call_before = max(self._no_call_before - self._at, 0)
             self._at = 0
-        self._says = self._zone in _SAYING
-        heeds = self._behind or self._doubted or (self._says and (self._line_start or self._answer.silent))
-        self._special = None if heeds else self._looks()
+        self._emits_text = self._zone in _EMITTING_ZONES
+        heeds = (
+            self._trailing_match
+            or self._no_call_before
+            or (self._emits_text and (self._line_start or self._answer.is_blank))
+        )
+        self._fast_search = None if heeds else self._zone_search()
 
-    def _looks(self) -> Look:
-        if self._zone is _TEXT and not self._answer.silent:
-            return self._lines.special
-        return MARKUP[self._zone].special
+    def _zone_search(self) -> SearchFunction:
+        if self._zone is _TEXT and not self._answer.is_blank:
+            return self._line_starts.text_search
+        return ZONE_RULES[self._zone].search
 
     def _step(self) -> bool:
         """Take the next construct or text from the buffer; False if more text is needed to decide."""
         buffer, zone = self._buffer, self._zone
-        if zone is _TEXT and (self._behind or (self._line_start and buffer[self._at] not in _BREAKS)):
-            return self._go_behind() if self._behind else self._begin_line()
-        markup, special = MARKUP[zone], self._looks()(buffer, self._at)
+        if zone is _TEXT and (self._trailing_match or (self._line_start and buffer[self._at] not in _LINE_BREAKS)):
+            return self._skip_trailing_match() if self._trailing_match else self._begin_line()
+        markup, special = ZONE_RULES[zone], self._zone_search()(buffer, self._at)
         stop = special.start() if special else len(buffer)
-        if limit := self._open.limit:
-            stop = min(stop, self._at + limit - self._open.size)
+        if limit := self._construct.limit:
+            stop = min(stop, self._at + limit - self._construct.size)
         if stop > self._at:
-            self._keep(buffer[self._at : stop])
+            self._store_text(buffer[self._at : stop])
             self._at = stop
-        if limit and self._open.size >= limit:
-            self._overflow()
+        if limit and self._construct.size >= limit:
+            self._abandon_construct()
         elif special is None or special.lastindex:
             return False
-        elif (mark := buffer[stop]) == END:
-            self._finish()
+        elif (mark := buffer[stop]) == END_MARK:
+            self._end_answer()
         elif mark == "\n" and zone is _TEXT:
             self._at = stop + 1
-            self._say(mark)
-        elif mark == "\n" and self._open.line and zone is Zone.BODY:
-            self._end(tag_over(self._open, self._context, Ending.CLOSED))
+            self._emit_text(mark)
+        elif mark == "\n" and self._construct.ends_with_line and zone is Zone.BODY:
+            self._end_construct(end_tag(self._construct, self._context, TagEnd.CLOSED))
         else:
-            thing = markup.match(buffer, stop, partial=not self._final)
+            thing = markup.match(buffer, stop, partial=not self._is_final)
             if thing is not None and thing.partial:
                 return False
-            if thing is None and self._final and markup.is_cut_off(buffer[stop:-1], 1 if zone is Zone.BODY else 3):
+            if thing is None and self._is_final and markup.is_cut_off(buffer[stop:-1], 1 if zone is Zone.BODY else 3):
                 self._at = len(buffer) - 1
-            elif thing is None or not self._takes(thing):
-                self._keep(mark)
+            elif thing is None or not self._try_construct(thing):
+                self._store_text(mark)
                 self._at = stop + 1
         return True
 
-    def _before(self, at: int) -> str:
+    def _text_before(self, at: int) -> str:
         """Return the last characters before a position in the buffer, at most 100."""
-        if at >= _BEHIND:
-            return self._buffer[at - _BEHIND : at]
-        return ("".join(self._read) + self._buffer[:at])[-_BEHIND:]
+        if at >= _LOOKBEHIND:
+            return self._buffer[at - _LOOKBEHIND : at]
+        return ("".join(self._recent_text) + self._buffer[:at])[-_LOOKBEHIND:]
 
     # Constructs in the buffer
 
-    def _takes(self, thing: Any) -> bool:
+    def _try_construct(self, found: Any) -> bool:
         """Apply the transition of a matched construct; False if the match is plain text."""
-        opened, before = self._open, ""
-        if gathers := self._zone in _GATHERING:
-            opened.raw.append(thing.group())
+        opened, before = self._construct, ""
+        if gathers := self._zone in _GATHERING_ZONES:
+            opened.raw.append(found.group())
         match self._zone:
             case Zone.TEXT:
-                before = self._before(thing.start())
-                step = in_text(thing, self._context, before)
+                before = self._text_before(found.start())
+                step = step_in_text(found, self._context, before)
             case Zone.TAG | Zone.VALUE | Zone.BODY:
-                step = in_tag(self._zone, opened, thing, self._context)
+                step = step_in_tag(self._zone, opened, found, self._context)
             case Zone.CALL:
-                step = in_call(opened, thing, self._context)
+                step = step_in_call(opened, found, self._context)
             case Zone.ADDRESS:
-                step = in_address(opened, thing, self._context)
+                step = step_in_address(opened, found, self._context)
             case Zone.FENCE | Zone.BLOCK:
-                step = self._in_block(thing)
+                step = self._in_block(found)
             case Zone.QUOTATION:
-                step = Step(thing.end(), outcome=Outcome(thing.group()), anew=True)
+                step = Transition(found.end(), result=ParseResult(found.group()), starts_line=True)
             case Zone.THOUGHTS | Zone.ECHO:
                 self._thoughts.clear()
-                self._thinks_first = False
-                step = Step(thing.end(), anew=True)
-            case Zone.OVER:
+                self._may_be_all_thoughts = False
+                step = Transition(found.end(), starts_line=True)
+            case Zone.AFTER_TURN:
                 step = None
             case _:
                 assert_never(self._zone)
-        if step is None or (step.opened and step.opened.weak and self._at < self._doubted):
+        if step is None or (step.construct and step.construct.is_uncertain and self._at < self._no_call_before):
             if gathers:
                 opened.raw.pop()
             return False
-        self._go(step, before)
+        self._apply(step, before)
         return True
 
     def _begin_line(self) -> bool:
         answer, at = self._answer, self._at
-        lines, silent = self._lines, answer.silent
-        begins = lines.glance(self._buffer, at, silent)
+        lines, silent = self._line_starts, answer.is_blank
+        begins = lines.find_candidate(self._buffer, at, silent)
         if begins is None:
             self._line_start = False
             return True
         if begins.lastindex:
             return False
-        before = self._before(at)
-        step = lines.beginning(self._buffer, at, self._final, silent, answer.has_asked, before)
+        before = self._text_before(at)
+        step = lines.parse_start(self._buffer, at, self._is_final, silent, answer.has_requests, before)
         if step is None:
             return False
         self._line_start = False
-        if not (step.opened and step.opened.weak and at < self._doubted):
-            self._go(step, before)
-            if self._open.line and step.zone is Zone.BLOCK:
-                self._end(self._block_over())
+        if not (step.construct and step.construct.is_uncertain and at < self._no_call_before):
+            self._apply(step, before)
+            if self._construct.ends_with_line and step.zone is Zone.BLOCK:
+                self._end_construct(self._end_block())
         return True
 
-    def _go_behind(self) -> bool:
+    def _skip_trailing_match(self) -> bool:
         """Skip text that belongs to the construct that has just ended, such as the second `**` around a tag."""
-        assert self._behind
-        thing = self._behind(self._buffer, self._at, partial=not self._final)
+        assert self._trailing_match
+        thing = self._trailing_match(self._buffer, self._at, partial=not self._is_final)
         if thing is not None and thing.partial:
             return False
-        self._behind = None
+        self._trailing_match = None
         if thing is not None:
             self._at = thing.end()
         return True
 
-    def _go(self, step: Step, before: str = "") -> None:
+    def _apply(self, transition: Transition, before: str = "") -> None:
         """Apply a transition; `before` is the text in front of its construct."""
-        if step.opened:
-            step.opened.before = before
-        self._at = step.at
-        if step.recants:
-            self._answer.recant()
-        if step.outcome:
-            self._end(step.outcome)
-        self._zone = step.zone
-        if step.opened:
-            self._open = step.opened
-        if step.anew:
+        if transition.construct:
+            transition.construct.text_before = before
+        self._at = transition.position
+        if transition.retracts:
+            self._answer.retract()
+        if transition.result:
+            self._end_construct(transition.result)
+        self._zone = transition.zone
+        if transition.construct:
+            self._construct = transition.construct
+        if transition.starts_line:
             self._line_start = True
 
-    def _end(self, outcome: Outcome) -> None:
+    def _end_construct(self, result: ParseResult) -> None:
         """End the open construct and emit its result."""
-        zone, thing = self._zone, self._open
-        self._zone, self._open, self._behind = _TEXT, _NOTHING, thing.behind
-        self._say(outcome.said)
-        for request in outcome.asked:
-            self._answer.order(request, outcome.way)
+        zone, thing = self._zone, self._construct
+        self._zone, self._construct, self._trailing_match = _TEXT, _NO_CONSTRUCT, thing.trailing_match
+        self._emit_text(result.text)
+        for request in result.requests:
+            self._answer.add_request(request, result.form)
             self._line_start = False
-        if outcome.again:
-            self._behind = None
-            self._go_back(thing, outcome.again)
+        if result.text_to_reparse:
+            self._trailing_match = None
+            self._reparse(thing, result.text_to_reparse)
             if zone is Zone.CALL:
-                self._doubted = self._at + len(outcome.again)
+                self._no_call_before = self._at + len(result.text_to_reparse)
 
-    def _go_back(self, thing: Opened, text: str) -> None:
+    def _reparse(self, construct: OpenConstruct, text: str) -> None:
         """Put text back into the buffer: it belongs to no construct, and is parsed again."""
         if self._at >= len(text):
             self._at -= len(text)
         else:
-            self._doubted += len(text) - self._at if self._doubted > self._at else -self._doubted
+            self._no_call_before += len(text) - self._at if self._no_call_before > self._at else -self._no_call_before
             self._buffer, self._at = text + self._buffer[self._at :], 0
-            self._read = [(thing.before + "".join(thing.raw)).removesuffix(text)[-_BEHIND:]]
+            self._recent_text = [(construct.text_before + "".join(construct.raw)).removesuffix(text)[-_LOOKBEHIND:]]
 
-    def _keep(self, text: str) -> None:
+    def _store_text(self, text: str) -> None:
         """Emit or store the text between two constructs, depending on the zone."""
-        if self._zone in _SAYING:
-            self._say(text)
+        if self._zone in _EMITTING_ZONES:
+            self._emit_text(text)
             self._line_start = False  # even if the text ends a line, the next line begins as plain text
-        elif self._zone in _GATHERING:
-            self._open.gather(text)
+        elif self._zone in _GATHERING_ZONES:
+            self._construct.gather(text)
         elif self._zone is Zone.THOUGHTS:
             self._thoughts.append(text)
 
-    def _say(self, text: str) -> None:
+    def _emit_text(self, text: str) -> None:
         if text:
-            self._answer.say(text)
+            self._answer.add_text(text)
             self._line_start = text[-1] == "\n" and self._zone is _TEXT
 
     # Code blocks, and the end of the answer
 
-    def _in_block(self, thing: Any) -> Step | None:
-        if not ends_block(self._open, thing):
+    def _in_block(self, found: Any) -> Transition | None:
+        if not is_block_end(self._construct, found):
             return None
-        return Step(thing.end(), outcome=Outcome(thing.group()) if self._zone is Zone.FENCE else self._block_over())
+        return Transition(
+            found.end(), result=ParseResult(found.group()) if self._zone is Zone.FENCE else self._end_block()
+        )
 
-    def _block_over(self) -> Outcome:
-        inside = "".join(self._open.kept)
-        return block_over(self._open, _inside(inside, self._context) if MAY_BE_MEANT(inside) else [])
+    def _end_block(self) -> ParseResult:
+        inside = "".join(self._construct.content)
+        return end_block(self._construct, _parse_part(inside, self._context) if MAY_HOLD_REQUEST(inside) else [])
 
-    def _overflow(self) -> None:
+    def _abandon_construct(self) -> None:
         """Abandon a construct that is longer than its limit."""
-        thing = self._open
+        thing = self._construct
         match self._zone:
             case Zone.BODY:
-                self._end(tag_over(thing, self._context, Ending.BROKEN))
+                self._end_construct(end_tag(thing, self._context, TagEnd.BROKEN))
             case Zone.CALL:
-                self._end(Outcome(again="".join(thing.raw) if thing.weak else ""))
+                self._end_construct(ParseResult(text_to_reparse="".join(thing.raw) if thing.is_uncertain else ""))
             case _:
-                self._end(Outcome("".join(thing.raw)))
-                self._zone, self._open = Zone.FENCE, Opened(quote=thing.quote)
+                self._end_construct(ParseResult("".join(thing.raw)))
+                self._zone, self._construct = Zone.FENCE, OpenConstruct(quote=thing.quote)
 
-    def _finish(self) -> None:
+    def _end_answer(self) -> None:
         """Close the open construct at the end of the answer; the remaining text is parsed again."""
-        thing, context = self._open, self._context
+        thing, context = self._construct, self._context
         match self._zone:
             case Zone.TAG | Zone.VALUE:
-                self._end(name_over(thing, context))
+                self._end_construct(end_cut_off_tag(thing, context))
             case Zone.BODY:
-                self._end(tag_over(thing, context, Ending.CLOSED if thing.line else Ending.BROKEN))
+                self._end_construct(end_tag(thing, context, TagEnd.CLOSED if thing.ends_with_line else TagEnd.BROKEN))
             case Zone.CALL:
-                self._end(call_over(thing, context))
+                self._end_construct(end_call(thing, context))
             case Zone.ADDRESS:
-                self._end(address_over(thing, context, ""))
+                self._end_construct(end_address(thing, context, ""))
             case Zone.BLOCK:
-                self._end(self._block_over())
+                self._end_construct(self._end_block())
             case _:
                 self._at += 1
-                if self._zone is Zone.THOUGHTS and self._answer.silent:
-                    self._say_thoughts()
+                if self._zone is Zone.THOUGHTS and self._answer.is_blank:
+                    self._emit_thoughts()
 
-    def _say_thoughts(self) -> None:
+    def _emit_thoughts(self) -> None:
         """Emit an answer that is only reasoning: all of it, or only its tool calls if there was an opening tag."""
-        thoughts, all_of_it = "".join(self._thoughts), self._thinks_first
+        thoughts, all_of_it = "".join(self._thoughts), self._may_be_all_thoughts
         if not all_of_it:
-            begins = max((found.start() for found in CALLS(thoughts)), default=len(thoughts))
+            begins = max((found.start() for found in FIND_CALLS(thoughts)), default=len(thoughts))
             thoughts = thoughts[begins:]
-        for event in _inside(thoughts, replace(self._context, thinks_first=False)):
+        for event in _parse_part(thoughts, replace(self._context, thinks_first=False)):
             if isinstance(event, ImageRequest):
-                self._answer.order(event, Way.TAG if all_of_it else Way.WRITTEN)
+                self._answer.add_request(event, RequestOrigin.TAG if all_of_it else RequestOrigin.WRITTEN_CALL)
             elif isinstance(event, Text) and all_of_it:
-                self._answer.say(event.markdown)
+                self._answer.add_text(event.markdown)
 
 
-def _inside(text: str, context: Context) -> list[Event]:
+def _parse_part(text: str, context: ParserContext) -> list[Event]:
     """Parse a part of the answer on its own, without requests in code blocks."""
-    parser = TagParser(context)
-    parser._lines = Lines(context, looks_inside=False)
+    parser = StreamParser(context)
+    parser._line_starts = LineStarts(context, reads_code_blocks=False)
     return [*parser.feed(text), *parser.end()]

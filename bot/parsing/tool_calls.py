@@ -8,18 +8,18 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from bot.capabilities import Abilities, Editing
+from bot.capabilities import Editing, ModelCapabilities
 from bot.domain import ImageRequest, Operation
 from bot.llm.messages import Parameter, Tool
-from bot.parsing.image_request import operation_named, request_of
+from bot.parsing.image_request import find_operation, make_image_request
 
-MOST_COPIES = 8  # images that one call may request
-_DEEPEST = 6  # levels of calls inside other calls, lists and strings
-_NAME = ("name", "tool", "tool_name", "function", "function_name", "action")
-_ARGUMENTS = "arguments parameters args params input tool_input action_input function".split()
-_ARGUMENTS += "tool_calls tool_call function_call calls images".split()
-_COUNT = ("n", "count", "num_images", "number_of_images", "samples")
-CALLED = re.compile(
+MAX_COPIES = 8  # images that one call may request
+_MAX_DEPTH = 6  # levels of calls inside other calls, lists and strings
+_NAME_KEYS = ("name", "tool", "tool_name", "function", "function_name", "action")
+_ARGUMENT_KEYS = "arguments parameters args params input tool_input action_input function".split()
+_ARGUMENT_KEYS += "tool_calls tool_call function_call calls images".split()
+_COUNT_KEYS = ("n", "count", "num_images", "number_of_images", "samples")
+TOOL_NAME = re.compile(
     r"((?:generate|create|draw|make|edit|vary|select|refine)_(?:image|picture)s?|dalle[.\w]{0,20}|text2im)",
     re.IGNORECASE,
 )
@@ -32,16 +32,16 @@ _PAIR = re.compile(  # <parameter=prompt>words</parameter>, prompt="words", 'pro
     r"|(\w{1,40})[\"']?\s{0,3}(?:=>|=|:|\s)\s{0,3}(?:\"((?:[^\"\\]|\\.)*)\"|'((?:[^'\\]|\\.|'(?=\w))*)'|(\d{1,6})\b)",
     re.DOTALL,
 )
-_ALONE = re.compile(r"\(\s{0,3}[\"'](.{1,32000})[\"']\s{0,3}\)", re.DOTALL)
+_SINGLE_ARGUMENT = re.compile(r"\(\s{0,3}[\"'](.{1,32000})[\"']\s{0,3}\)", re.DOTALL)
 
-_EDITED = {
+_EDIT_PROMPTS = {
     Editing.DESCRIBE: "The whole picture as it is to be after the change, in English.",
     Editing.INSTRUCT: "The change alone, as an instruction, in English.",
     Editing.REDRAW: "The whole picture as it is to be after the change, in English.",
 }
 
 
-def tools(abilities: Abilities) -> tuple[Tool, ...]:
+def image_tools(capabilities: ModelCapabilities) -> tuple[Tool, ...]:
     """Return the tools for an image model with these capabilities."""
     prompt = Parameter("prompt", "What is to be seen, complete in itself, in English.", required=True)
     ratio = Parameter("ratio", "Width to height, such as 1:1, 3:2, 16:9 or 2:3.")
@@ -51,8 +51,8 @@ def tools(abilities: Abilities) -> tuple[Tool, ...]:
         "small keeps the composition, large the subject in a new scene.",
         choices=("small", "large"),
     )
-    shape = (ratio,) if abilities.ratios else ()
-    edited = Parameter("prompt", _EDITED[abilities.editing], required=True)
+    shape = (ratio,) if capabilities.ratios else ()
+    edited = Parameter("prompt", _EDIT_PROMPTS[capabilities.editing], required=True)
     return (
         Tool("generate_image", "Draw a new picture.", (prompt, *shape)),
         Tool("edit_image", "Change a picture of this thread.", (edited, of, change, *shape)),
@@ -62,7 +62,7 @@ def tools(abilities: Abilities) -> tuple[Tool, ...]:
     )
 
 
-def requests(name: str, arguments: str, pictures: int = 0) -> list[ImageRequest]:
+def parse_tool_call(name: str, arguments: str, last_picture_number: int = 0) -> list[ImageRequest]:
     """Return the image requests of a tool call; an empty list if the call is not about images or is no JSON.
 
     Without a `name` the arguments may contain the name. JSON that is cut off is read up to its end.
@@ -71,49 +71,51 @@ def requests(name: str, arguments: str, pictures: int = 0) -> list[ImageRequest]
         value = from_json(arguments.strip() or "{}", allow_partial="trailing-strings")
     except ValueError:
         return []
-    found = _calls(name, value, pictures, 0)
+    found = _find_calls(name, value, last_picture_number, 0)
     return [replace(request, key=key) for key, request in enumerate(found)]
 
 
-def written_calls(payload: str, name: str = "", pictures: int = 0) -> list[ImageRequest]:
+def parse_written_call(payload: str, name: str = "", last_picture_number: int = 0) -> list[ImageRequest]:
     """Return the image requests of a tool call in the text of the answer: as JSON, as XML parameters or as code."""
-    name = name or next((found[1] for found in CALLED.finditer(payload)), "")
-    if (found := _JSON.search(payload)) and (asked := requests(name, payload[found.start() :], pictures)):
+    name = name or next((found[1] for found in TOOL_NAME.finditer(payload)), "")
+    if (found := _JSON.search(payload)) and (
+        asked := parse_tool_call(name, payload[found.start() :], last_picture_number)
+    ):
         return asked
     given = {found[1] or found[3]: next(filter(None, found.group(2, 4, 5, 6)), "") for found in _PAIR.finditer(payload)}
-    if not given and name and (argument := _ALONE.search(payload)):
+    if not given and name and (argument := _SINGLE_ARGUMENT.search(payload)):
         given = {"prompt": argument[1]}
-    return requests(given.pop("tool", name), json.dumps(given), pictures) if given else []
+    return parse_tool_call(given.pop("tool", name), json.dumps(given), last_picture_number) if given else []
 
 
-def _calls(name: str, value: Any, pictures: int, depth: int) -> Iterator[ImageRequest]:
-    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and depth < _DEEPEST:
+def _find_calls(name: str, value: Any, last_picture_number: int, depth: int) -> Iterator[ImageRequest]:
+    if isinstance(value, str) and value.lstrip()[:1] in ("{", "[") and depth < _MAX_DEPTH:
         try:
             value = json.loads(value)
         except ValueError:
             return
-    if isinstance(value, list) and depth < _DEEPEST:
-        for item in value[:MOST_COPIES]:
-            yield from _calls(name, item, pictures, depth + 1)
+    if isinstance(value, list) and depth < _MAX_DEPTH:
+        for item in value[:MAX_COPIES]:
+            yield from _find_calls(name, item, last_picture_number, depth + 1)
     elif isinstance(value, dict):
-        inner = next((value[key] for key in _ARGUMENTS if isinstance(value.get(key), dict | list)), None)
-        inner = inner or next((v for key in _ARGUMENTS if _is_json(v := value.get(key))), None)
-        named = next((value[key] for key in _NAME if isinstance(value.get(key), str)), name)
-        if inner is not None and depth < _DEEPEST:
-            yield from _calls(named, inner, pictures, depth + 1)
+        inner = next((value[key] for key in _ARGUMENT_KEYS if isinstance(value.get(key), dict | list)), None)
+        inner = inner or next((v for key in _ARGUMENT_KEYS if _is_json(v := value.get(key))), None)
+        named = next((value[key] for key in _NAME_KEYS if isinstance(value.get(key), str)), name)
+        if inner is not None and depth < _MAX_DEPTH:
+            yield from _find_calls(named, inner, last_picture_number, depth + 1)
         else:
-            yield from _call(named, value, pictures)
+            yield from _read_call(named, value, last_picture_number)
 
 
-def _call(name: str, given: Mapping[str, Any], pictures: int) -> Iterator[ImageRequest]:
-    operation = operation_named(name) if name else Operation.GENERATE
-    attributes = {key: str(value) for key, value in given.items() if isinstance(value, str | int | float)}
+def _read_call(name: str, arguments: Mapping[str, Any], last_picture_number: int) -> Iterator[ImageRequest]:
+    operation = find_operation(name) if name else Operation.GENERATE
+    attributes = {key: str(value) for key, value in arguments.items() if isinstance(value, str | int | float)}
     if operation is None or (not name and "prompt" not in attributes):
         return
-    request = request_of(operation, "", attributes, pictures)
+    request = make_image_request(operation, "", attributes, last_picture_number)
     if request is not None:
-        count = next((attributes[key] for key in _COUNT if attributes.get(key, "").isdecimal()), "1")
-        yield from [request] * max(1, min(int(count[:3]), MOST_COPIES))
+        count = next((attributes[key] for key in _COUNT_KEYS if attributes.get(key, "").isdecimal()), "1")
+        yield from [request] * max(1, min(int(count[:3]), MAX_COPIES))
 
 
 def _is_json(value: object) -> bool:

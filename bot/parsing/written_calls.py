@@ -5,24 +5,24 @@ from typing import Any
 import regex
 
 from bot.domain import Operation
-from bot.parsing.image_request import is_placeholder, request_of
-from bot.parsing.intent import Context, Intent
-from bot.parsing.patterns import INVENTED, LONGEST_ADDRESS, Zone, rule
-from bot.parsing.state import Opened, Outcome, Step
-from bot.parsing.tool_calls import CALLED, written_calls
-from bot.utterance import Way
+from bot.parsing.image_request import is_placeholder, make_image_request
+from bot.parsing.intent import Intent, ParserContext
+from bot.parsing.patterns import INVENTED_ADDRESS, MAX_ADDRESS_LENGTH, Zone, rule_name
+from bot.parsing.state import OpenConstruct, ParseResult, Transition
+from bot.parsing.tool_calls import TOOL_NAME, parse_written_call
+from bot.utterance import RequestOrigin
 
 # Text to skip: the fence after a call in a code block, and the rest of a link around an image
 _FENCE_ENDS = regex.compile(r"\s{0,3}```(?=[^`])").match
 _LINK_ENDS = regex.compile(r"\]\([^()\n]{0,500}\)").match
 
 
-def in_call(call: Opened, thing: Any, context: Context) -> Step | None:
+def step_in_call(call: OpenConstruct, found: Any, context: ParserContext) -> Transition | None:
     """Return the transition within a tool call in the text, which ends with its last bracket; None for plain text."""
-    mark = thing.group()
-    match rule(thing):
+    mark = found.group()
+    match rule_name(found):
         case "closing" if not call.quote:
-            return Step(thing.end(), outcome=call_over(call, context))
+            return Transition(found.end(), result=end_call(call, context))
         case "string" if call.depth and call.quote in ("", mark):
             call.quote = "" if call.quote else mark
         case "begins" if not call.quote:
@@ -33,56 +33,64 @@ def in_call(call: Opened, thing: Any, context: Context) -> Step | None:
             pass
         case _:
             return None
-    call.kept.append(mark)
+    call.content.append(mark)
     call.size += len(mark)
-    if rule(thing) != "ends" or call.depth:
-        return Step(thing.end(), Zone.CALL)
-    if "```" in "".join(call.kept):
-        call.behind = _FENCE_ENDS
-    return Step(thing.end(), outcome=call_over(call, context))
+    if rule_name(found) != "ends" or call.depth:
+        return Transition(found.end(), Zone.CALL)
+    if "```" in "".join(call.content):
+        call.trailing_match = _FENCE_ENDS
+    return Transition(found.end(), result=end_call(call, context))
 
 
-def call_over(call: Opened, context: Context) -> Outcome:
+def end_call(call: OpenConstruct, context: ParserContext) -> ParseResult:
     """Return the result of a tool call in the text. An uncertain call without requests is parsed again as text."""
-    payload = "".join(call.kept)
+    payload = "".join(call.content)
     meant = context.intent is Intent.PICTURE
-    if call.weak and not meant:
-        meant = context.intent is Intent.UNCLEAR and bool(call.name or CALLED.search(payload))
-    asked = tuple(written_calls(payload, call.name, context.pictures)) if meant or not call.weak else ()
-    if call.weak and not asked:
-        return Outcome(again="".join(call.raw))
-    return Outcome(asked=asked, way=Way.WRITTEN)
+    if call.is_uncertain and not meant:
+        meant = context.intent is Intent.UNCLEAR and bool(call.name or TOOL_NAME.search(payload))
+    asked = (
+        tuple(parse_written_call(payload, call.name, context.last_picture_number))
+        if meant or not call.is_uncertain
+        else ()
+    )
+    if call.is_uncertain and not asked:
+        return ParseResult(text_to_reparse="".join(call.raw))
+    return ParseResult(requests=asked, form=RequestOrigin.WRITTEN_CALL)
 
 
-def open_link(thing: Any) -> Step:
+def open_link(found: Any) -> Transition:
     """Open a link at `![label](` or `[label](`, before its address."""
-    link = Opened(name=thing["label"], raw=[thing.group()], embed=bool(thing["embed"]))
-    link.behind = _LINK_ENDS if thing["frame"] else None
-    return Step(thing.end(), Zone.ADDRESS, link)
+    link = OpenConstruct(name=found["label"], raw=[found.group()], embed=bool(found["embed"]))
+    link.trailing_match = _LINK_ENDS if found["frame"] else None
+    return Transition(found.end(), Zone.ADDRESS, link)
 
 
-def in_address(address: Opened, thing: Any, context: Context) -> Step | None:
+def step_in_address(address: OpenConstruct, found: Any, context: ParserContext) -> Transition | None:
     """Return the transition within an address; None if the match belongs to the address."""
-    mark, within = thing.group(), address.embed is not None
+    mark, within = found.group(), address.embed is not None
     if within and mark not in ")\n<":
         return None
     address.raw.pop()
     mark = mark if mark == ")" and within else ""
-    return Step(thing.end() if mark else thing.start(), outcome=address_over(address, context, mark))
+    return Transition(found.end() if mark else found.start(), result=end_address(address, context, mark))
 
 
-def address_over(address: Opened, context: Context, mark: str) -> Outcome:
+def end_address(address: OpenConstruct, context: ParserContext, mark: str) -> ParseResult:
     """Return the result of an address that ends with `mark`.
 
     The chat model can only have invented the address of an image, unless the user wrote it: the label becomes an image
     request or stays as text.
     """
-    url, label = "".join(address.kept), address.name
+    url, label = "".join(address.content), address.name
     persons_own = bool(url.strip()) and url.split()[0].rstrip(".,;:!?'") in context.text
-    invented = not persons_own and (address.size > LONGEST_ADDRESS or bool(INVENTED.match(url)))
+    invented = not persons_own and (address.size > MAX_ADDRESS_LENGTH or bool(INVENTED_ADDRESS.match(url)))
     if address.embed and not persons_own:
-        request = None if is_placeholder(label) else request_of(Operation.GENERATE, label)
+        request = None if is_placeholder(label) else make_image_request(Operation.GENERATE, label)
         wanted = context.intent in (Intent.PICTURE, Intent.UNCLEAR)
         label = "" if wanted else label
-        return Outcome(asked=(request,), way=Way.PROMOTED) if request and wanted else Outcome(said=label)
-    return Outcome(said=label if invented else "".join(address.raw) + mark)
+        return (
+            ParseResult(requests=(request,), form=RequestOrigin.INFERRED)
+            if request and wanted
+            else ParseResult(text=label)
+        )
+    return ParseResult(text=label if invented else "".join(address.raw) + mark)

@@ -5,14 +5,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from bot.domain import Entry, ImageRequest, Operation, Picture, PicturePart, Recanted, Rendered, Text, TextPart
-from bot.llm.messages import Manners, Role, Said
-from bot.llm.token_budget import IMAGE, cost, cut, listing, newest_within, room, shortened, tokens
+from bot.domain import Entry, ImageRequest, Operation, Picture, PicturePart, Rendered, Retracted, Text, TextPart
+from bot.llm.messages import ChatMessage, ModelProfile, Role
+from bot.llm.token_budget import (
+    IMAGE_TOKENS,
+    estimate_message_tokens,
+    estimate_tokens,
+    input_budget,
+    keep_newest,
+    list_pictures,
+    shorten,
+    truncate_middle,
+)
 from bot.parsing.image_request import as_tag
-from bot.parsing.stream_parser import Context, TagParser
-from bot.prompting.sanitize import harmless, names_of, one_line, without_tokens
+from bot.parsing.stream_parser import ParserContext, StreamParser
+from bot.prompting.sanitize import display_names, escape_control_tokens, sanitize, sanitize_line
 
-MOST_IMAGES = 3  # images that a model with vision gets with one message
+MAX_IMAGES = 3  # images that a model with vision gets with one message
 LONGEST_SUMMARY, LONGEST_LISTING = 1024, 4096  # tokens, independent of the context window
 LONGEST_QUOTE = 80  # characters of a message in the summary
 
@@ -21,24 +30,24 @@ _NUMBER = re.compile(r"#(\d{1,6})(?!\d)", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
-class _Thread:
+class _ThreadFacts:
     """Facts about the thread: display names by user id, names of uploaders by picture number, numbers of pictures."""
 
     names: Mapping[str, str]
     uploaders: Mapping[int, str]
     numbers: tuple[int, ...]
-    manners: Manners
+    profile: ModelProfile
 
 
-def transcript(
+def build_history(
     system: str,
     earlier: Sequence[Entry],
-    now: Entry,
+    current: Entry,
     pictures: Sequence[Picture],
-    manners: Manners,
+    profile: ModelProfile,
     images: Mapping[int, bytes] = _NO_IMAGES,
     reserved: int = 0,
-) -> list[Said]:
+) -> list[ChatMessage]:
     """Return the system prompt, the part of the thread that fits into the context window, and the current message.
 
     Answers of the model contain its images as canonical tags, so that the model continues to write these tags. Text of
@@ -46,34 +55,36 @@ def transcript(
     beginning and the end stay. `images` are JPEGs by picture number, see `wanted_images`; `reserved` is the number of
     tokens of other content of the request, such as tools.
     """
-    names = names_of(entry.author for entry in (*earlier, now))
-    uploaders = {upload.number: names[entry.author.id] for entry in (*earlier, now) for upload in entry.uploads}
-    thread = _Thread(names, uploaders, tuple(picture.number for picture in pictures), manners)
-    told = Said(Role.SYSTEM, system)
-    free = room(manners) - cost(told) - reserved
+    names = display_names(entry.author for entry in (*earlier, current))
+    uploaders = {upload.number: names[entry.author.id] for entry in (*earlier, current) for upload in entry.uploads}
+    thread = _ThreadFacts(names, uploaders, tuple(picture.number for picture in pictures), profile)
+    told = ChatMessage(Role.SYSTEM, system)
+    free = input_budget(profile) - estimate_message_tokens(told) - reserved
     longest = free // 4  # of one text in the history
-    newest = _newest(thread, now, pictures, _shown(now, pictures, manners, images, free), free)
-    free -= cost(newest)
-    turns = _recent(thread, earlier, free, longest)
+    newest = _newest_message(
+        thread, current, pictures, _attached_images(current, pictures, profile, images, free), free
+    )
+    free -= estimate_message_tokens(newest)
+    turns = _recent_messages(thread, earlier, free, longest)
     if len(turns) < len(earlier):
-        turns = _recent(thread, earlier, free - min(free // 4, LONGEST_SUMMARY), longest)
-        free -= sum(cost(said) for exchange in turns for said in exchange) + 1
-        left_out = [_summed_up(thread, entry) for entry in earlier[: len(earlier) - len(turns)]]
-        summary = f"[earlier: {newest_within(left_out, min(free, LONGEST_SUMMARY) - tokens('[earlier: ]'))}]"
-        if tokens(summary) <= free:
+        turns = _recent_messages(thread, earlier, free - min(free // 4, LONGEST_SUMMARY), longest)
+        free -= sum(estimate_message_tokens(said) for exchange in turns for said in exchange) + 1
+        left_out = [_summarize(thread, entry) for entry in earlier[: len(earlier) - len(turns)]]
+        summary = f"[earlier: {keep_newest(left_out, min(free, LONGEST_SUMMARY) - estimate_tokens('[earlier: ]'))}]"
+        if estimate_tokens(summary) <= free:
             turns, newest = _with_summary(summary, turns, newest)
-    return _alternating([told, *(said for exchange in turns for said in exchange), newest])
+    return _merge_same_roles([told, *(said for exchange in turns for said in exchange), newest])
 
 
-def wanted_images(now: Entry, pictures: Sequence[Picture], manners: Manners) -> list[int]:
+def wanted_images(current: Entry, pictures: Sequence[Picture], profile: ModelProfile) -> list[int]:
     """Return the numbers of the pictures that a model with vision gets with this message, at most three.
 
     The first rule that finds a picture decides: pictures that the message is about or uploads, pictures that its text
     names, the newest picture.
     """
-    most = min(MOST_IMAGES, manners.context // 3 // IMAGE) if manners.sees else 0
+    most = min(MAX_IMAGES, profile.context_window // 3 // IMAGE_TOKENS) if profile.has_vision else 0
     known = [picture.number for picture in pictures]
-    for numbers in (_pointed_at(now), _named(now.text), known[-1:]):
+    for numbers in (_referenced_numbers(current), _mentioned_numbers(current.text), known[-1:]):
         if wanted := [number for number in dict.fromkeys(numbers) if number in known]:
             return wanted[:most]
     return []
@@ -82,50 +93,52 @@ def wanted_images(now: Entry, pictures: Sequence[Picture], manners: Manners) -> 
 # The newest message
 
 
-def _shown(
-    now: Entry, pictures: Sequence[Picture], manners: Manners, images: Mapping[int, bytes], free: int
+def _attached_images(
+    now: Entry, pictures: Sequence[Picture], profile: ModelProfile, images: Mapping[int, bytes], free: int
 ) -> dict[int, bytes]:
     """Return the images that fit, by number, in the order in which they are attached."""
-    wanted = [number for number in wanted_images(now, pictures, manners) if number in images]
-    return {number: images[number] for number in wanted[: max(free // 2 // IMAGE, 0)]}
+    wanted = [number for number in wanted_images(now, pictures, profile) if number in images]
+    return {number: images[number] for number in wanted[: max(free // 2 // IMAGE_TOKENS, 0)]}
 
 
-def _newest(thread: _Thread, now: Entry, pictures: Sequence[Picture], shown: Mapping[int, bytes], free: int) -> Said:
-    notes = _notes(now) + ([f"[shown: {_listed(shown)}]"] if shown else [])
-    bare = Said(Role.USER, "\n".join([*notes, f"{thread.names[now.author.id]}: ", ""]), tuple(shown.values()))
-    free -= cost(bare)
+def _newest_message(
+    thread: _ThreadFacts, now: Entry, pictures: Sequence[Picture], shown: Mapping[int, bytes], free: int
+) -> ChatMessage:
+    notes = _message_notes(now) + ([f"[shown: {_format_numbers(shown)}]"] if shown else [])
+    bare = ChatMessage(Role.USER, "\n".join([*notes, f"{thread.names[now.author.id]}: ", ""]), tuple(shown.values()))
+    free -= estimate_message_tokens(bare)
     if pictures:
-        described = [(picture.number, _described(picture, thread)) for picture in pictures]
-        needed = {*_pointed_at(now), *_named(now.text)}
-        listed = listing(described, needed, min(free // 4, LONGEST_LISTING) - tokens("[pictures: ]\n"))
+        described = [(picture.number, _describe_line(picture, thread)) for picture in pictures]
+        needed = {*_referenced_numbers(now), *_mentioned_numbers(now.text)}
+        listed = list_pictures(described, needed, min(free // 4, LONGEST_LISTING) - estimate_tokens("[pictures: ]\n"))
         notes.insert(0, f"[pictures: {listed}]")
-    return Said(Role.USER, "\n".join([*notes, _line(thread, now, free * 3 // 4)]), bare.images)
+    return ChatMessage(Role.USER, "\n".join([*notes, _message_line(thread, now, free * 3 // 4)]), bare.images)
 
 
-def _notes(entry: Entry) -> list[str]:
-    before = [f"[earlier: {entry.before}]"] if entry.before else []
+def _message_notes(entry: Entry) -> list[str]:
+    before = [f"[earlier: {entry.earlier_messages}]"] if entry.earlier_messages else []
     about = [] if entry.about is None else [f"[about: #{entry.about}]"]
-    about += [f"[marked: a part of #{entry.about}; nothing else of it will change]"] if entry.part else []
+    about += [f"[marked: a part of #{entry.about}; nothing else of it will change]"] if entry.region else []
     return (
         before
         + about
-        + ([f"[uploaded: {_listed(upload.number for upload in entry.uploads)}]"] if entry.uploads else [])
+        + ([f"[uploaded: {_format_numbers(upload.number for upload in entry.uploads)}]"] if entry.uploads else [])
     )
 
 
-def _pointed_at(entry: Entry) -> list[int]:
+def _referenced_numbers(entry: Entry) -> list[int]:
     return [*([] if entry.about is None else [entry.about]), *(upload.number for upload in entry.uploads)]
 
 
-def _named(text: str) -> list[int]:
+def _mentioned_numbers(text: str) -> list[int]:
     return [int(number) for number in _NUMBER.findall(text)]
 
 
-def _described(picture: Picture, thread: _Thread) -> str:
-    return one_line(describe(picture, thread.uploaders.get(picture.number, "")))
+def _describe_line(picture: Picture, thread: _ThreadFacts) -> str:
+    return sanitize_line(describe_picture(picture, thread.uploaders.get(picture.number, "")))
 
 
-def describe(picture: Picture, uploader: str = "") -> str:
+def describe_picture(picture: Picture, uploader: str = "") -> str:
     """Return the description of a picture that the chat model gets."""
     if picture.operation is Operation.UPLOAD:
         brought = f"uploaded by {uploader}" if uploader else "uploaded picture"
@@ -136,28 +149,30 @@ def describe(picture: Picture, uploader: str = "") -> str:
 # The messages before it
 
 
-def _recent(thread: _Thread, earlier: Sequence[Entry], free: int, longest: int) -> list[list[Said]]:
+def _recent_messages(
+    thread: _ThreadFacts, earlier: Sequence[Entry], free: int, longest: int
+) -> list[list[ChatMessage]]:
     """Return the newest messages with their answers, as many as fit."""
-    turns: list[list[Said]] = []
+    turns: list[list[ChatMessage]] = []
     for entry in reversed(earlier):
-        exchange = [Said(Role.USER, "\n".join([*_notes(entry), _line(thread, entry, longest)]))]
-        if answer := _answer(thread, entry, longest):
-            exchange.append(Said(Role.ASSISTANT, answer))
-        free -= sum(map(cost, exchange))
+        exchange = [ChatMessage(Role.USER, "\n".join([*_message_notes(entry), _message_line(thread, entry, longest)]))]
+        if answer := _answer_text(thread, entry, longest):
+            exchange.append(ChatMessage(Role.ASSISTANT, answer))
+        free -= sum(map(estimate_message_tokens, exchange))
         if free < 0:
             break
         turns.insert(0, exchange)
     return turns
 
 
-def _answer(thread: _Thread, entry: Entry, longest: int) -> str:
+def _answer_text(thread: _ThreadFacts, entry: Entry, longest: int) -> str:
     """Return the answer of the model with canonical tags, without the bot's own sentences in the reply."""
-    parts = _heard(thread, entry) if entry.view is None else entry.view.parts
+    parts = _parse_unfinished_answer(thread, entry) if entry.view is None else entry.view.parts
     written: list[str] = []
     for part in parts:
         match part:
             case TextPart(markdown) | Text(markdown):
-                written.append(cut(without_tokens(markdown).strip(), longest))
+                written.append(truncate_middle(escape_control_tokens(markdown).strip(), longest))
             case ImageRequest():
                 written.append(as_tag(part))
             case PicturePart():
@@ -168,57 +183,59 @@ def _answer(thread: _Thread, entry: Entry, longest: int) -> str:
     return "\n".join(filter(None, written))  # on a line of its own, a tag is not part of a quotation or a block of code
 
 
-def _heard(thread: _Thread, entry: Entry) -> list[Text | ImageRequest]:
+def _parse_unfinished_answer(thread: _ThreadFacts, entry: Entry) -> list[Text | ImageRequest]:
     """Parse an answer that was never finished, without its thoughts and its broken markup."""
-    thinks_first = thread.manners.thinks_first
-    parser = TagParser(Context(entry.text, max(thread.numbers, default=0), thinks_first=thinks_first))
+    thinks_first = thread.profile.thinks_first
+    parser = StreamParser(ParserContext(entry.text, max(thread.numbers, default=0), thinks_first=thinks_first))
     heard: list[Text | ImageRequest] = []
-    for event in (*parser.feed(entry.words), *parser.end()):
-        if isinstance(event, Recanted):
+    for event in (*parser.feed(entry.raw_answer), *parser.end()):
+        if isinstance(event, Retracted):
             heard.clear()
         else:
             heard.append(event)
     return heard
 
 
-def _summed_up(thread: _Thread, entry: Entry) -> str:
+def _summarize(thread: _ThreadFacts, entry: Entry) -> str:
     """Summarize a message that does not fit: author, short quote and numbers of the resulting pictures."""
     parts = entry.view.parts if entry.view else ()
     made = [part.number for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Rendered)]
-    sent = f" sent {_listed(upload.number for upload in entry.uploads)}" if entry.uploads else ""
+    sent = f" sent {_format_numbers(upload.number for upload in entry.uploads)}" if entry.uploads else ""
     said = (
-        f' {"asked" if made else "said"} "{shortened(one_line(entry.text[: 4 * LONGEST_QUOTE]), LONGEST_QUOTE)}"'
+        f' {"asked" if made else "said"} "{shorten(sanitize_line(entry.text[: 4 * LONGEST_QUOTE]), LONGEST_QUOTE)}"'
         if entry.text
         else ""
     )
-    outcome = f" -> {_listed(made)}" if made else ""
+    outcome = f" -> {_format_numbers(made)}" if made else ""
     return thread.names[entry.author.id] + " and".join(filter(None, (sent, said))) + outcome
 
 
-def _with_summary(summary: str, turns: Sequence[list[Said]], newest: Said) -> tuple[list[list[Said]], Said]:
+def _with_summary(
+    summary: str, turns: Sequence[list[ChatMessage]], newest: ChatMessage
+) -> tuple[list[list[ChatMessage]], ChatMessage]:
     """Put the summary before the first message, or after the notes of the current message if there is no other."""
     if turns:
         first, *answer = turns[0]
-        return [[Said(Role.USER, f"{summary}\n{first.text}"), *answer], *turns[1:]], newest
+        return [[ChatMessage(Role.USER, f"{summary}\n{first.text}"), *answer], *turns[1:]], newest
     lines = newest.text.split("\n")
     notes = next(n for n, line in enumerate(lines) if not line.startswith("["))
-    return [], Said(Role.USER, "\n".join([*lines[:notes], summary, *lines[notes:]]), newest.images)
+    return [], ChatMessage(Role.USER, "\n".join([*lines[:notes], summary, *lines[notes:]]), newest.images)
 
 
-def _alternating(turns: Sequence[Said]) -> list[Said]:
+def _merge_same_roles(turns: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Join neighbours of the same role: the chat templates of many models refuse two user messages in a row."""
-    joined: list[Said] = []
+    joined: list[ChatMessage] = []
     for said in turns:
         if joined and joined[-1].role is said.role:
-            joined[-1] = Said(said.role, f"{joined[-1].text}\n\n{said.text}", joined[-1].images + said.images)
+            joined[-1] = ChatMessage(said.role, f"{joined[-1].text}\n\n{said.text}", joined[-1].images + said.images)
         else:
             joined.append(said)
     return joined
 
 
-def _line(thread: _Thread, entry: Entry, most: int) -> str:
-    return f"{thread.names[entry.author.id]}: {cut(harmless(entry.text), most)}"
+def _message_line(thread: _ThreadFacts, entry: Entry, max_tokens: int) -> str:
+    return f"{thread.names[entry.author.id]}: {truncate_middle(sanitize(entry.text), max_tokens)}"
 
 
-def _listed(numbers: Iterable[int]) -> str:
+def _format_numbers(numbers: Iterable[int]) -> str:
     return ", ".join(f"#{number}" for number in numbers)

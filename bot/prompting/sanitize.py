@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 
 from bot.domain import ImageRequest, Person
-from bot.parsing.stream_parser import TagParser
+from bot.parsing.stream_parser import StreamParser
 
 LONGEST_NAME = 40  # characters
 
@@ -30,41 +30,41 @@ _CALL = re.compile(r"[{\[]\s*[\"']|_(?:image|picture)s?\(", re.IGNORECASE)
 _TOOL = re.compile(r"(?:generate|create|draw|make|edit|vary|select|refine)_(?=image|picture)|dall(?=e)", re.IGNORECASE)
 
 
-def harmless(text: str) -> str:
+def sanitize(text: str) -> str:
     """Escape everything that the parser or the chat template of the model would read as markup."""
-    text = without_tokens(text).replace("![", "! [")
-    text = _TAG.sub(lambda found: "‹" if _asks_for_picture(found["name"].lower()) else found.group(), text)
-    text = _BRACKET.sub(lambda found: "［" if _asks_for_picture(found["name"].lower()) else found.group(), text)
+    text = escape_control_tokens(text).replace("![", "! [")
+    text = _TAG.sub(lambda found: "‹" if _is_request_tag(found["name"].lower()) else found.group(), text)
+    text = _BRACKET.sub(lambda found: "［" if _is_request_tag(found["name"].lower()) else found.group(), text)
     text = _OWN_NOTE.sub("［", text)
     return _TOOL.sub(lambda found: found.group().rstrip("_") + "-", text) if _CALL.search(text) else text
 
 
-def without_tokens(text: str) -> str:
+def escape_control_tokens(text: str) -> str:
     """Escape the special tokens that mark roles, thoughts and tool calls in a chat template."""
     return _CONTROL.sub("‹", _INVISIBLE.sub("", text))
 
 
 @lru_cache(maxsize=1024)
-def _asks_for_picture(name: str) -> bool:
+def _is_request_tag(name: str) -> bool:
     """Whether the parser reads a tag of this name as an image request, our own or another form that models write."""
     for written in (f"<{name}>a red cat</{name}>", f'<{name} alt="a red cat"/>', f'<{name} of="1"/>'):
-        parser = TagParser()
+        parser = StreamParser()
         if any(isinstance(event, ImageRequest) for event in (*parser.feed(written), *parser.end())):
             return True
     return False
 
 
-def one_line(text: str) -> str:
+def sanitize_line(text: str) -> str:
     """Sanitize the text and put it on one line without double quotes, so that it can be quoted."""
-    return " ".join(harmless(text).replace('"', "'").split())
+    return " ".join(sanitize(text).replace('"', "'").split())
 
 
-def names_of(people: Iterable[Person]) -> dict[str, str]:
+def display_names(people: Iterable[Person]) -> dict[str, str]:
     """Return display names by user id: on one line, without markup, and unique."""
     names: dict[str, str] = {}
     for person in people:
         if person.id not in names:
-            plain = " ".join(_UNFIT.sub(" ", harmless(person.name)).split())[:LONGEST_NAME].strip() or "Somebody"
+            plain = " ".join(_UNFIT.sub(" ", sanitize(person.name)).split())[:LONGEST_NAME].strip() or "Somebody"
             plain = f"{plain} (person)" if plain.lower() in _ROLES else plain
             taken = {name.lower() for name in names.values()}
             name, count = plain, 2

@@ -9,10 +9,10 @@ from pathlib import Path
 from string import Template
 from types import MappingProxyType
 
-from bot.capabilities import Abilities, Dialect, Editing
+from bot.capabilities import Dialect, Editing, ModelCapabilities
 from bot.domain import ImageRequest, Operation
 from bot.errors import ConfigError
-from bot.llm.messages import FrontEnd, Manners
+from bot.llm.messages import ModelProfile, RequestProtocol
 from bot.parsing.image_request import as_tag
 
 FOLDER = Path(__file__).parents[2] / "prompts"
@@ -32,7 +32,7 @@ PLACEHOLDERS = MappingProxyType(
     }
 )  # fmt: skip
 
-_EDITED = {
+_EDIT_PROMPTS = {
     Editing.DESCRIBE: "the whole picture as it is to be after the change",
     Editing.INSTRUCT: "the change alone, as an instruction that names what stays",
     Editing.REDRAW: "the whole picture as it is to be after the change, because it is drawn anew",
@@ -47,13 +47,13 @@ _DIALECTS = {
     " black, gray, white); one left of, right of, above, below or inside the other; on a background of one colour, or"
     " on the beach, in a meadow, at night, at sunset, in the sea, in the snow; in outline style or in pixel style.",
 }
-LONGEST = {Dialect.SENTENCES: 90, Dialect.PHRASES: 45, Dialect.SCENES: 20}  # words of a refined prompt
+MAX_PROMPT_WORDS = {Dialect.SENTENCES: 90, Dialect.PHRASES: 45, Dialect.SCENES: 20}  # words of a refined prompt
 
 _LIGHTHOUSE = "a white lighthouse on a black cliff, huge waves, dark storm clouds, dramatic light"
 _RED_TOWER = "a red lighthouse on a black cliff, huge waves, dark storm clouds, dramatic light"
 _CAT = "a ginger cat sitting on a windowsill, awake, morning light"
 _CAT_ASLEEP = "a ginger cat asleep on a windowsill, moonlight"
-_CALLS = {
+_TOOL_NAMES = {
     Operation.GENERATE: "generate_image",
     Operation.EDIT: "edit_image",
     Operation.VARY: "vary_image",
@@ -61,41 +61,41 @@ _CALLS = {
 }
 
 
-def system_text(abilities: Abilities, manners: Manners, persona: str = "") -> str:
+def build_system_prompt(capabilities: ModelCapabilities, profile: ModelProfile, persona: str = "") -> str:
     """Return the system prompt for a chat model with this profile and an image model with these capabilities."""
     sizes = ""
-    if abilities.ratios and manners.front_end is FrontEnd.TAGS:
+    if capabilities.ratios and profile.request_protocol is RequestProtocol.TAGS:
         sizes = '\nWidth to height may be given where it matters: <image ratio="16:9">…</image>; 1:1, 3:2, 2:3, 9:16.'
-    elif abilities.ratios:
+    elif capabilities.ratios:
         sizes = "\nGive `ratio` (1:1, 3:2, 2:3, 16:9, 9:16) only where it matters."
-    how = _filled(manners.front_end.value, edited=_EDITED[abilities.editing], sizes=sizes)
-    return _filled(
+    how = _fill(profile.request_protocol.value, edited=_EDIT_PROMPTS[capabilities.editing], sizes=sizes)
+    return _fill(
         "system",
         persona=f"\n# Who you are here\n\n{persona.strip()}\n" if persona.strip() else "",
         how=how,
-        wording=_filled("wording", dialect=_DIALECTS[abilities.dialect]),
-        examples=_examples(abilities, manners.front_end),
+        wording=_fill("wording", dialect=_DIALECTS[capabilities.dialect]),
+        examples=_examples(capabilities, profile.request_protocol),
     )
 
 
-def reminder(front_end: FrontEnd) -> str:
+def build_reminder(front_end: RequestProtocol) -> str:
     """Return the reminder for a chat model that forgot to request the image."""
     tag = "Write it now, as one tag: <image>what is to be seen</image>, or <edit>…</edit> for a change."
     call = "Call the tool for it now, or write <image>what is to be seen</image>."
-    return _filled("repair", how=tag if front_end is FrontEnd.TAGS else call)
+    return _fill("repair", how=tag if front_end is RequestProtocol.TAGS else call)
 
 
-def refinement(dialect: Dialect) -> str:
+def build_refinement_prompt(dialect: Dialect) -> str:
     """Return the instructions for a chat model that refines a short prompt."""
-    return _filled("refine", dialect=_DIALECTS[dialect], longest=str(LONGEST[dialect]))
+    return _fill("refine", dialect=_DIALECTS[dialect], longest=str(MAX_PROMPT_WORDS[dialect]))
 
 
-def alternative() -> str:
+def build_alt_text_prompt() -> str:
     """Return the instructions for a chat model that writes the alternative text of an image."""
-    return _filled("alt")
+    return _fill("alt")
 
 
-def check() -> None:
+def check_templates() -> None:
     """Raises ConfigError with every prompt file that is missing or has wrong placeholders."""
     faults = []
     for name, wanted in PLACEHOLDERS.items():
@@ -111,8 +111,8 @@ def check() -> None:
         raise ConfigError("\n".join(faults))
 
 
-def _examples(abilities: Abilities, front_end: FrontEnd) -> str:
-    instructs = abilities.editing is Editing.INSTRUCT
+def _examples(capabilities: ModelCapabilities, front_end: RequestProtocol) -> str:
+    instructs = capabilities.editing is Editing.INSTRUCT
     red = "Paint the lighthouse tower red. Keep everything else." if instructs else _RED_TOWER
     asked = {
         "lighthouse": ImageRequest(0, Operation.GENERATE, _LIGHTHOUSE),
@@ -122,19 +122,19 @@ def _examples(abilities: Abilities, front_end: FrontEnd) -> str:
         "cat_awake": ImageRequest(0, Operation.GENERATE, _CAT),
         "cat_asleep": ImageRequest(0, Operation.EDIT, _CAT_ASLEEP, change="large"),
     }
-    write = as_tag if front_end is FrontEnd.TAGS else _as_call
+    write = as_tag if front_end is RequestProtocol.TAGS else _format_call
     shown = {name: write(request) for name, request in asked.items()}
-    return _filled("examples", lighthouse_words=_LIGHTHOUSE, **shown)
+    return _fill("examples", lighthouse_words=_LIGHTHOUSE, **shown)
 
 
-def _as_call(request: ImageRequest) -> str:
+def _format_call(request: ImageRequest) -> str:
     """Write the tool call on a line of its own; the parser also accepts this form if a model writes it as text."""
     given = {"prompt": request.prompt, "of": request.of, "change": request.change}
     arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in given.items() if value)
-    return f"\n{_CALLS[request.operation]}({arguments})"
+    return f"\n{_TOOL_NAMES[request.operation]}({arguments})"
 
 
-def _filled(name: str, **values: str) -> str:
+def _fill(name: str, **values: str) -> str:
     return _template(name).substitute(values).strip()
 
 

@@ -12,9 +12,9 @@ from pydantic.dataclasses import dataclass
 
 from bot.errors import ConfigError
 
-PLACE = "$prompt"  # stands for the user's prompt in that of a style; without it the style is appended
+PROMPT_PLACEHOLDER = "$prompt"  # stands for the user's prompt in that of a style; without it the style is appended
 
-STYLES = MappingProxyType(
+STYLE_PROMPTS = MappingProxyType(
     {
         "photo": "photograph, natural light, sharp focus, fine detail",
         "watercolour": "watercolour painting, soft washes, paper texture",
@@ -39,21 +39,21 @@ class Style:
     lora_scale: Annotated[float, Field(ge=-4, le=4)] = 1.0
 
 
-SHIPPED: Mapping[str, Style] = MappingProxyType({name: Style(words) for name, words in STYLES.items()})
+BUILT_IN_STYLES: Mapping[str, Style] = MappingProxyType({name: Style(words) for name, words in STYLE_PROMPTS.items()})
 _STYLE = TypeAdapter(Style)
 
 
-def read(folder: Path | None) -> Mapping[str, Style]:
+def load_styles(folder: Path | None) -> Mapping[str, Style]:
     """The built-in styles and those of a folder, by name in lower case. A file is `NAME.toml`. Raises ConfigError."""
     if folder is None:
-        return SHIPPED
+        return BUILT_IN_STYLES
     if not folder.is_dir():
         raise ConfigError(f"STYLES must be a folder, and there is none at {str(folder)!r}.")
-    found = {path.stem.lower(): _read(path) for path in sorted(folder.glob("*.toml"))}
-    return MappingProxyType({**SHIPPED, **found})
+    found = {path.stem.lower(): _load_file(path) for path in sorted(folder.glob("*.toml"))}
+    return MappingProxyType({**BUILT_IN_STYLES, **found})
 
 
-def _read(path: Path) -> Style:
+def _load_file(path: Path) -> Style:
     try:
         return _STYLE.validate_python(tomllib.loads(path.read_text(encoding="utf-8")))
     except ValidationError as error:
@@ -63,20 +63,20 @@ def _read(path: Path) -> Style:
         raise ConfigError(f"{path.name} cannot be read: {error}.") from None
 
 
-def styled(prompt: str, name: str, style: Style) -> str:
+def apply_style(prompt: str, name: str, style: Style) -> str:
     """The prompt with the words of the style; a style without placeholder adds none if the prompt names it already."""
-    if PLACE in style.prompt:
-        return style.prompt.replace(PLACE, prompt)
+    if PROMPT_PLACEHOLDER in style.prompt:
+        return style.prompt.replace(PROMPT_PLACEHOLDER, prompt)
     named = re.search(rf"\b{re.escape(name)}", prompt, re.IGNORECASE)  # `pink` does not name ink
     return prompt if named or not style.prompt else f"{prompt}, {style.prompt}"
 
 
-def worn(styles: Mapping[str, Style], words: str) -> Style:
+def find_lora_style(styles: Mapping[str, Style], words: str) -> Style:
     """The LoRA style that an image was rendered with, found by the words of its prompt; an empty style if none."""
-    fitting = (style for name, style in styles.items() if style.lora and _speaks(words.lower(), name, style))
+    fitting = (style for name, style in styles.items() if style.lora and _matches(words.lower(), name, style))
     return next(fitting, Style())
 
 
-def _speaks(words: str, name: str, style: Style) -> bool:
-    parts = [part.strip(" ,.").lower() for part in style.prompt.split(PLACE)]
+def _matches(words: str, name: str, style: Style) -> bool:
+    parts = [part.strip(" ,.").lower() for part in style.prompt.split(PROMPT_PLACEHOLDER)]
     return bool(re.search(rf"\b{re.escape(name)}", words)) or (any(parts) and all(part in words for part in parts))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bot.capabilities import Refining
+from bot.capabilities import RefineMode
 from bot.domain import Person, ThreadKey
 
 
@@ -18,14 +18,14 @@ class Scope(StrEnum):
     PERSON = "me"
 
 
-class Where(StrEnum):
+class ReplyIn(StrEnum):
     """Where the bot replies to a message in a channel."""
 
     THREAD = "thread"
     IN_PLACE = "in place"
 
 
-class Unasked(StrEnum):
+class ReplyMode(StrEnum):
     """Which messages the bot answers without a mention."""
 
     THREADS = "threads"  # all messages in its threads, and replies to images
@@ -33,7 +33,7 @@ class Unasked(StrEnum):
     NEVER = "never"
 
 
-class Changers(StrEnum):
+class SettingsEditors(StrEnum):
     """Who may change settings that apply to other users."""
 
     OWNERS = "owners"
@@ -56,11 +56,11 @@ class Settings:
     style: str = ""
     ratio: str = ""
     count: int = 1
-    refine: Refining = Refining.OFF
+    refine: RefineMode = RefineMode.OFF
     persona: str = ""
     language: str = "en"
-    answer: Where = Where.THREAD
-    unasked: Unasked = Unasked.THREADS
+    answer: ReplyIn = ReplyIn.THREAD
+    unasked: ReplyMode = ReplyMode.THREADS
     previews: bool = True
     describe: bool = False
     metadata: bool = True
@@ -71,11 +71,11 @@ class Settings:
     daily: int = 0
     server_daily: int = 0
     at_once: int = 0
-    changers: Changers = Changers.MANAGERS
+    changers: SettingsEditors = SettingsEditors.MANAGERS
 
 
 @dataclass(frozen=True, slots=True)
-class Field:
+class SettingField:
     """A setting as the panel shows it: `value` applies, `source` is the scope that it comes from, or `default`.
 
     `choices` are all its values; without choices it is free text of at most `max_length` characters, or a whole
@@ -84,21 +84,21 @@ class Field:
 
     key: str
     title: str
-    about: str
+    description: str
     value: str
     source: str
     choices: tuple[str, ...] = ()
-    longest: int = 0
-    highest: int = 0
+    max_length: int = 0
+    maximum: int = 0
 
 
 @dataclass(frozen=True, slots=True)
-class Panel:
+class SettingsPanel:
     """The form that shows and changes the settings of one scope; with `has_category`, the channel has a category."""
 
     scope: Scope
-    fields: tuple[Field, ...]
-    in_category: bool = False
+    fields: tuple[SettingField, ...]
+    has_category: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class Attachment:
     """A file of a response; `alt` is the alternative text if the file is an image."""
 
     name: str
@@ -122,9 +122,9 @@ class Paper:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class CommandResponse:
     """The response to a command: Markdown for the user who gave the command, and optionally a panel or a file."""
 
     text: str
-    panel: Panel | None = None
-    paper: Paper | None = None
+    panel: SettingsPanel | None = None
+    attachment: Attachment | None = None

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from sqlite_utils import Database
 
-from bot.errors import Unrecorded
+from bot.errors import StorageError
 from bot.storage.migrations import migrations
 
-PATIENCE = 5.0  # seconds to wait while another process writes
-CACHE = 16_000  # KiB of page cache: with SQLite's default of 2,000 a commit must read before it writes
+LOCK_TIMEOUT = 5.0  # seconds to wait while another process writes
+CACHE_KIB = 16_000  # KiB of page cache: with SQLite's default of 2,000 a commit must read before it writes
 
 
 def open_database(path: Path) -> Database:
@@ -20,10 +20,10 @@ def open_database(path: Path) -> Database:
     A commit returns when its data is on the disk.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    db = Database(sqlite3.connect(path, isolation_level=None, timeout=PATIENCE))
+    db = Database(sqlite3.connect(path, isolation_level=None, timeout=LOCK_TIMEOUT))
     db.enable_wal()
     db.execute("PRAGMA synchronous = FULL")
-    db.execute(f"PRAGMA cache_size = -{CACHE}")
+    db.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     db.execute("PRAGMA foreign_keys = ON")
     db.execute("PRAGMA secure_delete = ON")  # deleted content is overwritten; SQLite, pragma.html
     migrations.apply(db)
@@ -31,7 +31,7 @@ def open_database(path: Path) -> Database:
 
 
 @contextmanager
-def writing(db: Database) -> Generator[None]:
+def transaction(db: Database) -> Generator[None]:
     """Run one transaction, or a part of the outer one. Raises StorageError if the file cannot be written."""
     connection = db.conn
     assert connection
@@ -46,18 +46,18 @@ def writing(db: Database) -> Generator[None]:
         if not inside and connection.in_transaction:  # a full disk may have ended the transaction
             connection.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            raise Unrecorded(f"Nothing was recorded, please try again later: {error}.") from error
+            raise StorageError(f"Nothing was recorded, please try again later: {error}.") from error
         raise
 
 
-def wipe_log(db: Database) -> None:
+def truncate_wal(db: Database) -> None:
     """Empty the write-ahead log, which still contains deleted data; while a reader uses the log, nothing happens."""
     db.execute("PRAGMA busy_timeout = 200")  # milliseconds, in which the bot answers nobody
     db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    db.execute(f"PRAGMA busy_timeout = {PATIENCE * 1000:.0f}")
+    db.execute(f"PRAGMA busy_timeout = {LOCK_TIMEOUT * 1000:.0f}")
 
 
-def watch(db: Database) -> Callable[[], bool]:
+def watch_changes(db: Database) -> Callable[[], bool]:
     """Return a function that says whether another process wrote to the file since its last call."""
 
     def version() -> int:

@@ -7,8 +7,8 @@ from typing import Any, Generic, TypeVar
 
 from sqlite_utils import Database
 
-from bot.errors import Unrecorded
-from bot.storage.database import writing
+from bot.errors import StorageError
+from bot.storage.database import transaction
 
 T = TypeVar("T")
 
@@ -16,31 +16,31 @@ T = TypeVar("T")
 @dataclass(frozen=True, slots=True)
 class _Write(Generic[T]):
     work: Callable[[], T]
-    then: Callable[[T], None]
-    told: "asyncio.Future[T]"
+    on_done: Callable[[T], None]
+    result: "asyncio.Future[T]"
 
-    def kept(self, done: T) -> None:
+    def succeed(self, value: T) -> None:
         try:
-            self.then(done)
+            self.on_done(value)
         except Exception as error:
-            self.failed(error)
+            self.fail(error)
         else:
-            if not self.told.done():
-                self.told.set_result(done)
+            if not self.result.done():
+                self.result.set_result(value)
 
-    def failed(self, error: Exception) -> None:
-        if not self.told.done():
-            self.told.set_exception(error)
+    def fail(self, error: Exception) -> None:
+        if not self.result.done():
+            self.result.set_exception(error)
 
 
-class Together:
+class GroupCommit:
     """Runs the writes of several callers in one transaction; a write that fails is rolled back alone."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
         self._waiting: list[_Write[Any]] = []
 
-    async def write(self, work: Callable[[], T], then: Callable[[T], None] = lambda done: None) -> T:
+    async def write(self, work: Callable[[], T], on_done: Callable[[T], None] = lambda done: None) -> T:
         """Return the result of `work` once it is on the disk; `on_done` gets it even if the caller was cancelled.
 
         `work` runs later in this turn of the event loop, after the writes that were added before; it never runs if the
@@ -51,34 +51,34 @@ class Together:
         if not self._waiting:
             loop.call_soon(self.flush)
         told: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Write(work, then, told))
+        self._waiting.append(_Write(work, on_done, told))
         return await told
 
     def flush(self) -> None:
         """Commit the waiting writes now."""
-        waiting, self._waiting = [each for each in self._waiting if not each.told.cancelled()], []
+        waiting, self._waiting = [each for each in self._waiting if not each.result.cancelled()], []
         if not waiting:
             return
         try:
-            with writing(self._db):
-                ends = [self._apart(each.work) for each in waiting]
+            with transaction(self._db):
+                ends = [self._run_in_savepoint(each.work) for each in waiting]
         except Exception as error:
             for each in waiting:
-                each.failed(Unrecorded(str(error)))
+                each.fail(StorageError(str(error)))
             return
         for each, (done, refused) in zip(waiting, ends, strict=True):
             if refused:
-                each.failed(refused)
+                each.fail(refused)
             else:
-                each.kept(done)
+                each.succeed(done)
 
-    def _apart(self, work: Callable[[], T]) -> tuple[T | None, Exception | None]:
+    def _run_in_savepoint(self, work: Callable[[], T]) -> tuple[T | None, Exception | None]:
         """Return the result or the exception of `work`, which runs in a savepoint that an exception rolls back."""
         connection = self._db.conn
         assert connection
         connection.execute("SAVEPOINT apart")
         try:
-            with writing(self._db):
+            with transaction(self._db):
                 done = work()
         except Exception as error:
             if not connection.in_transaction:  # a full disk may roll back the whole transaction

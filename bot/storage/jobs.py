@@ -15,17 +15,17 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from bot.conversation.permissions import DAY, Used
+from bot.conversation.permissions import DAY, DailyUsage
 from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
-from bot.storage.database import watch, writing
-from bot.storage.group_commit import Together
-from bot.storage.pictures import keep, next_number, picture
+from bot.storage.database import transaction, watch_changes
+from bot.storage.group_commit import GroupCommit
+from bot.storage.pictures import insert_picture, next_number, picture
 
 _COLUMNS = (
     "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"
     " wanted, negative, part"
 )
-_WANTED = ("operation", "prompt", "parent", "change", "ratio")
+_REQUEST_COLUMNS = ("operation", "prompt", "parent", "change", "ratio")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class JobRow:
 class Jobs:
     """The jobs table. All methods that write raise StorageError if the file cannot be written."""
 
-    def __init__(self, db: Database, together: Together) -> None:
+    def __init__(self, db: Database, group_commit: GroupCommit) -> None:
         self._db = db
-        self._together = together
+        self._together = group_commit
 
     # Called for replies
 
@@ -77,12 +77,12 @@ class Jobs:
         job_id = f"{message_id}.{request.key}"
         wanted = [request.operation.value, request.prompt, parent, request.change]
         wanted += [request.ratio] if request.ratio else []
-        with writing(self._db):
+        with transaction(self._db):
             row = self._row(job_id)
-            if row and all(row[column] == value for column, value in zip(_WANTED, wanted, strict=False)):
+            if row and all(row[column] == value for column, value in zip(_REQUEST_COLUMNS, wanted, strict=False)):
                 # no worker has this job: its end could not be recorded
                 self._db.execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [job_id])
-                return _job(row)
+                return _job_from_row(row)
             if row:  # the new job replaces the old one, which must not count for the limits
                 self._db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
             allow()
@@ -91,31 +91,77 @@ class Jobs:
             key = ThreadKey.parse(thread)
             number = next_number(self._db, key)
             attempt = row["attempt"] if row else 0  # a late result of the old job must not count for the new one
-            return self._place(message_id, RenderJob(
-                job_id, key, number, owner, request.operation, request.prompt, self._seed(key, request, parent), parent,
-                request.change, request.ratio or ratio, model=request.model or model, negative=request.negative,
-                part=request.part, attempt=attempt, ordered=time.time(),
-            ))  # fmt: skip
+            return self._insert(
+                message_id,
+                RenderJob(
+                    job_id,
+                    key,
+                    number,
+                    owner,
+                    request.operation,
+                    request.prompt,
+                    self._choose_seed(key, request, parent),
+                    parent,
+                    request.change,
+                    request.ratio or ratio,
+                    model=request.model or model,
+                    negative=request.negative,
+                    part=request.part,
+                    attempt=attempt,
+                    ordered=time.time(),
+                ),
+            )
 
-    def place(self, message: Message, request: ImageRequest, number: int) -> None:
+    def insert_for_message(self, message: Message, request: ImageRequest, number: int) -> None:
         """Record the job of an image request inside the transaction that records its message."""
-        seed = self._seed(message.thread, request, request.of)
-        self._place(message.id, RenderJob(
-            f"{message.id}.{request.key}", message.thread, number, message.author.id, request.operation, request.prompt,
-            seed, request.of, request.change, request.ratio, model=request.model, negative=request.negative,
-            part=request.part, ordered=time.time(),
-        ))  # fmt: skip
+        seed = self._choose_seed(message.thread, request, request.of)
+        self._insert(
+            message.id,
+            RenderJob(
+                f"{message.id}.{request.key}",
+                message.thread,
+                number,
+                message.author.id,
+                request.operation,
+                request.prompt,
+                seed,
+                request.of,
+                request.change,
+                request.ratio,
+                model=request.model,
+                negative=request.negative,
+                part=request.part,
+                ordered=time.time(),
+            ),
+        )
 
-    def _place(self, message_id: str, job: RenderJob) -> RenderJob:
+    def _insert(self, message_id: str, job: RenderJob) -> RenderJob:
         self._db.execute(
             f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 12}?)",
-            [message_id, job.id, str(job.thread), job.number, job.owner, job.operation.value, job.prompt, job.seed,
-             job.parent, job.change, job.ratio, job.refined, job.attempt, job.faults, job.ordered, job.model,
-             job.negative, job.part],
-        )  # fmt: skip
+            [
+                message_id,
+                job.id,
+                str(job.thread),
+                job.number,
+                job.owner,
+                job.operation.value,
+                job.prompt,
+                job.seed,
+                job.parent,
+                job.change,
+                job.ratio,
+                job.refined,
+                job.attempt,
+                job.faults,
+                job.ordered,
+                job.model,
+                job.negative,
+                job.part,
+            ],
+        )
         return job
 
-    def _seed(self, thread: ThreadKey, request: ImageRequest, parent: int | None) -> int:
+    def _choose_seed(self, thread: ThreadKey, request: ImageRequest, parent: int | None) -> int:
         """Choose the seed: an edit uses the seed of its source picture, to keep the rest of the image."""
         if request.seed is not None:
             return request.seed
@@ -124,7 +170,7 @@ class Jobs:
 
     def refine(self, job: RenderJob, prompt: str) -> None:
         """Store the refined prompt, which the image model gets instead of the prompt of the job."""
-        with writing(self._db):
+        with transaction(self._db):
             self._db.execute("UPDATE jobs SET refined = ? WHERE id = ?", [prompt, job.id])
 
     def outcome(self, job: RenderJob) -> Rendered | Failed | None:
@@ -137,29 +183,29 @@ class Jobs:
             return Failed(reason, again=False)
         return Failed(reason) if state in ("dead", "cancelled") else None
 
-    def posted(self, message_id: str) -> None:
+    def mark_posted(self, message_id: str) -> None:
         """Mark the rendered jobs of a reply as posted: the reply is final."""
-        self._of_message(message_id, "state = 'posted'", "state = 'rendered'")
+        self._update_jobs_of(message_id, "state = 'posted'", "state = 'rendered'")
 
-    def deleted(self, thread: ThreadKey, number: int, reason: str) -> None:
+    def mark_deleted(self, thread: ThreadKey, number: int, reason: str) -> None:
         """Mark the jobs of a deleted picture as deleted; they are not rendered again."""
         sql = "SELECT id FROM messages WHERE thread = ?"
         for (message_id,) in self._db.execute(sql, [str(thread)]).fetchall():
-            self._of_message(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", reason)
+            self._update_jobs_of(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", reason)
 
-    def reopen(self, message_id: str, anew: bool = False) -> None:
+    def reopen(self, message_id: str, include_deleted: bool = False) -> None:
         """Queue the failed and cancelled jobs of a reply again; `include_deleted` also removes its deleted jobs.
 
         Without these jobs, a new answer of the chat model can request the deleted images again.
         """
-        if anew:
-            with writing(self._db):
+        if include_deleted:
+            with transaction(self._db):
                 sql = "DELETE FROM jobs WHERE id > ? AND id < ? AND state = 'deleted'"
                 self._db.execute(sql, [f"{message_id}.", f"{message_id}/"])
         change = "state = 'queued', faults = 0, reason = NULL, ordered = ?"  # the limits count the job from now on
-        self._of_message(message_id, change, "state IN ('dead', 'cancelled')", time.time())
+        self._update_jobs_of(message_id, change, "state IN ('dead', 'cancelled')", time.time())
 
-    def in_vain(self, message_id: str) -> int:
+    def count_failed(self, message_id: str) -> int:
         """Return how many jobs of a reply failed for good or were cancelled."""
         sql = "SELECT COUNT(*) FROM jobs WHERE id > ? AND id < ? AND state IN ('dead', 'cancelled')"
         return int(self._db.execute(sql, [f"{message_id}.", f"{message_id}/"]).fetchone()[0])
@@ -167,7 +213,7 @@ class Jobs:
     def forget(self, thread: ThreadKey) -> None:
         """Delete the jobs of a thread; jobs of the last day stay without content, because they count for the limits."""
         past = time.time() - DAY
-        with writing(self._db):
+        with transaction(self._db):
             self._db.execute("DELETE FROM jobs WHERE state = 'forgotten' AND ordered <= ?", [past])
             sql = "DELETE FROM jobs WHERE thread = ? AND (ordered <= ? OR state IN ('dead', 'cancelled'))"
             self._db.execute(sql, [str(thread), past])
@@ -181,10 +227,10 @@ class Jobs:
     def cancel_all(self, message_id: str, reason: str) -> None:
         """Cancel the unfinished jobs of this reply."""
         change = "state = 'cancelled', reason = ?, ended = ?"
-        self._of_message(message_id, change, "state IN ('queued', 'running')", reason, time.time())
+        self._update_jobs_of(message_id, change, "state IN ('queued', 'running')", reason, time.time())
 
-    def _of_message(self, message_id: str, change: str, which: str, *values: object) -> None:
-        with writing(self._db):
+    def _update_jobs_of(self, message_id: str, change: str, which: str, *values: object) -> None:
+        with transaction(self._db):
             sql = f"UPDATE jobs SET {change} WHERE id > ? AND id < ? AND {which}"
             self._db.execute(sql, [*values, f"{message_id}.", f"{message_id}/"])  # a slash follows the dot
 
@@ -192,7 +238,7 @@ class Jobs:
 
     def recover(self) -> None:
         """Queue the jobs again that ran when the bot ended; that does not count as a fault of the job."""
-        with writing(self._db):
+        with transaction(self._db):
             self._db.execute("UPDATE jobs SET state = 'queued' WHERE state = 'running'")
 
     def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]:
@@ -205,43 +251,43 @@ class Jobs:
             " WHERE id = ? AND state = 'queued' RETURNING attempt"
         )
         now = time.time()
-        with writing(self._db):
+        with transaction(self._db):
             rows = {job: self._db.execute(sql, [now, cost, batch, job]).fetchone() for job, cost in costs.items()}
         return {job: row[0] for job, row in rows.items() if row}
 
-    def at_once(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Return a context manager that runs all claims inside it in one transaction."""
-        return writing(self._db)
+        return transaction(self._db)
 
-    async def keep(self, job: RenderJob, made: Picture) -> bool:
+    async def complete(self, job: RenderJob, made: Picture) -> bool:
         """Record the finished picture, in one transaction with the other pictures of the same turn of the event loop.
 
         Returns False if the attempt is outdated.
         """
-        return await self._together.write(partial(self.rendered, job, made))
+        return await self._together.write(partial(self.mark_rendered, job, made))
 
-    def lost(self, job: RenderJob, blamed: bool) -> int:
+    def release(self, job: RenderJob, blamed: bool) -> int:
         """Queue a running job again, with one more fault if `blamed`. Returns the number of faults of the job."""
-        self._write(job, "state = 'queued', faults = faults + ?", int(blamed))
+        self._write_attempt(job, "state = 'queued', faults = faults + ?", int(blamed))
         return int(self._db.execute("SELECT faults FROM jobs WHERE id = ?", [job.id]).fetchone()[0])
 
-    def rendered(self, job: RenderJob, made: Picture) -> bool:
+    def mark_rendered(self, job: RenderJob, made: Picture) -> bool:
         """Record the finished picture; returns False if the attempt is outdated."""
-        with writing(self._db):
-            if not self._changed(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
+        with transaction(self._db):
+            if not self._update_attempt(job, "state = 'rendered', ended = ?, model = ?", time.time(), made.model or ""):
                 return False
-            keep(self._db, job.thread, job.number, made, job.owner)
+            insert_picture(self._db, job.thread, job.number, made, job.owner)
         return True
 
-    def dead(self, job: RenderJob, reason: str) -> None:
+    def fail(self, job: RenderJob, reason: str) -> None:
         """Mark the running job as failed for good."""
-        self._write(job, "state = 'dead', reason = ?, ended = ?", reason, time.time())
+        self._write_attempt(job, "state = 'dead', reason = ?, ended = ?", reason, time.time())
 
-    def _write(self, job: RenderJob, change: str, *values: object) -> None:
-        with writing(self._db):
-            self._changed(job, change, *values)
+    def _write_attempt(self, job: RenderJob, change: str, *values: object) -> None:
+        with transaction(self._db):
+            self._update_attempt(job, change, *values)
 
-    def _changed(self, job: RenderJob, change: str, *values: object) -> bool:
+    def _update_attempt(self, job: RenderJob, change: str, *values: object) -> bool:
         """Update the job if its attempt is current; returns whether it is. Call this inside a transaction."""
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
         return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
@@ -249,7 +295,7 @@ class Jobs:
     def refuse(self, job: RenderJob, reason: str) -> None:
         """Mark a waiting job as failed for good."""
         sql = "UPDATE jobs SET state = 'dead', reason = ?, ended = ? WHERE id = ? AND state = 'queued'"
-        with writing(self._db):
+        with transaction(self._db):
             self._db.execute(sql, [reason, time.time(), job.id])
 
     def cancel(self, job_id: str, reason: str) -> bool:
@@ -257,10 +303,10 @@ class Jobs:
         sql = (
             "UPDATE jobs SET state = 'cancelled', reason = ?, ended = ? WHERE id = ? AND state IN ('queued', 'running')"
         )
-        with writing(self._db):
+        with transaction(self._db):
             return self._db.execute(sql, [reason, time.time(), job_id]).rowcount == 1
 
-    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
+    def recent_charges(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
         """Return thread, owner and cost (megapixel-steps) of the jobs claimed in the last `seconds`, in order of claim.
 
         Cancelled and failed jobs are not included.
@@ -272,7 +318,7 @@ class Jobs:
         rows = self._db.execute(sql, [time.time() - seconds])
         return [(ThreadKey.parse(thread), owner, cost) for thread, owner, cost in rows]
 
-    def paces(self, batches: int) -> list[tuple[str, float, float]]:
+    def batch_timings(self, batches: int) -> list[tuple[str, float, float]]:
         """Return model, cost in megapixel-steps and seconds of the newest batches with a picture, oldest first."""
         sql = (
             "SELECT model, SUM(cost), MAX(ended) - MIN(claimed) FROM jobs WHERE batch IN"
@@ -281,24 +327,24 @@ class Jobs:
         )
         return [row for row in self._db.execute(sql, [batches]) if row[1] and row[2] and row[2] > 0]
 
-    def watch(self) -> Callable[[], bool]:
+    def watch_changes(self) -> Callable[[], bool]:
         """Return a function that says whether another process wrote to the file since its last call."""
-        return watch(self._db)
+        return watch_changes(self._db)
 
     # Called for users
 
     def job(self, job_id: str) -> RenderJob | None:
         """Return the job with this id; None if there is none."""
         row = self._row(job_id)
-        return _job(row) if row else None
+        return _job_from_row(row) if row else None
 
-    def making(self, thread: ThreadKey, number: int) -> str:
+    def newest_job_id(self, thread: ThreadKey, number: int) -> str:
         """Return the id of the newest job of the picture with this number; empty if there is none."""
         sql = "SELECT id FROM jobs WHERE thread = ? AND number = ? ORDER BY ordered DESC LIMIT 1"
         row = self._db.execute(sql, [str(thread), number]).fetchone()
         return str(row[0]) if row else ""
 
-    def used(self, server: str, owner: str, since: float) -> Used:
+    def usage_since(self, server: str, owner: str, since: float) -> DailyUsage:
         """Return the usage of one user and of a whole server since `since` (seconds since 1970).
 
         Failed and cancelled jobs do not count. `server` is `PLATFORM/SPACE`.
@@ -309,19 +355,19 @@ class Jobs:
         )
         rows = self._db.execute(sql, [since, len(server) + 1, f"{server}/"]).fetchall()
         mine = [(state, ordered) for whose, state, ordered in rows if whose == owner]
-        return Used(
-            mine=len(mine),
-            ours=len(rows),
-            under_way=sum(state in ("queued", "running") for state, _ in mine),
-            next_mine=mine[0][1] if mine else 0.0,
-            next_ours=rows[0][2] if rows else 0.0,
+        return DailyUsage(
+            by_user=len(mine),
+            by_server=len(rows),
+            unfinished=sum(state in ("queued", "running") for state, _ in mine),
+            oldest_by_user=mine[0][1] if mine else 0.0,
+            oldest_by_server=rows[0][2] if rows else 0.0,
         )
 
-    def used_today(self, thread: ThreadKey, owner: str) -> Used:
+    def usage_today(self, thread: ThreadKey, owner: str) -> DailyUsage:
         """Return the usage of the last 24 hours on the server of a thread."""
-        return self.used(f"{thread.platform}/{thread.space}", owner, time.time() - DAY)
+        return self.usage_since(f"{thread.platform}/{thread.space}", owner, time.time() - DAY)
 
-    def made(self, server: str, since: float, owner: str = "") -> int:
+    def count_rendered(self, server: str, since: float, owner: str = "") -> int:
         """Return how many images were rendered for a server, or for one of its users, since `since` (s since 1970)."""
         sql = (
             "SELECT COUNT(*) FROM jobs WHERE claimed > ? AND state IN ('rendered', 'posted', 'deleted')"
@@ -356,6 +402,6 @@ class Jobs:
         return dict(zip(_COLUMNS.split(", "), found, strict=True)) if found else None
 
 
-def _job(row: dict[str, Any]) -> RenderJob:
+def _job_from_row(row: dict[str, Any]) -> RenderJob:
     told = row | {"thread": ThreadKey.parse(row["thread"]), "operation": Operation(row["operation"])}
     return RenderJob(model=told.pop("wanted"), **told)

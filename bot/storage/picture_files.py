@@ -52,12 +52,12 @@ class PictureFiles:
         if path := self.path(digest):
             path.unlink(missing_ok=True)
 
-    def glance(self, digest: str, longest: int = 1024) -> bytes:
+    def thumbnail(self, digest: str, max_side: int = 1024) -> bytes:
         """Return the picture as a JPEG of at most `max_side` pixels on the longer side. Raises FileNotFoundError."""
         file = io.BytesIO()
         with Image.open(io.BytesIO(self.read(digest)), formats=("PNG",)) as image:
             small = image.convert("RGBA") if image.has_transparency_data else image.convert("RGB")
-            small.thumbnail((longest, longest))
+            small.thumbnail((max_side, max_side))
             paper = Image.new("RGB", small.size, "white")  # JPEG has no transparency
             paper.paste(small, mask=small if small.mode == "RGBA" else None)
             paper.save(file, "JPEG", quality=85)

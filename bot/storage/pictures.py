@@ -29,7 +29,7 @@ def next_number(db: Database, thread: ThreadKey) -> int:
     return int(db.execute(sql, [str(thread)]).fetchone()[0])
 
 
-def keep(db: Database, thread: ThreadKey, number: int, picture: Picture, owner: str) -> int:
+def insert_picture(db: Database, thread: ThreadKey, number: int, picture: Picture, owner: str) -> int:
     """Record the picture under this number and return the number. Call this inside a transaction."""
     numbered = _PICTURE.dump_json(replace(picture, number=number)).decode()
     sql = "INSERT INTO pictures (thread, number, picture, digest, owner) VALUES (?, ?, ?, ?, ?)"
@@ -37,25 +37,25 @@ def keep(db: Database, thread: ThreadKey, number: int, picture: Picture, owner: 
     return number
 
 
-def remove(db: Database, thread: ThreadKey, number: int) -> None:
+def remove_picture(db: Database, thread: ThreadKey, number: int) -> None:
     """Delete the picture; the row keeps its number, so the number is not used again and counts as deleted."""
     sql = "UPDATE pictures SET picture = '', digest = '' WHERE thread = ? AND number = ?"
     db.execute(sql, [str(thread), number])
 
 
-def describe(db: Database, thread: ThreadKey, picture: Picture) -> None:
+def update_picture(db: Database, thread: ThreadKey, picture: Picture) -> None:
     """Update the record of the picture with this number, unless the picture was deleted."""
     sql = "UPDATE pictures SET picture = ? WHERE thread = ? AND number = ? AND digest = ?"
     db.execute(sql, [_PICTURE.dump_json(picture).decode(), str(thread), picture.number, picture.digest])
 
 
-def owner(db: Database, thread: ThreadKey, number: int) -> str:
+def picture_owner(db: Database, thread: ThreadKey, number: int) -> str:
     """Return the id of the user who requested or uploaded the picture; empty if it is not recorded."""
     sql = "SELECT owner FROM pictures WHERE thread = ? AND number = ?"
     return next((str(row[0]) for row in db.execute(sql, [str(thread), number])), "")
 
 
-def deleted(db: Database, thread: ThreadKey) -> list[int]:
+def deleted_numbers(db: Database, thread: ThreadKey) -> list[int]:
     """Return the numbers of the deleted pictures."""
     sql = "SELECT number FROM pictures WHERE thread = ? AND digest = '' ORDER BY number"
     return [number for (number,) in db.execute(sql, [str(thread)])]

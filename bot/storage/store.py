@@ -16,12 +16,20 @@ from pydantic import TypeAdapter
 from bot import before
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError
-from bot.storage.database import open_database, watch, wipe_log, writing
-from bot.storage.group_commit import Together
+from bot.storage.database import open_database, transaction, truncate_wal, watch_changes
+from bot.storage.group_commit import GroupCommit
 from bot.storage.jobs import Jobs
-from bot.storage.pictures import deleted, describe, keep, owner, picture, pictures, remove
+from bot.storage.pictures import (
+    deleted_numbers,
+    insert_picture,
+    picture,
+    picture_owner,
+    pictures,
+    remove_picture,
+    update_picture,
+)
 from bot.storage.posts import Posts
-from bot.storage.settings_table import Chosen
+from bot.storage.settings_table import SettingsTable
 
 _VIEW = TypeAdapter(View)
 _REQUESTS = TypeAdapter(tuple[ImageRequest, ...])
@@ -33,13 +41,13 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._db = open_database(path)
-        self.together = Together(self._db)
-        self.jobs = Jobs(self._db, self.together)
+        self.group_commit = GroupCommit(self._db)
+        self.jobs = Jobs(self._db, self.group_commit)
         self.posts = Posts(self._db)
-        self.chosen = Chosen(self._db)
+        self.settings = SettingsTable(self._db)
 
     @classmethod
-    def existing(cls, path: Path) -> Self:
+    def open_existing(cls, path: Path) -> Self:
         """Open the existing database of a bot. Raises ConfigError if there is none, or if it is not readable."""
         if not path.exists():
             raise ConfigError(f"There is no database at {path}: start the bot once, or set DATA_DIR to its folder.")
@@ -52,16 +60,16 @@ class Store:
         """Close the file."""
         self._db.close()
 
-    def watch(self) -> Callable[[], bool]:
+    def watch_changes(self) -> Callable[[], bool]:
         """Return a function that says whether another process wrote to the file since its last call."""
-        return watch(self._db)
+        return watch_changes(self._db)
 
     # Threads
 
     def open_thread(self, key: ThreadKey, title: str = "") -> None:
         """Record the thread unless it is recorded already."""
         sql = "INSERT OR IGNORE INTO threads (key, platform, title, updated) VALUES (?, ?, ?, ?)"
-        with writing(self._db):
+        with transaction(self._db):
             self._db.execute(sql, [str(key), key.platform, title, time.time()])
 
     def threads(self, platform: str) -> list[ThreadSummary]:
@@ -89,8 +97,12 @@ class Store:
             who = ("/".join(thread.split("/")[:2]), person)
             so_far = sums.get(who, ("", 0, 0.0, 0, 0))
             sums[who] = (
-                name or so_far[0], so_far[1] + drawn, so_far[2] + cost, so_far[3] + told, so_far[4] + said,
-            )  # fmt: skip
+                name or so_far[0],
+                so_far[1] + drawn,
+                so_far[2] + cost,
+                so_far[3] + told,
+                so_far[4] + said,
+            )
         rows = [(*who, *amounts) for who, amounts in sums.items()]
         return sorted(rows, key=lambda row: (-row[3], -row[5], row[0], row[1]))
 
@@ -109,7 +121,7 @@ class Store:
         self,
         message: Message,
         uploads: Sequence[Picture] = (),
-        words: str | None = None,
+        raw_answer: str | None = None,
         requests: Sequence[ImageRequest] = (),
         allow: Callable[[], None] = lambda: None,
     ) -> bool:
@@ -120,7 +132,7 @@ class Store:
         anything is recorded; its exceptions are raised here.
         """
         thread, now = message.thread, time.time()
-        with writing(self._db):
+        with transaction(self._db):
             if self.knows_message(message.id):
                 return False
             allow()
@@ -133,18 +145,31 @@ class Store:
             ).fetchone()[0]
             first = last - len(uploads) - len(requests) + 1
             owner = message.author.id
-            numbers = [keep(self._db, thread, first + nth, upload, owner) for nth, upload in enumerate(uploads)]
+            numbers = [
+                insert_picture(self._db, thread, first + nth, upload, owner) for nth, upload in enumerate(uploads)
+            ]
             self._db.execute(
                 "INSERT INTO messages"
                 " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent, before, part)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                [message.id, str(thread), message.author.id, message.author.name, message.text, message.about,
-                 json.dumps(numbers), words or "", int(words is not None),
-                 _REQUESTS.dump_json(tuple(requests)).decode() if requests else "", now, before.told(message.before),
-                 message.part],
-            )  # fmt: skip
+                [
+                    message.id,
+                    str(thread),
+                    message.author.id,
+                    message.author.name,
+                    message.text,
+                    message.about,
+                    json.dumps(numbers),
+                    raw_answer or "",
+                    int(raw_answer is not None),
+                    _REQUESTS.dump_json(tuple(requests)).decode() if requests else "",
+                    now,
+                    before.join_earlier_messages(message.earlier_messages),
+                    message.region,
+                ],
+            )
             for number, request in enumerate(requests, first + len(uploads)):
-                self.jobs.place(message, request, number)
+                self.jobs.insert_for_message(message, request, number)
         return True
 
     def knows_message(self, message_id: str) -> bool:
@@ -189,37 +214,39 @@ class Store:
             row["part"],
         )
 
-    def heard(self, message_id: str) -> str | None:
+    def finished_answer(self, message_id: str) -> str | None:
         """Return the whole answer of the chat model; None if the answer is not finished."""
         rows = self._db.query("SELECT words FROM messages WHERE id = ? AND heard = 1", [message_id])
         return next((row["words"] for row in rows), None)
 
-    def hear(self, message_id: str, words: str, complete: bool) -> None:
+    def save_answer(self, message_id: str, raw_answer: str, is_complete: bool) -> None:
         """Store the answer of the chat model so far."""
-        with writing(self._db):
-            self._db.table("messages").update(self._seq(message_id), {"words": words, "heard": int(complete)})
+        with transaction(self._db):
+            self._db.table("messages").update(
+                self._row_id(message_id), {"words": raw_answer, "heard": int(is_complete)}
+            )
 
     def finish(self, message_id: str, view: View) -> None:
         """Store the final view of a reply and mark its jobs as posted."""
-        with writing(self._db):
-            self.jobs.posted(message_id)
-            self._db.table("messages").update(self._seq(message_id), {"view": _VIEW.dump_json(view).decode()})
+        with transaction(self._db):
+            self.jobs.mark_posted(message_id)
+            self._db.table("messages").update(self._row_id(message_id), {"view": _VIEW.dump_json(view).decode()})
 
     def reopen(self, message_id: str) -> None:
         """Open a final reply again: failed jobs are queued again; an edited message also gets a new answer."""
-        with writing(self._db):
-            anew = self.changed(message_id)
+        with transaction(self._db):
+            anew = self.is_edited(message_id)
             sql = "UPDATE messages SET view = NULL, heard = heard AND NOT changed, changed = 0 WHERE id = ?"
             self._db.execute(sql, [message_id])
             self.jobs.reopen(message_id, anew)
 
-    def spend(self, message_id: str, told: int, said: int) -> None:
+    def add_tokens(self, message_id: str, sent: int, written: int) -> None:
         """Add tokens sent to the chat model and tokens written by it to the usage of a message."""
         sql = "UPDATE messages SET told = told + ?, said = said + ? WHERE id = ?"
-        with writing(self._db):
-            self._db.execute(sql, [told, said, message_id])
+        with transaction(self._db):
+            self._db.execute(sql, [sent, written, message_id])
 
-    def spent(self, server: str, since: float, author: str = "") -> tuple[int, int]:
+    def count_tokens(self, server: str, since: float, author: str = "") -> tuple[int, int]:
         """Return the tokens sent and written for a server, or for one of its users, since `since` (s since 1970)."""
         sql = (
             "SELECT COALESCE(SUM(told), 0), COALESCE(SUM(said), 0) FROM messages WHERE sent > ?"
@@ -229,24 +256,24 @@ class Store:
         told, said = self._db.execute(sql, [since, len(start), start, author, author]).fetchone()
         return int(told), int(said)
 
-    def begin(self, message_id: str) -> None:
+    def clear_edited(self, message_id: str) -> None:
         """Mark the message as not edited: the answer to its current text starts now."""
-        if self.changed(message_id):
-            with writing(self._db):
+        if self.is_edited(message_id):
+            with transaction(self._db):
                 self._db.execute("UPDATE messages SET changed = 0 WHERE id = ?", [message_id])
 
-    def changed(self, message_id: str) -> bool:
+    def is_edited(self, message_id: str) -> bool:
         """Whether the message was edited since its answer began."""
         row = self._db.execute("SELECT changed FROM messages WHERE id = ?", [message_id]).fetchone()
         return bool(row and row[0])
 
-    def amend(self, message_id: str, text: str) -> bool:
+    def edit_text(self, message_id: str, text: str) -> bool:
         """Replace the text of a message; returns False if the text is the same."""
         sql = "UPDATE messages SET text = ?, changed = 1 WHERE id = ? AND text != ?"
-        with writing(self._db):
+        with transaction(self._db):
             return self._db.execute(sql, [text, message_id, text]).rowcount == 1
 
-    def _seq(self, message_id: str) -> int:
+    def _row_id(self, message_id: str) -> int:
         return int(next(self._db.query("SELECT seq FROM messages WHERE id = ?", [message_id]))["seq"])
 
     # Pictures
@@ -259,29 +286,29 @@ class Store:
         """Return the picture with this number; None if it is not finished or deleted."""
         return picture(self._db, thread, number)
 
-    def describe(self, thread: ThreadKey, picture: Picture) -> None:
+    def update_picture(self, thread: ThreadKey, picture: Picture) -> None:
         """Update the record of a picture, for example with a better alternative text."""
-        with writing(self._db):
-            describe(self._db, thread, picture)
+        with transaction(self._db):
+            update_picture(self._db, thread, picture)
 
-    def owner(self, thread: ThreadKey, number: int) -> str:
+    def picture_owner(self, thread: ThreadKey, number: int) -> str:
         """Return the id of the user who requested or uploaded a picture; empty if it is not recorded."""
-        return owner(self._db, thread, number)
+        return picture_owner(self._db, thread, number)
 
-    def deleted(self, thread: ThreadKey) -> list[int]:
+    def deleted_numbers(self, thread: ThreadKey) -> list[int]:
         """Return the numbers of the deleted pictures of a thread."""
-        return deleted(self._db, thread)
+        return deleted_numbers(self._db, thread)
 
     def remove_picture(self, thread: ThreadKey, number: int, reason: str) -> None:
         """Delete the picture and mark its jobs as deleted; its number is not used again."""
-        with writing(self._db):
-            remove(self._db, thread, number)
-            self.jobs.deleted(thread, number, reason)
+        with transaction(self._db):
+            remove_picture(self._db, thread, number)
+            self.jobs.mark_deleted(thread, number, reason)
 
     def forget(self, thread: ThreadKey) -> list[str]:
         """Delete the messages and pictures of a thread. Returns the digests of the pictures, whose files remain."""
         key = str(thread)
-        with writing(self._db):
+        with transaction(self._db):
             sql = "SELECT digest FROM pictures WHERE thread = ? AND digest != ''"
             digests = [row[0] for row in self._db.execute(sql, [key])]
             replies = "message IN (SELECT id FROM messages WHERE thread = ?)"
@@ -295,10 +322,10 @@ class Store:
             ):
                 self._db.execute(sql, [key])
             self.jobs.forget(thread)
-        wipe_log(self._db)
+        truncate_wal(self._db)
         return digests
 
-    def silent(self, since: float, most: int, *, answering: bool = False) -> list[ThreadKey]:
+    def inactive_threads(self, since: float, most: int, *, include_unanswered: bool = False) -> list[ThreadKey]:
         """Return threads without a message since `since` (s since 1970), oldest first, at most `most`.
 
         Threads with an open reply are included only if `include_unanswered`.
@@ -309,7 +336,7 @@ class Store:
             " AND (? OR NOT EXISTS (SELECT 1 FROM messages WHERE thread = key AND view IS NULL))"
             " ORDER BY updated LIMIT ?"
         )
-        return [ThreadKey.parse(row[0]) for row in self._db.execute(sql, [since, answering, most])]
+        return [ThreadKey.parse(row[0]) for row in self._db.execute(sql, [since, include_unanswered, most])]
 
     def knows_picture(self, digest: str) -> bool:
         """Whether any thread has this picture."""

@@ -3,6 +3,6 @@
 import torch
 
 
-def names() -> list[str]:
+def gpu_names() -> list[str]:
     """The names of the GPUs, in the order of their device numbers."""
     return [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]

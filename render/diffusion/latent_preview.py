@@ -11,52 +11,56 @@ import numpy as np
 import torch
 from PIL import Image
 
-ENOUGH = 2  # latent positions per channel that are needed before the map is used
+SAMPLES_PER_CHANNEL = 2  # latent positions per channel that are needed before the map is used
 RIDGE = 1e-3
 
 
-class Lens:
+class PreviewDecoder:
     """Learns the linear map from latents to colours by ridge regression, and applies it."""
 
     def __init__(self) -> None:
-        self._products: torch.Tensor | None = None  # of the latents with themselves
-        self._colours: torch.Tensor | None = None
-        self._places = 0
-        self._map: torch.Tensor | None = None
+        self._latent_products: torch.Tensor | None = None  # of the latents with themselves
+        self._colour_products: torch.Tensor | None = None
+        self._samples = 0
+        self._colour_map: torch.Tensor | None = None
 
-    def learn(self, latents: torch.Tensor, image: Image.Image) -> None:
+    def learn_from(self, latents: torch.Tensor, image: Image.Image) -> None:
         """Update the map with the final latents of an image and the image itself."""
-        grid = spread_out(latents, image.size)
+        grid = latent_grid(latents, image.size)
         if grid is None or not torch.isfinite(grid).all():
             return
         small = image.convert("RGB").resize((grid.shape[1], grid.shape[0]), Image.Resampling.BOX)
         colours = torch.from_numpy(np.asarray(small, dtype=np.float32)).reshape(-1, 3).double() / 127.5 - 1
-        known = _with_one(grid).double()
-        if self._products is None or self._colours is None or self._products.shape[0] != known.shape[1]:
-            self._products, self._colours, self._places = known.T @ known, known.T @ colours, len(known)
+        known = _with_bias(grid).double()
+        if (
+            self._latent_products is None
+            or self._colour_products is None
+            or self._latent_products.shape[0] != known.shape[1]
+        ):
+            self._latent_products, self._colour_products, self._samples = known.T @ known, known.T @ colours, len(known)
         else:
-            self._products += known.T @ known
-            self._colours += known.T @ colours
-            self._places += len(known)
-        if self._places >= ENOUGH * len(self._products):
-            ridge = RIDGE * self._places * torch.eye(len(self._products), dtype=torch.float64)
-            self._map = torch.linalg.solve(self._products + ridge, self._colours).float()
+            self._latent_products += known.T @ known
+            self._colour_products += known.T @ colours
+            self._samples += len(known)
+        if self._samples >= SAMPLES_PER_CHANNEL * len(self._latent_products):
+            ridge = RIDGE * self._samples * torch.eye(len(self._latent_products), dtype=torch.float64)
+            self._colour_map = torch.linalg.solve(self._latent_products + ridge, self._colour_products).float()
 
-    def look(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
+    def decode_preview(self, latents: torch.Tensor, size: tuple[int, int]) -> Image.Image | None:
         """Decode the latents of one image to a small image; None before the first image is learned.
 
         `size` is that of the image in pixels.
         """
-        if self._map is None:
+        if self._colour_map is None:
             return None
-        grid = spread_out(latents, size)
-        if grid is None or grid.shape[2] + 1 != len(self._map):
+        grid = latent_grid(latents, size)
+        if grid is None or grid.shape[2] + 1 != len(self._colour_map):
             return None
-        pixels = ((_with_one(grid) @ self._map).reshape(*grid.shape[:2], 3).clamp(-1, 1) + 1) * 127.5
-        return Image.fromarray(pixels.round().byte().numpy()).resize(_small(size), Image.Resampling.BICUBIC)
+        pixels = ((_with_bias(grid) @ self._colour_map).reshape(*grid.shape[:2], 3).clamp(-1, 1) + 1) * 127.5
+        return Image.fromarray(pixels.round().byte().numpy()).resize(_preview_size(size), Image.Resampling.BICUBIC)
 
 
-def spread_out(latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | None:
+def latent_grid(latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | None:
     """The latents of one image as `[rows, columns, channels]` on the CPU, in float32; None for another shape.
 
     `latents` are `[channels, rows, columns]`, `[channels, 1, rows, columns]` or `[rows * columns, channels]`.
@@ -74,20 +78,20 @@ def spread_out(latents: torch.Tensor, size: tuple[int, int]) -> torch.Tensor | N
     return latents.reshape(rows, -1, latents.shape[1])
 
 
-def expected(latents: torch.Tensor, before: torch.Tensor | None, scheduler: Any) -> torch.Tensor:
+def predict_final_latents(latents: torch.Tensor, previous: torch.Tensor | None, scheduler: Any) -> torch.Tensor:
     """Extrapolate the final latents from two steps of a flow-matching or Euler scheduler; else return `latents`."""
     sigmas, reached = getattr(scheduler, "sigmas", None), getattr(scheduler, "step_index", None)
-    if before is None or before.shape != latents.shape or sigmas is None or not reached or reached >= len(sigmas):
+    if previous is None or previous.shape != latents.shape or sigmas is None or not reached or reached >= len(sigmas):
         return latents
     here, there = float(sigmas[reached - 1]), float(sigmas[reached])
-    return latents if here == there else latents - there * (latents - before) / (there - here)
+    return latents if here == there else latents - there * (latents - previous) / (there - here)
 
 
-def _with_one(grid: torch.Tensor) -> torch.Tensor:
+def _with_bias(grid: torch.Tensor) -> torch.Tensor:
     flat = grid.reshape(-1, grid.shape[2])
     return torch.cat([flat, torch.ones(len(flat), 1)], dim=1)
 
 
-def _small(size: tuple[int, int]) -> tuple[int, int]:
+def _preview_size(size: tuple[int, int]) -> tuple[int, int]:
     shrink = min(1.0, 256 / max(size))
     return max(1, round(size[0] * shrink)), max(1, round(size[1] * shrink))

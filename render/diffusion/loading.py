@@ -13,43 +13,43 @@ from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNot
 from tqdm import tqdm
 
 from render.builtin.pipeline import ScenePipeline
-from render.image_model import Options, Unusable
+from render.image_model import ModelLoadError, Options
 
-BUILTIN = Path(__file__).parent.parent / "builtin" / "weights"
-QUANTISED: dict[str, tuple[str, dict[str, Any]]] = {
+BUILTIN_WEIGHTS = Path(__file__).parent.parent / "builtin" / "weights"
+QUANTIZATION_BACKENDS: dict[str, tuple[str, dict[str, Any]]] = {
     "8bit": ("bitsandbytes_8bit", {"load_in_8bit": True}),
     "4bit": (
         "bitsandbytes_4bit",
         {"load_in_4bit": True, "bnb_4bit_quant_type": "nf4", "bnb_4bit_compute_dtype": torch.bfloat16},
     ),
 }
-INDEX = "model_index.json"
-LIBRARIES = frozenset({"diffusers", "transformers", "flax"})  # libraries whose classes a model folder may name
+MODEL_INDEX = "model_index.json"
+ALLOWED_LIBRARIES = frozenset({"diffusers", "transformers", "flax"})  # libraries whose classes a model folder may name
 
 
-def load(model: str, device: str, options: Options) -> Any:
+def load_pipeline(model: str, device: str, options: Options) -> Any:
     """Load the pipeline of `builtin`, a folder or a hub id onto a device. Raises ModelLoadError."""
     diffusers.utils.logging.disable_progress_bar()
     tqdm.set_lock(RLock())  # tqdm's own is a semaphore, which leaks when this process is killed
     if model == "builtin":
-        pipe: Any = ScenePipeline.from_pretrained(BUILTIN, dtype=torch.float32)
+        pipe: Any = ScenePipeline.from_pretrained(BUILTIN_WEIGHTS, dtype=torch.float32)
     else:
-        check(model)
+        check_model(model)
         dtype = torch.bfloat16 if device.startswith("cuda") else torch.float32
         pickles = None if options.allow_pickles == model else True
-        fewer_bits = _quantised(options.quantise)
+        fewer_bits = _quantization_config(options.quantise)
         try:
             pipe = DiffusionPipeline.from_pretrained(
                 model, dtype=dtype, use_safetensors=pickles, quantization_config=fewer_bits
             )
         except Exception as error:
-            raise Unusable(reason(model, error)) from error
-    _place(pipe, device, options.offload)
+            raise ModelLoadError(load_error_sentence(model, error)) from error
+    _move_to_device(pipe, device, options.offload)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
 
-def _place(pipe: Any, device: str, offload: str) -> None:
+def _move_to_device(pipe: Any, device: str, offload: str) -> None:
     """Move the pipeline to the device, with offloading if it is set or if the pipeline does not fit."""
     if offload == "layers":
         pipe.enable_sequential_cpu_offload(device=device)
@@ -63,47 +63,55 @@ def _place(pipe: Any, device: str, offload: str) -> None:
             pipe.enable_model_cpu_offload(device=device)
 
 
-def _quantised(bits: str) -> PipelineQuantizationConfig | None:
+def _quantization_config(bits: str) -> PipelineQuantizationConfig | None:
     """Quantization of the network and text encoders; None if off. Raises ModelLoadError if bitsandbytes is missing."""
     if not bits:
         return None
     if find_spec("bitsandbytes") is None:
-        raise Unusable(f"RENDER_QUANTISE={bits} needs bitsandbytes on the worker: pip install bitsandbytes.")
-    library, kwargs = QUANTISED[bits]
+        raise ModelLoadError(f"RENDER_QUANTISE={bits} needs bitsandbytes on the worker: pip install bitsandbytes.")
+    library, kwargs = QUANTIZATION_BACKENDS[bits]
     parts = ["transformer", "unet", "text_encoder", "text_encoder_2", "text_encoder_3"]  # if they exist
     return PipelineQuantizationConfig(quant_backend=library, quant_kwargs=kwargs, components_to_quantize=parts)
 
 
-def check(model: str) -> None:
+def check_model(model: str) -> None:
     """Raises ModelLoadError for a folder that is not a pipeline or needs custom code, and for a malformed hub id."""
     folder = Path(model)
     if not folder.is_dir():
         if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-            raise Unusable(f"There is no folder {model!r}, and a model of the hub is named as in OWNER/NAME.")
+            raise ModelLoadError(f"There is no folder {model!r}, and a model of the hub is named as in OWNER/NAME.")
         return
     try:
-        index = json.loads((folder / INDEX).read_text(encoding="utf-8"))
+        index = json.loads((folder / MODEL_INDEX).read_text(encoding="utf-8"))
         classes = {name: part for name, part in index.items() if not name.startswith("_")}
     except FileNotFoundError:
-        raise Unusable(f"The folder {model!r} holds no diffusers pipeline: {INDEX} is missing.") from None
+        raise ModelLoadError(f"The folder {model!r} holds no diffusers pipeline: {MODEL_INDEX} is missing.") from None
     except (ValueError, AttributeError):
-        raise Unusable(f"The folder {model!r} cannot be read: {INDEX} is damaged.") from None
+        raise ModelLoadError(f"The folder {model!r} cannot be read: {MODEL_INDEX} is damaged.") from None
     wanted = index.get("_class_name")
     if not isinstance(wanted, str) or not hasattr(diffusers, wanted):
-        raise Unusable(f"The model {model!r} is of the class {wanted!r}, which would need code of its own to be run.")
+        raise ModelLoadError(
+            f"The model {model!r} is of the class {wanted!r}, which would need code of its own to be run."
+        )
     for name, part in classes.items():
-        if isinstance(part, list) and part and part[0] and part[0] not in LIBRARIES and not _known(part[0]):
-            raise Unusable(f"The part {name!r} of {model!r} needs code of its own to be run, which is refused.")
+        if (
+            isinstance(part, list)
+            and part
+            and part[0]
+            and part[0] not in ALLOWED_LIBRARIES
+            and not _is_diffusers_package(part[0])
+        ):
+            raise ModelLoadError(f"The part {name!r} of {model!r} needs code of its own to be run, which is refused.")
         if isinstance(part, list) and all(part) and not (folder / name).is_dir():
-            raise Unusable(f"The model {model!r} lacks its part {name!r}.")
+            raise ModelLoadError(f"The model {model!r} lacks its part {name!r}.")
 
 
-def _known(library: str) -> bool:
+def _is_diffusers_package(library: str) -> bool:
     """Whether the name is a package of diffusers.pipelines: some have their own classes, such as safety checkers."""
     return hasattr(diffusers.pipelines, library)
 
 
-def reason(model: str, error: Exception) -> str:
+def load_error_sentence(model: str, error: Exception) -> str:
     """A sentence that says why the model cannot be loaded, and the fix where there is one."""
     said = str(error)
     match error:

@@ -5,67 +5,67 @@ from typing import Any
 
 from PIL import Image
 
-from render.image_model import Unusable
+from render.image_model import ModelLoadError
 
-SUFFIX = ".safetensors"
+LORA_SUFFIX = ".safetensors"
 
 
-class Wardrobe:
+class LoraLoader:
     """The LoRA files of a folder, and the one that is active. Sibling pipelines share the weights, so also the LoRA."""
 
     def __init__(self, pipe: Any, folder: str) -> None:
         """An empty `folder` means that there are no LoRA files."""
         self._pipe = pipe
         self._folder = folder
-        self._names: dict[str, str] = {}
-        self._worn: tuple[str, float] = ("", 1.0)
+        self._adapter_names: dict[str, str] = {}
+        self._active: tuple[str, float] = ("", 1.0)
 
-    def dress(self, file: str, scale: float) -> None:
+    def apply(self, file: str, scale: float) -> None:
         """Activate a LoRA file for the next call; an empty `file` disables it. Raises ValueError with a sentence."""
         wanted = (file, scale) if file else ("", 1.0)
-        if wanted == self._worn:
+        if wanted == self._active:
             return
         if not file:
             self._pipe.disable_lora()
         else:
-            if file not in self._names:
+            if file not in self._adapter_names:
                 self._load(file)
             self._pipe.enable_lora()
-            self._pipe.set_adapters([self._names[file]], [scale])
-        self._worn = wanted
+            self._pipe.set_adapters([self._adapter_names[file]], [scale])
+        self._active = wanted
 
     def _load(self, file: str) -> None:
         folder = Path(self._folder or "-").resolve()
         path = (folder / file).resolve()
-        if not self._folder or path.parent != folder or path.suffix != SUFFIX or not path.is_file():
+        if not self._folder or path.parent != folder or path.suffix != LORA_SUFFIX or not path.is_file():
             raise ValueError(f"the worker has no style file {file!r} in its folder of styles.")
         if not hasattr(self._pipe, "load_lora_weights"):
             raise ValueError("it cannot wear styles (LoRA).")
-        name = f"style_{len(self._names)}"
+        name = f"style_{len(self._adapter_names)}"
         try:
             self._pipe.load_lora_weights(str(folder), weight_name=path.name, adapter_name=name)
         except Exception as error:  # the library raises many types
             raise ValueError(f"the style file {file!r} is not for this model.") from error
-        self._names[file] = name
+        self._adapter_names[file] = name
 
 
-class Eye:
+class IpAdapter:
     """The IP-Adapter of a pipeline. It stays loaded; a call without an image prompt sets its scale to 0."""
 
-    OPEN = 0.6  # weight of the image prompt beside the text prompt, 0 to 1
+    SCALE = 0.6  # weight of the image prompt beside the text prompt, 0 to 1
 
     def __init__(self, pipe: Any, name: str) -> None:
         """An empty `name` means no IP-Adapter. Raises ModelLoadError."""
         self._pipe = pipe
-        self.there = bool(name)
+        self.is_loaded = bool(name)
         if name:
             self._load(name)
 
-    def look(self, picture: Image.Image | None) -> dict[str, Any]:
+    def call_arguments(self, picture: Image.Image | None) -> dict[str, Any]:
         """The extra arguments of a pipeline call, with or without an image prompt; sets the scale."""
-        if not self.there:
+        if not self.is_loaded:
             return {}
-        self._pipe.set_ip_adapter_scale(self.OPEN if picture else 0.0)
+        self._pipe.set_ip_adapter_scale(self.SCALE if picture else 0.0)
         return {"ip_adapter_image": picture or Image.new("RGB", (64, 64), "gray")}
 
     def _load(self, name: str) -> None:
@@ -81,6 +81,6 @@ class Eye:
                 image_encoder_folder=None if has_encoder else "image_encoder",
             )  # fmt: skip
         except Exception as error:  # the library raises many types
-            raise Unusable(
+            raise ModelLoadError(
                 f"RENDER_IP_ADAPTER={name} cannot be loaded into this model; the worker's log says why."
             ) from error

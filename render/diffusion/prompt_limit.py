@@ -4,19 +4,19 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-ENDLESS = 100_000  # tokens: a tokenizer with a larger value has no limit
+NO_LIMIT = 100_000  # tokens: a tokenizer with a larger value has no limit
 
 
-def reader(pipe: Any) -> Callable[[str], str]:
+def prompt_truncator(pipe: Any) -> Callable[[str], str]:
     """A function that returns the beginning of a prompt that the pipeline reads; the whole prompt if that is unknown.
 
     Of several text encoders the one with the highest limit counts: T5 reads what CLIP drops. The text that some
     pipelines add around a prompt is not counted, so a few words more may be dropped.
     """
     tokenizers = [getattr(pipe, name, None) for name in ("tokenizer", "tokenizer_2", "tokenizer_3")]
-    limits = [(_limit(pipe, each), each) for each in tokenizers if callable(each)]
-    most, tokenizer = max(limits, key=lambda limit: limit[0], default=(ENDLESS, None))
-    if most >= ENDLESS or tokenizer is None:
+    limits = [(_token_limit(pipe, each), each) for each in tokenizers if callable(each)]
+    most, tokenizer = max(limits, key=lambda limit: limit[0], default=(NO_LIMIT, None))
+    if most >= NO_LIMIT or tokenizer is None:
         return str
 
     def read(prompt: str) -> str:
@@ -27,7 +27,7 @@ def reader(pipe: Any) -> Callable[[str], str]:
     return read
 
 
-def _limit(pipe: Any, tokenizer: Any) -> int:
+def _token_limit(pipe: Any, tokenizer: Any) -> int:
     """The limit in tokens: of CLIP, the limit of the tokenizer; of other encoders, `max_sequence_length` if smaller."""
     limit = int(tokenizer.model_max_length)
     argument = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")

@@ -11,33 +11,33 @@ from dataclasses import dataclass
 import httpx2
 import openai
 
-from bot.formatting import seconds_of, words_of
-from render.images_api.request import EXTRAS, Size
+from bot.formatting import error_text, parse_retry_after
+from render.images_api.request import OPTIONAL_PARAMETERS, Size
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal:
+class ErrorResponse:
     """An error response of a server. `status` is None for an error event of a stream; `retry_after` is in seconds."""
 
     status: int | None
     code: str = ""
     parameter: str = ""
-    words: str = ""
-    wait: float | None = None
+    message: str = ""
+    retry_after: float | None = None
 
     @property
-    def named(self) -> str:
+    def loggable_code(self) -> str:
         """Code and parameter for the log; left out if they do not look like identifiers."""
         return " ".join(name for name in (self.code, self.parameter) if re.fullmatch(r"[\w.]{1,40}", name))
 
     @property
-    def about_scope(self) -> bool:
+    def is_about_scope(self) -> bool:
         """Whether the key is valid, but lacks the permission for this request."""
-        return bool(re.search(r"\bscopes?\b|permission", self.words, re.IGNORECASE))
+        return bool(re.search(r"\bscopes?\b|permission", self.message, re.IGNORECASE))
 
 
 @dataclass(frozen=True, slots=True)
-class Without:
+class UnsupportedParameters:
     """The server does not accept these parameters or their values; `sizes` are the sizes that it lists as allowed."""
 
     names: frozenset[str]
@@ -45,118 +45,130 @@ class Without:
 
 
 @dataclass(frozen=True, slots=True)
-class Later:
+class RetryLater:
     """The server is busy: retry after so many seconds; None if it names no time."""
 
     seconds: float | None
 
 
 @dataclass(frozen=True, slots=True)
-class CannotEdit:
+class EditsUnsupported:
     """The server, or its model, does not support edits."""
 
 
 @dataclass(frozen=True, slots=True)
-class NoEntry:
+class KeyRefused:
     """The server refuses the key, so every request fails. `reason` is a sentence for the user."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Final:
+class PermanentError:
     """The request fails, and a retry does not help. `reason` is a sentence for the user."""
 
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class ServerLost:
     """The server crashed or is unreachable; `may_be_our_request`: the request may be the cause."""
 
-    blamed: bool
+    may_be_our_request: bool
 
 
-Verdict = Without | Later | CannotEdit | NoEntry | Final | Lost
+ErrorKind = UnsupportedParameters | RetryLater | EditsUnsupported | KeyRefused | PermanentError | ServerLost
 
-_CENSORED = re.compile(r"moderation_blocked|content[_ ]policy|safety system|content[_ ]filter|\bnsfw\b", re.IGNORECASE)
-_USED_UP = re.compile(r"insufficient_quota|billing|exceeded your current quota|insufficient (?:credit|fund)", re.I)
-_NO_MODEL = re.compile(r"model_not_found|model\b.{0,80}\b(?:not (?:exist|found)|unknown)", re.IGNORECASE | re.DOTALL)
-_NO_EDITS = re.compile(
+_MODERATED = re.compile(r"moderation_blocked|content[_ ]policy|safety system|content[_ ]filter|\bnsfw\b", re.IGNORECASE)
+_QUOTA_EXHAUSTED = re.compile(
+    r"insufficient_quota|billing|exceeded your current quota|insufficient (?:credit|fund)", re.I
+)
+_MODEL_NOT_FOUND = re.compile(
+    r"model_not_found|model\b.{0,80}\b(?:not (?:exist|found)|unknown)", re.IGNORECASE | re.DOTALL
+)
+_EDITS_NOT_SUPPORTED = re.compile(
     r"(?:not|n't|no) (?:\w+ ){0,3}(?:support|accept|take)\w* .{0,40}\b(?:edit|image input|input image|img2img|i2i)"
     r"|\bedit\w*\b.{0,40}\bnot (?:supported|available|implemented)",
     re.IGNORECASE | re.DOTALL,
 )
 
 
-def verdict(refusal: Refusal, sent: Mapping[str, object], *, edits: bool, model: str, server: str) -> Verdict:
+def classify_error(
+    response: ErrorResponse, sent: Mapping[str, object], *, is_edit: bool, model: str, server: str
+) -> ErrorKind:
     """Classify an error response to the parameters `sent`. `is_edit`: the request was an edit of an image."""
-    status, words = refusal.status, f"{refusal.code} {refusal.words.replace(str(sent['prompt']), '')}"
-    if status in (None, 400, 403, 422, 451) and _CENSORED.search(words):
-        return Final("The picture model refused: its server's safety system objects. Other words may help.")
-    if status in (None, 400, 402, 403, 429) and (status == 402 or _USED_UP.search(words)):
-        return Final(f"The account at {server} has used up what was paid for.")
+    status, words = response.status, f"{response.code} {response.message.replace(str(sent['prompt']), '')}"
+    if status in (None, 400, 403, 422, 451) and _MODERATED.search(words):
+        return PermanentError("The picture model refused: its server's safety system objects. Other words may help.")
+    if status in (None, 400, 402, 403, 429) and (status == 402 or _QUOTA_EXHAUSTED.search(words)):
+        return PermanentError(f"The account at {server} has used up what was paid for.")
     match status:
         case 401 | 403:
-            return NoEntry(
+            return KeyRefused(
                 f"The images server at {server} refused the bot (HTTP {status}): check IMAGES_API_KEY, and whether "
                 f"its account may use {model!r}."
             )
-        case 404 if _NO_MODEL.search(words) or not edits:
-            return Final(f"The images server at {server} has no {model!r}: check PICTURE_MODEL and IMAGES_BASE_URL.")
-        case 404 | 405 | 501 if edits:
-            return CannotEdit()
-        case 400 | 422 if edits and _NO_EDITS.search(words):
-            return CannotEdit()
-        case 400 | 422 | 501 if refused := _refused(refusal.parameter, words, sent):
+        case 404 if _MODEL_NOT_FOUND.search(words) or not is_edit:
+            return PermanentError(
+                f"The images server at {server} has no {model!r}: check PICTURE_MODEL and IMAGES_BASE_URL."
+            )
+        case 404 | 405 | 501 if is_edit:
+            return EditsUnsupported()
+        case 400 | 422 if is_edit and _EDITS_NOT_SUPPORTED.search(words):
+            return EditsUnsupported()
+        case 400 | 422 | 501 if refused := _unsupported_parameters(response.parameter, words, sent):
             return refused
         case 413:
-            return Final(f"The picture is too large for the images server at {server}.")
+            return PermanentError(f"The picture is too large for the images server at {server}.")
         case 429:
-            return Later(refusal.wait)
+            return RetryLater(response.retry_after)
         case 408 | 409 | 500 | 504 | None:
-            return Lost(blamed=True)
+            return ServerLost(may_be_our_request=True)
         case _ if status and status > 500:
-            return Lost(blamed=False)
+            return ServerLost(may_be_our_request=False)
         case _:
-            return Final(f"The images server at {server} refused the request (HTTP {status}); the bot's log says more.")
+            return PermanentError(
+                f"The images server at {server} refused the request (HTTP {status}); the bot's log says more."
+            )
 
 
-def _refused(parameter: str, words: str, sent: Mapping[str, object]) -> Without | None:
+def _unsupported_parameters(parameter: str, message: str, sent: Mapping[str, object]) -> UnsupportedParameters | None:
     """The parameter that the server refuses: from its `param` field, else the first that its message names."""
-    there = [extra for extra in EXTRAS if extra.name in sent]
-    for told in (parameter, words):
+    there = [extra for extra in OPTIONAL_PARAMETERS if extra.name in sent]
+    for told in (parameter, message):
         found = [
             (hit.start(), extra)
             for extra in there
-            if (hit := re.search(rf"(?<!\w)(?:{extra.named})(?!\w)", told, re.I))
+            if (hit := re.search(rf"(?<!\w)(?:{extra.pattern})(?!\w)", told, re.I))
         ]
         if found:
             meant = min(found, key=lambda each: each[0])[1]
-            known = _sizes_in(words, str(sent["size"])) if meant.name == "size" else ()
-            return Without(frozenset({meant.name, *meant.with_it}), known)
+            known = _listed_sizes(message, str(sent["size"])) if meant.name == "size" else ()
+            return UnsupportedParameters(frozenset({meant.name, *meant.dependents}), known)
     return None
 
 
-def _sizes_in(words: str, sent: str) -> tuple[Size, ...]:
+def _listed_sizes(message: str, sent: str) -> tuple[Size, ...]:
     """The sizes that a message lists as allowed; a minimum and a maximum are not a list."""
-    listed = re.search(r"\b(?:supported|one of|allowed|available|valid|choose)\b(.*)", words, re.IGNORECASE | re.DOTALL)
+    listed = re.search(
+        r"\b(?:supported|one of|allowed|available|valid|choose)\b(.*)", message, re.IGNORECASE | re.DOTALL
+    )
     named = dict.fromkeys(re.findall(r"(?<!\d)(\d{2,4})x(\d{2,4})(?!\d)", listed[1] if listed else ""))
     return tuple((int(wide), int(high)) for wide, high in named if f"{wide}x{high}" != sent)
 
 
-_LONGEST = 2000  # characters of a server's message; the reason is at the beginning
+_MAX_MESSAGE = 2000  # characters of a server's message; the reason is at the beginning
 
 
-def read(error: openai.APIError) -> Refusal:
+def read_error(error: openai.APIError) -> ErrorResponse:
     """Read the error response from an exception of the OpenAI client."""
     status = error.status_code if isinstance(error, openai.APIStatusError) else None
     headers = error.response.headers if isinstance(error, openai.APIStatusError) else httpx2.Headers()
-    return refusal_of(error.body, status, headers.get("retry-after", ""))
+    return parse_error_body(error.body, status, headers.get("retry-after", ""))
 
 
-def refusal_of(body: object, status: int | None = None, retry_after: str = "") -> Refusal:
+def parse_error_body(body: object, status: int | None = None, retry_after: str = "") -> ErrorResponse:
     """Read the error response from the JSON body of a response and its `Retry-After` header."""
     told = body if isinstance(body, Mapping) else {}
     code, parameter = (str(told.get(name) or "") for name in ("code", "param"))
-    return Refusal(status, code, parameter, words_of(body)[:_LONGEST], seconds_of(retry_after))
+    return ErrorResponse(status, code, parameter, error_text(body)[:_MAX_MESSAGE], parse_retry_after(retry_after))

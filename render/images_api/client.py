@@ -11,20 +11,20 @@ import openai
 from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpx2Client
 from pydantic_core import from_json
 
-from render.images_api.request import OPENAI, Found, found
+from render.images_api.request import OPENAI, ReceivedImage, find_image
 
-MOST = 64 * 2**20  # bytes of a response: an image of 2048 x 2048 pixels and its previews, in base64
-CONNECT = 5.0  # seconds to connect, and for the list of models
-SILENCE = 300.0  # seconds without a byte; a server that does not stream sends nothing before the image is done
+MAX_RESPONSE_BYTES = 64 * 2**20  # bytes of a response: an image of 2048 x 2048 pixels and its previews, in base64
+CONNECT_TIMEOUT = 5.0  # seconds to connect, and for the list of models
+READ_TIMEOUT = 300.0  # seconds without a byte; a server that does not stream sends nothing before the image is done
 
-Show = Callable[[int, bytes], Awaitable[None]]  # gets the number of a preview, from 0, and its file
+OnPreview = Callable[[int, bytes], Awaitable[None]]  # gets the number of a preview, from 0, and its file
 
 
-class NoPicture(Exception):
+class NoImageError(Exception):
     """The response contains no usable image. The text is a sentence for the user."""
 
 
-class Cut(Exception):
+class StreamCut(Exception):
     """The stream ended before the final image."""
 
 
@@ -34,8 +34,8 @@ class ImagesClient:
     def __init__(self, base_url: str | None, api_key: str | None) -> None:
         """Without `base_url` the server is OpenAI's. Local servers accept any key, so `api_key` may be None."""
         # no compression: a small compressed response could expand beyond the memory
-        headers, timeout = {"Accept-Encoding": "identity"}, httpx2.Timeout(SILENCE, connect=CONNECT)
-        self._http = DefaultAsyncHttpx2Client(timeout=timeout, headers=headers, event_hooks={"response": [_cap]})
+        headers, timeout = {"Accept-Encoding": "identity"}, httpx2.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+        self._http = DefaultAsyncHttpx2Client(timeout=timeout, headers=headers, event_hooks={"response": [_limit_size]})
         self._client = AsyncOpenAI(
             base_url=base_url or OPENAI,
             api_key=api_key or "none",
@@ -46,14 +46,16 @@ class ImagesClient:
         self._key = api_key
         self.server = str(self._client.base_url.copy_with(userinfo=b"")).rstrip("/")
 
-    async def look(self) -> None:
+    async def check_server(self) -> None:
         """Request the list of models, which is free.
 
         Raises OpenAIError, HTTPError, NoImageError; ValueError if it is not JSON.
         """
-        await self._client.get("/models", cast_to=object, options={"timeout": CONNECT})
+        await self._client.get("/models", cast_to=object, options={"timeout": CONNECT_TIMEOUT})
 
-    async def ask(self, body: Mapping[str, object], files: Mapping[str, bytes], show: Show) -> bytes:
+    async def request_image(
+        self, body: Mapping[str, object], files: Mapping[str, bytes], on_preview: OnPreview
+    ) -> bytes:
         """Request one image and return its file.
 
         Without `files` it is a new image; with `files` it is an edit of `image` where `mask`, if there, is transparent.
@@ -71,47 +73,47 @@ class ImagesClient:
         )
         async with answer:
             if "event-stream" in answer.response.headers.get("content-type", ""):
-                return await self._last(answer, show)
+                return await self._last_image(answer, on_preview)
             try:
                 told = from_json(await answer.response.aread())
             except ValueError:
-                raise NoPicture("The images server answered with something that is no picture.") from None
+                raise NoImageError("The images server answered with something that is no picture.") from None
             if isinstance(told, dict) and told.get("error"):  # an error with a status of success
                 raise openai.APIError("an error", answer.response.request, body=told["error"])
-        return await self._file(found(told))
+        return await self._image_bytes(find_image(told))
 
-    async def _last(self, events: AsyncStream[object], show: Show) -> bytes:
+    async def _last_image(self, events: AsyncStream[object], on_preview: OnPreview) -> bytes:
         try:
             async for event in events:
-                match found(event):
-                    case Found(preview=int(number), base64=data):
-                        with suppress(NoPicture):  # ignore a damaged preview
-                            await show(number, _decoded(data))
-                    case Found() as picture:
-                        return await self._file(picture)
+                match find_image(event):
+                    case ReceivedImage(preview_index=int(number), base64=data):
+                        with suppress(NoImageError):  # ignore a damaged preview
+                            await on_preview(number, _decode_base64(data))
+                    case ReceivedImage() as picture:
+                        return await self._image_bytes(picture)
         except ValueError as error:
-            raise Cut from error
-        raise Cut
+            raise StreamCut from error
+        raise StreamCut
 
-    async def _file(self, picture: Found | None) -> bytes:
-        match picture:
-            case Found(url=url) if url:
-                return await self._fetched(urljoin(f"{self.server}/", url))
-            case Found(base64=data):
-                return _decoded(data)
+    async def _image_bytes(self, image: ReceivedImage | None) -> bytes:
+        match image:
+            case ReceivedImage(url=url) if url:
+                return await self._download(urljoin(f"{self.server}/", url))
+            case ReceivedImage(base64=data):
+                return _decode_base64(data)
             case _:
-                raise NoPicture("The images server sent no picture.")
+                raise NoImageError("The images server sent no picture.")
 
-    async def _fetched(self, url: str) -> bytes:
+    async def _download(self, url: str) -> bytes:
         """Download an image from the server itself, or from another host by https. Only the server gets the key."""
         there, here = urlsplit(url), urlsplit(self.server)
         if there.scheme != "https" and (there.scheme, there.hostname) != (here.scheme, here.hostname):
-            raise NoPicture("The images server sent an address that is not safe, instead of a picture.")
+            raise NoImageError("The images server sent an address that is not safe, instead of a picture.")
         own = (there.scheme, there.netloc) == (here.scheme, here.netloc)
         headers = {"Authorization": f"Bearer {self._key}"} if own and self._key else {}
         async with self._http.stream("GET", url, headers=headers, follow_redirects=False) as response:
             if response.status_code != 200:
-                raise NoPicture(f"The picture is not where the images server says (HTTP {response.status_code}).")
+                raise NoImageError(f"The picture is not where the images server says (HTTP {response.status_code}).")
             return await response.aread()
 
     async def close(self) -> None:
@@ -119,19 +121,19 @@ class ImagesClient:
         await self._client.close()
 
 
-def _decoded(data: str) -> bytes:
+def _decode_base64(data: str) -> bytes:
     try:
         return b64decode("".join(data.split()), validate=True)
     except binascii.Error:
-        raise NoPicture("The images server sent a damaged picture.") from None
+        raise NoImageError("The images server sent a damaged picture.") from None
 
 
-async def _cap(response: httpx2.Response) -> None:
+async def _limit_size(response: httpx2.Response) -> None:
     assert isinstance(response.stream, httpx2.AsyncByteStream)
-    response.stream = _Capped(response.stream)
+    response.stream = _SizeLimitedStream(response.stream)
 
 
-class _Capped(httpx2.AsyncByteStream):
+class _SizeLimitedStream(httpx2.AsyncByteStream):
     """A response stream that raises NoImageError above `MAX_RESPONSE_BYTES`."""
 
     def __init__(self, stream: httpx2.AsyncByteStream) -> None:
@@ -141,8 +143,8 @@ class _Capped(httpx2.AsyncByteStream):
         size = 0
         async for part in self._stream:
             size += len(part)
-            if size > MOST:
-                raise NoPicture(f"The images server sent more than {MOST // 2**20} MB.")
+            if size > MAX_RESPONSE_BYTES:
+                raise NoImageError(f"The images server sent more than {MAX_RESPONSE_BYTES // 2**20} MB.")
             yield part
 
     async def aclose(self) -> None:

@@ -5,58 +5,60 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import log
 
-from bot.capabilities import Abilities, Dialect, Editing
-from render.protocol import Task
+from bot.capabilities import Dialect, Editing, ModelCapabilities
+from render.protocol import ImageTask
 
 OPENAI = "https://api.openai.com/v1"
-PARTIALS = 2  # previews of an image; OpenAI sends at most three and charges for every preview
-LEAST_TURN = 1.05  # up to this factor, another aspect ratio than requested gets no note
+PARTIAL_IMAGES = 2  # previews of an image; OpenAI sends at most three and charges for every preview
+MIN_RATIO_DIFFERENCE = 1.05  # up to this factor, another aspect ratio than requested gets no note
 
 Size = tuple[int, int]
 
-_OPENAIS = r"^(?:gpt-image|chatgpt-image|dall-e)"
-_SIZES: tuple[tuple[str, tuple[Size, ...]], ...] = (
+_OPENAI_MODELS = r"^(?:gpt-image|chatgpt-image|dall-e)"
+_FIXED_SIZES: tuple[tuple[str, tuple[Size, ...]], ...] = (
     (r"^(?:gpt-image-1(?!\d)|chatgpt-image)", ((1024, 1024), (1536, 1024), (1024, 1536))),
     (r"^dall-e-3", ((1024, 1024), (1792, 1024), (1024, 1792))),
     (r"^dall-e-2", ((1024, 1024), (512, 512), (256, 256))),
 )  # other models accept any size that is divisible by 16
 
 
-def sizes(model: str) -> tuple[Size, ...]:
+def fixed_sizes(model: str) -> tuple[Size, ...]:
     """The only sizes that the model accepts; empty if it accepts other sizes, too, or is unknown."""
-    return next((known for pattern, known in _SIZES if re.search(pattern, model)), ())
+    return next((known for pattern, known in _FIXED_SIZES if re.search(pattern, model)), ())
 
 
-def abilities(model: str, edits: bool = True) -> Abilities:
+def model_capabilities(model: str, can_edit: bool = True) -> ModelCapabilities:
     """The capabilities of a model of an images API; `can_edit`: its server supports edits."""
-    instructed = edits and not re.search(r"^dall-e", model)
-    return Abilities(Editing.INSTRUCT if instructed else Editing.REDRAW, Dialect.SENTENCES, ratios=True)
+    instructed = can_edit and not re.search(r"^dall-e", model)
+    return ModelCapabilities(Editing.INSTRUCT if instructed else Editing.REDRAW, Dialect.SENTENCES, ratios=True)
 
 
-def closest(wanted: Size, among: Iterable[Size]) -> Size:
+def closest_size(requested: Size, allowed: Iterable[Size]) -> Size:
     """The allowed size with the nearest aspect ratio, then the nearest area; `requested` if none is given."""
 
     def distance(size: Size) -> tuple[float, float]:
-        shape = abs(log(size[0] / size[1]) - log(wanted[0] / wanted[1]))
-        return shape, abs(log(size[0] * size[1]) - log(wanted[0] * wanted[1]))
+        shape = abs(log(size[0] / size[1]) - log(requested[0] / requested[1]))
+        return shape, abs(log(size[0] * size[1]) - log(requested[0] * requested[1]))
 
-    return min(among, key=distance, default=wanted)
+    return min(allowed, key=distance, default=requested)
 
 
-def misshapen(task: Task, wanted: Size, made: Size) -> str:
+def size_mismatch_note(task: ImageTask, requested: Size, received: Size) -> str:
     """The note for an image with another aspect ratio, or another size than the user set; empty if it is right."""
-    turned = max(made[0] * wanted[1], made[1] * wanted[0]) / min(made[0] * wanted[1], made[1] * wanted[0])
-    sized = task.width is not None and made != wanted
-    if turned <= LEAST_TURN and not sized:
+    turned = max(received[0] * requested[1], received[1] * requested[0]) / min(
+        received[0] * requested[1], received[1] * requested[0]
+    )
+    sized = task.width is not None and received != requested
+    if turned <= MIN_RATIO_DIFFERENCE and not sized:
         return ""
-    return f"The images server made it {made[0]} x {made[1]} pixels, not {wanted[0]} x {wanted[1]}."
+    return f"The images server made it {received[0]} x {received[1]} pixels, not {requested[0]} x {requested[1]}."
 
 
 # The request
 
 
 @dataclass(frozen=True, slots=True)
-class Extra:
+class OptionalParameter:
     """A parameter that not every server accepts.
 
     `pattern` finds its name in an error message, `unsupported_models` matches models that are known not to accept it,
@@ -64,34 +66,34 @@ class Extra:
     """
 
     name: str
-    named: str
-    unless: str = r"(?!)"
-    with_it: tuple[str, ...] = ()
+    pattern: str
+    unsupported_models: str = r"(?!)"
+    dependents: tuple[str, ...] = ()
 
 
-EXTRAS = (
-    Extra("partial_images", r"partial[_ ]images?", r"^dall-e"),
-    Extra("stream", r"stream(?:ing|ed)?", r"^dall-e", with_it=("partial_images",)),
-    Extra("response_format", r"response[_ ]format", r"^(?:gpt-image|chatgpt-image)"),
-    Extra("output_format", r"output[_ ]format", r"^dall-e"),
-    Extra("size", r"sizes?|width|height|resolution|\d{2,4}x\d{2,4}"),
-    Extra("seed", r"seed", _OPENAIS),
-    Extra("num_inference_steps", r"num[_ ]inference[_ ]steps|steps", _OPENAIS),
-    Extra("guidance_scale", r"guidance[_ ]scale|guidance", _OPENAIS),
-    Extra("mask", r"masks?"),
+OPTIONAL_PARAMETERS = (
+    OptionalParameter("partial_images", r"partial[_ ]images?", r"^dall-e"),
+    OptionalParameter("stream", r"stream(?:ing|ed)?", r"^dall-e", dependents=("partial_images",)),
+    OptionalParameter("response_format", r"response[_ ]format", r"^(?:gpt-image|chatgpt-image)"),
+    OptionalParameter("output_format", r"output[_ ]format", r"^dall-e"),
+    OptionalParameter("size", r"sizes?|width|height|resolution|\d{2,4}x\d{2,4}"),
+    OptionalParameter("seed", r"seed", _OPENAI_MODELS),
+    OptionalParameter("num_inference_steps", r"num[_ ]inference[_ ]steps|steps", _OPENAI_MODELS),
+    OptionalParameter("guidance_scale", r"guidance[_ ]scale|guidance", _OPENAI_MODELS),
+    OptionalParameter("mask", r"masks?"),
 )
 
 
-def unknown_to(model: str) -> frozenset[str]:
+def unsupported_parameters(model: str) -> frozenset[str]:
     """The parameters that the model is known not to accept."""
-    return frozenset(extra.name for extra in EXTRAS if re.search(extra.unless, model))
+    return frozenset(extra.name for extra in OPTIONAL_PARAMETERS if re.search(extra.unsupported_models, model))
 
 
-def parameters(task: Task, model: str, prompt: str, size: Size, without: frozenset[str]) -> dict[str, object]:
+def request_body(task: ImageTask, model: str, prompt: str, size: Size, omitted: frozenset[str]) -> dict[str, object]:
     """The body of a request for one image, without the `omitted` parameters."""
     extras = {
         "stream": True,
-        "partial_images": PARTIALS,
+        "partial_images": PARTIAL_IMAGES,
         "response_format": "b64_json",
         "output_format": "png",
         "size": f"{size[0]}x{size[1]}",
@@ -99,7 +101,7 @@ def parameters(task: Task, model: str, prompt: str, size: Size, without: frozens
         "num_inference_steps": task.num_inference_steps,
         "guidance_scale": task.guidance_scale,
     }
-    sent = {name: value for name, value in extras.items() if value is not None and name not in without}
+    sent = {name: value for name, value in extras.items() if value is not None and name not in omitted}
     return {"model": model, "prompt": prompt} | sent
 
 
@@ -107,15 +109,15 @@ def parameters(task: Task, model: str, prompt: str, size: Size, without: frozens
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class ReceivedImage:
     """An image of a response, in base64 or at a URL. `preview_index` counts from 0; None for the final image."""
 
     base64: str = ""
     url: str = ""
-    preview: int | None = None
+    preview_index: int | None = None
 
 
-def found(answer: object) -> Found | None:
+def find_image(answer: object) -> ReceivedImage | None:
     """The image in a JSON response, or in an event of a stream; None if there is none."""
     if not isinstance(answer, Mapping):
         return None
@@ -127,11 +129,11 @@ def found(answer: object) -> Found | None:
     if isinstance(url, str) and url.startswith("data:"):
         data, url = url, None
     if isinstance(data, str) and data:
-        return Found(base64=data.partition("base64,")[2] or data, preview=_preview(answer))
-    return Found(url=url) if isinstance(url, str) and url else None
+        return ReceivedImage(base64=data.partition("base64,")[2] or data, preview_index=_preview_index(answer))
+    return ReceivedImage(url=url) if isinstance(url, str) and url else None
 
 
-def _preview(event: Mapping[str, object]) -> int | None:
+def _preview_index(event: Mapping[str, object]) -> int | None:
     if not str(event.get("type", "")).endswith("partial_image"):
         return None
     index = event.get("partial_image_index")

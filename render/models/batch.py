@@ -12,28 +12,28 @@ from PIL import Image
 
 from bot.capabilities import LARGEST_SIDE
 from bot.domain import Operation
-from render.image_model import Cancelled, Tell, sentence
-from render.models.edit_plan import Means, Plan, Way, fitted, plan, rounded
-from render.models.edit_plan import size as size_of
-from render.models.image_files import decode, encode, marked, only_there, preview
-from render.protocol import Made, Preview, Spoilt, Step, Task
+from render.image_model import Cancelled, EventCallback, describe_error
+from render.models.edit_plan import EditMethod, EditPlan, SupportedMethods, choose_plan, fit_size, round_size
+from render.models.edit_plan import size_for_ratio as size_of
+from render.models.image_files import composite_by_mask, decode_png, encode_png, encode_preview, region_mask
+from render.protocol import ImageDone, ImageFailed, ImageTask, Preview, StepDone
 
 log = logging.getLogger(__name__)
 
-STEP_EVERY = 0.2  # seconds between two reported steps: the display is not updated more often
-PREVIEW_EVERY = 0.2  # seconds between two previews, counted over all images of the batch
-SOON = 0.5  # seconds: with less time left, no preview is sent
-LONGEST_PROMPT_TOLD = 1000  # characters of the prompt in an image's metadata
-SHORTENED = "The prompt is longer than what the model reads, which ends with"
-TOO_LONG = "The prompt is longer than what the model reads."
-LAST_READ = 40  # characters of the prompt that the note quotes
-AS_LARGE_AS_CAN_BE = "It is as large as pictures become here."
-NO_PARTS = "This model cannot change a part of a picture: it drew all of it anew."
-MADE_BY_A_MODEL = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC digital source type
+STEP_INTERVAL = 0.2  # seconds between two reported steps: the display is not updated more often
+PREVIEW_INTERVAL = 0.2  # seconds between two previews, counted over all images of the batch
+MIN_TIME_LEFT = 0.5  # seconds: with less time left, no preview is sent
+MAX_METADATA_PROMPT = 1000  # characters of the prompt in an image's metadata
+PROMPT_CUT_AFTER = "The prompt is longer than what the model reads, which ends with"
+PROMPT_TOO_LONG = "The prompt is longer than what the model reads."
+EXCERPT_LENGTH = 40  # characters of the prompt that the note quotes
+AT_MAX_SIZE = "It is as large as pictures become here."
+NO_REGIONS = "This model cannot change a part of a picture: it drew all of it anew."
+IPTC_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC digital source type
 
 
 @dataclass(frozen=True, slots=True)
-class Easel:
+class ModelLimits:
     """Limits of an image model: its edit methods, its native size, and the divisor of its widths and heights.
 
     Sizes are in pixels. `has_fixed_size`: the model has only its native size. `edits_one_at_a_time`: a call by
@@ -41,114 +41,124 @@ class Easel:
     that the text encoder reads.
     """
 
-    means: Means
-    native: tuple[int, int]
+    methods: SupportedMethods
+    native_size: tuple[int, int]
     multiple: int = 16
-    fixed: bool = False
-    alone: bool = False
-    reads: Callable[[str], str] = str
+    has_fixed_size: bool = False
+    edits_one_at_a_time: bool = False
+    truncate_prompt: Callable[[str], str] = str
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlannedImage:
     """A task with its edit plan, its size in pixels, its source image if it has one, and notes for the user."""
 
-    task: Task
-    plan: Plan
+    task: ImageTask
+    plan: EditPlan
     size: tuple[int, int] | None = None
     source: Image.Image | None = None
     notes: tuple[str, ...] = ()
     mask: Image.Image | None = None  # white where the source image changes
 
 
-def wish(task: Task, easel: Easel) -> Wish:
+def plan_image(task: ImageTask, limits: ModelLimits) -> PlannedImage:
     """Decode the source image and choose the edit plan. Raises ValueError if the source image cannot be read."""
-    chosen = plan(task, easel.means)
-    settled = _within(task.part, _settled(task, chosen, easel)) if task.part else _settled(task, chosen, easel)
-    read = easel.reads(settled.plan.prompt)
+    chosen = choose_plan(task, limits.methods)
+    settled = (
+        _limit_to_region(task.part, _prepare_image(task, chosen, limits))
+        if task.part
+        else _prepare_image(task, chosen, limits)
+    )
+    read = limits.truncate_prompt(settled.plan.prompt)
     if len(read) == len(settled.plan.prompt):
         return settled
-    note = f"{SHORTENED} “…{read[-LAST_READ:].strip()}”." if task.telling else TOO_LONG  # notes go into the file, too
+    note = (
+        f"{PROMPT_CUT_AFTER} “…{read[-EXCERPT_LENGTH:].strip()}”." if task.telling else PROMPT_TOO_LONG
+    )  # notes go into the file, too
     return replace(settled, notes=(*settled.notes, note))
 
 
-def _within(part: str, wish: Wish) -> Wish:
+def _limit_to_region(region: str, planned: PlannedImage) -> PlannedImage:
     """Add the mask of the region; a note says so if the edit method cannot use a mask."""
-    if wish.source is None or wish.plan.way in (Way.CANVAS, Way.REFERENCE):
-        return replace(wish, notes=(*wish.notes, NO_PARTS))
-    place = marked(part, wish.source.size)
+    if planned.source is None or planned.plan.method in (EditMethod.BLANK_CANVAS, EditMethod.IMAGE_PROMPT):
+        return replace(planned, notes=(*planned.notes, NO_REGIONS))
+    place = region_mask(region, planned.source.size)
     share = sum(place.histogram()[128:]) / (place.width * place.height)
-    return replace(wish, mask=place, plan=replace(wish.plan, share=share))
+    return replace(planned, mask=place, plan=replace(planned.plan, changed_share=share))
 
 
-def finished(wish: Wish, image: Image.Image) -> Image.Image:
+def restore_outside_mask(planned: PlannedImage, image: Image.Image) -> Image.Image:
     """The image with the source's own pixels outside of the mask; unchanged if there is no mask."""
-    return only_there(wish.source, image, wish.mask) if wish.mask and wish.source else image
+    return composite_by_mask(planned.source, image, planned.mask) if planned.mask and planned.source else image
 
 
-def _settled(task: Task, chosen: Plan, easel: Easel) -> Wish:
-    if task.source is None or chosen.way in (Way.WORDS, Way.CANVAS):
-        size, notes = _plain_size(task, easel)
-        blank = Image.new("RGB", size, "white") if chosen.way is Way.CANVAS else None
-        return Wish(task, chosen, None if easel.fixed and not task.width else size, blank, notes)
+def _prepare_image(task: ImageTask, chosen: EditPlan, limits: ModelLimits) -> PlannedImage:
+    if task.source is None or chosen.method in (EditMethod.TEXT_TO_IMAGE, EditMethod.BLANK_CANVAS):
+        size, notes = _new_image_size(task, limits)
+        blank = Image.new("RGB", size, "white") if chosen.method is EditMethod.BLANK_CANVAS else None
+        return PlannedImage(task, chosen, None if limits.has_fixed_size and not task.width else size, blank, notes)
     try:
-        source = decode(task.source)
+        source = decode_png(task.source)
     except Exception as error:  # Pillow raises many types of exceptions
         raise ValueError("the picture to start from cannot be read.") from error
-    if chosen.way is Way.RESIZE:
-        return _resampled(task, chosen.larger, source)
-    if easel.fixed:
-        return Wish(task, chosen, None, source)
-    most = easel.native[0] * easel.native[1] * chosen.larger**2
-    enlarged = (round(source.width * chosen.larger), round(source.height * chosen.larger))
-    size = fitted(enlarged, round(most), easel.multiple)
+    if chosen.method is EditMethod.RESIZE:
+        return _prepare_resize(task, chosen.scale, source)
+    if limits.has_fixed_size:
+        return PlannedImage(task, chosen, None, source)
+    most = limits.native_size[0] * limits.native_size[1] * chosen.scale**2
+    enlarged = (round(source.width * chosen.scale), round(source.height * chosen.scale))
+    size = fit_size(enlarged, round(most), limits.multiple)
     fits = size[0] * size[1] > 0.9 * enlarged[0] * enlarged[1]
     if task.operation is Operation.UPSCALE and not fits:  # an upscale must reach its size
-        return _resampled(task, chosen.larger, source)
-    notes = () if fits else (smaller(enlarged, size),)
-    return Wish(task, chosen, size, source.resize(size, Image.Resampling.LANCZOS), notes)
+        return _prepare_resize(task, chosen.scale, source)
+    notes = () if fits else (smaller_size_note(enlarged, size),)
+    return PlannedImage(task, chosen, size, source.resize(size, Image.Resampling.LANCZOS), notes)
 
 
-def _resampled(task: Task, larger: float, source: Image.Image) -> Wish:
-    within = max(1.0, min(larger, LARGEST_SIDE / max(source.size)))
-    notes = () if within == larger else (AS_LARGE_AS_CAN_BE,)
+def _prepare_resize(task: ImageTask, scale: float, source: Image.Image) -> PlannedImage:
+    within = max(1.0, min(scale, LARGEST_SIDE / max(source.size)))
+    notes = () if within == scale else (AT_MAX_SIZE,)
     size = (round(source.width * within), round(source.height * within))
-    return Wish(task, Plan(Way.RESIZE, "", None, within), size, source, notes)
+    return PlannedImage(task, EditPlan(EditMethod.RESIZE, "", None, within), size, source, notes)
 
 
-def smaller(asked: tuple[int, int], size: tuple[int, int]) -> str:
+def smaller_size_note(requested: tuple[int, int], size: tuple[int, int]) -> str:
     """The note for an image that is smaller than requested. Sizes in pixels."""
-    return f"It has {size[0]} x {size[1]} pixels, not {asked[0]} x {asked[1]}: the model paints no more."
+    return f"It has {size[0]} x {size[1]} pixels, not {requested[0]} x {requested[1]}: the model paints no more."
 
 
-def _plain_size(task: Task, easel: Easel) -> tuple[tuple[int, int], tuple[str, ...]]:
+def _new_image_size(task: ImageTask, limits: ModelLimits) -> tuple[tuple[int, int], tuple[str, ...]]:
     if not (task.width and task.height):
-        return size_of(easel.native, task.ratio, easel.multiple), ()
+        return size_of(limits.native_size, task.ratio, limits.multiple), ()
     asked = (task.width, task.height)
-    if easel.fixed:
+    if limits.has_fixed_size:
         return asked, ()
-    size = rounded(asked, easel.multiple)
+    size = round_size(asked, limits.multiple)
     note = (
-        f"The model paints sizes divisible by {easel.multiple}: {asked[0]} x {asked[1]} became {size[0]} x {size[1]}."
+        f"The model paints sizes divisible by {limits.multiple}: {asked[0]} x {asked[1]} became {size[0]} x {size[1]}."
     )
     return size, (note,) if size != asked else ()
 
 
-def alike(wishes: Iterable[Wish], easel: Easel) -> list[list[Wish]]:
+def group_by_call(planned: Iterable[PlannedImage], limits: ModelLimits) -> list[list[PlannedImage]]:
     """Group the planned images that one pipeline call can render together."""
 
-    def shape(wish: Wish) -> str:
-        task, way = wish.task, wish.plan.way
-        how = None if easel.means.described else (way, wish.plan.strength)  # one call takes all methods
-        lone = task.id if way is Way.REFERENCE or (way is Way.LOOK and easel.alone) else ""
+    def shape(wish: PlannedImage) -> str:
+        task, way = wish.task, wish.plan.method
+        how = None if limits.methods.needs_full_description else (way, wish.plan.strength)  # one call takes all methods
+        lone = (
+            task.id
+            if way is EditMethod.IMAGE_PROMPT or (way is EditMethod.INSTRUCTION and limits.edits_one_at_a_time)
+            else ""
+        )
         style = (task.lora, task.lora_scale) if task.lora else ""
-        resized = way is Way.RESIZE
+        resized = way is EditMethod.RESIZE
         return repr((how, wish.size, task.num_inference_steps, task.guidance_scale, style, lone, resized))
 
-    return [list(group) for _, group in groupby(sorted(wishes, key=shape), key=shape)]
+    return [list(group) for _, group in groupby(sorted(planned, key=shape), key=shape)]
 
 
-class Sitting:
+class BatchProgress:
     """Reports the progress of a batch of `total` images, of which `done` have left the pipeline.
 
     `executor` encodes the files and previews.
@@ -158,7 +168,7 @@ class Sitting:
         self,
         total: int,
         model: str,
-        tell: Tell,
+        on_event: EventCallback,
         cancelled: Event,
         executor: Executor,
         clock: Callable[[], float] = time.monotonic,
@@ -166,100 +176,106 @@ class Sitting:
         """`clock` returns seconds and is monotonic."""
         self.total = total
         self.model = model
-        self.tell = tell
+        self.on_event = on_event
         self.cancelled = cancelled
         self.executor = executor
         self.done = 0
         self._clock = clock
-        self._began = clock()
+        self._started_at = clock()
         self._fraction = 0.0
-        self._stepped = self._began
-        self._shown = self._began - PREVIEW_EVERY
-        self._turn = 0
-        self._files: list[tuple[Task, Future[None]]] = []
-        self._shows: list[Future[None]] = []
+        self._last_step_at = self._started_at
+        self._last_preview_at = self._started_at - PREVIEW_INTERVAL
+        self._next_row = 0
+        self._file_futures: list[tuple[ImageTask, Future[None]]] = []
+        self._preview_futures: list[Future[None]] = []
 
-    def go_on(self) -> None:
+    def raise_if_cancelled(self) -> None:
         """Raises Cancelled if the batch was cancelled."""
         if self.cancelled.is_set():
             raise Cancelled
 
-    def step(self, pictures: int, fraction: float) -> None:
+    def report_step(self, count: int, fraction: float) -> None:
         """Report the progress of one pipeline call that renders `count` images; `fraction` is 0 to 1.
 
         Progress never goes back: a repeated call reports nothing until it is further than the first one was.
         """
-        fraction, now = (self.done + pictures * min(1.0, fraction)) / self.total, self._clock()
+        fraction, now = (self.done + count * min(1.0, fraction)) / self.total, self._clock()
         if fraction <= self._fraction:
             return
         self._fraction = fraction
-        if fraction >= 1 or now >= self._stepped + STEP_EVERY:
-            self._stepped = now
-            self.tell(Step(fraction))
+        if fraction >= 1 or now >= self._last_step_at + STEP_INTERVAL:
+            self._last_step_at = now
+            self.on_event(StepDone(fraction))
 
-    def previews(self, count: int) -> list[int]:
+    def select_preview_rows(self, count: int) -> list[int]:
         """The rows of a call with `count` images to preview now: every row gets its turn, and the rate is limited."""
         now = self._clock()
-        if (now - self._began) * (1 - self._fraction) < SOON * self._fraction:
+        if (now - self._started_at) * (1 - self._fraction) < MIN_TIME_LEFT * self._fraction:
             return []
-        allowed = min(count, int((now - self._shown) / PREVIEW_EVERY))
+        allowed = min(count, int((now - self._last_preview_at) / PREVIEW_INTERVAL))
         if allowed:
-            self._shown = now
-        chosen = [(self._turn + i) % count for i in range(allowed)]
-        self._turn += allowed
+            self._last_preview_at = now
+        chosen = [(self._next_row + i) % count for i in range(allowed)]
+        self._next_row += allowed
         return chosen
 
-    def show(self, task: Task, image: Image.Image) -> None:
+    def send_preview(self, task: ImageTask, image: Image.Image) -> None:
         """Send a preview. The executor encodes the JPEG, so that the pipeline does not wait."""
-        self._shows.append(self.executor.submit(lambda: self.tell(Preview(task.id, preview(image)))))
+        self._preview_futures.append(
+            self.executor.submit(lambda: self.on_event(Preview(task.id, encode_preview(image))))
+        )
 
-    def made(self, wishes: list[Wish], images: list[Image.Image]) -> None:
+    def finish_images(self, planned: list[PlannedImage], images: list[Image.Image]) -> None:
         """Record finished images. The executor encodes their files, so that the next call does not wait."""
-        self.step(len(wishes), 1.0)
-        self.done += len(wishes)
-        for wish, image in zip(wishes, images, strict=True):
-            self._files.append((wish.task, self.executor.submit(self._file, wish, image)))
+        self.report_step(len(planned), 1.0)
+        self.done += len(planned)
+        for wish, image in zip(planned, images, strict=True):
+            self._file_futures.append((wish.task, self.executor.submit(self._encode_file, wish, image)))
 
-    def spoilt(self, task: Task, error: Exception) -> None:
+    def report_failure(self, task: ImageTask, error: Exception) -> None:
         """Report that the image of a task failed."""
         self.done += 1
-        self.tell(Spoilt(task.id, sentence(error)))
+        self.on_event(ImageFailed(task.id, describe_error(error)))
 
-    def finish(self) -> None:
+    def wait_for_files(self) -> None:
         """Wait until all previews and files are encoded; report a file that failed."""
-        wait(self._shows)
-        for task, file in self._files:
+        wait(self._preview_futures)
+        for task, file in self._file_futures:
             if error := file.exception():
                 log.error("an image could not be encoded", exc_info=error)
-                self.tell(Spoilt(task.id, sentence(error if isinstance(error, Exception) else Exception())))
+                self.on_event(
+                    ImageFailed(task.id, describe_error(error if isinstance(error, Exception) else Exception()))
+                )
 
-    def _file(self, wish: Wish, image: Image.Image) -> None:
-        task, way = wish.task, str(wish.plan)
-        told = described(task, self.model, way, wish.notes)
-        self.tell(Made(task.id, encode(image, told), image.width, image.height, self.model, way, wish.notes))
+    def _encode_file(self, planned: PlannedImage, image: Image.Image) -> None:
+        task, way = planned.task, str(planned.plan)
+        told = image_metadata(task, self.model, way, planned.notes)
+        self.on_event(
+            ImageDone(task.id, encode_png(image, told), image.width, image.height, self.model, way, planned.notes)
+        )
 
 
-def described(task: Task, model: str, way: str, notes: tuple[str, ...]) -> dict[str, str]:
+def image_metadata(task: ImageTask, model: str, method: str, notes: tuple[str, ...]) -> dict[str, str]:
     """Metadata of an image file, under keys that other programs read; prompt and seed only if the task allows it."""
-    told = {"Software": model, "Comment": "Made by a machine: a diffusion model drew this picture.", "Way": way}
-    told["DigitalSourceType"] = MADE_BY_A_MODEL
+    told = {"Software": model, "Comment": "Made by a machine: a diffusion model drew this picture.", "Way": method}
+    told["DigitalSourceType"] = IPTC_SOURCE_TYPE
     if notes:
         told["Notes"] = "\n".join(notes)
     if not task.telling:
         return told
     words = task.prompt or task.before
     return told | {
-        "Description": words[:LONGEST_PROMPT_TOLD],
-        "parameters": _parameters(task, model, words),
+        "Description": words[:MAX_METADATA_PROMPT],
+        "parameters": _parameters_text(task, model, words),
         "Seed": str(task.seed),
     }
 
 
-def _parameters(task: Task, model: str, words: str) -> str:
+def _parameters_text(task: ImageTask, model: str, prompt: str) -> str:
     """The text that image browsers expect: the prompt, the negative prompt, and one line of settings."""
-    lines = [words[:LONGEST_PROMPT_TOLD]]
+    lines = [prompt[:MAX_METADATA_PROMPT]]
     if task.negative:
-        lines.append(f"Negative prompt: {task.negative[:LONGEST_PROMPT_TOLD]}")
+        lines.append(f"Negative prompt: {task.negative[:MAX_METADATA_PROMPT]}")
     settings = {"Steps": task.num_inference_steps, "CFG scale": task.guidance_scale, "Seed": task.seed, "Model": model}
     lines.append(", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None))
     return "\n".join(lines)

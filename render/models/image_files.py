@@ -9,40 +9,40 @@ from isal import isal_zlib
 from PIL import Image, ImageChops, ImageDraw, ImageFilter, ImageOps, PngImagePlugin, UnidentifiedImageError
 
 from bot.errors import Refused
-from bot.region import corners
+from bot.region import parse_polygon
 
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP")
-MOST_BYTES = 20 * 2**20
-MOST_PIXELS = 50_000_000
-LONGEST_SIDE = 2048  # pixels; larger uploads are scaled down
+MAX_BYTES = 20 * 2**20
+MAX_PIXELS = 50_000_000
+MAX_SIDE = 2048  # pixels; larger uploads are scaled down
 PREVIEW_SIDE = 160  # pixels
-SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 COLOUR_TYPES = {"L": 0, "RGB": 2, "RGBA": 6}  # PNG colour type by Pillow mode
-UP = b"\x02"  # PNG filter type Up: a row minus the row above it
+UP_FILTER = b"\x02"  # PNG filter type Up: a row minus the row above it
 
 
-def sanitise(data: bytes) -> tuple[bytes, int, int]:
+def sanitize_upload(data: bytes) -> tuple[bytes, int, int]:
     """Convert an uploaded file to a PNG: upright, RGB, at most 2048 pixels a side, without any metadata.
 
     Returns the PNG, its width and its height. Raises Refused, with the reason, for a file that is not an image.
     """
-    plain = safe(data)
-    return encode(plain, {}), plain.width, plain.height
+    plain = open_untrusted(data)
+    return encode_png(plain, {}), plain.width, plain.height
 
 
-def safe(data: bytes) -> Image.Image:
+def open_untrusted(data: bytes) -> Image.Image:
     """Decode an untrusted file: upright, RGB, at most 2048 pixels a side. Raises Refused, with the reason."""
-    if len(data) > MOST_BYTES:
-        raise Refused(f"The picture is larger than {MOST_BYTES // 2**20} MB.")
+    if len(data) > MAX_BYTES:
+        raise Refused(f"The picture is larger than {MAX_BYTES // 2**20} MB.")
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            if image.width * image.height > MOST_PIXELS:
+            if image.width * image.height > MAX_PIXELS:
                 raise Refused(f"The picture is too large: {image.width:,} x {image.height:,} pixels.")
-            image.draft("RGB", (LONGEST_SIDE, LONGEST_SIDE))
-            upright = _upright(image)
+            image.draft("RGB", (MAX_SIDE, MAX_SIDE))
+            upright = _normalize_image(image)
             small = upright.convert("RGBA")
-            small.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            small.thumbnail((MAX_SIDE, MAX_SIDE))
             plain = Image.new("RGBA", small.size, "white")
             plain.alpha_composite(small)
             plain = plain.convert("RGB")
@@ -57,7 +57,7 @@ def safe(data: bytes) -> Image.Image:
     return plain
 
 
-def _upright(image: Image.Image) -> Image.Image:
+def _normalize_image(image: Image.Image) -> Image.Image:
     """Apply the EXIF orientation and reduce to eight bits a channel; EXIF data that cannot be read is ignored."""
     with suppress(struct.error, SyntaxError, ValueError, TypeError, KeyError):
         image = ImageOps.exif_transpose(image)
@@ -66,7 +66,7 @@ def _upright(image: Image.Image) -> Image.Image:
     return image
 
 
-def encode(image: Image.Image, told: dict[str, str]) -> bytes:
+def encode_png(image: Image.Image, metadata: dict[str, str]) -> bytes:
     """Encode an image as PNG, with `metadata` in iTXt chunks, which other programs read.
 
     Rows are filtered by the row above and compressed by ISA-L: a sixteenth of the time that Pillow takes, and hardly
@@ -76,11 +76,11 @@ def encode(image: Image.Image, told: dict[str, str]) -> bytes:
     above = Image.new(image.mode, image.size)
     above.paste(image, (0, 1))
     filtered, row = ImageChops.subtract_modulo(image, above).tobytes(), image.width * len(image.getbands())
-    rows = b"".join(UP + filtered[start : start + row] for start in range(0, len(filtered), row))
+    rows = b"".join(UP_FILTER + filtered[start : start + row] for start in range(0, len(filtered), row))
     info = PngImagePlugin.PngInfo()
-    for key, text in told.items():
+    for key, text in metadata.items():
         info.add_itxt(key, text)
-    file = io.BytesIO(SIGNATURE)
+    file = io.BytesIO(PNG_SIGNATURE)
     file.seek(0, io.SEEK_END)
     PngImagePlugin.putchunk(file, b"IHDR", struct.pack(">2L5B", *image.size, 8, COLOUR_TYPES[image.mode], 0, 0, 0))
     for name, text_chunk, *_ in info.chunks:
@@ -90,28 +90,28 @@ def encode(image: Image.Image, told: dict[str, str]) -> bytes:
     return file.getvalue()
 
 
-def marked(part: str, size: tuple[int, int]) -> Image.Image:
+def region_mask(region: str, size: tuple[int, int]) -> Image.Image:
     """A mask of this size in pixels: white inside the polygon of the region, see `bot.region`, black outside.
 
     Raises ValueError.
     """
     place = Image.new("L", size)
-    around = [(x * (size[0] - 1) / 100, y * (size[1] - 1) / 100) for x, y in corners(part)]
+    around = [(x * (size[0] - 1) / 100, y * (size[1] - 1) / 100) for x, y in parse_polygon(region)]
     ImageDraw.Draw(place).polygon(around, fill=255, outline=255)
     return place
 
 
-def only_there(source: Image.Image, drawn: Image.Image, place: Image.Image) -> Image.Image:
+def composite_by_mask(source: Image.Image, rendered: Image.Image, mask: Image.Image) -> Image.Image:
     """The pixels of the source outside of the mask and of the rendered image inside, with a soft edge inside the mask.
 
     The result has the size of the rendered image.
     """
-    soft = place.resize(drawn.size).filter(ImageFilter.GaussianBlur(4))
-    inside = Image.composite(soft, Image.new("L", drawn.size), place.resize(drawn.size))
-    return Image.composite(drawn, source.resize(drawn.size), inside)
+    soft = mask.resize(rendered.size).filter(ImageFilter.GaussianBlur(4))
+    inside = Image.composite(soft, Image.new("L", rendered.size), mask.resize(rendered.size))
+    return Image.composite(rendered, source.resize(rendered.size), inside)
 
 
-def preview(image: Image.Image) -> bytes:
+def encode_preview(image: Image.Image) -> bytes:
     """Encode a preview: a JPEG of at most `PREVIEW_SIDE` pixels a side."""
     small = image.convert("RGB")
     small.thumbnail((PREVIEW_SIDE, PREVIEW_SIDE))
@@ -120,13 +120,13 @@ def preview(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def decode(png: bytes) -> Image.Image:
+def decode_png(png: bytes) -> Image.Image:
     """Decode one of the bot's own PNG files as RGB."""
     with Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         return image.convert("RGB")
 
 
-def written(png: bytes) -> dict[str, str]:
+def read_metadata(png: bytes) -> dict[str, str]:
     """The text metadata of one of the bot's own PNG files; empty if Pillow cannot identify the file."""
     with suppress(UnidentifiedImageError), Image.open(io.BytesIO(png), formats=("PNG",)) as image:
         return {str(name): text for name, text in image.info.items() if isinstance(text, str)}

@@ -10,76 +10,76 @@ from collections.abc import Iterator
 
 from sortedcontainers import SortedList
 
-Mark = tuple[float, tuple[float, float, int] | None]  # the clock; start time and position of a competitor
+Snapshot = tuple[float, tuple[float, float, int] | None]  # the clock; start time and position of a competitor
 
-MOST_DEBTORS = 10_000  # absent competitors with more than their share that are remembered
+MAX_DEBTORS = 10_000  # absent competitors with more than their share that are remembered
 
 
-class Turns:
+class FairQueue:
     """Competitors of one level in the order of their turns. Those with equal start times are served in entry order."""
 
     def __init__(self) -> None:
         self.clock = 0.0
         self._tags: dict[str, float] = {}
-        self._places: dict[str, tuple[float, int, str]] = {}
+        self._positions: dict[str, tuple[float, int, str]] = {}
         self._order: SortedList = SortedList()
         self._counter = 0
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._positions)
 
     def __iter__(self) -> Iterator[str]:
         for _, _, key in self._order:
             yield key
 
-    def enter(self, key: str, keeps: bool = False) -> None:
+    def enter(self, key: str, keeps_turn: bool = False) -> None:
         """Add a waiting competitor. With `keeps_turn` its start time stays: it was charged but not served."""
-        if key not in self._places:
+        if key not in self._positions:
             tag = self._tags.get(key, 0.0)
-            self._stand(key, tag if keeps else max(tag, self.clock))
+            self._insert(key, tag if keeps_turn else max(tag, self.clock))
 
     def leave(self, key: str) -> None:
         """Remove a competitor that has nothing waiting any more."""
-        if key in self._places:
-            self._order.remove(self._places.pop(key))
-            self._move_on()
+        if key in self._positions:
+            self._order.remove(self._positions.pop(key))
+            self._advance_clock()
 
     def charge(self, key: str, cost: float) -> None:
         """Charge the competitor, waiting or not, for service of this cost; a negative cost is a refund."""
-        waits = key in self._places
+        waits = key in self._positions
         start = self._tags.get(key, 0.0) if waits or cost < 0 else max(self._tags.get(key, 0.0), self.clock)
         tag = max(0.0, start + cost)
         if waits:
-            self._order.remove(self._places.pop(key))
-            self._stand(key, tag)
+            self._order.remove(self._positions.pop(key))
+            self._insert(key, tag)
         else:
             self._tags[key] = tag
-        self._move_on()
+        self._advance_clock()
 
-    def mark(self, key: str) -> Mark:
+    def snapshot(self, key: str) -> Snapshot:
         """Return the state of the competitor and of the clock, for `restore`."""
-        place = self._places.get(key)
+        place = self._positions.get(key)
         return self.clock, (self._tags[key], *place[:2]) if place else None
 
-    def reset(self, key: str, mark: Mark) -> None:
+    def restore(self, key: str, snapshot: Snapshot) -> None:
         """Undo every change of this competitor since the snapshot. Restore snapshots in reverse order."""
-        self.clock, place = mark
+        self.clock, place = snapshot
         assert place, "only what was waiting is undone"
-        if key in self._places:
-            self._order.remove(self._places.pop(key))
+        if key in self._positions:
+            self._order.remove(self._positions.pop(key))
         self._tags[key] = place[0]
-        self._places[key] = (place[1], place[2], key)
-        self._order.add(self._places[key])
+        self._positions[key] = (place[1], place[2], key)
+        self._order.add(self._positions[key])
 
-    def _stand(self, key: str, tag: float) -> None:
+    def _insert(self, key: str, tag: float) -> None:
         self._counter += 1
         self._tags[key] = tag
-        self._places[key] = (tag, self._counter, key)
-        self._order.add(self._places[key])
+        self._positions[key] = (tag, self._counter, key)
+        self._order.add(self._positions[key])
 
-    def _move_on(self) -> None:
+    def _advance_clock(self) -> None:
         """Set the clock to the start time of the next competitor, and forget absent competitors without debt."""
         if self._order:
             self.clock = max(self.clock, self._order[0][0])
-        if len(self._tags) > len(self._places) + MOST_DEBTORS:
-            self._tags = {key: tag for key, tag in self._tags.items() if key in self._places or tag > self.clock}
+        if len(self._tags) > len(self._positions) + MAX_DEBTORS:
+            self._tags = {key: tag for key, tag in self._tags.items() if key in self._positions or tag > self.clock}

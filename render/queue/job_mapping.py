@@ -1,52 +1,52 @@
 """Converts a job to the values of the scheduler and of the worker, and a result to a Picture. Pure."""
 
 from bot.domain import Operation, Picture, RenderJob, ThreadKey
-from render.protocol import Made, Task, Usual
-from render.queue.scheduler import Kind, Waiting
+from render.protocol import Defaults, ImageDone, ImageTask
+from render.queue.scheduler import BatchKey, ScheduledJob
 
-TYPICAL = Usual(1024, 1024, 30)  # assumed until a worker has reported the defaults of its model
-URGENT = (Operation.EDIT, Operation.REFINE)  # a user is looking at the source image
+FALLBACK_DEFAULTS = Defaults(1024, 1024, 30)  # assumed until a worker has reported the defaults of its model
+URGENT_OPERATIONS = (Operation.EDIT, Operation.REFINE)  # a user is looking at the source image
 
 
-def waiting(job: RenderJob, usual: Usual, steps: int | None, since: float) -> Waiting:
+def to_scheduled_job(job: RenderJob, defaults: Defaults, steps: int | None, since: float) -> ScheduledJob:
     """Return the job for the scheduler; it waits since `since`, in seconds of the queue's clock."""
-    return Waiting(
+    return ScheduledJob(
         id=job.id,
-        server=server(job.thread),
-        channel=f"{server(job.thread)}/{job.thread.channel}",
+        server=server_key(job.thread),
+        channel=f"{server_key(job.thread)}/{job.thread.channel}",
         person=job.owner,
-        kind=kind(job, steps),
-        cost=cost(job, usual, steps),
+        batch_key=batch_key(job, steps),
+        cost=render_cost(job, defaults, steps),
         since=since,
-        urgent=job.operation in URGENT,
-        alone=job.faults > 0,
+        is_urgent=job.operation in URGENT_OPERATIONS,
+        runs_alone=job.faults > 0,
     )
 
 
-def server(thread: ThreadKey) -> str:
+def server_key(thread: ThreadKey) -> str:
     """Return the key of the server that shares one turn between its users."""
     return f"{thread.platform}/{thread.space}"
 
 
-def kind(job: RenderJob, steps: int | None) -> Kind:
+def batch_key(job: RenderJob, steps: int | None) -> BatchKey:
     """Return the values that jobs must have in common to share a batch."""
     how = "" if job.source is None else f"{job.operation} {job.change} {'part' if job.part else 'whole'}"
-    return Kind(
+    return BatchKey(
         job.model, how, job.size, job.ratio, job.num_inference_steps or steps, job.guidance_scale,
         f"{job.lora} {job.lora_scale}" if job.lora else "",
     )  # fmt: skip
 
 
-def cost(job: RenderJob, usual: Usual, steps: int | None) -> float:
+def render_cost(job: RenderJob, defaults: Defaults, steps: int | None) -> float:
     """Return the cost of the job in megapixel-steps."""
-    width, height = job.size or (usual.width, usual.height)
-    return width * height / 1e6 * (job.num_inference_steps or steps or usual.num_inference_steps)
+    width, height = job.size or (defaults.width, defaults.height)
+    return width * height / 1e6 * (job.num_inference_steps or steps or defaults.num_inference_steps)
 
 
-def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
+def to_image_task(job: RenderJob, source: bytes | None, steps: int | None) -> ImageTask:
     """Return the job as a task for a worker. `source` is a PNG."""
     width, height = job.size or (None, None)
-    return Task(
+    return ImageTask(
         id=job.id,
         operation=job.operation,
         prompt=job.refined or job.prompt,
@@ -58,8 +58,8 @@ def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
         guidance_scale=job.guidance_scale,
         model=job.model,
         negative=job.negative,
-        telling=job.telling,
-        before=job.before,
+        telling=job.embeds_metadata,
+        before=job.source_prompt,
         change=job.change,
         ratio=job.ratio,
         part=job.part,
@@ -68,20 +68,20 @@ def task(job: RenderJob, source: bytes | None, steps: int | None) -> Task:
     )
 
 
-def picture(job: RenderJob, made: Made, digest: str) -> Picture:
+def to_picture(job: RenderJob, result: ImageDone, digest: str) -> Picture:
     """Return the record of the finished image. `digest` names its file."""
     return Picture(
         number=job.number,
         digest=digest,
-        width=made.width,
-        height=made.height,
+        width=result.width,
+        height=result.height,
         prompt=job.prompt,
         alt=job.prompt or f"A picture like #{job.parent}",
         operation=Operation(job.operation),
         seed=job.seed,
-        model=made.model,
+        model=result.model,
         parent=job.parent,
         refined=job.refined,
-        way=made.way,
-        notes=made.notes,
+        way=result.way,
+        notes=result.notes,
     )

@@ -9,44 +9,44 @@ from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from typing import Protocol
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import Failed, Rendered, RenderJob, RenderUpdate, ThreadKey
-from bot.errors import Unrecorded
-from render.queue.batch_run import Attempts, Files, Painting, Round, Ticket
-from render.queue.job_mapping import kind, server, waiting
-from render.queue.scheduler import HORIZON, Caps, Place, Schedule, Waiting
-from render.queue.speed_estimate import Pace
-from render.queue.workers import Engine, Fleet, Worker
+from bot.errors import StorageError
+from render.queue.batch_run import AttemptStore, BatchRun, BatchRunner, FileStore, PendingJob
+from render.queue.job_mapping import batch_key, server_key, to_scheduled_job
+from render.queue.scheduler import HORIZON, ConcurrencyLimits, QueuePosition, Schedule, ScheduledJob
+from render.queue.speed_estimate import SpeedEstimate
+from render.queue.workers import Engine, WorkerHandle, WorkerPool
 
 log = logging.getLogger(__name__)
 
-REMEMBERED = 600.0  # seconds of past service that count for fair share after a restart
-MEASURED = 50  # batches that give the speed estimate after a start
-MOST_WAITING = 200  # waiting jobs of one user
-FORETELL = 0.25  # seconds between two forecasts of positions
-AGAIN = 5.0  # seconds before a failed write of the table is tried again
-LOOK = 0.5  # seconds between two checks for changes of the table by other processes
+FAIR_SHARE_PERIOD = 600.0  # seconds of past service that count for fair share after a restart
+TIMED_BATCHES = 50  # batches that give the speed estimate after a start
+MAX_WAITING_JOBS = 200  # waiting jobs of one user
+FORECAST_INTERVAL = 0.25  # seconds between two forecasts of positions
+RETRY_PAUSE = 5.0  # seconds before a failed write of the table is tried again
+POLL_INTERVAL = 0.5  # seconds between two checks for changes of the table by other processes
 
 
-class JobStore(Attempts, Protocol):
+class JobStore(AttemptStore, Protocol):
     """The jobs table, as the queue uses it. Writes after `claim` count only for the newest attempt of the job."""
 
     def recover(self) -> None:
         """Put jobs that ran when the last bot process ended back into the queue. Raises Unrecorded."""
         ...
 
-    def served(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
+    def recent_charges(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
         """Return thread, owner and cost in megapixel-steps of the jobs of the last `seconds`, in order of service.
 
         Cancelled and failed jobs do not count.
         """
         ...
 
-    def paces(self, batches: int) -> list[tuple[str, float, float]]:
+    def batch_timings(self, batches: int) -> list[tuple[str, float, float]]:
         """Return model, cost in megapixel-steps and seconds of the newest batches, the oldest first."""
         ...
 
-    def watch(self) -> Callable[[], bool]:
+    def watch_changes(self) -> Callable[[], bool]:
         """Return a function that tells whether another process has written since the last call."""
         ...
 
@@ -61,7 +61,7 @@ class JobStore(Attempts, Protocol):
         """
         ...
 
-    def at_once(self) -> AbstractContextManager[None]:
+    def transaction(self) -> AbstractContextManager[None]:
         """Combine the claims within this context into one transaction. Raises Unrecorded."""
         ...
 
@@ -70,50 +70,50 @@ class JobStore(Attempts, Protocol):
         ...
 
 
-class Line:
+class RenderQueue:
     """Renders jobs in batches on all workers, with a fair share for every server and every user."""
 
     def __init__(
         self,
         store: JobStore,
-        files: Files,
+        files: FileStore,
         engines: Sequence[Engine],
         *,
-        abilities: Abilities | None = None,
+        capabilities: ModelCapabilities | None = None,
         num_inference_steps: int | None = None,
-        caps: Caps | None = None,
+        limits: ConcurrencyLimits | None = None,
     ) -> None:
         """`capabilities` apply until a worker has reported the capabilities of its model."""
         self._store = store
         self._steps = num_inference_steps
-        self._news = asyncio.Event()
-        self._changed = False
-        self._foretold = 0.0
+        self._wake = asyncio.Event()
+        self._has_changed = False
+        self._next_forecast = 0.0
         self._models: Sequence[str] = ()  # of the workers at the last check for jobs that no worker can render
-        self.fleet = Fleet(engines, abilities or Abilities(), self._news.set)
-        self.pace = Pace()
-        self.schedule = Schedule(caps)
-        self.tickets: dict[str, Ticket] = {}
-        self.began: Callable[[str, Sequence[str]], None] = lambda model, jobs: None  # called for each batch
-        self._easels = Painting(store, files, num_inference_steps, self._again)
+        self.worker_pool = WorkerPool(engines, capabilities or ModelCapabilities(), self._wake.set)
+        self.pace = SpeedEstimate()
+        self.schedule = Schedule(limits)
+        self.pending_jobs: dict[str, PendingJob] = {}
+        self.on_batch_start: Callable[[str, Sequence[str]], None] = lambda model, jobs: None  # called for each batch
+        self._batch_runner = BatchRunner(store, files, num_inference_steps, self._requeue)
 
     @property
-    def abilities(self) -> Abilities:
+    def capabilities(self) -> ModelCapabilities:
         """Capabilities of the workers' image model; until a worker has reported, those given at the start."""
-        return self.fleet.abilities
+        return self.worker_pool.capabilities
 
     @property
-    def introduced(self) -> asyncio.Event:
+    def capabilities_ready(self) -> asyncio.Event:
         """Set when a worker has reported its capabilities, or when no worker ever will."""
-        return self.fleet.introduced
+        return self.worker_pool.capabilities_ready
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Queue the job and stream its updates until it ends. Closing the generator cancels the job."""
-        outcome = self._store.outcome(job) or self._refused(job)
+        outcome = self._store.outcome(job) or self._refuse_new(job)
         if outcome is not None:
             yield outcome
             return
-        ticket = self._stand(job)
+        ticket = self._enqueue(job)
         try:
             while True:
                 update = await ticket.updates.get()
@@ -121,130 +121,136 @@ class Line:
                 if isinstance(update, Rendered | Failed):
                     return
         finally:
-            self._leave(ticket)
+            self._abandon(ticket)
 
     def cancel(self, job_id: str, reason: str) -> bool:
         """Remove the job from the queue, or from the device at its next step; False if it has ended."""
         cancelled = self._store.cancel(job_id, reason)
-        if cancelled and (ticket := self.tickets.get(job_id)):
-            ticket.tell(Failed(reason))
+        if cancelled and (ticket := self.pending_jobs.get(job_id)):
+            ticket.send_update(Failed(reason))
         return cancelled
 
     async def run(self) -> None:
         """Run the queue until cancelled. Jobs that ran when the last bot process ended wait again."""
         await self._recover()
-        for thread, owner, cost in self._store.served(REMEMBERED):
-            self.schedule.recall(server(thread), owner, cost)
-        for model, cost, seconds in self._store.paces(MEASURED):
-            self.pace.measured(model, cost, seconds)
+        for thread, owner, cost in self._store.recent_charges(FAIR_SHARE_PERIOD):
+            self.schedule.charge_past(server_key(thread), owner, cost)
+        for model, cost, seconds in self._store.batch_timings(TIMED_BATCHES):
+            self.pace.add_measurement(model, cost, seconds)
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.fleet.run())
-            group.create_task(self._look_elsewhere())
+            group.create_task(self.worker_pool.run())
+            group.create_task(self._watch_store())
             while True:
-                wake = self._serve(group)
+                wake = self._fill_slots(group)
                 with suppress(TimeoutError):
                     async with asyncio.timeout_at(wake):
-                        await self._news.wait()
-                self._news.clear()
+                        await self._wake.wait()
+                self._wake.clear()
 
     async def _recover(self) -> None:
         """Recover the jobs table; try again while it cannot be written."""
         while True:
             try:
                 return self._store.recover()
-            except Unrecorded as error:
+            except StorageError as error:
                 log.error("no picture is drawn yet: %s", error)
-                await asyncio.sleep(AGAIN)
+                await asyncio.sleep(RETRY_PAUSE)
 
     # Adding and removing jobs
 
-    def _refused(self, job: RenderJob) -> Failed | None:
+    def _refuse_new(self, job: RenderJob) -> Failed | None:
         """Refuse a job that no worker can render, or one above the limit of its user; None for any other job."""
-        reason = self.fleet.refuses(kind(job, self._steps))
-        if self.schedule.waiting_for(server(job.thread), job.owner) >= MOST_WAITING:
-            reason = f"You have {MOST_WAITING} pictures in the line already: wait until some of them are done."
+        reason = self.worker_pool.explain_refusal(batch_key(job, self._steps))
+        if self.schedule.count_waiting(server_key(job.thread), job.owner) >= MAX_WAITING_JOBS:
+            reason = f"You have {MAX_WAITING_JOBS} pictures in the line already: wait until some of them are done."
         if reason is None:
             return None
         self._store.refuse(job, reason)
         return Failed(reason)
 
-    def _stand(self, job: RenderJob) -> Ticket:
+    def _enqueue(self, job: RenderJob) -> PendingJob:
         now = time.time()
         since = self._now() - max(0.0, now - (job.ordered or now))
-        ticket = self.tickets[job.id] = Ticket(job, waiting(job, self.fleet.usual, self._steps, since))
-        self.schedule.add(ticket.waiting)
-        self._moved()
+        ticket = self.pending_jobs[job.id] = PendingJob(
+            job, to_scheduled_job(job, self.worker_pool.defaults, self._steps, since)
+        )
+        self.schedule.add(ticket.scheduled_job)
+        self._mark_changed()
         return ticket
 
-    def _leave(self, ticket: Ticket) -> None:
+    def _abandon(self, pending_job: PendingJob) -> None:
         """Remove a job that nobody waits for. Other jobs of its batch continue; a batch without jobs is cancelled."""
-        if self.tickets.get(ticket.job.id) is ticket:
-            del self.tickets[ticket.job.id]
-        self.schedule.remove(ticket.waiting)
-        if ticket.round and ticket.round.forget(ticket):
-            self.schedule.give_back(ticket.waiting)
-            with suppress(Unrecorded):  # then `recover` finds it running at the next start and puts it back
-                self._store.lost(ticket.job, blamed=False)
-        self._moved()
+        if self.pending_jobs.get(pending_job.job.id) is pending_job:
+            del self.pending_jobs[pending_job.job.id]
+        self.schedule.remove(pending_job.scheduled_job)
+        if pending_job.batch_run and pending_job.batch_run.remove(pending_job):
+            self.schedule.refund(pending_job.scheduled_job)
+            with suppress(StorageError):  # then `recover` finds it running at the next start and puts it back
+                self._store.release(pending_job.job, blamed=False)
+        self._mark_changed()
 
-    def _again(self, ticket: Ticket, blamed: bool) -> None:
+    def _requeue(self, pending_job: PendingJob, blamed: bool) -> None:
         """Put a job back after a lost attempt; it runs alone from now on if it may be to blame."""
-        if self.tickets.get(ticket.job.id) is not ticket:
-            self.schedule.give_back(ticket.waiting)
+        if self.pending_jobs.get(pending_job.job.id) is not pending_job:
+            self.schedule.refund(pending_job.scheduled_job)
             return
-        ticket.waiting = replace(ticket.waiting, alone=ticket.waiting.alone or blamed)
-        self.schedule.again(ticket.waiting)
-        self._moved()
+        pending_job.scheduled_job = replace(
+            pending_job.scheduled_job, runs_alone=pending_job.scheduled_job.runs_alone or blamed
+        )
+        self.schedule.requeue(pending_job.scheduled_job)
+        self._mark_changed()
 
-    async def _look_elsewhere(self) -> None:
+    async def _watch_store(self) -> None:
         """Watch for changes by other processes, and send the outcome of a job that one of them ended."""
-        changed = self._store.watch()
+        changed = self._store.watch_changes()
         while True:
-            await asyncio.sleep(LOOK)
+            await asyncio.sleep(POLL_INTERVAL)
             if changed():
-                for ticket in list(self.tickets.values()):
+                for ticket in list(self.pending_jobs.values()):
                     if outcome := self._store.outcome(ticket.job):
-                        ticket.tell(outcome)
+                        ticket.send_update(outcome)
 
     # Sending batches to workers
 
-    def _serve(self, group: asyncio.TaskGroup) -> float | None:
+    def _fill_slots(self, group: asyncio.TaskGroup) -> float | None:
         """Fill every free slot. Return the time of the next forecast, or None if none is due."""
         now = self._now()
-        if self.fleet.trouble or self.fleet.models != self._models:
-            self._models = self.fleet.models
-            self._turn_away()
-        chosen: list[tuple[Worker, tuple[Waiting, ...]]] = []
-        for worker in self.fleet.workers:
-            for _ in range(worker.free(now)):
-                batch = self.schedule.next(worker.slot(), now)
+        if self.worker_pool.trouble or self.worker_pool.models != self._models:
+            self._models = self.worker_pool.models
+            self._refuse_impossible()
+        chosen: list[tuple[WorkerHandle, tuple[ScheduledJob, ...]]] = []
+        for worker in self.worker_pool.workers:
+            for _ in range(worker.free_slots(now)):
+                batch = self.schedule.next_batch(worker.as_slot(), now)
                 if not batch:
                     break
                 chosen.append((worker, batch))
         if chosen:
-            self._start(chosen, group)
-        return self._foretell(now)
+            self._claim_and_send(chosen, group)
+        return self._forecast_positions(now)
 
-    def _turn_away(self) -> None:
+    def _refuse_impossible(self) -> None:
         """Refuse waiting jobs that no worker can render, as far as the workers have reported their models."""
-        trouble = self.fleet.trouble
+        trouble = self.worker_pool.trouble
         for each in list(self.schedule):
-            if reason := trouble or self.fleet.refuses(each.kind):
-                ticket = self.tickets[each.id]
+            if reason := trouble or self.worker_pool.explain_refusal(each.batch_key):
+                ticket = self.pending_jobs[each.id]
                 self.schedule.remove(each)
-                ticket.tell(Failed(reason))
-                with suppress(Unrecorded):  # then it still waits at the next start, and is refused again
+                ticket.send_update(Failed(reason))
+                with suppress(StorageError):  # then it still waits at the next start, and is refused again
                     self._store.refuse(ticket.job, reason)
 
-    def _start(self, chosen: Sequence[tuple[Worker, tuple[Waiting, ...]]], group: asyncio.TaskGroup) -> None:
+    def _claim_and_send(
+        self, chosen: Sequence[tuple[WorkerHandle, tuple[ScheduledJob, ...]]], group: asyncio.TaskGroup
+    ) -> None:
         """Claim the batches in one transaction and send them to their workers."""
-        self._moved()
+        self._mark_changed()
         try:
-            with self._store.at_once():
+            with self._store.transaction():
                 claims = [
                     self._store.claim(uuid.uuid4().hex, {each.id: each.cost for each in batch}) for _, batch in chosen
                 ]
-        except Unrecorded as error:
+        except StorageError as error:
             for _, batch in chosen:
                 self._drop(batch, Failed(str(error)))
             return
@@ -253,49 +259,51 @@ class Line:
             if attempts:
                 self._send(worker, attempts, group)
 
-    def _send(self, worker: Worker, attempts: Mapping[str, int], group: asyncio.TaskGroup) -> None:
-        tickets = {job_id: self.tickets[job_id] for job_id in attempts}
+    def _send(self, worker: WorkerHandle, attempts: Mapping[str, int], group: asyncio.TaskGroup) -> None:
+        tickets = {job_id: self.pending_jobs[job_id] for job_id in attempts}
         for job_id, ticket in tickets.items():
             ticket.job = replace(ticket.job, attempt=attempts[job_id])
-        round_ = Round(worker, tickets, self._now())
-        worker.rounds.append(round_)
-        self.began(worker.told.model, tuple(tickets))
-        round_.task = group.create_task(self._see_through(round_, group))
+        round_ = BatchRun(worker, tickets, self._now())
+        worker.batch_runs.append(round_)
+        self.on_batch_start(worker.report.model, tuple(tickets))
+        round_.task = group.create_task(self._run_batch(round_, group))
 
-    def _drop(self, jobs: Sequence[Waiting], outcome: Failed | None) -> None:
+    def _drop(self, jobs: Sequence[ScheduledJob], outcome: Failed | None) -> None:
         """End jobs that could not be claimed: another process ended them, or the table cannot be written."""
-        self.schedule.ended(jobs)
+        self.schedule.mark_ended(jobs)
         for each in jobs:
-            self.schedule.give_back(each)
-            ticket = self.tickets[each.id]
-            ticket.tell(outcome or self._store.outcome(ticket.job) or Failed("The picture is not wanted any more."))
+            self.schedule.refund(each)
+            ticket = self.pending_jobs[each.id]
+            ticket.send_update(
+                outcome or self._store.outcome(ticket.job) or Failed("The picture is not wanted any more.")
+            )
 
-    async def _see_through(self, round_: Round, group: asyncio.TaskGroup) -> None:
+    async def _run_batch(self, batch_run: BatchRun, group: asyncio.TaskGroup) -> None:
         try:
-            await self._easels.paint(round_, self.pace, group)
+            await self._batch_runner.run(batch_run, self.pace, group)
         finally:
-            round_.worker.rounds.remove(round_)
-            self.schedule.ended(round_.jobs)
-            self._moved()
+            batch_run.worker.batch_runs.remove(batch_run)
+            self.schedule.mark_ended(batch_run.jobs)
+            self._mark_changed()
 
     # Positions of waiting jobs
 
-    def _moved(self) -> None:
-        self._changed = True
-        self._news.set()
+    def _mark_changed(self) -> None:
+        self._has_changed = True
+        self._wake.set()
 
-    def _foretell(self, now: float) -> float | None:
+    def _forecast_positions(self, now: float) -> float | None:
         """Send changed positions, at most once per interval. Return when the next forecast is due, or None."""
-        if not self._changed or not len(self.schedule):
+        if not self._has_changed or not len(self.schedule):
             return None
-        if now < self._foretold:
-            return self._foretold
-        self._changed = False
-        places = self.schedule.foretell(self.fleet.busy(now, self.pace.typical), now, self.pace.typical)
+        if now < self._next_forecast:
+            return self._next_forecast
+        self._has_changed = False
+        places = self.schedule.forecast(self.worker_pool.slot_states(now, self.pace.typical), now, self.pace.typical)
         for each in self.schedule:
-            self.tickets[each.id].stands(places.get(each.id) or Place(HORIZON))
-        self._foretold = self._now() + max(
-            FORETELL, 20 * (self._now() - now)
+            self.pending_jobs[each.id].update_position(places.get(each.id) or QueuePosition(HORIZON))
+        self._next_forecast = self._now() + max(
+            FORECAST_INTERVAL, 20 * (self._now() - now)
         )  # a forecast of a long queue takes long, so it is made less often
         return None
 

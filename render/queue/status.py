@@ -1,21 +1,21 @@
 """Status of the render queue as users see it, and its load for the autoscaler. Pure."""
 
-from bot.queue_status import Bench, Lineup, Standing
-from render.queue.autoscaler import Load
-from render.queue.batch_run import Ticket
-from render.queue.queue import Line
-from render.queue.workers import Worker
+from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
+from render.queue.autoscaler import QueueLoad
+from render.queue.batch_run import PendingJob
+from render.queue.queue import RenderQueue
+from render.queue.workers import WorkerHandle
 
 
-def lineup(line: Line, now: float) -> Lineup:
+def snapshot_queue(queue: RenderQueue, now: float) -> QueueStatus:
     """Return the running and waiting jobs and the workers. `now` is seconds of the loop's clock."""
     standings = []
-    for ticket in line.tickets.values():
-        job, place, round_ = ticket.job, ticket.place, ticket.round
-        runs = round_ is not None and job.id in round_.open
+    for ticket in queue.pending_jobs.values():
+        job, place, round_ = ticket.job, ticket.position, ticket.batch_run
+        runs = round_ is not None and job.id in round_.pending
         standings.append(
-            Standing(
-                job=job.id,
+            QueuedJob(
+                job_id=job.id,
                 thread=job.thread,
                 number=job.number,
                 operation=job.operation,
@@ -24,26 +24,28 @@ def lineup(line: Line, now: float) -> Lineup:
                 running=runs,
                 fraction=round_.fraction if round_ and runs else 0.0,
                 ahead=0 if runs or place is None else place.ahead,
-                eta=_eta(ticket, now, line.pace.typical),
-                waited=now - ticket.waiting.since,
+                eta=_seconds_left(ticket, now, queue.pace.typical),
+                waited=now - ticket.scheduled_job.since,
             )
         )
     standings.sort(key=lambda each: (not each.running, each.ahead))
-    return Lineup(tuple(standings), tuple(map(_bench, line.fleet.workers)), dict(line.pace.by_model))
+    return QueueStatus(
+        tuple(standings), tuple(map(_worker_status, queue.worker_pool.workers)), dict(queue.pace.by_model)
+    )
 
 
-def load(line: Line) -> Load:
+def measure_load(queue: RenderQueue) -> QueueLoad:
     """Return how many batches run and how much work waits, for the autoscaler."""
-    busy = sum(len(worker.rounds) for worker in line.fleet.workers)
-    return Load(busy, sum(job.cost for job in line.schedule), line.pace.typical or 0.0)
+    busy = sum(len(worker.batch_runs) for worker in queue.worker_pool.workers)
+    return QueueLoad(busy, sum(job.cost for job in queue.schedule), queue.pace.typical or 0.0)
 
 
-def _eta(ticket: Ticket, now: float, pace: float | None) -> float | None:
-    if ticket.round and ticket.job.id in ticket.round.open:
-        return ticket.round.left(now, pace)
-    return ticket.place.eta if ticket.place else None
+def _seconds_left(pending_job: PendingJob, now: float, pace: float | None) -> float | None:
+    if pending_job.batch_run and pending_job.job.id in pending_job.batch_run.pending:
+        return pending_job.batch_run.seconds_left(now, pace)
+    return pending_job.position.eta if pending_job.position else None
 
 
-def _bench(worker: Worker) -> Bench:
-    told = worker.told
-    return Bench(worker.engine.name, told.model, told.slots, len(worker.rounds), told.trouble or "")
+def _worker_status(worker: WorkerHandle) -> WorkerStatus:
+    told = worker.report
+    return WorkerStatus(worker.engine.name, told.model, told.slots, len(worker.batch_runs), told.trouble or "")

@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-from bot.capabilities import Abilities
-from render.protocol import Batch, Slots, Usual, WorkerEvent
-from render.queue.job_mapping import TYPICAL
-from render.queue.scheduler import Busy, Kind, Slot, Waiting
+from bot.capabilities import ModelCapabilities
+from render.protocol import Batch, Defaults, WorkerEvent, WorkerReport
+from render.queue.job_mapping import FALLBACK_DEFAULTS
+from render.queue.scheduler import BatchKey, ScheduledJob, Slot, SlotState
 
 log = logging.getLogger(__name__)
 
-POLL = (0.05, 1.0)  # seconds between two polls of a worker: the shortest, the longest
-REST = (5.0, 300.0)  # seconds without batches after a protocol violation: the first time, at most
+POLL_INTERVALS = (0.05, 1.0)  # seconds between two polls of a worker: the shortest, the longest
+BACKOFF = (5.0, 300.0)  # seconds without batches after a protocol violation: the first time, at most
 
 
 class Engine(Protocol):
@@ -25,7 +25,7 @@ class Engine(Protocol):
         """Name of the engine in status and logs."""
         ...
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """Return the report of the engine; a report without slots if it cannot be reached."""
         ...
 
@@ -34,128 +34,135 @@ class Engine(Protocol):
         ...
 
 
-class UnderWay(Protocol):
+class RunningBatch(Protocol):
     """A running batch, as the pool sees it."""
 
     @property
-    def jobs(self) -> tuple[Waiting, ...]:
+    def jobs(self) -> tuple[ScheduledJob, ...]:
         """All jobs of the batch, ended jobs included."""
         ...
 
-    def left(self, now: float, pace: float | None) -> float:
+    def seconds_left(self, now: float, pace: float | None) -> float:
         """Seconds until the batch is done. `pace` is seconds per megapixel-step, None if unknown."""
         ...
 
 
-class Worker:
+class WorkerHandle:
     """One worker of the pool: its last report, its running batches, and whether it gets new batches."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
-        self.told = Slots()
-        self.rounds: list[UnderWay] = []
-        self.others = 0  # batches on the worker that another bot sent
-        self.doubt = asyncio.Event()  # set if the last report may be outdated
-        self._lies = 0
-        self._resting_until = 0.0
+        self.report = WorkerReport()
+        self.batch_runs: list[RunningBatch] = []
+        self.foreign_batches = 0  # batches on the worker that another bot sent
+        self.recheck = asyncio.Event()  # set if the last report may be outdated
+        self._violations = 0
+        self._backoff_until = 0.0
 
-    def free(self, now: float) -> int:
+    def free_slots(self, now: float) -> int:
         """Return how many batches the worker can take now."""
-        if now < self._resting_until or self.told.trouble or self.doubt.is_set():
+        if now < self._backoff_until or self.report.trouble or self.recheck.is_set():
             return 0
-        return self.told.slots - self.others - len(self.rounds)
+        return self.report.slots - self.foreign_batches - len(self.batch_runs)
 
-    def slot(self) -> Slot:
+    def as_slot(self) -> Slot:
         """Return one slot of the worker, for the scheduler."""
-        usual = self.told.usual or TYPICAL
-        models = frozenset([self.told.model])
-        return Slot(self.told.model, models, seats=self.told.largest_batch, usual=usual.width * usual.height / 1e6)
+        usual = self.report.usual or FALLBACK_DEFAULTS
+        models = frozenset([self.report.model])
+        return Slot(
+            self.report.model,
+            models,
+            capacity=self.report.largest_batch,
+            default_megapixels=usual.width * usual.height / 1e6,
+        )
 
-    def hear(self, told: Slots) -> None:
+    def update(self, report: WorkerReport) -> None:
         """Store a new report of the worker."""
-        self.told = told
-        self.others = max(0, told.slots - told.free - len(self.rounds))
-        self.doubt.clear()
+        self.report = report
+        self.foreign_batches = max(0, report.slots - report.free - len(self.batch_runs))
+        self.recheck.clear()
 
-    def lost(self) -> None:
+    def require_recheck(self) -> None:
         """Send nothing to the worker until it has reported again: a stream broke, or it refused a batch."""
-        self.doubt.set()
+        self.recheck.set()
 
-    def lied(self, lie: str, now: float) -> None:
+    def back_off(self, violation: str, now: float) -> None:
         """Back off after a protocol violation, twice as long each time, at most the longest backoff."""
-        rest = min(REST[1], REST[0] * 2**self._lies)
-        self._lies += 1
-        self._resting_until = now + rest
-        log.warning("the render worker %s gets no batches for %.0f s: %s", self.engine.name, rest, lie)
+        rest = min(BACKOFF[1], BACKOFF[0] * 2**self._violations)
+        self._violations += 1
+        self._backoff_until = now + rest
+        log.warning("the render worker %s gets no batches for %.0f s: %s", self.engine.name, rest, violation)
 
-    def kept_its_word(self) -> None:
+    def reset_backoff(self) -> None:
         """Forget earlier violations, because a batch ended as it should."""
-        self._lies = 0
+        self._violations = 0
 
 
-class Fleet:
+class WorkerPool:
     """All workers, and the capabilities and defaults of their model."""
 
-    def __init__(self, engines: Sequence[Engine], abilities: Abilities, news: Callable[[], None]) -> None:
+    def __init__(
+        self, engines: Sequence[Engine], capabilities: ModelCapabilities, on_change: Callable[[], None]
+    ) -> None:
         """`capabilities` apply until a worker has reported its own; `on_change` is called after every report."""
-        self.workers = [Worker(engine) for engine in engines]
-        self.abilities = abilities
-        self.usual: Usual = TYPICAL
-        self.introduced = asyncio.Event()  # set when a worker has reported its capabilities, or none ever will
-        self._news = news
+        self.workers = [WorkerHandle(engine) for engine in engines]
+        self.capabilities = capabilities
+        self.defaults: Defaults = FALLBACK_DEFAULTS
+        self.capabilities_ready = asyncio.Event()  # set when a worker has reported its capabilities, or none ever will
+        self._on_change = on_change
 
     @property
     def trouble(self) -> str | None:
         """Why no image can be rendered, if no worker will ever have a slot; None otherwise."""
-        troubles = [worker.told.trouble for worker in self.workers]
+        troubles = [worker.report.trouble for worker in self.workers]
         return troubles[0] if all(troubles) else None
 
     @property
     def models(self) -> list[str]:
         """Model of each worker; empty for a worker that has not reported."""
-        return [worker.told.model for worker in self.workers]
+        return [worker.report.model for worker in self.workers]
 
-    def refuses(self, kind: Kind) -> str | None:
+    def explain_refusal(self, batch_key: BatchKey) -> str | None:
         """Return why no worker can render these jobs; None if one can, or if a worker has not reported its model."""
-        known = [worker for worker in self.workers if worker.told.model and not worker.told.trouble]
-        if len(known) < len(self.workers) or any(worker.slot().takes(kind) for worker in known):
+        known = [worker for worker in self.workers if worker.report.model and not worker.report.trouble]
+        if len(known) < len(self.workers) or any(worker.as_slot().supports(batch_key) for worker in known):
             return None
-        models = ", ".join(sorted({worker.told.model for worker in known}))
-        return f"No render worker has the picture model {kind.model!r}; there is {models}."
+        models = ", ".join(sorted({worker.report.model for worker in known}))
+        return f"No render worker has the picture model {batch_key.model!r}; there is {models}."
 
-    def busy(self, now: float, pace: float | None) -> list[Busy]:
+    def slot_states(self, now: float, pace: float | None) -> list[SlotState]:
         """Return every slot, its jobs, and when it is free. `pace` is seconds per megapixel-step, None if unknown."""
         slots = []
         for worker in self.workers:
-            slot = worker.slot()
-            slots += [Busy(slot, each.left(now, pace), each.jobs) for each in worker.rounds]
-            slots += [Busy(slot)] * max(0, worker.told.slots - len(worker.rounds))
-        return slots or [Busy(Slot())]  # assume one slot, because a worker will come
+            slot = worker.as_slot()
+            slots += [SlotState(slot, each.seconds_left(now, pace), each.jobs) for each in worker.batch_runs]
+            slots += [SlotState(slot)] * max(0, worker.report.slots - len(worker.batch_runs))
+        return slots or [SlotState(Slot())]  # assume one slot, because a worker will come
 
     async def run(self) -> None:
         """Poll every worker until cancelled."""
         async with asyncio.TaskGroup() as group:
             for worker in self.workers:
-                group.create_task(self._watch(worker))
+                group.create_task(self._poll(worker))
 
-    async def _watch(self, worker: Worker) -> None:
-        pause = POLL[0]
+    async def _poll(self, worker: WorkerHandle) -> None:
+        pause = POLL_INTERVALS[0]
         while True:
-            was_there = worker.told.slots > 0
-            worker.hear(await worker.engine.slots())
-            if worker.told.trouble or (worker.told.slots and not worker.others):
-                pause = POLL[1]
+            was_there = worker.report.slots > 0
+            worker.update(await worker.engine.slots())
+            if worker.report.trouble or (worker.report.slots and not worker.foreign_batches):
+                pause = POLL_INTERVALS[1]
             else:
-                pause = POLL[0] if was_there else min(POLL[1], pause * 1.5)
-            self._learn(worker.told)
-            self._news()
+                pause = POLL_INTERVALS[0] if was_there else min(POLL_INTERVALS[1], pause * 1.5)
+            self._update_model(worker.report)
+            self._on_change()
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause):
-                    await worker.doubt.wait()
-                    await asyncio.sleep(POLL[0])  # a worker that is just stopping is not polled at once
+                    await worker.recheck.wait()
+                    await asyncio.sleep(POLL_INTERVALS[0])  # a worker that is just stopping is not polled at once
 
-    def _learn(self, told: Slots) -> None:
-        self.abilities = told.abilities or self.abilities
-        self.usual = told.usual or self.usual
-        if told.abilities or all(worker.told.trouble for worker in self.workers):
-            self.introduced.set()
+    def _update_model(self, report: WorkerReport) -> None:
+        self.capabilities = report.abilities or self.capabilities
+        self.defaults = report.usual or self.defaults
+        if report.abilities or all(worker.report.trouble for worker in self.workers):
+            self.capabilities_ready.set()

@@ -7,25 +7,25 @@ from contextlib import aclosing
 import aiohttp
 from pydantic import ValidationError
 
-from render.models.image_files import SIGNATURE
+from render.models.image_files import PNG_SIGNATURE
 from render.protocol import (
     BATCH,
     EVENT,
-    SILENCE,
-    SLOTS,
+    HEARTBEAT_TIMEOUT,
+    REPORT,
     VERSION,
-    Alive,
     Batch,
     End,
-    Made,
-    Slots,
-    Spoilt,
+    Heartbeat,
+    ImageDone,
+    ImageFailed,
     Started,
     WorkerEvent,
+    WorkerReport,
 )
 
-LONGEST_LINE = 64 * 2**20  # bytes: several times an image of 2048 x 2048 pixels in base64
-STUCK = 600.0  # seconds with heartbeats and no other event
+MAX_LINE_BYTES = 64 * 2**20  # bytes: several times an image of 2048 x 2048 pixels in base64
+STUCK_TIMEOUT = 600.0  # seconds with heartbeats and no other event
 
 
 class EngineLost(Exception):
@@ -35,10 +35,10 @@ class EngineLost(Exception):
     protocol violation; it is empty if the connection was only lost.
     """
 
-    def __init__(self, started: bool, lie: str = "") -> None:
-        super().__init__(lie or "the render worker is gone")
+    def __init__(self, started: bool, violation: str = "") -> None:
+        super().__init__(violation or "the render worker is gone")
         self.started = started
-        self.lie = lie
+        self.violation = violation
 
 
 class WorkerEngine:
@@ -52,22 +52,24 @@ class WorkerEngine:
         self._session: aiohttp.ClientSession | None = None
         self.clock = time.monotonic
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """Return the report of the worker; a report without slots if the worker cannot be reached."""
         if self._address() is None:
-            return Slots()
+            return WorkerReport()
         try:
             async with self._client().get(self._url("slots"), timeout=aiohttp.ClientTimeout(5)) as response:
                 if response.status in (401, 403):
-                    return Slots(trouble="The render worker refused the bot: check RENDER_TOKEN.")
+                    return WorkerReport(trouble="The render worker refused the bot: check RENDER_TOKEN.")
                 if response.status != 200:
-                    return Slots()
-                slots = SLOTS.validate_json(await response.read())
+                    return WorkerReport()
+                slots = REPORT.validate_json(await response.read())
                 if slots.version != VERSION:
-                    return Slots(trouble="The render worker is of another version than the bot: update the older one.")
+                    return WorkerReport(
+                        trouble="The render worker is of another version than the bot: update the older one."
+                    )
                 return slots
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
-            return Slots()
+            return WorkerReport()
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """Render the batch at most once: every task ends as ImageDone or ImageFailed. Closing the generator cancels it.
@@ -80,17 +82,17 @@ class WorkerEngine:
                 async for line in lines:
                     event = EVENT.validate_json(line)
                     match event:
-                        case Alive() if self.clock() - moved > STUCK:
+                        case Heartbeat() if self.clock() - moved > STUCK_TIMEOUT:
                             raise EngineLost(started, "it lives, but does not get on")
-                        case Alive():
+                        case Heartbeat():
                             continue
                         case Started():
                             started = True
-                        case Made(task, png) if task not in open_tasks or not png.startswith(SIGNATURE):
+                        case ImageDone(task, png) if task not in open_tasks or not png.startswith(PNG_SIGNATURE):
                             raise EngineLost(started, "it sent what nobody asked for")
-                        case Spoilt(task) if task not in open_tasks:
+                        case ImageFailed(task) if task not in open_tasks:
                             raise EngineLost(started, "it sent what nobody asked for")
-                        case Made(task) | Spoilt(task):
+                        case ImageDone(task) | ImageFailed(task):
                             open_tasks.discard(task)
                         case End() if open_tasks:
                             raise EngineLost(started, "it ended without all pictures")
@@ -105,7 +107,7 @@ class WorkerEngine:
         raise EngineLost(started)
 
     async def _lines(self, batch: Batch) -> AsyncGenerator[bytes]:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=HEARTBEAT_TIMEOUT)
         async with self._client().post(self._url("batches"), data=BATCH.dump_json(batch), timeout=timeout) as response:
             response.raise_for_status()
             async for line in response.content:
@@ -117,7 +119,7 @@ class WorkerEngine:
     def _client(self) -> aiohttp.ClientSession:
         if self._session is None:
             headers = {"Authorization": f"Bearer {self._token}"} if self._token else {}
-            self._session = aiohttp.ClientSession(headers=headers, read_bufsize=LONGEST_LINE)
+            self._session = aiohttp.ClientSession(headers=headers, read_bufsize=MAX_LINE_BYTES)
         return self._session
 
     async def close(self) -> None:

@@ -4,17 +4,17 @@ import json
 import sys
 from importlib.util import find_spec
 
-NEEDED = ("torch", "diffusers", "transformers", "accelerate", "peft")
+REQUIRED_MODULES = ("torch", "diffusers", "transformers", "accelerate", "peft")
 
 
 def main() -> None:
     """Print the missing modules and the names of the GPUs as one line of JSON."""
-    missing = [name for name in NEEDED if not find_spec(name)]
+    missing = [name for name in REQUIRED_MODULES if not find_spec(name)]
     gpus: list[str] = []
     if "torch" not in missing:
-        from render.diffusion.cards import names
+        from render.diffusion.cards import gpu_names
 
-        gpus = names()
+        gpus = gpu_names()
     sys.stdout.write(json.dumps({"missing": missing, "gpus": gpus}) + "\n")
 
 

@@ -9,11 +9,11 @@ from asyncio.subprocess import PIPE, Process
 
 log = logging.getLogger(__name__)
 
-PAUSE = (0.2, 30.0)  # seconds before a dead worker is restarted: the first time, at most
-HEALTHY = 60.0  # seconds of life after which the death of a worker resets the pause
+RESTART_PAUSES = (0.2, 30.0)  # seconds before a dead worker is restarted: the first time, at most
+HEALTHY_AFTER = 60.0  # seconds of life after which the death of a worker resets the pause
 
 
-class Supervisor:
+class LocalWorker:
     """One worker process. It exits with this process, because its standard input is closed then."""
 
     def __init__(self, model: str, device: str, environment: dict[str, str]) -> None:
@@ -25,13 +25,13 @@ class Supervisor:
         self.address: str | None = None
         self.pid: int | None = None
 
-    def where(self) -> str | None:
+    def get_address(self) -> str | None:
         """Return the URL of the worker, or None while it does not listen."""
         return self.address
 
     async def run(self) -> None:
         """Keep the worker alive until cancelled."""
-        pause = PAUSE[0]
+        pause = RESTART_PAUSES[0]
         loop = asyncio.get_running_loop()
         while True:
             born = loop.time()
@@ -41,7 +41,7 @@ class Supervisor:
                 )
             except OSError as error:  # no memory, too many open files: may be temporary
                 log.error("no render worker could be started: %s", error)
-                await asyncio.sleep(PAUSE[1])
+                await asyncio.sleep(RESTART_PAUSES[1])
                 continue
             self.pid = worker.pid
             try:
@@ -51,7 +51,7 @@ class Supervisor:
                 if worker.returncode is None:
                     worker.kill()
                     await worker.wait()
-            pause = PAUSE[0] if loop.time() - born > HEALTHY else min(PAUSE[1], pause * 2)
+            pause = RESTART_PAUSES[0] if loop.time() - born > HEALTHY_AFTER else min(RESTART_PAUSES[1], pause * 2)
             log.warning("the render worker exited with %s; another starts in %.1f s", worker.returncode, pause)
             await asyncio.sleep(pause)
 

@@ -26,26 +26,26 @@ from ray.serve.request_router import PendingRequest, RequestRouter, RunningRepli
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from render.__main__ import FOR_THE_DEVICE
-from render.image_model import Options, Studio
-from render.models.batch import STEP_EVERY
-from render.protocol import BATCH, EVENT, SLOTS, VERSION, Batch, End, Slots, Step
-from render.worker.device import PATIENCE, Busy, Device, DeviceLost
-from render.worker.device_process import load_named
-from render.worker.free_replicas import Board
+from render.__main__ import DEVICE_ENVIRONMENT
+from render.image_model import ImageModel, Options
+from render.models.batch import STEP_INTERVAL
+from render.protocol import BATCH, EVENT, REPORT, VERSION, Batch, End, StepDone, WorkerReport
+from render.worker.device import HANG_TIMEOUT, Device, DeviceBusy, DeviceLost
+from render.worker.device_process import load_model_class
+from render.worker.free_replicas import FreeReplicas
 from render.worker.result_cache import ResultCache, default_folder
-from render.worker.server import LARGEST_BATCH
+from render.worker.server import MAX_REQUEST_BYTES
 
 log = logging.getLogger("ray.serve")
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-LOOK_EVERY = 1.0  # seconds between two polls of all replicas
-LOOK_PATIENCE = 3.0  # seconds for all replicas to answer
-START_PATIENCE = 10.0  # seconds for a free replica to start a batch
-ENDED = EVENT.dump_json(End()) + b"\n"
+POLL_INTERVAL = 1.0  # seconds between two polls of all replicas
+POLL_TIMEOUT = 3.0  # seconds for all replicas to answer
+START_TIMEOUT = 10.0  # seconds for a free replica to start a batch
+END_LINE = EVENT.dump_json(End()) + b"\n"
 
 
-class Addressed(RequestRouter):  # type: ignore[misc]  # ray is not installed where types are checked
+class NamedReplicaRouter(RequestRouter):  # type: ignore[misc]  # ray is not installed where types are checked
     """Routes a request to the replica that the request names.
 
     Serve's own router tries two random replicas and waits before it tries again, so it is slow to find the one free
@@ -69,23 +69,23 @@ class Addressed(RequestRouter):  # type: ignore[misc]  # ray is not installed wh
     health_check_timeout_s=10,
     graceful_shutdown_timeout_s=600,  # a running batch is finished before its replica stops
     graceful_shutdown_wait_loop_s=0.5,
-    request_router_config=RequestRouterConfig(request_router_class=Addressed),
+    request_router_config=RequestRouterConfig(request_router_class=NamedReplicaRouter),
 )
-class Painter:
+class Replica:
     """One device with its model. Serve considers the replica running when the model is loaded."""
 
-    async def __init__(self, load: Callable[[], Studio], patience: float) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, load: Callable[[], ImageModel], hang_timeout: float) -> None:  # type: ignore[misc]  # Serve awaits it
         self._name = serve.get_replica_context().replica_id.unique_id
-        for name, value in FOR_THE_DEVICE.items():
+        for name, value in DEVICE_ENVIRONMENT.items():
             os.environ.setdefault(name, value)
-        self._device = Device(load, cache=_cache(), patience=patience)
-        self._owning: Running[None] = asyncio.create_task(self._device.run())
+        self._device = Device(load, cache=_open_cache(), hang_timeout=hang_timeout)
+        self._device_task: Running[None] = asyncio.create_task(self._device.run())
         while not (told := self._device.slots()).slots:
-            if told.trouble or self._owning.done():
+            if told.trouble or self._device_task.done():
                 raise RuntimeError(told.trouble or "The device cannot be used; the log says why.")
             await asyncio.sleep(0.05)
 
-    async def slots(self) -> tuple[str, Slots]:
+    async def slots(self) -> tuple[str, WorkerReport]:
         """Return the id of this replica and the report of its device."""
         return self._name, self._device.slots()
 
@@ -94,15 +94,15 @@ class Painter:
         told = float("-inf")
         async with aclosing(self._device.render(batch)) as events:
             async for event in events:
-                if isinstance(event, Step) and event.fraction < 1:
-                    if monotonic() - told < STEP_EVERY:  # each event costs time of the ingress, which all share
+                if isinstance(event, StepDone) and event.fraction < 1:
+                    if monotonic() - told < STEP_INTERVAL:  # each event costs time of the ingress, which all share
                         continue
                     told = monotonic()
                 yield EVENT.dump_json(event) + b"\n"
 
     async def check_health(self) -> None:
         """Raise RuntimeError if the device is lost. Serve replaces a replica that raises here three times."""
-        if self._owning.done() or self._device.slots().trouble:
+        if self._device_task.done() or self._device.slots().trouble:
             raise RuntimeError(self._device.slots().trouble or "The device is lost.")
 
 
@@ -114,17 +114,17 @@ class Painter:
     graceful_shutdown_wait_loop_s=0.5,
     ray_actor_options={"num_cpus": 0},
 )
-class Desk:
+class Ingress:
     """HTTP ingress: `GET /slots`, `POST /batches`. Gives each batch to a free replica; batches never wait here."""
 
-    async def __init__(self, painters: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
+    async def __init__(self, replicas: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
         self._token = os.environ.get("RENDER_TOKEN") or None
-        if not self._token and not await asyncio.to_thread(_on_loopback):
+        if not self._token and not await asyncio.to_thread(_is_on_loopback):
             raise RuntimeError("Serve listens beyond 127.0.0.1: set RENDER_TOKEN on every node before `ray start`.")
-        self._painters = painters
-        self._board = Board()
-        self._look_now = asyncio.Event()
-        self._looking: Running[None] = asyncio.create_task(self._look())
+        self._replicas = replicas
+        self._free_replicas = FreeReplicas()
+        self._poll_now = asyncio.Event()
+        self._poll_task: Running[None] = asyncio.create_task(self._poll())
 
     async def __call__(self, request: Request) -> Response:
         """Answer one HTTP request of the bot."""
@@ -133,15 +133,15 @@ class Desk:
             return PlainTextResponse("show RENDER_TOKEN as a bearer token", 401)
         match request.method, request.url.path.rsplit("/", 1)[-1]:
             case "GET", "slots":
-                return Response(SLOTS.dump_json(self._board.slots()), media_type="application/json")
+                return Response(REPORT.dump_json(self._free_replicas.slots()), media_type="application/json")
             case "POST", "batches":
                 return await self._batches(request)
         return PlainTextResponse("GET slots or POST batches", 404)
 
     async def _batches(self, request: Request) -> Response:
         size = request.headers.get("content-length", "")
-        if not size.isdecimal() or int(size) > LARGEST_BATCH:
-            return PlainTextResponse(f"a batch has a length of at most {LARGEST_BATCH} bytes", 413)
+        if not size.isdecimal() or int(size) > MAX_REQUEST_BYTES:
+            return PlainTextResponse(f"a batch has a length of at most {MAX_REQUEST_BYTES} bytes", 413)
         try:
             batch = BATCH.validate_json(await request.body())
         except ValidationError as error:
@@ -156,69 +156,69 @@ class Desk:
         except (RayError, RayServeException, TimeoutError) as error:
             log.warning("a replica did not start a batch: %s", type(error).__name__)
             cause = getattr(error, "cause", None)
-            known = isinstance(cause, Busy | DeviceLost)
+            known = isinstance(cause, DeviceBusy | DeviceLost)
             return PlainTextResponse(str(cause) if known else "The painter is gone.", 503)
-        return StreamingResponse(_joined(first, lines), media_type="application/x-ndjson")
+        return StreamingResponse(_prepend(first, lines), media_type="application/x-ndjson")
 
     async def _lines(self, batch: Batch) -> AsyncGenerator[bytes]:
         """Stream the lines of the batch from a replica reserved for it; no line at all if no replica is free."""
-        painter = self._board.take()
+        painter = self._free_replicas.take()
         if painter is None:
             return
-        stream = self._painters.options(stream=True).render.remote(batch, painter=painter)
+        stream = self._replicas.options(stream=True).render.remote(batch, painter=painter)
         over = False
         try:
-            async with asyncio.timeout(START_PATIENCE):
+            async with asyncio.timeout(START_TIMEOUT):
                 first = await anext(stream)
             yield first
             async for line in stream:
-                if line != ENDED:
+                if line != END_LINE:
                     yield line
             over = True
         finally:
             stream.cancel()  # closing the generator or cancelling the task does not stop a remote render
-            self._board.give_back(painter, None if over else monotonic())
-            self._look_now.set()
-        yield ENDED  # only now is the replica free
+            self._free_replicas.give_back(painter, None if over else monotonic())
+            self._poll_now.set()
+        yield END_LINE  # only now is the replica free
 
-    async def _look(self) -> None:
+    async def _poll(self) -> None:
         """Poll the reports of all replicas until cancelled."""
         while True:
-            self._look_now.clear()
+            self._poll_now.clear()
             asked = monotonic()
             try:
-                answers = self._painters.broadcast("slots").results_async(
-                    timeout_s=LOOK_PATIENCE, return_exceptions=True
+                answers = self._replicas.broadcast("slots").results_async(
+                    timeout_s=POLL_TIMEOUT, return_exceptions=True
                 )
                 told = [answer for answer in await answers if not isinstance(answer, BaseException)]
-                self._board.hear(dict(told), asked)
+                self._free_replicas.update(dict(told), asked)
             except TimeoutError:
-                if self._board.told:  # otherwise all replicas are still loading
-                    log.warning("not all replicas answered within %s s", LOOK_PATIENCE)
+                if self._free_replicas.reports:  # otherwise all replicas are still loading
+                    log.warning("not all replicas answered within %s s", POLL_TIMEOUT)
             except (RayError, RayServeException):  # no replica exists
-                self._board.hear({}, asked)
+                self._free_replicas.update({}, asked)
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look_now.wait(), LOOK_EVERY)
+                await asyncio.wait_for(self._poll_now.wait(), POLL_INTERVAL)
 
     async def check_health(self) -> None:
         """Raise RuntimeError if polling has stopped. Serve replaces an ingress that raises here three times."""
-        if self._looking.done():
-            raise RuntimeError("The desk no longer looks after its painters.") from self._looking.exception()
+        if self._poll_task.done():
+            raise RuntimeError("The desk no longer looks after its painters.") from self._poll_task.exception()
 
 
-async def _joined(first: bytes, lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
+async def _prepend(first: bytes, lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     async with aclosing(lines):
         yield first
         async for line in lines:
             yield line
 
 
-def _on_loopback() -> bool:
+def _is_on_loopback() -> bool:
     """Whether only this machine can reach Serve's proxies."""
     return _get_global_client().http_config.host in LOOPBACK
 
 
-class Settings(BaseModel):
+class ApplicationArgs(BaseModel):
     """`args` of an application in `serve.yaml`. `patience` is in seconds."""
 
     model_config = ConfigDict(extra="forbid")
@@ -226,22 +226,22 @@ class Settings(BaseModel):
     model: str = "builtin"
     device: str = "auto"
     largest_batch: int | None = Field(None, ge=1)
-    patience: float = Field(PATIENCE, gt=0)
+    patience: float = Field(HANG_TIMEOUT, gt=0)
     options: Options = Options()
-    studio: str = "render.diffusion.diffusers_model:Studio"
+    studio: str = "render.diffusion.diffusers_model:DiffusersModel"
 
 
-def application(settings: Settings) -> serve.Application:
+def application(settings: ApplicationArgs) -> serve.Application:
     """Build the application that `import_path` of `serve.yaml` names: one model, with the replicas given there."""
     load = partial(
-        load_named, settings.studio, settings.model, settings.device, settings.largest_batch, settings.options
+        load_model_class, settings.studio, settings.model, settings.device, settings.largest_batch, settings.options
     )
-    desk: Any = Desk  # both are deployments
-    painter: Any = Painter
+    desk: Any = Ingress  # both are deployments
+    painter: Any = Replica
     return desk.bind(painter.bind(load, settings.patience))
 
 
-def _cache() -> ResultCache | None:
+def _open_cache() -> ResultCache | None:
     folder = os.environ.get("RENDER_CACHE") or default_folder()
     try:
         return ResultCache(Path(folder))

@@ -12,14 +12,14 @@ from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 
-from render.models.image_files import written
-from render.protocol import Made, Slots, Task
+from render.models.image_files import read_metadata
+from render.protocol import ImageDone, ImageTask, WorkerReport
 
 log = logging.getLogger(__name__)
 
-KEPT = 600.0  # seconds that a result stays valid
-LARGEST = 512 * 2**20  # bytes of all results together
-DIGEST = hashlib.sha256().digest_size
+MAX_AGE = 600.0  # seconds that a result stays valid
+MAX_BYTES = 512 * 2**20  # bytes of all results together
+DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def default_folder() -> Path:
@@ -30,7 +30,7 @@ def default_folder() -> Path:
 class ResultCache:
     """A folder of PNGs, each after its SHA-256 digest. Disk errors are logged and count as a missing result."""
 
-    def __init__(self, folder: Path, kept: float = KEPT, largest: int = LARGEST) -> None:
+    def __init__(self, folder: Path, max_age: float = MAX_AGE, max_bytes: int = MAX_BYTES) -> None:
         """Processes may share the folder, users may not. Ages in seconds, sizes in bytes. Raises OSError."""
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         about = folder.lstat()
@@ -38,36 +38,36 @@ class ResultCache:
             raise PermissionError(f"{folder} belongs to somebody else")
         folder.chmod(0o700)
         self._folder = folder
-        self._kept = kept
-        self._largest = largest
+        self._max_age = max_age
+        self._max_bytes = max_bytes
 
-    def has(self, task: Task, slots: Slots) -> bool:
+    def has(self, task: ImageTask, slots: WorkerReport) -> bool:
         """Whether a file for this task exists, which may be too old or damaged. Does not block on reading the file."""
-        return os.path.exists(self._folder / key(task, slots))
+        return os.path.exists(self._folder / cache_key(task, slots))
 
-    def find(self, task: Task, slots: Slots) -> Made | None:
+    def find(self, task: ImageTask, slots: WorkerReport) -> ImageDone | None:
         """Return the result of this task by the model of this report; None if it is missing, too old or damaged."""
-        path = self._folder / key(task, slots)
+        path = self._folder / cache_key(task, slots)
         try:
-            if time.time() - path.stat().st_mtime > self._kept:
+            if time.time() - path.stat().st_mtime > self._max_age:
                 return None
             data = path.read_bytes()
         except OSError:
             return None
-        digest, png = data[:DIGEST], data[DIGEST:]
+        digest, png = data[:DIGEST_BYTES], data[DIGEST_BYTES:]
         if hashlib.sha256(png).digest() != digest or len(png) < 24:
             log.warning("the cached image %s is damaged", path.name)
             with suppress(OSError):
                 path.unlink()
             return None
         width, height = struct.unpack(">II", png[16:24])  # the header chunk; PNG specification, 11.2.1
-        told = written(png)
+        told = read_metadata(png)
         notes = tuple(told.get("Notes", "").splitlines())
-        return Made(task.id, png, width, height, slots.model, told.get("Way", ""), notes)
+        return ImageDone(task.id, png, width, height, slots.model, told.get("Way", ""), notes)
 
-    def keep(self, task: Task, slots: Slots, png: bytes) -> None:
+    def put(self, task: ImageTask, slots: WorkerReport, png: bytes) -> None:
         """Write the image atomically, then delete results that are too old or exceed the size limit."""
-        path = self._folder / key(task, slots)
+        path = self._folder / cache_key(task, slots)
         draft = path.with_suffix(f".{secrets.token_hex(8)}")
         try:
             draft.write_bytes(hashlib.sha256(png).digest() + png)
@@ -86,16 +86,16 @@ class ResultCache:
                     about = entry.stat()
                     found.append((about.st_mtime, about.st_size, entry.path))
         total = sum(size for _, size, _ in found)
-        oldest = time.time() - self._kept
+        oldest = time.time() - self._max_age
         for changed, size, path in sorted(found):
-            if changed >= oldest and total <= self._largest:
+            if changed >= oldest and total <= self._max_bytes:
                 break
             with suppress(OSError):
                 os.unlink(path)
             total -= size
 
 
-def key(task: Task, slots: Slots) -> str:
+def cache_key(task: ImageTask, slots: WorkerReport) -> str:
     """Return the digest of everything that decides the pixels: model, revision, and all of the task but its id."""
     digest = hashlib.sha256(f"{slots.revision}\0{slots.model}".encode())
     for part in fields(task):

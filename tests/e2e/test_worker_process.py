@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from bot.config import worker_environment
-from render.protocol import Batch, Slots
+from render.protocol import Batch, WorkerReport
 from render.worker.client import WorkerEngine
-from render.worker.local_workers import Supervisor
+from render.worker.local_workers import LocalWorker
 from tests.support.paths import ROOT
 from tests.unit.render.worker.test_server import BATCH, NO_KEY, engine_at, outcome, ready
 
@@ -35,7 +35,7 @@ async def test_an_attached_worker_ends_with_its_parent() -> None:
     assert worker.stdout
     async with asyncio.timeout(60):
         async with engine_at(json.loads(await worker.stdout.readline())["listening"]) as engine:
-            assert await engine.slots() == Slots()
+            assert await engine.slots() == WorkerReport()
         worker.stdin.close()
         await worker.communicate()
     assert worker.returncode == 0
@@ -80,23 +80,23 @@ async def test_a_worker_keeps_to_its_settings(tmp_path: Path) -> None:
 
 async def test_a_worker_that_dies_is_started_again() -> None:
     """The supervisor's worker has a token of its own, is replaced when it is killed, and ends with the supervisor."""
-    supervisor = Supervisor("builtin", "cpu", worker_environment())
-    engine = WorkerEngine("here", supervisor.where, supervisor.token)
+    supervisor = LocalWorker("builtin", "cpu", worker_environment())
+    engine = WorkerEngine("here", supervisor.get_address, supervisor.token)
     task = asyncio.create_task(supervisor.run())
     pids: list[int] = []
     try:
         for _ in range(2):
             async with asyncio.timeout(60):
-                while not supervisor.where():
+                while not supervisor.get_address():
                     await asyncio.sleep(0.01)
-            assert await engine.slots() == Slots()  # it is there, and loads
-            async with engine_at(supervisor.where()) as stranger:
-                assert await stranger.slots() == Slots(trouble=NO_KEY)
+            assert await engine.slots() == WorkerReport()  # it is there, and loads
+            async with engine_at(supervisor.get_address()) as stranger:
+                assert await stranger.slots() == WorkerReport(trouble=NO_KEY)
             assert supervisor.pid
             pids.append(supervisor.pid)
             if len(pids) == 1:
                 os.kill(pids[0], signal.SIGKILL)
-                while supervisor.where():  # until the supervisor has seen it
+                while supervisor.get_address():  # until the supervisor has seen it
                     await asyncio.sleep(0.01)
     finally:
         await engine.close()

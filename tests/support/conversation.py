@@ -5,10 +5,10 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from types import MappingProxyType
 
-from bot.capabilities import Refining
-from bot.commands.slash_commands import Desk
-from bot.conversation.dispatcher import Conversations, Rules
-from bot.conversation.turn_context import Album
+from bot.capabilities import RefineMode
+from bot.commands.slash_commands import SlashCommands
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
+from bot.conversation.turn_context import PictureFolder
 from bot.domain import Picture, RenderJob
 from bot.errors import Refused
 from bot.ports import ChatModel
@@ -19,14 +19,14 @@ from tests.support.doubles import InstantRenderer, Screen, claimed
 class Glances:
     """An album without uploads, in which every picture is a few bytes."""
 
-    async def take_in(self, upload: bytes) -> Picture:
+    async def add_upload(self, upload: bytes) -> Picture:
         """Refused."""
         raise Refused("no uploads")
 
-    async def throw_away(self, digest: str) -> None:
+    async def delete(self, digest: str) -> None:
         """There is no file."""
 
-    async def glance(self, digest: str) -> bytes:
+    async def read_thumbnail(self, digest: str) -> bytes:
         """Something like a JPEG."""
         return b"\xff\xd8" + digest.encode()
 
@@ -36,7 +36,7 @@ def recording(store: Store) -> Callable[[RenderJob, Picture], None]:
 
     def keep(job: RenderJob, made: Picture) -> None:
         if store.jobs.outcome(job) is None:
-            assert store.jobs.rendered(claimed(store, job), made)
+            assert store.jobs.mark_rendered(claimed(store, job), made)
 
     return keep
 
@@ -46,21 +46,21 @@ async def running(
     store: Store,
     model: ChatModel,
     renderer: InstantRenderer | None = None,
-    refining: Refining = Refining.OFF,
+    refining: RefineMode = RefineMode.OFF,
     *,
-    desk: Desk | None = None,
+    desk: SlashCommands | None = None,
     others: Mapping[str, ChatModel] = MappingProxyType({}),
-    album: Album | None = None,
+    album: PictureFolder | None = None,
     screen: Screen | None = None,
     moderate: Callable[[str], Awaitable[None]] | None = None,
-) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer]]:
+) -> AsyncIterator[tuple[Dispatcher, Screen, InstantRenderer]]:
     """The inbox at work with one test platform."""
     renderer = renderer or InstantRenderer()
     renderer.keep = recording(store)
     screen = screen or Screen()
-    rules = Rules(refining=refining)
-    inbox = Conversations(
-        store, model, renderer, album or Glances(), rules, desk=desk, others=others, moderate=moderate
+    rules = DispatcherOptions(refining=refining)
+    inbox = Dispatcher(
+        store, model, renderer, album or Glances(), rules, commands=desk, other_models=others, moderate=moderate
     )
     task = asyncio.create_task(inbox.run({"test": screen}))
     await asyncio.sleep(0)

@@ -9,15 +9,16 @@ from typing import Any
 
 from adapters.discord.client import Client
 from adapters.discord.platform import Account, Discord
-from bot.capabilities import Refining
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.capabilities import RefineMode
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import ThreadKey, View
 from bot.ports import Inbox, Surface
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.discord_server import TOKEN, Channel, DiscordDouble, Message, Person
-from tests.support.discord_sim import Filing, PaintingRenderer, Script
+from tests.support.discord_sim import Script
 from tests.support.doubles import ScriptedModel
+from tests.support.images import Filing, PaintingRenderer
 
 UNLIMITED = (10_000, 1.0)
 
@@ -45,7 +46,7 @@ class Prompt(Discord):
         async def at_once(shard_id: int | None, *, initial: bool = False) -> None:
             """Wait for nothing."""
 
-        client = super().client_for(inbox)
+        client = super().create_client(inbox)
         client.before_identify_hook = at_once  # type: ignore[method-assign]
         return client
 
@@ -89,7 +90,7 @@ async def house(
     """A running bot; the chat model says the scripts one after the other. `options` are the client's."""
     store, files, told = Store(folder / "db.sqlite"), PictureFiles(folder / "pictures"), list[str]()
     model, renderer = ScriptedModel(list(scripts)), PaintingRenderer(store, files)
-    inbox = Conversations(store, model, renderer, Filing(files), Rules(refining=Refining.OFF))
+    inbox = Dispatcher(store, model, renderer, Filing(files), DispatcherOptions(refining=RefineMode.OFF))
     account = Account(token, double.api_url, double.gateway_url, double.cdn_url)
     usual: dict[str, Any] = {"guild_ready_timeout": 0.01, "rate": UNLIMITED}
     platform = Prompt(double, account, store, store.posts, files.read, told.append, **usual | options)
@@ -104,7 +105,7 @@ async def house(
 
 async def ready(double: DiscordDouble, here: House) -> None:
     """Wait until the bot listens and has looked for what it missed."""
-    await here.platform.client()
+    await here.platform.connected_client()
     await double.until(lambda: double.gateway.connected >= double.shards)
 
 

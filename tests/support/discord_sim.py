@@ -19,21 +19,19 @@ from simcord.results import InteractionResult
 
 from adapters.discord.client import Client
 from adapters.discord.platform import Account, Discord
-from bot.capabilities import Refining
-from bot.commands.slash_commands import Desk
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.capabilities import RefineMode
+from bot.commands.slash_commands import SlashCommands
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import Entry, Incoming, Person, ThreadKey, View
 from bot.llm.messages import ModelEvent
-from bot.papers import Papers
+from bot.papers import ThreadExport
 from bot.ports import Inbox, Surface
-from bot.queue_status import Bench, Lineup
-from bot.settings.values import Answer, Command, Settings
+from bot.queue_status import QueueStatus, WorkerStatus
+from bot.settings.values import Command, CommandResponse, Settings
 from bot.storage.picture_files import PictureFiles
 from tests.support.discord_bodies import violations
 from tests.support.doubles import ScriptedModel
-from tests.support.images import Filing as Filing
-from tests.support.images import PaintingRenderer as PaintingRenderer
-from tests.support.images import TellingStore
+from tests.support.images import Filing, PaintingRenderer, TellingStore
 
 # discord.py writes it so where it edits by a webhook, and Discord reads it
 route("PATCH", "/webhooks/{webhook_id}/{token}/messages/%40original")(edit_original_response)
@@ -67,9 +65,9 @@ class Apart:
         """As the inbox does."""
         return self._inbox.settings(thread, author)
 
-    async def command(self, command: Command) -> Answer:
+    async def run_command(self, command: Command) -> CommandResponse:
         """As the inbox does."""
-        return await self._inbox.command(command)
+        return await self._inbox.run_command(command)
 
 
 class Watched:
@@ -116,7 +114,7 @@ class House:
     renderer: PaintingRenderer
     env: Any = None
     client: Client = None  # type: ignore[assignment]
-    inbox: Conversations = None  # type: ignore[assignment]
+    inbox: Dispatcher = None  # type: ignore[assignment]
     guild: Any = None
     channel: Any = None
     ann: Any = None
@@ -124,7 +122,7 @@ class House:
     cid: Any = None
     refused: list[int] = field(default_factory=list)  # the sizes of files that were refused
     content: bool = True  # whether the intent is there to read what does not mention the bot
-    lineup: Lineup = field(default_factory=lambda: Lineup(benches=(Bench("b", "sketch", 1, 0),)))
+    lineup: QueueStatus = field(default_factory=lambda: QueueStatus(workers=(WorkerStatus("b", "sketch", 1, 0),)))
 
     def __post_init__(self) -> None:
         self.putting = 0  # views that are on their way to the screen
@@ -146,13 +144,13 @@ class House:
 
     def start(self) -> Client:
         """A new bot on the same record, with an inbox that works; it is not connected yet."""
-        desk = Desk(self.store, lineup=lambda: self.lineup, chat_models=("clever", "quick"))
-        self.inbox = Conversations(
-            self.store, self.model, self.renderer, Filing(self.files), Rules(refining=Refining.OFF),
-            desk=desk, papers=Papers(self.files.read),
+        desk = SlashCommands(self.store, queue_status=lambda: self.lineup, chat_models=("clever", "quick"))
+        self.inbox = Dispatcher(
+            self.store, self.model, self.renderer, Filing(self.files), DispatcherOptions(refining=RefineMode.OFF),
+            commands=desk, thread_export=ThreadExport(self.files.read),
         )  # fmt: skip
         platform = Discord(
-            Account("token", content=self.content),
+            Account("token", message_content=self.content),
             self.store,
             self.store.posts,
             self.files.read,
@@ -160,7 +158,7 @@ class House:
             rate=(10_000, 1),
         )
         apart = Apart(self.inbox)
-        self.client = platform.client_for(apart)
+        self.client = platform.create_client(apart)
         work = self.inbox.run({"discord": Watched(self, platform)}), apart.run()
         self._tasks = {asyncio.create_task(each) for each in work}
         return self.client

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import (
     MANAGER,
     Failed,
@@ -21,9 +21,9 @@ from bot.domain import (
     View,
 )
 from bot.errors import NotFound
-from bot.llm.messages import Called, Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool, ToolCall
 from bot.ports import Inbox
-from bot.settings.values import Answer, Command, Settings
+from bot.settings.values import Command, CommandResponse, Settings
 from bot.storage.store import Store
 
 THREAD = ThreadKey("test", "space", "channel", "thread")
@@ -51,7 +51,7 @@ def claimed(store: Store, job: RenderJob) -> RenderJob:
 class NoCommands:
     """An inbox to which nobody gives commands, and where nothing was chosen."""
 
-    async def command(self, command: Command) -> Answer:
+    async def run_command(self, command: Command) -> CommandResponse:
         """Refused."""
         raise NotFound(command.name)
 
@@ -65,16 +65,16 @@ class ScriptedModel:
     """Says one script after the other, chunk by chunk; waits for `go` where a chunk is None."""
 
     scripts: list[Sequence[str | None | ModelEvent]]
-    heard: list[Sequence[Said]] = field(default_factory=list)
+    heard: list[Sequence[ChatMessage]] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     closed: int = 0
-    manners: Manners = field(default_factory=Manners)
+    profile: ModelProfile = field(default_factory=ModelProfile)
     offered: list[Sequence[Tool]] = field(default_factory=list)
 
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """The next script's events."""
-        self.heard.append(tuple(transcript))
+        self.heard.append(tuple(history))
         self.offered.append(tuple(tools))
         try:
             for chunk in self.scripts.pop(0):
@@ -83,13 +83,13 @@ class ScriptedModel:
                         self.waiting.set()
                         await self.go.wait()
                     case str():
-                        yield Delta(chunk)
-                    case Called():
+                        yield TextDelta(chunk)
+                    case ToolCall():
                         yield chunk
                     case _:
                         yield chunk
                         return
-            yield Stopped()
+            yield StreamEnd()
         finally:
             self.closed += 1
 
@@ -105,7 +105,7 @@ class InstantRenderer:
     jobs: list[RenderJob] = field(default_factory=list)
     cancelled: list[RenderJob] = field(default_factory=list)
     keep: Callable[[RenderJob, Picture], None] = lambda job, picture: None
-    abilities: Abilities = field(default_factory=Abilities)
+    capabilities: ModelCapabilities = field(default_factory=ModelCapabilities)
     cancels: list[tuple[str, str]] = field(default_factory=list)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:

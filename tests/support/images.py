@@ -38,15 +38,15 @@ class Filing:
     def __init__(self, files: PictureFiles) -> None:
         self._files = files
 
-    async def take_in(self, upload: bytes) -> Picture:
+    async def add_upload(self, upload: bytes) -> Picture:
         """The upload as a picture."""
         return Picture(0, self._files.put(upload), 8, 8, "", "An uploaded picture", Operation.UPLOAD)
 
-    async def glance(self, digest: str) -> bytes:
+    async def read_thumbnail(self, digest: str) -> bytes:
         """The file itself."""
         return self._files.read(digest)
 
-    async def throw_away(self, digest: str) -> None:
+    async def delete(self, digest: str) -> None:
         """Delete the file."""
         self._files.delete(digest)
 
@@ -80,7 +80,7 @@ class PaintingRenderer(InstantRenderer):
     def _keep(self, job: RenderJob, made: Picture) -> None:
         if self._store.jobs.outcome(job) is None:
             made = replace(self._sized(job, made), digest=self._digests[job.id])
-            assert self._store.jobs.rendered(claimed(self._store, job), made)
+            assert self._store.jobs.mark_rendered(claimed(self._store, job), made)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """As the instant renderer does, with the digest of a real file; until it is cancelled."""

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from bot.domain import Operation
-from render.images_api.engine import HostedEngine
-from render.protocol import Batch, Made, Spoilt, Task, WorkerEvent
+from render.images_api.engine import ImagesApiEngine
+from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, WorkerEvent
 from render.worker.client import EngineLost
 from tests.support.images import png
 from tests.support.images_server import ImagesDouble, images_server
@@ -17,50 +17,50 @@ KEY = "sk-hunter2"
 PROMPT = "a lighthouse at dusk"
 
 
-def draw(prompt: str = PROMPT, name: str = "a", **more: Any) -> Task:
+def draw(prompt: str = PROMPT, name: str = "a", **more: Any) -> ImageTask:
     """A picture from words."""
-    return Task(name, Operation.GENERATE, prompt, 7, **more)
+    return ImageTask(name, Operation.GENERATE, prompt, 7, **more)
 
 
-def change(prompt: str = "make the sky green", operation: Operation = Operation.EDIT, **more: Any) -> Task:
+def change(prompt: str = "make the sky green", operation: Operation = Operation.EDIT, **more: Any) -> ImageTask:
     """A picture from a picture."""
-    return Task("a", operation, prompt, 7, source=png("red", 64), **more)
+    return ImageTask("a", operation, prompt, 7, source=png("red", 64), **more)
 
 
 @asynccontextmanager
 async def engine(
     double: ImagesDouble, model: str = "flat", at_once: int = 4, key: str | None = KEY
-) -> AsyncGenerator[HostedEngine]:
+) -> AsyncGenerator[ImagesApiEngine]:
     """The engine before the double."""
     async with images_server(double):
-        there = HostedEngine(model, double.url, key, at_once=at_once)
+        there = ImagesApiEngine(model, double.url, key, max_concurrent=at_once)
         try:
             yield there
         finally:
             await there.close()
 
 
-async def heard(there: HostedEngine, *tasks: Task) -> list[WorkerEvent]:
+async def heard(there: ImagesApiEngine, *tasks: ImageTask) -> list[WorkerEvent]:
     """All that is told of a batch."""
     async with aclosing(there.run(Batch(list(tasks)))) as events:
         return [event async for event in events]
 
 
-async def drawn(there: HostedEngine, task: Task) -> Made:
+async def drawn(there: ImagesApiEngine, task: ImageTask) -> ImageDone:
     """The one picture."""
     last = (await heard(there, task))[-1]
-    assert isinstance(last, Made), last
+    assert isinstance(last, ImageDone), last
     return last
 
 
-async def refused(there: HostedEngine, task: Task | None = None) -> str:
+async def refused(there: ImagesApiEngine, task: ImageTask | None = None) -> str:
     """Why the one picture does not come."""
     last = (await heard(there, task or draw()))[-1]
-    assert isinstance(last, Spoilt), last
+    assert isinstance(last, ImageFailed), last
     return last.reason
 
 
-async def lost(there: HostedEngine, *tasks: Task) -> tuple[list[WorkerEvent], EngineLost]:
+async def lost(there: ImagesApiEngine, *tasks: ImageTask) -> tuple[list[WorkerEvent], EngineLost]:
     """What was told of a batch before it was lost."""
     events: list[WorkerEvent] = []
     with pytest.raises(EngineLost) as caught:

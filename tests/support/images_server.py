@@ -1,6 +1,6 @@
 """An OpenAI-compatible images API on a real socket: it draws plain colours, misbehaves as told, and remembers.
 
-`python -m tests.images_double PORT` runs it alone, with a second between previews.
+`python -m tests.support.images_server PORT` runs it alone, with a second between previews.
 """
 
 import asyncio

@@ -3,12 +3,12 @@
 from collections.abc import Iterable
 
 from bot.domain import Text
-from bot.parsing.stream_parser import Context, Event, TagParser
+from bot.parsing.stream_parser import Event, ParserContext, StreamParser
 
 
-def read(context: Context, chunks: Iterable[str]) -> list[Event]:
+def read(context: ParserContext, chunks: Iterable[str]) -> list[Event]:
     """All events, with neighbouring words joined."""
-    parser = TagParser(context)
+    parser = StreamParser(context)
     return joined([*(event for chunk in chunks for event in parser.feed(chunk)), *parser.end()])
 
 

@@ -5,12 +5,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from bot.commands.slash_commands import Desk
+from bot.commands.slash_commands import SlashCommands
 from bot.domain import (
     Action,
     ButtonPress,
     Failed,
     ImageRequest,
+    ImagineCommand,
     Message,
     Operation,
     Person,
@@ -21,22 +22,23 @@ from bot.domain import (
     RenderUpdate,
     ThreadKey,
     View,
-    Wish,
 )
 from bot.errors import Unreachable
-from bot.queue_status import Bench, Lineup
-from bot.settings.values import Answer, Command
+from bot.queue_status import QueueStatus, WorkerStatus
+from bot.settings.values import Command, CommandResponse
 from bot.storage.store import Store
 from tests.support.doubles import ANN, THREAD, InstantRenderer, Screen, ScreenSurface, picture
 
 DEL = replace(ANN, id="del", name="Del")
 OTHER = replace(THREAD, thread="other")
-LINEUP = Lineup(benches=(Bench("one", "flat", 1, 0), Bench("two", "deep", 1, 0), Bench("three", "flat", 1, 0)))
+LINEUP = QueueStatus(
+    workers=(WorkerStatus("one", "flat", 1, 0), WorkerStatus("two", "deep", 1, 0), WorkerStatus("three", "flat", 1, 0))
+)
 
 
-def desk_of(store: Store) -> Desk:
+def desk_of(store: Store) -> SlashCommands:
     """A desk that offers two picture models and one more chat model."""
-    return Desk(store, lineup=lambda: LINEUP, chat_models=["wise"])
+    return SlashCommands(store, queue_status=lambda: LINEUP, chat_models=["wise"])
 
 
 def command(name: str, author: Person = ANN, thread: ThreadKey = THREAD, /, **arguments: str) -> Command:
@@ -44,7 +46,7 @@ def command(name: str, author: Person = ANN, thread: ThreadKey = THREAD, /, **ar
     return Command("c", thread, author, name, arguments)
 
 
-def choose(desk: Desk, scope: str, key: str, value: str, author: Person = ANN) -> Answer:
+def choose(desk: SlashCommands, scope: str, key: str, value: str, author: Person = ANN) -> CommandResponse:
     """Set a setting."""
     return desk.answer(command("settings", author, do="set", scope=scope, key=key, value=value))
 
@@ -54,10 +56,10 @@ def press(action: Action, target: str, author: Person = ANN, *, nth: int = 1, wo
     return ButtonPress(f"{action}-{target}-{nth}", THREAD, author, action, target, words)
 
 
-def wish(text: str, count: int | None = None, wish_id: str = "w1", **more: object) -> Wish:
+def wish(text: str, count: int | None = None, wish_id: str = "w1", **more: object) -> ImagineCommand:
     """Pictures asked for past the chat model."""
     request = ImageRequest(0, Operation.GENERATE, text)
-    return Wish(wish_id, THREAD, ANN, replace(request, **more), count)  # type: ignore[arg-type]
+    return ImagineCommand(wish_id, THREAD, ANN, replace(request, **more), count)  # type: ignore[arg-type]
 
 
 def pictures_of(view: View) -> list[PicturePart]:
@@ -110,15 +112,15 @@ class Shelf:
     thrown: list[str] = field(default_factory=list)
     stuck: bool = False
 
-    async def take_in(self, upload: bytes) -> Picture:
+    async def add_upload(self, upload: bytes) -> Picture:
         """A picture that was uploaded."""
         return replace(picture(99, ""), operation=Operation.UPLOAD, alt="a photo", seed=None, model=None)
 
-    async def glance(self, digest: str) -> bytes:
+    async def read_thumbnail(self, digest: str) -> bytes:
         """Something like a JPEG."""
         return b"\xff\xd8"
 
-    async def throw_away(self, digest: str) -> None:
+    async def delete(self, digest: str) -> None:
         """Remember the digest, unless the disk is stuck."""
         if self.stuck:
             raise OSError(5, "Input/output error")

@@ -5,14 +5,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import ImageRequest, Operation, Person, Rendering, RenderJob, RenderUpdate
 from bot.storage.jobs import Jobs
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.protocol import Batch, Made, Slots, Started, Usual, WorkerEvent
-from render.queue.queue import Line
-from render.queue.scheduler import Caps
+from render.protocol import Batch, Defaults, ImageDone, Started, WorkerEvent, WorkerReport
+from render.queue.queue import RenderQueue
+from render.queue.scheduler import ConcurrencyLimits
 from render.queue.workers import Engine
 from render.worker.client import EngineLost
 from tests.support.doubles import message
@@ -26,8 +26,8 @@ DONE = Finish()
 Script = list[WorkerEvent | EngineLost | asyncio.Event | Finish]
 REFUSED: list[Script] = [[EngineLost(started=False)]]
 BROKEN: list[Script] = [[Started(), EngineLost(started=True)]]
-ABLE = Abilities()
-ONE = Slots(1, 1, "m", abilities=ABLE, usual=Usual(1000, 1000, 10))
+ABLE = ModelCapabilities()
+ONE = WorkerReport(1, 1, "m", abilities=ABLE, usual=Defaults(1000, 1000, 10))
 
 
 @dataclass
@@ -35,7 +35,7 @@ class ScriptedEngine:
     """Runs one script a batch: events come out, events of asyncio are waited for, losses are raised."""
 
     scripts: list[Script]
-    state: Slots = ONE
+    state: WorkerReport = ONE
     batches: list[Batch] = field(default_factory=list)
     closed: int = 0
     name: str = "scripted"
@@ -44,7 +44,7 @@ class ScriptedEngine:
     others: int = 0  # batches of another bot
     happened: list[str] = field(default_factory=list)  # what was asked of it, in order
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """As it is told, always free."""
         self.happened.append("slots")
         busy = len(self.batches) - self.closed + self.others
@@ -67,7 +67,7 @@ class ScriptedEngine:
                         await each.wait()
                     case Finish():
                         for task in batch.tasks:
-                            yield Made(task.id, b"png" + task.id.encode(), 256, 256, "m")
+                            yield ImageDone(task.id, b"png" + task.id.encode(), 256, 256, "m")
                     case _:
                         yield each
         finally:
@@ -96,10 +96,10 @@ def jobs_of(store: Store, *people: str, start: int = 0) -> list[RenderJob]:
 
 @asynccontextmanager
 async def serving(
-    store: Store | Jobs, files: PictureFiles, *engines: Engine, caps: Caps | None = None
-) -> AsyncIterator[Line]:
+    store: Store | Jobs, files: PictureFiles, *engines: Engine, caps: ConcurrencyLimits | None = None
+) -> AsyncIterator[RenderQueue]:
     """A line at work."""
-    line = Line(store if isinstance(store, Jobs) else store.jobs, files, engines, caps=caps)
+    line = RenderQueue(store if isinstance(store, Jobs) else store.jobs, files, engines, limits=caps)
     task = asyncio.create_task(line.run())
     try:
         yield line
@@ -108,7 +108,7 @@ async def serving(
         await asyncio.wait({task})
 
 
-async def collect(line: Line, wanted: RenderJob) -> list[RenderUpdate]:
+async def collect(line: RenderQueue, wanted: RenderJob) -> list[RenderUpdate]:
     """Everything that happens to a job."""
     async with aclosing(line.render(wanted)) as updates:
         return [update async for update in updates]
@@ -120,7 +120,7 @@ async def collect_from(updates: AsyncGenerator[RenderUpdate]) -> list[RenderUpda
         return [update async for update in updates]
 
 
-async def gather(line: Line, wanted: list[RenderJob]) -> list[list[RenderUpdate]]:
+async def gather(line: RenderQueue, wanted: list[RenderJob]) -> list[list[RenderUpdate]]:
     """Everything that happens to these jobs."""
     return await asyncio.gather(*(collect(line, each) for each in wanted))
 
@@ -132,7 +132,7 @@ async def until_rendering(updates: AsyncGenerator[RenderUpdate]) -> None:
             return
 
 
-async def with_next(engine: ScriptedEngine, line: Line, wanted: RenderJob) -> list[RenderUpdate]:
+async def with_next(engine: ScriptedEngine, line: RenderQueue, wanted: RenderJob) -> list[RenderUpdate]:
     """Everything that happens to the job, which is painted without trouble."""
     engine.scripts.append([DONE])
     return await collect(line, wanted)

@@ -14,13 +14,13 @@ from PIL import Image
 
 from adapters.slack.parse import message_id
 from adapters.slack.platform import Account, Slack
-from bot.capabilities import Abilities, Refining
-from bot.commands.slash_commands import Desk
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.capabilities import ModelCapabilities, RefineMode
+from bot.commands.slash_commands import SlashCommands
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import Entry
 from bot.llm.messages import ModelEvent
-from bot.papers import Papers
-from bot.queue_status import Bench, Lineup
+from bot.papers import ThreadExport
+from bot.queue_status import QueueStatus, WorkerStatus
 from bot.storage.picture_files import PictureFiles
 from tests.support.doubles import ScriptedModel
 from tests.support.images import Filing, PaintingRenderer, TellingStore, png
@@ -64,26 +64,32 @@ class House:
         self.store.told = slack.world.changed
         self.model = ScriptedModel(list(scripts))
         self.renderer = PaintingRenderer(self.store, self.files)
-        self.renderer.abilities = Abilities(ratios=True, negatives=True)
+        self.renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
         self.general = slack.channel("general")
         self.ana, self.cid = slack.person("Ana"), slack.person("Cid")
         self.bo = slack.person("Bo", admin=True)
         self.general.members |= {one.id: one for one in (self.ana, self.bo, self.cid)}
         self.platform: Slack = None  # type: ignore[assignment]
-        self.inbox: Conversations = None  # type: ignore[assignment]
+        self.inbox: Dispatcher = None  # type: ignore[assignment]
         self.account = Account(BOT_TOKEN, APP_TOKEN, api_url=slack.api_url)
         self._work: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """A new bot on the same record, connected."""
-        lineup = Lineup(benches=(Bench("b", "sketch", 1, 0),))
-        desk = Desk(self.store, lineup=lambda: lineup, chat_models=("clever", "quick"))
-        self.inbox = Conversations(
-            self.store, self.model, self.renderer, Filing(self.files), Rules(refining=Refining.OFF),
-            desk=desk, papers=Papers(self.files.read),
+        lineup = QueueStatus(workers=(WorkerStatus("b", "sketch", 1, 0),))
+        desk = SlashCommands(self.store, queue_status=lambda: lineup, chat_models=("clever", "quick"))
+        self.inbox = Dispatcher(
+            self.store, self.model, self.renderer, Filing(self.files), DispatcherOptions(refining=RefineMode.OFF),
+            commands=desk, thread_export=ThreadExport(self.files.read),
         )  # fmt: skip
         self.platform = Slack(
-            self.account, self.store, self.store.posts, self.files.read, waits=(0.01,) * 4, pause=0.0, twin=0.2
+            self.account,
+            self.store,
+            self.store.posts,
+            self.files.read,
+            waits=(0.01,) * 4,
+            pause=0.0,
+            second_delivery_timeout=0.2,
         )
         self._work = asyncio.create_task(self.inbox.run({"slack": self.platform}))
         self._work.add_done_callback(lambda _: self.slack.world.changed())

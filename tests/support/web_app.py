@@ -10,11 +10,11 @@ from typing import Any
 
 import aiohttp
 
-from adapters.web.server import WebPage
-from bot.capabilities import Abilities
-from bot.commands.lineage import tree
-from bot.conversation.dispatcher import Conversations, Rules
-from bot.papers import Papers
+from adapters.web.server import WebApp
+from bot.capabilities import ModelCapabilities
+from bot.commands.lineage import build_tree
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
+from bot.papers import ThreadExport
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import ScriptedModel
@@ -92,12 +92,26 @@ async def house(folder: Path) -> AsyncGenerator[House]:
     """The page and the inbox at work, with pictures that have files."""
     store, files = Store(folder / "test.sqlite"), PictureFiles(folder / "pictures")
     model, renderer = ScriptedModel([]), PaintingRenderer(store, files)
-    renderer.abilities = Abilities(ratios=True, negatives=True)
+    renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
     desk = desk_of(store)
-    inbox = Conversations(store, model, renderer, Filing(files), Rules(), desk=desk, papers=Papers(files.read))
+    inbox = Dispatcher(
+        store,
+        model,
+        renderer,
+        Filing(files),
+        DispatcherOptions(),
+        commands=desk,
+        thread_export=ThreadExport(files.read),
+    )
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    page = WebPage(
-        store, files.path, "127.0.0.1", 0, None, ready.set_result, lineage=lambda thread: tree(store.pictures(thread))
+    page = WebApp(
+        store,
+        files.path,
+        "127.0.0.1",
+        0,
+        None,
+        ready.set_result,
+        lineage=lambda thread: build_tree(store.pictures(thread)),
     )
     serving = asyncio.create_task(inbox.run({"web": page}))
     async with asyncio.timeout(60), aiohttp.ClientSession() as session:

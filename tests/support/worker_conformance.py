@@ -16,19 +16,19 @@ from bot.domain import Operation
 from render.protocol import (
     BATCH,
     EVENT,
-    KEEP_ALIVE,
-    SILENCE,
-    SLOTS,
+    HEARTBEAT_INTERVAL,
+    HEARTBEAT_TIMEOUT,
+    REPORT,
     VERSION,
-    Alive,
     Batch,
     End,
-    Made,
-    Slots,
+    Heartbeat,
+    ImageDone,
+    ImageTask,
     Started,
-    Step,
-    Task,
+    StepDone,
     WorkerEvent,
+    WorkerReport,
 )
 
 LONGEST_LINE = 2**24  # bytes
@@ -39,9 +39,9 @@ LATEST = 5.0  # seconds without a line
 _fresh = count(time.time_ns() % 2**31)  # seeds that no engine has kept pictures of
 
 
-def tasks(number: int, prompt: str = "a red circle") -> list[Task]:
+def tasks(number: int, prompt: str = "a red circle") -> list[ImageTask]:
     """Tasks that no engine was given before."""
-    return [Task(f"t{name}", Operation.GENERATE, prompt, next(_fresh)) for name in range(number)]
+    return [ImageTask(f"t{name}", Operation.GENERATE, prompt, next(_fresh)) for name in range(number)]
 
 
 def long() -> Batch:
@@ -60,15 +60,15 @@ class Place:
     token: str
     session: aiohttp.ClientSession = field(default_factory=lambda: aiohttp.ClientSession(read_bufsize=LONGEST_LINE))
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """What it can take now."""
         async with self.session.get(f"{self.url}/slots", headers=self.headers()) as response:
             response.raise_for_status()
-            return SLOTS.validate_json(await response.read())
+            return REPORT.validate_json(await response.read())
 
-    async def until(self, wanted: Callable[[Slots], bool], patience: float = 30.0) -> Slots:
+    async def until(self, wanted: Callable[[WorkerReport], bool], patience: float = 30.0) -> WorkerReport:
         """Ask, as the bot does, until the answer is the wanted one."""
-        slots = Slots()
+        slots = WorkerReport()
         try:
             async with asyncio.timeout(patience):
                 while not wanted(slots := await self.slots()):
@@ -77,13 +77,13 @@ class Place:
             raise AssertionError(f"still {slots} after {patience} s") from None
         return slots
 
-    async def idle(self) -> Slots:
+    async def idle(self) -> WorkerReport:
         """Wait until all is loaded and nothing is rendered."""
         return await self.until(lambda slots: 0 < slots.slots == slots.free)
 
     async def render(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """What is told of the batch. A stream that is cut raises, or ends without `End`."""
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=SILENCE)
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=5, sock_read=HEARTBEAT_TIMEOUT)
         body = BATCH.dump_json(batch)
         async with self.session.post(
             f"{self.url}/batches", data=body, headers=self.headers(), timeout=timeout
@@ -114,9 +114,9 @@ async def tells_its_slots(place: Place) -> None:
 async def tells_a_batch_step_by_step(place: Place) -> None:
     """Started, fractions that rise to one, one picture for each task, the end; and then every slot is free."""
     await place.idle()
-    events = [event async for event in place.render(SHORT) if not isinstance(event, Alive)]
-    fractions = [event.fraction for event in events if isinstance(event, Step)]
-    pictures = [event.task for event in events if isinstance(event, Made)]
+    events = [event async for event in place.render(SHORT) if not isinstance(event, Heartbeat)]
+    fractions = [event.fraction for event in events if isinstance(event, StepDone)]
+    pictures = [event.task for event in events if isinstance(event, ImageDone)]
     assert (events[0], events[-1]) == (Started(), End())
     assert fractions and fractions == sorted(fractions) and fractions[-1] == 1
     assert sorted(pictures) == [task.id for task in SHORT.tasks]
@@ -127,7 +127,7 @@ async def makes_the_same_again(place: Place) -> None:
     """A task that comes again, as it does after a crash, gives the same bytes; another seed gives others."""
     await place.idle()
     pictures = [
-        {event.task: event.png async for event in place.render(SHORT) if isinstance(event, Made)} for _ in range(2)
+        {event.task: event.png async for event in place.render(SHORT) if isinstance(event, ImageDone)} for _ in range(2)
     ]
     assert pictures[0] == pictures[1]
     assert len(set(pictures[0].values())) == len(SHORT.tasks)
@@ -138,7 +138,7 @@ async def stops_when_the_stream_is_closed(place: Place) -> None:
     all_slots = (await place.idle()).slots
     async with aclosing(place.render(long())) as events:
         async for event in events:
-            if isinstance(event, Step):
+            if isinstance(event, StepDone):
                 break
         assert (await place.slots()).free == all_slots - 1
     await place.until(lambda slots: slots.free == all_slots, FREED)
@@ -155,7 +155,7 @@ async def takes_no_more_than_it_has_slots(place: Place) -> None:
         async with asyncio.timeout(1):
             assert await place.status(BATCH.dump_json(SHORT)) == 503
         for events in running:
-            assert isinstance(await anext(events), Step | Alive)
+            assert isinstance(await anext(events), StepDone | Heartbeat)
     await place.until(lambda slots: slots.free == all_slots, FREED)
 
 
@@ -164,9 +164,9 @@ async def is_never_silent(place: Place) -> None:
     await place.idle()
     clock, lines = asyncio.get_running_loop().time, []  # type: Callable[[], float], list[tuple[float, WorkerEvent]]
     begun = clock()
-    async for event in place.render(Batch(tasks(1, f"silent for {KEEP_ALIVE + 2:.0f}"))):
+    async for event in place.render(Batch(tasks(1, f"silent for {HEARTBEAT_INTERVAL + 2:.0f}"))):
         lines.append((clock(), event))
-    assert any(isinstance(event, Alive) for _, event in lines)
+    assert any(isinstance(event, Heartbeat) for _, event in lines)
     assert isinstance(lines[-1][1], End)
     times = [begun, *(time for time, _ in lines)]
     assert max(later - earlier for earlier, later in pairwise(times)) < LATEST

@@ -46,7 +46,7 @@ Score = Callable[[Pixels, Scene], bool | None]
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class SceneCase:
     """A scene to be asked for; for an edit, with the scene that the source picture shows."""
 
     scene: Scene
@@ -86,17 +86,19 @@ def main() -> None:
         grid(chosen, pictures).save(options.grid)
 
 
-def cases(rng: Random, count: int) -> Iterator[Case]:
+def cases(rng: Random, count: int) -> Iterator[SceneCase]:
     """`count` captions and half as many edits, every other of each with kinds and colours that never met."""
     for number in range(count):
         scene = random_scene(rng, new=number % 2 == 1)
-        yield Case(scene, caption(scene, rng), None, number % 2 == 1)
+        yield SceneCase(scene, caption(scene, rng), None, number % 2 == 1)
     for number in range(count // 2):
         before, scene = random_edit(rng, new=number % 2 == 1)
-        yield Case(scene, caption(scene, rng), before, number % 2 == 1)
+        yield SceneCase(scene, caption(scene, rng), before, number % 2 == 1)
 
 
-def _drawn(pipeline: ScenePipeline, chosen: list[Case], seed: int, settings: dict[str, Any]) -> Iterator[Image.Image]:
+def _drawn(
+    pipeline: ScenePipeline, chosen: list[SceneCase], seed: int, settings: dict[str, Any]
+) -> Iterator[Image.Image]:
     for start in range(0, len(chosen), BATCH):
         batch = chosen[start : start + BATCH]
         yield from pipeline(
@@ -113,14 +115,14 @@ def _alone(pipeline: ScenePipeline, settings: dict[str, Any]) -> float:
     return time.monotonic() - started
 
 
-def _painted(pipeline: ScenePipeline, case: Case) -> Image.Image:
+def _painted(pipeline: ScenePipeline, case: SceneCase) -> Image.Image:
     source = pipeline.source_pictures(paint(case.before, 256) if case.before else None, 1)
     decoded = pipeline.decode(torch.from_numpy(latents(case.scene))[None], source)
     picture: Image.Image = pipeline.image_processor.postprocess(decoded, output_type="pil")[0]
     return picture
 
 
-def _print_scores(chosen: list[Case], pictures: list[Image.Image]) -> None:
+def _print_scores(chosen: list[SceneCase], pictures: list[Image.Image]) -> None:
     results: dict[tuple[str, bool], list[bool]] = defaultdict(list)
     for case, picture in zip(chosen, pictures, strict=True):
         if case.before:
@@ -354,7 +356,7 @@ def _nearest_kind(seen: Mask, scene: Scene) -> str:
     return max(overlaps, key=lambda key: overlaps[key])[0]
 
 
-def grid(chosen: list[Case], pictures: list[Image.Image], columns: int = 8, rows: int = 9) -> Image.Image:
+def grid(chosen: list[SceneCase], pictures: list[Image.Image], columns: int = 8, rows: int = 9) -> Image.Image:
     """The first captions, then the first edits beside their sources, each under its words."""
     shown = [pair for pair in zip(chosen, pictures, strict=True) if pair[0].before is None][: columns * (rows - 4)]
     edits = [pair for pair in zip(chosen, pictures, strict=True) if pair[0].before][: columns * 4 // 2]

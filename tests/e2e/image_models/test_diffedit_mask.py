@@ -13,11 +13,11 @@ import torch
 
 from bot.domain import Operation
 from render.diffusion import diffedit_mask as contrast
-from render.diffusion.diffusers_model import Studio
-from render.diffusion.latent_preview import Lens, expected, spread_out
-from render.models.edit_plan import Way
-from render.models.image_files import only_there
-from render.protocol import Task
+from render.diffusion.diffusers_model import DiffusersModel
+from render.diffusion.latent_preview import PreviewDecoder, latent_grid, predict_final_latents
+from render.models.edit_plan import EditMethod
+from render.models.image_files import composite_by_mask
+from render.protocol import ImageTask
 from tests.e2e.image_models.test_families import asked, made, pixels, source, told
 from tests.support.tiny_models import FAMILIES, UPSTREAM
 
@@ -29,19 +29,21 @@ def test_what_differs_most_is_white() -> None:
     """A place of strong difference is found, in the picture's size; where all differs alike there is no place."""
     difference = torch.full((8, 8), 0.1)
     difference[:3, :3] = 2.0
-    place = contrast._white(difference, (SIDE, SIDE))
+    place = contrast._threshold_mask(difference, (SIDE, SIDE))
     assert place is not None and place.size == (SIDE, SIDE)
     white = np.asarray(place) > 0
     assert white[:20, :20].all() and not white[40:, 40:].any()
-    assert contrast._white(torch.zeros(8, 8), (SIDE, SIDE)) is None
-    assert contrast._white(torch.full((8, 8), float("nan")), (SIDE, SIDE)) is None
+    assert contrast._threshold_mask(torch.zeros(8, 8), (SIDE, SIDE)) is None
+    assert contrast._threshold_mask(torch.full((8, 8), float("nan")), (SIDE, SIDE)) is None
 
 
 def test_outside_of_the_place_the_source_stays_pixel_for_pixel() -> None:
     """What was drawn is seen inside alone, with a soft rim."""
     place = Image.new("L", (SIDE, SIDE))
     place.paste(255, (16, 16, 48, 48))
-    both = np.asarray(only_there(Image.new("RGB", (SIDE, SIDE), "red"), Image.new("RGB", (SIDE, SIDE), "blue"), place))
+    both = np.asarray(
+        composite_by_mask(Image.new("RGB", (SIDE, SIDE), "red"), Image.new("RGB", (SIDE, SIDE), "blue"), place)
+    )
     outside = np.asarray(place) == 0
     assert (both[outside] == (255, 0, 0)).all() and tuple(both[32, 32]) == (0, 0, 255)
 
@@ -49,11 +51,11 @@ def test_outside_of_the_place_the_source_stays_pixel_for_pixel() -> None:
 @pytest.mark.parametrize("name", ["sd", "sdxl", "flux-dev", "qwen-image", "z-image"])
 def test_a_small_change_of_a_part_keeps_the_rest(name: str) -> None:
     """Whatever part the model finds, the picture is the source's outside of it; without one it starts from it."""
-    studio = Studio(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
+    studio = DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
     task = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
     picture = made(told(studio, task))[task.id]
-    assert picture.way.startswith((Way.MASK, Way.START))
-    if picture.way.startswith(Way.MASK):
+    assert picture.way.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
+    if picture.way.startswith(EditMethod.INPAINT):
         assert "% of the picture" in picture.way
         before = np.asarray(Image.open(io.BytesIO(source())).convert("RGB"), np.int16)
         assert (np.abs(pixels(picture) - before).max(axis=2) == 0).mean() > 0.2
@@ -70,17 +72,17 @@ def test_the_lens_learns_how_latents_become_colours() -> None:
         return Image.fromarray(levels).resize((128, 128), Image.Resampling.NEAREST)
 
     known, new = draw(4, 16, 16) * 0.3, draw(4, 16, 16) * 0.3
-    lens = Lens()
-    assert lens.look(new, (128, 128)) is None
-    lens.learn(known, shown(known))
-    seen = lens.look(new, (128, 128))
+    lens = PreviewDecoder()
+    assert lens.decode_preview(new, (128, 128)) is None
+    lens.learn_from(known, shown(known))
+    seen = lens.decode_preview(new, (128, 128))
     assert seen is not None
     small = (np.asarray(each.resize((16, 16), Image.Resampling.BOX), np.float32) for each in (seen, shown(new)))
     assert np.abs(next(small) - next(small)).mean() < 12
-    packed = spread_out(new.flatten(1).T, (128, 128))
+    packed = latent_grid(new.flatten(1).T, (128, 128))
     assert packed is not None and torch.equal(packed, new.permute(1, 2, 0))
-    lens.learn(torch.full((4, 16, 16), float("nan")), shown(known))
-    assert lens.look(new, (128, 128)) is not None
+    lens.learn_from(torch.full((4, 16, 16), float("nan")), shown(known))
+    assert lens.decode_preview(new, (128, 128)) is not None
 
 
 def test_the_way_ahead_is_seen_from_two_steps() -> None:
@@ -92,23 +94,27 @@ def test_the_way_ahead_is_seen_from_two_steps() -> None:
         sigmas = torch.tensor([2.0, 1.0, 0.75, 0.5, 0.0])  # it was begun a step later, as from a picture
         step_index = 2
 
-    assert torch.allclose(expected(path[1], path[0], Scheduler), end, atol=1e-5)
-    assert torch.equal(expected(path[1], None, Scheduler), path[1])
+    assert torch.allclose(predict_final_latents(path[1], path[0], Scheduler), end, atol=1e-5)
+    assert torch.equal(predict_final_latents(path[1], None, Scheduler), path[1])
 
 
 def test_each_change_keeps_its_own_strength() -> None:
     """Two small changes that come together, of which no part is found, do not share how much of them goes."""
-    studio = Studio("sd", "cpu", 4, load=lambda model, device: FAMILIES["sd"].build())
+    studio = DiffusersModel("sd", "cpu", 4, load=lambda model, device: FAMILIES["sd"].build())
     blank = io.BytesIO()
     Image.new("RGB", (SIDE, SIDE), "white").save(blank, "PNG")
     before = "a red box stands quietly on a white wall beside the window of an old empty house in town, years ago"
     few, many = before, f"{before}, with seven small black cats and dogs"  # beyond what this encoder reads
     tasks = [
-        Task(name, Operation.EDIT, prompt, 1, blank.getvalue(), num_inference_steps=8, before=before, change="small")
+        ImageTask(
+            name, Operation.EDIT, prompt, 1, blank.getvalue(), num_inference_steps=8, before=before, change="small"
+        )
         for name, prompt in (("few", few), ("many", many))
     ]
     alone = {task.id: made(told(studio, task))[task.id] for task in tasks}
-    assert {picture.way for picture in alone.values()} == {f"{Way.START}, strength {each}" for each in (0.5, 0.7)}
+    assert {picture.way for picture in alone.values()} == {
+        f"{EditMethod.IMAGE_TO_IMAGE}, strength {each}" for each in (0.5, 0.7)
+    }
     together = made(told(studio, *tasks))
     assert {name: picture.way for name, picture in together.items()} == {n: p.way for n, p in alone.items()}
     for name, picture in together.items():

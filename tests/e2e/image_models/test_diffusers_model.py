@@ -16,15 +16,15 @@ import torch
 from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNet2DConditionModel
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
-from bot.capabilities import Abilities, Dialect, Editing
+from bot.capabilities import Dialect, Editing, ModelCapabilities
 from bot.domain import Operation
 from render.builtin.training.paint import paint
 from render.builtin.training.scenes import Group, Scene
-from render.diffusion.diffusers_model import Studio
-from render.image_model import Broken, Cancelled
-from render.models.image_files import encode
-from render.protocol import Batch, Made, Preview, Spoilt, Step, Task, Usual, WorkerEvent
-from render.worker.model_revision import revision
+from render.diffusion.diffusers_model import DiffusersModel
+from render.image_model import Cancelled, DeviceBroken
+from render.models.image_files import encode_png
+from render.protocol import Batch, Defaults, ImageDone, ImageFailed, ImageTask, Preview, StepDone, WorkerEvent
+from render.worker.model_revision import find_revision
 from tests.support.fake_models.small_device import SmallDevice
 
 
@@ -61,24 +61,24 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(studio: Studio, *tasks: Task) -> list[WorkerEvent]:
+def told(studio: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
     """Everything that is told of a batch."""
     events: list[WorkerEvent] = []
-    studio.paint(Batch(list(tasks)), events.append, Event())
+    studio.render(Batch(list(tasks)), events.append, Event())
     return events
 
 
 def pictures(events: list[WorkerEvent]) -> dict[str, Image.Image]:
     """The pictures that were made, by their tasks."""
-    return {event.task: Image.open(io.BytesIO(event.png)) for event in events if isinstance(event, Made)}
+    return {event.task: Image.open(io.BytesIO(event.png)) for event in events if isinstance(event, ImageDone)}
 
 
 def reasons(events: list[WorkerEvent]) -> dict[str, str]:
     """Why the others were not."""
-    return {event.task: event.reason for event in events if isinstance(event, Spoilt)}
+    return {event.task: event.reason for event in events if isinstance(event, ImageFailed)}
 
 
-def painted(studio: Studio, task: Task) -> tuple[Image.Image, list[WorkerEvent]]:
+def painted(studio: DiffusersModel, task: ImageTask) -> tuple[Image.Image, list[WorkerEvent]]:
     """The picture of one task, and everything that was told on the way."""
     events = told(studio, task)
     return pictures(events)[task.id], events
@@ -89,14 +89,16 @@ def difference(one: Image.Image, other: Image.Image) -> int:
     return int(np.abs(np.asarray(one, np.int16) - np.asarray(other, np.int16)).max())
 
 
-def small(device: SmallDevice, largest_batch: int = 4) -> Studio:
+def small(device: SmallDevice, largest_batch: int = 4) -> DiffusersModel:
     """A studio on a device with little memory."""
-    return Studio("small", "cuda:1", largest_batch, load=lambda model, where: device)
+    return DiffusersModel("small", "cuda:1", largest_batch, load=lambda model, where: device)
 
 
-def plain(*prompts: str, **parameters: Any) -> list[Task]:
+def plain(*prompts: str, **parameters: Any) -> list[ImageTask]:
     """Tasks without a source, named by their places."""
-    return [Task(str(place), Operation.GENERATE, prompt, place, **parameters) for place, prompt in enumerate(prompts)]
+    return [
+        ImageTask(str(place), Operation.GENERATE, prompt, place, **parameters) for place, prompt in enumerate(prompts)
+    ]
 
 
 def png(colour: str, side: int) -> bytes:
@@ -108,35 +110,35 @@ def png(colour: str, side: int) -> bytes:
 
 def test_any_text_to_image_pipeline_draws_and_edits(tiny: Path) -> None:
     """A folder of the usual layout draws, reproducibly; an edit starts from its source by image-to-image."""
-    studio = Studio(str(tiny), "cpu")
-    task = Task("t", Operation.GENERATE, "a dog", seed=1, num_inference_steps=4, width=32, height=32)
+    studio = DiffusersModel(str(tiny), "cpu")
+    task = ImageTask("t", Operation.GENERATE, "a dog", seed=1, num_inference_steps=4, width=32, height=32)
     image, events = painted(studio, task)
     assert image.size == (32, 32)
-    steps = [event.fraction for event in events if isinstance(event, Step)]
+    steps = [event.fraction for event in events if isinstance(event, StepDone)]
     assert steps == sorted(set(steps)) and steps[-1] == 1.0
     assert painted(studio, task)[0].tobytes() == image.tobytes()
-    edit = Task("t", Operation.EDIT, "a dog", seed=1, source=png("red", 32), num_inference_steps=4)
+    edit = ImageTask("t", Operation.EDIT, "a dog", seed=1, source=png("red", 32), num_inference_steps=4)
     edited, events = painted(studio, edit)
     assert edited.size == (32, 32) and edited.tobytes() != image.tobytes()
-    other = Task("t", Operation.EDIT, "a dog", seed=1, source=png("blue", 32), num_inference_steps=4)
+    other = ImageTask("t", Operation.EDIT, "a dog", seed=1, source=png("blue", 32), num_inference_steps=4)
     assert painted(studio, other)[0].tobytes() != edited.tobytes()
 
 
 def test_the_model_that_ships_says_what_it_made() -> None:
     """The file tells its prompt, its seed, and that a machine made it."""
-    image, _ = painted(Studio("builtin", "cpu"), Task("t", Operation.GENERATE, "a red circle", seed=5))
+    image, _ = painted(DiffusersModel("builtin", "cpu"), ImageTask("t", Operation.GENERATE, "a red circle", seed=5))
     assert image.info["parameters"] == "a red circle\nSeed: 5, Model: builtin" and image.info["Seed"] == "5"
     assert image.info["Description"] == "a red circle" and image.info["Way"] == "from words alone"
     assert "machine" in image.info["Comment"]
-    silent = Task("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=1, telling=False)
-    image, _ = painted(Studio("builtin", "cpu"), silent)
+    silent = ImageTask("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=1, telling=False)
+    image, _ = painted(DiffusersModel("builtin", "cpu"), silent)
     assert "machine" in image.info["Comment"] and not {"parameters", "Seed"} & set(image.info)
 
 
 def test_a_cancelled_batch_stops_at_the_next_step() -> None:
     """The device is free again without the rest of the steps, and the next picture is as good as any."""
-    studio = Studio("builtin", "cpu")
-    task = Task("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=40)
+    studio = DiffusersModel("builtin", "cpu")
+    task = ImageTask("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=40)
     before, _ = painted(studio, task)
     cancelled, heard = Event(), list[WorkerEvent]()
 
@@ -145,43 +147,45 @@ def test_a_cancelled_batch_stops_at_the_next_step() -> None:
         cancelled.set()
 
     with pytest.raises(Cancelled):
-        studio.paint(Batch([task]), tell, cancelled)
+        studio.render(Batch([task]), tell, cancelled)
     assert not [
-        event for event in heard if isinstance(event, Made) or (isinstance(event, Step) and event.fraction > 0.5)
+        event
+        for event in heard
+        if isinstance(event, ImageDone) or (isinstance(event, StepDone) and event.fraction > 0.5)
     ]
     assert painted(studio, task)[0].tobytes() == before.tobytes()
 
 
 COMPANY = [
-    Task("circle", Operation.GENERATE, "a red circle", 1),
-    Task("cats", Operation.GENERATE, "two blue cats on a white background", 2),
-    Task("edit", Operation.EDIT, "a green star", 3, encode(paint(Scene((Group("heart", "red"),)), 256), {})),
-    Task("steps", Operation.GENERATE, "a pink heart", 4, num_inference_steps=4),
-    Task("guidance", Operation.GENERATE, "a pink heart", 5, guidance_scale=1.0),
-    *(Task(f"star {seed}", Operation.GENERATE, "a small star at the top left", seed) for seed in range(6, 12)),
+    ImageTask("circle", Operation.GENERATE, "a red circle", 1),
+    ImageTask("cats", Operation.GENERATE, "two blue cats on a white background", 2),
+    ImageTask("edit", Operation.EDIT, "a green star", 3, encode_png(paint(Scene((Group("heart", "red"),)), 256), {})),
+    ImageTask("steps", Operation.GENERATE, "a pink heart", 4, num_inference_steps=4),
+    ImageTask("guidance", Operation.GENERATE, "a pink heart", 5, guidance_scale=1.0),
+    *(ImageTask(f"star {seed}", Operation.GENERATE, "a small star at the top left", seed) for seed in range(6, 12)),
 ]
 
 
 def test_a_picture_does_not_depend_on_its_company() -> None:
     """Drawn among others, alike or not, it is the one drawn alone, but for a rounding of the last bit."""
-    studio = Studio("builtin", "cpu")
+    studio = DiffusersModel("builtin", "cpu")
     events = told(studio, *COMPANY)
     together = pictures(events)
     for task in COMPANY:
         assert difference(together[task.id], painted(studio, task)[0]) <= 1, task.id
     assert {event.task for event in events if isinstance(event, Preview)} <= {task.id for task in COMPANY}
-    fractions = [event.fraction for event in events if isinstance(event, Step)]
+    fractions = [event.fraction for event in events if isinstance(event, StepDone)]
     assert fractions == sorted(fractions) and fractions[-1] == 1
 
 
 def test_any_pipeline_draws_a_batch(tiny: Path) -> None:
     """Pictures and edits of a batch are those of single calls; sources of several sizes do no harm."""
-    studio = Studio(str(tiny), "cpu", 4)
+    studio = DiffusersModel(str(tiny), "cpu", 4)
     parameters: dict[str, Any] = {"num_inference_steps": 4, "width": 32, "height": 32}
-    tasks = [Task(f"{seed}", Operation.GENERATE, "a dog", seed, **parameters) for seed in range(3)]
+    tasks = [ImageTask(f"{seed}", Operation.GENERATE, "a dog", seed, **parameters) for seed in range(3)]
     for seed, (colour, side) in enumerate((("red", 32), ("blue", 32), ("red", 48)), start=3):
-        tasks.append(Task(f"{seed}", Operation.EDIT, "a cat", seed, png(colour, side), num_inference_steps=4))
-    tasks.append(Task("6", Operation.REFINE, "a cat", 6, png("red", 32), num_inference_steps=8))
+        tasks.append(ImageTask(f"{seed}", Operation.EDIT, "a cat", seed, png(colour, side), num_inference_steps=4))
+    tasks.append(ImageTask("6", Operation.REFINE, "a cat", 6, png("red", 32), num_inference_steps=8))
     together = pictures(told(studio, *tasks))
     for task in tasks:
         assert difference(together[task.id], painted(studio, task)[0]) <= 1
@@ -208,7 +212,9 @@ def test_a_fault_of_one_does_not_spoil_the_others() -> None:
 
 def test_a_source_that_cannot_be_read_spoils_its_own_picture() -> None:
     """Its neighbours do not notice."""
-    events = told(Studio("builtin", "cpu"), *plain("a red circle"), Task("x", Operation.EDIT, "a cat", 1, b"no PNG"))
+    events = told(
+        DiffusersModel("builtin", "cpu"), *plain("a red circle"), ImageTask("x", Operation.EDIT, "a cat", 1, b"no PNG")
+    )
     assert set(pictures(events)) == {"0"}
     assert reasons(events) == {"x": "The picture model refused: the picture to start from cannot be read."}
 
@@ -221,7 +227,7 @@ def test_a_batch_that_does_not_fit_is_drawn_one_by_one() -> None:
     events = told(studio, *tasks)
     assert set(pictures(events)) == {task.id for task in tasks} and not reasons(events)
     assert device.calls == [list("abcdefgh"), *([letter] for letter in "abcdefgh")]
-    fractions = [event.fraction for event in events if isinstance(event, Step)]
+    fractions = [event.fraction for event in events if isinstance(event, StepDone)]
     assert fractions == sorted(set(fractions)) and fractions[-1] == 1
     assert studio.largest_batch == 4
     told(studio, *tasks)
@@ -257,7 +263,7 @@ def test_a_picture_that_does_not_fit_is_drawn_with_less(needs: tuple[str, ...]) 
 def test_a_picture_that_never_fits_is_spoilt() -> None:
     """With a sentence; one that fits is drawn all the same."""
     device = SmallDevice(rows=2)
-    events = told(small(device), *plain("a"), Task("x", Operation.GENERATE, "b", 1, width=16, height=16))
+    events = told(small(device), *plain("a"), ImageTask("x", Operation.GENERATE, "b", 1, width=16, height=16))
     assert set(pictures(events)) == {"0"}
     assert reasons(events) == {"x": "The picture needs more memory than the device has."}
     assert device.enabled == [OFFLOAD, "slicing", "tiling"]
@@ -265,32 +271,32 @@ def test_a_picture_that_never_fits_is_spoilt() -> None:
 
 def test_a_broken_device_is_left() -> None:
     """After such a fault nothing works in the process: it is for whoever drives the studio to end it."""
-    with pytest.raises(Broken, match="illegal memory access"):
+    with pytest.raises(DeviceBroken, match="illegal memory access"):
         told(small(SmallDevice()), *plain("broken"))
 
 
 def test_what_a_model_can_do_is_read_from_its_parts(tiny: Path) -> None:
     """CLIP alone reads phrases; the model that ships knows scenes; neither takes instructions."""
-    some, own = Studio(str(tiny), "cpu"), Studio("builtin", "cpu")
-    assert some.abilities == Abilities(Editing.DESCRIBE, Dialect.PHRASES, ratios=True, negatives=True)
-    assert own.abilities == Abilities(Editing.DESCRIBE, Dialect.SCENES)
-    assert (some.usual, some.largest_batch) == (Usual(32, 32, 50), 1)
-    assert (own.usual, own.largest_batch) == (Usual(256, 256, 8), 8)
-    assert Studio("builtin", "cpu", 3).largest_batch == 3
+    some, own = DiffusersModel(str(tiny), "cpu"), DiffusersModel("builtin", "cpu")
+    assert some.capabilities == ModelCapabilities(Editing.DESCRIBE, Dialect.PHRASES, ratios=True, negatives=True)
+    assert own.capabilities == ModelCapabilities(Editing.DESCRIBE, Dialect.SCENES)
+    assert (some.defaults, some.largest_batch) == (Defaults(32, 32, 50), 1)
+    assert (own.defaults, own.largest_batch) == (Defaults(256, 256, 8), 8)
+    assert DiffusersModel("builtin", "cpu", 3).largest_batch == 3
     device = SmallDevice()
-    assert Studio("small", "cuda", load=lambda model, where: device).largest_batch == 4
+    assert DiffusersModel("small", "cuda", load=lambda model, where: device).largest_batch == 4
 
 
 def test_other_weights_are_another_revision(tiny: Path, tmp_path: Path) -> None:
     """A copy is the same revision; a byte, a name or a missing file makes another."""
     folder = tmp_path / "copy"
     shutil.copytree(tiny, folder)
-    first = revision(str(tiny))
-    assert first and first == revision(str(folder)) == Studio(str(folder), "cpu").revision
+    first = find_revision(str(tiny))
+    assert first and first == find_revision(str(folder)) == DiffusersModel(str(folder), "cpu").revision
     weights = next(folder.rglob("*.safetensors"))
     data = weights.read_bytes()
     weights.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
-    changed = revision(str(folder))
+    changed = find_revision(str(folder))
     weights.rename(weights.with_name("other.safetensors"))
-    assert len({first, changed, revision(str(folder))}) == 3
-    assert revision("nobody/nothing") == ""
+    assert len({first, changed, find_revision(str(folder))}) == 3
+    assert find_revision("nobody/nothing") == ""

@@ -13,10 +13,10 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 from bot.capabilities import Editing
 from bot.domain import Operation
-from render.diffusion.diffusers_model import Studio
-from render.diffusion.pipelines import Family
-from render.models.edit_plan import Way
-from render.protocol import Batch, Made, Spoilt, Step, Task, WorkerEvent
+from render.diffusion.diffusers_model import DiffusersModel
+from render.diffusion.pipelines import SiblingPipelines
+from render.models.edit_plan import EditMethod
+from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, StepDone, WorkerEvent
 from tests.support.tiny_models import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -26,9 +26,9 @@ SLOW = [name for name, family in FAMILIES.items() if family.slow]
 
 
 @cache
-def studio(name: str) -> Studio:
+def studio(name: str) -> DiffusersModel:
     """The loaded family."""
-    return Studio(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
+    return DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
 
 
 def source(colour: str = "red") -> bytes:
@@ -40,28 +40,30 @@ def source(colour: str = "red") -> bytes:
     return file.getvalue()
 
 
-def asked(operation: Operation, prompt: str, seed: int = 1, *, change: str = "", picture: bytes | None = None) -> Task:
+def asked(
+    operation: Operation, prompt: str, seed: int = 1, *, change: str = "", picture: bytes | None = None
+) -> ImageTask:
     """A task of two steps at a small size."""
-    return Task(
+    return ImageTask(
         f"{operation}-{change}-{seed}", operation, prompt, seed, picture, SIDE, SIDE, 2, before="a red box on a wall",
         change=change,
     )  # fmt: skip
 
 
-def told(studio: Studio, *tasks: Task) -> list[WorkerEvent]:
+def told(studio: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
     """Everything that happens to a batch."""
     events: list[WorkerEvent] = []
-    studio.paint(Batch(list(tasks)), events.append, Event())
+    studio.render(Batch(list(tasks)), events.append, Event())
     return events
 
 
-def made(events: list[WorkerEvent]) -> dict[str, Made]:
+def made(events: list[WorkerEvent]) -> dict[str, ImageDone]:
     """The pictures by their tasks; any reason not to make one is a fault of the test."""
-    assert not [event.reason for event in events if isinstance(event, Spoilt)]
-    return {event.task: event for event in events if isinstance(event, Made)}
+    assert not [event.reason for event in events if isinstance(event, ImageFailed)]
+    return {event.task: event for event in events if isinstance(event, ImageDone)}
 
 
-def pixels(picture: Made) -> np.ndarray:
+def pixels(picture: ImageDone) -> np.ndarray:
     """Of the file."""
     return np.asarray(Image.open(io.BytesIO(picture.png)).convert("RGB"), np.int16)
 
@@ -87,27 +89,30 @@ def test_every_family_does_everything(name: str) -> None:
         assert Image.open(io.BytesIO(picture.png)).size == (picture.width, picture.height)
         if title == "upscale":
             assert (picture.width, picture.height) == (2 * SIDE, 2 * SIDE)
-        fractions = [event.fraction for event in events if isinstance(event, Step)]
+        fractions = [event.fraction for event in events if isinstance(event, StepDone)]
         assert fractions[-1] == 1.0 and all(one < other for one, other in pairwise(fractions))
 
 
 @pytest.mark.parametrize("name", FAMILIES)
 def test_the_choice_of_the_way_is_that_of_the_family(name: str) -> None:
     """Models that follow instructions do; others start from the picture where they can; the rest draw anew."""
-    family, ways = Family(FAMILIES[name].build()), {}
+    family, ways = SiblingPipelines(FAMILIES[name].build()), {}
     for title in ("edit small", "edit large", "upscale"):
         task = OPERATIONS[title]
         ways[title] = made(told(studio(name), task))[task.id].way
-    abilities = studio(name).abilities
-    if family.means.looks:
+    abilities = studio(name).capabilities
+    if family.methods.instruction:
         assert abilities.editing is Editing.INSTRUCT
-        assert ways["edit small"] == ways["edit large"] == str(Way.LOOK)
-    elif family.means.starts:
+        assert ways["edit small"] == ways["edit large"] == str(EditMethod.INSTRUCTION)
+    elif family.methods.image_to_image:
         assert abilities.editing is Editing.DESCRIBE
-        assert ways["edit small"].startswith((Way.START, Way.MASK)) and ways["edit large"] == Way.WORDS
+        assert (
+            ways["edit small"].startswith((EditMethod.IMAGE_TO_IMAGE, EditMethod.INPAINT))
+            and ways["edit large"] == EditMethod.TEXT_TO_IMAGE
+        )
         assert "enlarged 2 times, image to image" in ways["upscale"]
-    elif family.means.words:
-        assert abilities.editing is Editing.REDRAW and ways["edit small"] == Way.WORDS
+    elif family.methods.text_to_image:
+        assert abilities.editing is Editing.REDRAW and ways["edit small"] == EditMethod.TEXT_TO_IMAGE
 
 
 @pytest.mark.parametrize("name", [name for name in FAMILIES if name not in SLOW])
@@ -124,7 +129,7 @@ def test_a_picture_does_not_depend_on_its_company(name: str) -> None:
 
 def test_the_weights_are_in_memory_once() -> None:
     """The pipelines of a family share every part but the scheduler, and none is cast to another type."""
-    family = Family(FAMILIES["sdxl"].build())
-    own, start = family.own, family.pipe(Way.START)[0]
+    family = SiblingPipelines(FAMILIES["sdxl"].build())
+    own, start = family.base_pipe, family.pipeline_for(EditMethod.IMAGE_TO_IMAGE)[0]
     assert start.unet is own.unet and start.vae is own.vae and start.text_encoder is own.text_encoder
-    assert start.scheduler is not own.scheduler and family.pipe(Way.START)[0] is start
+    assert start.scheduler is not own.scheduler and family.pipeline_for(EditMethod.IMAGE_TO_IMAGE)[0] is start

@@ -13,7 +13,7 @@ import torch
 from huggingface_hub.errors import GatedRepoError, LocalEntryNotFoundError, RepositoryNotFoundError
 
 from render.diffusion import loading
-from render.image_model import Options, Unusable
+from render.image_model import ModelLoadError, Options
 from tests.support.tiny_models import FAMILIES, UPSTREAM, saved
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -29,8 +29,8 @@ def folder(tmp_path: Path) -> Path:
 
 def refusal(model: str, options: Options = USUAL) -> str:
     """Why it is refused."""
-    with pytest.raises(Unusable) as refused:
-        loading.load(model, "cpu", options)
+    with pytest.raises(ModelLoadError) as refused:
+        loading.load_pipeline(model, "cpu", options)
     return str(refused.value)
 
 
@@ -44,7 +44,7 @@ def named(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
 
 def test_a_whole_folder_is_loaded(folder: Path) -> None:
     """Nothing stands in the way of a model that is well."""
-    assert type(loading.load(str(folder), "cpu", USUAL)).__name__ == "StableDiffusionPipeline"
+    assert type(loading.load_pipeline(str(folder), "cpu", USUAL)).__name__ == "StableDiffusionPipeline"
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_pickled_weights_are_refused_unless_the_model_is_named(tmp_path: Path) -
     pipe.save_pretrained(folder, safe_serialization=False)
     assert "RENDER_ALLOW_PICKLES" in refusal(str(folder))
     assert "RENDER_ALLOW_PICKLES" in refusal(str(folder), Options(allow_pickles="another/model"))
-    assert loading.load(str(folder), "cpu", Options(allow_pickles=str(folder)))
+    assert loading.load_pipeline(str(folder), "cpu", Options(allow_pickles=str(folder)))
 
 
 def test_fewer_bits_need_their_library(folder: Path) -> None:
@@ -90,10 +90,10 @@ def test_what_the_hub_says_is_passed_on_in_plain_words() -> None:
     """Gated, unknown, not at hand, too large: each has its own cure."""
 
     def of(kind: type[Exception]) -> str:
-        return loading.reason("some/model", kind.__new__(kind))
+        return loading.load_error_sentence("some/model", kind.__new__(kind))
 
     assert "HF_TOKEN" in of(GatedRepoError) and "licence" in of(GatedRepoError)
     assert "There is no model 'some/model'" in of(RepositoryNotFoundError)
     assert "cannot be reached" in of(LocalEntryNotFoundError)
     assert "too large" in of(torch.OutOfMemoryError)
-    assert "log says why" in loading.reason("some/model", RuntimeError("secret path"))
+    assert "log says why" in loading.load_error_sentence("some/model", RuntimeError("secret path"))

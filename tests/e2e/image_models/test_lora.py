@@ -11,10 +11,10 @@ import torch
 from safetensors.torch import save_file
 
 from bot.domain import Operation
-from render.diffusion.diffusers_model import Studio
-from render.image_model import Options, Unusable
-from render.models.edit_plan import Way
-from render.protocol import Spoilt, Task
+from render.diffusion.diffusers_model import DiffusersModel
+from render.image_model import ModelLoadError, Options
+from render.models.edit_plan import EditMethod
+from render.protocol import ImageFailed, ImageTask
 from tests.e2e.image_models.test_families import asked, made, pixels, source, told
 from tests.support.tiny_models import FAMILIES, UPSTREAM, adapter
 
@@ -33,16 +33,16 @@ def lora(pipe: Any, file: Path) -> None:
     save_file(weights, file)
 
 
-def dressed(task: Task, file: str, scale: float = 1.0) -> Task:
+def dressed(task: ImageTask, file: str, scale: float = 1.0) -> ImageTask:
     """The task in a style."""
-    return Task(**{name: getattr(task, name) for name in task.__slots__} | {"lora": file, "lora_scale": scale})
+    return ImageTask(**{name: getattr(task, name) for name in task.__slots__} | {"lora": file, "lora_scale": scale})
 
 
 def test_a_style_is_worn_for_its_own_picture_alone(tmp_path: Path) -> None:
     """With the style the picture is another one, by how much is for its scale to say; afterwards all is as before."""
     pipe = FAMILIES["sd"].build()
     lora(pipe, tmp_path / "house.safetensors")
-    studio = Studio("tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path)))
+    studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path)))
     plain = asked(Operation.GENERATE, "a box")
     bare = pixels(made(told(studio, plain))[plain.id])
     worn = pixels(made(told(studio, dressed(plain, "house.safetensors")))[plain.id])
@@ -57,10 +57,12 @@ def test_a_style_that_is_not_there_is_said(tmp_path: Path) -> None:
     lora(pipe, tmp_path / "styles" / "house.safetensors")
     lora(pipe, tmp_path / "out.safetensors")
     save_file({"other.lora_A.weight": torch.ones(2, 2)}, tmp_path / "styles" / "other.safetensors")
-    studio = Studio("tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path / "styles")))
+    studio = DiffusersModel(
+        "tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path / "styles"))
+    )
     for file in ("nothing.safetensors", "../out.safetensors"):
         (spoilt,) = [
-            e for e in told(studio, dressed(asked(Operation.GENERATE, "a box"), file)) if isinstance(e, Spoilt)
+            e for e in told(studio, dressed(asked(Operation.GENERATE, "a box"), file)) if isinstance(e, ImageFailed)
         ]
         assert "no style file" in spoilt.reason
 
@@ -69,23 +71,23 @@ def test_a_large_change_looks_at_the_picture_where_there_is_an_eye(tmp_path: Pat
     """With an IP-Adapter the picture decides what a large change looks like; a new picture is as it was without."""
     pipe = FAMILIES["sdxl-eyes"].build()
     plain = asked(Operation.GENERATE, "a box")
-    before = pixels(made(told(Studio("tiny", "cpu", 4, load=lambda model, device: pipe), plain))[plain.id])
+    before = pixels(made(told(DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe), plain))[plain.id])
     adapter(pipe, tmp_path)
     options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
-    studio = Studio("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
+    studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
     red, blue = (
         made(told(studio, asked(Operation.EDIT, "a box on the moon", change="large", picture=source(colour))))
         for colour in ("red", "blue")
     )
     (one,), (other,) = red.values(), blue.values()
-    assert one.way == Way.REFERENCE and abs(pixels(one) - pixels(other)).max() > 0
+    assert one.way == EditMethod.IMAGE_PROMPT and abs(pixels(one) - pixels(other)).max() > 0
     assert abs(pixels(made(told(studio, plain))[plain.id]) - before).max() <= 1
 
 
 def test_an_eye_that_cannot_be_had_is_said() -> None:
     """The worker says which setting is wrong."""
-    with pytest.raises(Unusable, match="RENDER_IP_ADAPTER=/nowhere/x"):
-        Studio(
+    with pytest.raises(ModelLoadError, match="RENDER_IP_ADAPTER=/nowhere/x"):
+        DiffusersModel(
             "tiny", "cpu", 4, load=lambda m, d: FAMILIES["sdxl-eyes"].build(), options=Options(ip_adapter="/nowhere/x")
         )
 
@@ -95,9 +97,9 @@ def test_an_eye_changes_nothing_else(tmp_path: Path) -> None:
     pipe = FAMILIES["sdxl-eyes"].build()
     adapter(pipe, tmp_path)
     options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
-    studio = Studio("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
+    studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
     small = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
-    assert made(told(studio, small))[small.id].way.startswith((Way.MASK, Way.START))
+    assert made(told(studio, small))[small.id].way.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
     several = [asked(Operation.GENERATE, "a box", seed) for seed in (1, 2, 3)]
     together = made(told(studio, *several))
     alone = made(told(studio, several[1]))[several[1].id]

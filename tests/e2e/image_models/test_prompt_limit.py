@@ -16,12 +16,12 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 
 from bot.domain import Operation
-from render.__main__ import FOR_THE_DEVICE
-from render.diffusion.diffusers_model import Studio
-from render.diffusion.prompt_limit import reader
-from render.models.batch import SHORTENED, TOO_LONG
-from render.models.image_files import written
-from render.protocol import Batch, Made, Task, WorkerEvent
+from render.__main__ import DEVICE_ENVIRONMENT
+from render.diffusion.diffusers_model import DiffusersModel
+from render.diffusion.prompt_limit import prompt_truncator
+from render.models.batch import PROMPT_CUT_AFTER, PROMPT_TOO_LONG
+from render.models.image_files import read_metadata
+from render.protocol import Batch, ImageDone, ImageTask, WorkerEvent
 from tests.support.tiny_models import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -42,22 +42,22 @@ def loaded(name: str) -> Any:
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.slow])
 def test_no_more_is_read_than_is_said(name: str) -> None:
     """The text encoder makes the same of the whole prompt and of its beginning, and something else of clearly less."""
-    studio = Studio(name, "cpu", 1, load=lambda model, device: loaded(name))
-    read = reader(loaded(name))(LONG)
+    studio = DiffusersModel(name, "cpu", 1, load=lambda model, device: loaded(name))
+    read = prompt_truncator(loaded(name))(LONG)
     assert LONG.startswith(read) and 0 < len(read) < len(LONG)
     whole, beginning, less = (drawn(studio, each) for each in (LONG, read, read[:-AROUND]))
     assert np.array_equal(pixels(whole), pixels(beginning))
     assert not np.array_equal(pixels(whole), pixels(less))
-    assert whole.notes[-1].startswith(SHORTENED) and read[-20:].strip() in whole.notes[-1]
-    assert not [note for note in (*beginning.notes, *less.notes) if SHORTENED in note]
+    assert whole.notes[-1].startswith(PROMPT_CUT_AFTER) and read[-20:].strip() in whole.notes[-1]
+    assert not [note for note in (*beginning.notes, *less.notes) if PROMPT_CUT_AFTER in note]
 
 
 def test_what_may_not_be_told_is_not_quoted() -> None:
     """The notes are in the picture's file, too."""
-    studio = Studio("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
+    studio = DiffusersModel("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
     made = drawn(studio, LONG, telling=False)
-    assert made.notes == (TOO_LONG,)
-    assert "box" not in str(written(made.png))
+    assert made.notes == (PROMPT_TOO_LONG,)
+    assert "box" not in str(read_metadata(made.png))
 
 
 def test_a_workers_log_holds_no_words() -> None:
@@ -68,19 +68,19 @@ def test_a_workers_log_holds_no_words() -> None:
     )
     command = [sys.executable, "-c", code]
     told = subprocess.run(
-        command, env=os.environ | FOR_THE_DEVICE, capture_output=True, text=True, check=True, timeout=100
+        command, env=os.environ | DEVICE_ENVIRONMENT, capture_output=True, text=True, check=True, timeout=100
     )
     assert "box" not in told.stdout + told.stderr
 
 
-def drawn(studio: Studio, prompt: str, telling: bool = True) -> Made:
+def drawn(studio: DiffusersModel, prompt: str, telling: bool = True) -> ImageDone:
     """The picture of a prompt."""
     events: list[WorkerEvent] = []
-    task = Task("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, telling=telling)
-    studio.paint(Batch([task]), events.append, Event())
-    return next(event for event in events if isinstance(event, Made))
+    task = ImageTask("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, telling=telling)
+    studio.render(Batch([task]), events.append, Event())
+    return next(event for event in events if isinstance(event, ImageDone))
 
 
-def pixels(made: Made) -> np.ndarray:
+def pixels(made: ImageDone) -> np.ndarray:
     """Of the file."""
     return np.asarray(Image.open(io.BytesIO(made.png)), np.int16)

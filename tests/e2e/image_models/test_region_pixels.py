@@ -13,9 +13,9 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 from bot.domain import Operation
 from render.builtin.training.paint import paint
 from render.builtin.training.scenes import Group, Scene
-from render.diffusion.diffusers_model import Studio
-from render.models.image_files import encode, marked
-from render.protocol import Made, Spoilt, Task
+from render.diffusion.diffusers_model import DiffusersModel
+from render.models.image_files import encode_png, region_mask
+from render.protocol import ImageDone, ImageFailed, ImageTask
 from tests.e2e.image_models.test_families import asked, made, pixels, source, studio, told
 from tests.support.images_engine import change, drawn, engine
 from tests.support.images_server import ALL, ImagesDouble, in_words, unprocessable
@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
 TOP_LEFT = "0,0 49,0 49,49 0,49"
 
 
-def changed(before: bytes, after: Made) -> np.ndarray:
+def changed(before: bytes, after: ImageDone) -> np.ndarray:
     """Where they differ."""
     source = np.asarray(Image.open(io.BytesIO(before)).convert("RGB").resize((after.width, after.height)), np.int16)
     different: np.ndarray = np.abs(pixels(after) - source).max(axis=2) > 0
@@ -39,7 +39,7 @@ def test_nothing_changes_around_the_part(name: str, operation: Operation) -> Non
     """Whatever the model's way, the rest is the source's own pixels."""
     task = replace(asked(operation, "a blue box on a wall", change="large", picture=source()), part=TOP_LEFT)
     (picture,) = made(told(studio(name), task)).values()
-    inside = np.asarray(marked(TOP_LEFT, (picture.width, picture.height))) > 0
+    inside = np.asarray(region_mask(TOP_LEFT, (picture.width, picture.height))) > 0
     different = changed(source(), picture)
     assert not different[~inside].any()
     assert different[inside].any()
@@ -58,19 +58,19 @@ def test_a_part_that_is_none_spoils_nobody_else() -> None:
     """Whoever speaks to the worker past the bot may say anything."""
     good = asked(Operation.EDIT, "a blue box on a wall", picture=source())
     events = told(studio("sd"), replace(good, id="bad", part="1,1 2"), good)
-    assert [event.task for event in events if isinstance(event, Spoilt)] == ["bad"]
-    assert [event.task for event in events if isinstance(event, Made)] == [good.id]
+    assert [event.task for event in events if isinstance(event, ImageFailed)] == ["bad"]
+    assert [event.task for event in events if isinstance(event, ImageDone)] == [good.id]
 
 
 def test_the_model_that_ships_changes_one_of_three() -> None:
     """The heart that was marked is green, the others are as they were."""
     before = paint(Scene((Group("heart", "red", 3),)), 256)
-    task = Task(
-        "t", Operation.EDIT, "three green hearts", 1, encode(before, {}), before="three red hearts",
+    task = ImageTask(
+        "t", Operation.EDIT, "three green hearts", 1, encode_png(before, {}), before="three red hearts",
         part="0,0 33,0 33,100 0,100",
     )  # fmt: skip
-    picture = made(told(Studio("builtin", "cpu"), task))["t"]
-    inside = np.asarray(marked(task.part, (256, 256))) > 0
+    picture = made(told(DiffusersModel("builtin", "cpu"), task))["t"]
+    inside = np.asarray(region_mask(task.part, (256, 256))) > 0
     after, was = pixels(picture), np.asarray(before, np.int16)
     assert not np.abs(after - was).max(axis=2)[~inside].any()
     red = (was[..., 0] > 180) & (was[..., 1] < 80)
@@ -87,7 +87,7 @@ async def test_an_images_server_gets_a_mask() -> None:
     with Image.open(io.BytesIO(sent.mask or b"")) as mask:
         assert (mask.mode, mask.getpixel((5, 5)), mask.getpixel((40, 5))) == ("RGBA", (255, 0, 0, 0), (255, 0, 0, 255))
     assert (picture.width, picture.height) == (64, 64)  # as the source, so that nothing is resampled around the part
-    inside = np.asarray(marked(TOP_LEFT, (64, 64))) > 0
+    inside = np.asarray(region_mask(TOP_LEFT, (64, 64))) > 0
     different = (pixels(picture) != (255, 0, 0)).any(axis=2)
     assert not different[~inside].any() and different[:16, :16].all()
 

@@ -11,23 +11,23 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 from bot.domain import ImageRequest, Operation
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.diffusion.diffusers_model import Studio
-from render.protocol import Batch, Made, WorkerEvent
-from render.queue.job_mapping import picture, task
+from render.diffusion.diffusers_model import DiffusersModel
+from render.protocol import Batch, ImageDone, WorkerEvent
+from render.queue.job_mapping import to_image_task, to_picture
 from tests.support.doubles import claimed, message
 
 
-def painted(studio: Studio, store: Store, files: PictureFiles, job_id: str) -> Made:
+def painted(studio: DiffusersModel, store: Store, files: PictureFiles, job_id: str) -> ImageDone:
     """The picture that the job on record comes to."""
     job = store.jobs.job(job_id)
     assert job
     start = store.picture(job.thread, job.parent) if job.parent else None
     told: list[WorkerEvent] = []
     source = files.read(start.digest) if start else None
-    studio.paint(
-        Batch([task(replace(job, source=start.digest if start else None), source, None)]), told.append, Event()
+    studio.render(
+        Batch([to_image_task(replace(job, source=start.digest if start else None), source, None)]), told.append, Event()
     )
-    return next(event for event in told if isinstance(event, Made))
+    return next(event for event in told if isinstance(event, ImageDone))
 
 
 def test_a_picture_and_its_edit_are_painted_again(tmp_path: Path) -> None:
@@ -35,13 +35,13 @@ def test_a_picture_and_its_edit_are_painted_again(tmp_path: Path) -> None:
     store, files = Store(tmp_path / "db.sqlite"), PictureFiles(tmp_path / "pictures")
     sun = ImageRequest(0, Operation.GENERATE, "a large yellow circle on a blue background")
     red = ImageRequest(0, Operation.EDIT, "a large red circle on a blue background", of=1)
-    first = Studio("builtin", "cpu")
+    first = DiffusersModel("builtin", "cpu")
     for message_id, request in (("m1", sun), ("m2", red)):
         store.accept(message(message_id, request.prompt))
         job = claimed(store, store.jobs.order(message_id, request, request.of))
         made = painted(first, store, files, job.id)
-        assert store.jobs.rendered(job, picture(job, made, files.put(made.png)))
-    again = Studio("builtin", "cpu")
+        assert store.jobs.mark_rendered(job, to_picture(job, made, files.put(made.png)))
+    again = DiffusersModel("builtin", "cpu")
     for kept in store.pictures(message("m1", "").thread):
         made = painted(again, store, files, f"m{kept.number}.0")
         assert files.put(made.png) == kept.digest

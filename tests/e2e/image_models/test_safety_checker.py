@@ -12,8 +12,8 @@ from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
 from bot.domain import Operation
-from render.diffusion.diffusers_model import Studio
-from render.protocol import Batch, Made, Spoilt, Task, WorkerEvent
+from render.diffusion.diffusers_model import DiffusersModel
+from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, WorkerEvent
 from tests.e2e.image_models.test_diffusers_model import tiny  # noqa: F401
 
 
@@ -39,12 +39,12 @@ def careful(folder: Path, threshold: float) -> Path:
 @pytest.mark.parametrize(("threshold", "held"), [(-2.0, True), (2.0, False)])
 def test_what_its_checker_holds_back_fails_with_a_sentence(tiny: Path, threshold: float, held: bool) -> None:  # noqa: F811
     """Nobody is posted a black picture; what is not flagged comes as ever."""
-    studio = Studio(str(careful(tiny, threshold)), "cpu")
+    studio = DiffusersModel(str(careful(tiny, threshold)), "cpu")
     told: list[WorkerEvent] = []
-    tasks = [Task(f"{seed}", Operation.GENERATE, "a dog", seed, num_inference_steps=2) for seed in range(2)]
-    studio.paint(Batch(tasks), told.append, _never())
-    made = [event for event in told if isinstance(event, Made)]
-    spoilt = [event for event in told if isinstance(event, Spoilt)]
+    tasks = [ImageTask(f"{seed}", Operation.GENERATE, "a dog", seed, num_inference_steps=2) for seed in range(2)]
+    studio.render(Batch(tasks), told.append, _never())
+    made = [event for event in told if isinstance(event, ImageDone)]
+    spoilt = [event for event in told if isinstance(event, ImageFailed)]
     assert (len(made), len(spoilt)) == ((0, 2) if held else (2, 0))
     assert all("safety checker" in event.reason for event in spoilt)
 

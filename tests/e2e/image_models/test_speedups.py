@@ -11,10 +11,16 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 import torch
 
 from bot.domain import Operation
-from render.diffusion.diffusers_model import Studio
-from render.diffusion.speedups import ENCODERS, Texts, fewer_passes, quicken, remember
+from render.diffusion.diffusers_model import DiffusersModel
+from render.diffusion.speedups import (
+    TEXT_ENCODERS,
+    TextEmbeddingCache,
+    apply_speedups,
+    cache_text_embeddings,
+    step_cache,
+)
 from render.image_model import Options
-from render.protocol import Batch, Made, Task, WorkerEvent
+from render.protocol import Batch, ImageDone, ImageTask, WorkerEvent
 from tests.support.tiny_models import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -40,7 +46,7 @@ def picture(pipe: Any, prompt: str = "a red box", seed: int = 1) -> np.ndarray:
 def counted(pipe: Any) -> list[str]:
     """Grows with every pass of a text encoder's own layers."""
     passes: list[str] = []
-    for name in ENCODERS:
+    for name in TEXT_ENCODERS:
         encoder = getattr(pipe, name, None)
         if encoder is not None:
             inner = next(part for part in encoder.modules() if isinstance(part, torch.nn.Embedding))
@@ -53,7 +59,7 @@ def test_a_text_is_encoded_once_and_the_picture_is_the_same(name: str) -> None:
     """The second picture of a prompt runs no encoder, and no pixel differs from a pipeline without the cache."""
     plain, quick = built(name), built(name)
     passes = counted(quick)
-    quicken(quick, "cpu", Options())
+    apply_speedups(quick, "cpu", Options())
     expected, first = picture(plain), picture(quick)
     encoded = len(passes)
     again, other_seed = picture(quick), picture(quick, seed=2)
@@ -68,7 +74,7 @@ def test_a_text_is_encoded_once_and_the_picture_is_the_same(name: str) -> None:
 
 def test_what_gets_a_kept_text_may_change_it() -> None:
     """A copy is handed out, so that the next one is as it was."""
-    texts = Texts()
+    texts = TextEmbeddingCache()
     texts.put(b"k", (torch.ones(2), None))
     texts.get(b"k")[0].zero_()
     assert texts.get(b"k")[0].tolist() == [1, 1]
@@ -76,7 +82,7 @@ def test_what_gets_a_kept_text_may_change_it() -> None:
 
 def test_the_room_for_texts_is_bounded() -> None:
     """The text that was not asked for the longest goes; one that is too large is not kept."""
-    texts = Texts(room=16)
+    texts = TextEmbeddingCache(max_bytes=16)
     for key in (b"a", b"b"):
         texts.put(key, torch.zeros(2))
     texts.get(b"a")
@@ -90,7 +96,7 @@ def test_an_encoder_in_training_is_asked_each_time() -> None:
     """What it says may differ from time to time."""
     pipe = built("sd")
     passes = counted(pipe)
-    remember(pipe, Texts())
+    cache_text_embeddings(pipe, TextEmbeddingCache())
     pipe.text_encoder.train()
     picture(pipe)
     once = len(passes)
@@ -102,20 +108,20 @@ def test_skipped_steps_leave_nothing_behind() -> None:
     """A call that ends in the middle changes nothing of the next picture, and other models go without."""
     pipe = built("flux-dev")
     expected = picture(pipe)
-    with pytest.raises(KeyError), fewer_passes(pipe, 1e9):
+    with pytest.raises(KeyError), step_cache(pipe, 1e9):
         picture(pipe)
         raise KeyError
-    with fewer_passes(pipe, None):
+    with step_cache(pipe, None):
         assert np.array_equal(expected, picture(pipe))
-    with fewer_passes(built("sd"), 0.1):
+    with step_cache(built("sd"), 0.1):
         pass
-    assert any("no step cache" in line for line in quicken(built("sd"), "cpu", Options(step_cache=0.1)))
+    assert any("no step cache" in line for line in apply_speedups(built("sd"), "cpu", Options(step_cache=0.1)))
 
 
 def test_what_a_model_cannot_do_it_goes_without() -> None:
     """A sentence for the log, and pictures as before."""
     pipe = built("sd3")
-    done = quicken(pipe, "cpu", Options(compile=True, attention="nonsense"))
+    done = apply_speedups(pipe, "cpu", Options(compile=True, attention="nonsense"))
     assert [line.split(" (")[0] for line in done[-2:]] == ["no attention nonsense", "no compiled blocks"]
     picture(pipe)
 
@@ -129,10 +135,10 @@ def test_where_nothing_can_be_compiled_pictures_come_all_the_same(
     monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
     pipe = FAMILIES["flux-dev"].build()
     with caplog.at_level("WARNING"):
-        studio = Studio("tiny", "cpu", 1, load=lambda model, device: pipe, options=Options(compile=True))
+        studio = DiffusersModel("tiny", "cpu", 1, load=lambda model, device: pipe, options=Options(compile=True))
     assert "cannot compile" in caplog.text
     assert not any(part._compiled_call_impl for part in pipe.transformer.modules())
     events: list[WorkerEvent] = []
-    task = Task("t", Operation.GENERATE, "a box", 1, width=64, height=64, num_inference_steps=2)
-    studio.paint(Batch([task]), events.append, Event())
-    assert isinstance(events[-1], Made)
+    task = ImageTask("t", Operation.GENERATE, "a box", 1, width=64, height=64, num_inference_steps=2)
+    studio.render(Batch([task]), events.append, Event())
+    assert isinstance(events[-1], ImageDone)

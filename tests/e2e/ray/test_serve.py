@@ -8,8 +8,8 @@ from itertools import pairwise
 import aiohttp
 import pytest
 
-from render.protocol import Batch, End, Made, Started, Step
-from render.queue.autoscaler import Load, RayScaler, Rules
+from render.protocol import Batch, End, ImageDone, Started, StepDone
+from render.queue.autoscaler import QueueLoad, RayScaler, ScalingPolicy
 from tests.e2e.ray.cluster import ROUTE, Cluster
 from tests.support.worker_conformance import CHECKS, Check, Place, long, tasks
 
@@ -71,7 +71,7 @@ async def insist(place: Place, batch: Batch, cuts: list[float]) -> int:
             async with aclosing(place.render(batch)) as events:
                 async for event in events:
                     tries += isinstance(event, Started)
-                    if isinstance(event, Made):
+                    if isinstance(event, ImageDone):
                         made.add(event.task)
                     if isinstance(event, End):
                         assert made == {task.id for task in batch.tasks}
@@ -123,29 +123,29 @@ async def test_a_dead_device_is_replaced_within_its_painter(there: Cluster, plac
 
 async def test_the_fleet_grows_and_shrinks_without_cutting(there: Cluster, place: Place) -> None:
     """The dashboard is told how many painters are wanted; those that must go finish their batches first."""
-    rules = Rules(wanted_wait=10, lowest=2, highest=3, patience=0)
+    rules = ScalingPolicy(target_wait=10, min_replicas=2, max_replicas=3, downscale_delay=0)
     scaler = RayScaler(there.dashboard, f"{ROUTE}/Painter", rules, there.cluster_token)
     begun = time.monotonic()
-    await scaler.follow(Load(0, 30, 1), begun)
-    assert scaler.told == 3
+    await scaler.adjust(QueueLoad(0, 30, 1), begun)
+    assert scaler.last_target == 3
     await place.until(lambda slots: slots.slots == slots.free == 3, BACK)
     print(f"the third painter came after {time.monotonic() - begun:.1f} s")
     cuts: list[float] = []
     async with asyncio.TaskGroup() as group:
         clients = [group.create_task(insist(place, Batch(tasks(100)), cuts)) for _ in range(3)]
         await busy(place, 3)
-        await scaler.follow(Load(0, 0, 1), time.monotonic())
-        assert scaler.told == 2
+        await scaler.adjust(QueueLoad(0, 0, 1), time.monotonic())
+        assert scaler.last_target == 2
         await place.until(lambda slots: slots.slots == 2, BACK)
     assert (cuts, [task.result() for task in clients]) == ([], [1, 1, 1])
     await place.until(lambda slots: slots.slots == slots.free == 2, BACK)
     stranger = RayScaler(there.dashboard, f"{ROUTE}/Painter", rules, "wrong" * 10)
-    await stranger.follow(Load(0, 30, 1), time.monotonic())
-    assert stranger.told is None
+    await stranger.adjust(QueueLoad(0, 30, 1), time.monotonic())
+    assert stranger.last_target is None
 
 
 async def test_a_step_is_soon_heard(place: Place) -> None:
     """Steps arrive one by one, not all at the end."""
-    times = [time.monotonic() async for event in place.render(Batch(tasks(12))) if isinstance(event, Step)]
+    times = [time.monotonic() async for event in place.render(Batch(tasks(12))) if isinstance(event, StepDone)]
     gaps = sorted(later - earlier for earlier, later in pairwise(times))
     assert gaps[len(gaps) // 2] > 0.01

@@ -7,7 +7,7 @@ import discord
 import pytest
 
 from bot.domain import Failed, Operation, PicturePart
-from bot.region import AREAS
+from bot.region import NAMED_REGIONS
 from tests.support.discord_sim import House, contents, hidden, house, labels, pictures, silent
 
 SUN = ["Here it is: ", "<image>a sun</image>"]
@@ -70,7 +70,7 @@ async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> N
         shown, question, where = form["components"]
         assert shown["content"] == "-# #1 was drawn from: a sun"
         assert question["label"] == ABOVE and question["component"]["placeholder"] == "make the cape red"
-        assert [each["value"] for each in where["component"]["options"]] == list(AREAS)
+        assert [each["value"] for each in where["component"]["options"]] == list(NAMED_REGIONS)
         assert len(here.entries()) == 1
         if restarted:
             await here.restart()
@@ -87,11 +87,11 @@ async def test_an_edit_may_be_of_a_part(tmp_path: Path) -> None:
     """One of those that have a name; or all of it, as before."""
     async with house(tmp_path, SUN, RED, RED) as here:
         _, picture = await drawn(here)
-        for nth, (where, part) in enumerate((("Left half", AREAS["Left half"]), ("All of it", "")), 1):
+        for nth, (where, part) in enumerate((("Left half", NAMED_REGIONS["Left half"]), ("All of it", "")), 1):
             told = {"words": "make it red", "where": [where]}
             await here.bob.submit_modal(await here.bob.click(picture, label="Edit"), told)
             entry = await here.newest(nth)
-            assert (entry.about, entry.part) == (1, part)
+            assert (entry.about, entry.region) == (1, part)
 
 
 async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None:
@@ -203,7 +203,7 @@ async def test_stop_ends_the_words(tmp_path: Path, restarted: bool) -> None:
             here.model.scripts.pop(0)
         await here.ann.click(message, label="Retry")
         await here.until(lambda: contents(thread)[0] == "The end.")
-        assert (await here.final(asked.id)).words == "The end."
+        assert (await here.final(asked.id)).raw_answer == "The end."
 
 
 async def test_stop_ends_the_pictures(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from adapters.discord.platform import NO_CONTENT, Account, Discord
+from adapters.discord.platform import NO_MESSAGE_CONTENT, Account, Discord
 from bot.errors import ConfigError
 from bot.storage.store import Store
 from tests.support.discord_connection import House, ask, house, ready, replies, under_way
@@ -289,7 +289,7 @@ async def test_it_does_without_what_it_may_not_read(
     double.gateway.approved = 0
     async with house(double, tmp_path, SUN) as here:
         await ready(double, here)
-        assert here.told == [NO_CONTENT] and not here.platform.health()["message_content"]
+        assert here.told == [NO_MESSAGE_CONTENT] and not here.platform.health()["message_content"]
         asked = await ask(double, channel, ana)
         await answered(double, here, asked)
         assert not double.gateway.sees_content
@@ -299,8 +299,8 @@ def test_people_can_know_that_the_intent_is_not_asked_for(tmp_path: Path) -> Non
     """Where the operator wants it so, Discord need not refuse anything first."""
     store, told = Store(tmp_path / "db.sqlite"), list[str]()
     for content in (True, False):
-        Discord(Account("token", content=content), store, store.posts, lambda digest: b"", told.append)
-    assert told == [NO_CONTENT]
+        Discord(Account("token", message_content=content), store, store.posts, lambda digest: b"", told.append)
+    assert told == [NO_MESSAGE_CONTENT]
     store.close()
 
 

@@ -68,7 +68,7 @@ async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> No
         asked, thread = await drawing(here, messages=2)
         before = [message.id for message in thread.history()]
         await here.close()
-        here.store.posts.drop(str(asked.id), 1)
+        here.store.posts.delete_post(str(asked.id), 1)
         await here.restart()
         go_on(here)
         await here.final(asked.id)
@@ -135,7 +135,7 @@ async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path
         await here.cid.click(message, label="Answer again")
         await here.until(lambda: contents(thread)[0].startswith("**#2**\n-# a moon"))
         entry = await here.final(asked.id)
-        assert (entry.text, entry.words) == ("draw a moon", "".join(MOON))
+        assert (entry.text, entry.raw_answer) == ("draw a moon", "".join(MOON))
         assert "draw a moon" in here.model.heard[-1][-1].text
         assert [message.id] == [each.id for each in thread.history()]
         assert "Answer again" not in labels(thread.last_message)
@@ -147,7 +147,7 @@ async def test_an_edit_that_changes_no_words_changes_nothing(tmp_path: Path) -> 
         thread = await here.draw("hello")
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
         await here.ann.edit(asked, f"<@{here.me}>  hello ")
-        assert contents(thread) == ["Hello."] and not here.entries()[0].changed
+        assert contents(thread) == ["Hello."] and not here.entries()[0].is_edited
 
 
 async def test_a_question_edited_while_it_is_answered(tmp_path: Path) -> None:

@@ -43,7 +43,7 @@ async def test_a_mention_opens_a_thread_with_words_and_pictures_in_their_places(
         assert labels(words) == labels(rest) == []
         (entry,) = here.entries()
         assert entry.thread == ThreadKey("discord", str(here.guild.id), str(here.channel.id), str(thread.id))
-        assert (entry.text, entry.author.name, entry.words) == ("draw a sun", "ann", "".join(SUN))
+        assert (entry.text, entry.author.name, entry.raw_answer) == ("draw a sun", "ann", "".join(SUN))
 
 
 async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path) -> None:
@@ -192,7 +192,7 @@ async def test_a_question_with_a_link_may_be_told_of_again(tmp_path: Path) -> No
         await here.final(asked.id)
         await here.ann.edit(asked, here.raw(asked).content)
         await here.say(here.thread(asked.id), "thanks")
-        assert [(entry.text, entry.changed) for entry in here.entries()] == [
+        assert [(entry.text, entry.is_edited) for entry in here.entries()] == [
             ("make this red", False),
             ("thanks", False),
         ]

@@ -6,10 +6,10 @@ from typing import Any
 import discord
 import pytest
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import Operation, ThreadKey
-from bot.queue_status import Bench, Lineup, Standing
-from bot.settings.values import Unasked, Where
+from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
+from bot.settings.values import ReplyIn, ReplyMode
 from tests.support.discord_sim import House, answers, contents, hidden, house, labels, pictures, silent, texts
 from tests.support.images import png
 
@@ -43,7 +43,7 @@ def administer(here: House) -> None:
 async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
     """In the open it says who asks for what; the pictures come in a thread below that."""
     async with house(tmp_path) as here:
-        here.renderer.abilities = Abilities(ratios=True, negatives=True)
+        here.renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
         given = await here.ann.slash(
             here.channel, "imagine", prompt="a *fox*", ratio="16:9", count=2, model="sketch", seed=7, negative="people"
         )
@@ -114,7 +114,7 @@ async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
         assert "answer" in keys and "persona" in keys
         await here.restart()
         await here.bob.select(shown, ["answer"], custom_id="mini:settings:key.channel")
-        assert options(shown, "mini:settings:value.channel.answer") == [*map(str, Where)]
+        assert options(shown, "mini:settings:value.channel.answer") == [*map(str, ReplyIn)]
         await here.bob.select(shown, ["in place"], custom_id="mini:settings:value.channel.answer")
         assert "**Answers**: in place\n-# from: channel" in texts(shown.components)[0]
         await here.final((await here.ask()).id)
@@ -184,7 +184,7 @@ async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
         offered = await here.bob.autocomplete(here.channel, "settings set", "key", "", scope="server")
         assert {"answer", "unasked", "persona"} <= {choice["value"] for choice in offered}
         offered = await here.bob.autocomplete(here.channel, "settings set", "value", "", key="unasked", scope="server")
-        assert [choice["value"] for choice in offered] == [*map(str, Unasked)]
+        assert [choice["value"] for choice in offered] == [*map(str, ReplyMode)]
         given = await here.ann.slash(here.channel, "settings set", key="ratio", value="3:2")
         assert hidden(here, here.channel, given).startswith("Shape for you: **3:2**.")
         given = await here.ann.slash(here.channel, "settings show")
@@ -202,10 +202,12 @@ async def test_the_queue_names_nobody_else(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         key = ThreadKey("discord", str(here.guild.id), "c", "t")
 
-        def standing(number: int, who: Any, running: bool) -> Standing:
-            return Standing(f"j{number}", key, number, Operation.GENERATE, str(who.id), "m", running, 0.5, 2, 30, 1)
+        def standing(number: int, who: Any, running: bool) -> QueuedJob:
+            return QueuedJob(f"j{number}", key, number, Operation.GENERATE, str(who.id), "m", running, 0.5, 2, 30, 1)
 
-        here.lineup = Lineup((standing(1, here.ann, True), standing(2, here.bob, False)), (Bench("b", "m", 1, 1),))
+        here.lineup = QueueStatus(
+            (standing(1, here.ann, True), standing(2, here.bob, False)), (WorkerStatus("b", "m", 1, 1),)
+        )
         told = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
         assert told.startswith("1 picture being drawn, 1 waiting.\n- yours: #2 2 pictures ahead of it")
         assert "ann" not in told and "#1" not in told

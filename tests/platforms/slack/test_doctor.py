@@ -12,8 +12,8 @@ from pydantic import SecretStr
 
 from bot.__main__ import main
 from bot.config import Config
-from bot.doctor.checks import Finding, Mark
-from bot.doctor.slack import GRANTED, SCOPES, SPARED, slack
+from bot.doctor.checks import Check, Severity
+from bot.doctor.slack import OPTIONAL_SCOPES, SCOPES, SCOPES_HEADER, check_slack
 from tests.support.paths import ROOT
 from tests.support.slack_server import APP_TOKEN as DOUBLE_APP_TOKEN
 from tests.support.slack_server import BOT_TOKEN as DOUBLE_BOT_TOKEN
@@ -42,7 +42,7 @@ class Server:
         token = {AUTH: BOT_TOKEN, OPEN: APP_TOKEN}[request.path]
         if request.headers.get("Authorization") != f"Bearer {token}":
             return web.json_response({"ok": False, "error": "invalid_auth"})
-        headers = {GRANTED.lower(): self.granted} if self.granted is not None else {}
+        headers = {SCOPES_HEADER.lower(): self.granted} if self.granted is not None else {}
         return web.json_response(self.says[request.path], status=self.status, headers=headers)
 
 
@@ -74,14 +74,14 @@ def on(server: Server, bot: str = BOT_TOKEN, app: str = APP_TOKEN, **more: Any) 
     return Config(slack_api_url=f"{server.url}/api/", **tokens, **more)
 
 
-def told(findings: list[Finding]) -> str:
+def told(findings: list[Check]) -> str:
     """All that is printed about them."""
-    return "\n".join(f"{each.mark} {each.about}: {each.told} {each.cure}".rstrip() for each in findings)
+    return "\n".join(f"{each.severity} {each.subject}: {each.message} {each.remedy}".rstrip() for each in findings)
 
 
 async def test_all_is_well_on_slack(server: Server) -> None:
     """The bot's name, its workspace, its scopes, and the way by which events come; no secret among it."""
-    found = await slack(on(server))
+    found = await check_slack(on(server))
     assert told(found) == (
         "✓ Slack: The token is valid: bot minidalle in the workspace Studio.\n"
         "✓ Slack scopes: All are granted.\n"
@@ -99,43 +99,43 @@ def test_each_scope_of_the_manifest_has_its_reason() -> None:
 async def test_a_missing_scope_is_told_with_what_it_breaks(server: Server, scope: str) -> None:
     """An app that was made by hand lacks one; the others are not spoken of."""
     server.granted = ", ".join(SCOPES.keys() - {scope})
-    (finding,) = [each for each in await slack(on(server)) if each.about == "Slack scopes"]
-    assert finding.mark is (Mark.NOTE if scope in SPARED else Mark.WRONG)
-    assert finding.told == f"{scope} is missing: {SCOPES[scope]}." and "reinstall" in finding.cure
+    (finding,) = [each for each in await check_slack(on(server)) if each.subject == "Slack scopes"]
+    assert finding.severity is (Severity.NOTE if scope in OPTIONAL_SCOPES else Severity.ERROR)
+    assert finding.message == f"{scope} is missing: {SCOPES[scope]}." and "reinstall" in finding.remedy
 
 
 async def test_scopes_of_which_nothing_is_told_are_no_fault(server: Server) -> None:
     """A proxy may have taken the header away; further scopes harm nobody."""
     server.granted = None
-    assert "- Slack scopes: Slack did not tell which are granted." in told(await slack(on(server)))
+    assert "- Slack scopes: Slack did not tell which are granted." in told(await check_slack(on(server)))
     server.granted = ",".join([*SCOPES, "reactions:write"])
-    assert "✓ Slack scopes: All are granted." in told(await slack(on(server)))
+    assert "✓ Slack scopes: All are granted." in told(await check_slack(on(server)))
 
 
 async def test_refused_tokens_are_told_with_their_cure_and_never_shown(server: Server) -> None:
     """Each is named; of the bot's token nothing else can be found out."""
-    (finding,) = await slack(on(server, bot="xoxb-wrong-hunter5"))
-    assert finding.mark is Mark.WRONG and finding.told == "SLACK_BOT_TOKEN is refused (invalid_auth)."
-    assert "OAuth & Permissions" in finding.cure
-    *fine, wrong = await slack(on(server, app="xapp-wrong-hunter6"))
-    assert {each.mark for each in fine} == {Mark.GOOD} and wrong.mark is Mark.WRONG
-    assert wrong.told == "SLACK_APP_TOKEN is refused (invalid_auth)." and "connections:write" in wrong.cure
+    (finding,) = await check_slack(on(server, bot="xoxb-wrong-hunter5"))
+    assert finding.severity is Severity.ERROR and finding.message == "SLACK_BOT_TOKEN is refused (invalid_auth)."
+    assert "OAuth & Permissions" in finding.remedy
+    *fine, wrong = await check_slack(on(server, app="xapp-wrong-hunter6"))
+    assert {each.severity for each in fine} == {Severity.OK} and wrong.severity is Severity.ERROR
+    assert wrong.message == "SLACK_APP_TOKEN is refused (invalid_auth)." and "connections:write" in wrong.remedy
     assert "hunter" not in told([finding, *fine, wrong])
 
 
 async def test_tokens_of_two_apps_are_found(server: Server) -> None:
     """Both are valid, and yet no mention would ever come."""
     server.says[AUTH] = ME | {"app_id": "A0STUDIO001"}
-    assert (await slack(on(server)))[-1].mark is Mark.GOOD
+    assert (await check_slack(on(server)))[-1].severity is Severity.OK
     server.says[AUTH] = ME | {"app_id": "A0OTHER"}
-    last = (await slack(on(server)))[-1]
-    assert last.mark is Mark.WRONG and "of another app" in last.told and "hunter" not in told([last])
+    last = (await check_slack(on(server)))[-1]
+    assert last.severity is Severity.ERROR and "of another app" in last.message and "hunter" not in told([last])
 
 
 async def test_over_http_the_rest_is_for_slack_to_say(server: Server) -> None:
     """Nobody can see from here whether Slack's requests arrive; no app token is asked about."""
-    last = (await slack(on(server, app="", slack_signing_secret=SecretStr("hunter7"))))[-1]
-    assert last.mark is Mark.NOTE and "port 3000" in last.told and "request URLs" in last.cure
+    last = (await check_slack(on(server, app="", slack_signing_secret=SecretStr("hunter7"))))[-1]
+    assert last.severity is Severity.NOTE and "port 3000" in last.message and "request URLs" in last.remedy
     assert server.asked == [("POST", AUTH)] and "hunter" not in told([last])
 
 
@@ -151,22 +151,22 @@ async def test_over_http_the_rest_is_for_slack_to_say(server: Server) -> None:
 async def test_a_slack_that_is_ill_or_another_is_told(server: Server, says: Any, status: int, cure: str) -> None:
     """That is a line and no traceback, and blames no token."""
     server.says[AUTH], server.status = says, status
-    (finding,) = await slack(on(server))
-    assert finding.mark is Mark.WRONG and cure in finding.cure
+    (finding,) = await check_slack(on(server))
+    assert finding.severity is Severity.ERROR and cure in finding.remedy
 
 
 async def test_the_double_of_slack_is_content() -> None:
     """What is asked keeps to Slack's own method reference."""
     async with SlackDouble() as double:
         bot, app = SecretStr(DOUBLE_BOT_TOKEN), SecretStr(DOUBLE_APP_TOKEN)
-        found = await slack(Config(slack_api_url=double.api_url, slack_bot_token=bot, slack_app_token=app))
-        assert {each.mark for each in found} == {Mark.GOOD, Mark.NOTE} and double.violations == []
+        found = await check_slack(Config(slack_api_url=double.api_url, slack_bot_token=bot, slack_app_token=app))
+        assert {each.severity for each in found} == {Severity.OK, Severity.NOTE} and double.violations == []
 
 
 async def test_without_a_token_the_way_to_one_is_told() -> None:
     """That is no fault: the web page works without."""
-    (finding,) = await slack(Config())
-    assert finding.mark is Mark.NOTE and "docs/slack.md" in finding.cure
+    (finding,) = await check_slack(Config())
+    assert finding.severity is Severity.NOTE and "docs/slack.md" in finding.remedy
 
 
 def test_a_bot_token_alone_is_a_fault_of_the_configuration(

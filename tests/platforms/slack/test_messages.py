@@ -191,14 +191,14 @@ async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path)
         (entry,) = here.entries()
         said = ['Bo: "Our mascot:"', *(f'Cid: "@Bo & {colour}?"' for colour in ("red", "white", "blue"))]
         lines = " · ".join(said)
-        assert (entry.text, entry.before) == ("make it red", lines)
+        assert (entry.text, entry.earlier_messages) == ("make it red", lines)
         assert [each.number for each in entry.uploads] == [1, 2, 3] and last(here, entry).parent == 3
         assert here.files.read(entry.uploads[-1].digest) == upload("blue.png", "blue").data
         await here.say(asked, "thanks")
         assert len(here.slack.called("conversations.replies")) == 1 and here.entries()[-1].text == "thanks"
         await here.slack.edit(asked, f"{here.slack.bot.mention} make it green")
         await here.slack.until(lambda: "Answer again" in labels(here.thread(asked)[0]))
-        assert (here.entries()[0].text, here.entries()[0].before) == ("make it green", lines)
+        assert (here.entries()[0].text, here.entries()[0].earlier_messages) == ("make it green", lines)
 
 
 async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: Path) -> None:
@@ -211,7 +211,7 @@ async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: P
         here.slack.events.subscribed = subscribed
         await here.draw("well?", thread_ts=root.ts, files=[upload("own.png", "red")])
         (entry,) = here.entries()
-        assert entry.before.startswith('Cid: "number 100"') and "number 129" in entry.before
+        assert entry.earlier_messages.startswith('Cid: "number 100"') and "number 129" in entry.earlier_messages
         assert len(entry.uploads) == 1 and len(here.slack.called("conversations.replies")) == 2
 
 

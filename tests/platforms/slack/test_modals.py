@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain import Operation, ThreadKey
-from bot.region import AREAS
+from bot.region import NAMED_REGIONS
 from bot.settings.values import Scope
 from tests.support.slack_server import LoginPage, View
 from tests.support.slack_workspace import MOON, RED, SUN, WORDS, House, alts, buttons, house, labels, upload, words
@@ -100,7 +100,7 @@ async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
         await here.fill({"words": "make it red", "where": "Left half"}, here.cid)
         entry = await here.newest(1)
         assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "Cid")
-        assert entry.part == AREAS["Left half"]
+        assert entry.region == NAMED_REGIONS["Left half"]
         assert alts(here.thread(asked)[-1]) == ["#2: a red sun"] and here.slack.modal(here.cid) is None
         assert words(here.thread(asked)[-1]).startswith("Cid: make it red\n")  # the others have not seen the form
 
@@ -230,7 +230,7 @@ async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
         await scope(here, "thread")
         await here.fill({"persona": "A pirate.", "ratio": "16:9"})
         await here.slack.until(lambda: not view.open)
-        held = here.store.chosen.values(here.entries()[0].thread, here.cid.id)
+        held = here.store.settings.values(here.entries()[0].thread, here.cid.id)
         assert held == {Scope.THREAD: {"persona": "A pirate.", "ratio": "16:9"}}
 
 
@@ -247,13 +247,13 @@ async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
         assert value(view, "server-daily") == "0"
         await here.fill({"daily": "20", "rule": "blood\n/gr[ae]y/", "chat_model": "quick"}, here.bo)
         held = {Scope.SERVER: {"daily": "20", "rule": "blood\n/gr[ae]y/", "chat_model": "quick"}}
-        assert here.store.chosen.values(somewhere(here), "") == held
+        assert here.store.settings.values(somewhere(here), "") == held
         await here.command("settings", here.bo)
         view = await here.modal(here.bo)
         await scope(here, "server", here.bo)
         assert value(view, "server-daily") == "20"
         await here.fill({"daily": None, "rule": None}, here.bo)
-        assert here.store.chosen.values(somewhere(here), "")[Scope.SERVER] == {"chat_model": "quick"}
+        assert here.store.settings.values(somewhere(here), "")[Scope.SERVER] == {"chat_model": "quick"}
 
 
 async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
         for who, chosen in ((here.bo, {"ratio": "16:9"}), (dee, {"style": "comic"})):
             view = await here.fill(chosen, who)
             assert not view.open
-        held = here.store.chosen.values(somewhere(here), "")
+        held = here.store.settings.values(somewhere(here), "")
         assert held == {Scope.SERVER: {"ratio": "16:9", "style": "comic"}}
 
 
@@ -296,7 +296,7 @@ async def test_the_home_tab_tells_what_there_is(tmp_path: Path) -> None:
         await here.press(home, "My settings")
         assert choices(await here.modal(), "scope-me") == ["me", "server"]
         await here.fill({"count": "2"})
-        assert here.store.chosen.values(somewhere(here), here.ana.id) == {Scope.PERSON: {"count": "2"}}
+        assert here.store.settings.values(somewhere(here), here.ana.id) == {Scope.PERSON: {"count": "2"}}
 
 
 async def test_a_form_that_comes_too_late_is_told_of(tmp_path: Path) -> None:

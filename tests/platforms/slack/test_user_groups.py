@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.slack.groups import members
+from adapters.slack.groups import memberships_by_user
 from bot.domain import MANAGER
 from tests.support.slack_server import Error, Lose
 from tests.support.slack_server.faults import Fault
@@ -47,7 +47,7 @@ async def test_a_mention_of_a_group_is_a_setting_in_a_thread_too(tmp_path: Path)
         asked = await here.draw()
         await here.ask(f"settings set allowed {group.mention} server", here.bo, thread_ts=asked.ts)
         assert (await here.hint(here.bo)).startswith("Allowed for this server")
-        assert here.store.chosen.values(here.entries()[0].thread, "")
+        assert here.store.settings.values(here.entries()[0].thread, "")
         await here.ask("draw a sun", here.ana)
         assert await here.hint(here.ana) == OTHERS_LET
 
@@ -117,9 +117,9 @@ def test_a_group_counts_by_its_id_and_its_handle() -> None:
         {"id": "S3", "handle": "old", "users": ["U1"], "date_delete": 7},
         {"id": "S4", "handle": "empty"},
     ]
-    assert members(groups) == {"U1": {"S1", "@leads", "S2"}, "U2": {"S1", "@leads"}}
+    assert memberships_by_user(groups) == {"U1": {"S1", "@leads", "S2"}, "U2": {"S1", "@leads"}}
 
 
 def test_no_handle_makes_a_manager_by_itself() -> None:
     """A group that is called like the role is another thing."""
-    assert MANAGER not in members([{"id": "S1", "handle": MANAGER, "users": ["U1"]}])["U1"]
+    assert MANAGER not in memberships_by_user([{"id": "S1", "handle": MANAGER, "users": ["U1"]}])["U1"]

@@ -11,23 +11,23 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.web.server import WebPage
+from adapters.web.server import WebApp
 from bot.domain import (
     Action,
     Button,
     Failed,
     Incoming,
-    Left,
     Message,
     Operation,
     PicturePart,
+    PlaceRemoved,
     Queued,
     Rendered,
     Rendering,
     TextPart,
     View,
 )
-from bot.errors import ConfigError, Refused, Unrecorded
+from bot.errors import ConfigError, Refused, StorageError
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import NoCommands, picture
@@ -47,16 +47,16 @@ class Desk(NoCommands):
             if event.text == "no":
                 raise Refused("Not this.")
             if event.text == "full":
-                raise Unrecorded("Nothing was recorded.")
+                raise StorageError("Nothing was recorded.")
             self._store.accept(event)
-        assert not isinstance(event, Left)
+        assert not isinstance(event, PlaceRemoved)
         return event.id
 
 
 class Site:
     """A running page with its inbox, and a client to it."""
 
-    def __init__(self, page: WebPage, store: Store, desk: Desk, url: str, session: aiohttp.ClientSession) -> None:
+    def __init__(self, page: WebApp, store: Store, desk: Desk, url: str, session: aiohttp.ClientSession) -> None:
         self.page, self.store, self.desk, self.url, self.session = page, store, desk, url, session
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
@@ -81,7 +81,7 @@ async def running(tmp_path: Path, token: str | None = None) -> AsyncIterator[Sit
     store = Store(tmp_path / "web.sqlite")
     desk = Desk(store)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-    page = WebPage(store, PictureFiles(tmp_path / "pictures").path, "127.0.0.1", 0, token, address.set_result)
+    page = WebApp(store, PictureFiles(tmp_path / "pictures").path, "127.0.0.1", 0, token, address.set_result)
     task = asyncio.create_task(page.run(desk))
     async with aiohttp.ClientSession() as session:
         yield Site(page, store, desk, await address, session)
@@ -240,6 +240,6 @@ async def test_every_window_sees_every_change(site: Site) -> None:
 async def test_a_taken_port_is_told(site: Site, tmp_path: Path) -> None:
     """The sentence names the variable to change."""
     port = int(site.url.rpartition(":")[2])
-    page = WebPage(site.store, PictureFiles(tmp_path / "pictures").path, "127.0.0.1", port)
+    page = WebApp(site.store, PictureFiles(tmp_path / "pictures").path, "127.0.0.1", port)
     with pytest.raises(ConfigError, match=f"WEB_PORT {port} is taken"):
         await page.run(site.desk)

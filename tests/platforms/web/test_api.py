@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.web.server import WebPage
+from adapters.web.server import WebApp
 from bot.domain import (
     MANAGER,
     OWNER,
@@ -67,7 +67,7 @@ class Site:
     """A page that is served, and everything behind it."""
 
     url: str
-    page: WebPage
+    page: WebApp
     store: Store
     files: PictureFiles
     inbox: RecordingInbox
@@ -113,7 +113,7 @@ async def site(folder: Path, token: str | None = None) -> AsyncGenerator[Site]:
     """A page at a free port."""
     store, files = Store(folder / "test.sqlite"), PictureFiles(folder / "pictures")
     inbox, ready = RecordingInbox(store), asyncio.get_running_loop().create_future()
-    page = WebPage(store, files.path, "127.0.0.1", 0, token, ready.set_result)
+    page = WebApp(store, files.path, "127.0.0.1", 0, token, ready.set_result)
     async with asyncio.timeout(30), asyncio.TaskGroup() as group:
         serving = group.create_task(page.run(inbox))
         async with aiohttp.ClientSession() as session:

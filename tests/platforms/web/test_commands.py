@@ -10,8 +10,8 @@ from PIL import Image
 
 from adapters.web import command_routes as page_desk
 from adapters.web.schemas import LONGEST_ARGUMENT
-from bot.formatting import moment
-from bot.settings.values import Answer, Command, Paper
+from bot.formatting import time_marker
+from bot.settings.values import Attachment, Command, CommandResponse
 from tests.support.doubles import ANN, THREAD
 from tests.support.images import noise, png
 from tests.support.web_app import house
@@ -105,7 +105,9 @@ async def test_what_is_told_can_be_read(tmp_path: Path) -> None:
 def test_times_are_told_from_now_on() -> None:
     """A point in time in an answer is no bare mark on the page; a paper without an address comes along."""
     command = Command("c", THREAD, ANN, "usage")
-    told = page_desk.drawn(Answer(f"One is free {moment(0)}.", paper=Paper("usage.csv", b"a,b")), command)
+    told = page_desk.answer_json(
+        CommandResponse(f"One is free {time_marker(0)}.", attachment=Attachment("usage.csv", b"a,b")), command
+    )
     assert told["text"] == "One is free in about 1 s."
     assert told["paper"] == {"name": "usage.csv", "alt": "", "data": "data:application/octet-stream;base64,YSxi"}
 

@@ -12,28 +12,28 @@ import aiohttp
 import pytest
 
 from adapters.web import serializers as draw
-from adapters.web.queue_routes import MOST, drawn
-from adapters.web.server import WebPage
+from adapters.web.queue_routes import MAX_JOBS, status_json
+from adapters.web.server import WebApp
 from bot.domain import Operation, PicturePart, Queued, ThreadKey
-from bot.queue_status import Bench, Lineup, Standing
+from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.platforms.web.test_access import Desk
 
 HERE = ThreadKey("web", "local", "page", "abc")
-RUNS = Standing("m.0", HERE, 1, Operation.GENERATE, "Ann", "", True, 0.25, 0, 4.0, 9.0)
-WAITS = Standing("m.1", ThreadKey("discord", "1", "2", "3"), 2, Operation.EDIT, "Bob", "x", False, 0.0, 1, None, 2.04)
-BENCH = Bench("cuda:0", "<model>", 2, 1)
+RUNS = QueuedJob("m.0", HERE, 1, Operation.GENERATE, "Ann", "", True, 0.25, 0, 4.0, 9.0)
+WAITS = QueuedJob("m.1", ThreadKey("discord", "1", "2", "3"), 2, Operation.EDIT, "Bob", "x", False, 0.0, 1, None, 2.04)
+BENCH = WorkerStatus("cuda:0", "<model>", 2, 1)
 
 
 @dataclass
 class Line:
     """A line that is as it is told to be, and tells of every look."""
 
-    now: Lineup = field(default_factory=Lineup)
+    now: QueueStatus = field(default_factory=QueueStatus)
     looks: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
 
-    def look(self) -> Lineup:
+    def look(self) -> QueueStatus:
         """As it is now."""
         self.looks.put_nowait(None)
         return self.now
@@ -45,8 +45,8 @@ async def site(tmp_path: Path, line: Line, token: str | None = None) -> AsyncIte
     store = Store(tmp_path / "web.sqlite")
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     files = PictureFiles(tmp_path / "pictures")
-    page = WebPage(
-        store, files.path, "127.0.0.1", 0, token, address.set_result, lineup=line.look, metrics=lambda: b"m 1\n"
+    page = WebApp(
+        store, files.path, "127.0.0.1", 0, token, address.set_result, queue_status=line.look, metrics=lambda: b"m 1\n"
     )
     task = asyncio.create_task(page.run(Desk(store)))
     async with aiohttp.ClientSession(await address) as session:
@@ -57,7 +57,7 @@ async def site(tmp_path: Path, line: Line, token: str | None = None) -> AsyncIte
 
 async def test_the_line_as_json(tmp_path: Path) -> None:
     """What runs, what waits and the workers; only a thread of the page is named, and nobody else at all."""
-    line = Line(Lineup((RUNS, WAITS), (BENCH,), {"<model>": 0.5}))
+    line = Line(QueueStatus((RUNS, WAITS), (BENCH,), {"<model>": 0.5}))
     async with site(tmp_path, line) as session, session.get("/api/line") as response:
         assert await response.json() == {
             "running": [
@@ -76,8 +76,8 @@ async def test_the_line_as_json(tmp_path: Path) -> None:
 
 def test_of_a_long_line_the_beginning_is_shown() -> None:
     """With the number of all."""
-    shown = drawn(Lineup((WAITS,) * (MOST + 5)))
-    assert (len(shown["waiting"]), shown["counts"]["waiting"]) == (MOST, MOST + 5)
+    shown = status_json(QueueStatus((WAITS,) * (MAX_JOBS + 5)))
+    assert (len(shown["waiting"]), shown["counts"]["waiting"]) == (MAX_JOBS, MAX_JOBS + 5)
 
 
 async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]]:
@@ -90,14 +90,14 @@ async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]
 
 async def test_only_changes_are_told(tmp_path: Path) -> None:
     """The state at once, then again when something happens; that time passes is no news."""
-    line = Line(Lineup((RUNS, WAITS)))
+    line = Line(QueueStatus((RUNS, WAITS)))
     async with site(tmp_path, line) as session:
         stream = states(session)
         assert (await anext(stream))["running"][0]["fraction"] == 0.25
-        line.now = Lineup((replace(RUNS, waited=10.0, eta=3.0), replace(WAITS, waited=3.0)))
+        line.now = QueueStatus((replace(RUNS, waited=10.0, eta=3.0), replace(WAITS, waited=3.0)))
         for _ in range(line.looks.qsize() + 1):  # until it has been looked at
             await line.looks.get()
-        line.now = Lineup((replace(RUNS, fraction=0.5, waited=11.0), WAITS))
+        line.now = QueueStatus((replace(RUNS, fraction=0.5, waited=11.0), WAITS))
         state = await anext(stream)
         assert (state["running"][0]["fraction"], state["running"][0]["waited"]) == (0.5, 11.0)
 

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import aiohttp
 
-from bot.__main__ import DATABASE, Album, only_bot
-from bot.capabilities import Refining
-from bot.conversation.dispatcher import Conversations, Rules
-from bot.llm.messages import Delta, Manners, ModelEvent, Said, Stopped, Tool
+from bot.__main__ import DATABASE, AsyncPictureFiles, lock_data_dir
+from bot.capabilities import RefineMode
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
+from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.queue.queue import Line
+from render.queue.queue import RenderQueue
 from render.worker.client import WorkerEngine
 from tests.support.chaos.chat import NAME, Chat
 
@@ -33,28 +33,30 @@ THOUGHT = 0.02  # seconds between two pieces of an answer
 class Counting:
     """A chat model that answers `draw 3: a kite` with three pictures, piece by piece."""
 
-    manners = Manners()
+    profile = ModelProfile()
 
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """The answer to the last message."""
-        asked = re.search(r"draw (\d+): (.+)", transcript[-1].text)
-        assert asked, transcript[-1].text
-        yield Delta(OPENING)
+        asked = re.search(r"draw (\d+): (.+)", history[-1].text)
+        assert asked, history[-1].text
+        yield TextDelta(OPENING)
         for nth in range(int(asked[1])):
             await asyncio.sleep(THOUGHT)
-            yield Delta(f"\n<image>{asked[2]}, the picture {nth + 1}")
-            yield Delta("</image>\n")
-        yield Delta(CLOSING)
-        yield Stopped()
+            yield TextDelta(f"\n<image>{asked[2]}, the picture {nth + 1}")
+            yield TextDelta("</image>\n")
+        yield TextDelta(CLOSING)
+        yield StreamEnd()
 
 
 async def serve(data_dir: Path, chat_url: str, render_urls: Sequence[str], token: str | None) -> None:
     """Run until killed."""
-    with only_bot(data_dir):
+    with lock_data_dir(data_dir):
         store = Store(data_dir / DATABASE)
         files = PictureFiles(data_dir / PICTURES)
-        line = Line(store.jobs, files, [WorkerEngine(url, partial(str, url), token) for url in render_urls])
-        inbox = Conversations(store, Counting(), line, Album(files), Rules(refining=Refining.OFF))
+        line = RenderQueue(store.jobs, files, [WorkerEngine(url, partial(str, url), token) for url in render_urls])
+        inbox = Dispatcher(
+            store, Counting(), line, AsyncPictureFiles(files), DispatcherOptions(refining=RefineMode.OFF)
+        )
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             group.create_task(line.run())
             group.create_task(inbox.run({NAME: Chat(chat_url, session)}))

@@ -14,11 +14,11 @@ from threading import Event
 from aiohttp import web
 from PIL import Image
 
-from bot.capabilities import Abilities
-from render.image_model import Cancelled, Options, Tell
-from render.models.image_files import encode
-from render.protocol import Batch, Made, Step, Task, Usual
-from render.worker.server import Worker
+from bot.capabilities import ModelCapabilities
+from render.image_model import Cancelled, EventCallback, Options
+from render.models.image_files import encode_png
+from render.protocol import Batch, Defaults, ImageDone, ImageTask, StepDone
+from render.worker.server import WorkerServer
 
 STEPS = 5
 SIDE = 32  # pixels
@@ -32,11 +32,11 @@ class FlatStudio:
 
     model = "flat"
     revision = "1"
-    abilities = Abilities()
-    usual: Usual | None = Usual(SIDE, SIDE, STEPS)
+    capabilities = ModelCapabilities()
+    defaults: Defaults | None = Defaults(SIDE, SIDE, STEPS)
     largest_batch = LARGEST_BATCH
 
-    def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:
+    def render(self, batch: Batch, on_event: EventCallback, cancelled: Event) -> None:
         """Render the batch."""
         _note(tasks=[task.id for task in batch.tasks])
         pieces = [batch.tasks[i : i + self.largest_batch] for i in range(0, len(batch.tasks), self.largest_batch)]
@@ -46,14 +46,14 @@ class FlatStudio:
                     raise Cancelled
                 fraction = (number * STEPS + step + 1) / (len(pieces) * STEPS)
                 _note(fraction=fraction, of=[task.id for task in tasks])
-                tell(Step(fraction))
+                on_event(StepDone(fraction))
             for task in tasks:
-                tell(self._made(task))
+                on_event(self._made(task))
 
-    def _made(self, task: Task) -> Made:
+    def _made(self, task: ImageTask) -> ImageDone:
         image = Image.new("RGB", (SIDE, SIDE), (task.seed % 256, task.seed // 256 % 256, task.seed // 65536 % 256))
         _note(made=task.id)
-        return Made(task.id, encode(image, {"Seed": str(task.seed)}), SIDE, SIDE, self.model)
+        return ImageDone(task.id, encode_png(image, {"Seed": str(task.seed)}), SIDE, SIDE, self.model)
 
 
 def studio(model: str, device: str, largest_batch: int | None, options: Options) -> FlatStudio:
@@ -69,7 +69,7 @@ def _note(**facts: object) -> None:
 
 async def serve(port: int) -> None:
     """Listen until killed."""
-    runner = web.AppRunner(Worker(FlatStudio).app(), handler_cancellation=True)
+    runner = web.AppRunner(WorkerServer(FlatStudio).app(), handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
     print("listening", "http://{}:{}".format(*runner.addresses[0]), flush=True)

@@ -8,25 +8,27 @@ from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event, Semaphore
 
-from bot.capabilities import Abilities
-from render.image_model import Cancelled, Studio, Tell
-from render.protocol import BATCH, Batch, Made, Preview, Slots, Step, Task, Usual
+from bot.capabilities import ModelCapabilities
+from render.image_model import Cancelled, EventCallback, ImageModel
+from render.protocol import BATCH, Batch, Defaults, ImageDone, ImageTask, Preview, StepDone, WorkerReport
 
 PREVIEW = b"\xff\xd8"
 SPAWN = get_context("spawn")
 HEADER = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 8, 8)
 FILLER = bytes(range(256)) * 4000  # a line of more than a megabyte
 LARGEST_BATCH = 4
-READY = Slots(1, 1, "flat", "1", abilities=Abilities(), usual=Usual(8, 8, 2), largest_batch=LARGEST_BATCH)
+READY = WorkerReport(
+    1, 1, "flat", "1", abilities=ModelCapabilities(), usual=Defaults(8, 8, 2), largest_batch=LARGEST_BATCH
+)
 
 
 class OutOfMemoryError(RuntimeError):
     """Bears the name of torch's."""
 
 
-def picture(task: Task) -> Made:
+def picture(task: ImageTask) -> ImageDone:
     """What is made of a task: something that tells of all of it but its name."""
-    return Made(task.id, HEADER + FILLER + BATCH.dump_json(Batch([replace(task, id="")])), 8, 8, "flat")
+    return ImageDone(task.id, HEADER + FILLER + BATCH.dump_json(Batch([replace(task, id="")])), 8, 8, "flat")
 
 
 @dataclass
@@ -41,11 +43,11 @@ class GatedStudio:
     fault: Exception | None = None
     model: str = "flat"
     revision: str = "1"
-    abilities: Abilities = READY.abilities or Abilities()
-    usual: Usual | None = READY.usual
+    capabilities: ModelCapabilities = READY.abilities or ModelCapabilities()
+    defaults: Defaults | None = READY.usual
     largest_batch: int = LARGEST_BATCH
 
-    def paint(self, batch: Batch, tell: Tell, cancelled: threading.Event) -> None:
+    def render(self, batch: Batch, on_event: EventCallback, cancelled: threading.Event) -> None:
         """Two steps, then every picture."""
         match batch.tasks[0].prompt:
             case "hang":
@@ -62,26 +64,26 @@ class GatedStudio:
                 if self.left:
                     self.left.set()
                 raise Cancelled
-            tell(Step(step / 2))
-            tell(Preview(batch.tasks[0].id, PREVIEW))
+            on_event(StepDone(step / 2))
+            on_event(Preview(batch.tasks[0].id, PREVIEW))
             if self.fault:
                 raise self.fault
         for task in batch.tasks:
-            tell(picture(task))
+            on_event(picture(task))
 
 
-def load_when(go: Event) -> Studio:
+def load_when(go: Event) -> ImageModel:
     """A model that is loaded when it is let."""
     assert go.wait(20)
     return GatedStudio()
 
 
-def load_nothing() -> Studio:
+def load_nothing() -> ImageModel:
     """A model that is not there."""
     raise FileNotFoundError("/srv/secret/model")
 
 
-def load_or_die(go: Event) -> Studio:
+def load_or_die(go: Event) -> ImageModel:
     """A model that takes its process down, until it is let."""
     if not go.is_set():
         os.kill(os.getpid(), signal.SIGKILL)

@@ -3,7 +3,7 @@
 import re
 from threading import Event
 
-from render.image_model import Cancelled, Options, Tell
+from render.image_model import Cancelled, EventCallback, Options
 from render.protocol import Batch
 from tests.support.fake_models.flat_worker import FlatStudio
 
@@ -20,9 +20,9 @@ class QuietStudio(FlatStudio):
     ) -> None:
         """All are ignored: this is what a deployment passes to any studio."""
 
-    def paint(self, batch: Batch, tell: Tell, cancelled: Event) -> None:
+    def render(self, batch: Batch, on_event: EventCallback, cancelled: Event) -> None:
         """Render the batch."""
         wished = re.fullmatch(r"silent for (\d+)", batch.tasks[0].prompt)
         if wished and cancelled.wait(float(wished[1])):
             raise Cancelled
-        super().paint(batch, tell, cancelled)
+        super().render(batch, on_event, cancelled)

@@ -8,14 +8,14 @@ from typing import Any
 
 import discord
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import ThreadKey
-from bot.settings.rules import KEYS
+from bot.settings.rules import SETTINGS
 from tests.support import discord_sim
 from tests.support.images import png
 from tests.support.same_conversation.script import Paper, Place, plain
 
-ABLE = Abilities(ratios=True, negatives=True)
+ABLE = ModelCapabilities(ratios=True, negatives=True)
 
 
 class Server:
@@ -26,7 +26,7 @@ class Server:
     def __init__(self, here: discord_sim.House) -> None:
         self._here = here
         self.store, self.model, self.renderer, self.files = here.store, here.model, here.renderer, here.files
-        here.renderer.abilities = ABLE
+        here.renderer.capabilities = ABLE
         managers = here.guild.create_role("Managers", permissions=discord.Permissions(manage_messages=True))
         here.ann, here.bob, here.cid = self._people = [
             here.guild.add_member(here.env.create_user(name), roles=[managers] if name == "Bo" else [])
@@ -119,7 +119,7 @@ class Server:
     async def show(self, who: str, key: str, scope: str) -> tuple[str, str]:
         """What the panel has."""
         told = await self._slash(who, "settings show", self._of(scope), scope=scope)
-        found = re.search(rf"\*\*{re.escape(KEYS[key].title)}\*\*: (.*)\n-# from: (\w+)", told)
+        found = re.search(rf"\*\*{re.escape(SETTINGS[key].title)}\*\*: (.*)\n-# from: (\w+)", told)
         assert found
         return found[1].replace("\\", ""), found[2]
 

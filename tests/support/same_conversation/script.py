@@ -10,9 +10,9 @@ from typing import Any, Protocol
 
 from PIL import Image
 
-from bot.commands.contact_sheet import contact_sheet
+from bot.commands.contact_sheet import draw_contact_sheet
 from bot.domain import Action, Button, Entry, Failed, Part, PicturePart, Rendered, TextPart, ThreadKey
-from bot.formatting import with_moments
+from bot.formatting import replace_time_markers
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import ScriptedModel
@@ -209,7 +209,7 @@ async def had(place: Place, steps: Sequence[Step]) -> Outcome:
         match step:
             case Say(who, words, _, uploads, seen):
                 if seen:
-                    place.model.manners = replace(place.model.manners, sees=True)
+                    place.model.profile = replace(place.model.profile, has_vision=True)
                     place.model.scripts += [(each,) for each in seen]
                 await place.say(who, words, uploads)
             case Change(who, number, words):
@@ -266,7 +266,7 @@ async def _choose(place: Place, step: Choose) -> str:
 
 def _sheet(place: Place, paper: Paper) -> tuple[int, int]:
     """The size of a contact sheet, which arrived as it was drawn of this very thread."""
-    assert paper.data == contact_sheet(place.store.pictures(place.key), place.files.read)
+    assert paper.data == draw_contact_sheet(place.store.pictures(place.key), place.files.read)
     with Image.open(io.BytesIO(paper.data)) as sheet:
         return sheet.size
 
@@ -313,7 +313,7 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
         )  # fmt: skip
         for part in entry.view.parts:
             if isinstance(part, PicturePart) and isinstance(part.state, Failed):
-                reason = with_moments(part.state.reason, lambda at: WHEN)
+                reason = replace_time_markers(part.state.reason, lambda at: WHEN)
                 assert re.search(re.escape(reason).replace(re.escape(WHEN), place.when), words), (reason, words)
                 outcome.reasons.append(reason)
     outcome.pictures = [
@@ -333,7 +333,7 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
             job.change,
             job.ratio,
             job.negative,
-            job.telling,
+            job.embeds_metadata,
         )
         for job in place.renderer.jobs
     )
@@ -348,7 +348,7 @@ def _part(part: Part) -> object:
         case PicturePart(key, number, operation, prompt, Rendered(made), parent):
             return key, number, operation, prompt, parent, (made.number, made.parent, made.operation, made.prompt)
         case PicturePart(key, number, operation, prompt, Failed(reason, again), parent):
-            return key, number, operation, prompt, parent, with_moments(reason, lambda at: WHEN), again
+            return key, number, operation, prompt, parent, replace_time_markers(reason, lambda at: WHEN), again
     raise AssertionError(part)
 
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from adapters.image_file import SMALLEST, Upload, fitted, safe_name
+from adapters.image_file import MIN_SIDE, ImageFile, fit_to_limit, safe_file_name
 
 
 def png_of(picture: Image.Image) -> bytes:
@@ -24,7 +24,7 @@ def noise(width: int = 320, height: int = 200, mode: str = "RGB") -> Image.Image
     return Image.frombytes(mode, (width, height), random.Random(1).randbytes(width * height * len(mode)))
 
 
-def shown(upload: Upload | None) -> Image.Image:
+def shown(upload: ImageFile | None) -> Image.Image:
     """The picture that a person sees, after a check that the extension says what it is."""
     assert upload is not None
     picture = Image.open(BytesIO(upload.data))
@@ -37,7 +37,7 @@ NOISE = png_of(noise())
 
 def test_a_picture_at_the_limit_is_sent_as_it_is() -> None:
     """A PNG that fits is not touched."""
-    assert fitted(NOISE, len(NOISE)) == Upload(NOISE, "png")
+    assert fit_to_limit(NOISE, len(NOISE)) == ImageFile(NOISE, "png")
 
 
 def test_a_picture_a_little_over_the_limit_loses_nothing() -> None:
@@ -45,7 +45,7 @@ def test_a_picture_a_little_over_the_limit_loses_nothing() -> None:
     for mode in ("RGB", "RGBA"):
         picture = noise(mode=mode)
         png = png_of(picture)
-        sent = shown(fitted(png, len(png) - 1))
+        sent = shown(fit_to_limit(png, len(png) - 1))
         assert sent.format == "WEBP"
         if mode == "RGB":
             assert sent.convert(mode).tobytes() == picture.tobytes()
@@ -60,7 +60,7 @@ def test_a_picture_a_little_over_the_limit_loses_nothing() -> None:
 def test_a_full_size_picture_is_sent_while_any_quality_fits(kilobytes: float, extension: str) -> None:
     """WebP at falling quality comes before JPEG at falling quality, and both before fewer pixels."""
     limit = int(kilobytes * 1000)
-    upload = fitted(NOISE, limit)
+    upload = fit_to_limit(NOISE, limit)
     sent = shown(upload)
     assert upload is not None
     assert (upload.extension, sent.size) == (extension, (320, 200))
@@ -70,53 +70,53 @@ def test_a_full_size_picture_is_sent_while_any_quality_fits(kilobytes: float, ex
 def test_less_room_never_gives_a_larger_file() -> None:
     """Each rung of the ladder is another file, smaller than the one before, until there is none."""
     limit, rungs = len(NOISE), []
-    while upload := fitted(NOISE, limit):
+    while upload := fit_to_limit(NOISE, limit):
         assert len(upload.data) <= limit
         rungs.append((upload.extension, shown(upload).width))
         limit = len(upload.data) - 1
     full = ["png", "webp", "webp", "webp", "webp", "jpg", "jpg", "jpg", "jpg"]
     assert rungs[:9] == [(extension, 320) for extension in full]
-    assert rungs[9:] == [("jpg", SMALLEST)] * 3  # what is larger than the last full-size JPEG has no turn
+    assert rungs[9:] == [("jpg", MIN_SIDE)] * 3  # what is larger than the last full-size JPEG has no turn
 
 
 def test_a_picture_shrinks_by_steps_and_keeps_its_shape() -> None:
     """A picture that fits at no quality is sent with fewer pixels, no fewer than needed."""
     wide = png_of(noise(600, 150))
-    sizes = {shown(fitted(wide, limit)).size for limit in (14_000, 8_000, 4_000)}
+    sizes = {shown(fit_to_limit(wide, limit)).size for limit in (14_000, 8_000, 4_000)}
     assert sizes == {(450, 112), (338, 84), (256, 64)}
 
 
 def test_nothing_is_sent_where_no_form_fits() -> None:
     """A limit that even the smallest picture passes gives None, and so does one of no bytes."""
-    assert fitted(NOISE, 2_000) is None
-    assert fitted(NOISE, 0) is None
+    assert fit_to_limit(NOISE, 2_000) is None
+    assert fit_to_limit(NOISE, 0) is None
 
 
 def test_a_small_picture_is_not_made_smaller() -> None:
     """A picture of at most 256 pixels keeps its size, or is not sent."""
     small = png_of(noise(256, 40))
-    assert shown(fitted(small, 6_000)).size == (256, 40)
-    assert fitted(small, 1_000) is None
+    assert shown(fit_to_limit(small, 6_000)).size == (256, 40)
+    assert fit_to_limit(small, 1_000) is None
 
 
 def test_a_thin_picture_keeps_a_pixel() -> None:
     """A line of pixels can be made shorter."""
     line = png_of(noise(3000, 1))
-    assert shown(fitted(line, 1_600)).height == 1
+    assert shown(fit_to_limit(line, 1_600)).height == 1
 
 
 def test_a_picture_too_wide_for_webp_is_sent_as_jpeg() -> None:
     """A side that WebP cannot hold is no reason to fail."""
     wide = png_of(noise(16_400, 2))
-    assert shown(fitted(wide, len(wide) - 1)).size == (16_400, 2)
-    assert shown(fitted(wide, len(wide) - 1)).format == "JPEG"
+    assert shown(fit_to_limit(wide, len(wide) - 1)).size == (16_400, 2)
+    assert shown(fit_to_limit(wide, len(wide) - 1)).format == "JPEG"
 
 
 def test_transparency_is_white_in_a_jpeg() -> None:
     """What nobody saw in the PNG does not appear as black or as hidden colours."""
     picture = noise(mode="RGBA")
     picture.paste((255, 0, 0, 0), (0, 0, 160, 200))
-    sent = shown(fitted(png_of(picture), 12_000))
+    sent = shown(fit_to_limit(png_of(picture), 12_000))
     assert sent.format == "JPEG"
     assert min(sent.getpixel((40, 100))) >= 250  # type: ignore[arg-type]
 
@@ -126,7 +126,7 @@ def test_any_kind_of_png_can_be_made_smaller(mode: str) -> None:
     """Black and white, grey, with a palette or with deep colours: all are sent."""
     kind = noise(300, 300, "L") if mode == "I;16" else noise(300, 300)
     png = png_of(kind.convert("I;16" if mode == "I;16" else mode))
-    assert shown(fitted(png, min(40_000, len(png) - 1))).width <= 300
+    assert shown(fit_to_limit(png, min(40_000, len(png) - 1))).width <= 300
 
 
 def test_a_transparent_palette_stays_transparent() -> None:
@@ -134,18 +134,18 @@ def test_a_transparent_palette_stays_transparent() -> None:
     picture = noise(8, 8).resize((320, 200)).convert("P")
     picture.info["transparency"] = picture.getpixel((0, 0))
     png = png_of(picture)
-    assert shown(fitted(png, len(png) - 1)).mode == "RGBA"
+    assert shown(fit_to_limit(png, len(png) - 1)).mode == "RGBA"
 
 
 def test_the_same_picture_gives_the_same_file() -> None:
     """Nothing in a file depends on the moment."""
-    assert fitted(NOISE, 40_000) == fitted(NOISE, 40_000)
+    assert fit_to_limit(NOISE, 40_000) == fit_to_limit(NOISE, 40_000)
 
 
 def test_a_large_file_that_is_no_picture_is_refused() -> None:
     """The caller learns that the bytes are wrong rather than that they are many."""
     with pytest.raises(OSError, match="cannot identify"):
-        fitted(b"no picture" * 100, 10)
+        fit_to_limit(b"no picture" * 100, 10)
 
 
 @pytest.mark.parametrize(
@@ -169,13 +169,13 @@ def test_a_large_file_that_is_no_picture_is_refused() -> None:
 )
 def test_a_name_tells_what_is_drawn(title: str, name: str) -> None:
     """The prompt's words are in the name, as far as any system takes them."""
-    assert safe_name(title, "png") == name
+    assert safe_file_name(title, "png") == name
 
 
 @given(st.text(max_size=200), st.sampled_from(["png", "webp", "jpg"]))
 def test_every_name_is_safe(title: str, extension: str) -> None:
     """Whatever the prompt, the name is short, plain, and no device of Windows."""
-    name = safe_name(title, extension)
+    name = safe_file_name(title, extension)
     assert len(name) <= 60
     stem = re.fullmatch(rf"([a-z0-9]+(?:-[a-z0-9]+)*)\.{extension}", name)
     assert stem is not None
@@ -185,6 +185,6 @@ def test_every_name_is_safe(title: str, extension: str) -> None:
 def test_a_platform_without_webp_gets_jpeg() -> None:
     """The ladder leaves that rung out, and never gives less than it must."""
     png = png_of(noise(96, 96))
-    upload = fitted(png, len(png) // 2, webp=False)
+    upload = fit_to_limit(png, len(png) // 2, webp=False)
     assert upload and upload.extension == "jpg" and len(upload.data) <= len(png) // 2
-    assert fitted(png, len(png), webp=False) == Upload(png, "png")
+    assert fit_to_limit(png, len(png), webp=False) == ImageFile(png, "png")

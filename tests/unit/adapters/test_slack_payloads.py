@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from adapters.slack import blocks as draw
 from adapters.slack import modals as forms
 from adapters.slack import parse
-from adapters.slack.parse import Heard, Spot
-from adapters.slack.rate_limits import Budget, Window
+from adapters.slack.parse import MessageRef, SlackMessage
+from adapters.slack.rate_limits import RateLimiter, RateLimits
 from bot.domain import (
     MANAGER,
     OWNER,
@@ -30,7 +30,7 @@ from bot.domain import (
     View,
 )
 from bot.errors import Refused
-from bot.settings.values import Answer, Field, Panel, Scope, Unasked
+from bot.settings.values import CommandResponse, ReplyMode, Scope, SettingField, SettingsPanel
 from tests.support.slack_server.contract.schemas import read
 from tests.support.slack_server.faults import Call
 from tests.support.slack_server.pings import called
@@ -56,20 +56,34 @@ def picture(number: int, prompt: str = "a sun") -> Picture:
 @pytest.mark.parametrize(
     "more",
     [
-        {"bot_id": "B1"}, {"user": BOT}, {"user": None}, {"subtype": "channel_join"}, {"subtype": "bot_message"},
-        {"ts": None}, {"ts": "now"}, {"channel": 7}, {"channel": "C/1"},
+        {"bot_id": "B1"},
+        {"user": BOT},
+        {"user": None},
+        {"subtype": "channel_join"},
+        {"subtype": "bot_message"},
+        {"ts": None},
+        {"ts": "now"},
+        {"channel": 7},
+        {"channel": "C/1"},
     ],
-)  # fmt: skip
+)
 def test_what_no_person_wrote_is_not_heard(more: dict[str, Any]) -> None:
     """Nor what Slack would never send."""
-    assert parse.heard(event(**more), BOT) is None and parse.heard({"team_id": "T1"}, BOT) is None
+    assert parse.message(event(**more), BOT) is None and parse.message({"team_id": "T1"}, BOT) is None
 
 
 def test_a_message_has_its_conversation() -> None:
     """The thread, else the message itself, else the direct conversation."""
-    keys = [parse.heard(event(**more), BOT) for more in (
-        {}, {"thread_ts": "0.5"}, {"channel": "D1"}, {"channel": "D1", "thread_ts": "0.5"}, {"channel_type": "im"}
-    )]  # fmt: skip
+    keys = [
+        parse.message(event(**more), BOT)
+        for more in (
+            {},
+            {"thread_ts": "0.5"},
+            {"channel": "D1"},
+            {"channel": "D1", "thread_ts": "0.5"},
+            {"channel_type": "im"},
+        )
+    ]
     assert [each and each.key.thread for each in keys] == ["1.000001", "0.5", "direct", "0.5", "direct"]
 
 
@@ -101,40 +115,49 @@ def test_whatever_is_typed_is_read_back(typed: str) -> None:
 @pytest.mark.parametrize(
     ("text", "ours", "unasked", "wanted"),
     [
-        (f"<@{BOT}> hi", False, Unasked.NEVER, True),
-        ("hi", False, Unasked.THREADS, False),
-        ("hi", True, Unasked.THREADS, True),
-        ("hi", True, Unasked.PICTURES, False),
-        ("make #2 red", True, Unasked.PICTURES, True),
-        ("<@U2> hi", True, Unasked.THREADS, False),
-        ("<!here> look", True, Unasked.THREADS, False),
-        ("<!date^1^{date}|today> then", True, Unasked.THREADS, True),
-        (" ", True, Unasked.THREADS, False),
+        (f"<@{BOT}> hi", False, ReplyMode.NEVER, True),
+        ("hi", False, ReplyMode.THREADS, False),
+        ("hi", True, ReplyMode.THREADS, True),
+        ("hi", True, ReplyMode.PICTURES, False),
+        ("make #2 red", True, ReplyMode.PICTURES, True),
+        ("<@U2> hi", True, ReplyMode.THREADS, False),
+        ("<!here> look", True, ReplyMode.THREADS, False),
+        ("<!date^1^{date}|today> then", True, ReplyMode.THREADS, True),
+        (" ", True, ReplyMode.THREADS, False),
     ],
 )
-def test_who_is_answered(text: str, ours: bool, unasked: Unasked, wanted: bool) -> None:
+def test_who_is_answered(text: str, ours: bool, unasked: ReplyMode, wanted: bool) -> None:
     """Mentions always; in its threads what is chosen, unless somebody else is called."""
-    said = Heard("T1", "C1", "1.1", None, "U1", text, direct=False)
-    assert parse.wanted(said, BOT, unasked, ours) == wanted
+    said = SlackMessage("T1", "C1", "1.1", None, "U1", text, is_direct=False)
+    assert parse.is_for_bot(said, BOT, unasked, ours) == wanted
     assert not wanted or parse.may_concern(said, BOT, ours)
 
 
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        ("help", ("help", {})), ("!Help", ("help", {})), ("/queue", ("queue", {})), ("help me draw", None),
-        ("cancel all", ("cancel", {"whose": "all"})), ("cancel that", None), ("forget it", None),
-        ("forget settings", ("forget", {"what": "settings"})), ("pictures of cats please", None),
-        ("settings", ("settings", {})), ("settings channel", ("settings", {"scope": "channel"})),
+        ("help", ("help", {})),
+        ("!Help", ("help", {})),
+        ("/queue", ("queue", {})),
+        ("help me draw", None),
+        ("cancel all", ("cancel", {"whose": "all"})),
+        ("cancel that", None),
+        ("forget it", None),
+        ("forget settings", ("forget", {"what": "settings"})),
+        ("pictures of cats please", None),
+        ("settings", ("settings", {})),
+        ("settings channel", ("settings", {"scope": "channel"})),
         ("settings set ratio 16:9", ("settings", {"do": "set", "key": "ratio", "value": "16:9"})),
-        ("settings set persona A wise  owl. thread",
-         ("settings", {"do": "set", "key": "persona", "value": "A wise  owl.", "scope": "thread"})),
+        (
+            "settings set persona A wise  owl. thread",
+            ("settings", {"do": "set", "key": "persona", "value": "A wise  owl.", "scope": "thread"}),
+        ),
         ("settings set ratio", ("settings", {"do": "set", "key": "ratio", "value": ""})),
         ("settings reset ratio channel", ("settings", {"do": "reset", "key": "ratio", "scope": "channel"})),
         ("settings reset", ("settings", {"do": "reset", "key": "", "scope": "me"})),
         ("settings of this camera are wrong", None),
     ],
-)  # fmt: skip
+)
 def test_commands_among_words(words: str, told: tuple[str, dict[str, str]] | None) -> None:
     """Only the plain word is one, so that nobody loses a thread by a turn of speech."""
     found = parse.command(words)
@@ -161,23 +184,29 @@ def test_any_wish_is_understood_or_refused(words: str) -> None:
 @pytest.mark.parametrize(
     ("url", "may"),
     [
-        ("https://files.slack.com/files-pri/T1-F1/x.png", True), ("https://slack.com/x", True),
-        ("http://files.slack.com/x", False), ("https://slack.com.evil.org/x", False), ("https://evilslack.com/", False),
-        ("https://evil.org/slack.com", False), ("https://slack.com@evil.org/x", False), ("http://127.0.0.1:9/x", True),
-        ("http://127.0.0.1:90/x", False), ("", False),
+        ("https://files.slack.com/files-pri/T1-F1/x.png", True),
+        ("https://slack.com/x", True),
+        ("http://files.slack.com/x", False),
+        ("https://slack.com.evil.org/x", False),
+        ("https://evilslack.com/", False),
+        ("https://evil.org/slack.com", False),
+        ("https://slack.com@evil.org/x", False),
+        ("http://127.0.0.1:9/x", True),
+        ("http://127.0.0.1:90/x", False),
+        ("", False),
     ],
-)  # fmt: skip
+)
 def test_the_token_is_shown_to_slack_alone(url: str, may: bool) -> None:
     """By https, or to the very server that stands in for it."""
-    assert parse.may_fetch(url, "http://127.0.0.1:9/api/") == may
+    assert parse.is_trusted_url(url, "http://127.0.0.1:9/api/") == may
 
 
 def test_a_picture_of_a_strange_kind_is_taken_as_slack_shows_it() -> None:
     """A phone's HEIC as a thumbnail; what was deleted is no picture."""
     heic = {"id": "F1", "mimetype": "image/heic", "url_private": "https://files.slack.com/a.heic"}
-    assert parse.is_image(heic) and parse.address(heic) == ""
-    assert parse.address(heic | {"thumb_480": "s", "thumb_1024": "l"}) == "l"
-    assert parse.address(heic | {"mimetype": "image/png"}) == heic["url_private"]
+    assert parse.is_image(heic) and parse.download_url(heic) == ""
+    assert parse.download_url(heic | {"thumb_480": "s", "thumb_1024": "l"}) == "l"
+    assert parse.download_url(heic | {"mimetype": "image/png"}) == heic["url_private"]
     assert not parse.is_image({"id": "F1", "mode": "tombstone"}) and parse.is_image({"id": "F1"})
 
 
@@ -193,11 +222,11 @@ def test_people_have_the_name_that_they_chose() -> None:
 def test_a_spot_is_found_in_whatever_was_pressed() -> None:
     """On a message, on one that only one person sees, and nowhere on the Home tab; it survives a form."""
     message = {"team": {"id": "T1"}, "channel": {"id": "D1"}, "message": {"ts": "2.2", "thread_ts": "2.2"}}
-    assert parse.spot(message) == Spot("T1", "D1", "2.2", "2.2")
+    assert parse.message_ref(message) == MessageRef("T1", "D1", "2.2", "2.2")
     container = {"channel_id": "C1", "message_ts": "3.3", "thread_ts": "1.1", "is_ephemeral": True}
-    found = parse.spot({"user": {"team_id": "T1"}, "container": container})
-    assert found and found.key.thread == "1.1" and Spot.parse(str(found)) == found
-    assert parse.spot({"team": {"id": "T1"}, "container": {"type": "view"}}) is None
+    found = parse.message_ref({"user": {"team_id": "T1"}, "container": container})
+    assert found and found.key.thread == "1.1" and MessageRef.parse(str(found)) == found
+    assert parse.message_ref({"team": {"id": "T1"}, "container": {"type": "view"}}) is None
 
 
 # What goes out
@@ -232,9 +261,11 @@ def test_any_view_is_one_that_slack_takes_and_calls_nobody(parts: list[Any], fin
     buttons = [Button(action, f"{action} #{n}", str(n)) for n in numbers for action in (Action.VARY, Action.DELETE)]
     parts = [TextPart("word " * 3_000) if part == TextPart(LONG) else part for part in parts]
     view = View(tuple(parts), status, (*buttons, Button(Action.STOP, "Stop", "r")), final)
-    for card in draw.cards(view):
-        blocks = [draw.image(block.picture, "F00000001") if isinstance(block, draw.Shot) else block
-                  for block in card.blocks]  # fmt: skip
+    for card in draw.messages(view):
+        blocks = [
+            draw.image(block.picture, "F00000001") if isinstance(block, draw.PicturePlaceholder) else block
+            for block in card.blocks
+        ]
         assert faults(blocks) == [] and 0 < len(card.text) <= 4_000
         call = Call("chat.update", {"text": card.text, "blocks": blocks}, "json", None, 0.0)
         assert list(called(call)) == []
@@ -246,7 +277,7 @@ def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
     """What streams is never taken back."""
     shown = ""
     for end in range(1, len(pieces) + 1):
-        now = draw.words(View((TextPart("".join(pieces[:end])),))) or ""
+        now = draw.streamable_text(View((TextPart("".join(pieces[:end])),))) or ""
         assert now.startswith(shown)
         shown = now
 
@@ -255,7 +286,7 @@ def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
 @given(ODD)
 def test_notes_and_sections_call_nobody(text: str) -> None:
     """What is told to one person, and on the Home tab."""
-    for call in (draw.note(text or "x"), {"blocks": draw.sections(text)}):
+    for call in (draw.message_body(text or "x"), {"blocks": draw.sections(text)}):
         assert list(called(Call("chat.postEphemeral", call, "json", None, 0.0))) == []
         assert faults(call["blocks"]) == []
 
@@ -264,43 +295,45 @@ def test_notes_and_sections_call_nobody(text: str) -> None:
 def test_the_form_of_the_settings_is_one_that_slack_takes(scope: Scope) -> None:
     """With menus, texts and numbers, whatever stands in them."""
     fields = (
-        Field("ratio", "Shape", "Width to height.", "usual", "default", ("usual", "1:1")),
-        Field("persona", "Persona", "Who it is.", "p" * 2_000, "server", longest=2_000),
-        Field("daily", "Pictures a day", "How many.", "0", "default", highest=100_000),
-        Field("gone", "Chat model", "Who answers.", "away", "server", ("usual",)),
+        SettingField("ratio", "Shape", "Width to height.", "usual", "default", ("usual", "1:1")),
+        SettingField("persona", "Persona", "Who it is.", "p" * 2_000, "server", max_length=2_000),
+        SettingField("daily", "Pictures a day", "How many.", "0", "default", maximum=100_000),
+        SettingField("gone", "Chat model", "Who answers.", "away", "server", ("usual",)),
     )
     spot = json.dumps(["x" * 60, "me"])
     contract = read()
     for view in (
-        forms.settings_form(Panel(scope, fields), spot, list(Scope), "Told."), forms.home(forms.HELP, "", "You"),
-        forms.edit_form(1, "a sun " * 1_000, spot), forms.edit_form(1, "", spot),
+        forms.settings_form(SettingsPanel(scope, fields), spot, list(Scope), "Told."),
+        forms.home_tab(forms.HELP, "", "You"),
+        forms.edit_form(1, "a sun " * 1_000, spot),
+        forms.edit_form(1, "", spot),
         forms.about_form("Ask about picture", "What?", [("#1", "1"), ("n" * 200, "F1")], spot),
-    ):  # fmt: skip
+    ):
         assert contract is None or list(contract.blocks.view_faults(view)) == []
 
 
 def test_a_summary_tells_settings_or_words() -> None:
     """Where there is no form."""
-    panel = Panel(Scope.PERSON, (Field("ratio", "Shape", "x", "", "default", ("usual",)),))
-    assert "**Shape** (`ratio`): nothing" in draw.summary(Answer("", panel))
-    assert draw.summary(Answer("")) == "There is nothing to tell."
+    panel = SettingsPanel(Scope.PERSON, (SettingField("ratio", "Shape", "x", "", "default", ("usual",)),))
+    assert "**Shape** (`ratio`): nothing" in draw.answer_text(CommandResponse("", panel))
+    assert draw.answer_text(CommandResponse("")) == "There is nothing to tell."
 
 
 async def test_progress_leaves_room_for_what_must_be_said() -> None:
     """Each method has its own, and each channel its posts."""
-    budget = Budget()
+    budget = RateLimits()
     for _ in range(13):
-        await budget.take("chat.startStream", "T1")
-    assert budget.has("chat.startStream", "T1") and not budget.has("chat.startStream", "T1", share=0.7)
-    assert budget.has("chat.startStream", "T2", share=0.7) and budget.has("chat.update", "T1", share=0.7)
+        await budget.acquire("chat.startStream", "T1")
+    assert budget.allows("chat.startStream", "T1") and not budget.allows("chat.startStream", "T1", share=0.7)
+    assert budget.allows("chat.startStream", "T2", share=0.7) and budget.allows("chat.update", "T1", share=0.7)
     for _ in range(3):
-        await budget.take("chat.postMessage", "T1", "C1")
-    assert not budget.has("chat.postMessage", "T1", "C1") and budget.has("chat.postMessage", "T1", "C2")
+        await budget.acquire("chat.postMessage", "T1", "C1")
+    assert not budget.allows("chat.postMessage", "T1", "C1") and budget.allows("chat.postMessage", "T1", "C2")
 
 
 async def test_no_span_of_time_holds_more_than_slack_takes() -> None:
     """Whoever comes first goes first; nothing is saved up for a burst."""
-    window, loop = Window(3, 0.05), asyncio.get_running_loop()
+    window, loop = RateLimiter(3, 0.05), asyncio.get_running_loop()
     times: list[tuple[int, float]] = []
 
     async def call(nth: int) -> None:

@@ -144,7 +144,7 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_images_api_needs_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenAI's own wants a key, one's own server only its address; workers beside it are a contradiction."""
-    assert load_config().hosted_model is None
+    assert load_config().images_api_model is None
     (line,) = faults(monkeypatch, PICTURE_MODEL="openai:gpt-image-2")
     assert line.startswith("IMAGES_API_KEY must be set for OpenAI's images API")
     monkeypatch.setenv("IMAGES_API_KEY", "two words")
@@ -152,7 +152,7 @@ def test_an_images_api_needs_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch)
     assert "without a space" in line and "two words" not in line
     monkeypatch.setenv("IMAGES_API_KEY", "")
     monkeypatch.setenv("IMAGES_BASE_URL", "http://127.0.0.1:8000/v1")
-    assert load_config().hosted_model == "gpt-image-2"
+    assert load_config().images_api_model == "gpt-image-2"
     assert "RENDER_URLS must be empty" in faults(monkeypatch, RENDER_URLS="http://gpu:7801")[0]
     monkeypatch.setenv("RENDER_URLS", "")
     assert "PICTURE_MODEL must name a model" in faults(monkeypatch, PICTURE_MODEL="openai:")[0]

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.commands.slash_commands import Desk
-from bot.conversation.permissions import Used, check_number
+from bot.commands.slash_commands import SlashCommands
+from bot.conversation.permissions import DailyUsage, check_limits
 from bot.domain import Action, ButtonPress, Failed, PicturePart, Rendered
 from bot.errors import Refused
-from bot.i18n import FOLDER, LANGUAGES, said
-from bot.llm.messages import Manners
+from bot.i18n import FOLDER, LANGUAGES, translate
+from bot.llm.messages import ModelProfile
 from bot.settings.values import Settings
 from bot.storage.store import Store
 from tests.support.conversation import running
@@ -41,7 +41,7 @@ def test_every_phrase_is_found_again(language: str) -> None:
     """A sentence with its gaps filled is recognised, by itself and behind another one."""
     for english, other in phrases(language).items():
         filled = GAP.sub("Ann 7", english)
-        assert said(filled, language) == GAP.sub("Ann 7", other)
+        assert translate(filled, language) == GAP.sub("Ann 7", other)
 
 
 def test_every_phrase_is_one_of_the_programs_own() -> None:
@@ -60,11 +60,11 @@ def test_every_phrase_is_one_of_the_programs_own() -> None:
 
 def test_what_is_unknown_stays_english() -> None:
     """A sentence that is missing is said as it is; of several, those that are known are translated."""
-    assert said("Nobody translated this.", "de") == "Nobody translated this."
-    assert said("Picture #3 was deleted. There is nothing to start from.", "de") == (
+    assert translate("Nobody translated this.", "de") == "Nobody translated this."
+    assert translate("Picture #3 was deleted. There is nothing to start from.", "de") == (
         "Bild #3 wurde gelöscht. Es gibt nichts, womit begonnen werden könnte."
     )
-    assert said("Thinking…", "xx") == said("Thinking…", "en") == "Thinking…"
+    assert translate("Thinking…", "xx") == translate("Thinking…", "en") == "Thinking…"
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_what_is_unknown_stays_english() -> None:
 def test_each_sentence_of_a_refusal_is_translated(settings: Settings, told: str) -> None:
     """Also where the next one begins with a number."""
     with pytest.raises(Refused) as refused:
-        check_number(settings, Used(), 4)
+        check_limits(settings, DailyUsage(), 4)
     rest = "2 davon können jetzt gezeichnet werden: Bitte um nicht mehr."
-    assert said(str(refused.value), "de") == f"{told} {rest}"
+    assert translate(str(refused.value), "de") == f"{told} {rest}"
 
 
 async def test_a_reply_and_its_refusals_speak_the_chosen_language(store: Store) -> None:
     """Status, buttons, reasons and refusals; the record has them so, too."""
-    desk = Desk(store, defaults=Settings(language="de"))
+    desk = SlashCommands(store, defaults=Settings(language="de"))
     renderer = InstantRenderer(held={"a sun"})
     async with running(store, ScriptedModel([["<image>a sun</image>"]]), renderer, desk=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "male eine Sonne"))
@@ -103,8 +103,10 @@ async def test_a_reply_and_its_refusals_speak_the_chosen_language(store: Store) 
 @pytest.mark.parametrize(("describe", "sees"), [(True, True), (True, False), (False, True)])
 async def test_a_model_that_sees_describes_pictures(store: Store, describe: bool, sees: bool) -> None:
     """Where that is chosen, the picture's alternative text is what the model sees, on the screen and on record."""
-    desk = Desk(store, defaults=Settings(describe=describe))
-    model = ScriptedModel([["<image>a sun</image>"], ["A yellow  sun over\nthe sea."]], manners=Manners(sees=sees))
+    desk = SlashCommands(store, defaults=Settings(describe=describe))
+    model = ScriptedModel(
+        [["<image>a sun</image>"], ["A yellow  sun over\nthe sea."]], profile=ModelProfile(has_vision=sees)
+    )
     async with running(store, model, desk=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))
         (part,) = (await screen.final("m1")).parts
@@ -118,8 +120,8 @@ async def test_a_model_that_sees_describes_pictures(store: Store, describe: bool
 
 async def test_a_model_that_cannot_describe_spoils_nothing(store: Store) -> None:
     """The picture stays as it is."""
-    desk = Desk(store, defaults=Settings(describe=True))
-    model = ScriptedModel([["<image>a sun</image>"], []], manners=Manners(sees=True))
+    desk = SlashCommands(store, defaults=Settings(describe=True))
+    model = ScriptedModel([["<image>a sun</image>"], []], profile=ModelProfile(has_vision=True))
     async with running(store, model, desk=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))
         (part,) = (await screen.final("m1")).parts

@@ -7,13 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain import Action, ImageRequest, Operation
-from bot.region import MOST_CORNERS, corners
+from bot.region import MAX_POINTS, parse_polygon
 from bot.storage.store import Store
-from render.models.batch import NO_PARTS, Easel, wish
-from render.models.edit_plan import Means, Way
-from render.models.image_files import marked
-from render.protocol import Task
-from render.queue.job_mapping import kind, task
+from render.models.batch import NO_REGIONS, ModelLimits, plan_image
+from render.models.edit_plan import EditMethod, SupportedMethods
+from render.models.image_files import region_mask
+from render.protocol import ImageTask
+from render.queue.job_mapping import batch_key, to_image_task
 from tests.support.conversation import running
 from tests.support.doubles import ScriptedModel, message
 from tests.support.images import png
@@ -28,31 +28,31 @@ TOP_LEFT = "0,0 49.9,0 49.9,49.9 0,49.9"
     "part",
     [
         "", "10,10", "0,0 1,1", "0,0 1,1 2", "0,0 1,1 2,2 ", "0,0  1,1 2,2", "0,0 1,1 2,100.1", "0,0 1,1 2,-2",
-        "0,0 1,1 2,2.0000", "a,b c,d e,f", "0,0 1,1 ²,2", "0;0 1;1 2;2", " ".join(["1,1"] * (MOST_CORNERS + 1)),
+        "0,0 1,1 2,2.0000", "a,b c,d e,f", "0,0 1,1 ²,2", "0;0 1;1 2;2", " ".join(["1,1"] * (MAX_POINTS + 1)),
     ],
 )  # fmt: skip
 def test_what_is_no_part_is_refused_with_an_example(part: str) -> None:
     """Too few corners, too many, or none at all."""
     with pytest.raises(ValueError, match="10,20 40,20 40,"):
-        corners(part)
+        parse_polygon(part)
 
 
 @given(st.text("0123456789., ", max_size=40))
 def test_any_text_is_corners_or_refused(text: str) -> None:
     """And corners lie within the picture."""
     try:
-        found = corners(text)
+        found = parse_polygon(text)
     except ValueError:
         return
-    assert 3 <= len(found) <= MOST_CORNERS
+    assert 3 <= len(found) <= MAX_POINTS
     assert all(0 <= side <= 100 for corner in found for side in corner)
 
 
 @pytest.mark.parametrize("size", [(64, 64), (200, 10), (1, 1)])
 def test_a_part_is_white_within_its_corners(size: tuple[int, int]) -> None:
     """In every size the same share of the picture, with its last row and column if they are meant."""
-    assert marked("0,0 100,0 100,100 0,100", size).getextrema() == (255, 255)
-    place = marked(TOP_LEFT, (64, 64))
+    assert region_mask("0,0 100,0 100,100 0,100", size).getextrema() == (255, 255)
+    place = region_mask(TOP_LEFT, (64, 64))
     assert (place.getpixel((0, 0)), place.getpixel((31, 31)), place.getpixel((33, 31))) == (255, 255, 0)
 
 
@@ -71,7 +71,7 @@ async def test_an_edit_of_the_marked_picture_is_of_its_part_alone(store: Store) 
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await recorded(store, "m1")
-        await inbox.accept(replace(message("m2", "redder, and more", about=1), part=PART))
+        await inbox.accept(replace(message("m2", "redder, and more", about=1), region=PART))
         await screen.final("m2")
         await recorded(store, "m2")
         await inbox.accept(press(Action.REDO, "3"))
@@ -82,7 +82,7 @@ async def test_an_edit_of_the_marked_picture_is_of_its_part_alone(store: Store) 
     changed = {job.number: job.part for job in renderer.jobs}
     assert changed == {1: "", 2: "", 3: PART, 4: "", 5: "", 6: "", 7: PART}
     entry = store.entry("m2")
-    assert entry and entry.part == PART
+    assert entry and entry.region == PART
     kept = store.jobs.job("m2.0")
     assert kept and kept.part == PART
 
@@ -100,40 +100,40 @@ def test_the_worker_is_told_and_batches_are_alike(store: Store) -> None:
     """A part goes along; those who change all of a picture are of another kind."""
     store.accept(message("m1", "draw"))
     job = replace(store.jobs.order("m1", EDIT, 1), source="ab", part=PART)
-    assert task(job, b"png", None).part == PART
-    assert kind(job, None) != kind(replace(job, part=""), None)
+    assert to_image_task(job, b"png", None).part == PART
+    assert batch_key(job, None) != batch_key(replace(job, part=""), None)
 
 
 # How it is painted
 
 
-def asked(**more: object) -> Task:
+def asked(**more: object) -> ImageTask:
     """An edit of a red square."""
     told: dict[str, object] = {"change": "large", "before": "a red square", "part": TOP_LEFT} | more
-    return Task("t", Operation.EDIT, "a blue square", 1, png("red", 64), **told)  # type: ignore[arg-type]
+    return ImageTask("t", Operation.EDIT, "a blue square", 1, png("red", 64), **told)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
     ("means", "way"),
     [
-        (Means(looks=True, masks=True, starts=True), Way.LOOK),
-        (Means(masks=True, starts=True), Way.MASK),
-        (Means(masks=True), Way.MASK),
-        (Means(starts=True, reference=True), Way.START),
+        (SupportedMethods(instruction=True, inpaint=True, image_to_image=True), EditMethod.INSTRUCTION),
+        (SupportedMethods(inpaint=True, image_to_image=True), EditMethod.INPAINT),
+        (SupportedMethods(inpaint=True), EditMethod.INPAINT),
+        (SupportedMethods(image_to_image=True, image_prompt=True), EditMethod.IMAGE_TO_IMAGE),
     ],
 )
-def test_a_part_keeps_the_composition_whatever_the_change(means: Means, way: Way) -> None:
+def test_a_part_keeps_the_composition_whatever_the_change(means: SupportedMethods, way: EditMethod) -> None:
     """By each model's best way; the note in Details tells how much of the picture it was."""
-    wished = wish(asked(), Easel(means, (64, 64)))
-    assert wished.plan.way is way
+    wished = plan_image(asked(), ModelLimits(means, (64, 64)))
+    assert wished.plan.method is way
     assert wished.mask and wished.mask.size == (64, 64)
     assert "in 25% of the picture" in str(wished.plan)
     assert wished.notes == ()
-    assert wish(asked(before=""), Easel(means, (64, 64))).plan.way is way
+    assert plan_image(asked(before=""), ModelLimits(means, (64, 64))).plan.method is way
 
 
-@pytest.mark.parametrize("means", [Means(), Means(reference=True)])
-def test_a_model_that_only_draws_anew_says_so(means: Means) -> None:
+@pytest.mark.parametrize("means", [SupportedMethods(), SupportedMethods(image_prompt=True)])
+def test_a_model_that_only_draws_anew_says_so(means: SupportedMethods) -> None:
     """Nothing of the picture is kept, so nothing is pasted into it."""
-    wished = wish(asked(), Easel(means, (64, 64)))
-    assert (wished.mask, wished.notes) == (None, (NO_PARTS,))
+    wished = plan_image(asked(), ModelLimits(means, (64, 64)))
+    assert (wished.mask, wished.notes) == (None, (NO_REGIONS,))

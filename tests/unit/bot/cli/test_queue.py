@@ -15,7 +15,7 @@ from rich.text import Text
 from bot.__main__ import DATABASE, main
 from bot.cli import queue as queue_command
 from bot.domain import Failed, ImageRequest, Message, Operation, Person, RenderJob, ThreadKey, View
-from bot.queue_view import duration
+from bot.queue_view import format_duration
 from bot.storage.store import Store
 from tests.support.doubles import picture
 from tests.support.paths import ROOT
@@ -79,7 +79,7 @@ def test_the_line_is_in_the_order_of_the_policy(bot: Bot) -> None:
     bot.claim("m0.0")
     bot.order("m1", ANN, 3)
     bot.order("m2", BOB)
-    changed = bot.store.watch()
+    changed = bot.store.watch_changes()
     line = bot.json()
     assert not changed()
     assert [job["id"] for job in line["running"]] == ["m0.0"]
@@ -100,7 +100,7 @@ def test_times_are_foretold_once_a_picture_was_painted(bot: Bot) -> None:
     """What the last ones cost and took tells when the next are done."""
     bot.order("m0", ANN)
     (job,) = bot.claim("m0.0")
-    assert bot.store.jobs.rendered(job, picture(1))
+    assert bot.store.jobs.mark_rendered(job, picture(1))
     bot.order("m1", ANN, 2)
     first, second = (job["eta"] for job in bot.json()["waiting"])
     assert 0 < first < second == pytest.approx(2 * first)
@@ -163,8 +163,8 @@ def test_what_was_given_up_is_listed_and_made_again(bot: Bot) -> None:
     bot.order("m1", ANN, 2)
     bot.order("m2", BOB)
     good, bad = bot.claim("m1.0", "m1.1")
-    assert bot.store.jobs.rendered(good, picture(1))
-    bot.store.jobs.dead(bad, "The renderer broke down.")
+    assert bot.store.jobs.mark_rendered(good, picture(1))
+    bot.store.jobs.fail(bad, "The renderer broke down.")
     bot.store.jobs.refuse(replace(good, id="m2.0"), "No such model.")
     for message_id in ("m1", "m2"):
         bot.store.finish(message_id, View(final=True))
@@ -238,4 +238,4 @@ def test_every_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
 )
 def test_durations_can_be_read(seconds: float, told: str) -> None:
     """In the two largest units."""
-    assert duration(seconds) == told
+    assert format_duration(seconds) == told

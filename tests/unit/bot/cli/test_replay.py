@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from bot.__main__ import main
-from bot.cli.replay import Recorded, replayed
+from bot.cli.replay import RawAnswer, replay_answer
 from tests.support.paths import DATA
 
 SHAPES = [
@@ -22,7 +22,7 @@ def test_every_recorded_shape_ends_as_expected(shape: dict[str, object], tmp_pat
     recorded = {name: shape[name] for name in ("id", "user", "pictures_in_thread", "output", "finish_reason")}
     expected = shape["expected"]
     assert isinstance(expected, dict)
-    told = replayed(Recorded(**recorded))  # type: ignore[arg-type]
+    told = replay_answer(RawAnswer(**recorded))  # type: ignore[arg-type]
     jobs = [{"operation": job.operation.value, "prompt": job.prompt, "of": job.of} for job in told.jobs]
     assert jobs == expected["jobs"]
     assert " ".join(told.visible.split()) == " ".join(expected["visible"].split())
@@ -64,5 +64,5 @@ def test_a_line_that_cannot_be_read_is_named(
 def test_pictures_of_the_same_answer_count_as_zero() -> None:
     """Whether they are named by the number that they will get, or not at all."""
     for of in ("", ' of="3"'):
-        told = replayed(Recorded("x", f"<image>a ball</image><edit{of}>a red ball</edit>", "a ball", 2))
+        told = replay_answer(RawAnswer("x", f"<image>a ball</image><edit{of}>a red ball</edit>", "a ball", 2))
         assert [job.of for job in told.jobs] == [None, 0]

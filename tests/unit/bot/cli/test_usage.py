@@ -44,15 +44,15 @@ def drawn(store: Store, files: PictureFiles, name: str, text: str, person: Perso
     store.accept(message(name, text, author=person))
     job = store.jobs.order(name, ImageRequest(0, Operation.GENERATE, text), None)
     made = replace(picture(job.number, text), digest=files.put(png("red", 8 + job.number)))
-    assert store.jobs.rendered(claimed(store, job), made)
-    store.spend(name, 100, 10)
+    assert store.jobs.mark_rendered(claimed(store, job), made)
+    store.add_tokens(name, 100, 10)
     store.finish(name, View((TextPart(f"Answer to {name}."),), final=True))
 
 
 def talked(store: Store, name: str, text: str, thread: ThreadKey, person: Person) -> None:
     """A message without one."""
     store.accept(replace(message(name, text, author=person), thread=thread))
-    store.spend(name, 50, 5)
+    store.add_tokens(name, 50, 5)
     store.finish(name, View((TextPart("Hm."),), final=True))
 
 

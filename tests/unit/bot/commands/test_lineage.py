@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
-from bot.commands.contact_sheet import CAPTION, CELL, GAP, LARGEST, MOST, contact_sheet
-from bot.commands.lineage import SIDE_BY_SIDE, newest, tree
+from bot.commands.contact_sheet import CAPTION, CELL, GAP, MAX_PICTURES, MAX_SIDE, draw_contact_sheet
+from bot.commands.lineage import MAX_UNRELATED_PER_ROW, build_tree, select_newest
 from bot.domain import Picture
 from tests.support.doubles import picture
 from tests.support.images import noise, png
@@ -35,7 +35,7 @@ def chain(length: int) -> list[Picture]:
 
 def places(pictures: Sequence[Picture]) -> dict[int, tuple[int, int]]:
     """Column and row of each number."""
-    return {node.picture.number: (node.column, node.row) for node in tree(pictures)}
+    return {node.picture.number: (node.column, node.row) for node in build_tree(pictures)}
 
 
 # The tree
@@ -44,7 +44,7 @@ def places(pictures: Sequence[Picture]) -> dict[int, tuple[int, int]]:
 @given(threads(sane=False))
 def test_each_picture_has_a_place_of_its_own(pictures: list[Picture]) -> None:
     """Circles, missing parents and pictures that say they came of themselves do no harm."""
-    nodes = tree(pictures)
+    nodes = build_tree(pictures)
     by_number = {node.picture.number: node for node in nodes}
     assert sorted(by_number) == [each.number for each in pictures] and len(by_number) == len(nodes)
     assert len({(node.column, node.row) for node in nodes}) == len(nodes)
@@ -58,7 +58,7 @@ def test_each_picture_has_a_place_of_its_own(pictures: list[Picture]) -> None:
 @given(threads())
 def test_no_row_is_empty_and_no_parent_forgotten(pictures: list[Picture]) -> None:
     """Whatever came from a picture that is there is joined to it; the rows are filled from the top."""
-    nodes = tree(pictures)
+    nodes = build_tree(pictures)
     known = {each.number for each in pictures}
     assert all(node.parent == (node.picture.parent if node.picture.parent in known else None) for node in nodes)
     assert {node.row for node in nodes} == set(range(max((node.row for node in nodes), default=-1) + 1))
@@ -75,7 +75,7 @@ def test_the_first_child_goes_on_and_its_siblings_begin_a_row() -> None:
 
 def test_pictures_without_kin_stand_side_by_side() -> None:
     """So many in a row; a family begins a row of its own, and so does what comes after it."""
-    several = [picture(number) for number in range(1, SIDE_BY_SIDE + 3)]
+    several = [picture(number) for number in range(1, MAX_UNRELATED_PER_ROW + 3)]
     family = [picture(20), picture(21, parent=20)]
     assert places([*several, *family, picture(30), picture(31, parent=9)]) == {
         1: (0, 0), 2: (1, 0), 3: (2, 0), 4: (3, 0), 5: (0, 1), 6: (1, 1),
@@ -86,7 +86,7 @@ def test_pictures_without_kin_stand_side_by_side() -> None:
 def test_a_circle_is_cut() -> None:
     """Two pictures that say they came of each other are both there, the later one right of the earlier."""
     circle = [picture(1, parent=2), picture(2, parent=1), picture(3, parent=3)]
-    assert [(node.picture.number, node.parent) for node in tree(circle)] == [(1, None), (2, 1), (3, None)]
+    assert [(node.picture.number, node.parent) for node in build_tree(circle)] == [(1, None), (2, 1), (3, None)]
 
 
 # The newest of them
@@ -95,7 +95,7 @@ def test_a_circle_is_cut() -> None:
 @given(threads(sane=False), st.integers(1, 20))
 def test_the_newest_are_kept_with_what_they_came_from(pictures: list[Picture], most: int) -> None:
     """Never more than there is room for, in order; only the end of the room cuts a line of descent."""
-    kept = newest(pictures, most)
+    kept = select_newest(pictures, most)
     numbers = {each.number for each in kept}
     assert len(kept) == min(most, len(pictures)) == len(numbers)
     assert [each for each in pictures if each.number in numbers] == kept
@@ -108,13 +108,13 @@ def test_the_newest_are_kept_with_what_they_came_from(pictures: list[Picture], m
 def test_an_old_ancestor_takes_the_place_of_something_newer() -> None:
     """#9 came of #1; what lies between has nothing to do with it."""
     several = [picture(number, parent=1 if number == 9 else None) for number in range(1, 10)]
-    assert [each.number for each in newest(several, 3)] == [1, 8, 9]
-    assert newest(several, 9) == several
+    assert [each.number for each in select_newest(several, 3)] == [1, 8, 9]
+    assert select_newest(several, 9) == several
 
 
 def test_of_a_long_line_the_end_is_kept() -> None:
     """There is no room for all that the newest came from: the nearest are shown."""
-    assert [each.number for each in newest(chain(100), 3)] == [98, 99, 100]
+    assert [each.number for each in select_newest(chain(100), 3)] == [98, 99, 100]
 
 
 # The sheet
@@ -122,7 +122,7 @@ def test_of_a_long_line_the_end_is_kept() -> None:
 
 def drawn(pictures: Sequence[Picture], read: Read) -> Image.Image:
     """The sheet as it is opened by whoever gets it."""
-    with Image.open(io.BytesIO(contact_sheet(pictures, read)), formats=("PNG",)) as opened:
+    with Image.open(io.BytesIO(draw_contact_sheet(pictures, read)), formats=("PNG",)) as opened:
         return opened.convert("RGB")
 
 
@@ -231,5 +231,5 @@ def test_of_very_many_pictures_the_sheet_stays_small_and_quick(pictures: list[Pi
     began = time.process_time()
     sheet = drawn(pictures, count)
     assert time.process_time() - began < 5.0  # a second or so; slow machines share their processors
-    assert max(sheet.size) <= LARGEST and min(sheet.size) > 50
-    assert len(read) == MOST and 200 in read
+    assert max(sheet.size) <= MAX_SIDE and min(sheet.size) > 50
+    assert len(read) == MAX_PICTURES and 200 in read

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.commands.slash_commands import HELP, LONGEST_PROMPT, Desk
+from bot.commands.slash_commands import HELP, MAX_LISTED_PROMPT, SlashCommands
 from bot.domain import ImageRequest, Operation, Person, Picture, ThreadKey
 from bot.errors import NotFound, Refused
-from bot.queue_status import Bench, Lineup, Standing
-from bot.settings.values import Answer, Command, Scope, Settings
+from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
+from bot.settings.values import Command, CommandResponse, Scope, Settings
 from bot.storage.store import Store
 from tests.support.doubles import ANN, BOB, CID, THREAD, claimed, message, picture
 from tests.support.records import OTHER, choose, command, desk_of
@@ -19,7 +19,7 @@ from tests.support.records import OTHER, choose, command, desk_of
 DAY = 86_400
 
 
-def fields(answer: Answer) -> dict[str, tuple[str, str]]:
+def fields(answer: CommandResponse) -> dict[str, tuple[str, str]]:
     """What a panel says holds, and where that comes from."""
     assert answer.panel
     return {field.key: (field.value, field.source) for field in answer.panel.fields}
@@ -30,7 +30,7 @@ def drawn(store: Store, message_id: str, made: Picture, author: Person = ANN, th
     store.accept(replace(message(message_id, "draw", author=author), thread=thread))
     request = ImageRequest(0, made.operation, made.prompt)
     job = store.jobs.order(message_id, request, made.parent)
-    assert store.jobs.rendered(claimed(store, job), made)
+    assert store.jobs.mark_rendered(claimed(store, job), made)
 
 
 # Settings
@@ -43,8 +43,8 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     assert told.text == "Shape for you: **16:9**."
     assert told.panel and told.panel.scope is Scope.PERSON
     assert fields(told)["ratio"] == ("16:9", "me")
-    assert desk.settings(THREAD, ANN).ratio == "16:9"
-    assert desk.settings(THREAD, CID).ratio == ""
+    assert desk.resolve_settings(THREAD, ANN).ratio == "16:9"
+    assert desk.resolve_settings(THREAD, CID).ratio == ""
     assert fields(desk.answer(command("settings")))["ratio"] == ("16:9", "me")
     assert fields(desk.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
     told = desk.answer(command("settings", do="reset", key="ratio"))
@@ -59,7 +59,7 @@ def test_usual_goes_back_to_the_default(store: Store) -> None:
     told = choose(desk, "me", "picture_model", "usual")
     assert told.text == "Picture model for you: **usual**."
     assert fields(told)["picture_model"][0] == "usual"
-    assert desk.settings(THREAD, ANN) == Settings()
+    assert desk.resolve_settings(THREAD, ANN) == Settings()
 
 
 def test_everything_of_a_scope_is_reset(store: Store) -> None:
@@ -70,7 +70,7 @@ def test_everything_of_a_scope_is_reset(store: Store) -> None:
     choose(desk, "me", "count", "2")
     told = desk.answer(command("settings", scope="thread", do="reset"))
     assert told.text == "Everything is as usual again for this thread."
-    assert desk.settings(THREAD, ANN) == Settings(count=2)
+    assert desk.resolve_settings(THREAD, ANN) == Settings(count=2)
 
 
 @pytest.mark.parametrize("scope", ["server", "channel"])
@@ -84,7 +84,7 @@ def test_what_holds_for_many_is_changed_by_managers_alone(store: Store, scope: s
         desk.answer(command("settings", ANN, do=do, **told))
     assert fields(desk.answer(command("settings", ANN, scope=scope)))["ratio"] == ("16:9", scope)
     desk.answer(command("settings", BOB, do=do, **told))
-    assert desk.settings(THREAD, ANN).ratio == ("1:1" if do == "set" else "")
+    assert desk.resolve_settings(THREAD, ANN).ratio == ("1:1" if do == "set" else "")
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence
     with pytest.raises(Refused) as refused:
         desk.answer(command("settings", BOB, **told))
     assert str(refused.value).startswith(sentence)
-    assert desk.settings(THREAD, BOB) == Settings()
+    assert desk.resolve_settings(THREAD, BOB) == Settings()
 
 
 def test_models_are_those_that_are_at_work(store: Store) -> None:
@@ -114,7 +114,7 @@ def test_models_are_those_that_are_at_work(store: Store) -> None:
     choices = {field.key: field.choices for field in told.panel.fields}
     assert choices["picture_model"] == ("usual", "flat", "deep")
     assert choices["chat_model"] == ("usual", "wise")
-    empty = Desk(store).answer(command("settings")).panel
+    empty = SlashCommands(store).answer(command("settings")).panel
     assert empty and [field.choices for field in empty.fields[:2]] == [("usual",), ("usual",)]
 
 
@@ -123,27 +123,29 @@ def test_models_are_those_that_are_at_work(store: Store) -> None:
 
 def standing(
     owner: Person, number: int, *, ahead: int = 0, running: bool = False, eta: float | None = None
-) -> Standing:
+) -> QueuedJob:
     """A picture in the line."""
-    return Standing(
+    return QueuedJob(
         f"secret.{number}", THREAD, number, Operation.GENERATE, owner.id, "flat", running, 0.4, ahead, eta, 1.0
     )
 
 
-def queue(store: Store, lineup: Lineup, author: Person = ANN) -> str:
+def queue(store: Store, lineup: QueueStatus, author: Person = ANN) -> str:
     """What /queue says."""
-    return Desk(store, lineup=lambda: lineup).answer(command("queue", author)).text
+    return SlashCommands(store, queue_status=lambda: lineup).answer(command("queue", author)).text
 
 
 def test_an_empty_line_says_so(store: Store) -> None:
     """Without a worker that is told too."""
-    assert queue(store, Lineup()) == "0 pictures being drawn, 0 waiting.\n- No picture model is at work yet."
-    assert queue(store, Lineup(benches=(Bench("one", "flat", 1, 0),))) == "0 pictures being drawn, 0 waiting."
+    assert queue(store, QueueStatus()) == "0 pictures being drawn, 0 waiting.\n- No picture model is at work yet."
+    assert (
+        queue(store, QueueStatus(workers=(WorkerStatus("one", "flat", 1, 0),))) == "0 pictures being drawn, 0 waiting."
+    )
 
 
 def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
     """How far the one that is drawn is, and how many pictures are before the others."""
-    line = Lineup(
+    line = QueueStatus(
         (
             standing(ANN, 1, running=True, eta=3.2),
             standing(CID, 5, ahead=0),
@@ -151,7 +153,7 @@ def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
             standing(ANN, 3, ahead=2),
             standing(ANN, 4),
         ),
-        (Bench("one", "flat", 1, 1, trouble="It is loading its model."),),
+        (WorkerStatus("one", "flat", 1, 1, problem="It is loading its model."),),
     )
     assert queue(store, line).splitlines() == [
         "1 picture being drawn, 4 waiting.",
@@ -167,7 +169,7 @@ def test_the_line_tells_nothing_of_others(store: Store) -> None:
     """Neither their names nor their pictures; of one's own, no more than ten."""
     store.accept(message("secret", "my secret wish", author=CID))
     others = tuple(standing(CID, n) for n in range(1, 30))
-    line = Lineup((*others, *(standing(ANN, n) for n in range(40, 60))), (Bench("one", "flat", 1, 0),))
+    line = QueueStatus((*others, *(standing(ANN, n) for n in range(40, 60))), (WorkerStatus("one", "flat", 1, 0),))
     told = queue(store, line)
     assert told.startswith("0 pictures being drawn, 49 waiting.")
     assert told.count("yours") == 10
@@ -195,7 +197,7 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
         "- **#1** drawn: a sun",
         "  - **#3** an edit of #1: a red sun",
         "    - **#5** a refinement of #3: a big red sun",
-        f"  - **#7** an edit of #1: {'x' * (LONGEST_PROMPT - 1)}…",
+        f"  - **#7** an edit of #1: {'x' * (MAX_LISTED_PROMPT - 1)}…",
         "- **#2** drawn: a moon",
         "- **#4** a variation of #9: a star",
         "- **#6** uploaded: a photo",
@@ -270,7 +272,7 @@ def test_usage_counts_ones_own_pictures_on_this_server(store: Store) -> None:
     drawn(store, "m4", picture(1), thread=replace(THREAD, space="space2"))
     store.accept(message("m5", "draw"))
     store.jobs.order("m5", ImageRequest(0, Operation.GENERATE, "waits"), None)
-    store.jobs.posted("m1")
+    store.jobs.mark_posted("m1")
     assert desk.answer(command("usage")).text == "You: **2 pictures** in the last day, 2 in 30 days."
     assert desk.answer(command("usage", CID)).text == "You: **1 picture** in the last day, 1 in 30 days."
     assert desk.answer(command("usage", BOB)).text.splitlines() == [
@@ -283,17 +285,17 @@ def test_what_was_made_is_counted_from_a_time_on(store: Store) -> None:
     """What was begun before is not among it."""
     drawn(store, "m1", picture(1))
     now = time.time()
-    assert store.jobs.made("test/space", now - DAY) == 1
-    assert store.jobs.made("test/space", now + DAY) == 0
-    assert store.jobs.made("test/spa", now - DAY) == 0
-    assert store.jobs.made("test/space", now - DAY, "cid") == 0
+    assert store.jobs.count_rendered("test/space", now - DAY) == 1
+    assert store.jobs.count_rendered("test/space", now + DAY) == 0
+    assert store.jobs.count_rendered("test/spa", now - DAY) == 0
+    assert store.jobs.count_rendered("test/space", now - DAY, "cid") == 0
 
 
 def test_help_names_every_command(store: Store) -> None:
     """Below it stands what people must know of how this bot is run."""
-    told = Desk(store, note="Pictures are kept for a week.").answer(command("help")).text
+    told = SlashCommands(store, note="Pictures are kept for a week.").answer(command("help")).text
     assert told == f"{HELP}\nPictures are kept for a week."
-    assert Desk(store).answer(command("help")).text == HELP
+    assert SlashCommands(store).answer(command("help")).text == HELP
     for name in ("imagine", "pictures", "settings", "queue", "cancel", "usage", "forget"):
         assert f"`/{name}`" in HELP
 

@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 from playwright.async_api import Browser, async_playwright
 
-from bot.commands.thread_export import export
+from bot.commands.thread_export import write_export
 from bot.domain import (
     Entry,
     Failed,
@@ -80,7 +80,7 @@ def thread(pictures: Sequence[Picture]) -> list[Entry]:
 def packed(files: PictureFiles, entries: Sequence[Entry], pictures: Sequence[Picture], title: str = "T") -> io.BytesIO:
     """The ZIP."""
     file = io.BytesIO()
-    export(file, title, entries, pictures, files.read)
+    write_export(file, title, entries, pictures, files.read)
     return file
 
 

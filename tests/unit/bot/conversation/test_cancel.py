@@ -9,9 +9,9 @@ from bot.domain import (
     Action,
     Button,
     ButtonPress,
-    Deleted,
     Failed,
     ImageRequest,
+    MessageDeleted,
     Operation,
     PicturePart,
     Rendered,
@@ -69,9 +69,9 @@ async def test_a_deleted_question_takes_its_pictures_along(store: Store) -> None
         await inbox.accept(message("m1", "draw"))
         await inbox.accept(message("m2", "draw another"))
         await renderer.waiting.wait()
-        await inbox.accept(Deleted("m2", THREAD))
-        await inbox.accept(Deleted("m1", THREAD))
-        await inbox.accept(Deleted("m9", THREAD))
+        await inbox.accept(MessageDeleted("m2", THREAD))
+        await inbox.accept(MessageDeleted("m1", THREAD))
+        await inbox.accept(MessageDeleted("m9", THREAD))
         ends = await asyncio.gather(screen.final("m1"), screen.final("m2"))
     assert [end.status for end in ends] == ["The question was deleted."] * 2
     assert len(renderer.cancelled) == 1

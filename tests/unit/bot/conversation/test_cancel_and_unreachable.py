@@ -7,11 +7,11 @@ import pytest
 
 from bot.conversation.pacer import Pacer
 from bot.conversation.reply import Reply
-from bot.conversation.running_reply import Live
+from bot.conversation.running_reply import RunningReply
 from bot.domain import (
     Action,
     Failed,
-    Left,
+    PlaceRemoved,
     TextPart,
     ThreadKey,
 )
@@ -44,14 +44,14 @@ async def test_cancel_ends_ones_own_replies_in_this_thread(store: Store) -> None
         await inbox.accept(replace(message("m4", "four"), thread=OTHER))
         while len(renderer.jobs) < 2:
             await asyncio.sleep(0)
-        assert (await inbox.command(command("cancel"))).text == "Cancelled 2 replies."
+        assert (await inbox.run_command(command("cancel"))).text == "Cancelled 2 replies."
         ends = [await screen.final(name) for name in ("m1", "m2", "m3")]
         assert [end.status for end in ends] == ["Cancelled by Ann.", "Cancelled by Ann.", ""]
         assert [job.thread for job in renderer.cancelled] == [THREAD]
         assert [row.thread for row in store.jobs.unfinished()] == [OTHER]
         await recorded(store, "m1")
         await recorded(store, "m2")
-        assert (await inbox.command(command("cancel"))).text == "Nothing is under way here."
+        assert (await inbox.run_command(command("cancel"))).text == "Nothing is under way here."
         renderer.go.set()
         assert come(await screen.final("m4")) == [1]
 
@@ -64,7 +64,7 @@ async def test_cancel_reaches_as_far_as_the_place_where_it_is_said(store: Store)
             await inbox.accept(replace(message(name, "hello"), thread=thread))
         while len(model.heard) < 3:
             await asyncio.sleep(0)
-        told = await inbox.command(command("cancel", ANN, replace(THREAD, thread="")))
+        told = await inbox.run_command(command("cancel", ANN, replace(THREAD, thread="")))
         assert told.text == "Cancelled 2 replies."
         for name in ("m1", "m2"):
             assert (await screen.final(name)).status == "Cancelled by Ann."
@@ -79,7 +79,7 @@ async def test_a_wish_that_waits_takes_its_pictures_along(store: Store) -> None:
         await inbox.accept(message("m1", "hello", author=CID))
         await inbox.accept(wish("a cat", 2))
         assert len(store.jobs.unfinished()) == 2
-        await inbox.command(command("cancel"))
+        await inbox.run_command(command("cancel"))
         assert (await screen.final("w1")).status == "Cancelled by Ann."
         await recorded(store, "w1")
         assert not store.jobs.unfinished()
@@ -92,24 +92,24 @@ async def test_only_managers_cancel_what_others_asked_for(store: Store) -> None:
         await inbox.accept(message("m1", "one"))
         await model.waiting.wait()
         with pytest.raises(Refused, match="Only managers can cancel what others asked for"):
-            await inbox.command(command("cancel", CID, whose="all"))
-        assert (await inbox.command(command("cancel", BOB))).text == "Nothing is under way here."
-        assert (await inbox.command(command("cancel", BOB, whose="all"))).text == "Cancelled 1 reply."
+            await inbox.run_command(command("cancel", CID, whose="all"))
+        assert (await inbox.run_command(command("cancel", BOB))).text == "Nothing is under way here."
+        assert (await inbox.run_command(command("cancel", BOB, whose="all"))).text == "Cancelled 1 reply."
         assert (await screen.final("m1")).status == "Cancelled by Bob."
 
 
 @pytest.mark.parametrize(
     ("place", "gone"),
     [
-        (Left(ThreadKey("test", "space", "", "")), {"m1", "m2", "m3", "m4"}),
-        (Left(ThreadKey("test", "space", "channel", "")), {"m1", "m2", "m3"}),
-        (Left(THREAD), {"m1", "m2"}),
-        (Left(ThreadKey("test", "space", "", "other")), {"m3"}),
-        (Left(ThreadKey("test", "elsewhere", "", "")), {"m5"}),
-        (Left(ThreadKey("web", "space", "", "")), set()),
+        (PlaceRemoved(ThreadKey("test", "space", "", "")), {"m1", "m2", "m3", "m4"}),
+        (PlaceRemoved(ThreadKey("test", "space", "channel", "")), {"m1", "m2", "m3"}),
+        (PlaceRemoved(THREAD), {"m1", "m2"}),
+        (PlaceRemoved(ThreadKey("test", "space", "", "other")), {"m3"}),
+        (PlaceRemoved(ThreadKey("test", "elsewhere", "", "")), {"m5"}),
+        (PlaceRemoved(ThreadKey("web", "space", "", "")), set()),
     ],
 )
-async def test_what_is_asked_in_a_place_that_is_gone_ends(store: Store, place: Left, gone: set[str]) -> None:
+async def test_what_is_asked_in_a_place_that_is_gone_ends(store: Store, place: PlaceRemoved, gone: set[str]) -> None:
     """Whatever is open there, its pictures included; all other places go on."""
     keys = [THREAD, THREAD, OTHER, replace(THREAD, channel="2"), ThreadKey("test", "elsewhere", "channel", "thread")]
     renderer = KnowingRenderer(held={"a sun"}, store=store)
@@ -195,7 +195,7 @@ async def test_a_live_reply_that_is_stopped_says_why() -> None:
         finally:
             closed.set()
 
-    live = Live(Reply("r"), Pacer(Screen().surface(THREAD, "r")))
+    live = RunningReply(Reply("r"), Pacer(Screen().surface(THREAD, "r")))
     await live.run(endless())
-    assert live.reply.ended and live.reply.trouble == live.halted == "Enough."
+    assert live.reply.final and live.reply.error == live.stop_reason == "Enough."
     assert closed.is_set()

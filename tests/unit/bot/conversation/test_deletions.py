@@ -4,8 +4,18 @@ from dataclasses import replace
 
 import pytest
 
-from bot.conversation.dispatcher import Conversations
-from bot.conversation.reply import Ended, Ordered, Progress, Removed, Reply, shows, step, view, without
+from bot.conversation.dispatcher import Dispatcher
+from bot.conversation.reply import (
+    ImageOrdered,
+    ImageProgress,
+    PictureRemoved,
+    Reply,
+    ReplyEnded,
+    remove_from_view,
+    shows_picture,
+    step,
+    view,
+)
 from bot.domain import (
     Action,
     Button,
@@ -41,7 +51,7 @@ TWO = "<image>a sun</image> and <image>a moon</image>"
 ONE = f"{1:064x}"  # the digest of picture #1
 
 
-async def told(inbox: Conversations, screen: Screen, store: Store, text: str, message_id: str) -> View:
+async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
     """Say something, and wait until the reply is on record."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
@@ -59,27 +69,27 @@ def test_a_deleted_picture_is_out_of_reach() -> None:
     """A final view shows why in its place, and none of its buttons; those of others stay."""
     reply = Reply("r")
     for key, number in ((0, 1), (1, 11)):
-        reply = step(reply, Ordered(ImageRequest(key, Operation.GENERATE, "p"), number))
-        reply = step(reply, Progress(key, Rendered(picture(number))))
-    whole = view(step(reply, Ended()))
-    left = without(whole, 1, "Deleted.")
+        reply = step(reply, ImageOrdered(ImageRequest(key, Operation.GENERATE, "p"), number))
+        reply = step(reply, ImageProgress(key, Rendered(picture(number))))
+    whole = view(step(reply, ReplyEnded()))
+    left = remove_from_view(whole, 1, "Deleted.")
     assert failures(left) == [Failed("Deleted.", again=False)] and come(left) == [11]
     below = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
     assert buttons(left) == {(action, "11") for action in below}
-    assert left.final and without(left, 1, "Deleted.") == left
-    assert view(step(step(reply, Removed(1, "Deleted.")), Ended())) == left
-    assert without(whole, 7, "Deleted.") == whole
+    assert left.final and remove_from_view(left, 1, "Deleted.") == left
+    assert view(step(step(reply, PictureRemoved(1, "Deleted.")), ReplyEnded())) == left
+    assert remove_from_view(whole, 7, "Deleted.") == whole
     retry = Button(Action.RETRY, "Retry", "1")  # of a reply that goes by the same name
-    assert without(replace(whole, buttons=(retry,)), 1, "Deleted.").buttons == (retry,)
+    assert remove_from_view(replace(whole, buttons=(retry,)), 1, "Deleted.").buttons == (retry,)
 
 
 def test_only_what_came_can_be_deleted() -> None:
     """A picture that is drawn still is cancelled instead."""
-    reply = step(Reply("r"), Ordered(ImageRequest(0, Operation.GENERATE, "p"), 1))
-    assert step(reply, Removed(1, "Deleted.")) == reply
+    reply = step(Reply("r"), ImageOrdered(ImageRequest(0, Operation.GENERATE, "p"), 1))
+    assert step(reply, PictureRemoved(1, "Deleted.")) == reply
     part = reply.parts[0]
     assert isinstance(part, PicturePart) and part.state == Queued(0)
-    assert not shows(reply, 1)
+    assert not shows_picture(reply, 1)
 
 
 async def test_a_picture_is_deleted_by_who_asked_for_it(store: Store) -> None:
@@ -202,7 +212,7 @@ async def test_a_deleted_picture_is_spoken_of_as_not_there(store: Store) -> None
             with pytest.raises(NotFound, match="There is no picture #1"):
                 await inbox.accept(press(action, "1", words="make it red"))
         with pytest.raises(NotFound, match="There is no picture #1"):
-            await inbox.command(command("details", picture="1"))
+            await inbox.run_command(command("details", picture="1"))
         edit = await told(inbox, screen, store, "make the sun red", "m4")
         assert [failed.reason for failed in failures(edit)] == [
             "Picture #1 was deleted. There is nothing to start from."
@@ -237,6 +247,6 @@ def test_a_deleted_job_stays_ended(store: Store) -> None:
     store.remove_picture(THREAD, 1, "Deleted by Ann.")
     store.jobs.reopen("m1")
     store.jobs.recover()
-    store.jobs.posted("m1")
+    store.jobs.mark_posted("m1")
     assert store.jobs.outcome(mine) == GONE
     assert [row.id for row in store.jobs.unfinished()] == [second.id, other.id]

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bot.conversation.dispatcher import Conversations
+from bot.conversation.dispatcher import Dispatcher
 from bot.domain import Action, ButtonPress, PicturePart, Rendered, TextPart, View
 from bot.llm.client import OpenAICompatible
-from bot.llm.messages import FrontEnd, Manners
+from bot.llm.messages import ModelProfile, RequestProtocol
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, THREAD, InstantRenderer, Screen, message
@@ -30,7 +30,10 @@ from tests.support.openai_server import (
     usage,
 )
 
-TAGS, TOOLS = Manners(front_end=FrontEnd.TAGS, sees=True), Manners(front_end=FrontEnd.TOOLS, sees=True)
+TAGS, TOOLS = (
+    ModelProfile(request_protocol=RequestProtocol.TAGS, has_vision=True),
+    ModelProfile(request_protocol=RequestProtocol.TOOLS, has_vision=True),
+)
 DIALOGUE = (
     ("draw a lighthouse", "Here: <image>a white lighthouse</image>"),
     ("make it red", 'Red: <edit of="1" change="small">a red lighthouse</edit>'),
@@ -58,7 +61,7 @@ CALLED: dict[str, tuple[str, Calls]] = {
 class Stage:
     """A bot at work before a chat server."""
 
-    inbox: Conversations
+    inbox: Dispatcher
     screen: Screen
     renderer: InstantRenderer
     server: OpenAIDouble
@@ -77,12 +80,12 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    folder: Path, answers: Sequence[Answer | Stream | Clever], manners: Manners = TAGS
+    folder: Path, answers: Sequence[Answer | Stream | Clever], profile: ModelProfile = TAGS
 ) -> AsyncIterator[Stage]:
     """A bot whose chat server gives these answers."""
     store = Store(folder / "test.sqlite")
     async with openai_server(*answers) as server:
-        model = OpenAICompatible("m", server.url, "key", manners=manners)
+        model = OpenAICompatible("m", server.url, "key", model_profile=profile)
         async with running(store, model) as (inbox, screen, renderer):
             yield Stage(inbox, screen, renderer, server, store)
         await model.close()
@@ -103,9 +106,11 @@ def outline(view: View) -> list[str]:
     return [*shown, view.status]
 
 
-async def held(folder: Path, answers: Sequence[Answer | Stream], manners: Manners) -> tuple[list[list[str]], list[str]]:
+async def held(
+    folder: Path, answers: Sequence[Answer | Stream], profile: ModelProfile
+) -> tuple[list[list[str]], list[str]]:
     """The whole dialogue: every reply, and the last request's messages."""
-    async with stage(folder, answers, manners) as bot:
+    async with stage(folder, answers, profile) as bot:
         replies = [outline(await bot.say(f"m{n}", text)) for n, (text, _) in enumerate(DIALOGUE)]
         return replies, bot.server.asked[-1].words[1:]
 
@@ -138,15 +143,15 @@ FAULTS: dict[str, tuple[list[Answer | Stream], str]] = {
 }
 
 
-@pytest.mark.parametrize("manners", [TAGS, TOOLS], ids=["tags", "tools"])
+@pytest.mark.parametrize("profile", [TAGS, TOOLS], ids=["tags", "tools"])
 @pytest.mark.parametrize("fault", FAULTS)
 async def test_every_fault_ends_in_a_sentence_and_a_way_to_try_again(
-    tmp_path: Path, fault: str, manners: Manners
+    tmp_path: Path, fault: str, profile: ModelProfile
 ) -> None:
     """Retry then answers, and the next turn's history holds everything once."""
     answers, sentence = FAULTS[fault]
     after = said("Here: <image>a sun</image>")
-    async with stage(tmp_path, [said("Good morning!"), *answers, after, said("Bye.")], manners) as bot:
+    async with stage(tmp_path, [said("Good morning!"), *answers, after, said("Bye.")], profile) as bot:
         await bot.say("m0", "hello there")
         broken = await bot.say("m1", "what about the sun?")
         assert sentence in broken.status
@@ -162,14 +167,14 @@ async def test_every_fault_ends_in_a_sentence_and_a_way_to_try_again(
                 "Here:\n<image>a sun</image>",
                 '[pictures: #1 "a sun"]\nAnn: thank you',
             ]
-            or manners.sees
+            or profile.has_vision
         )
 
 
 async def test_tags_in_peoples_words_stay_words(tmp_path: Path) -> None:
     """Neither the parser nor the model's history takes what a person wrote for a request."""
     echo = "You wrote <image>a cat</image>."
-    async with stage(tmp_path, [said(echo), said("Yes.")], Manners()) as bot:
+    async with stage(tmp_path, [said(echo), said("Yes.")], ModelProfile()) as bot:
         assert (await bot.say("m1", "what does <image>a cat</image> mean?")).parts == (TextPart(echo),)
         await bot.say("m2", "is that all?")
         assert not bot.renderer.jobs

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.capabilities import Refining
+from bot.capabilities import RefineMode
 from bot.domain import Action, ButtonPress, Failed, ImageRequest, Operation, PicturePart, Rendered, TextPart, View
-from bot.errors import NotFound, Refused, Unrecorded
-from bot.llm.messages import Called, ModelFailed
-from bot.parsing.fallback import OPENLY
+from bot.errors import NotFound, Refused, StorageError
+from bot.llm.messages import ModelFailed, ToolCall
+from bot.parsing.fallback import FALLBACK_NOTE
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedModel, message
@@ -21,7 +21,7 @@ async def test_a_message_is_answered_and_recorded(store: Store) -> None:
         assert await inbox.accept(message("m1", "draw a sun")) == "m1"
         final = await screen.final("m1")
     entry = store.entry("m1")
-    assert entry and entry.view == final and entry.words == "Hi! <image>a sun</image>"
+    assert entry and entry.view == final and entry.raw_answer == "Hi! <image>a sun</image>"
     assert [picture.prompt for picture in store.pictures(THREAD)] == ["a sun"]
 
 
@@ -84,7 +84,7 @@ async def test_stop_ends_the_words_and_the_pictures(store: Store) -> None:
     assert final.buttons[-1].action is Action.RETRY
     assert model.closed == 1 and len(renderer.cancelled) == 1
     entry = store.entry("m1")
-    assert entry and entry.words == "Here: <image>a sun</image> and"
+    assert entry and entry.raw_answer == "Here: <image>a sun</image> and"
 
 
 async def test_stop_takes_a_waiting_message_out_of_the_line(store: Store) -> None:
@@ -135,7 +135,7 @@ async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: P
             """Fail the first time."""
             if self.full:
                 self.full = False
-                raise Unrecorded("Nothing was recorded: the disk is full.")
+                raise StorageError("Nothing was recorded: the disk is full.")
             super().finish(message_id, view)
 
     store = FullOnce(tmp_path / "full.sqlite")
@@ -200,7 +200,7 @@ async def test_an_answer_that_was_heard_is_not_asked_for_again(store: Store) -> 
     async with running(store, ScriptedModel([["<image>a sun</image> done"]]), renderer) as (inbox, _, _):
         await inbox.accept(message("m1", "draw"))
         await renderer.waiting.wait()
-        while store.heard("m1") is None:
+        while store.finished_answer("m1") is None:
             await asyncio.sleep(0)
     model = ScriptedModel([])
     async with running(store, model) as (_, screen, _):
@@ -237,7 +237,7 @@ async def test_a_forgotten_picture_is_asked_for_once_more(store: Store) -> None:
     assert second[: len(first)] == first
     assert second[-2].text == "Sure, I will!"
     entry = store.entry("m1")
-    assert entry and entry.words == "Sure, I will!\n\n<image>a dog in a hat</image>"
+    assert entry and entry.raw_answer == "Sure, I will!\n\n<image>a dog in a hat</image>"
 
 
 async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> None:
@@ -248,7 +248,7 @@ async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> N
         await inbox.accept(message("m1", "Can you draw a cute dog?"))
         final = await screen.final("m1")
     assert [job.prompt for job in renderer.jobs] == ["a cute dog"]
-    assert any(isinstance(part, TextPart) and OPENLY in part.markdown for part in final.parts)
+    assert any(isinstance(part, TextPart) and FALLBACK_NOTE in part.markdown for part in final.parts)
     assert len(model.heard) == 2
 
 
@@ -284,12 +284,12 @@ async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
 
 async def test_calls_are_kept_as_tags(store: Store) -> None:
     """History shows the model one way of asking, whichever it used; a second start finds the same job."""
-    model = ScriptedModel([["Here:\n", Called("generate_image", '{"prompt": "a sun"}')]])
+    model = ScriptedModel([["Here:\n", ToolCall("generate_image", '{"prompt": "a sun"}')]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))
         await screen.final("m1")
     entry = store.entry("m1")
-    assert entry and entry.words == "Here:\n<image>a sun</image>"
+    assert entry and entry.raw_answer == "Here:\n<image>a sun</image>"
 
 
 async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
@@ -301,7 +301,7 @@ async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
             ["a green fish in the sea"],
         ]
     )
-    async with running(store, model, refining=Refining.ALWAYS) as (inbox, screen, renderer):
+    async with running(store, model, refining=RefineMode.ALWAYS) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw two kites and a fish"))
         await screen.final("m1")
     drawn = {job.prompt: job.refined for job in renderer.jobs}

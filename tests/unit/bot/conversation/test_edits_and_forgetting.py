@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from bot.conversation.dispatcher import Conversations
-from bot.conversation.reply import offering_again
+from bot.conversation.dispatcher import Dispatcher
+from bot.conversation.reply import offer_retry
 from bot.domain import (
     Action,
     Button,
-    Edited,
     Entry,
     Failed,
+    MessageEdited,
     Post,
     TextPart,
     View,
@@ -29,7 +29,7 @@ TWO = "<image>a sun</image> and <image>a moon</image>"
 ONE = f"{1:064x}"  # the digest of picture #1
 
 
-async def told(inbox: Conversations, screen: Screen, store: Store, text: str, message_id: str) -> View:
+async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
     """Say something, and wait until the reply is on record."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
@@ -46,12 +46,12 @@ def entry_of(store: Store, message_id: str) -> Entry:
 def test_a_changed_question_is_offered_to_be_answered_again() -> None:
     """Below whatever other buttons there are, and once however often it changes."""
     vary, retry = Button(Action.VARY, "Vary #1", "1"), Button(Action.RETRY, "Retry", "m1")
-    offered = offering_again(View((TextPart("hi"),), "It broke.", (retry, vary), True), "m1")
+    offered = offer_retry(View((TextPart("hi"),), "It broke.", (retry, vary), True), "m1")
     assert offered.buttons == (vary, Button(Action.RETRY, "Answer again", "m1"))
     assert (offered.parts, offered.status, offered.final) == (
         (TextPart("hi"),), "The question was changed since.", True,
     )  # fmt: skip
-    assert offering_again(offered, "m1") == offered
+    assert offer_retry(offered, "m1") == offered
 
 
 async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> None:
@@ -59,7 +59,7 @@ async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> N
     model = ScriptedModel([["a dog"], ["a cat"]])
     async with running(store, model) as (inbox, screen, _):
         await told(inbox, screen, store, "what is a dog?", "m1")
-        assert await inbox.accept(Edited("m1", THREAD, " what is a cat? ")) == "m1"
+        assert await inbox.accept(MessageEdited("m1", THREAD, " what is a cat? ")) == "m1"
         offered = await screen.final("m1", 2)
         assert offered.parts == (TextPart("a dog"),)
         assert offered.status == "The question was changed since."
@@ -71,7 +71,7 @@ async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> N
     assert (final.parts, final.status, final.buttons) == ((TextPart("a cat"),), "", ())
     assert model.heard[1][-1].text.endswith("what is a cat?")
     entry = entry_of(store, "m1")
-    assert (entry.text, entry.words, entry.changed) == ("what is a cat?", "a cat", False)
+    assert (entry.text, entry.raw_answer, entry.is_edited) == ("what is a cat?", "a cat", False)
 
 
 async def test_a_question_that_changes_under_way_is_offered_at_the_end(store: Store) -> None:
@@ -80,7 +80,7 @@ async def test_a_question_that_changes_under_way_is_offered_at_the_end(store: St
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "what is a dog?"))
         await model.waiting.wait()
-        await inbox.accept(Edited("m1", THREAD, "what is a cat?"))
+        await inbox.accept(MessageEdited("m1", THREAD, "what is a cat?"))
         model.go.set()
         assert (await screen.final("m1")).parts == (TextPart("a dog"),)
         assert (await screen.final("m1", 2)).buttons == (Button(Action.RETRY, "Answer again", "m1"),)
@@ -99,11 +99,11 @@ async def test_what_is_no_change_changes_nothing(store: Store) -> None:
         await recorded(store, vary.id)
         before = store.entries(THREAD)
         for event in (
-            Edited("m1", THREAD, "a sun "),
-            Edited("m1", THREAD, "  "),
-            Edited("m9", THREAD, "a moon"),
-            Edited("m1", OTHER, "a moon"),
-            Edited(vary.id, THREAD, "a moon"),
+            MessageEdited("m1", THREAD, "a sun "),
+            MessageEdited("m1", THREAD, "  "),
+            MessageEdited("m9", THREAD, "a moon"),
+            MessageEdited("m1", OTHER, "a moon"),
+            MessageEdited(vary.id, THREAD, "a moon"),
         ):
             assert await inbox.accept(event) == event.id
         await asyncio.sleep(0)
@@ -118,7 +118,7 @@ async def test_a_change_survives_a_restart(store: Store) -> None:
     """It is offered still, and pressed then."""
     async with running(store, ScriptedModel([["a dog"]])) as (inbox, screen, _):
         await told(inbox, screen, store, "a dog?", "m1")
-        await inbox.accept(Edited("m1", THREAD, "a cat?"))
+        await inbox.accept(MessageEdited("m1", THREAD, "a cat?"))
     model = ScriptedModel([["a cat"]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(press(Action.RETRY, "m1"))
@@ -137,15 +137,19 @@ async def test_a_thread_is_forgotten(store: Store) -> None:
         await screen.final("m2")
         await recorded(store, "m2")
         for thread, name in ((THREAD, "m1"), (OTHER, "m2")):
-            store.posts.open(name, "here")
-            store.posts.keep(name, 0, Post(f"p-{name}", 1), thread)
-        answer = await inbox.command(command("forget"))
+            store.posts.save_place(name, "here")
+            store.posts.save_post(name, 0, Post(f"p-{name}", 1), thread)
+        answer = await inbox.run_command(command("forget"))
         assert answer.text == "Forgotten: 1 message and 2 pictures of this thread."
         assert not store.entries(THREAD) and not store.pictures(THREAD)
         assert shelf.thrown == [f"{2:064x}"]  # the other thread has a #1 of the same content
-        assert store.jobs.made("test/space", 0.0) == 1
-        assert store.posts.of("m1") == [] and store.posts.shows("p-m1") is None and store.posts.place("m1") == ""
-        assert store.posts.of("m2") == [Post("p-m2", 1)] and store.posts.place("m2") == "here"
+        assert store.jobs.count_rendered("test/space", 0.0) == 1
+        assert (
+            store.posts.posts_of("m1") == []
+            and store.posts.find_post("p-m1") is None
+            and store.posts.reply_place("m1") == ""
+        )
+        assert store.posts.posts_of("m2") == [Post("p-m2", 1)] and store.posts.reply_place("m2") == "here"
         assert len(store.entries(OTHER)) == len(store.pictures(OTHER)) == 1
         assert all(each.title != "draw both" for each in store.threads("test"))
         assert come(await told(inbox, screen, store, "a star", "m3")) == [3]
@@ -156,7 +160,7 @@ async def test_where_nothing_was_said_nothing_is_forgotten(store: Store) -> None
     """Whoever gives the command in the wrong place is told so."""
     async with running(store, ScriptedModel([])) as (inbox, _, _):
         with pytest.raises(Refused, match="I remember nothing of this place"):
-            await inbox.command(command("forget"))
+            await inbox.run_command(command("forget"))
 
 
 async def test_only_managers_have_others_words_forgotten(store: Store) -> None:
@@ -169,9 +173,9 @@ async def test_only_managers_have_others_words_forgotten(store: Store) -> None:
         await recorded(store, "m2")
         for person in (ANN, CID):
             with pytest.raises(Refused, match="Others have spoken here too"):
-                await inbox.command(command("forget", person))
+                await inbox.run_command(command("forget", person))
         assert len(store.entries(THREAD)) == 2
-        answer = await inbox.command(command("forget", BOB))
+        answer = await inbox.run_command(command("forget", BOB))
     assert answer.text == "Forgotten: 2 messages and 0 pictures of this thread."
 
 
@@ -183,11 +187,11 @@ async def test_nothing_is_forgotten_under_its_own_feet(store: Store) -> None:
         await model.waiting.wait()
         for person in (ANN, BOB):
             with pytest.raises(Refused, match="Something is under way here still"):
-                await inbox.command(command("forget", person))
+                await inbox.run_command(command("forget", person))
         model.go.set()
         await screen.final("m1")
         await recorded(store, "m1")
-        await inbox.command(command("forget"))
+        await inbox.run_command(command("forget"))
     assert store.entries(THREAD) == []
 
 
@@ -199,9 +203,9 @@ async def test_ones_own_settings_are_forgotten(store: Store) -> None:
     choose(desk, "thread", "count", "2")
     async with running(store, ScriptedModel([["hi"]]), desk=desk) as (inbox, screen, _):
         await told(inbox, screen, store, "hello", "m1")
-        answer = await inbox.command(command("forget", what="settings"))
+        answer = await inbox.run_command(command("forget", what="settings"))
         assert answer.text.startswith("Your own settings are forgotten")
         assert (inbox.settings(THREAD, ANN).ratio, inbox.settings(THREAD, ANN).count) == ("", 2)
         assert inbox.settings(THREAD, CID).ratio == "2:1"
     assert len(store.entries(THREAD)) == 1
-    assert Scope.PERSON not in store.chosen.values(THREAD, ANN.id)
+    assert Scope.PERSON not in store.settings.values(THREAD, ANN.id)

@@ -5,11 +5,11 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from bot.commands.slash_commands import Desk
-from bot.conversation.dispatcher import Conversations
-from bot.domain import Action, Edited, Entry, Failed, Operation, TextPart, ThreadKey, View
+from bot.commands.slash_commands import SlashCommands
+from bot.conversation.dispatcher import Dispatcher
+from bot.domain import Action, Entry, Failed, MessageEdited, Operation, TextPart, ThreadKey, View
 from bot.errors import NotFound
-from bot.queue_status import Lineup, Standing
+from bot.queue_status import QueuedJob, QueueStatus
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, Screen, ScreenSurface, ScriptedModel, message
@@ -32,7 +32,7 @@ SUN = "<image>a sun</image>"
 TWO = f"{SUN} and <image>a moon</image>"
 
 
-async def told(inbox: Conversations, screen: Screen, store: Store, text: str, message_id: str) -> View:
+async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
     """Say something, and wait until the reply is on record."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
@@ -132,9 +132,9 @@ async def test_the_number_of_a_deleted_picture_stays_taken(store: Store) -> None
         await inbox.accept(upload("m1"))
         await recorded(store, "m1")
         await inbox.accept(press(Action.DELETE, "1"))
-        assert (store.deleted(THREAD), store.pictures(THREAD), store.picture(THREAD, 1)) == ([1], [], None)
+        assert (store.deleted_numbers(THREAD), store.pictures(THREAD), store.picture(THREAD, 1)) == ([1], [], None)
         assert come(await told(inbox, screen, store, "a sun", "m2")) == [2]
-    assert store.deleted(THREAD) == [1] and not store.knows_picture("")
+    assert store.deleted_numbers(THREAD) == [1] and not store.knows_picture("")
 
 
 async def test_what_is_made_of_a_picture_that_goes_in_the_same_answer_fails(store: Store) -> None:
@@ -170,7 +170,7 @@ async def test_a_file_that_cannot_be_deleted_is_told_in_the_log(store: Store, ca
         gone = press(Action.DELETE, "1")
         assert await inbox.accept(gone) == gone.id
         assert come(await screen.final("m1", 2)) == [2]
-    assert store.deleted(THREAD) == [1]
+    assert store.deleted_numbers(THREAD) == [1]
     assert f"the file of picture {1:064x} cannot be deleted: Input/output error" in caplog.text
 
 
@@ -178,11 +178,11 @@ async def test_deleting_does_not_give_pictures_back(store: Store) -> None:
     """What was drawn was drawn: it counts as used, and so does its work."""
     async with running(store, ScriptedModel([[TWO]])) as (inbox, screen, _):
         await told(inbox, screen, store, "draw", "m1")
-        before = (await inbox.command(command("usage"))).text
-        served = store.jobs.served(1000)
+        before = (await inbox.run_command(command("usage"))).text
+        served = store.jobs.recent_charges(1000)
         await inbox.accept(press(Action.DELETE, "1"))
-        assert (await inbox.command(command("usage"))).text == before
-        assert "2 pictures" in before and store.jobs.served(1000) == served
+        assert (await inbox.run_command(command("usage"))).text == before
+        assert "2 pictures" in before and store.jobs.recent_charges(1000) == served
 
 
 @pytest.mark.parametrize("number", ["9" * 30, f"{2**63}", "10" * 2_000])
@@ -195,7 +195,7 @@ async def test_a_number_beyond_all_numbers_is_not_there(store: Store, number: st
                 await inbox.accept(press(action, number))
             assert str(missing.value) == f"There is no picture #{number[:9]} in this thread."
         with pytest.raises(NotFound):
-            await inbox.command(command("details", picture=number))
+            await inbox.run_command(command("details", picture=number))
 
 
 # Edited, stopped
@@ -208,23 +208,23 @@ async def test_a_question_that_changes_before_its_turn_is_answered_as_it_is_now(
         await inbox.accept(message("m1", "one?"))
         await inbox.accept(message("m2", "two?"))
         await model.waiting.wait()
-        await inbox.accept(Edited("m2", THREAD, "three?"))
+        await inbox.accept(MessageEdited("m2", THREAD, "three?"))
         model.go.set()
         final = await screen.final("m2")
         assert await recorded(store, "m2") == final
     assert model.heard[1][-1].text.endswith("three?")
     assert (final.parts, final.status, buttons(final)) == ((TextPart("two"),), "", set())
-    assert not entry_of(store, "m2").changed
+    assert not entry_of(store, "m2").is_edited
 
 
 async def test_a_question_may_not_grow_beyond_what_a_message_may_be(store: Store) -> None:
     """It stays as it was; one that is just as long as may be is taken."""
     async with running(store, ScriptedModel([["hi"]])) as (inbox, screen, _):
         await told(inbox, screen, store, "hello", "m1")
-        await inbox.accept(Edited("m1", THREAD, "x" * 8_001))
-        assert (entry_of(store, "m1").text, entry_of(store, "m1").changed) == ("hello", False)
-        await inbox.accept(Edited("m1", THREAD, "x" * 8_000))
-        assert entry_of(store, "m1").changed
+        await inbox.accept(MessageEdited("m1", THREAD, "x" * 8_001))
+        assert (entry_of(store, "m1").text, entry_of(store, "m1").is_edited) == ("hello", False)
+        await inbox.accept(MessageEdited("m1", THREAD, "x" * 8_000))
+        assert entry_of(store, "m1").is_edited
 
 
 async def test_a_reply_that_waits_is_stopped_while_the_platform_is_away(store: Store) -> None:
@@ -250,9 +250,9 @@ async def test_what_ends_already_is_not_cancelled_twice(store: Store) -> None:
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
         await model.waiting.wait()
-        told_first = (await inbox.command(command("cancel"))).text
+        told_first = (await inbox.run_command(command("cancel"))).text
         assert entry_of(store, "m1").view is None
-        assert (told_first, (await inbox.command(command("cancel"))).text) == (
+        assert (told_first, (await inbox.run_command(command("cancel"))).text) == (
             "Cancelled 1 reply.",
             "Nothing is under way here.",
         )
@@ -266,7 +266,7 @@ async def test_files_that_stay_are_told_of_when_a_thread_is_forgotten(store: Sto
     """The record is empty all the same."""
     async with running(store, ScriptedModel([[TWO]]), album=Shelf(stuck=True)) as (inbox, screen, _):
         await told(inbox, screen, store, "draw", "m1")
-        answer = await inbox.command(command("forget"))
+        answer = await inbox.run_command(command("forget"))
         assert answer.text == (
             "Forgotten: 1 message and 2 pictures of this thread. 2 files could not be deleted: the log says why."
         )
@@ -281,16 +281,16 @@ async def test_a_thread_is_forgotten_with_what_was_chosen_for_it(store: Store) -
     async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, _):
         await told(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
-        assert (await inbox.command(command("forget", BOB))).text.startswith("Forgotten: 1 message and 0 pictures")
+        assert (await inbox.run_command(command("forget", BOB))).text.startswith("Forgotten: 1 message and 0 pictures")
         held = inbox.settings(THREAD, BOB)
     assert (held.persona, held.ratio, held.count) == ("", "3:2", 2)
-    assert store.deleted(THREAD) == []
+    assert store.deleted_numbers(THREAD) == []
 
 
 def test_who_goes_by_the_same_id_on_another_platform_is_somebody_else(store: Store) -> None:
     """Their pictures are not told as one's own."""
     there = replace(THREAD, platform="web")
-    theirs = Standing("j", there, 4, Operation.GENERATE, ANN.id, "m", False, 0.0, 0, None, 1.0)
-    desk = Desk(store, lineup=lambda: Lineup((theirs,)))
+    theirs = QueuedJob("j", there, 4, Operation.GENERATE, ANN.id, "m", False, 0.0, 0, None, 1.0)
+    desk = SlashCommands(store, queue_status=lambda: QueueStatus((theirs,)))
     assert "yours" not in desk.answer(command("queue")).text
     assert "- yours: #4 next" in desk.answer(command("queue", ANN, there)).text

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import Action, ImageRequest, Operation, RenderJob, TextPart
 from bot.errors import NotFound, Refused
 from bot.storage.store import Store
@@ -27,7 +27,7 @@ from tests.support.records import (
     wish,
 )
 
-ABLE = Abilities(ratios=True, negatives=True)
+ABLE = ModelCapabilities(ratios=True, negatives=True)
 
 # Settings at work
 
@@ -76,10 +76,10 @@ async def test_the_desk_answers_through_the_inbox(store: Store) -> None:
     """What holds is the same whichever way it is asked for."""
     async with running(store, ScriptedModel([]), desk=desk_of(store)) as (inbox, _, _):
         told = command("settings", do="set", scope="me", key="count", value="3")
-        assert (await inbox.command(told)).text == "Pictures of a wish for you: **3**."
+        assert (await inbox.run_command(told)).text == "Pictures of a wish for you: **3**."
         assert inbox.settings(THREAD, ANN).count == 3
         with pytest.raises(NotFound):
-            await inbox.command(command("dance"))
+            await inbox.run_command(command("dance"))
 
 
 # Wishes
@@ -87,7 +87,7 @@ async def test_the_desk_answers_through_the_inbox(store: Store) -> None:
 
 async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
     """Each of its pictures has the next seed, and all that was said of it."""
-    async with running(store, ScriptedModel([]), InstantRenderer(abilities=ABLE)) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
         told = wish("a cat", 3, seed=7, negative="dogs", model="deep", ratio="2:1")
         assert await inbox.accept(told) == "w1"
         await inbox.accept(told)
@@ -104,7 +104,7 @@ async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
 
 async def test_no_seed_grows_beyond_what_may_be_said(store: Store) -> None:
     """After the highest comes the lowest, so that every seed in Details can be asked for again."""
-    async with running(store, ScriptedModel([]), InstantRenderer(abilities=ABLE)) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat", 2, seed=2**31 - 1))
         await screen.final("w1")
     assert sorted(job.seed for job in renderer.jobs) == [0, 2**31 - 1]
@@ -180,7 +180,7 @@ async def test_a_wish_is_drawn_as_it_is_written(store: Store, text: str) -> None
 async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     """The same jobs, with the same numbers and seeds; what had come is not drawn again."""
     first = Store(tmp_path / "test.sqlite")
-    renderer = InstantRenderer(held={"a cat"}, abilities=ABLE)
+    renderer = InstantRenderer(held={"a cat"}, capabilities=ABLE)
     desk = desk_of(first)
     choose(desk, "me", "ratio", "3:2")
     async with running(first, ScriptedModel([]), renderer, desk=desk) as (inbox, _, _):
@@ -192,7 +192,7 @@ async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     store = Store(tmp_path / "test.sqlite")
     desk = desk_of(store)
     choose(desk, "me", "ratio", "1:1")  # too late for this wish
-    again = KnowingRenderer(store=store, abilities=ABLE)
+    again = KnowingRenderer(store=store, capabilities=ABLE)
     async with running(store, ScriptedModel([]), again, desk=desk) as (_, screen, _):
         assert come(await screen.final("w1")) == [1, 2]
 
@@ -252,7 +252,7 @@ async def test_redo_draws_the_same_wish_with_another_seed(store: Store) -> None:
         assert (new.seed != old.seed, new.owner) == (True, "cid")
     assert red_again.parent == 1
     entry = store.entry("redo-1-1")
-    assert entry and (entry.text, entry.about, entry.words) == ("#1 again", 1, "<image>a sun</image>")
+    assert entry and (entry.text, entry.about, entry.raw_answer) == ("#1 again", 1, "<image>a sun</image>")
 
 
 async def test_what_nobody_drew_is_not_drawn_again(store: Store) -> None:

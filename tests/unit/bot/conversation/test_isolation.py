@@ -11,25 +11,25 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.capabilities import Refining
-from bot.commands.slash_commands import Desk
-from bot.conversation.dispatcher import Conversations, Rules
+from bot.capabilities import RefineMode
+from bot.commands.slash_commands import SlashCommands
+from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import (
     Action,
     ButtonPress,
-    Deleted,
-    Edited,
     Failed,
     Incoming,
-    Left,
     Message,
+    MessageDeleted,
+    MessageEdited,
     Operation,
     Person,
+    PlaceRemoved,
     ThreadKey,
 )
 from bot.errors import NotFound, Refused
-from bot.papers import Papers
-from bot.settings.rules import KEYS, WIDEST_FIRST
+from bot.papers import ThreadExport
+from bot.settings.rules import SETTINGS, WIDEST_FIRST
 from bot.settings.values import Scope, Settings
 from bot.storage.store import Store
 from tests.support.conversation import recording
@@ -87,9 +87,9 @@ def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
     for step in steps:
         if len(step) == 2:
             place, category = step
-            store.posts.lies(place, category)
+            store.posts.set_category(place, category)
             lies[place.platform, place.space, place.channel] = category
-        elif step[2] in KEYS[step[3][0]].scopes:
+        elif step[2] in SETTINGS[step[3][0]].scopes:
             _choose(desk, step, made, lies)
     for place in (ThreadKey(*names) for names in itertools.product("pq", "st", "cd", "12")):
         for person in (ANN, CID):
@@ -98,12 +98,14 @@ def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
                 for key in CHOICES:
                     if (value := made.get((scope, whose(scope, place, person, lies), key))) is not None:
                         expected[key] = value
-            read = {key: KEYS[key].read("" if value == "usual" else value) for key, value in expected.items()}
-            assert desk.settings(place, person) == replace(Settings(), **read)
+            read = {key: SETTINGS[key].parse("" if value == "usual" else value) for key, value in expected.items()}
+            assert desk.resolve_settings(place, person) == replace(Settings(), **read)
     store.close()
 
 
-def _choose(desk: Desk, choice: Choice, made: dict[tuple[Scope, tuple[str, ...], str], str], lies: Lies) -> None:
+def _choose(
+    desk: SlashCommands, choice: Choice, made: dict[tuple[Scope, tuple[str, ...], str], str], lies: Lies
+) -> None:
     place, person, scope, (key, value), back = choice
     do = {"do": "reset"} if back else {"do": "set", "value": value}
     given = command("settings", replace(person, roles=BOB.roles), place, scope=scope, key=key, **do)
@@ -123,13 +125,15 @@ def _choose(desk: Desk, choice: Choice, made: dict[tuple[Scope, tuple[str, ...],
 
 @asynccontextmanager
 async def at_work(
-    store: Store, *scripts: str, desk: Desk | None = None
-) -> AsyncIterator[tuple[Conversations, Screen, InstantRenderer, ScriptedModel, Shelf]]:
+    store: Store, *scripts: str, desk: SlashCommands | None = None
+) -> AsyncIterator[tuple[Dispatcher, Screen, InstantRenderer, ScriptedModel, Shelf]]:
     """The inbox at work on two platforms."""
     renderer = InstantRenderer(refused={"failing": "It broke."}, held={"waiting"}, keep=recording(store))
     model, screen, shelf = ScriptedModel([[script] for script in scripts]), Screen(), Shelf()
-    papers = Papers(lambda digest: b"")
-    inbox = Conversations(store, model, renderer, shelf, Rules(refining=Refining.OFF), desk=desk, papers=papers)
+    papers = ThreadExport(lambda digest: b"")
+    inbox = Dispatcher(
+        store, model, renderer, shelf, DispatcherOptions(refining=RefineMode.OFF), commands=desk, thread_export=papers
+    )
     task = asyncio.create_task(inbox.run({"test": screen, "theirs": screen}))
     await asyncio.sleep(0)
     try:
@@ -142,7 +146,7 @@ async def at_work(
 class Elsewhere:
     """A thread of somebody else's in which three pictures were drawn, one failed, and one waits for ever."""
 
-    def __init__(self, store: Store, inbox: Conversations, screen: Screen, thread: ThreadKey) -> None:
+    def __init__(self, store: Store, inbox: Dispatcher, screen: Screen, thread: ThreadKey) -> None:
         self.store, self.inbox, self.screen, self.thread = store, inbox, screen, thread
 
     async def begin(self) -> None:
@@ -157,7 +161,7 @@ class Elsewhere:
         """All that is on record of it."""
         jobs = [self.store.jobs.job(f"{name}.{key}") for name in ("t1", "t2", "t3") for key in range(3)]
         rows = self.store.jobs.find([job.id for job in jobs if job])
-        deleted, title = self.store.deleted(self.thread), self.store.title(self.thread)
+        deleted, title = self.store.deleted_numbers(self.thread), self.store.title(self.thread)
         return (self.store.entries(self.thread), self.store.pictures(self.thread), deleted, title, jobs, rows)
 
 
@@ -204,11 +208,11 @@ async def test_every_attempt_at_another_threads_pictures_is_refused(store: Store
                 await inbox.accept(event)
             assert SECRET not in str(refused.value), name
             assert there.record() == before, name
-        for harmless in (Edited("t1", MINE, "other"), Deleted("t3", MINE), Left(MINE)):
+        for harmless in (MessageEdited("t1", MINE, "other"), MessageDeleted("t3", MINE), PlaceRemoved(MINE)):
             await inbox.accept(harmless)
             assert there.record() == before
         assert (renderer.jobs, renderer.cancels, renderer.cancelled) == (jobs, [], [])
-        assert store.entries(MINE) == [] and not store.deleted(MINE)
+        assert store.entries(MINE) == [] and not store.deleted_numbers(MINE)
         renderer.go.set()
         await screen.final("t3")
 
@@ -220,16 +224,19 @@ async def test_commands_tell_and_change_nothing_of_another_thread(store: Store, 
         await there.begin()
         await renderer.waiting.wait()
         before = there.record()
-        told = [await inbox.command(command("pictures", BOB)), await inbox.command(command("cancel", BOB, whose="all"))]
+        told = [
+            await inbox.run_command(command("pictures", BOB)),
+            await inbox.run_command(command("cancel", BOB, whose="all")),
+        ]
         for picture in ("1", "3", "99", "t1", "", "1 ", "１"):
             with pytest.raises(NotFound):
-                await inbox.command(command("details", BOB, picture=picture))
+                await inbox.run_command(command("details", BOB, picture=picture))
         for name in ("forget", "export"):
             with pytest.raises(Refused):
-                await inbox.command(command(name, BOB))
-        told.append(await inbox.command(command("queue", BOB)))
+                await inbox.run_command(command(name, BOB))
+        told.append(await inbox.run_command(command("queue", BOB)))
         assert all(SECRET not in each.text and "waiting" not in each.text.replace("0 waiting", "") for each in told)
-        assert told[0].text == "There is no picture in this thread yet." and told[0].paper is None
+        assert told[0].text == "There is no picture in this thread yet." and told[0].attachment is None
         assert there.record() == before and shelf.thrown == []
         renderer.go.set()
         await screen.final("t3")
@@ -263,10 +270,10 @@ async def test_the_same_ids_elsewhere_are_others(store: Store, theirs: ThreadKey
         await inbox.accept(ButtonPress("v1", MINE, ANN, Action.VARY, "1"))
         await screen.final("v1")
         assert [job.prompt for job in renderer.jobs] == [SECRET, "a cat", "a cat"]
-        assert "a cat" in (await inbox.command(command("details", ANN, MINE, picture="1"))).text
+        assert "a cat" in (await inbox.run_command(command("details", ANN, MINE, picture="1"))).text
         await inbox.accept(ButtonPress("d1", MINE, ANN, Action.DELETE, "1"))
         assert store.picture(theirs, 1) and store.picture(MINE, 1) is None
         await recorded(store, "v1")
-        await inbox.command(command("forget", ANN, MINE))
+        await inbox.run_command(command("forget", ANN, MINE))
     assert [entry.text for entry in store.entries(theirs)] == [SECRET]
     assert len(store.pictures(theirs)) == 1

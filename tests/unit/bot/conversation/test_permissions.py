@@ -4,11 +4,11 @@ import time
 
 import pytest
 
-from bot.conversation.permissions import DAY, LONGEST_CHECK, Used, check_number, check_place, check_words
+from bot.conversation.permissions import CHECK_TIMEOUT, DAY, DailyUsage, check_access, check_blocked_words, check_limits
 from bot.domain import MANAGER, Person, ThreadKey
 from bot.errors import Refused
-from bot.formatting import with_moments
-from bot.settings.rules import LONGEST_LIST, Models, checked
+from bot.formatting import replace_time_markers
+from bot.settings.rules import MAX_LIST_LENGTH, AvailableModels, validate_value
 from bot.settings.values import Scope, Settings
 from tests.support.doubles import ANN, BOB, THREAD
 
@@ -17,10 +17,10 @@ SLACK = ThreadKey("slack", "T1", "C1", "17.5")
 DISCORD = ThreadKey("discord", "9", "1", "2")
 
 
-def refusal(settings: Settings, used: Used, wanted: int = 1) -> str:
+def refusal(settings: Settings, used: DailyUsage, wanted: int = 1) -> str:
     """Why so many more are too many; empty if they are not."""
     try:
-        check_number(settings, used, wanted)
+        check_limits(settings, used, wanted)
     except Refused as refused:
         return str(refused)
     return ""
@@ -29,7 +29,7 @@ def refusal(settings: Settings, used: Used, wanted: int = 1) -> str:
 def forbidden(rule: str, *prompts: str) -> str:
     """Why a prompt is not drawn; empty if it may be."""
     try:
-        check_words(Settings(rule=rule), *prompts)
+        check_blocked_words(Settings(rule=rule), *prompts)
     except Refused as refused:
         return str(refused)
     return ""
@@ -38,7 +38,7 @@ def forbidden(rule: str, *prompts: str) -> str:
 def answered(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "", blocked: str = "") -> bool:
     """Whether somebody is answered there."""
     try:
-        check_place(Settings(allowed=allowed, blocked=blocked), thread, person)
+        check_access(Settings(allowed=allowed, blocked=blocked), thread, person)
     except Refused:
         return False
     return True
@@ -54,9 +54,9 @@ def answered(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "", b
 def test_no_limit_is_gone_beyond(key: str, wanted: int, had: int, most: int) -> None:
     """What there is and what is wanted is at most the limit; 0 is none."""
     settings, used = {
-        "daily": (Settings(daily=most), Used(mine=had)),
-        "server_daily": (Settings(server_daily=most), Used(ours=had)),
-        "at_once": (Settings(at_once=most), Used(under_way=had)),
+        "daily": (Settings(daily=most), DailyUsage(by_user=had)),
+        "server_daily": (Settings(server_daily=most), DailyUsage(by_server=had)),
+        "at_once": (Settings(at_once=most), DailyUsage(unfinished=had)),
     }[key]
     assert bool(refusal(settings, used, wanted)) == (most > 0 and had + wanted > most)
 
@@ -64,39 +64,39 @@ def test_no_limit_is_gone_beyond(key: str, wanted: int, had: int, most: int) -> 
 def test_the_limits_are_counted_apart() -> None:
     """What others had drawn is none of one's own; what is done is not under way."""
     settings = Settings(daily=2, server_daily=10, at_once=1)
-    assert not refusal(settings, Used(mine=1, ours=9, under_way=0))
-    assert "Your limit is 2 pictures a day" in refusal(settings, Used(mine=2, ours=2))
-    assert "The limit of all together is 10 pictures a day" in refusal(settings, Used(mine=0, ours=10))
-    assert "1 of your pictures are under way" in refusal(settings, Used(under_way=1))
+    assert not refusal(settings, DailyUsage(by_user=1, by_server=9, unfinished=0))
+    assert "Your limit is 2 pictures a day" in refusal(settings, DailyUsage(by_user=2, by_server=2))
+    assert "The limit of all together is 10 pictures a day" in refusal(settings, DailyUsage(by_user=0, by_server=10))
+    assert "1 of your pictures are under way" in refusal(settings, DailyUsage(unfinished=1))
 
 
 def test_the_sentence_tells_when_the_next_one_is_free() -> None:
     """A day after the oldest was ordered, as each platform says a time."""
-    mine = refusal(Settings(daily=3), Used(mine=3, next_mine=NOON))
-    ours = refusal(Settings(server_daily=1), Used(ours=1, next_ours=NOON))
+    mine = refusal(Settings(daily=3), DailyUsage(by_user=3, oldest_by_user=NOON))
+    ours = refusal(Settings(server_daily=1), DailyUsage(by_server=1, oldest_by_server=NOON))
 
     def as_discord(at: float) -> str:
         return f"<t:{at:.0f}:R>"
 
-    assert with_moments(mine, as_discord) == (
+    assert replace_time_markers(mine, as_discord) == (
         f"Your limit is 3 pictures a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
-    assert with_moments(ours, as_discord) == (
+    assert replace_time_markers(ours, as_discord) == (
         f"The limit of all together is 1 picture a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
-    hours = refusal(Settings(daily=1), Used(mine=1, next_mine=time.time() - DAY + 3 * 3600))
-    assert with_moments(hours) == "Your limit is 1 picture a day. The next one is free in about 3 h."
+    hours = refusal(Settings(daily=1), DailyUsage(by_user=1, oldest_by_user=time.time() - DAY + 3 * 3600))
+    assert replace_time_markers(hours) == "Your limit is 1 picture a day. The next one is free in about 3 h."
 
 
 def test_where_some_are_left_that_is_told() -> None:
     """Nobody is sent away until tomorrow who only asked for too many at once."""
-    assert refusal(Settings(daily=3), Used(), 4) == (
+    assert refusal(Settings(daily=3), DailyUsage(), 4) == (
         "Your limit is 3 pictures a day. 3 of them can be drawn now: ask for no more."
     )
-    assert refusal(Settings(server_daily=3), Used(mine=0, ours=2), 2) == (
+    assert refusal(Settings(server_daily=3), DailyUsage(by_user=0, by_server=2), 2) == (
         "The limit of all together is 3 pictures a day. 1 of them can be drawn now: ask for no more."
     )
-    assert refusal(Settings(at_once=2), Used(), 4) == (
+    assert refusal(Settings(at_once=2), DailyUsage(), 4) == (
         "At most 2 of your pictures may be under way. 2 of them can be drawn now: ask for no more."
     )
 
@@ -163,11 +163,11 @@ def test_what_was_forbidden_is_not_said_again(caplog: pytest.LogCaptureFixture) 
 )
 def test_a_pattern_that_takes_for_ever_is_given_up(line: str, prompt: str) -> None:
     """It forbids nothing that can be told, and nobody waits for it; as many of it as there is room for, no longer."""
-    many = "\n".join([line] * (LONGEST_LIST // (len(line) + 1)))
-    for rule in (line, many, checked("rule", many, Scope.SERVER, Models())):
+    many = "\n".join([line] * (MAX_LIST_LENGTH // (len(line) + 1)))
+    for rule in (line, many, validate_value("rule", many, Scope.SERVER, AvailableModels())):
         began = time.process_time()
         assert not forbidden(rule, prompt, prompt, prompt, prompt)
-        assert time.process_time() - began < LONGEST_CHECK + 0.5
+        assert time.process_time() - began < CHECK_TIMEOUT + 0.5
 
 
 def test_words_do_not_want_for_time() -> None:
@@ -180,9 +180,9 @@ def test_a_pattern_that_cannot_be_understood_is_not_kept() -> None:
     """Nor does one that was kept by an older version do any harm."""
     for wrong in ("/(/", "  /[a/  ", "gore\n/*/"):
         with pytest.raises(Refused, match="cannot be understood"):
-            checked("rule", wrong, Scope.SERVER, Models())
+            validate_value("rule", wrong, Scope.SERVER, AvailableModels())
     assert not forbidden("/(/", "(")
-    assert checked("rule", "/gr[ae]y/\n/\\p{Lu}x/\n//\n(", Scope.CHANNEL, Models()).endswith("(")
+    assert validate_value("rule", "/gr[ae]y/\n/\\p{Lu}x/\n//\n(", Scope.CHANNEL, AvailableModels()).endswith("(")
 
 
 # Who at all

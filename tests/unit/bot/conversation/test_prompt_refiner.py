@@ -7,13 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.capabilities import Abilities, Dialect, Editing, Refining
-from bot.conversation.prompt_refiner import Refiner, keeps, refine, wanted
+from bot.capabilities import Dialect, Editing, ModelCapabilities, RefineMode
+from bot.conversation.prompt_refiner import PromptRefiner, keeps_content, needs_refinement, refine_prompt
 from bot.domain import Operation, RenderJob
 from bot.llm.messages import ModelFailed
 from tests.support.doubles import THREAD, ScriptedModel
 
-PHRASES, SENTENCES = Abilities(dialect=Dialect.PHRASES), Abilities(dialect=Dialect.SENTENCES)
+PHRASES, SENTENCES = ModelCapabilities(dialect=Dialect.PHRASES), ModelCapabilities(dialect=Dialect.SENTENCES)
 
 
 def job(prompt: str, operation: Operation = Operation.GENERATE, refined: str = "") -> RenderJob:
@@ -53,40 +53,44 @@ class Shelf:
 )  # fmt: skip
 def test_a_refinement_keeps_things_numbers_and_quotes(wish: str, prompt: str, kept: bool) -> None:
     """What was wished for is in it, whatever else is."""
-    assert keeps(wish, prompt) is kept
+    assert keeps_content(wish, prompt) is kept
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_what_holds_the_wish_keeps_it(wish: str, more: str) -> None:
     """A prompt that begins with the whole wish loses nothing."""
-    assert keeps(wish, f"{wish}, {more}") or '"' in wish + more or "'" in wish + more or "“" in wish or "«" in wish
+    assert (
+        keeps_content(wish, f"{wish}, {more}") or '"' in wish + more or "'" in wish + more or "“" in wish or "«" in wish
+    )
 
 
 @pytest.mark.parametrize(
     ("one", "abilities", "when", "expected"),
     [
-        (job("a knight"), PHRASES, Refining.AUTO, True),
-        (job("a knight"), PHRASES, Refining.OFF, False),
-        (job("a knight"), SENTENCES, Refining.AUTO, True),
-        (job("a knight on a white horse before a ruin at dusk"), SENTENCES, Refining.AUTO, False),
-        (job("a knight on a white horse before a ruin at dusk"), SENTENCES, Refining.ALWAYS, True),
-        (job("a knight"), Abilities(dialect=Dialect.SCENES), Refining.AUTO, False),
-        (job("a red knight", Operation.EDIT), PHRASES, Refining.AUTO, False),
-        (job("a red knight", Operation.EDIT), PHRASES, Refining.ALWAYS, True),
-        (job("make it red", Operation.EDIT), Abilities(Editing.INSTRUCT), Refining.ALWAYS, False),
-        (job("a knight", Operation.VARY), PHRASES, Refining.ALWAYS, False),
-        (job("", Operation.REFINE), PHRASES, Refining.ALWAYS, False),
+        (job("a knight"), PHRASES, RefineMode.AUTO, True),
+        (job("a knight"), PHRASES, RefineMode.OFF, False),
+        (job("a knight"), SENTENCES, RefineMode.AUTO, True),
+        (job("a knight on a white horse before a ruin at dusk"), SENTENCES, RefineMode.AUTO, False),
+        (job("a knight on a white horse before a ruin at dusk"), SENTENCES, RefineMode.ALWAYS, True),
+        (job("a knight"), ModelCapabilities(dialect=Dialect.SCENES), RefineMode.AUTO, False),
+        (job("a red knight", Operation.EDIT), PHRASES, RefineMode.AUTO, False),
+        (job("a red knight", Operation.EDIT), PHRASES, RefineMode.ALWAYS, True),
+        (job("make it red", Operation.EDIT), ModelCapabilities(Editing.INSTRUCT), RefineMode.ALWAYS, False),
+        (job("a knight", Operation.VARY), PHRASES, RefineMode.ALWAYS, False),
+        (job("", Operation.REFINE), PHRASES, RefineMode.ALWAYS, False),
     ],
 )
-def test_only_what_gains_is_refined(one: RenderJob, abilities: Abilities, when: Refining, expected: bool) -> None:
+def test_only_what_gains_is_refined(
+    one: RenderJob, abilities: ModelCapabilities, when: RefineMode, expected: bool
+) -> None:
     """New descriptions are; variations and instructions never."""
-    assert wanted(one, abilities, when) is expected
+    assert needs_refinement(one, abilities, when) is expected
 
 
 async def test_the_dialect_of_the_picture_model_is_asked_for() -> None:
     """The wish is told alone, under the rules of the dialect."""
     model = ScriptedModel([['**Prompt:** "a knight in armour, dusk"']])
-    assert await refine(model, "a knight", Dialect.PHRASES) == "a knight in armour, dusk"
+    assert await refine_prompt(model, "a knight", Dialect.PHRASES) == "a knight in armour, dusk"
     (told,) = model.heard
     assert [said.text for said in told[1:]] == ["a knight"]
     assert "commas" in told[0].text
@@ -101,7 +105,7 @@ async def test_a_bad_refinement_is_not_used(answer: list[str | None]) -> None:
     """The wish is then drawn as it is."""
     model, shelf = ScriptedModel([answer]), Shelf()
     wished = job("a knight")
-    assert await Refiner(model, shelf, Refining.ALWAYS)(wished, PHRASES) == wished
+    assert await PromptRefiner(model, shelf, RefineMode.ALWAYS)(wished, PHRASES) == wished
     assert not shelf.kept
 
 
@@ -109,13 +113,13 @@ async def test_a_refined_job_is_not_refined_again() -> None:
     """After a restart the prompt that was recorded is used."""
     model = ScriptedModel([])
     done = job("a knight", refined="a knight in armour")
-    assert await Refiner(model, Shelf(), Refining.ALWAYS)(done, PHRASES) == done
+    assert await PromptRefiner(model, Shelf(), RefineMode.ALWAYS)(done, PHRASES) == done
 
 
 async def test_what_is_refined_is_recorded() -> None:
     """Before it is drawn."""
     model, shelf = ScriptedModel([["a knight in armour, dusk"]]), Shelf()
-    refined = await Refiner(model, shelf)(job("a knight"), PHRASES)
+    refined = await PromptRefiner(model, shelf)(job("a knight"), PHRASES)
     assert (refined.prompt, refined.refined) == ("a knight", "a knight in armour, dusk")
     assert shelf.kept == ["a knight in armour, dusk"]
 
@@ -123,7 +127,7 @@ async def test_what_is_refined_is_recorded() -> None:
 async def test_stopping_ends_the_refinement() -> None:
     """Who presses Stop does not wait for it."""
     model = ScriptedModel([["a knight", None]])
-    task = asyncio.create_task(refine(model, "a knight", Dialect.PHRASES))
+    task = asyncio.create_task(refine_prompt(model, "a knight", Dialect.PHRASES))
     await model.waiting.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.commands.slash_commands import Desk
+from bot.commands.slash_commands import SlashCommands
 from bot.conversation.permissions import DAY
 from bot.domain import Action, Message, Person, PicturePart, Rendered, ThreadKey, View
 from bot.errors import Refused
-from bot.formatting import with_moments
+from bot.formatting import replace_time_markers
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel, message
@@ -33,7 +33,7 @@ CAT = ["<image>a cat</image>"]
 MANY = 20
 
 
-def limited(store: Store, **limits: int) -> Desk:
+def limited(store: Store, **limits: int) -> SlashCommands:
     """A desk at which a manager chose these limits for the server."""
     desk = desk_of(store)
     for key, value in limits.items():
@@ -48,7 +48,7 @@ def elsewhere(nth: int, author: Person = ANN) -> Message:
 
 def used(store: Store, person: Person = ANN) -> int:
     """How many pictures of the day a person has had."""
-    return store.jobs.used_today(THREAD, person.id).mine
+    return store.jobs.usage_today(THREAD, person.id).by_user
 
 
 def reasons(views: Iterable[View]) -> list[str]:
@@ -68,7 +68,7 @@ async def test_twenty_messages_at_once_do_not_exceed_the_quota(store: Store, apa
         views = [await screen.final(each.id) for each in asked]
     assert len(renderer.jobs) == sum(len(come(view)) for view in views) == used(store) == 5
     sentence = "Your limit is 5 pictures a day. The next one is free in about 24 h."
-    assert {with_moments(reason) for reason in reasons(views)} == {sentence}
+    assert {replace_time_markers(reason) for reason in reasons(views)} == {sentence}
 
 
 async def test_many_people_at_once_do_not_exceed_the_quota_of_all(store: Store) -> None:
@@ -184,7 +184,7 @@ async def test_a_picture_that_is_deleted_or_forgotten_is_not_given_back(store: S
         await recorded(store, "w1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert used(store) == 2
-        await inbox.command(command("forget"))
+        await inbox.run_command(command("forget"))
         assert (used(store), used(store, CID)) == (2, 0)
         with pytest.raises(Refused, match="The next one is free"):
             await inbox.accept(wish("a cat", 1, "w2"))
@@ -195,7 +195,7 @@ async def test_a_picture_that_is_deleted_or_forgotten_is_not_given_back(store: S
     other.accept(elsewhere(1))
     other.forget(elsewhere(1).thread)
     assert used(store) == 0
-    assert other.jobs.served(2 * DAY) == [] and not other.jobs.unfinished() and not other.jobs.failures()
+    assert other.jobs.recent_charges(2 * DAY) == [] and not other.jobs.unfinished() and not other.jobs.failures()
 
 
 async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
@@ -230,11 +230,13 @@ async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) 
         await screen.final("w1")
         with pytest.raises(Refused) as refused:
             await inbox.accept(wish("a cat", 1, "w2"))
-        free = store.jobs.used_today(THREAD, ANN.id).next_mine + DAY
-        assert with_moments(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(f"free <t:{free:.0f}:R>.")
-        assert with_moments(str(refused.value)).endswith("free in about 24 h.")
-        told = (await inbox.command(command("usage"))).text
-        assert "You may have 1 in 24 hours, and have used 1; one is free in about 24 h." in with_moments(told)
+        free = store.jobs.usage_today(THREAD, ANN.id).oldest_by_user + DAY
+        assert replace_time_markers(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(
+            f"free <t:{free:.0f}:R>."
+        )
+        assert replace_time_markers(str(refused.value)).endswith("free in about 24 h.")
+        told = (await inbox.run_command(command("usage"))).text
+        assert "You may have 1 in 24 hours, and have used 1; one is free in about 24 h." in replace_time_markers(told)
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
         file.close()

@@ -5,7 +5,7 @@ from itertools import pairwise
 
 import pytest
 
-from bot.conversation.reply import Ended, Event, Halted, Ordered, Progress, Reply, step, view
+from bot.conversation.reply import Event, ImageOrdered, ImageProgress, Reply, ReplyEnded, ReplyStopped, step, view
 from bot.domain import (
     Failed,
     ImageRequest,
@@ -31,9 +31,9 @@ def views(*events: Event) -> list[View]:
     return shown
 
 
-def ordered(key: int) -> Ordered:
+def ordered(key: int) -> ImageOrdered:
     """A picture asked for."""
-    return Ordered(ImageRequest(key, Operation.GENERATE, f"p{key}"), key + 1)
+    return ImageOrdered(ImageRequest(key, Operation.GENERATE, f"p{key}"), key + 1)
 
 
 def random_events(rng: random.Random) -> list[Event]:
@@ -49,11 +49,11 @@ def random_events(rng: random.Random) -> list[Event]:
             events.append(ordered(keys))
             states: list[RenderUpdate] = [Rendering(0.3), Rendering(0.6, b"jpeg")]
             states.append(Rendered(picture(keys + 1)) if rng.random() < 0.5 else Failed("no"))
-            pending += [Progress(keys, state) for state in states]
+            pending += [ImageProgress(keys, state) for state in states]
             keys += 1
         elif pending:
             events.append(pending.pop(0))
-    events.append(Ended() if rng.random() < 0.5 else Halted("Stopped."))
+    events.append(ReplyEnded() if rng.random() < 0.5 else ReplyStopped("Stopped."))
     return events
 
 
@@ -75,33 +75,38 @@ def test_until_final_text_only_grows_and_parts_are_only_appended(seed: int) -> N
 @pytest.mark.parametrize("seed", range(50))
 def test_nothing_is_left_unfinished_in_a_halted_reply(seed: int) -> None:
     """After a stop, no picture claims to be on its way."""
-    last = views(*random_events(random.Random(seed))[:-1], Halted("Stopped by Ann."))[-1]
+    last = views(*random_events(random.Random(seed))[:-1], ReplyStopped("Stopped by Ann."))[-1]
     assert last.status == "Stopped by Ann."
     assert not any(isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering) for part in last.parts)
 
 
 def test_the_status_follows_the_work() -> None:
     """Thinking, writing, drawing, and nothing when all is done."""
-    done = Progress(0, Rendered(picture(1)))
+    done = ImageProgress(0, Rendered(picture(1)))
     assert view(Reply("r")).status == "Thinking…"
-    assert [v.status for v in views(Text("hi"), ordered(0), done, Ended())] == ["Writing…", "Drawing…", "Writing…", ""]
+    assert [v.status for v in views(Text("hi"), ordered(0), done, ReplyEnded())] == [
+        "Writing…",
+        "Drawing…",
+        "Writing…",
+        "",
+    ]
 
 
 def test_a_preview_stays_until_a_newer_one_comes() -> None:
     """Progress without a preview does not take the picture's preview away."""
-    last = views(ordered(0), Progress(0, Rendering(0.2, b"jpeg")), Progress(0, Rendering(0.4)))[-1]
+    last = views(ordered(0), ImageProgress(0, Rendering(0.2, b"jpeg")), ImageProgress(0, Rendering(0.4)))[-1]
     assert isinstance(last.parts[0], PicturePart)
     assert last.parts[0].state == Rendering(0.4, b"jpeg")
 
 
 def test_late_news_do_not_undo_a_picture() -> None:
     """Once rendered or failed, a picture stays as it is."""
-    last = views(ordered(0), Progress(0, Rendered(picture(1))), Progress(0, Queued(3)))[-1]
+    last = views(ordered(0), ImageProgress(0, Rendered(picture(1))), ImageProgress(0, Queued(3)))[-1]
     assert isinstance(last.parts[0], PicturePart)
     assert isinstance(last.parts[0].state, Rendered)
 
 
 def test_a_picture_can_be_used_as_soon_as_it_is_there() -> None:
     """Its buttons do not wait for the end of the reply, which can be stopped meanwhile."""
-    labels = [button.label for button in views(ordered(0), Progress(0, Rendered(picture(1))))[-1].buttons]
+    labels = [button.label for button in views(ordered(0), ImageProgress(0, Rendered(picture(1))))[-1].buttons]
     assert labels == ["Vary #1", "Edit #1", "Upscale #1", "Redo #1", "Delete #1", "Stop"]

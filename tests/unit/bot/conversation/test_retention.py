@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.__main__ import Album
-from bot.conversation.dispatcher import Conversations
+from bot.__main__ import AsyncPictureFiles
+from bot.conversation.dispatcher import Dispatcher
 from bot.conversation.permissions import DAY
 from bot.conversation.retention import Retention
 from bot.domain import (
@@ -61,7 +61,7 @@ def found(folder: Path, *words: str) -> set[str]:
     return {word for word in words if any(word.encode() in data for data in files)}
 
 
-async def conversation(inbox: Conversations, screen: Screen, store: Store, thread: ThreadKey, words: str) -> None:
+async def conversation(inbox: Dispatcher, screen: Screen, store: Store, thread: ThreadKey, words: str) -> None:
     """A thread full of words: said, answered, drawn, refined, edited, uploaded, chosen."""
     name = thread.thread
     upload = png("blue", 80 + len(words)) + words.encode()
@@ -72,9 +72,9 @@ async def conversation(inbox: Conversations, screen: Screen, store: Store, threa
     await inbox.accept(replace(wish(f"one more {words}", 2, f"{name}2"), thread=thread))
     await screen.final(f"{name}2")
     await recorded(store, f"{name}2")
-    store.amend(told.id, f"short {words}")
-    store.posts.open(told.id, f"place of {words}")
-    store.posts.keep(told.id, 0, Post(f"post of {words}", 1), thread)
+    store.edit_text(told.id, f"short {words}")
+    store.posts.save_place(told.id, f"place of {words}")
+    store.posts.save_post(told.id, 0, Post(f"post of {words}", 1), thread)
 
 
 async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, tmp_path: Path) -> None:
@@ -85,14 +85,14 @@ async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, 
         choose(desk, scope, "persona", value, BOB)
     choose(desk, "server", "style", "ink", BOB)
     scripts = [[f"**Here** is {word}: <image>a {word} {FILLING}</image> there {FILLING}"] for word in (secret, kept)]
-    painter, album = Painter(files=files), Album(files)
+    painter, album = Painter(files=files), AsyncPictureFiles(files)
     async with running(store, ScriptedModel(list(scripts)), painter, desk=desk, album=album) as (inbox, screen, _):
         await conversation(inbox, screen, store, THREAD, secret)
         await conversation(inbox, screen, store, OTHER, kept)
         gone = [each.digest for each in store.pictures(THREAD)]
         assert found(tmp_path, *SECRETS) == {*SECRETS} and len(set(gone)) > 2
         await inbox.accept(press(Action.DELETE, "2"))
-        told = await inbox.command(command("forget"))
+        told = await inbox.run_command(command("forget"))
         assert told.text == "Forgotten: 2 messages and 3 pictures of this thread."
         assert found(tmp_path, *SECRETS) == set()  # while the bot goes on, with its log open
         assert found(tmp_path, kept) == {kept}
@@ -147,13 +147,13 @@ async def test_only_what_is_old_enough_is_forgotten(
     ages = {"a": 40.0, "b": 30.01, "c": 29.99, "d": 0.0, "e": -1.0}
     threads = {name: said(store, path, name, days) for name, days in ages.items()}
     with caplog.at_level(logging.DEBUG):
-        assert await Retention(store, shelf, 30, lambda: NOW).sweep() == 2
+        assert await Retention(store, shelf, 30, lambda: NOW).delete_old_threads() == 2
     assert [name for name, thread in threads.items() if store.entries(thread)] == ["c", "d", "e"]
     assert sorted(shelf.thrown) == [f"{name:0>64}" for name in "ab"]
-    assert [record.getMessage() for record in caplog.records] == ["2 threads forgotten"]
+    assert [record.getMessage() for record in caplog.records] == ["2 threads deleted by retention"]
     assert all(summary.title.startswith(("about c", "about d", "about e", "")) for summary in store.threads("test"))
     assert not found(tmp_path, "about a", "about b")
-    assert await Retention(store, shelf, 30, lambda: NOW).sweep() == 0
+    assert await Retention(store, shelf, 30, lambda: NOW).delete_old_threads() == 0
 
 
 async def test_many_threads_are_forgotten_in_one_go(store: Store, tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ async def test_many_threads_are_forgotten_in_one_go(store: Store, tmp_path: Path
     for nth in range(45):
         said(store, tmp_path / "test.sqlite", f"n{nth}", 2 + nth)
     shelf = Shelf()
-    assert await Retention(store, shelf, 1, lambda: NOW).sweep() == 45
+    assert await Retention(store, shelf, 1, lambda: NOW).delete_old_threads() == 45
     assert len(shelf.thrown) == 45 and store.all_threads() == []
 
 
@@ -169,8 +169,8 @@ async def test_what_is_being_answered_is_left_for_the_next_time(store: Store, tm
     """But not at the start, when nobody answers it yet, and on its platform perhaps never will."""
     thread = said(store, tmp_path / "test.sqlite", "open", 99, final=False)
     retention = Retention(store, Shelf(), 30, lambda: NOW)
-    assert await retention.sweep() == 0 and store.entries(thread)
-    assert await retention.sweep(answering=True) == 1 and not store.entries(thread)
+    assert await retention.delete_old_threads() == 0 and store.entries(thread)
+    assert await retention.delete_old_threads(include_open=True) == 1 and not store.entries(thread)
 
 
 async def test_a_file_that_another_thread_shows_stays(store: Store, tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ async def test_a_file_that_another_thread_shows_stays(store: Store, tmp_path: Pa
         file.execute("UPDATE pictures SET digest = ?", ["f" * 64])
     file.close()
     shelf = Shelf()
-    assert await Retention(store, shelf, 30, lambda: NOW).sweep() == 1
+    assert await Retention(store, shelf, 30, lambda: NOW).delete_old_threads() == 1
     assert (shelf.thrown, store.entries(old), len(store.entries(new))) == ([], [], 1)
 
 
@@ -199,7 +199,7 @@ async def test_it_is_done_once_a_day(store: Store, tmp_path: Path) -> None:
             await going.wait()
 
     first, second = (said(store, tmp_path / "test.sqlite", name, age) for name, age in (("a", 28.5), ("b", 27.5)))
-    task = asyncio.create_task(Retention(store, Shelf(), 30, lambda: clock).keep(wait))
+    task = asyncio.create_task(Retention(store, Shelf(), 30, lambda: clock).run_daily(wait))
     await gone.wait()
     assert days == [DAY] * 4
     assert not store.entries(first) and not store.entries(second)
@@ -215,11 +215,11 @@ async def test_a_database_that_cannot_be_written_is_told_and_tried_again(
     thread, shelf = said(store, tmp_path / "test.sqlite", "a", 40), Shelf()
     store._db.execute("PRAGMA query_only = ON")
     retention = Retention(store, shelf, 30, lambda: NOW)
-    assert await retention.sweep() == 0
+    assert await retention.delete_old_threads() == 0
     assert (shelf.thrown, len(store.entries(thread))) == ([], 1)
-    assert "old threads could not be forgotten" in caplog.text
+    assert "cannot delete old threads" in caplog.text
     store._db.execute("PRAGMA query_only = OFF")
-    assert await retention.sweep() == 1
+    assert await retention.delete_old_threads() == 1
 
 
 def test_numbers_go_on_where_all_was_forgotten(store: Store, tmp_path: Path) -> None:

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from bot.capabilities import LARGEST_SIDE, Abilities
-from bot.conversation.dispatcher import Conversations
-from bot.domain import Action, Edited, Failed, Operation, View
+from bot.capabilities import LARGEST_SIDE, ModelCapabilities
+from bot.conversation.dispatcher import Dispatcher
+from bot.domain import Action, Failed, MessageEdited, Operation, View
 from bot.errors import NotFound, Refused
 from bot.storage.store import Store
 from tests.support.conversation import running
@@ -18,17 +18,17 @@ SUN = "<image>a sun</image>"
 TWO = f"{SUN} and <image>a moon</image>"
 
 
-async def told(inbox: Conversations, screen: Screen, store: Store, text: str, message_id: str) -> View:
+async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
     """Say something, and wait until the reply is on record."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
     return await recorded(store, message_id)
 
 
-async def again(inbox: Conversations, screen: Screen, store: Store, count: int, text: str = "") -> View:
+async def again(inbox: Dispatcher, screen: Screen, store: Store, count: int, text: str = "") -> View:
     """Give m1 other words, if there are any, press Retry below it, and wait until its `count`th end is on record."""
     if text:
-        await inbox.accept(Edited("m1", THREAD, text))
+        await inbox.accept(MessageEdited("m1", THREAD, text))
         await screen.final("m1", count - 1)
     await inbox.accept(press(Action.RETRY, "m1"))
     await screen.final("m1", count)
@@ -138,7 +138,7 @@ async def test_an_answer_to_other_words_may_draw_what_was_deleted(store: Store) 
         assert failures(await screen.final("m1", 2)) == [GONE]
         final = await again(inbox, screen, store, 4, "a sun, please")
     assert (come(final), failures(final)) == ([2], [])
-    assert store.deleted(THREAD) == [1]
+    assert store.deleted_numbers(THREAD) == [1]
 
 
 # Vary and Redo
@@ -158,7 +158,7 @@ async def test_buttons_draw_with_the_model_that_was_chosen(store: Store) -> None
 
 async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
     """Shape, model and what is to be left out, whatever was chosen since; another seed."""
-    able, desk = InstantRenderer(abilities=Abilities(ratios=True, negatives=True)), desk_of(store)
+    able, desk = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), desk_of(store)
     async with running(store, ScriptedModel([]), able, desk=desk) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 1, ratio="2:1", negative="dogs", model="deep", seed=5))
         await screen.final("w1")
@@ -186,7 +186,7 @@ async def test_a_picture_is_made_larger(store: Store) -> None:
         twice = await inbox.accept(press(Action.REDO, "2"))
         await screen.final(twice)
     _, job, same = renderer.jobs
-    assert (job.operation, job.parent, job.before) == (Operation.UPSCALE, 1, "a sun") and job.source
+    assert (job.operation, job.parent, job.source_prompt) == (Operation.UPSCALE, 1, "a sun") and job.source
     assert (same.operation, same.parent) == (Operation.UPSCALE, 1)
 
 
@@ -196,7 +196,7 @@ async def test_what_is_as_large_as_may_be_is_made_no_larger(store: Store) -> Non
         await told(inbox, screen, store, "draw", "m1")
         picture = store.picture(THREAD, 1)
         assert picture
-        store.describe(THREAD, replace(picture, width=LARGEST_SIDE // 2 + 1, height=8))
+        store.update_picture(THREAD, replace(picture, width=LARGEST_SIDE // 2 + 1, height=8))
         with pytest.raises(Refused, match="as large as pictures become here: 2049 x 8"):
             await inbox.accept(press(Action.UPSCALE, "1"))
         with pytest.raises(NotFound):

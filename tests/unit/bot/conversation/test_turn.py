@@ -2,14 +2,14 @@
 
 import asyncio
 
-from bot.conversation.reply import Event, Ordered, Reply, step, view
+from bot.conversation.reply import Event, ImageOrdered, Reply, step, view
 from bot.conversation.turn import Turn, answer
 from bot.domain import Failed, ImageRequest, Operation, Picture, PicturePart, Rendered, RenderJob, TextPart
-from bot.llm.messages import Called, ModelFailed, Role, Said, Stopped
-from bot.utterance import MOST_REQUESTS
+from bot.llm.messages import ChatMessage, ModelFailed, Role, StreamEnd, ToolCall
+from bot.utterance import MAX_REQUESTS
 from tests.support.doubles import THREAD, InstantRenderer, ScriptedModel, picture
 
-ASKED = (Said(Role.USER, "Ann: draw"),)
+ASKED = (ChatMessage(Role.USER, "Ann: draw"),)
 
 
 class Desk:
@@ -37,7 +37,7 @@ class Desk:
 
 
 async def run(
-    *script: str | None | Stopped | ModelFailed,
+    *script: str | None | StreamEnd | ModelFailed,
     renderer: InstantRenderer | None = None,
     pictures: tuple[Picture, ...] = (),
     about: int | None = None,
@@ -57,7 +57,7 @@ async def unrefined(job: RenderJob) -> RenderJob:
 
 async def replied(turn: Turn, model: ScriptedModel, renderer: InstantRenderer, desk: Desk) -> None:
     """Have the turn answered."""
-    await answer(turn, model=model, renderer=renderer, order=desk.order, refine=unrefined, happened=desk.happened)
+    await answer(turn, model=model, renderer=renderer, order=desk.order, refine=unrefined, on_event=desk.happened)
 
 
 def shape(desk: Desk) -> list[str]:
@@ -161,8 +161,8 @@ async def test_a_variation_takes_over_the_description() -> None:
 async def test_too_many_pictures_are_left_out() -> None:
     """A model that runs wild costs a bounded number of pictures."""
     desk, renderer = await run("".join(f"<image>cat {number}</image>" for number in range(50)))
-    assert len(renderer.jobs) == MOST_REQUESTS
-    assert sum(isinstance(event, Ordered) for event in desk.events) == MOST_REQUESTS
+    assert len(renderer.jobs) == MAX_REQUESTS
+    assert sum(isinstance(event, ImageOrdered) for event in desk.events) == MAX_REQUESTS
 
 
 async def test_a_failing_model_ends_the_reply_with_a_sentence() -> None:
@@ -183,7 +183,7 @@ async def test_a_failing_model_ends_the_reply_with_a_sentence() -> None:
 
 async def test_an_answer_cut_in_a_tag_is_drawn_as_far_as_it_goes() -> None:
     """A model that stops in mid-tag still yields its picture, and the cut is told."""
-    desk, _ = await run("Here: <image>a red ball", Stopped(truncated=True))
+    desk, _ = await run("Here: <image>a red ball", StreamEnd(is_truncated=True))
     assert shape(desk) == ["Here:", "#1"]
     assert view(desk.reply).status == "The chat model's answer was cut short."
 
@@ -223,8 +223,8 @@ async def test_tool_calls_end_like_tags() -> None:
         [
             [
                 "Here: ",
-                Called("generate_image", '{"prompt": "a sun"}'),
-                Called("edit_image", '{"prompt": "a red sun", "of": 1}'),
+                ToolCall("generate_image", '{"prompt": "a sun"}'),
+                ToolCall("edit_image", '{"prompt": "a red sun", "of": 1}'),
             ]
         ]
     )

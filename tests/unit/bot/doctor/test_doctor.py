@@ -18,9 +18,17 @@ from rich.console import Console
 from bot.__main__ import main
 from bot.config import Config
 from bot.doctor import doctor
-from bot.doctor.checks import Finding, Mark
-from bot.doctor.discord import PERMISSIONS, discord
-from bot.doctor.doctor import Seen, chat, data, devices, drawing, look, picture_model
+from bot.doctor.checks import Check, Severity
+from bot.doctor.discord import PERMISSIONS, check_discord
+from bot.doctor.doctor import (
+    RenderEnvironment,
+    check_chat_model,
+    check_data_folder,
+    check_devices,
+    check_image_model,
+    check_rendering,
+    inspect_environment,
+)
 from render.protocol import VERSION
 
 TOKEN = "abc.def.hunter2"
@@ -95,9 +103,9 @@ def on(server: Server | str, token: str = TOKEN, **more: Any) -> Config:
     return Config(discord_token=SecretStr(token), discord_api_url=f"{url}/api/v10", **more)
 
 
-def told(findings: list[Finding]) -> str:
+def told(findings: list[Check]) -> str:
     """All that is printed about them."""
-    return "\n".join(f"{each.mark} {each.about}: {each.told} {each.cure}" for each in findings)
+    return "\n".join(f"{each.severity} {each.subject}: {each.message} {each.remedy}" for each in findings)
 
 
 # Discord
@@ -105,8 +113,8 @@ def told(findings: list[Finding]) -> str:
 
 async def test_all_is_well_on_discord(server: Server) -> None:
     """Token, names, intent, who may add the bot, where it is, and the link that adds it."""
-    found = await discord(on(server))
-    assert {each.mark for each in found} == {Mark.GOOD}
+    found = await check_discord(on(server))
+    assert {each.severity for each in found} == {Severity.OK}
     assert server.asked == [(ME, f"Bot {TOKEN}"), (OAUTH, f"Bot {TOKEN}")]
     for words in (
         "bot painter of the application Painter [beta] (172150183260323840)",
@@ -120,7 +128,7 @@ async def test_all_is_well_on_discord(server: Server) -> None:
 
 async def test_the_link_asks_for_what_the_bot_needs_and_no_more(server: Server) -> None:
     """Seven permissions and two scopes, in one link that is not broken over lines."""
-    link = urlsplit((await discord(on(server)))[-1].cure.split()[-1])
+    link = urlsplit((await check_discord(on(server)))[-1].remedy.split()[-1])
     assert (link.scheme, link.netloc, link.path) == ("https", "discord.com", "/oauth2/authorize")
     asked = parse_qs(link.query)
     assert asked["client_id"] == [APPLICATION["id"]]
@@ -134,9 +142,9 @@ async def test_the_link_asks_for_what_the_bot_needs_and_no_more(server: Server) 
 
 async def test_a_refused_token_is_told_with_its_cure_and_never_shown(server: Server) -> None:
     """Discord says 401, and even repeats the token: only the cure is printed."""
-    (finding,) = await discord(on(server, "wrong.hunter3"))
-    assert finding.mark is Mark.WRONG
-    assert "refuses the bot (status 401)" in finding.told and "Reset Token" in finding.cure
+    (finding,) = await check_discord(on(server, "wrong.hunter3"))
+    assert finding.severity is Severity.ERROR
+    assert "refuses the bot (status 401)" in finding.message and "Reset Token" in finding.remedy
     assert "hunter" not in told([finding])
 
 
@@ -144,19 +152,19 @@ async def test_a_refused_token_is_told_with_its_cure_and_never_shown(server: Ser
 async def test_the_message_content_intent_is_seen(server: Server, flags: int, enabled: bool) -> None:
     """Reviewed or just switched on; without it the bot works, and the line says what it then reads."""
     server.says[OAUTH] = APPLICATION | {"flags": flags}
-    (finding,) = [each for each in await discord(on(server)) if each.about == "Message content"]
-    assert finding.mark is (Mark.GOOD if enabled else Mark.NOTE)
-    assert ("only messages that mention it" in finding.told) is not enabled
-    assert ("Bot page" in finding.cure) is not enabled
+    (finding,) = [each for each in await check_discord(on(server)) if each.subject == "Message content"]
+    assert finding.severity is (Severity.OK if enabled else Severity.NOTE)
+    assert ("only messages that mention it" in finding.message) is not enabled
+    assert ("Bot page" in finding.remedy) is not enabled
 
 
 async def test_an_intent_that_is_not_wanted_needs_no_cure(server: Server) -> None:
     """With DISCORD_MESSAGE_CONTENT=off the line still says what the bot does not read."""
     server.says[OAUTH] = APPLICATION | {"flags": 0}
-    found = await discord(on(server, discord_message_content="off"))
-    (finding,) = [each for each in found if each.about == "Message content"]
-    assert (finding.mark, finding.cure) == (Mark.NOTE, "")
-    assert "only messages that mention it" in finding.told
+    found = await check_discord(on(server, discord_message_content="off"))
+    (finding,) = [each for each in found if each.subject == "Message content"]
+    assert (finding.severity, finding.remedy) == (Severity.NOTE, "")
+    assert "only messages that mention it" in finding.message
 
 
 async def test_what_the_portal_can_be_set_to_wrongly_is_found(server: Server) -> None:
@@ -168,9 +176,9 @@ async def test_what_the_portal_can_be_set_to_wrongly_is_found(server: Server) ->
         "integration_types_config": {"0": {}},
         "approximate_guild_count": 0,
     }
-    found = await discord(on(server))
-    wrong = [each for each in found if each.mark is Mark.WRONG]
-    assert [each.cure.split(" on ")[0] for each in wrong] == [
+    found = await check_discord(on(server))
+    wrong = [each for each in found if each.severity is Severity.ERROR]
+    assert [each.remedy.split(" on ")[0] for each in wrong] == [
         "Switch off Requires OAuth2 Code Grant", "Empty Interactions Endpoint URL",
     ]  # fmt: skip
     for words in ("Anybody who has the link can", "People cannot add it", "in no server yet. Add it to one: https://"):
@@ -180,37 +188,37 @@ async def test_what_the_portal_can_be_set_to_wrongly_is_found(server: Server) ->
 async def test_the_server_for_development_must_be_one_of_the_bot(server: Server) -> None:
     """The id of another server, or of nothing, is told before the commands are missing."""
     server.says["/api/v10/guilds/7"] = {"id": "7", "name": "Workshop"}
-    assert "at once in Workshop" in told(await discord(on(server, discord_guild=7)))
-    (finding,) = [each for each in await discord(on(server, discord_guild=8)) if each.mark is Mark.WRONG]
-    assert "not in the server DISCORD_GUILD" in finding.told
+    assert "at once in Workshop" in told(await check_discord(on(server, discord_guild=7)))
+    (finding,) = [each for each in await check_discord(on(server, discord_guild=8)) if each.severity is Severity.ERROR]
+    assert "not in the server DISCORD_GUILD" in finding.message
 
 
 async def test_a_discord_that_is_not_there_is_told() -> None:
     """Nobody listens: that is about the network, not about the token."""
-    (finding,) = await discord(on(nowhere()))
-    assert (finding.mark, finding.told) == (Mark.WRONG, "It cannot be reached.")
-    assert "network" in finding.cure
+    (finding,) = await check_discord(on(nowhere()))
+    assert (finding.severity, finding.message) == (Severity.ERROR, "It cannot be reached.")
+    assert "network" in finding.remedy
 
 
 async def test_a_discord_that_hangs_is_given_up(server: Server) -> None:
     """A time limit ends the wait."""
     server.says[OAUTH] = None
-    (finding,) = await discord(on(server), limit=0.1)
-    assert (finding.mark, finding.told) == (Mark.WRONG, "It does not answer within 0.1 s.")
+    (finding,) = await check_discord(on(server), limit=0.1)
+    assert (finding.severity, finding.message) == (Severity.ERROR, "It does not answer within 0.1 s.")
 
 
 @pytest.mark.parametrize(("body", "status"), [("hello", 200), ({"id": "x", "name": "x"}, 200), ({}, 500)])
 async def test_nonsense_from_discord_is_told(server: Server, body: object, status: int) -> None:
     """Another program at that address, or a Discord that is ill, ends in a line and not in a traceback."""
     server.says[OAUTH], server.statuses[OAUTH] = body, status
-    (finding,) = await discord(on(server))
-    assert finding.mark is Mark.WRONG and finding.cure
+    (finding,) = await check_discord(on(server))
+    assert finding.severity is Severity.ERROR and finding.remedy
 
 
 async def test_without_a_token_the_way_to_one_is_told() -> None:
     """That is no fault: the web page works without."""
-    (finding,) = await discord(Config())
-    assert finding.mark is Mark.NOTE and "docs/discord.md" in finding.cure
+    (finding,) = await check_discord(Config())
+    assert finding.severity is Severity.NOTE and "docs/discord.md" in finding.remedy
 
 
 # The chat server
@@ -225,36 +233,36 @@ def talking(server: Server | str, *, key: str = TOKEN, path: str = "/v1", **more
 async def test_the_models_are_looked_for_on_the_chat_server(server: Server) -> None:
     """Each that is named; of one that is not there, those that are called alike are told."""
     server.says["/v1/models"] = {"data": [{"id": "large"}, {"id": "small:latest", "owned_by": None}]}
-    found = await chat(talking(server, llm_model="small", llm_models=("large", "larg")))
-    assert [each.mark for each in found] == [Mark.GOOD, Mark.GOOD, Mark.WRONG]
-    assert "there: large" in found[2].cure
+    found = await check_chat_model(talking(server, llm_model="small", llm_models=("large", "larg")))
+    assert [each.severity for each in found] == [Severity.OK, Severity.OK, Severity.ERROR]
+    assert "there: large" in found[2].remedy
 
 
 @pytest.mark.parametrize(
     ("listed", "mark"),
     [
-        ({"data": [{"id": "/models/any.gguf", "owned_by": "llamacpp"}]}, Mark.GOOD),
-        ({"data": None}, Mark.WRONG),
-        ({"data": []}, Mark.WRONG),
-        ({"error": "nothing here"}, Mark.WRONG),
+        ({"data": [{"id": "/models/any.gguf", "owned_by": "llamacpp"}]}, Severity.OK),
+        ({"data": None}, Severity.ERROR),
+        ({"data": []}, Severity.ERROR),
+        ({"error": "nothing here"}, Severity.ERROR),
     ],
 )
-async def test_lists_of_models_as_servers_write_them(server: Server, listed: object, mark: Mark) -> None:
+async def test_lists_of_models_as_servers_write_them(server: Server, listed: object, mark: Severity) -> None:
     """A server with one model for every name is fine; one without any is not."""
     server.says["/v1/models"] = listed
-    (finding,) = await chat(talking(server))
-    assert finding.mark is mark
+    (finding,) = await check_chat_model(talking(server))
+    assert finding.severity is mark
 
 
 async def test_a_wrong_key_and_a_wrong_address_are_told_apart(server: Server) -> None:
     """The cure names the setting; neither the key nor a password in the address is shown."""
-    (refused,) = await chat(talking(server, key="hunter3"))
-    (misled,) = await chat(talking(server, path=""))
-    (unlisted,) = await chat(talking(server))
-    (silent,) = await chat(talking(nowhere().replace("//", "//me:hunter4@")))
-    assert "OPENAI_API_KEY" in refused.cure and "ends in /v1" in misled.cure and "OPENAI_BASE_URL" in silent.cure
-    assert [each.mark for each in (refused, misled, unlisted, silent)] == [
-        Mark.WRONG, Mark.WRONG, Mark.NOTE, Mark.WRONG,
+    (refused,) = await check_chat_model(talking(server, key="hunter3"))
+    (misled,) = await check_chat_model(talking(server, path=""))
+    (unlisted,) = await check_chat_model(talking(server))
+    (silent,) = await check_chat_model(talking(nowhere().replace("//", "//me:hunter4@")))
+    assert "OPENAI_API_KEY" in refused.remedy and "ends in /v1" in misled.remedy and "OPENAI_BASE_URL" in silent.remedy
+    assert [each.severity for each in (refused, misled, unlisted, silent)] == [
+        Severity.ERROR, Severity.ERROR, Severity.NOTE, Severity.ERROR,
     ]  # fmt: skip
     assert "hunter" not in told([refused, misled, unlisted, silent])
 
@@ -262,14 +270,14 @@ async def test_a_wrong_key_and_a_wrong_address_are_told_apart(server: Server) ->
 async def test_a_slow_chat_server_is_given_up(server: Server) -> None:
     """A time limit ends the wait."""
     server.says["/v1/models"] = None
-    (finding,) = await chat(talking(server), limit=0.1)
-    assert finding.mark is Mark.WRONG and "within 0.1 s" in finding.told
+    (finding,) = await check_chat_model(talking(server), limit=0.1)
+    assert finding.severity is Severity.ERROR and "within 0.1 s" in finding.message
 
 
 async def test_a_model_without_a_server_is_a_mistake() -> None:
     """Whoever names a chat model does not expect the built-in one."""
-    assert [each.mark for each in await chat(Config())] == [Mark.GOOD]
-    assert [each.mark for each in await chat(Config(llm_model="large"))] == [Mark.WRONG]
+    assert [each.severity for each in await check_chat_model(Config())] == [Severity.OK]
+    assert [each.severity for each in await check_chat_model(Config(llm_model="large"))] == [Severity.ERROR]
 
 
 # Drawing
@@ -278,67 +286,71 @@ async def test_a_model_without_a_server_is_a_mistake() -> None:
 @pytest.mark.parametrize(
     ("slots", "mark", "words"),
     [
-        ({"slots": 1, "model": "sdxl", "version": VERSION}, Mark.GOOD, "paints with sdxl"),
-        ({"slots": 0, "model": "", "version": VERSION}, Mark.NOTE, "still loads"),
-        ({"slots": 0, "trouble": "No such model.", "version": VERSION}, Mark.WRONG, "No such model."),
-        ({"slots": 1, "model": "sdxl", "version": VERSION - 1}, Mark.WRONG, "another version"),
-        (None, Mark.WRONG, "within 0.1 s"),
+        ({"slots": 1, "model": "sdxl", "version": VERSION}, Severity.OK, "paints with sdxl"),
+        ({"slots": 0, "model": "", "version": VERSION}, Severity.NOTE, "still loads"),
+        ({"slots": 0, "trouble": "No such model.", "version": VERSION}, Severity.ERROR, "No such model."),
+        ({"slots": 1, "model": "sdxl", "version": VERSION - 1}, Severity.ERROR, "another version"),
+        (None, Severity.ERROR, "within 0.1 s"),
     ],
 )
-async def test_a_worker_is_asked_what_it_can_take(server: Server, slots: object, mark: Mark, words: str) -> None:
+async def test_a_worker_is_asked_what_it_can_take(server: Server, slots: object, mark: Severity, words: str) -> None:
     """Painting, loading, broken, of another version, or silent."""
     server.says["/slots"] = slots
     config = Config(render_urls=(server.url,), render_token=SecretStr(TOKEN))
-    (finding,) = await drawing(config, VERSION, limit=10 if slots else 0.1)
-    assert finding.mark is mark and words in finding.told
+    (finding,) = await check_rendering(config, VERSION, limit=10 if slots else 0.1)
+    assert finding.severity is mark and words in finding.message
 
 
 async def test_each_worker_has_its_own_line(server: Server) -> None:
     """One refuses the token, the other is not there; the token is in neither line."""
-    found = await drawing(Config(render_urls=(server.url, nowhere()), render_token=SecretStr("hunter3")), VERSION)
-    assert ["RENDER_TOKEN" in each.cure for each in found] == [True, False]
+    found = await check_rendering(
+        Config(render_urls=(server.url, nowhere()), render_token=SecretStr("hunter3")), VERSION
+    )
+    assert ["RENDER_TOKEN" in each.remedy for each in found] == [True, False]
     assert "hunter" not in told(found)
 
 
 async def test_a_look_for_gpus_that_hangs_or_fails_is_told() -> None:
     """The other process is ended, and the bot never waits for it longer than allowed."""
-    hung = await look((sys.executable, "-c", "import signal; signal.pause()"), 0.1)
-    broken = await look((sys.executable, "-c", "raise ImportError"), 60)
-    assert isinstance(hung, Finding) and "within 0.1 s" in hung.told
-    assert isinstance(broken, Finding) and "cannot be loaded" in broken.told
+    hung = await inspect_environment((sys.executable, "-c", "import signal; signal.pause()"), 0.1)
+    broken = await inspect_environment((sys.executable, "-c", "raise ImportError"), 60)
+    assert isinstance(hung, Check) and "within 0.1 s" in hung.message
+    assert isinstance(broken, Check) and "cannot be loaded" in broken.message
 
 
 async def test_torch_is_found_without_being_imported_here() -> None:
     """What the suite runs with is enough to paint."""
-    found = await drawing(Config(render_devices=("cpu",)), VERSION)
-    assert [each.mark for each in found] == [Mark.GOOD, Mark.GOOD]
+    found = await check_rendering(Config(render_devices=("cpu",)), VERSION)
+    assert [each.severity for each in found] == [Severity.OK, Severity.OK]
 
 
 @pytest.mark.parametrize(
     ("wanted", "missing", "gpus", "mark"),
     [
-        (("auto",), [], [], Mark.GOOD),
-        (("cuda:0", "cuda:1"), [], ["H100", "H100"], Mark.GOOD),
-        (("cuda:0", "cuda:1"), [], ["H100"], Mark.WRONG),
-        (("cuda",), [], [], Mark.WRONG),
-        (("auto",), ["torch"], [], Mark.WRONG),
+        (("auto",), [], [], Severity.OK),
+        (("cuda:0", "cuda:1"), [], ["H100", "H100"], Severity.OK),
+        (("cuda:0", "cuda:1"), [], ["H100"], Severity.ERROR),
+        (("cuda",), [], [], Severity.ERROR),
+        (("auto",), ["torch"], [], Severity.ERROR),
     ],
 )
-def test_the_devices_must_be_there(wanted: tuple[str, ...], missing: list[str], gpus: list[str], mark: Mark) -> None:
+def test_the_devices_must_be_there(
+    wanted: tuple[str, ...], missing: list[str], gpus: list[str], mark: Severity
+) -> None:
     """Each GPU that is named is counted; without any, only the built-in model is at ease."""
-    assert devices(Config(render_devices=wanted), Seen(missing, gpus)).mark is mark
+    assert check_devices(Config(render_devices=wanted), RenderEnvironment(missing, gpus)).severity is mark
     if not gpus and not missing and wanted == ("auto",):
-        assert devices(Config(picture_model="o/n"), Seen([], [])).mark is Mark.NOTE
+        assert check_devices(Config(picture_model="o/n"), RenderEnvironment([], [])).severity is Severity.NOTE
 
 
 def test_a_folder_that_is_no_pipeline_is_found(tmp_path: Path) -> None:
     """A folder must be there and hold a pipeline; a hub id is taken at its word."""
-    assert picture_model("builtin").mark is Mark.GOOD
-    assert picture_model("owner/name-1.0").mark is Mark.NOTE
+    assert check_image_model("builtin").severity is Severity.OK
+    assert check_image_model("owner/name-1.0").severity is Severity.NOTE
     for wrong in ("/models/away", "./away", "~/models", "sdxl", str(tmp_path)):
-        assert picture_model(wrong).mark is Mark.WRONG
+        assert check_image_model(wrong).severity is Severity.ERROR
     (tmp_path / "model_index.json").write_text("{}", encoding="utf-8")
-    assert picture_model(str(tmp_path)).mark is Mark.GOOD
+    assert check_image_model(str(tmp_path)).severity is Severity.OK
 
 
 # The whole
@@ -346,12 +358,12 @@ def test_a_folder_that_is_no_pipeline_is_found(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     """Something in the way, or no space; a good folder is left as it was."""
-    assert [each.mark for each in data(tmp_path / "data")] == [Mark.GOOD, Mark.GOOD]
+    assert [each.severity for each in check_data_folder(tmp_path / "data")] == [Severity.OK, Severity.OK]
     assert list((tmp_path / "data").iterdir()) == []
-    assert [each.mark for each in data(tmp_path, least=2**80)] == [Mark.GOOD, Mark.WRONG]
+    assert [each.severity for each in check_data_folder(tmp_path, least=2**80)] == [Severity.OK, Severity.ERROR]
     (tmp_path / "file").write_text("", encoding="utf-8")
-    (finding,) = data(tmp_path / "file")
-    assert finding.mark is Mark.WRONG and "DATA_DIR" in finding.cure
+    (finding,) = check_data_folder(tmp_path / "file")
+    assert finding.severity is Severity.ERROR and "DATA_DIR" in finding.remedy
 
 
 async def test_the_command_prints_a_line_each_and_tells_in_its_status(server: Server) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.errors import BotError
-from bot.evaluation.datasets import CodeTask, Dialogue, Exchange, Interleaved, Kind, Question, load
+from bot.evaluation.datasets import AnswerKind, CodeTask, Dialogue, Exchange, InterleavedTask, Question, load_suites
 from tests.support.paths import ROOT
 
 FOLDER = ROOT / "bot" / "evaluation" / "data"
@@ -24,7 +24,7 @@ def written(folder: Path, *lines: str) -> Path:
 @pytest.mark.parametrize("block", BLOCKS)
 def test_every_example_in_the_description_of_the_formats_is_read(block: str, tmp_path: Path) -> None:
     """The README shows what may be written, and all of it may."""
-    (suite,) = load(str(written(tmp_path, block)))
+    (suite,) = load_suites(str(written(tmp_path, block)))
     assert len(suite.items) == len(block.splitlines()) >= 2
 
 
@@ -37,21 +37,21 @@ def test_the_readme_shows_every_form_and_every_field() -> None:
 
 def test_what_is_shipped_is_large_enough_and_counted_right_in_its_description() -> None:
     """At least 200 turns of every kind, about twenty wishes, and a few examples of the other forms."""
-    ((decisions,), (interleaving,)) = load("decisions"), load("interleaving")
+    ((decisions,), (interleaving,)) = load_suites("decisions"), load_suites("interleaving")
     dialogues = [item for item in decisions.items if isinstance(item, Dialogue)]
     turns = [turn for dialogue in dialogues for turn in dialogue.turns]
     assert len(turns) >= 200
-    assert {turn.kind for turn in turns} == set(Kind) - {Kind.FAILED}
+    assert {turn.kind for turn in turns} == set(AnswerKind) - {AnswerKind.FAILED}
     assert f"{len(dialogues)} dialogues of {len(turns)} turns" in (FOLDER / "README.md").read_text()
     assert f"{len(interleaving.items)} wishes" in (FOLDER / "README.md").read_text()
-    assert [(suite.form, len(suite.items)) for suite in load("abilities")] == [(Question, 6), (CodeTask, 3)]
-    assert interleaving.form is Interleaved
+    assert [(suite.item_type, len(suite.items)) for suite in load_suites("abilities")] == [(Question, 6), (CodeTask, 3)]
+    assert interleaving.item_type is InterleavedTask
 
 
 @pytest.mark.parametrize("name", ["decisions", "interleaving", "abilities"])
 def test_no_item_is_there_twice(name: str) -> None:
     """Every item has an id of its own."""
-    for suite in load(name):
+    for suite in load_suites(name):
         ids = [item.id for item in suite.items]
         assert len(ids) == len(set(ids))
 
@@ -88,7 +88,7 @@ FAULTS = [
 def test_a_line_that_cannot_be_used_is_named_in_a_sentence(line: str, sentence: str, tmp_path: Path) -> None:
     """Whoever wrote the file is told which line, which field, and what is wrong with it."""
     with pytest.raises(BotError) as raised:
-        load(str(written(tmp_path, TURN, line)))
+        load_suites(str(written(tmp_path, TURN, line)))
     assert sentence in str(raised.value)
     assert str(raised.value).endswith(".")
     assert "\n" not in str(raised.value)
@@ -105,13 +105,13 @@ def test_a_suite_that_is_not_there_or_holds_something_else_is_told(tmp_path: Pat
         ("decisions", (own,), 0, "--limit must be at least 1, not 0."),
     ):
         with pytest.raises(BotError, match=re.escape(sentence)):
-            load(name, files, limit)
+            load_suites(name, files, limit)
     own.write_bytes(b"\xff")
     with pytest.raises(BotError, match=r"own\.jsonl is not UTF-8 text\."):
-        load("decisions", (own,))
+        load_suites("decisions", (own,))
     own.write_bytes(b"\n\n")
     with pytest.raises(BotError, match=r"own\.jsonl is empty"):
-        load("decisions", (own,))
+        load_suites("decisions", (own,))
 
 
 def test_a_file_of_coarse_kinds_is_read_with_its_odd_white_space(tmp_path: Path) -> None:
@@ -121,14 +121,14 @@ def test_a_file_of_coarse_kinds_is_read_with_its_odd_white_space(tmp_path: Path)
     )
     path = tmp_path / "theirs.jsonl"
     path.write_bytes(f"\ufeff{line}\r\n\r\n{line}\r\n".encode())
-    (suite,) = load("decisions", (path,))
+    (suite,) = load_suites("decisions", (path,))
     assert (suite.name, len(suite.items)) == ("theirs", 2)
-    assert len(load("decisions", (path,), 1)[0].items) == 1
+    assert len(load_suites("decisions", (path,), 1)[0].items) == 1
 
 
 def test_kinds_are_coarse_where_the_picture_is_the_start() -> None:
     """Whatever starts from a picture counts as an edit."""
-    assert {kind.value: kind.coarse.value for kind in Kind} == {
+    assert {kind.value: kind.coarse.value for kind in AnswerKind} == {
         "text": "text",
         "generate": "generate",
         "vary": "edit",

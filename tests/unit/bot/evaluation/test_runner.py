@@ -10,10 +10,21 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from bot.capabilities import Abilities, Dialect
+from bot.capabilities import Dialect, ModelCapabilities
 from bot.evaluation import evaluate
 from bot.evaluation.report import Report
-from bot.llm.messages import Called, Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped, Tool
+from bot.llm.messages import (
+    ChatMessage,
+    ModelEvent,
+    ModelFailed,
+    ModelProfile,
+    RequestProtocol,
+    Role,
+    StreamEnd,
+    TextDelta,
+    Tool,
+    ToolCall,
+)
 from bot.offline_llm import OfflineModel
 from bot.ports import ChatModel
 from tests.support.doubles import ScriptedModel
@@ -46,15 +57,15 @@ class SameAnswer:
     """Says the same whatever it is asked; waits for ever where it `hangs`."""
 
     events: Sequence[ModelEvent]
-    manners: Manners = field(default_factory=Manners)
+    profile: ModelProfile = field(default_factory=ModelProfile)
     hangs_at: int | None = None
-    heard: list[Sequence[Said]] = field(default_factory=list)
+    heard: list[Sequence[ChatMessage]] = field(default_factory=list)
     offered: list[Sequence[Tool]] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def listen(self, transcript: Sequence[Said], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Always these events."""
-        self.heard.append(tuple(transcript))
+        self.heard.append(tuple(history))
         self.offered.append(tuple(tools))
         if len(self.heard) == self.hangs_at:
             self.hanging.set()
@@ -62,7 +73,7 @@ class SameAnswer:
         for event in self.events:
             yield event
         if not isinstance(self.events[-1], ModelFailed):
-            yield Stopped()
+            yield StreamEnd()
 
 
 def written(folder: Path, *items: object) -> Path:
@@ -78,7 +89,7 @@ async def judged(
     """The reports, without a word on the terminal; one question after the other."""
     console = Console(file=StringIO())
     return await evaluate(
-        model, suite, name="m", abilities=Abilities(), questions=questions, limit=limit, parallel=1, out=out,
+        model, suite, name="m", capabilities=ModelCapabilities(), questions=questions, limit=limit, parallel=1, out=out,
         console=console,
     )  # fmt: skip
 
@@ -93,9 +104,9 @@ def value(report: Report, name: str) -> float | None:
 
 async def test_the_built_in_model_tells_when_to_draw() -> None:
     """Its rules are right in nearly all of the dialogues that are shipped, those it was not made for included."""
-    model, scenes = OfflineModel(pause=0), Abilities(dialect=Dialect.SCENES)
+    model, scenes = OfflineModel(pause=0), ModelCapabilities(dialect=Dialect.SCENES)
     console = Console(file=StringIO())
-    (report,) = await evaluate(model, "decisions", name="built-in", abilities=scenes, console=console)
+    (report,) = await evaluate(model, "decisions", name="built-in", capabilities=scenes, console=console)
     assert report.answered == report.total >= 200
     assert (value(report, "macro-F1") or 0) >= 0.95
     assert (value(report, "coarse macro-F1") or 0) >= 0.95
@@ -117,7 +128,7 @@ async def test_the_built_in_model_draws_several_pictures_in_their_order() -> Non
 
 async def test_a_model_that_always_draws_is_found_out(tmp_path: Path) -> None:
     """Of eight turns two wanted one new picture or two: F1 is 2 * 2 / (8 + 2), and 0 for all other kinds."""
-    model = SameAnswer([Delta("<image>a cat</image>")])
+    model = SameAnswer([TextDelta("<image>a cat</image>")])
     (report,) = await judged(model, "decisions", written(tmp_path, *DIALOGUES))
     assert value(report, "macro-F1") == pytest.approx(0.4 / 5)
     assert value(report, "coarse macro-F1") == pytest.approx(0.4 / 3)
@@ -130,7 +141,7 @@ async def test_a_model_that_always_draws_is_found_out(tmp_path: Path) -> None:
 
 async def test_a_model_that_never_draws_is_found_out(tmp_path: Path) -> None:
     """Two of eight turns wanted words; no reference can be judged."""
-    (report,) = await judged(SameAnswer([Delta("Well.")]), "decisions", written(tmp_path, *DIALOGUES))
+    (report,) = await judged(SameAnswer([TextDelta("Well.")]), "decisions", written(tmp_path, *DIALOGUES))
     assert value(report, "macro-F1") == pytest.approx(0.4 / 5)
     assert (value(report, "false pictures"), value(report, "missed pictures")) == (0, 1)
     assert (value(report, "right picture"), value(report, "right number")) == (None, None)
@@ -187,12 +198,12 @@ async def test_a_wrong_picture_is_no_wrong_kind(tmp_path: Path) -> None:
 async def test_native_calls_count_like_tags(tmp_path: Path) -> None:
     """A model that calls tools is offered them, and its calls are pictures."""
     scripts: list[Sequence[str | None | ModelEvent]] = [
-        [Called("generate_image", '{"prompt": "a cat"}')],
-        [Called("edit_image", '{"prompt": "a black cat", "of": 1}')],
+        [ToolCall("generate_image", '{"prompt": "a cat"}')],
+        [ToolCall("edit_image", '{"prompt": "a black cat", "of": 1}')],
         ["Mice."],
-        [Called("vary_image", '{"of": 1}')],
+        [ToolCall("vary_image", '{"of": 1}')],
     ]
-    model = ScriptedModel(scripts, manners=Manners(FrontEnd.TOOLS))
+    model = ScriptedModel(scripts, profile=ModelProfile(RequestProtocol.TOOLS))
     (report,) = await judged(model, "decisions", written(tmp_path, DIALOGUES[0]))
     assert value(report, "macro-F1") == 1
     assert all("generate_image" in [tool.name for tool in tools] for tools in model.offered)
@@ -203,7 +214,7 @@ async def test_answers_that_fail_or_are_empty_are_wrong_and_counted(tmp_path: Pa
     scripts: list[Sequence[str | None | ModelEvent]] = [
         ["<image>a cat</image>", ModelFailed("It is asleep.")],
         [" \n"],
-        ["Mice, and", Stopped(truncated=True)],
+        ["Mice, and", StreamEnd(is_truncated=True)],
         ['<vary of="1"/>'],
     ]
     (report,) = await judged(ScriptedModel(scripts), "decisions", written(tmp_path, DIALOGUES[0]))
@@ -219,7 +230,7 @@ async def test_answers_that_fail_or_are_empty_are_wrong_and_counted(tmp_path: Pa
 
 async def test_every_turn_is_asked_after_the_right_history(tmp_path: Path) -> None:
     """What a model drew beyond what was wanted is left out, what it did not draw is there, and its words stay."""
-    model = SameAnswer([Delta("Sure. <image>a dog</image> <image>two dogs</image>")])
+    model = SameAnswer([TextDelta("Sure. <image>a dog</image> <image>two dogs</image>")])
     await judged(model, "decisions", written(tmp_path, DIALOGUES[0]))
     third = "\n".join(said.text for said in model.heard[2])
     assert "Ann: what do cats eat?" in third

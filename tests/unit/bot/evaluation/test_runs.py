@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.errors import BotError
 from bot.evaluation import evaluate
 from bot.llm.client import OpenAICompatible
-from bot.llm.messages import Delta, ModelFailed
+from bot.llm.messages import ModelFailed, TextDelta
 from bot.offline_llm import OfflineModel
 from tests.support.openai_server import Stream, chunk, openai_server, refusal
 from tests.unit.bot.evaluation.test_runner import DIALOGUES, SameAnswer, judged, value, written
@@ -23,10 +23,10 @@ from tests.unit.bot.evaluation.test_runner import DIALOGUES, SameAnswer, judged,
 async def test_the_report_is_complete_and_can_be_read_by_programs(tmp_path: Path) -> None:
     """Everything that is shown is in the JSON file, as numbers, with all misses; and shown it is."""
     out, shown = tmp_path / "report.json", StringIO()
-    model = SameAnswer([Delta("<image>a [bold]cat[/bold]</image>")])
+    model = SameAnswer([TextDelta("<image>a [bold]cat[/bold]</image>")])
     files = [written(tmp_path, *DIALOGUES)]
     reports = await evaluate(
-        model, "decisions", name="m", abilities=Abilities(), questions=files, out=out,
+        model, "decisions", name="m", capabilities=ModelCapabilities(), questions=files, out=out,
         console=Console(file=shown, width=200),
     )  # fmt: skip
     (kept,) = json.loads(out.read_text())
@@ -46,7 +46,7 @@ async def test_the_report_is_complete_and_can_be_read_by_programs(tmp_path: Path
 async def test_an_interrupted_run_keeps_what_there_is(tmp_path: Path) -> None:
     """Who stops it after two answers has a report of two answers."""
     out = tmp_path / "report.json"
-    model = SameAnswer([Delta("Well.")], hangs_at=3)
+    model = SameAnswer([TextDelta("Well.")], hangs_at=3)
     run = asyncio.create_task(judged(model, "decisions", written(tmp_path, *DIALOGUES), out=out))
     await model.hanging.wait()
     run.cancel()
@@ -68,7 +68,7 @@ async def test_a_model_that_is_not_there_is_not_asked_for_hours(tmp_path: Path) 
 
 async def test_a_report_that_cannot_be_kept_is_told_before_anything_is_asked(tmp_path: Path) -> None:
     """A wrong path costs nobody an evening."""
-    model = SameAnswer([Delta("Well.")])
+    model = SameAnswer([TextDelta("Well.")])
     with pytest.raises(BotError, match=r"cannot be written to .*/no/report\.json: No such file or directory\."):
         await judged(model, "decisions", out=tmp_path / "no" / "report.json")
     assert model.heard == []
@@ -78,7 +78,7 @@ async def test_the_report_does_not_depend_on_the_order_in_which_answers_come() -
     """One conversation at a time or many: the same measures, intervals and misses."""
     runs = [
         await evaluate(
-            OfflineModel(pause=0), "decisions", name="m", abilities=Abilities(), limit=30, parallel=parallel,
+            OfflineModel(pause=0), "decisions", name="m", capabilities=ModelCapabilities(), limit=30, parallel=parallel,
             console=Console(file=StringIO()),
         )
         for parallel in (1, 7)

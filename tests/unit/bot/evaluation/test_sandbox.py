@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from bot.evaluation.abilities import answer_in
+from bot.evaluation.abilities import extract_answer
 from bot.evaluation.datasets import CodeTask
-from bot.evaluation.sandbox import Limits, code_in, run
+from bot.evaluation.sandbox import Limits, extract_code, run_tests
 
 TASK = CodeTask(task="double it", entry="double", tests="assert double(2) == 4\nassert double(-1) == -2")
 CHECKED = CodeTask(task="double it", entry="double", tests="def check(candidate):\n    assert candidate(2) == 4")
@@ -17,8 +17,8 @@ RIGHT = "def double(n):\n    return 2 * n\n"
 @pytest.mark.parametrize("task", [TASK, CHECKED])
 async def test_right_code_passes(task: CodeTask) -> None:
     """Both ways of writing tests know a right answer, with imports and words on the screen as well."""
-    assert await run(RIGHT, task) == ""
-    assert await run(f"import math, collections\nprint('hello' * 1000)\n{RIGHT}", task) == ""
+    assert await run_tests(RIGHT, task) == ""
+    assert await run_tests(f"import math, collections\nprint('hello' * 1000)\n{RIGHT}", task) == ""
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ async def test_right_code_passes(task: CodeTask) -> None:
 )
 async def test_wrong_code_is_told_in_a_few_words(code: str, told: str) -> None:
     """What is wrong is named by Python's own error."""
-    fault = await run(code, TASK)
+    fault = await run_tests(code, TASK)
     assert fault.startswith(told)
     assert len(fault) <= 200
 
@@ -63,34 +63,34 @@ async def test_wrong_code_is_told_in_a_few_words(code: str, told: str) -> None:
 )
 async def test_code_that_leaves_early_or_pretends_has_passed_nothing(code: str) -> None:
     """Only who reached the end of the tests knows the password; what else is left behind is no proof."""
-    assert await run(code, TASK, Limits(seconds=5)) != ""
+    assert await run_tests(code, TASK, Limits(seconds=5)) != ""
 
 
 async def test_an_endless_loop_ends_in_time() -> None:
     """Whether it computes or sleeps, it is killed."""
     for code in ("while True:\n    pass", "import time\ntime.sleep(1000)"):
         began = time.monotonic()
-        assert await run(code, TASK, Limits(seconds=0.5)) == "did not end within 0.5 seconds"
+        assert await run_tests(code, TASK, Limits(seconds=0.5)) == "did not end within 0.5 seconds"
         assert time.monotonic() - began < 5
 
 
 async def test_code_that_wants_all_memory_gets_an_error() -> None:
     """The machine stays usable."""
-    assert (await run("x = bytearray(8 << 30)", TASK)).startswith("MemoryError")
-    assert (await run("x = [0]\nwhile True:\n    x += x", TASK, Limits(memory=1 << 28))).startswith("MemoryError")
+    assert (await run_tests("x = bytearray(8 << 30)", TASK)).startswith("MemoryError")
+    assert (await run_tests("x = [0]\nwhile True:\n    x += x", TASK, Limits(memory=1 << 28))).startswith("MemoryError")
 
 
 async def test_files_are_small_and_gone_afterwards() -> None:
     """Code may write where it runs, not much, and nothing of it stays for the next."""
-    assert await run(f"import os\nassert os.listdir() == []\nopen('notes', 'w').write('hi')\n{RIGHT}", TASK) == ""
-    where = await run("import os\nopen('notes', 'w').write('hi')\nraise ValueError(os.getcwd())", TASK)
+    assert await run_tests(f"import os\nassert os.listdir() == []\nopen('notes', 'w').write('hi')\n{RIGHT}", TASK) == ""
+    where = await run_tests("import os\nopen('notes', 'w').write('hi')\nraise ValueError(os.getcwd())", TASK)
     assert not os.path.exists(where.removeprefix("ValueError: "))  # noqa: ASYNC240
-    assert (await run("open('big', 'w').write('x' * (5 << 20))", TASK)).startswith("OSError: [Errno 27]")
+    assert (await run_tests("open('big', 'w').write('x' * (5 << 20))", TASK)).startswith("OSError: [Errno 27]")
 
 
 async def test_code_does_not_see_the_environment() -> None:
     """Keys that are set for the bot are not there for the code; Python itself may have set the language."""
-    assert await run(f"import os\nassert {{*os.environ}} <= {{'LC_CTYPE'}}, [*os.environ]\n{RIGHT}", TASK) == ""
+    assert await run_tests(f"import os\nassert {{*os.environ}} <= {{'LC_CTYPE'}}, [*os.environ]\n{RIGHT}", TASK) == ""
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ async def test_code_does_not_see_the_environment() -> None:
 )
 def test_the_program_is_found_in_the_answer(answer: str, code: str) -> None:
     """The block that defines the function counts, however it is fenced."""
-    assert code_in(answer, "double") == code
+    assert extract_code(answer, "double") == code
 
 
 @pytest.mark.parametrize(
@@ -125,4 +125,4 @@ def test_the_program_is_found_in_the_answer(answer: str, code: str) -> None:
 )
 def test_the_answer_is_found_among_the_words(words: str, choices: tuple[str, ...], given: str) -> None:
     """Models wrap an answer in words and stars; the last one counts."""
-    assert answer_in(words, choices) == given
+    assert extract_answer(words, choices) == given

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bot.evaluation.datasets import Kind
-from bot.evaluation.statistics import by_kind, macro_f1, paired_difference, share, wilson
+from bot.evaluation.datasets import AnswerKind
+from bot.evaluation.statistics import macro_f1, paired_difference, scores_by_kind, share, wilson
 
-T, G, E = Kind.TEXT, Kind.GENERATE, Kind.EDIT
+T, G, E = AnswerKind.TEXT, AnswerKind.GENERATE, AnswerKind.EDIT
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_two_models_that_never_differ_still_have_an_uncertain_difference() -> No
 def test_macro_f1_weighs_every_kind_the_same() -> None:
     """Ten texts of which one was drawn, and two pictures of which one was talked about."""
     pairs = [(T, T)] * 9 + [(T, G)] + [(G, G), (G, T)]
-    scores = by_kind(pairs)
+    scores = scores_by_kind(pairs)
     assert (scores[T].precision, scores[T].recall, scores[T].n) == (0.9, 0.9, 10)
     assert (scores[G].precision, scores[G].recall, scores[G].f1) == (0.5, 0.5, 0.5)
     assert macro_f1("macro-F1", [pairs]).value == pytest.approx((0.9 + 0.5) / 2)
@@ -55,7 +55,7 @@ def test_macro_f1_weighs_every_kind_the_same() -> None:
 
 def test_a_kind_that_was_not_expected_only_costs_the_others() -> None:
     """A failure is no kind of its own: what should have come is missed."""
-    scores = by_kind([(E, E), (E, Kind.FAILED), (T, Kind.VARY)])
+    scores = scores_by_kind([(E, E), (E, AnswerKind.FAILED), (T, AnswerKind.VARY)])
     assert set(scores) == {E, T}
     assert scores[E].f1 == pytest.approx(2 / 3)
     assert scores[T].f1 == 0

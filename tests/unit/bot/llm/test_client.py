@@ -11,9 +11,9 @@ import openai
 import pytest
 
 from bot.llm.client import OpenAICompatible
-from bot.llm.messages import Delta, ModelEvent, ModelFailed, Role, Said, Stopped
-from bot.llm.provider_errors import explain, later
-from bot.llm.provider_errors import refusal as refusal_of
+from bot.llm.messages import ChatMessage, ModelEvent, ModelFailed, Role, StreamEnd, TextDelta
+from bot.llm.provider_errors import classify_error as refusal_of
+from bot.llm.provider_errors import describe_wait, explain
 from tests.support.openai_server import (
     CUT,
     DONE,
@@ -30,15 +30,15 @@ from tests.support.openai_server import (
 
 KEY = "sk-very-secret-key"
 NOISE = "Traceback: line 7 of /srv/model.py said " + KEY  # what a server may say and a person must not read
-ASKED = (Said(Role.SYSTEM, "You draw."), Said(Role.USER, "Ann: hi"), Said(Role.ASSISTANT, "Hi."))
+ASKED = (ChatMessage(Role.SYSTEM, "You draw."), ChatMessage(Role.USER, "Ann: hi"), ChatMessage(Role.ASSISTANT, "Hi."))
 HTML = {"Content-Type": "text/html"}
 
 
-async def heard(url: str, transcript: Sequence[Said] = ASKED) -> list[ModelEvent]:
+async def heard(url: str, transcript: Sequence[ChatMessage] = ASKED) -> list[ModelEvent]:
     """Every event of one answer."""
     model = OpenAICompatible("small", url, KEY)
     try:
-        async with aclosing(model.listen(transcript)) as events:
+        async with aclosing(model.stream(transcript)) as events:
             return [event async for event in events]
     finally:
         await model.close()
@@ -63,7 +63,7 @@ def reason(event: ModelEvent) -> str:
 async def test_the_words_arrive_as_they_are_written() -> None:
     """Every delta is told in order, and then the end."""
     script = [chunk(""), chunk("A red "), chunk("circle"), chunk("."), chunk(finish="stop"), DONE]
-    assert await answered(Stream(script)) == [Delta("A red "), Delta("circle"), Delta("."), Stopped()]
+    assert await answered(Stream(script)) == [TextDelta("A red "), TextDelta("circle"), TextDelta("."), StreamEnd()]
 
 
 async def test_the_transcript_is_sent_with_its_roles() -> None:
@@ -85,7 +85,7 @@ async def test_a_local_server_needs_no_key() -> None:
     """Without a key the request is sent all the same."""
     async with openai_server(Stream([chunk("Hi", "stop"), DONE])) as double:
         model = OpenAICompatible("small", double.url, None)
-        assert [event async for event in model.listen(ASKED)] == [Delta("Hi"), Stopped()]
+        assert [event async for event in model.stream(ASKED)] == [TextDelta("Hi"), StreamEnd()]
         await model.close()
 
 
@@ -93,27 +93,27 @@ async def test_a_local_server_needs_no_key() -> None:
 async def test_counted_tokens_are_no_words(choices: list[object] | None) -> None:
     """An event with no choices, or with null for them, changes nothing."""
     script = [usage(choices), chunk("Hi"), chunk(finish="stop"), usage(choices), DONE]
-    assert await answered(Stream(script)) == [Delta("Hi"), Stopped()]
+    assert await answered(Stream(script)) == [TextDelta("Hi"), StreamEnd()]
 
 
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 async def test_a_thinking_model_says_only_its_answer(field: str) -> None:
     """Fields that are not the answer's own words are left out."""
     thought = json.dumps({"choices": [{"index": 0, "delta": {field: "Hm.", "content": None}}]})
-    assert await answered(Stream([thought, chunk("Hi", "stop"), DONE])) == [Delta("Hi"), Stopped()]
+    assert await answered(Stream([thought, chunk("Hi", "stop"), DONE])) == [TextDelta("Hi"), StreamEnd()]
 
 
 async def test_words_in_parts_are_words_but_for_the_thoughts() -> None:
     """Content may be a list of parts, of which some are thoughts."""
     parts = [{"type": "thinking", "thinking": [{"type": "text", "text": "Hm."}]}, {"type": "text", "text": "Hi"}]
     event = json.dumps({"choices": [{"delta": {"content": parts}, "finish_reason": "stop"}]})
-    assert await answered(Stream([event, DONE])) == [Delta("Hi"), Stopped()]
+    assert await answered(Stream([event, DONE])) == [TextDelta("Hi"), StreamEnd()]
 
 
 async def test_an_answer_in_one_piece_is_taken_as_well() -> None:
     """A server that does not stream answers with one JSON body."""
-    assert await answered(completion("A red circle.")) == [Delta("A red circle."), Stopped()]
-    assert await answered(completion("A red", finish="length")) == [Delta("A red"), Stopped(truncated=True)]
+    assert await answered(completion("A red circle.")) == [TextDelta("A red circle."), StreamEnd()]
+    assert await answered(completion("A red", finish="length")) == [TextDelta("A red"), StreamEnd(is_truncated=True)]
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ async def test_a_body_that_is_no_answer_is_a_failure(body: str, told: str) -> No
 )
 async def test_an_answer_that_was_cut_short_says_so(end: list[str]) -> None:
     """A limit, or an end without a reason, makes the answer truncated."""
-    assert await answered(Stream([chunk("A red "), *end])) == [Delta("A red "), Stopped(truncated=True)]
+    assert await answered(Stream([chunk("A red "), *end])) == [TextDelta("A red "), StreamEnd(is_truncated=True)]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ async def test_an_answer_that_was_cut_short_says_so(end: list[str]) -> None:
 async def test_a_fault_in_the_middle_keeps_what_was_said(end: list[object]) -> None:
     """The words before the fault are told, and then a sentence."""
     events = await answered(Stream([chunk("A red "), *end]))
-    assert events[0] == Delta("A red ")
+    assert events[0] == TextDelta("A red ")
     assert len(events) == 2
     reason(events[1])
 
@@ -159,7 +159,7 @@ async def test_a_fault_in_the_middle_keeps_what_was_said(end: list[object]) -> N
 async def test_an_event_that_is_no_chat_completion_is_a_failure(data: str) -> None:
     """JSON of another shape ends in a sentence, not in a bug."""
     events = await answered(Stream([chunk("Hi"), data, chunk(finish="stop"), DONE]))
-    assert events[0] == Delta("Hi")
+    assert events[0] == TextDelta("Hi")
     assert "not a chat completion" in reason(events[-1])
 
 
@@ -191,7 +191,7 @@ async def test_every_refusal_becomes_a_sentence_with_the_cure(answer: Answer, to
 async def test_a_server_that_stumbles_once_is_asked_again() -> None:
     """One overloaded answer before the first word is not told to anybody."""
     async with openai_server(Answer(503, "later"), Stream([chunk("Hi", "stop"), DONE])) as double:
-        assert await heard(double.url) == [Delta("Hi"), Stopped()]
+        assert await heard(double.url) == [TextDelta("Hi"), StreamEnd()]
     assert len(double.asked) == 2
 
 
@@ -209,7 +209,7 @@ async def test_a_pause_may_be_a_date() -> None:
     """A date that has passed is no pause."""
     busy = refusal(429, NOISE, **{"Retry-After": "Wed, 21 Oct 2015 07:28:00 GMT"})
     async with openai_server(busy, Stream([chunk("Hi", "stop"), DONE])) as double:
-        assert await heard(double.url) == [Delta("Hi"), Stopped()]
+        assert await heard(double.url) == [TextDelta("Hi"), StreamEnd()]
     assert len(double.asked) == 2
 
 
@@ -229,7 +229,7 @@ async def test_a_pause_may_be_a_date() -> None:
 )
 def test_pauses_are_told_as_people_say_them(seconds: float | None, told: str) -> None:
     """Never a number of seconds that nobody can imagine, and never too early."""
-    assert later(seconds) == told
+    assert describe_wait(seconds) == told
 
 
 async def test_an_answer_is_never_asked_for_twice_once_it_began() -> None:
@@ -271,8 +271,8 @@ async def test_closing_early_ends_the_request() -> None:
     """The server sees the client hang up as soon as nobody listens any more."""
     async with openai_server(Stream([chunk("A red "), HOLD])) as double:
         model = OpenAICompatible("small", double.url, KEY)
-        async with aclosing(model.listen(ASKED)) as events:
-            assert await anext(events) == Delta("A red ")
+        async with aclosing(model.stream(ASKED)) as events:
+            assert await anext(events) == TextDelta("A red ")
             assert not double.hung_up.is_set()
         async with asyncio.timeout(10):
             await double.hung_up.wait()
@@ -286,7 +286,7 @@ async def test_cancelling_the_listener_ends_the_request() -> None:
         model = OpenAICompatible("small", double.url, KEY)
 
         async def listening() -> None:
-            async with aclosing(model.listen(ASKED)) as events:
+            async with aclosing(model.stream(ASKED)) as events:
                 async for _ in events:
                     first.set()
 

@@ -6,12 +6,22 @@ from contextlib import aclosing
 
 import pytest
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import ImageRequest, Operation
 from bot.llm.client import OpenAICompatible
-from bot.llm.completions import Answer as Reading
-from bot.llm.messages import Called, Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
-from bot.parsing.tool_calls import requests, tools
+from bot.llm.completions import CompletionReader as Reading
+from bot.llm.messages import (
+    ChatMessage,
+    ModelEvent,
+    ModelFailed,
+    ModelProfile,
+    RequestProtocol,
+    Role,
+    StreamEnd,
+    TextDelta,
+    ToolCall,
+)
+from bot.parsing.tool_calls import image_tools, parse_tool_call
 from tests.support.openai_server import (
     CUT,
     DONE,
@@ -31,11 +41,11 @@ from tests.support.openai_server import (
     said,
 )
 
-ASKED = (Said(Role.SYSTEM, "You draw."), Said(Role.USER, "Ann: draw a cat"))
-TOOLS = tools(Abilities(ratios=True))
+ASKED = (ChatMessage(Role.SYSTEM, "You draw."), ChatMessage(Role.USER, "Ann: draw a cat"))
+TOOLS = image_tools(ModelCapabilities(ratios=True))
 CAT = '{"prompt": "a \\"cat\\" on a mat, 猫"}'
 DOG = '{"prompt": "a dog", "ratio": "1:1"}'
-FIRST, SECOND = Called("generate_image", CAT), Called("generate_image", DOG)
+FIRST, SECOND = ToolCall("generate_image", CAT), ToolCall("generate_image", DOG)
 
 
 async def heard(*answers: Answer | Stream | Clever) -> list[ModelEvent]:
@@ -43,17 +53,19 @@ async def heard(*answers: Answer | Stream | Clever) -> list[ModelEvent]:
     return (await dialogue(*answers))[0]
 
 
-async def dialogue(*answers: Answer | Stream | Clever, times: int = 1) -> tuple[list[ModelEvent], list[Asked], Manners]:
+async def dialogue(
+    *answers: Answer | Stream | Clever, times: int = 1
+) -> tuple[list[ModelEvent], list[Asked], ModelProfile]:
     """The events of the last of some answers, all that was asked for them, and what the model is then known for."""
     async with openai_server(*answers) as double:
-        model = OpenAICompatible("small", double.url, None, manners=Manners(FrontEnd.TOOLS))
+        model = OpenAICompatible("small", double.url, None, model_profile=ModelProfile(RequestProtocol.TOOLS))
         try:
             for _ in range(times):
-                async with aclosing(model.listen(ASKED, TOOLS)) as events:
+                async with aclosing(model.stream(ASKED, TOOLS)) as events:
                     last = [event async for event in events]
         finally:
             await model.close()
-    return last, double.asked, model.manners
+    return last, double.asked, model.profile
 
 
 def read(*events: str) -> Sequence[ModelEvent]:
@@ -85,7 +97,7 @@ async def test_no_tools_are_no_field() -> None:
     """Some servers refuse an empty list."""
     async with openai_server(said("Hi")) as double:
         model = OpenAICompatible("small", double.url, None)
-        _ = [event async for event in model.listen(ASKED)]
+        _ = [event async for event in model.stream(ASKED)]
         await model.close()
     assert "tools" not in double.asked[0].body
 
@@ -95,7 +107,7 @@ async def test_words_and_calls_keep_their_order(finish: str) -> None:
     """What is called for stands behind the words that came before it; each of these reasons is a proper end."""
     calls = call_chunks(("generate_image", CAT), ("generate_image", DOG))
     events = await heard(Stream([chunk("Here: "), *calls, chunk(finish=finish), DONE]))
-    assert events == [Delta("Here: "), FIRST, SECOND, Stopped()]
+    assert events == [TextDelta("Here: "), FIRST, SECOND, StreamEnd()]
 
 
 async def test_a_call_is_told_before_the_next_one_is_complete() -> None:
@@ -103,7 +115,7 @@ async def test_a_call_is_told_before_the_next_one_is_complete() -> None:
     first, *rest = call_chunks(("generate_image", CAT), ("generate_image", DOG), size=1000)
     answer = Reading()
     told = [answer.feed(json.loads(event)) for event in (first, *rest, chunk(" Now"))]
-    assert told == [[], [], [FIRST], [], [SECOND, Delta(" Now")]]
+    assert told == [[], [], [FIRST], [], [SECOND, TextDelta(" Now")]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
@@ -111,7 +123,7 @@ async def test_a_call_is_told_before_the_next_one_is_complete() -> None:
 def test_arguments_may_be_cut_anywhere(size: int, finish: str) -> None:
     """However the arguments are cut into pieces, the same calls come out."""
     calls = call_chunks(("generate_image", CAT), ("generate_image", DOG), size=size)
-    assert read(*calls, chunk(finish=finish)) == [FIRST, SECOND, Stopped()]
+    assert read(*calls, chunk(finish=finish)) == [FIRST, SECOND, StreamEnd()]
 
 
 SHAPES = {
@@ -183,7 +195,7 @@ def test_every_shape_of_streamed_calls_is_understood(shape: Sequence[str], ends:
     """Servers differ; the calls are the same two, each once, in their order."""
     *calls, stopped = read(*shape, *ends)
     assert [_wish(call) for call in calls] == [_wish(FIRST), _wish(SECOND)]
-    assert stopped == Stopped()
+    assert stopped == StreamEnd()
 
 
 async def test_the_old_function_call_is_a_call() -> None:
@@ -195,7 +207,7 @@ async def test_the_old_function_call_is_a_call() -> None:
         function_chunk(finish="function_call"),
         DONE,
     ]
-    assert await heard(Stream(script)) == [FIRST, Stopped()]
+    assert await heard(Stream(script)) == [FIRST, StreamEnd()]
 
 
 @pytest.mark.parametrize("arguments", [CAT, json.loads(CAT)], ids=["text", "object"])
@@ -204,22 +216,27 @@ async def test_calls_in_an_answer_that_is_not_streamed(arguments: object) -> Non
     text, call, other, stopped = await heard(
         completion("Here:", ("generate_image", arguments), ("vary_image", "{}"), finish="tool_calls")
     )
-    assert (text, _wish(call), other, stopped) == (Delta("Here:"), _wish(FIRST), Called("vary_image", "{}"), Stopped())
+    assert (text, _wish(call), other, stopped) == (
+        TextDelta("Here:"),
+        _wish(FIRST),
+        ToolCall("vary_image", "{}"),
+        StreamEnd(),
+    )
 
 
 def test_a_call_without_arguments_is_one() -> None:
     """`vary_image` needs none."""
-    vary = Called("vary_image", "")
-    assert read(*call_chunks(("vary_image", "")), chunk(finish="tool_calls")) == [vary, Stopped()]
-    assert read(*call_chunks(("vary_image", ""), ("vary_image", "")), chunk(finish="stop")) == [vary, vary, Stopped()]
+    vary = ToolCall("vary_image", "")
+    assert read(*call_chunks(("vary_image", "")), chunk(finish="tool_calls")) == [vary, StreamEnd()]
+    assert read(*call_chunks(("vary_image", ""), ("vary_image", "")), chunk(finish="stop")) == [vary, vary, StreamEnd()]
 
 
 def test_a_call_that_the_end_cuts_off_is_read_as_far_as_it_goes() -> None:
     """What stands behind a limit of tokens is lost, but not the picture."""
     *_, call, stopped = read(*call_chunks(("generate_image", '{"prompt": "a cat on a')), chunk(finish="length"))
-    assert stopped == Stopped(truncated=True)
-    assert isinstance(call, Called)
-    assert requests(call.name, call.arguments) == [ImageRequest(0, Operation.GENERATE, "a cat on a")]
+    assert stopped == StreamEnd(is_truncated=True)
+    assert isinstance(call, ToolCall)
+    assert parse_tool_call(call.name, call.arguments) == [ImageRequest(0, Operation.GENERATE, "a cat on a")]
 
 
 async def test_a_cut_connection_keeps_the_calls_that_are_whole() -> None:
@@ -250,18 +267,18 @@ REFUSE_TOOLS = {
 @pytest.mark.parametrize("refused", REFUSE_TOOLS.values(), ids=REFUSE_TOOLS.keys())
 async def test_a_server_without_tools_is_asked_without_them(refused: Answer | Stream) -> None:
     """The person notices nothing; from then on the model is told of tags, and no tool is offered."""
-    events, asked, manners = await dialogue(refused, said("Hi"), times=2)
-    assert events == [Delta("Hi"), Stopped()]
+    events, asked, profile = await dialogue(refused, said("Hi"), times=2)
+    assert events == [TextDelta("Hi"), StreamEnd()]
     assert [bool(request.tools) for request in asked] == [True, False, False]
-    assert manners == Manners(FrontEnd.TAGS)
+    assert profile == ModelProfile(RequestProtocol.TAGS)
 
 
 async def test_what_a_server_refuses_for_another_reason_is_not_learnt() -> None:
     """If it refuses without tools as well, it were not the tools."""
-    (event,), asked, manners = await dialogue(refusal(400, "some of your tools are out of order"))
+    (event,), asked, profile = await dialogue(refusal(400, "some of your tools are out of order"))
     assert event == ModelFailed("The chat model's server answered with an error (HTTP 400).")
     assert [bool(request.tools) for request in asked] == [True, False]
-    assert manners.front_end is FrontEnd.TOOLS
+    assert profile.request_protocol is RequestProtocol.TOOLS
 
 
 async def test_a_request_that_is_repeated_in_the_refusal_is_not_searched() -> None:
@@ -278,14 +295,14 @@ async def test_a_request_that_is_repeated_in_the_refusal_is_not_searched() -> No
 async def test_a_clever_server_calls_tools_or_writes_tags() -> None:
     """The double used by others answers by what it was offered."""
     clever = Clever({"draw a cat": "<image>a cat</image>"}, {"draw a cat": [("generate_image", CAT)]})
-    assert (await heard(clever)) == [FIRST, Stopped()]
+    assert (await heard(clever)) == [FIRST, StreamEnd()]
     async with openai_server(clever) as double:
         model = OpenAICompatible("small", double.url, None)
-        words = [event.text async for event in model.listen(ASKED) if isinstance(event, Delta)]
+        words = [event.text async for event in model.stream(ASKED) if isinstance(event, TextDelta)]
         await model.close()
     assert "".join(words) == "<image>a cat</image>"
 
 
 def _wish(event: ModelEvent) -> object:
-    assert isinstance(event, Called)
+    assert isinstance(event, ToolCall)
     return event.name, json.loads(event.arguments)

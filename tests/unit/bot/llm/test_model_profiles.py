@@ -2,61 +2,61 @@
 
 import pytest
 
-from bot.llm.messages import FrontEnd, Manners
-from bot.llm.model_profiles import LARGEST, OLLAMA, profile, settled
+from bot.llm.messages import ModelProfile, RequestProtocol
+from bot.llm.model_profiles import MAX_CONTEXT, OLLAMA_CONTEXT, find_profile, override_profile
 
-TAGS, TOOLS = FrontEnd.TAGS, FrontEnd.TOOLS
+TAGS, TOOLS = RequestProtocol.TAGS, RequestProtocol.TOOLS
 
 
 @pytest.mark.parametrize(
     ("name", "front_end", "context"),
     [
-        ("gpt-4.1-mini", TAGS, LARGEST),
-        ("gpt-4.1-nano", TOOLS, LARGEST),
-        ("gpt-5-mini", TOOLS, LARGEST),
-        ("gpt-5.2", TAGS, LARGEST),
-        ("openai/gpt-4o", TAGS, LARGEST),
+        ("gpt-4.1-mini", TAGS, MAX_CONTEXT),
+        ("gpt-4.1-nano", TOOLS, MAX_CONTEXT),
+        ("gpt-5-mini", TOOLS, MAX_CONTEXT),
+        ("gpt-5.2", TAGS, MAX_CONTEXT),
+        ("openai/gpt-4o", TAGS, MAX_CONTEXT),
         ("gpt-4", TAGS, 8_192),
         ("gpt-3.5-turbo", TAGS, 16_385),
-        ("openai/gpt-oss-20b", TAGS, LARGEST),
-        ("anthropic/claude-sonnet-4.5", TOOLS, LARGEST),
-        ("gemini-2.5-flash", TAGS, LARGEST),
+        ("openai/gpt-oss-20b", TAGS, MAX_CONTEXT),
+        ("anthropic/claude-sonnet-4.5", TOOLS, MAX_CONTEXT),
+        ("gemini-2.5-flash", TAGS, MAX_CONTEXT),
         ("meta-llama/Llama-2-13b-chat-hf", TAGS, 4_096),
         ("llama2:7b", TAGS, 4_096),
         ("Meta-Llama-3-8B-Instruct", TAGS, 8_192),
-        ("llama3.1:8b", TAGS, LARGEST),
-        ("meta-llama/Llama-3.3-70B-Instruct", TAGS, LARGEST),
-        ("/models/Llama-3.2-3B-Instruct-Q4_K_M.gguf", TAGS, LARGEST),
+        ("llama3.1:8b", TAGS, MAX_CONTEXT),
+        ("meta-llama/Llama-3.3-70B-Instruct", TAGS, MAX_CONTEXT),
+        ("/models/Llama-3.2-3B-Instruct-Q4_K_M.gguf", TAGS, MAX_CONTEXT),
         ("baichuan-inc/Baichuan2-13B-Chat", TAGS, 4_096),
         ("Baichuan-M2-32B", TAGS, 32_768),
         ("internlm/internlm-chat-7b", TAGS, 8_192),
         ("internlm/internlm2_5-7b-chat", TAGS, 32_768),
         ("internlm3-8b-instruct", TAGS, 32_768),
         ("THUDM/chatglm3-6b", TAGS, 8_192),
-        ("THUDM/glm-4-9b-chat", TAGS, LARGEST),
+        ("THUDM/glm-4-9b-chat", TAGS, MAX_CONTEXT),
         ("Qwen/Qwen2.5-7B-Instruct", TAGS, 32_768),
         ("qwen3:8b", TAGS, 32_768),
-        ("mistralai/Mistral-Nemo-Instruct-2407", TOOLS, LARGEST),
-        ("mistral-large-latest", TOOLS, LARGEST),
+        ("mistralai/Mistral-Nemo-Instruct-2407", TOOLS, MAX_CONTEXT),
+        ("mistral-large-latest", TOOLS, MAX_CONTEXT),
         ("google/gemma-2-9b-it", TAGS, 8_192),
         ("gemma3:12b", TAGS, 32_768),
         ("microsoft/Phi-3-mini-4k-instruct", TAGS, 4_096),
-        ("microsoft/Phi-3-mini-128k-instruct", TAGS, LARGEST),
+        ("microsoft/Phi-3-mini-128k-instruct", TAGS, MAX_CONTEXT),
         ("phi4", TAGS, 16_384),
-        ("deepseek-chat", TAGS, LARGEST),
-        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", TAGS, LARGEST),
+        ("deepseek-chat", TAGS, MAX_CONTEXT),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", TAGS, MAX_CONTEXT),
         ("deepseek-ai/deepseek-llm-7b-chat", TAGS, 4_096),
     ],
 )
-def test_families_are_known_by_any_spelling(name: str, front_end: FrontEnd, context: int) -> None:
+def test_families_are_known_by_any_spelling(name: str, front_end: RequestProtocol, context: int) -> None:
     """Hub ids, file names and `name:size` lead to the same family."""
-    assert (profile(name).front_end, profile(name).context) == (front_end, context)
+    assert (find_profile(name).request_protocol, find_profile(name).context_window) == (front_end, context)
 
 
 def test_an_unknown_model_has_the_defaults() -> None:
     """A name that says nothing is no reason to expect anything."""
-    assert profile("local-model") == Manners()
-    assert profile("") == Manners()
+    assert find_profile("local-model") == ModelProfile()
+    assert find_profile("") == ModelProfile()
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ def test_an_unknown_model_has_the_defaults() -> None:
 )
 def test_models_that_see_are_known(name: str) -> None:
     """They are shown pictures without being told to."""
-    assert profile(name).sees
+    assert find_profile(name).has_vision
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_models_that_see_are_known(name: str) -> None:
 )
 def test_models_that_do_not_see_are_not_shown_anything(name: str) -> None:
     """A server refuses a picture for them."""
-    assert not profile(name).sees
+    assert not find_profile(name).has_vision
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_models_that_do_not_see_are_not_shown_anything(name: str) -> None:
 )
 def test_models_whose_thoughts_have_no_opener_are_known(name: str, first: bool) -> None:
     """Their template opens the thoughts, so that the answer holds the closing tag alone."""
-    assert profile(name).thinks_first is first
+    assert find_profile(name).thinks_first is first
 
 
 @pytest.mark.parametrize(
@@ -115,21 +115,26 @@ def test_models_whose_thoughts_have_no_opener_are_known(name: str, first: bool) 
 )
 def test_templates_without_a_system_role_are_known(name: str, system: bool) -> None:
     """They refuse it, or leave it out."""
-    assert profile(name).system_role is system
+    assert find_profile(name).takes_system_message is system
 
 
 def test_ollama_is_trusted_with_no_more_than_it_keeps() -> None:
     """It drops what does not fit without a word, so its own default holds until another is set."""
-    assert profile("qwen3:8b", "http://127.0.0.1:11434/v1/").context == OLLAMA
-    assert settled(profile("qwen3:8b", "http://127.0.0.1:11434/v1/"), context=16_384).context == 16_384
+    assert find_profile("qwen3:8b", "http://127.0.0.1:11434/v1/").context_window == OLLAMA_CONTEXT
+    assert (
+        override_profile(find_profile("qwen3:8b", "http://127.0.0.1:11434/v1/"), context=16_384).context_window
+        == 16_384
+    )
 
 
 def test_settings_go_before_what_is_known() -> None:
     """Each alone, and `auto` leaves things as they are."""
-    known = Manners(TOOLS, 32_768, sees=True, system_role=False, thinks_first=True)
-    assert settled(known) == known
-    assert settled(known, protocol="tags").front_end is TAGS
-    assert settled(Manners(), protocol="tools").front_end is TOOLS
-    assert not settled(known, vision="off").sees
-    assert settled(Manners(), vision="on").sees
-    assert settled(known, context=2_000) == Manners(TOOLS, 2_000, sees=True, system_role=False, thinks_first=True)
+    known = ModelProfile(TOOLS, 32_768, has_vision=True, takes_system_message=False, thinks_first=True)
+    assert override_profile(known) == known
+    assert override_profile(known, protocol="tags").request_protocol is TAGS
+    assert override_profile(ModelProfile(), protocol="tools").request_protocol is TOOLS
+    assert not override_profile(known, vision="off").has_vision
+    assert override_profile(ModelProfile(), vision="on").has_vision
+    assert override_profile(known, context=2_000) == ModelProfile(
+        TOOLS, 2_000, has_vision=True, takes_system_message=False, thinks_first=True
+    )

@@ -9,36 +9,49 @@ from dataclasses import replace
 import pytest
 
 from bot.llm.client import OpenAICompatible
-from bot.llm.messages import Delta, FrontEnd, Manners, ModelEvent, ModelFailed, Role, Said, Stopped
-from bot.llm.provider_errors import SMALLEST, smaller
-from bot.llm.token_budget import cost, room
+from bot.llm.messages import (
+    ChatMessage,
+    ModelEvent,
+    ModelFailed,
+    ModelProfile,
+    RequestProtocol,
+    Role,
+    StreamEnd,
+    TextDelta,
+)
+from bot.llm.provider_errors import MIN_CONTEXT, reduce_context
+from bot.llm.token_budget import estimate_message_tokens, input_budget
 from tests.support.openai_server import Answer, Asked, Clever, Stream, error, openai_server, refusal, said
 
 JPEG = b"\xff\xd8\xff picture"
-SYSTEM = Said(Role.SYSTEM, "You draw.")
-PLAIN = (SYSTEM, Said(Role.USER, "Ann: hi"))
+SYSTEM = ChatMessage(Role.SYSTEM, "You draw.")
+PLAIN = (SYSTEM, ChatMessage(Role.USER, "Ann: hi"))
 SHOWN = (
     SYSTEM,
-    Said(Role.USER, "Ann: a cat"),
-    Said(Role.ASSISTANT, "<image>a cat</image>"),
-    Said(Role.USER, '[pictures: #1 "a cat"]\n[shown: #1, #2]\nAnn: what is it?', (JPEG, JPEG + b"2")),
+    ChatMessage(Role.USER, "Ann: a cat"),
+    ChatMessage(Role.ASSISTANT, "<image>a cat</image>"),
+    ChatMessage(Role.USER, '[pictures: #1 "a cat"]\n[shown: #1, #2]\nAnn: what is it?', (JPEG, JPEG + b"2")),
 )
-LONG = (SYSTEM, *(Said(role, "word " * 500) for role in (Role.USER, Role.ASSISTANT) * 2), Said(Role.USER, "Ann: more"))
+LONG = (
+    SYSTEM,
+    *(ChatMessage(role, "word " * 500) for role in (Role.USER, Role.ASSISTANT) * 2),
+    ChatMessage(Role.USER, "Ann: more"),
+)
 
 
 async def dialogue(
-    transcript: Sequence[Said], *answers: Answer | Stream | Clever, manners: Manners, times: int = 1
-) -> tuple[list[ModelEvent], list[Asked], Manners]:
+    transcript: Sequence[ChatMessage], *answers: Answer | Stream | Clever, profile: ModelProfile, times: int = 1
+) -> tuple[list[ModelEvent], list[Asked], ModelProfile]:
     """The events of the last of some answers, all that was asked for them, and what the model is then known for."""
     async with openai_server(*answers) as double:
-        model = OpenAICompatible("small", double.url, None, manners=manners)
+        model = OpenAICompatible("small", double.url, None, model_profile=profile)
         try:
             for _ in range(times):
-                async with aclosing(model.listen(transcript)) as events:
+                async with aclosing(model.stream(transcript)) as events:
                     last = [event async for event in events]
         finally:
             await model.close()
-    return last, double.asked, model.manners
+    return last, double.asked, model.profile
 
 
 # Images
@@ -46,7 +59,7 @@ async def dialogue(
 
 async def test_a_model_that_sees_is_shown_pictures() -> None:
     """They follow the words of their message, as data URIs."""
-    _, (asked,), _ = await dialogue(SHOWN, said("A cat."), manners=Manners(sees=True))
+    _, (asked,), _ = await dialogue(SHOWN, said("A cat."), profile=ModelProfile(has_vision=True))
     assert asked.images == ["data:image/jpeg;base64,/9j/IHBpY3R1cmU=", "data:image/jpeg;base64,/9j/IHBpY3R1cmUy"]
     assert [part["type"] for part in asked.body["messages"][-1]["content"]] == ["text", "image_url", "image_url"]
     assert asked.words[-1] == SHOWN[-1].text
@@ -68,19 +81,19 @@ REFUSE_IMAGES = {
 @pytest.mark.parametrize("refused", REFUSE_IMAGES.values(), ids=REFUSE_IMAGES.keys())
 async def test_a_blind_server_is_asked_without_pictures(refused: Answer) -> None:
     """The person gets an answer; the model is not told that it sees what it does not, and is known as blind."""
-    events, asked, manners = await dialogue(SHOWN, refused, said("Hi"), manners=Manners(sees=True), times=2)
-    assert events == [Delta("Hi"), Stopped()]
+    events, asked, profile = await dialogue(SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2)
+    assert events == [TextDelta("Hi"), StreamEnd()]
     assert [len(request.images) for request in asked] == [2, 0, 0]
     assert asked[1].words[-1] == '[pictures: #1 "a cat"]\nAnn: what is it?'
-    assert manners == Manners(sees=False)
+    assert profile == ModelProfile(has_vision=False)
 
 
 async def test_a_server_that_takes_one_picture_is_shown_one() -> None:
     """Its own number is kept to, and it is not called blind."""
-    events, asked, manners = await dialogue(SHOWN, Clever(images=1), manners=Manners(sees=True), times=2)
-    assert isinstance(events[-1], Stopped)
+    events, asked, profile = await dialogue(SHOWN, Clever(images=1), profile=ModelProfile(has_vision=True), times=2)
+    assert isinstance(events[-1], StreamEnd)
     assert [len(request.images) for request in asked] == [2, 1, 1]
-    assert manners.sees
+    assert profile.has_vision
 
 
 # The system text
@@ -100,48 +113,48 @@ REFUSE_SYSTEM = {
 @pytest.mark.parametrize("refused", REFUSE_SYSTEM.values(), ids=REFUSE_SYSTEM.keys())
 async def test_a_template_without_a_system_gets_its_text_in_the_first_message(refused: Answer) -> None:
     """From then on, too; and the roles alternate."""
-    events, asked, manners = await dialogue(SHOWN, refused, said("Hi"), manners=Manners(sees=True), times=2)
-    assert events == [Delta("Hi"), Stopped()]
+    events, asked, profile = await dialogue(SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2)
+    assert events == [TextDelta("Hi"), StreamEnd()]
     assert [request.roles for request in asked] == [
         ["system", "user", "assistant", "user"],
         ["user", "assistant", "user"],
         ["user", "assistant", "user"],
     ]
     assert asked[-1].words[0] == "You draw.\n\nAnn: a cat"
-    assert manners == Manners(sees=True, system_role=False)
+    assert profile == ModelProfile(has_vision=True, takes_system_message=False)
 
 
 async def test_a_model_known_to_have_no_system_role_is_not_asked_in_vain() -> None:
     """What its profile says is obeyed from the first request on."""
     clever = Clever(takes_system=False)
-    _, asked, _ = await dialogue(PLAIN, clever, manners=Manners(system_role=False))
+    _, asked, _ = await dialogue(PLAIN, clever, profile=ModelProfile(takes_system_message=False))
     assert [request.roles for request in asked] == [["user"]]
-    _, (alone,), _ = await dialogue((SYSTEM,), clever, manners=Manners(system_role=False))
+    _, (alone,), _ = await dialogue((SYSTEM,), clever, profile=ModelProfile(takes_system_message=False))
     assert (alone.roles, alone.words) == (["user"], ["You draw."])
 
 
 async def test_several_refusals_are_met_one_after_the_other() -> None:
     """A server that takes neither a system message nor pictures is asked three times, and then known."""
     clever = Clever(takes_system=False)
-    _, asked, manners = await dialogue(SHOWN, clever, manners=Manners(sees=True), times=2)
+    _, asked, profile = await dialogue(SHOWN, clever, profile=ModelProfile(has_vision=True), times=2)
     assert len(asked) == 4
-    assert manners == Manners(system_role=False)
+    assert profile == ModelProfile(takes_system_message=False)
 
 
 async def test_a_refusal_that_nothing_helps_against_ends() -> None:
     """Every remedy is tried once, then the person is told; nothing is learnt from it."""
     stubborn = refusal(400, "tools, images and system roles are not supported")
-    (event,), asked, manners = await dialogue(SHOWN, stubborn, manners=Manners(sees=True))
+    (event,), asked, profile = await dialogue(SHOWN, stubborn, profile=ModelProfile(has_vision=True))
     assert event == ModelFailed("The chat model's server answered with an error (HTTP 400).")
     assert len(asked) == 3
-    assert manners == Manners(sees=True)
+    assert profile == ModelProfile(has_vision=True)
 
 
 async def test_no_words_of_a_refusal_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     """The log says what was done, not what the server said about it."""
     caplog.set_level(logging.DEBUG, logger="bot")
-    await dialogue(PLAIN, refusal(400, "System role not supported: Ann said hi"), said("Hi"), manners=Manners())
-    await dialogue(PLAIN, refusal(400, "Ann said hi"), manners=Manners())
+    await dialogue(PLAIN, refusal(400, "System role not supported: Ann said hi"), said("Hi"), profile=ModelProfile())
+    await dialogue(PLAIN, refusal(400, "Ann said hi"), profile=ModelProfile())
     assert "asked again without" in caplog.text
     assert "Ann" not in caplog.text
 
@@ -205,20 +218,20 @@ UNNUMBERED = {
 @pytest.mark.parametrize("refused", TOO_LONG.values(), ids=TOO_LONG.keys())
 async def test_a_conversation_that_does_not_fit_is_shortened_to_what_the_server_says(refused: Answer | Stream) -> None:
     """It is not asked again at once; Retry is what sends the shorter conversation, and the person is told so."""
-    (event,), asked, manners = await dialogue(LONG, refused, manners=Manners(context=32_768))
+    (event,), asked, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=32_768))
     assert event == ModelFailed(
         "The conversation is longer than what the chat model takes in; Retry sends it shortened."
     )
     assert len(asked) == 1
-    assert manners == Manners(context=4097)
+    assert profile == ModelProfile(context_window=4097)
 
 
 @pytest.mark.parametrize("refused", UNNUMBERED.values(), ids=UNNUMBERED.keys())
 async def test_without_a_number_three_quarters_of_what_was_sent_fit(refused: Answer) -> None:
     """Then the next one is shorter in any case."""
-    (event,), _, manners = await dialogue(LONG, refused, manners=Manners(FrontEnd.TOOLS, 32_768))
+    (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(RequestProtocol.TOOLS, 32_768))
     assert "Retry" in str(event)
-    assert manners == Manners(FrontEnd.TOOLS, sum(map(cost, LONG)) * 3 // 4)
+    assert profile == ModelProfile(RequestProtocol.TOOLS, sum(map(estimate_message_tokens, LONG)) * 3 // 4)
 
 
 @pytest.mark.parametrize("sent", [800, 1500, 3000, 6000, 30_000])
@@ -226,25 +239,25 @@ async def test_without_a_number_three_quarters_of_what_was_sent_fit(refused: Ans
 def test_what_is_sent_next_is_shorter(sent: int, said: str) -> None:
     """Whatever a server says, and however wrong our estimate was, until there is nothing left to shorten."""
     context = 32_768
-    while (less := smaller(context, sent, said)) < context:
+    while (less := reduce_context(context, sent, said)) < context:
         context = less
-        assert room(replace(Manners(), context=context)) < max(sent, SMALLEST)
-        sent = min(sent, room(replace(Manners(), context=context)))
-    assert context >= SMALLEST
+        assert input_budget(replace(ModelProfile(), context_window=context)) < max(sent, MIN_CONTEXT)
+        sent = min(sent, input_budget(replace(ModelProfile(), context_window=context)))
+    assert context >= MIN_CONTEXT
 
 
 async def test_a_context_too_small_for_anything_is_told() -> None:
     """When nothing is left to shorten, Retry is not promised."""
     refused = UNNUMBERED["Ollama"]
-    (event,), _, manners = await dialogue(LONG, refused, manners=Manners(context=SMALLEST), times=2)
+    (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=MIN_CONTEXT), times=2)
     told = "The chat model takes in too little to talk and draw with; start it with a larger context."
     assert event == ModelFailed(told)
-    assert manners.context == SMALLEST
+    assert profile.context_window == MIN_CONTEXT
 
 
 async def test_a_busy_server_says_nothing_about_lengths() -> None:
     """A rate limit on tokens is a matter of time, unless the one request is too large for it."""
     busy = refusal(429, "Rate limit reached on tokens per min. Limit 30000, Used 29000", **{"Retry-After": "9"})
-    (event,), _, manners = await dialogue(LONG, busy, manners=Manners(context=32_768))
+    (event,), _, profile = await dialogue(LONG, busy, profile=ModelProfile(context_window=32_768))
     assert "try again in 9 seconds" in str(event)
-    assert manners.context == 32_768
+    assert profile.context_window == 32_768

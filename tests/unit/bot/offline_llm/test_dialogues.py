@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from bot.llm.messages import Delta, Role, Said, Stopped
+from bot.llm.messages import ChatMessage, Role, StreamEnd, TextDelta
 from bot.offline_llm import OfflineModel, answer
 from bot.ports import ChatModel
 
@@ -17,7 +17,7 @@ COUPLE = {1: CIRCLE, 2: PAIR}
 TAG = re.compile(r'<(image|edit|refine)(?: of="(\d+)")?>([^<>]*)</\1>|<(vary|select) of="(\d+)"/>')
 
 
-def asked(text: str, pictures: dict[int, str] | None = None, about: int | None = None) -> list[Said]:
+def asked(text: str, pictures: dict[int, str] | None = None, about: int | None = None) -> list[ChatMessage]:
     """A transcript that ends with these words of Ann."""
     lines = []
     if pictures:
@@ -25,7 +25,7 @@ def asked(text: str, pictures: dict[int, str] | None = None, about: int | None =
         lines.append(f"[pictures: {listed}]")
     if about:
         lines.append(f"[about: #{about}]")
-    return [Said(Role.SYSTEM, "You draw."), Said(Role.USER, "\n".join([*lines, f"Ann: {text}"]))]
+    return [ChatMessage(Role.SYSTEM, "You draw."), ChatMessage(Role.USER, "\n".join([*lines, f"Ann: {text}"]))]
 
 
 def tags(reply: str) -> list[str]:
@@ -337,7 +337,7 @@ def test_a_marked_part_is_spoken_of() -> None:
     """The answer does not claim that all of the picture is changed."""
     *before, last = asked("make it blue", {1: "three red hearts"}, 1)
     marked = last.text.replace("[about: #1]\n", "[about: #1]\n[marked: a part of #1; nothing else of it will change]\n")
-    reply = answer([*before, Said(Role.USER, marked)])
+    reply = answer([*before, ChatMessage(Role.USER, marked)])
     assert tags(reply) == ["edit 1: three blue hearts"] and reply.startswith("#1, changed only where it was marked:\n")
 
 
@@ -345,24 +345,24 @@ async def test_the_answer_streams_in_words_and_is_the_same_again() -> None:
     """The words come one by one, end with Stopped, make up the answer, and are the same for the same transcript."""
     transcript = asked("draw a red circle on a light blue background, and two green stars")
     model: ChatModel = OfflineModel(pause=0)
-    runs = [[event async for event in model.listen(transcript)] for _ in range(2)]
+    runs = [[event async for event in model.stream(transcript)] for _ in range(2)]
     assert runs[0] == runs[1]
     *words, last = runs[0]
-    assert last == Stopped()
+    assert last == StreamEnd()
     assert len(words) > 10
-    assert "".join(word.text for word in words if isinstance(word, Delta)) == answer(transcript)
+    assert "".join(word.text for word in words if isinstance(word, TextDelta)) == answer(transcript)
 
 
 def test_words_vary_from_turn_to_turn() -> None:
     """The same wish is not answered with the same sentence every time."""
     once = asked("draw a cat")
-    assert answer(once) != answer([*once, Said(Role.ASSISTANT, answer(once)), *once[1:]])
+    assert answer(once) != answer([*once, ChatMessage(Role.ASSISTANT, answer(once)), *once[1:]])
 
 
 def test_the_left_one_is_the_first_picture_of_the_last_answer() -> None:
     """Left and right count among the pictures of the last answer."""
-    earlier = Said(Role.ASSISTANT, f"<image>{CIRCLE}</image> <image>{STARS}</image>")
+    earlier = ChatMessage(Role.ASSISTANT, f"<image>{CIRCLE}</image> <image>{STARS}</image>")
     _, last = asked("make the left one green", {1: PAIR, 2: CIRCLE, 3: STARS})
-    assert tags(answer([Said(Role.USER, "Ann: two pictures"), earlier, last])) == [
+    assert tags(answer([ChatMessage(Role.USER, "Ann: two pictures"), earlier, last])) == [
         "edit 2: a green circle on a light blue background"
     ]

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.llm.messages import Role, Said
+from bot.llm.messages import ChatMessage, Role
 from bot.offline_llm import answer
-from bot.offline_llm.scene import Description, Group, clashes, legible, tell
+from bot.offline_llm.scene import Description, ThingGroup, clashes, legible, tell
 from bot.offline_llm.scene_parser import parse
 from bot.offline_llm.tokenizer import lex
 from bot.offline_llm.vocabulary import BACKGROUNDS, COLOURS
@@ -35,16 +35,18 @@ def test_the_same_things_are_hard_to_see_for_both_models() -> None:
     for background in (*scenes.PLAIN, *scenes.SCENIC):
         for colour in scenes.COLOURS:
             seen = scenes.visible(scenes.Group("circle", colour), background)
-            assert clashes(Group("circle", colour), background) != seen
+            assert clashes(ThingGroup("circle", colour), background) != seen
     assert {*COLOURS, *BACKGROUNDS} == set(scenes.PLAIN)
 
 
 @given(
-    st.lists(st.builds(Group, st.sampled_from(scenes.KINDS), st.sampled_from(list(COLOURS))), min_size=1, max_size=2),
+    st.lists(
+        st.builds(ThingGroup, st.sampled_from(scenes.KINDS), st.sampled_from(list(COLOURS))), min_size=1, max_size=2
+    ),
     st.sampled_from([*scenes.PLAIN, *scenes.SCENIC]),
     st.booleans(),
 )
-def test_everything_in_a_picture_can_be_seen(groups: list[Group], background: str, keep: bool) -> None:
+def test_everything_in_a_picture_can_be_seen(groups: list[ThingGroup], background: str, keep: bool) -> None:
     """Whatever is asked for, no thing has the colour of its background in the end."""
     description, remark = legible(Description(tuple(groups), background), keep)
     assert not any(clashes(group, description.background) for group in description.groups)
@@ -124,8 +126,10 @@ def test_an_unknown_word_is_repeated_in_forty_characters_at_most() -> None:
     assert re.fullmatch("[a-z ]+", echoed[1])
 
 
-@pytest.mark.parametrize("transcript", [[], [Said(Role.SYSTEM, "x")], [Said(Role.USER, "")], [Said(Role.USER, "cat")]])
-def test_an_odd_transcript_is_answered_too(transcript: Sequence[Said]) -> None:
+@pytest.mark.parametrize(
+    "transcript", [[], [ChatMessage(Role.SYSTEM, "x")], [ChatMessage(Role.USER, "")], [ChatMessage(Role.USER, "cat")]]
+)
+def test_an_odd_transcript_is_answered_too(transcript: Sequence[ChatMessage]) -> None:
     """Nothing said, or a message without a name, is no reason to fail."""
     assert answer(transcript)
 

@@ -2,10 +2,10 @@
 
 import pytest
 
-from bot.conversation.source_picture import Routed, route
+from bot.conversation.source_picture import ResolvedRequest, resolve_source
 from bot.domain import Failed, ImageRequest, Operation
-from bot.parsing.fallback import forgot, own_wish
-from bot.parsing.intent import Context
+from bot.parsing.fallback import build_fallback_request, is_image_missing
+from bot.parsing.intent import ParserContext
 from tests.support.doubles import picture
 
 GENERATE, EDIT = Operation.GENERATE, Operation.EDIT
@@ -32,7 +32,7 @@ def test_a_missing_picture_is_missed_only_where_it_was_wanted(
     text: str, pictures: int, answer: str, expected: bool
 ) -> None:
     """Refusals, promises and bare descriptions lack it; questions and answers to questions do not."""
-    assert forgot(Context(text, pictures), answer) is expected
+    assert is_image_missing(ParserContext(text, pictures), answer) is expected
 
 
 @pytest.mark.parametrize(
@@ -47,14 +47,16 @@ def test_a_missing_picture_is_missed_only_where_it_was_wanted(
 )
 def test_the_persons_own_words_are_the_prompt(text: str, prompt: str) -> None:
     """Without the words that only ask for it, as far as they are known."""
-    assert own_wish(text, None) == ImageRequest(0, GENERATE, prompt)
+    assert build_fallback_request(text, None) == ImageRequest(0, GENERATE, prompt)
 
 
 def test_what_only_makes_sense_with_a_picture_changes_it() -> None:
     """The newest picture's description goes before the change; a new wish stays a new picture."""
-    assert own_wish("make it blue", picture(1, "a red circle")) == ImageRequest(0, EDIT, "a red circle, make it blue")
-    assert own_wish("make it blue", picture(1, "")) == ImageRequest(0, EDIT, "make it blue")
-    assert own_wish("draw a tree", picture(1)) == ImageRequest(0, GENERATE, "a tree")
+    assert build_fallback_request("make it blue", picture(1, "a red circle")) == ImageRequest(
+        0, EDIT, "a red circle, make it blue"
+    )
+    assert build_fallback_request("make it blue", picture(1, "")) == ImageRequest(0, EDIT, "make it blue")
+    assert build_fallback_request("draw a tree", picture(1)) == ImageRequest(0, GENERATE, "a tree")
 
 
 @pytest.mark.parametrize(
@@ -72,17 +74,17 @@ def test_each_kind_of_request_finds_its_picture(
     request_: ImageRequest, known: set[int], newest: int, expected: int | None
 ) -> None:
     """The one that is named, or else the one that is talked about; a new one starts from none."""
-    assert route(request_, known, newest) == Routed(request_, expected)
+    assert resolve_source(request_, known, newest) == ResolvedRequest(request_, expected)
 
 
 def test_what_cannot_be_done_is_told() -> None:
     """A number that is not there, and a choice where there is nothing to choose from."""
-    assert isinstance(route(ImageRequest(0, EDIT, "a", of=9), {1}, 1), Failed)
-    assert isinstance(route(ImageRequest(0, Operation.SELECT, "", of=1), set(), None), Failed)
-    assert isinstance(route(ImageRequest(0, EDIT, "a hat"), set(), None, "put a hat on this photo"), Failed)
+    assert isinstance(resolve_source(ImageRequest(0, EDIT, "a", of=9), {1}, 1), Failed)
+    assert isinstance(resolve_source(ImageRequest(0, Operation.SELECT, "", of=1), set(), None), Failed)
+    assert isinstance(resolve_source(ImageRequest(0, EDIT, "a hat"), set(), None, "put a hat on this photo"), Failed)
 
 
 def test_a_change_of_nothing_is_a_new_picture() -> None:
     """Its words tell what is to be seen."""
-    routed = route(ImageRequest(0, EDIT, "a dog in a hat", of=1, change="small"), set(), None, "add a hat")
-    assert routed == Routed(ImageRequest(0, GENERATE, "a dog in a hat"))
+    routed = resolve_source(ImageRequest(0, EDIT, "a dog in a hat", of=1, change="small"), set(), None, "add a hat")
+    assert routed == ResolvedRequest(ImageRequest(0, GENERATE, "a dog in a hat"))

@@ -5,10 +5,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.domain import ImageRequest, Operation
-from bot.parsing.image_request import apart, as_tag, clean, is_placeholder, operation_named, ratio_of, request_of
-from bot.parsing.stream_parser import TagParser
+from bot.parsing.image_request import (
+    as_tag,
+    clean_prompt,
+    find_operation,
+    is_placeholder,
+    make_image_request,
+    parse_aspect_ratio,
+    split_attributes,
+)
+from bot.parsing.stream_parser import StreamParser
 
-WORDS = st.text(st.sampled_from("abc äß猫🙂,.-'()"), min_size=1, max_size=40).map(clean)
+WORDS = st.text(st.sampled_from("abc äß猫🙂,.-'()"), min_size=1, max_size=40).map(clean_prompt)
 
 
 @given(
@@ -24,7 +32,7 @@ def test_the_canonical_tag_is_read_as_what_it_was_made_of(
     """The transcript's tags mean exactly what was asked for."""
     of = None if operation is Operation.GENERATE else of
     request = ImageRequest(0, operation, words, of, change, ratio)
-    parser = TagParser()
+    parser = StreamParser()
     assert [*parser.feed(as_tag(request)), *parser.end()] == [request]
 
 
@@ -47,7 +55,7 @@ def test_the_canonical_tag_is_read_as_what_it_was_made_of(
 )
 def test_a_prompt_is_freed_of_its_dress(words: str, plain: str) -> None:
     """Markdown, HTML, labels and outer quotes go; what is to be painted as it stands stays."""
-    assert clean(words) == plain
+    assert clean_prompt(words) == plain
 
 
 @pytest.mark.parametrize(
@@ -66,7 +74,7 @@ def test_a_prompt_is_freed_of_its_dress(words: str, plain: str) -> None:
 )
 def test_attributes_are_told_apart(attributes: str, given_: dict[str, str], words: str) -> None:
     """Any quotes will do, or none; words on the wrong side of the > are words."""
-    assert apart(attributes) == (given_, words)
+    assert split_attributes(attributes) == (given_, words)
 
 
 @pytest.mark.parametrize(
@@ -89,22 +97,22 @@ def test_attributes_are_told_apart(attributes: str, given_: dict[str, str], word
 )  # fmt: skip
 def test_a_picture_is_named_in_many_ways(of: str, number: int | None) -> None:
     """A number, an ordinal, or the first of several; what names none means the newest."""
-    request = request_of(Operation.EDIT, "a dog", {"of": of})
+    request = make_image_request(Operation.EDIT, "a dog", {"of": of})
     assert request is not None and request.of == number
 
 
 def test_an_id_names_a_picture_only_if_there_is_one() -> None:
     """The number of the picture that is to come is not the one that it is made from."""
-    assert request_of(Operation.EDIT, "a dog", {"id": "2"}, 3) == ImageRequest(0, Operation.EDIT, "a dog", 2)
-    assert request_of(Operation.EDIT, "a dog", {"id": "4"}, 3) == ImageRequest(0, Operation.EDIT, "a dog")
-    assert request_of(Operation.EDIT, "a dog", {"id": "4", "prev_id": "1"}, 3) == ImageRequest(
+    assert make_image_request(Operation.EDIT, "a dog", {"id": "2"}, 3) == ImageRequest(0, Operation.EDIT, "a dog", 2)
+    assert make_image_request(Operation.EDIT, "a dog", {"id": "4"}, 3) == ImageRequest(0, Operation.EDIT, "a dog")
+    assert make_image_request(Operation.EDIT, "a dog", {"id": "4", "prev_id": "1"}, 3) == ImageRequest(
         0, Operation.EDIT, "a dog", 1
     )
 
 
 def test_the_surest_name_of_an_attribute_counts() -> None:
     """`prompt` goes before `alt`, whichever comes first."""
-    assert request_of(Operation.GENERATE, "", {"alt": "Dog", "prompt": "a dog"}) == request_of(
+    assert make_image_request(Operation.GENERATE, "", {"alt": "Dog", "prompt": "a dog"}) == make_image_request(
         Operation.GENERATE, "a dog"
     )
 
@@ -115,7 +123,7 @@ def test_the_surest_name_of_an_attribute_counts() -> None:
 )
 def test_a_shape_is_a_ratio_in_lowest_terms(text: str, ratio: str) -> None:
     """Sizes, ratios and words for shapes."""
-    assert ratio_of(text) == ratio
+    assert parse_aspect_ratio(text) == ratio
 
 
 @pytest.mark.parametrize(
@@ -130,7 +138,7 @@ def test_words_may_only_hold_a_place(words: str) -> None:
 def test_functions_are_known_by_what_they_do() -> None:
     """Whatever they are called elsewhere; what has nothing to do with pictures is none of ours."""
     names = ["dalle.text2im", "image_edit", "create_variation", "pick_image", "upscale", "get_weather"]
-    assert [operation_named(name) for name in names] == [
+    assert [find_operation(name) for name in names] == [
         Operation.GENERATE,
         Operation.EDIT,
         Operation.VARY,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bot.parsing.intent import Intent, asks_back, intent, points_at_picture
+from bot.parsing.intent import Intent, detect_intent, is_clarifying_question, points_at_picture
 
 PICTURE = """
 Can you draw a cute dog?
@@ -85,13 +85,13 @@ take the first image and make it watercolor
 )
 def test_plain_wishes_are_told_from_questions(text: str, pictures: bool, expected: Intent) -> None:
     """Each message is what anybody would say that it is."""
-    assert intent(text, pictures) is expected
+    assert detect_intent(text, pictures) is expected
 
 
 @pytest.mark.parametrize("text", ["", " ", "?", "🙂", "draw", "<image>x</image>", "a" * 100_000, "draw " * 50_000])
 def test_any_text_has_an_intent(text: str) -> None:
     """Nothing is too odd or too long."""
-    assert intent(text) in Intent
+    assert detect_intent(text) in Intent
 
 
 def test_a_picture_on_the_table_is_pointed_at() -> None:
@@ -116,4 +116,4 @@ def test_a_picture_on_the_table_is_pointed_at() -> None:
 )
 def test_a_question_for_what_is_missing_is_told_from_a_promise(answer: str, asks: bool) -> None:
     """Only the first wants an answer before anything is drawn."""
-    assert asks_back(answer) is asks
+    assert is_clarifying_question(answer) is asks

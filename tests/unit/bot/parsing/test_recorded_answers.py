@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from bot.conversation.source_picture import route
-from bot.domain import Failed, ImageRequest, Recanted, Text
-from bot.parsing.stream_parser import Context, Event
+from bot.conversation.source_picture import resolve_source
+from bot.domain import Failed, ImageRequest, Retracted, Text
+from bot.parsing.stream_parser import Event, ParserContext
 from tests.support.parse import read
 from tests.support.paths import DATA
 
@@ -23,7 +23,7 @@ class Shape:
 
     id: str
     output: str
-    context: Context
+    context: ParserContext
     jobs: list[tuple[str, str, int | None]]
     visible: str
 
@@ -35,7 +35,7 @@ def shapes(name: str) -> Iterator[Shape]:
     """The shapes of a file."""
     for line in (RECORDED / name).read_text(encoding="utf-8").splitlines():
         recorded: dict[str, Any] = json.loads(line)
-        context = Context(
+        context = ParserContext(
             recorded["user"], recorded["pictures_in_thread"], thinks_first=recorded.get("thinks_first", False)
         )
         expected = recorded["expected"]
@@ -53,15 +53,15 @@ def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | 
         match event:
             case Text(markdown):
                 words += markdown
-            case Recanted():
+            case Retracted():
                 words, jobs = "", []
             case ImageRequest():
                 made = sum(operation != "select" for operation, *_ in jobs)
-                known = range(1, shape.context.pictures + made + 1)
-                routed = route(event, known, max(known, default=None), shape.context.text)
+                known = range(1, shape.context.last_picture_number + made + 1)
+                routed = resolve_source(event, known, max(known, default=None), shape.context.text)
                 assert not isinstance(routed, Failed)
                 words += " " * words.endswith("]]") + f"[[{len(jobs)}]]"
-                of = 0 if (routed.start or 0) > shape.context.pictures else routed.request.of
+                of = 0 if (routed.source_number or 0) > shape.context.last_picture_number else routed.request.of
                 jobs.append((routed.request.operation.value, routed.request.prompt, of))
     return jobs, " ".join(words.split())
 

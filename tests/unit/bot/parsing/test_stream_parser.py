@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from bot.domain import ImageRequest, Operation, Recanted, Text
-from bot.parsing.stream_parser import Context, Event, TagParser
+from bot.domain import ImageRequest, Operation, Retracted, Text
+from bot.parsing.stream_parser import Event, ParserContext, StreamParser
 from tests.support.parse import joined, read
 
 GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
@@ -13,7 +13,7 @@ GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
 
 def parsed(*chunks: str) -> list[Event]:
     """All events of an answer to nothing in particular."""
-    return read(Context(), chunks)
+    return read(ParserContext(), chunks)
 
 
 def told(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:
@@ -109,7 +109,7 @@ def test_any_rubbish_in_any_pieces_is_survived(seed: int) -> None:
 
 def test_a_request_is_there_with_the_last_character_of_its_tag() -> None:
     """The job can start while the model still writes."""
-    parser = TagParser()
+    parser = StreamParser()
     events = [parser.feed(character) for character in "<image>a dog</image>"]
     assert events[-1] == [ImageRequest(0, GENERATE, "a dog")]
     assert not any(events[:-1])
@@ -117,16 +117,16 @@ def test_a_request_is_there_with_the_last_character_of_its_tag() -> None:
 
 def test_ordinary_words_are_not_held_back() -> None:
     """What cannot become a tag is shown at once."""
-    parser = TagParser()
+    parser = StreamParser()
     assert parser.feed("Hello, a < b") == [Text("Hello, a < b")]
 
 
-def heard(*said: str | tuple[str, str], context: Context | None = None) -> list[Event]:
+def heard(*said: str | tuple[str, str], context: ParserContext | None = None) -> list[Event]:
     """All events of an answer in which the model says words and calls tools."""
-    parser = TagParser(context or Context("draw a dog", 2))
+    parser = StreamParser(context or ParserContext("draw a dog", 2))
     events: list[Event] = []
     for each in said:
-        events += parser.feed(each) if isinstance(each, str) else parser.call(*each)
+        events += parser.feed(each) if isinstance(each, str) else parser.feed_call(*each)
     return [*events, *parser.end()]
 
 
@@ -222,13 +222,13 @@ def test_calls_are_capped_like_tags() -> None:
 
 def test_a_call_is_never_taken_back() -> None:
     """A thought that ends behind it was not the call's."""
-    assert not any(isinstance(event, Recanted) for event in heard("Hm. ", CALL, "</think>Here."))
+    assert not any(isinstance(event, Retracted) for event in heard("Hm. ", CALL, "</think>Here."))
 
 
 def test_thoughts_without_an_opening_tag_are_taken_back() -> None:
     """What was shown and asked for until their end does not count; keys start anew."""
     said = heard("Maybe <image>a cat</image> no. ", "</think> So: <image>a dog</image>")
-    assert said[said.index(Recanted()) + 1 :] == [Text("So: "), DOG]
+    assert said[said.index(Retracted()) + 1 :] == [Text("So: "), DOG]
 
 
 def test_a_prompt_has_an_end() -> None:

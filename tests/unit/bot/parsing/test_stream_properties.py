@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.domain import ImageRequest, Recanted, Text
-from bot.parsing.stream_parser import Context, Event, TagParser
-from bot.utterance import MOST_REQUESTS
+from bot.domain import ImageRequest, Retracted, Text
+from bot.parsing.stream_parser import Event, ParserContext, StreamParser
+from bot.utterance import MAX_REQUESTS
 from tests.support.parse import read
 
 WORDS = [
@@ -84,16 +84,16 @@ WRITTEN = [*WORDS, *MARKS, *TAGS, *OTHERS, *ADDRESSES]
 ANSWERS = st.lists(st.sampled_from([*WRITTEN, *PAIRS, *BROKEN]), max_size=30).map("".join)
 UNQUOTED = st.lists(st.sampled_from(WRITTEN), max_size=30).map("".join)
 DRAWING = [
-    Context("draw a cute dog", 2),
-    Context("draw a cute dog", names=("Ann", "Ben")),
-    Context("draw a cute dog", 2, thinks_first=True),
+    ParserContext("draw a cute dog", 2),
+    ParserContext("draw a cute dog", user_names=("Ann", "Ben")),
+    ParserContext("draw a cute dog", 2, thinks_first=True),
 ]
 CONTEXTS = [
     *DRAWING,
-    Context("hello", 2),
-    Context("how many legs has a dog?"),
-    Context("how does your image tag work?", 1),
-    Context("say <image>a cat</image>"),
+    ParserContext("hello", 2),
+    ParserContext("how many legs has a dog?"),
+    ParserContext("how does your image tag work?", 1),
+    ParserContext("say <image>a cat</image>"),
 ]
 
 # None of it may be seen, unless it is in code, in a quotation, in quotes or in brackets
@@ -108,7 +108,7 @@ def standing(events: Sequence[Event]) -> list[Text | ImageRequest]:
     """What was not taken back."""
     kept: list[Text | ImageRequest] = []
     for event in events:
-        if isinstance(event, Recanted):
+        if isinstance(event, Retracted):
             kept.clear()
         else:
             kept.append(event)
@@ -118,20 +118,20 @@ def standing(events: Sequence[Event]) -> list[Text | ImageRequest]:
 @pytest.mark.timeout(400)
 @settings(max_examples=7_000, deadline=None)
 @given(st.sampled_from(CONTEXTS), ANSWERS, st.lists(st.integers(0, 400), max_size=12))
-def test_it_does_not_matter_how_an_answer_is_cut(context: Context, answer: str, cuts: list[int]) -> None:
+def test_it_does_not_matter_how_an_answer_is_cut(context: ParserContext, answer: str, cuts: list[int]) -> None:
     """In one piece, in characters, or in any pieces: the same words, and requests that are counted and capped."""
     whole = read(context, [answer])
     assert read(context, answer) == whole
     places = [0, *sorted(cut % (len(answer) + 1) for cut in cuts), len(answer)]
     assert read(context, (answer[begin:end] for begin, end in pairwise(places))) == whole
     keys = [event.key for event in standing(whole) if isinstance(event, ImageRequest)]
-    assert keys == list(range(len(keys))) and len(keys) <= MOST_REQUESTS
+    assert keys == list(range(len(keys))) and len(keys) <= MAX_REQUESTS
 
 
 @pytest.mark.timeout(400)
 @settings(max_examples=3_000, deadline=None)
 @given(st.sampled_from(DRAWING), UNQUOTED)
-def test_no_markup_is_shown(context: Context, answer: str) -> None:
+def test_no_markup_is_shown(context: ParserContext, answer: str) -> None:
     """Where a picture was asked for, no tag, thought, token or invented address is among the words."""
     said = "\n".join(event.markdown for event in standing(read(context, [answer])) if isinstance(event, Text))
     assert not MARKUP.search(said)
@@ -177,7 +177,7 @@ HOSTILE += [
 HOSTILE += ['<image prompt="a', '<vary of="1">', "\nUser: ", "\nPrompt: a", "<image>a cat</image> ", "`<image>`\n", "a"]
 
 
-def calls(context: Context, answer: str) -> int:
+def calls(context: ParserContext, answer: str) -> int:
     """How many functions are called to read the answer in pieces of five characters: a count, where a clock varies."""
     count = 0
 
@@ -185,7 +185,7 @@ def calls(context: Context, answer: str) -> int:
         nonlocal count
         count += event in ("call", "c_call")
 
-    parser = TagParser(context)
+    parser = StreamParser(context)
     sys.setprofile(profile)
     try:
         for at in range(0, len(answer), 5):
@@ -199,7 +199,11 @@ def calls(context: Context, answer: str) -> int:
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_the_work_grows_with_the_answer_and_no_faster(piece: str) -> None:
     """Four times as much of something hostile takes about four times the work, and little for each character."""
-    for context in (Context("draw a cat"), Context("hello"), Context("draw a cat", thinks_first=True)):
+    for context in (
+        ParserContext("draw a cat"),
+        ParserContext("hello"),
+        ParserContext("draw a cat", thinks_first=True),
+    ):
         short, long = (calls(context, (piece * size)[:size]) for size in (2_500, 10_000))
         assert long < 5 * short + 2_000
         assert long < 40 * 10_000
@@ -208,7 +212,7 @@ def test_the_work_grows_with_the_answer_and_no_faster(piece: str) -> None:
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_little_is_held_back(piece: str) -> None:
     """However long an answer gets, what waits to be understood stays short, and so what is looked at twice."""
-    parser = TagParser(Context("hello"))
+    parser = StreamParser(ParserContext("hello"))
     for at in range(0, 10_000, 5):
         parser.feed((piece * 10_000)[at : at + 5])
         assert len(parser._buffer) <= 2_100

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from bot.capabilities import Abilities, Editing
+from bot.capabilities import Editing, ModelCapabilities
 from bot.domain import ImageRequest, Operation
-from bot.parsing.tool_calls import MOST_COPIES, requests, tools, written_calls
+from bot.parsing.tool_calls import MAX_COPIES, image_tools, parse_tool_call, parse_written_call
 
 DOG = ImageRequest(0, Operation.GENERATE, "a dog")
 
@@ -14,9 +14,9 @@ DOG = ImageRequest(0, Operation.GENERATE, "a dog")
 def test_every_tool_is_understood_when_it_is_called() -> None:
     """Each tool's name and required arguments make the request that its description promises."""
     operations = []
-    for tool in tools(Abilities(ratios=True)):
+    for tool in image_tools(ModelCapabilities(ratios=True)):
         given = {each.name: 2 if each.kind == "integer" else "a dog" for each in tool.parameters if not each.choices}
-        (request,) = requests(tool.name, json.dumps(given | {"ratio": "3:2"}))
+        (request,) = parse_tool_call(tool.name, json.dumps(given | {"ratio": "3:2"}))
         operations.append(request.operation)
         assert request.of == (None if request.operation is Operation.GENERATE else 2)
     assert {*operations, Operation.UPLOAD, Operation.UPSCALE} == {
@@ -26,7 +26,7 @@ def test_every_tool_is_understood_when_it_is_called() -> None:
 
 def test_only_what_the_picture_model_can_do_is_offered() -> None:
     """A model of one shape is asked for none, and one that takes instructions is given the change alone."""
-    plain, able = tools(Abilities()), tools(Abilities(Editing.INSTRUCT, ratios=True))
+    plain, able = image_tools(ModelCapabilities()), image_tools(ModelCapabilities(Editing.INSTRUCT, ratios=True))
     assert "ratio" not in {each.name for tool in plain for each in tool.parameters}
     assert "ratio" in {each.name for tool in able for each in tool.parameters}
     assert plain[1].parameters[0].description != able[1].parameters[0].description
@@ -55,21 +55,21 @@ def test_only_what_the_picture_model_can_do_is_offered() -> None:
 )
 def test_a_call_is_understood_however_it_is_spelled(name: str, arguments: object, expected: list[ImageRequest]) -> None:
     """Other names for the tools and their arguments count, and calls within calls."""
-    assert requests(name, json.dumps(arguments)) == expected
+    assert parse_tool_call(name, json.dumps(arguments)) == expected
 
 
 def test_json_that_breaks_off_is_read_as_far_as_it_goes() -> None:
     """An answer that was cut short still says what was to be seen."""
-    assert requests("generate_image", '{"prompt": "a dog') == [DOG]
-    assert requests("generate_image", "") == requests("generate_image", "[") == []
+    assert parse_tool_call("generate_image", '{"prompt": "a dog') == [DOG]
+    assert parse_tool_call("generate_image", "") == parse_tool_call("generate_image", "[") == []
 
 
 def test_no_call_asks_for_a_hundred_pictures() -> None:
     """Copies are capped, whatever the number looks like, and however deep calls are nested."""
-    assert len(requests("generate_image", '{"prompt": "a dog", "n": 100}')) == MOST_COPIES
-    assert len(requests("generate_image", '{"prompt": "a dog", "n": -3}')) == 1
-    assert len(requests("generate_image", json.dumps([{"prompt": f"dog {n}"} for n in range(50)]))) == MOST_COPIES
-    assert requests("", "[" * 500 + "]" * 500) == []
+    assert len(parse_tool_call("generate_image", '{"prompt": "a dog", "n": 100}')) == MAX_COPIES
+    assert len(parse_tool_call("generate_image", '{"prompt": "a dog", "n": -3}')) == 1
+    assert len(parse_tool_call("generate_image", json.dumps([{"prompt": f"dog {n}"} for n in range(50)]))) == MAX_COPIES
+    assert parse_tool_call("", "[" * 500 + "]" * 500) == []
 
 
 @pytest.mark.parametrize(
@@ -86,4 +86,4 @@ def test_no_call_asks_for_a_hundred_pictures() -> None:
 )
 def test_a_call_among_the_words_is_understood(payload: str) -> None:
     """As JSON, as a line of Python, and in the other ways of writing one."""
-    assert written_calls(payload) == [DOG]
+    assert parse_written_call(payload) == [DOG]

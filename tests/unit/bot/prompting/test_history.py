@@ -20,17 +20,17 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.llm.messages import Manners, Role, Said
-from bot.llm.token_budget import MIDDLE, cost, cut, room, tokens
-from bot.offline_llm.request_context import hear
-from bot.parsing.stream_parser import Context, TagParser
-from bot.prompting.history import transcript, wanted_images
-from bot.prompting.sanitize import harmless, names_of
+from bot.llm.messages import ChatMessage, ModelProfile, Role
+from bot.llm.token_budget import OMITTED_MIDDLE, estimate_message_tokens, estimate_tokens, input_budget, truncate_middle
+from bot.offline_llm.request_context import read_request
+from bot.parsing.stream_parser import ParserContext, StreamParser
+from bot.prompting.history import build_history, wanted_images
+from bot.prompting.sanitize import display_names, sanitize
 from tests.support.doubles import ANN, BOB, THREAD, picture
 from tests.support.paths import DATA
 
 GOLDEN = DATA / "golden"
-SEES = Manners(sees=True)
+SEES = ModelProfile(has_vision=True)
 
 
 def entry(
@@ -55,15 +55,15 @@ def reply(*parts: Part, status: str = "") -> View:
     return View(parts, status, final=True)
 
 
-def asked(text: str, context: Context | None = None) -> list[ImageRequest]:
+def asked(text: str, context: ParserContext | None = None) -> list[ImageRequest]:
     """The pictures that the parser would order for a text."""
-    parser = TagParser(context or Context())
+    parser = StreamParser(context or ParserContext())
     return [event for event in (*parser.feed(text), *parser.end()) if isinstance(event, ImageRequest)]
 
 
-def told(*earlier: Entry, now: Entry | None = None, context: int = 8192) -> list[Said]:
+def told(*earlier: Entry, now: Entry | None = None, context: int = 8192) -> list[ChatMessage]:
     """The transcript of a thread without pictures."""
-    return transcript("SYSTEM", earlier, now or entry("now"), [], Manners(context=context))
+    return build_history("SYSTEM", earlier, now or entry("now"), [], ModelProfile(context_window=context))
 
 
 def test_the_whole_prompt_is_as_it_was_agreed() -> None:
@@ -79,7 +79,7 @@ def test_the_whole_prompt_is_as_it_was_agreed() -> None:
     ]
     now = Entry("m", THREAD, BOB, "and #2 on the beach", 1, (), "", None)
     pictures = [picture(1), picture(2, 'a "blue" circle'), upload(3), picture(4, "a blue circle")]
-    said = transcript("SYSTEM", earlier, now, pictures, SEES, {1: b"jpeg", 2: b"other"})
+    said = build_history("SYSTEM", earlier, now, pictures, SEES, {1: b"jpeg", 2: b"other"})
     shown = "".join(f"== {one.role}{' +image' * len(one.images)}\n{one.text}\n" for one in said)
     assert shown == (GOLDEN / "transcript.txt").read_text(encoding="utf-8")
 
@@ -92,7 +92,9 @@ def test_the_oldest_turns_are_summed_up_first() -> None:
     assert said[-1].text == "Ann: now" and said[-2].text == "answer 99"
     summary, first = said[1].text.split("\n")
     assert re.fullmatch(r'\[earlier: \d+ more messages; (Ann (said|asked) "[^"]*"( -> #7)?(; )?)+\]', summary)
-    assert int(first.split()[-1]) > 60 and sum(map(cost, said)) <= room(Manners(context=1024))
+    assert int(first.split()[-1]) > 60 and sum(map(estimate_message_tokens, said)) <= input_budget(
+        ModelProfile(context_window=1024)
+    )
 
 
 def test_what_came_of_an_old_message_is_remembered() -> None:
@@ -106,18 +108,20 @@ def test_a_message_that_is_too_long_keeps_its_ends() -> None:
     """The middle of the newest message gives way, visibly."""
     said = told(now=entry("begin " + "word " * 5000 + "end"), context=1024)
     assert said[-1].text.startswith("Ann: begin word") and said[-1].text.endswith("word end")
-    assert MIDDLE in said[-1].text and sum(map(cost, said)) <= room(Manners(context=1024))
+    assert OMITTED_MIDDLE in said[-1].text and sum(map(estimate_message_tokens, said)) <= input_budget(
+        ModelProfile(context_window=1024)
+    )
 
 
 def test_many_pictures_are_listed_as_far_as_there_is_room() -> None:
     """The newest and those that are spoken of are told by their prompts, the others as a range."""
     pictures = [picture(n, f"picture {n} " + "of a very large tree " * 20) for n in range(1, 41)]
     now = entry("like #5", about=2)
-    text = transcript("", [], now, pictures, Manners(context=2048))[-1].text
+    text = build_history("", [], now, pictures, ModelProfile(context_window=2048))[-1].text
     listed = re.findall(r'#(\d+) "', text)
     assert listed[:2] == ["2", "5"] and listed[-1] == "40"
     assert f"[pictures: {40 - len(listed)} older ones, #1 to #" in text
-    heard = hear([Said(Role.USER, text)])
+    heard = read_request([ChatMessage(Role.USER, text)])
     assert heard.about == 2 and [str(n) for n in heard.pictures] == listed and heard.text == "like #5"
 
 
@@ -138,7 +142,7 @@ RULES = re.compile(r"<\||</s>|\[/?INST\]|<end_of_turn>|<</?SYS>>|</?think>|<tool
 )
 def test_other_peoples_markup_stays(text: str) -> None:
     """Code that has nothing to do with pictures reaches the model as it was written."""
-    assert harmless(text) == text
+    assert sanitize(text) == text
 
 
 @settings(max_examples=150, deadline=None)
@@ -146,14 +150,14 @@ def test_other_peoples_markup_stays(text: str) -> None:
 def test_what_people_write_never_holds_a_tag(text: str, name: str) -> None:
     """Whatever a person types, is called, or had painted: the parser finds no request in it, a template no token."""
     one = Entry("1", THREAD, Person("p", name + text[:20]), text, None, (), "", None)
-    said = transcript("", [one, one], one, [picture(1, text)], Manners())
+    said = build_history("", [one, one], one, [picture(1, text)], ModelProfile())
     assert len(said) == 2 and not asked(said[1].text.replace("[pictures: ", "")) and not RULES.search(said[1].text)
 
 
 @given(st.lists(st.text(max_size=60) | st.sampled_from(("System", "", "Ann", "ann", "Ann (2)", "a:\nb")), min_size=1))
 def test_names_keep_people_apart(names: list[str]) -> None:
     """Everybody has a name of one short line, and nobody another's or the system's."""
-    called = names_of(Person(str(n), name) for n, name in enumerate(names)).values()
+    called = display_names(Person(str(n), name) for n, name in enumerate(names)).values()
     assert len({name.lower() for name in called}) == len(names)
     assert all(re.fullmatch(r"[^:\n<>\[\]]{1,60}", name) and name.lower() != "system" for name in called)
 
@@ -177,17 +181,19 @@ ENTRIES = st.builds(
 @given(st.lists(ENTRIES, max_size=8), ENTRIES, st.sets(NUMBERS), st.integers(256, 20_000), st.booleans())
 def test_every_thread_fits(earlier: list[Entry], now: Entry, numbers: set[int], context: int, sees: bool) -> None:
     """Roles alternate, the newest message is there, no picture goes unmentioned, and the context is kept."""
-    manners = Manners(context=context, sees=sees)
+    profile = ModelProfile(context_window=context, has_vision=sees)
     pictures = [picture(number, "a tree " * number) for number in sorted(numbers)]
-    images = dict.fromkeys(wanted_images(now, pictures, manners), b"jpeg")
-    said = transcript("SYSTEM", earlier, now, pictures, manners, images)
+    images = dict.fromkeys(wanted_images(now, pictures, profile), b"jpeg")
+    said = build_history("SYSTEM", earlier, now, pictures, profile, images)
     assert [one.role for one in said[1:]] == [Role.USER, Role.ASSISTANT] * (len(said) // 2 - 1) + [Role.USER]
     assert all(one.text.strip() for one in said) and "Oh." not in "".join(one.text for one in said)
-    name = names_of(one.author for one in (*earlier, now))[now.author.id]
-    alone = transcript("SYSTEM", [], replace(now, author=Person("me", name)), pictures, manners, images)
-    assert sum(map(cost, said)) <= max(room(manners), sum(map(cost, alone)))
+    name = display_names(one.author for one in (*earlier, now))[now.author.id]
+    alone = build_history("SYSTEM", [], replace(now, author=Person("me", name)), pictures, profile, images)
+    assert sum(map(estimate_message_tokens, said)) <= max(
+        input_budget(profile), sum(map(estimate_message_tokens, alone))
+    )
     newest = said[-1].text
-    assert f"{name}: {harmless(now.text)[:20]}" in newest and newest.endswith(harmless(now.text)[-20:])
+    assert f"{name}: {sanitize(now.text)[:20]}" in newest and newest.endswith(sanitize(now.text)[-20:])
     assert said[-1].images == alone[-1].images
     mentioned = {int(number) for number in re.findall(r'#(\d+) "', newest)}
     if found := re.search(r"\[pictures: \d+ older ones?, #(\d+)(?: to #(\d+))?", newest):
@@ -229,12 +235,12 @@ def test_a_model_that_sees_is_shown_what_is_talked_about(now: Entry, expected: l
     """What the message is about or brings, or else names, or else the newest; a model that cannot see gets none."""
     pictures = [picture(n) for n in range(1, 5)] + [upload(5), upload(6)]
     assert wanted_images(now, pictures, SEES) == expected
-    assert wanted_images(now, pictures, Manners()) == wanted_images(now, [], SEES) == []
+    assert wanted_images(now, pictures, ModelProfile()) == wanted_images(now, [], SEES) == []
     images = {n: bytes([n]) for n in expected}
-    newest = transcript("", [], now, pictures, SEES, images)[-1]
+    newest = build_history("", [], now, pictures, SEES, images)[-1]
     assert newest.images == tuple(images.values())
     assert f"[shown: {', '.join(f'#{n}' for n in expected)}]\n" in newest.text
-    assert transcript("", [], now, pictures, Manners(), images)[-1].images == ()
+    assert build_history("", [], now, pictures, ModelProfile(), images)[-1].images == ()
 
 
 @pytest.mark.parametrize(
@@ -249,12 +255,16 @@ def test_a_model_that_sees_is_shown_what_is_talked_about(now: Entry, expected: l
 )
 def test_tokens_are_not_underestimated(text: str, true: int) -> None:
     """The estimate is no less than what real tokenizers count, and not twice as much."""
-    assert true <= tokens(text) < 2 * true
+    assert true <= estimate_tokens(text) < 2 * true
 
 
 @given(st.text(max_size=400), st.integers(0, 100))
 def test_a_cut_text_fits(text: str, most: int) -> None:
     """A text within its limit stays; a longer one fits afterwards, but for the few characters that always stay."""
-    short = cut(text, most)
-    assert short == text if tokens(text) <= most else tokens(short) <= max(most, 3 * (40 + len(MIDDLE)))
+    short = truncate_middle(text, most)
+    assert (
+        short == text
+        if estimate_tokens(text) <= most
+        else estimate_tokens(short) <= max(most, 3 * (40 + len(OMITTED_MIDDLE)))
+    )
     assert (short[:20], short[-20:]) == (text[:20], text[-20:])

@@ -7,23 +7,23 @@ import pytest
 from bot.domain import Person, ThreadKey
 from bot.errors import Refused
 from bot.settings.rules import (
-    KEYS,
-    LONGEST_PERSONA,
-    RATIOS,
+    ASPECT_RATIOS,
+    MAX_PERSONA_LENGTH,
+    SETTINGS,
     WIDEST_FIRST,
-    Models,
-    address,
-    checked,
-    known,
-    resolved,
-    shown,
+    AvailableModels,
+    find_setting,
+    list_fields,
+    resolve_settings,
+    scope_key,
+    validate_value,
 )
-from bot.settings.rules import check_rights as check
-from bot.settings.values import Scope, Settings, Unasked, Where
+from bot.settings.rules import check_may_change as check
+from bot.settings.values import ReplyIn, ReplyMode, Scope, Settings
 from bot.storage.store import Store
 from tests.support.doubles import ANN, BOB, CID, THREAD
 
-MODELS = Models(("wise",), ("flat", "deep"))
+MODELS = AvailableModels(("wise",), ("flat", "deep"))
 ALL = {
     "chat_model": ("wise", "quick", "slow", "witty", "dull"),
     "picture_model": ("flat", "deep", "wide", "tall", "thin"),
@@ -39,13 +39,13 @@ ALL = {
 def test_the_narrowest_choice_wins(key: str) -> None:
     """Of every set of scopes that chose, the narrowest holds; without any, the default does."""
     usual = Settings(
-        chat_model="c", picture_model="p", ratio="9:16", count=3, persona="Nobody.", answer=Where.IN_PLACE,
-        unasked=Unasked.PICTURES,
+        chat_model="c", picture_model="p", ratio="9:16", count=3, persona="Nobody.", answer=ReplyIn.IN_PLACE,
+        unasked=ReplyMode.PICTURES,
     )  # fmt: skip
     for chosen in product((False, True), repeat=len(WIDEST_FIRST)):
         values = {s: {key: ALL[key][n]} for n, s in enumerate(WIDEST_FIRST) if chosen[n]}
-        holds = [ALL[key][n] for n in range(len(WIDEST_FIRST)) if chosen[n] and WIDEST_FIRST[n] in KEYS[key].scopes]
-        got = getattr(resolved(values, usual), key)
+        holds = [ALL[key][n] for n in range(len(WIDEST_FIRST)) if chosen[n] and WIDEST_FIRST[n] in SETTINGS[key].scopes]
+        got = getattr(resolve_settings(values, usual), key)
         assert str(got) == (holds[-1] if holds else str(getattr(usual, key)))
         assert isinstance(got, type(getattr(usual, key)))
 
@@ -58,15 +58,15 @@ def test_each_setting_is_resolved_on_its_own() -> None:
         Scope.THREAD: {"chat_model": "wise"},
         Scope.PERSON: {"ratio": "1:1", "no longer known": "x"},
     }
-    assert resolved(values, Settings(picture_model="flat")) == Settings(
-        chat_model="wise", picture_model="flat", ratio="1:1", count=4, persona="A poet.", unasked=Unasked.NEVER
+    assert resolve_settings(values, Settings(picture_model="flat")) == Settings(
+        chat_model="wise", picture_model="flat", ratio="1:1", count=4, persona="A poet.", unasked=ReplyMode.NEVER
     )
 
 
 def test_usual_wins_over_a_wider_choice() -> None:
     """Who chooses the usual model gets it, whatever the server chose."""
     values = {Scope.SERVER: {"chat_model": "wise"}, Scope.PERSON: {"chat_model": ""}}
-    assert resolved(values, Settings()).chat_model == ""
+    assert resolve_settings(values, Settings()).chat_model == ""
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_usual_wins_over_a_wider_choice() -> None:
 def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -> None:
     """Nobody has a persona of their own, nor decides alone where a channel is answered."""
     for scope in Scope:
-        listed = key in [field.key for field in shown(scope, {}, Settings(), MODELS)]
+        listed = key in [field.key for field in list_fields(scope, {}, Settings(), MODELS)]
         assert listed == (scope in scopes.split())
         if listed:
-            assert known(key, scope) is KEYS[key]
+            assert find_setting(key, scope) is SETTINGS[key]
             continue
         possible = scopes.replace(" ", ", ")
         with pytest.raises(Refused) as refused:
-            checked(key, "x", scope, MODELS)
-        assert str(refused.value) == f"{KEYS[key].title} can be set for {possible}, not for {scope}."
+            validate_value(key, "x", scope, MODELS)
+        assert str(refused.value) == f"{SETTINGS[key].title} can be set for {possible}, not for {scope}."
 
 
 @pytest.mark.parametrize(
@@ -100,35 +100,35 @@ def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -
     [
         ("chat_model", "gone", "Chat model can be usual, wise; not 'gone'."),
         ("picture_model", "wise", "Picture model can be usual, flat, deep; not 'wise'."),
-        ("ratio", "5:4", f"Shape can be usual, {', '.join(RATIOS)}; not '5:4'."),
+        ("ratio", "5:4", f"Shape can be usual, {', '.join(ASPECT_RATIOS)}; not '5:4'."),
         ("count", "5", "Pictures of a wish can be 1, 2, 3, 4; not '5'."),
         ("count", "0", "Pictures of a wish can be 1, 2, 3, 4; not '0'."),
         ("answer", "usual", "Answers can be thread, in place; not 'usual'."),
         ("unasked", "", "Answer without a mention can be threads, pictures, never; not ''."),
         ("persona", "x" * 2_001, "Persona may have 2,000 characters; this has 2,001."),
-        ("colour", "red", f"There is no setting 'colour'; there is {', '.join(KEYS)}."),
+        ("colour", "red", f"There is no setting 'colour'; there is {', '.join(SETTINGS)}."),
     ],
 )
 def test_a_wrong_value_is_told_what_is_possible(key: str, value: str, sentence: str) -> None:
     """The sentence names every choice; what was typed is cut where it is too long."""
     with pytest.raises(Refused) as refused:
-        checked(key, value, Scope.SERVER, MODELS)
+        validate_value(key, value, Scope.SERVER, MODELS)
     assert str(refused.value) == sentence
 
 
 def test_a_long_wrong_value_is_cut() -> None:
     """A page of text is not said again."""
     with pytest.raises(Refused) as refused:
-        checked("ratio", "x" * 500, Scope.SERVER, MODELS)
+        validate_value("ratio", "x" * 500, Scope.SERVER, MODELS)
     assert len(str(refused.value)) < 150
 
 
 def test_a_value_is_kept_without_white_space_around_it() -> None:
     """Of what can be chosen `usual` is no choice at all; a persona may be as long as it may."""
-    assert checked("ratio", " 3:2 ", Scope.PERSON, MODELS) == "3:2"
-    assert checked("ratio", "usual", Scope.PERSON, MODELS) == ""
-    assert checked("persona", " A pirate.\n", Scope.THREAD, MODELS) == "A pirate."
-    assert len(checked("persona", "x" * LONGEST_PERSONA, Scope.THREAD, MODELS)) == LONGEST_PERSONA
+    assert validate_value("ratio", " 3:2 ", Scope.PERSON, MODELS) == "3:2"
+    assert validate_value("ratio", "usual", Scope.PERSON, MODELS) == ""
+    assert validate_value("persona", " A pirate.\n", Scope.THREAD, MODELS) == "A pirate."
+    assert len(validate_value("persona", "x" * MAX_PERSONA_LENGTH, Scope.THREAD, MODELS)) == MAX_PERSONA_LENGTH
 
 
 def test_only_managers_choose_for_many() -> None:
@@ -146,7 +146,7 @@ def test_a_panel_says_where_each_value_comes_from() -> None:
     """A scope shows what wider ones chose, and nothing of narrower ones."""
     values = {Scope.SERVER: {"ratio": "3:2", "count": "2"}, Scope.THREAD: {"ratio": ""}, Scope.PERSON: {"count": "4"}}
     told = {
-        scope: {field.key: (field.value, field.source) for field in shown(scope, values, Settings(), MODELS)}
+        scope: {field.key: (field.value, field.source) for field in list_fields(scope, values, Settings(), MODELS)}
         for scope in Scope
     }
     assert told[Scope.SERVER]["ratio"] == told[Scope.CHANNEL]["ratio"] == ("3:2", "server")
@@ -160,25 +160,25 @@ def test_a_panel_says_where_each_value_comes_from() -> None:
 
 def test_a_field_is_either_a_choice_or_a_text() -> None:
     """Whatever holds by default is among the choices."""
-    for field in shown(Scope.SERVER, {}, Settings(), MODELS):
-        assert [bool(field.choices), bool(field.longest), bool(field.highest)].count(True) == 1
+    for field in list_fields(Scope.SERVER, {}, Settings(), MODELS):
+        assert [bool(field.choices), bool(field.max_length), bool(field.maximum)].count(True) == 1
         assert not field.choices or field.value in field.choices
-    longest = {field.key: field.longest for field in shown(Scope.SERVER, {}, Settings(), MODELS)}
-    assert longest["persona"] == LONGEST_PERSONA
+    longest = {field.key: field.max_length for field in list_fields(Scope.SERVER, {}, Settings(), MODELS)}
+    assert longest["persona"] == MAX_PERSONA_LENGTH
 
 
 def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
     """A server's hold in all of its channels, a person's wherever they are on the platform."""
-    store.chosen.lies(THREAD, "rooms")
+    store.settings.set_category(THREAD, "rooms")
     for scope in Scope:
-        store.chosen.choose(address(scope, THREAD, ANN.id, "rooms"), "ratio", scope)
+        store.settings.choose(scope_key(scope, THREAD, ANN.id, "rooms"), "ratio", scope)
     sister = ThreadKey("test", "space", "channel", "2")
     cousin = ThreadKey("test", "space", "2", "thread")
     stranger = ThreadKey("test", "2", "channel", "thread")
     abroad = ThreadKey("2", "space", "channel", "thread")
 
     def scopes(thread: ThreadKey, person: Person) -> list[str]:
-        values = store.chosen.values(thread, person.id)
+        values = store.settings.values(thread, person.id)
         assert all(choices == {"ratio": scope} for scope, choices in values.items())
         return sorted(values)
 
@@ -186,9 +186,9 @@ def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
     assert scopes(THREAD, CID) == ["category", "channel", "server", "thread"]
     assert scopes(sister, CID) == ["category", "channel", "server"]
     assert scopes(cousin, CID) == ["server"]
-    store.chosen.lies(cousin, "rooms")
+    store.settings.set_category(cousin, "rooms")
     assert scopes(cousin, CID) == ["category", "server"]
-    store.chosen.lies(stranger, "rooms")
+    store.settings.set_category(stranger, "rooms")
     assert scopes(stranger, CID) == []
     assert scopes(stranger, ANN) == ["me"]
     assert scopes(abroad, ANN) == []
@@ -196,14 +196,14 @@ def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
 
 def test_a_choice_is_replaced_and_forgotten(store: Store) -> None:
     """One of them, or all of a place; other places keep theirs."""
-    mine, theirs = (address(Scope.PERSON, THREAD, person.id) for person in (ANN, CID))
+    mine, theirs = (scope_key(Scope.PERSON, THREAD, person.id) for person in (ANN, CID))
     for place in (mine, theirs):
-        store.chosen.choose(place, "ratio", "1:1")
-        store.chosen.choose(place, "ratio", "3:2")
-        store.chosen.choose(place, "count", "2")
-    assert store.chosen.values(THREAD, ANN.id) == {Scope.PERSON: {"ratio": "3:2", "count": "2"}}
-    store.chosen.reset(mine, "ratio")
-    assert store.chosen.values(THREAD, ANN.id) == {Scope.PERSON: {"count": "2"}}
-    store.chosen.reset(mine)
-    assert store.chosen.values(THREAD, ANN.id) == {}
-    assert store.chosen.values(THREAD, CID.id) == {Scope.PERSON: {"ratio": "3:2", "count": "2"}}
+        store.settings.choose(place, "ratio", "1:1")
+        store.settings.choose(place, "ratio", "3:2")
+        store.settings.choose(place, "count", "2")
+    assert store.settings.values(THREAD, ANN.id) == {Scope.PERSON: {"ratio": "3:2", "count": "2"}}
+    store.settings.reset(mine, "ratio")
+    assert store.settings.values(THREAD, ANN.id) == {Scope.PERSON: {"count": "2"}}
+    store.settings.reset(mine)
+    assert store.settings.values(THREAD, ANN.id) == {}
+    assert store.settings.values(THREAD, CID.id) == {Scope.PERSON: {"ratio": "3:2", "count": "2"}}

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from bot.capabilities import Abilities, Refining
-from bot.conversation.image_orders import Studio
-from bot.conversation.prompt_refiner import Refiner
+from bot.capabilities import ModelCapabilities, RefineMode
+from bot.conversation.image_orders import ImageOrders
+from bot.conversation.prompt_refiner import PromptRefiner
 from bot.domain import ImageRequest, Operation, RenderJob
 from bot.errors import ConfigError
-from bot.settings.styles import SHIPPED, Style, read, styled, worn
+from bot.settings.styles import BUILT_IN_STYLES, Style, apply_style, find_lora_style, load_styles
 from bot.settings.values import Settings
 from bot.storage.store import Store
 from tests.support.conversation import Glances
@@ -23,18 +23,18 @@ def test_a_folder_adds_styles_to_those_that_ship(tmp_path: Path) -> None:
     """Each file is a style by its name; one of a name that ships takes its place."""
     (tmp_path / "House.toml").write_text('prompt = "$prompt, in the house style"\nlora = "house.safetensors"\n')
     (tmp_path / "ink.toml").write_text('prompt = "our ink"\nlora_scale = 0.5\n')
-    styles = read(tmp_path)
+    styles = load_styles(tmp_path)
     assert styles["house"] == Style("$prompt, in the house style", "house.safetensors")
-    assert styles["ink"] == Style("our ink", "", 0.5) and set(SHIPPED) < set(styles)
-    assert read(None) is SHIPPED
+    assert styles["ink"] == Style("our ink", "", 0.5) and set(BUILT_IN_STYLES) < set(styles)
+    assert load_styles(None) is BUILT_IN_STYLES
 
 
 def test_the_words_of_a_style_go_behind_the_wish_or_where_it_says() -> None:
     """`$prompt` is the place of the wish; a style that the wish names already adds nothing."""
-    assert styled("a cat", "ink", Style("black lines")) == "a cat, black lines"
-    assert styled("a cat in ink", "ink", Style("black lines")) == "a cat in ink"
-    assert styled("a cat", "house", Style("poster of $prompt, bold")) == "poster of a cat, bold"
-    assert styled("a cat", "bare", Style(lora="x.safetensors")) == "a cat"
+    assert apply_style("a cat", "ink", Style("black lines")) == "a cat, black lines"
+    assert apply_style("a cat in ink", "ink", Style("black lines")) == "a cat in ink"
+    assert apply_style("a cat", "house", Style("poster of $prompt, bold")) == "poster of a cat, bold"
+    assert apply_style("a cat", "bare", Style(lora="x.safetensors")) == "a cat"
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_a_wrong_style_is_named_with_what_is_wrong(tmp_path: Path, text: str, sa
     """The bot does not start with a style that cannot be what was meant."""
     (tmp_path / "style.toml").write_text(text)
     with pytest.raises(ConfigError, match=said):
-        read(tmp_path)
+        load_styles(tmp_path)
 
 
 def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
     """A misspelled folder is no empty one."""
     with pytest.raises(ConfigError, match="STYLES"):
-        read(tmp_path / "nowhere")
+        load_styles(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize(
@@ -74,19 +74,19 @@ def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
 )
 def test_a_style_is_known_by_the_words_that_it_left(words: str, style: Style) -> None:
     """Its name or its own words; a style without a file is worn by nothing."""
-    assert worn({"ink": Style("black lines, white paper"), "house": HOUSE}, words) == style
+    assert find_lora_style({"ink": Style("black lines, white paper"), "house": HOUSE}, words) == style
 
 
 async def test_what_is_made_of_a_picture_wears_its_style(store: Store) -> None:
     """An edit keeps the file of the style in which the picture was drawn, whatever is set by then."""
     drawn = await refined(store, "m1", Operation.GENERATE, None, "house")
     assert (drawn.refined, drawn.lora, drawn.lora_scale) == ("a cat, in the house style", "house.safetensors", 0.7)
-    assert store.jobs.rendered(claimed(store, drawn), replace(picture(1, "a cat"), refined=drawn.refined))
+    assert store.jobs.mark_rendered(claimed(store, drawn), replace(picture(1, "a cat"), refined=drawn.refined))
     edited = await refined(store, "m2", Operation.EDIT, 1, "")
     assert (edited.lora, edited.lora_scale) == ("house.safetensors", 0.7)
     plain = await refined(store, "m3", Operation.GENERATE, None, "")
     assert (plain.refined, plain.lora) == ("", "")
-    assert store.jobs.rendered(claimed(store, plain), replace(picture(3, "a cat")))
+    assert store.jobs.mark_rendered(claimed(store, plain), replace(picture(3, "a cat")))
     assert (await refined(store, "m4", Operation.EDIT, plain.number, "house")).lora == ""
 
 
@@ -95,7 +95,7 @@ async def refined(store: Store, message_id: str, operation: Operation, start: in
     store.accept(message(message_id, "draw"))
     entry = store.entry(message_id)
     assert entry
-    refiner = Refiner(ScriptedModel([]), store.jobs, Refining.OFF)
-    studio = Studio(store, entry, Settings(style=style), refiner, Glances(), styles={"house": HOUSE})
+    refiner = PromptRefiner(ScriptedModel([]), store.jobs, RefineMode.OFF)
+    studio = ImageOrders(store, entry, Settings(style=style), refiner, Glances(), styles={"house": HOUSE})
     job = studio.order(ImageRequest(0, operation, "a cat", of=start), start)
-    return await studio.refine(job, Abilities())
+    return await studio.refine(job, ModelCapabilities())

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sqlite_utils import Database
 
-from bot.domain import Deleted
-from bot.errors import Refused, Unrecorded
+from bot.domain import MessageDeleted
+from bot.errors import Refused, StorageError
 from bot.storage.database import open_database
-from bot.storage.group_commit import Together
+from bot.storage.group_commit import GroupCommit
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import THREAD, ScriptedModel, message, picture
@@ -56,7 +56,7 @@ async def all_of(*writes: asyncio.Task[str]) -> list[str | BaseException]:
 
 async def test_what_comes_in_one_turn_is_one_commit(db: Database, tmp_path: Path) -> None:
     """In the order in which it came; a single write has one commit too."""
-    together, statements = Together(db), list[str]()
+    together, statements = GroupCommit(db), list[str]()
     assert db.conn
     db.conn.set_trace_callback(statements.append)
     words = [f"w{nth}" for nth in range(MANY)]
@@ -70,17 +70,17 @@ async def test_what_comes_in_one_turn_is_one_commit(db: Database, tmp_path: Path
 @pytest.mark.parametrize("error", [Refused("Not this."), UnicodeError("a bug"), sqlite3.DataError("too long")])
 async def test_one_that_fails_undoes_nothing_of_its_neighbours(db: Database, tmp_path: Path, error: Exception) -> None:
     """It alone is told so, and nothing that it wrote is kept."""
-    together = Together(db)
+    together = GroupCommit(db)
     works = says(db, "first"), says(db, "second", error), says(db, "first"), says(db, "last")
     first, second, twice, last = await asyncio.gather(*map(together.write, works), return_exceptions=True)
     assert (first, last) == ("first", "last") and seen(tmp_path) == ["first", "last"]
-    assert type(second) is (Unrecorded if isinstance(error, sqlite3.Error) else type(error))
-    assert isinstance(twice, Unrecorded) and "UNIQUE" in str(twice)
+    assert type(second) is (StorageError if isinstance(error, sqlite3.Error) else type(error))
+    assert isinstance(twice, StorageError) and "UNIQUE" in str(twice)
 
 
 async def test_nothing_is_told_before_it_is_on_the_disk(db: Database, tmp_path: Path) -> None:
     """When the first of a group is told, all of it is there for another process."""
-    together, found = Together(db), list[list[str]]()
+    together, found = GroupCommit(db), list[list[str]]()
     words = ["one", "two"]
     await asyncio.gather(*(together.write(says(db, word), lambda _: found.append(seen(tmp_path))) for word in words))
     assert found == [words, words]
@@ -88,13 +88,13 @@ async def test_nothing_is_told_before_it_is_on_the_disk(db: Database, tmp_path: 
 
 async def test_where_the_file_is_locked_everybody_is_told(db: Database, tmp_path: Path) -> None:
     """Nothing of the group is recorded, nobody is told otherwise; later it goes on."""
-    together, told = Together(db), list[str]()
+    together, told = GroupCommit(db), list[str]()
     with closing(sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         writes = (together.write(says(db, word), told.append) for word in ("one", "two"))
         errors = await asyncio.gather(*writes, return_exceptions=True)
         other.execute("ROLLBACK")
-    assert [type(error) for error in errors] == [Unrecorded, Unrecorded] and errors[0] is not errors[1]
+    assert [type(error) for error in errors] == [StorageError, StorageError] and errors[0] is not errors[1]
     assert (told, seen(tmp_path)) == ([], [])
     assert await together.write(says(db, "one"), told.append) == "one"
     assert told == seen(tmp_path) == ["one"]
@@ -102,14 +102,14 @@ async def test_where_the_file_is_locked_everybody_is_told(db: Database, tmp_path
 
 async def test_on_a_full_disk_what_is_told_is_what_is_there(db: Database, tmp_path: Path) -> None:
     """However many of a group still fit."""
-    together, told = Together(db), list[str]()
+    together, told = GroupCommit(db), list[str]()
     [pages] = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count = {pages + 2}")
     words = [f"w{nth}" * size for nth, size in enumerate((10, 10_000, 10, 10_000, 10))]
     ends = await asyncio.gather(
         *(together.write(says(db, word), told.append) for word in words), return_exceptions=True
     )
-    assert any(isinstance(end, Unrecorded) for end in ends)
+    assert any(isinstance(end, StorageError) for end in ends)
     assert [end for end in ends if isinstance(end, str)] == told == seen(tmp_path)
     db.execute("PRAGMA max_page_count = 10000")
     assert await together.write(says(db, "later")) == "later"
@@ -117,7 +117,7 @@ async def test_on_a_full_disk_what_is_told_is_what_is_there(db: Database, tmp_pa
 
 async def test_a_transaction_that_is_gone_is_nobodys(db: Database, tmp_path: Path) -> None:
     """SQLite may give the whole transaction up in the middle; those before it are told too."""
-    together = Together(db)
+    together = GroupCommit(db)
 
     def gone() -> str:
         db.execute("INSERT OR ROLLBACK INTO words VALUES ('one')")
@@ -125,13 +125,13 @@ async def test_a_transaction_that_is_gone_is_nobodys(db: Database, tmp_path: Pat
 
     works = says(db, "one"), gone, says(db, "last")
     ends = await asyncio.gather(*map(together.write, works), return_exceptions=True)
-    assert [type(end) for end in ends] == [Unrecorded] * 3 and "UNIQUE" in str(ends[2])
+    assert [type(end) for end in ends] == [StorageError] * 3 and "UNIQUE" in str(ends[2])
     assert seen(tmp_path) == []
 
 
 async def test_what_is_cancelled_before_the_commit_is_not_recorded(db: Database, tmp_path: Path) -> None:
     """After the commit it is, and what follows from it is done although nobody waits."""
-    together, told = Together(db), list[str]()
+    together, told = GroupCommit(db), list[str]()
     early, late = (asyncio.create_task(together.write(says(db, word), told.append)) for word in ("early", "late"))
     await asyncio.sleep(0)
     early.cancel()
@@ -143,7 +143,7 @@ async def test_what_is_cancelled_before_the_commit_is_not_recorded(db: Database,
 
 async def test_what_follows_may_fail_for_one_alone(db: Database, tmp_path: Path) -> None:
     """The others are told what is true."""
-    together = Together(db)
+    together = GroupCommit(db)
 
     def follow(word: str) -> None:
         if word == "one":
@@ -187,7 +187,7 @@ async def test_where_nothing_can_be_recorded_nobody_is_answered(tmp_path: Path) 
             other.execute("BEGIN IMMEDIATE")
             ends = await asyncio.gather(*map(inbox.accept, asked), return_exceptions=True)
             other.execute("ROLLBACK")
-        assert [type(end) for end in ends] == [Unrecorded] * MANY
+        assert [type(end) for end in ends] == [StorageError] * MANY
         assert store.entries(THREAD) == [] and not screen.views
         await asyncio.gather(*map(inbox.accept, asked))
         assert (await screen.final(asked[-1].id)).status == ""
@@ -199,7 +199,7 @@ async def test_a_message_that_is_deleted_at_once_is_not_answered(store: Store) -
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await model.waiting.wait()
-        await asyncio.gather(inbox.accept(message("m2", "oh")), inbox.accept(Deleted("m2", THREAD)))
+        await asyncio.gather(inbox.accept(message("m2", "oh")), inbox.accept(MessageDeleted("m2", THREAD)))
         assert (await screen.final("m2")).status == "The question was deleted."
         model.go.set()
         await screen.final("m1")
@@ -221,7 +221,8 @@ async def test_numbers_go_on_within_a_group(store: Store) -> None:
     """Messages of one thread that bring pictures at once have pictures of their own."""
     upload = picture(0)
     writes = (
-        store.together.write(partial(store.accept, message(f"m{nth}", "look"), [upload, upload])) for nth in range(3)
+        store.group_commit.write(partial(store.accept, message(f"m{nth}", "look"), [upload, upload]))
+        for nth in range(3)
     )
     assert await asyncio.gather(*writes) == [True] * 3
     numbers = [[each.number for each in entry.uploads] for entry in store.entries(THREAD)]

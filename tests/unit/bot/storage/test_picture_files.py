@@ -22,20 +22,20 @@ def png(size: tuple[int, int], colour: tuple[int, ...]) -> bytes:
 def test_a_glance_is_small(tmp_path: Path, size: tuple[int, int], expected: tuple[int, int]) -> None:
     """A large picture becomes a JPEG of at most 1024 pixels a side, in its proportions; a small one keeps its size."""
     files = PictureFiles(tmp_path)
-    with Image.open(io.BytesIO(files.glance(files.put(png(size, (255, 0, 0)))))) as image:
+    with Image.open(io.BytesIO(files.thumbnail(files.put(png(size, (255, 0, 0)))))) as image:
         assert (image.format, image.size, image.mode) == ("JPEG", expected, "RGB")
 
 
 def test_a_glance_at_a_transparent_picture_is_on_white(tmp_path: Path) -> None:
     """JPEG knows no transparency: what shines through is paper."""
     files = PictureFiles(tmp_path)
-    with Image.open(io.BytesIO(files.glance(files.put(png((8, 8), (0, 0, 0, 0))), longest=4))) as image:
+    with Image.open(io.BytesIO(files.thumbnail(files.put(png((8, 8), (0, 0, 0, 0))), max_side=4))) as image:
         assert image.size == (4, 4) and min(image.getpixel((1, 1))) > 250  # type: ignore[arg-type]
 
 
 def test_a_glance_at_a_missing_picture_fails_plainly(tmp_path: Path) -> None:
     """What is not there cannot be looked at, and nothing but a digest is looked up."""
     with pytest.raises(FileNotFoundError):
-        PictureFiles(tmp_path).glance("0" * 64)
+        PictureFiles(tmp_path).thumbnail("0" * 64)
     with pytest.raises(FileNotFoundError):
-        PictureFiles(tmp_path).glance("../secret")
+        PictureFiles(tmp_path).thumbnail("../secret")

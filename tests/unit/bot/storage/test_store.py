@@ -65,7 +65,7 @@ def test_an_order_is_recorded_before_it_runs_and_found_again(store: Store) -> No
 def test_a_different_request_in_the_same_place_is_a_new_job(store: Store) -> None:
     """After a restart the model may ask for something else; the old picture is not shown for it."""
     job = store.jobs.order("m1", SUN, None)
-    assert store.jobs.rendered(claimed(store, job), picture(1))
+    assert store.jobs.mark_rendered(claimed(store, job), picture(1))
     other = store.jobs.order("m1", replace(SUN, prompt="a moon"), None)
     assert other.number == 2
     assert store.jobs.outcome(other) is None
@@ -75,12 +75,12 @@ def test_only_the_newest_attempt_counts(store: Store) -> None:
     """A late result of an attempt that was given up changes nothing."""
     job = store.jobs.order("m1", SUN, None)
     late = claimed(store, job)
-    store.jobs.lost(late, blamed=True)
+    store.jobs.release(late, blamed=True)
     current = claimed(store, job)
-    assert not store.jobs.rendered(late, picture(1))
-    store.jobs.dead(late, "late")
-    assert store.jobs.rendered(current, picture(1))
-    assert not store.jobs.rendered(current, picture(1))
+    assert not store.jobs.mark_rendered(late, picture(1))
+    store.jobs.fail(late, "late")
+    assert store.jobs.mark_rendered(current, picture(1))
+    assert not store.jobs.mark_rendered(current, picture(1))
     assert isinstance(store.jobs.outcome(job), Rendered)
     assert len(store.pictures(THREAD)) == 1
 
@@ -88,14 +88,14 @@ def test_only_the_newest_attempt_counts(store: Store) -> None:
 def test_only_faults_that_may_be_the_jobs_own_are_counted(store: Store) -> None:
     """A refused connection is not an attempt."""
     job = store.jobs.order("m1", SUN, None)
-    assert [store.jobs.lost(claimed(store, job), blamed) for blamed in (False, True, False, True)] == [0, 1, 1, 2]
+    assert [store.jobs.release(claimed(store, job), blamed) for blamed in (False, True, False, True)] == [0, 1, 1, 2]
 
 
 def test_cancelled_and_dead_jobs_run_again_after_retry(store: Store) -> None:
     """Reopening a reply puts what did not succeed back into the line, and nothing else."""
     sun = store.jobs.order("m1", SUN, None)
     moon = store.jobs.order("m1", ImageRequest(1, Operation.GENERATE, "a moon"), None)
-    assert store.jobs.rendered(claimed(store, sun), picture(1))
+    assert store.jobs.mark_rendered(claimed(store, sun), picture(1))
     store.jobs.cancel_all("m1", "Stopped by Ann.")
     assert store.jobs.outcome(moon) == Failed("Stopped by Ann.")
     store.reopen("m1")
@@ -105,7 +105,7 @@ def test_cancelled_and_dead_jobs_run_again_after_retry(store: Store) -> None:
 
 def test_an_edit_keeps_the_seed_of_its_picture(store: Store) -> None:
     """What need not change stays; a variation gets a seed of its own."""
-    store.jobs.rendered(claimed(store, store.jobs.order("m1", SUN, None)), replace(picture(1), seed=42))
+    store.jobs.mark_rendered(claimed(store, store.jobs.order("m1", SUN, None)), replace(picture(1), seed=42))
     assert store.jobs.order("m1", ImageRequest(1, Operation.EDIT, "a blue sun", 1), 1).seed == 42
     assert store.jobs.order("m1", ImageRequest(2, Operation.VARY, "", 1), 1).seed != 42
 
@@ -121,7 +121,7 @@ def test_uploads_are_numbered_with_the_other_pictures(store: Store) -> None:
 def test_a_message_is_accepted_together_with_its_pictures(store: Store) -> None:
     """Uploads and requests have their numbers, and the reply that is made later finds its jobs again."""
     moon = ImageRequest(1, Operation.GENERATE, "a moon")
-    assert store.accept(message("m2", "look"), [picture(0)], words="", requests=[SUN, moon])
+    assert store.accept(message("m2", "look"), [picture(0)], raw_answer="", requests=[SUN, moon])
     rows = store.jobs.find(["m2.0", "m2.1"])
     assert [(row.number, row.prompt, row.state) for row in rows] == [(2, "a sun", "queued"), (3, "a moon", "queued")]
     assert store.jobs.order("m2", moon, None).number == 3
@@ -131,7 +131,7 @@ def test_a_message_is_accepted_together_with_its_pictures(store: Store) -> None:
 def test_a_picture_is_posted_when_its_reply_is_final(store: Store) -> None:
     """That is the last state of a job; its outcome is still the picture."""
     job = store.jobs.order("m1", SUN, None)
-    store.jobs.rendered(claimed(store, job), picture(1))
+    store.jobs.mark_rendered(claimed(store, job), picture(1))
     store.finish("m1", View(final=True))
     assert [row.state for row in store.jobs.find([job.id])] == ["posted"]
     assert isinstance(store.jobs.outcome(job), Rendered)
@@ -140,7 +140,7 @@ def test_a_picture_is_posted_when_its_reply_is_final(store: Store) -> None:
 def test_numbers_count_within_a_thread(store: Store) -> None:
     """Another thread starts at 1, and does not see this one's pictures."""
     other = ThreadKey("test", "space", "channel", "other")
-    store.jobs.rendered(claimed(store, store.jobs.order("m1", SUN, None)), picture(1))
+    store.jobs.mark_rendered(claimed(store, store.jobs.order("m1", SUN, None)), picture(1))
     store.accept(Message("m2", other, ANN, "hi"))
     assert store.jobs.order("m2", SUN, None).number == 1
     assert store.pictures(other) == []
@@ -148,9 +148,9 @@ def test_numbers_count_within_a_thread(store: Store) -> None:
 
 def test_what_was_written_is_there_after_a_new_start(store: Store, tmp_path: Path) -> None:
     """A second look at the file, without a proper end of the first, shows everything."""
-    store.hear("m1", "words", complete=True)
+    store.save_answer("m1", "words", is_complete=True)
     again = Store(tmp_path / "test.sqlite")
-    assert again.heard("m1") == "words"
+    assert again.finished_answer("m1") == "words"
     assert [entry.id for entry in again.open_entries()] == ["m1"]
     assert [summary.title for summary in again.threads("test")] == ["draw a sun"]
 

@@ -13,8 +13,8 @@ from PIL import Image
 
 from bot.capabilities import Editing
 from bot.domain import Operation
-from render.images_api.engine import DREW_ANEW, NO_LORA, UNSEEN, HostedEngine
-from render.protocol import Batch, End, Made, Preview, Slots, Started, Step, Task, WorkerEvent
+from render.images_api.engine import NO_LORA_NOTE, REDRAWN_NOTE, UNKNOWN_SOURCE, ImagesApiEngine
+from render.protocol import Batch, End, ImageDone, ImageTask, Preview, Started, StepDone, WorkerEvent, WorkerReport
 from tests.support.images_engine import KEY, PROMPT, change, draw, drawn, engine, heard, refused
 from tests.support.images_server import ALL, Answer, ImagesDouble, Way, error, in_words, unprocessable
 from tests.support.worker_conformance import (
@@ -33,9 +33,9 @@ from tests.support.worker_conformance import (
 class Direct(Place):
     """An engine in this process, in the place of one at an address."""
 
-    there: HostedEngine | None = None
+    there: ImagesApiEngine | None = None
 
-    async def slots(self) -> Slots:
+    async def slots(self) -> WorkerReport:
         """What it can take now."""
         assert self.there
         return await self.there.slots()
@@ -73,10 +73,10 @@ async def test_a_picture_comes_with_previews_and_tells_how_it_was_made() -> None
     double = ImagesDouble()
     async with engine(double) as there:
         events = await heard(there, draw(ratio="16:9"))
-    assert [type(event) for event in events] == [Started, Step, Preview, Step, Preview, Step, Made]
-    assert [round(event.fraction, 2) for event in events if isinstance(event, Step)] == [0.33, 0.67, 1.0]
+    assert [type(event) for event in events] == [Started, StepDone, Preview, StepDone, Preview, StepDone, ImageDone]
+    assert [round(event.fraction, 2) for event in events if isinstance(event, StepDone)] == [0.33, 0.67, 1.0]
     made = events[-1]
-    assert isinstance(made, Made)
+    assert isinstance(made, ImageDone)
     with Image.open(io.BytesIO(made.png)) as image:
         assert (image.format, image.size) == ("PNG", (made.width, made.height))
         assert image.info["Software"] == "flat" and image.info["Description"] == PROMPT
@@ -90,13 +90,13 @@ async def test_a_picture_comes_with_previews_and_tells_how_it_was_made() -> None
 async def test_a_style_that_cannot_be_worn_is_told() -> None:
     """A LoRA is a file on a worker; the words of its style are drawn all the same."""
     async with engine(ImagesDouble()) as there:
-        assert (await drawn(there, draw(lora="ink.safetensors"))).notes == (NO_LORA,)
+        assert (await drawn(there, draw(lora="ink.safetensors"))).notes == (NO_LORA_NOTE,)
 
 
 async def test_a_server_that_does_not_stream_is_understood() -> None:
     """One that passes over `stream` answers in JSON, and the picture comes without previews."""
     async with engine(ImagesDouble(streams=False)) as there:
-        assert [type(event) for event in await heard(there, draw())] == [Started, Step, Made]
+        assert [type(event) for event in await heard(there, draw())] == [Started, StepDone, ImageDone]
 
 
 @pytest.mark.parametrize("way", [Way.DATA_URL, Way.PATH, Way.URL])
@@ -137,7 +137,7 @@ async def test_no_more_are_asked_for_than_may_be_at_once() -> None:
         assert double.most_at_once == 2
         go.set()
         events = await drawing
-    assert sorted(event.task for event in events if isinstance(event, Made)) == list("abcd")
+    assert sorted(event.task for event in events if isinstance(event, ImageDone)) == list("abcd")
 
 
 async def test_a_closed_batch_hangs_up() -> None:
@@ -232,7 +232,7 @@ async def test_an_edit_sends_the_picture_and_the_words() -> None:
     assert made.notes == () and "the picture" in made.way
 
 
-async def edits(there: HostedEngine) -> Editing:
+async def edits(there: ImagesApiEngine) -> Editing:
     """What it says it wants to be told of a change."""
     told = (await there.slots()).abilities
     assert told
@@ -255,7 +255,7 @@ async def test_a_server_without_edits_draws_anew_and_says_so(answer: Answer) -> 
         made = await drawn(there, change(before="a lighthouse under a blue sky"))
         assert await edits(there) is Editing.REDRAW
         await drawn(there, change("a lighthouse under a green sky", before="a lighthouse under a blue sky"))
-    assert made.notes == (DREW_ANEW,)
+    assert made.notes == (REDRAWN_NOTE,)
     assert [(asked.path.rpartition("/")[2], asked.body["prompt"]) for asked in double.asked] == [
         ("edits", "make the sky green"),
         ("generations", "a lighthouse under a blue sky\nmake the sky green"),
@@ -269,6 +269,6 @@ async def test_what_needs_no_server_is_done_here() -> None:
     async with engine(double) as there:
         made = await drawn(there, change("", Operation.UPSCALE))
         assert (made.width, made.height, double.asked) == (128, 128, [])
-        broken = Task("a", Operation.EDIT, "bluer", 7, source=b"no picture")
+        broken = ImageTask("a", Operation.EDIT, "bluer", 7, source=b"no picture")
         assert "cannot be read" in await refused(there, broken)
-        assert await refused(there, change("", Operation.VARY)) == UNSEEN
+        assert await refused(there, change("", Operation.VARY)) == UNKNOWN_SOURCE

@@ -8,8 +8,8 @@ import pytest
 from bot.domain import Failed, Rendered, Rendering
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.images_api.engine import HostedEngine
-from render.protocol import Made, Preview
+from render.images_api.engine import ImagesApiEngine
+from render.protocol import ImageDone, Preview
 from tests.support.images_engine import KEY, PROMPT, draw, drawn, engine, heard, lost, refused
 from tests.support.images_server import Answer, Fault, ImagesDouble, error
 from tests.support.render_queue import collect, job, serving
@@ -43,7 +43,7 @@ async def test_a_broken_preview_spoils_no_picture() -> None:
     """It was only a preview; the picture that comes after it is good, and paid for."""
     async with engine(ImagesDouble(fault=Fault.PREVIEW)) as there:
         events = await heard(there, draw())
-    assert isinstance(events[-1], Made) and not any(isinstance(event, Preview) for event in events)
+    assert isinstance(events[-1], ImageDone) and not any(isinstance(event, Preview) for event in events)
 
 
 @pytest.mark.parametrize(("fault", "streams"), [(Fault.CUT, True), (Fault.CUT, False), (Fault.UNFINISHED, True)])
@@ -61,7 +61,7 @@ async def test_a_server_that_breaks_down_is_left_alone_for_a_while(status: int) 
     double = ImagesDouble(answers=[down])
     async with engine(double) as there:
         now = 0.0
-        there.presence.clock = lambda: now
+        there.health.clock = lambda: now
         assert (await there.slots()).free == 4
         _, loss = await lost(there)
         assert loss.started == (status == 500)
@@ -82,12 +82,12 @@ async def test_one_that_is_lost_does_not_spoil_the_others() -> None:
     double = ImagesDouble(answers=[DOWN])
     async with engine(double) as there:
         events, _ = await lost(there, *(draw(name=name) for name in "abc"))
-    assert len([event for event in events if isinstance(event, Made)]) == 2
+    assert len([event for event in events if isinstance(event, ImageDone)]) == 2
 
 
 async def test_a_server_that_is_not_there_takes_nothing() -> None:
     """It is no fault of the picture, which waits."""
-    there = HostedEngine("flat", "http://127.0.0.1:9/v1", None)
+    there = ImagesApiEngine("flat", "http://127.0.0.1:9/v1", None)
     slots = await there.slots()
     assert (slots.slots, slots.trouble) == (0, None)
     _, loss = await lost(there)
@@ -103,7 +103,7 @@ async def test_a_refused_key_is_told_and_ends_the_line() -> None:
     double = ImagesDouble(answers=[error("Your organization must be verified", 403)])
     async with engine(double, key=None) as there:
         now = 0.0
-        there.presence.clock = lambda: now
+        there.health.clock = lambda: now
         assert (await there.slots()).trouble is None
         assert "IMAGES_API_KEY" in await refused(there)
         assert "IMAGES_API_KEY" in str((await there.slots()).trouble)
@@ -164,7 +164,7 @@ async def test_a_broken_server_gets_the_job_again(store: Store, files: PictureFi
     """Only the queue tries again: after the pause, and when the server is there."""
     double = ImagesDouble(answers=[DOWN])
     async with engine(double) as there:
-        there.presence.clock = lambda: 100 * time.monotonic()  # so that nobody waits for the pause
+        there.health.clock = lambda: 100 * time.monotonic()  # so that nobody waits for the pause
         async with serving(store, files, there) as line:
             assert isinstance((await collect(line, job(store)))[-1], Rendered)
     assert len(double.asked) == 2

@@ -17,7 +17,7 @@ from PIL import Image
 
 from bot.errors import Refused
 from bot.storage.picture_files import PictureFiles
-from render.models.image_files import LONGEST_SIDE, MOST_BYTES, encode, sanitise, written
+from render.models.image_files import MAX_BYTES, MAX_SIDE, encode_png, read_metadata, sanitize_upload
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the library's grumbling about damaged files
 
@@ -40,12 +40,12 @@ def flat(size: tuple[int, int] = (40, 30)) -> Image.Image:
 
 def opened(data: bytes) -> Image.Image:
     """What became of an upload: a whole RGB PNG that says nothing but its pixels."""
-    png, width, height = sanitise(data)
+    png, width, height = sanitize_upload(data)
     image = Image.open(io.BytesIO(png), formats=("PNG",))
     image.load()
     assert (image.mode, image.size, image.info) == ("RGB", (width, height), {})
     assert not image.getexif()
-    assert max(image.size) <= LONGEST_SIDE
+    assert max(image.size) <= MAX_SIDE
     return image
 
 
@@ -69,7 +69,7 @@ def near(image: Image.Image, place: tuple[int, int], colour: tuple[int, ...]) ->
 def refusal(data: bytes) -> str:
     """The sentence with which a file is refused."""
     with pytest.raises(Refused) as caught:
-        sanitise(data)
+        sanitize_upload(data)
     assert str(caught.value).endswith(".")
     return str(caught.value)
 
@@ -85,7 +85,7 @@ def claiming(width: int, height: int) -> bytes:
 def test_where_a_photo_was_taken_is_not_kept(format: str) -> None:
     """Position and camera are dropped; the picture stands upright as the camera meant it."""
     data = photo(format)
-    assert [b"Secret camera" in file for file in (data, sanitise(data)[0])] == [True, False]
+    assert [b"Secret camera" in file for file in (data, sanitize_upload(data)[0])] == [True, False]
     image = opened(data)
     assert image.size == (40, 60)
     assert near(image, (20, 8), RED)
@@ -154,7 +154,7 @@ def test_a_claim_of_billions_of_pixels_is_refused_at_once() -> None:
 
 def test_a_file_over_the_limit_is_refused_unread() -> None:
     """More than 20 MB is refused for its length alone."""
-    assert refusal(saved(flat(), "PNG") + bytes(MOST_BYTES)) == "The picture is larger than 20 MB."
+    assert refusal(saved(flat(), "PNG") + bytes(MAX_BYTES)) == "The picture is larger than 20 MB."
 
 
 def _outcome(data: bytes) -> str:
@@ -200,11 +200,11 @@ def test_a_file_is_the_picture(mode: str, width: int, height: int, random: Rando
     """In every mode and size, whoever reads it: the pixels, and what is told of them before they come."""
     image = Image.frombytes(mode, (width, height), random.randbytes(width * height * len(mode)))
     told = {"Description": "an écu\n\u2603", "Seed": "7"}
-    png = encode(image, told)
+    png = encode_png(image, told)
     back = Image.open(io.BytesIO(png), formats=["PNG"])
     back.load()
     assert (back.mode, back.size, back.tobytes()) == (mode, (width, height), image.tobytes())
-    assert written(png) == told
+    assert read_metadata(png) == told
     assert png.index(b"iTXt") < png.index(b"IDAT")
 
 
@@ -212,7 +212,7 @@ def test_a_file_is_the_picture(mode: str, width: int, height: int, random: Rando
 def test_a_file_of_another_mode_is_rgb(mode: str) -> None:
     """What a library may give instead is seen as it is."""
     image = flat().convert(mode)
-    assert opened(encode(image, {})).tobytes() == image.convert("RGB").tobytes()
+    assert opened(encode_png(image, {})).tobytes() == image.convert("RGB").tobytes()
 
 
 def test_a_picture_is_found_by_its_digest_and_stored_once(tmp_path: Path) -> None:
@@ -256,7 +256,7 @@ def test_a_full_disk_leaves_no_part_of_a_picture(tmp_path: Path) -> None:
     """When a write fails half-way, the folder is as before, and the picture is not there."""
     code = """if True:
         import resource, sys, pathlib
-        from bot.files import PictureFiles
+        from bot.storage.picture_files import PictureFiles
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
         files = PictureFiles(pathlib.Path(sys.argv[1]))
         for size in (1500, 100_000):

@@ -11,7 +11,7 @@ import pytest
 from rich.console import Console
 
 from bot.__main__ import main
-from render.models.list_models import Machine, as_object, run, this_machine
+from render.models.list_models import Machine, as_object, detect_machine, run
 from render.models.presets import PRESETS
 
 LARGE, SMALL, NO_GPU = Machine(79.6, "NVIDIA H100 80GB HBM3"), Machine(12.0, "NVIDIA GeForce RTX 3060"), Machine(32.0)
@@ -131,24 +131,24 @@ def says(folder: Path, output: str, status: int = 0) -> None:
 def test_the_largest_gpu_counts(driver: Path) -> None:
     """A worker owns one device, so that memories are not added up; names may have commas."""
     says(driver, "NVIDIA GeForce RTX 3060, 12288\nNVIDIA A100, 80GB, 81920\nTesla T4, 15360")
-    assert this_machine() == Machine(80.0, "NVIDIA A100, 80GB")
+    assert detect_machine() == Machine(80.0, "NVIDIA A100, 80GB")
 
 
 def test_a_gpu_that_shares_the_machines_memory_has_that(driver: Path) -> None:
     """Its driver knows no number."""
     says(driver, "NVIDIA GB10, [N/A]")
-    assert this_machine() == Machine(own(), "NVIDIA GB10")
+    assert detect_machine() == Machine(own(), "NVIDIA GB10")
 
 
 def test_a_driver_that_fails_is_no_gpu(driver: Path) -> None:
     """Nor is one that is not there, lists nothing, or is no program."""
-    assert this_machine() == Machine(own())
+    assert detect_machine() == Machine(own())
     says(driver, "NVIDIA-SMI has failed because it couldn't communicate with the NVIDIA driver, 12288", status=9)
-    assert this_machine() == Machine(own())
+    assert detect_machine() == Machine(own())
     says(driver, "No devices were found")
-    assert this_machine() == Machine(own())
+    assert detect_machine() == Machine(own())
     (driver / "nvidia-smi").write_bytes(b"\x7fELF but not really")
-    assert this_machine() == Machine(own())
+    assert detect_machine() == Machine(own())
 
 
 def own() -> float:

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from render.models.presets import EIGHT_BIT, KEPT, PRESETS, Can, Fit, Preset, fits, preset
+from render.models.presets import (
+    EIGHT_BIT_RATIO,
+    PRESETS,
+    RESERVED_MEMORY,
+    MemoryFit,
+    ModelFeature,
+    Preset,
+    find_preset,
+    memory_fit,
+)
 from tests.support.paths import ROOT
 
 NAMES = {
@@ -51,16 +60,20 @@ def test_a_name_finds_its_preset(model: str, name: str) -> None:
     owner, _, last = model.rpartition("/")
     cache = f"/home/turbo/hub/models--{owner}--{last}/snapshots/0123abc" if owner else model
     for each in (model, model.lower(), f"/models/schnell/{last}/", cache):
-        assert preset(each).name == name
+        assert find_preset(each).name == name
 
 
 @pytest.mark.parametrize("each", PRESETS, ids=lambda each: each.name)
 def test_every_preset_is_whole(each: Preset) -> None:
     """No other one takes its example away, and nothing that the list shows is missing or absurd."""
-    assert preset(each.example) == each
-    assert each.name and each.can and each.licence and each.about and each.size
+    assert find_preset(each.example) == each
+    assert each.name and each.features and each.licence and each.summary and each.size
     assert each.num_inference_steps and each.guidance_scale is not None
-    assert each.gigabytes and each.largest and each.gigabytes * 0.45 < each.largest <= each.gigabytes
+    assert (
+        each.weights_gib
+        and each.largest_part_gib
+        and each.weights_gib * 0.45 < each.largest_part_gib <= each.weights_gib
+    )
 
 
 @pytest.mark.parametrize(
@@ -82,30 +95,37 @@ def test_every_preset_is_whole(each: Preset) -> None:
 )
 def test_a_distilled_model_is_known_by_its_name(model: str, steps: int | None) -> None:
     """It takes few steps and no guidance; of any other unknown model nothing is said."""
-    assert preset(model) == Preset(num_inference_steps=steps, guidance_scale=None if steps is None else 0.0)
+    assert find_preset(model) == Preset(num_inference_steps=steps, guidance_scale=None if steps is None else 0.0)
 
 
 def test_a_distilled_version_of_a_known_model_keeps_what_is_known() -> None:
     """Its memory and licence; also the guidance, where it is told to the network."""
-    quick = preset("lightx2v/Qwen-Image-Lightning-8steps")
+    quick = find_preset("lightx2v/Qwen-Image-Lightning-8steps")
     assert quick == replace(
-        preset("Qwen/Qwen-Image"), name="Qwen-Image, few steps", num_inference_steps=8, guidance_scale=0.0
+        find_preset("Qwen/Qwen-Image"), name="Qwen-Image, few steps", num_inference_steps=8, guidance_scale=0.0
     )
-    assert preset("somebody/FLUX.1-dev-turbo").guidance_scale == preset("black-forest-labs/FLUX.1-dev").guidance_scale
-    assert preset("somebody/FLUX.1-dev-turbo").num_inference_steps == 4
+    assert (
+        find_preset("somebody/FLUX.1-dev-turbo").guidance_scale
+        == find_preset("black-forest-labs/FLUX.1-dev").guidance_scale
+    )
+    assert find_preset("somebody/FLUX.1-dev-turbo").num_inference_steps == 4
 
 
 @pytest.mark.parametrize("each", PRESETS, ids=lambda each: each.name)
 def test_the_more_memory_the_better_it_fits(each: Preset) -> None:
     """From too large to whole, with room for a picture besides the weights in each case."""
-    assert each.gigabytes and each.largest
-    order = [Fit.NOT, Fit.OFFLOADED, Fit.QUANTISED, Fit.WHOLE]
-    least = {Fit.OFFLOADED: each.largest, Fit.QUANTISED: EIGHT_BIT * each.gigabytes, Fit.WHOLE: each.gigabytes}
+    assert each.weights_gib and each.largest_part_gib
+    order = [MemoryFit.TOO_LARGE, MemoryFit.OFFLOADED, MemoryFit.QUANTIZED, MemoryFit.WHOLE]
+    least = {
+        MemoryFit.OFFLOADED: each.largest_part_gib,
+        MemoryFit.QUANTIZED: EIGHT_BIT_RATIO * each.weights_gib,
+        MemoryFit.WHOLE: each.weights_gib,
+    }
     ranks = []
     for tenths in range(1500):
-        fit = fits(each, tenths / 10)
+        fit = memory_fit(each, tenths / 10)
         assert fit
-        assert fit is Fit.NOT or tenths / 10 > least[fit] + KEPT
+        assert fit is MemoryFit.TOO_LARGE or tenths / 10 > least[fit] + RESERVED_MEMORY
         ranks.append(order.index(fit))
     assert ranks == sorted(ranks)
     assert {ranks[0], ranks[-1]} == {0, 3}
@@ -113,23 +133,23 @@ def test_the_more_memory_the_better_it_fits(each: Preset) -> None:
 
 def test_offloading_helps_where_the_parts_are_alike() -> None:
     """A model whose largest part is smaller than its weights in 8 bit fits so, and no sooner."""
-    halves = Preset(gigabytes=20.0, largest=10.0, size=(1000, 1000))
-    assert [fits(halves, memory) for memory in (13.4, 13.6, 14.6, 23.6)] == [
-        Fit.NOT, Fit.OFFLOADED, Fit.QUANTISED, Fit.WHOLE,
+    halves = Preset(weights_gib=20.0, largest_part_gib=10.0, size=(1000, 1000))
+    assert [memory_fit(halves, memory) for memory in (13.4, 13.6, 14.6, 23.6)] == [
+        MemoryFit.TOO_LARGE, MemoryFit.OFFLOADED, MemoryFit.QUANTIZED, MemoryFit.WHOLE,
     ]  # fmt: skip
 
 
 def test_a_processor_needs_twice_the_memory() -> None:
     """Weights are float32 there, and there is nothing between fitting and not."""
-    sdxl = preset("stabilityai/stable-diffusion-xl-base-1.0")
-    assert fits(sdxl, 12) is Fit.WHOLE
-    assert fits(sdxl, 12, processor=True) is Fit.NOT
-    assert fits(sdxl, 24, processor=True) is Fit.WHOLE
+    sdxl = find_preset("stabilityai/stable-diffusion-xl-base-1.0")
+    assert memory_fit(sdxl, 12) is MemoryFit.WHOLE
+    assert memory_fit(sdxl, 12, on_cpu=True) is MemoryFit.TOO_LARGE
+    assert memory_fit(sdxl, 24, on_cpu=True) is MemoryFit.WHOLE
 
 
 def test_nothing_is_said_of_unknown_weights() -> None:
     """Neither that they fit, nor that they do not."""
-    assert fits(preset("somebody/thing-turbo"), 80) is None
+    assert memory_fit(find_preset("somebody/thing-turbo"), 80) is None
 
 
 CLASSES = {
@@ -167,20 +187,20 @@ def test_what_is_promised_is_what_the_worker_does(each: Preset) -> None:
     """The list says of a model's class what the worker, which can ask the class, makes of it."""
     diffusers = pytest.importorskip("diffusers", reason="the worker needs the render extra")
     from render.builtin.pipeline import ScenePipeline
-    from render.diffusion.pipelines import DRAWS, siblings
-    from render.models.introspection import takes
+    from render.diffusion.pipelines import TEXT_TO_IMAGE_CLASSES, sibling_classes
+    from render.models.introspection import read_signature
 
     own = getattr(diffusers, f"{CLASSES[each.name]}Pipeline") if each.name in CLASSES else ScenePipeline
-    ways = [takes(pipeline, DRAWS) for pipeline in (own, *siblings(own))]
-    looks = any(way.picture for way in ways)
+    ways = [read_signature(pipeline, TEXT_TO_IMAGE_CLASSES) for pipeline in (own, *sibling_classes(own))]
+    looks = any(way.instruction for way in ways)
     can = {
-        Can.DRAW: any(way.words for way in ways),
-        Can.EDIT: looks,
-        Can.START: any(way.strength for way in ways),
-        Can.INPAINT: any(way.mask for way in ways) and not looks,  # who follows instructions needs no mask
-        Can.MANY: any(way.many for way in ways),
+        ModelFeature.TEXT_TO_IMAGE: any(way.text_to_image for way in ways),
+        ModelFeature.INSTRUCTION_EDIT: looks,
+        ModelFeature.IMAGE_TO_IMAGE: any(way.image_to_image for way in ways),
+        ModelFeature.INPAINT: any(way.inpaint for way in ways) and not looks,  # who follows instructions needs no mask
+        ModelFeature.MANY_SOURCES: any(way.many_sources for way in ways),
     }
-    assert each.can == tuple(what for what, has in can.items() if has)
+    assert each.features == tuple(what for what, has in can.items() if has)
 
 
 DOCUMENTED = (ROOT / "docs" / "picture-models.md").read_text(encoding="utf-8")
@@ -190,8 +210,8 @@ def test_the_documentation_has_the_same_table() -> None:
     """In `docs/picture-models.md`, in the same order."""
     rows = [line for line in DOCUMENTED.splitlines() if line.count("|") == 9 and "`" in line]
     assert rows[1:] == [
-        f"| {each.name} | `{each.example}` | {', '.join(each.can)} | {each.num_inference_steps} | {each.gigabytes:g} "
-        f"| {each.largest:g} | {each.licence} | {each.about} |"
+        f"| {each.name} | `{each.example}` | {', '.join(each.features)} | {each.num_inference_steps} "
+        f"| {each.weights_gib:g} | {each.largest_part_gib:g} | {each.licence} | {each.summary} |"
         for each in PRESETS
     ]
 
@@ -214,5 +234,5 @@ def test_what_the_documentation_recommends_for_a_card_fits_it(card: str, memory:
     recommended = re.findall(r"`([^`]+)`( in 8 bit)?", row)
     assert len(recommended) >= 3
     for model, quantised in recommended:
-        fit = fits(preset(model), memory, processor=card == "none")
-        assert (model, fit) == (model, Fit.QUANTISED if quantised else Fit.WHOLE)
+        fit = memory_fit(find_preset(model), memory, on_cpu=card == "none")
+        assert (model, fit) == (model, MemoryFit.QUANTIZED if quantised else MemoryFit.WHOLE)

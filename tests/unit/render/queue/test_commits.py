@@ -12,7 +12,7 @@ import pytest
 
 from bot.domain import Failed, Rendered
 from bot.storage.database import open_database
-from bot.storage.group_commit import Together
+from bot.storage.group_commit import GroupCommit
 from bot.storage.jobs import Jobs
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
@@ -29,7 +29,7 @@ def traced(store: Store, tmp_path: Path) -> Iterator[tuple[Jobs, list[str]]]:
     db.execute("PRAGMA busy_timeout = 0")
     assert db.conn
     db.conn.set_trace_callback(statements.append)
-    yield Jobs(db, Together(db)), statements
+    yield Jobs(db, GroupCommit(db)), statements
     db.close()
 
 
@@ -64,7 +64,7 @@ async def test_pictures_that_are_finished_together_are_recorded_together(
     attempts = jobs.claim("b", {ann.id: 1.0, bob.id: 1.0})
     statements.clear()
     ann, late = replace(ann, attempt=attempts[ann.id]), replace(bob, attempt=attempts[bob.id] - 1)
-    kept = await asyncio.gather(jobs.keep(ann, picture(1)), jobs.keep(late, picture(2)))
+    kept = await asyncio.gather(jobs.complete(ann, picture(1)), jobs.complete(late, picture(2)))
     assert list(kept) == [True, False]
     assert statements.count("COMMIT") == 1
     assert isinstance(store.jobs.outcome(ann), Rendered) and store.jobs.outcome(bob) is None
@@ -77,7 +77,7 @@ async def test_where_nothing_can_be_claimed_all_who_wait_are_told(
     engines = [ScriptedEngine([[DONE]], TWO), ScriptedEngine([])]
     people = jobs_of(store, "ann", "bob", "cid", "dan")
     async with serving(traced[0], files, *engines) as line:
-        await line.introduced.wait()
+        await line.capabilities_ready.wait()
         with closing(sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
             ends = await gather(line, people[:3])

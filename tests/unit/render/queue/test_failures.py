@@ -7,13 +7,13 @@ from pathlib import Path
 import pytest
 
 from bot.domain import Failed, ImageRequest, Operation, Rendered, RenderJob
-from bot.errors import Unrecorded
+from bot.errors import StorageError
 from bot.storage.jobs import Jobs
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.protocol import Slots, Spoilt, Started
+from render.protocol import ImageFailed, Started, WorkerReport
 from render.queue import queue
-from render.queue.batch_run import MOST_FAULTS, MOST_REFUSALS
+from render.queue.batch_run import MAX_FAULTS, MAX_REFUSALS
 from render.worker.client import EngineLost
 from tests.support.doubles import claimed
 from tests.support.render_queue import (
@@ -43,8 +43,8 @@ async def test_a_batch_that_broke_is_tried_again_one_by_one(store: Store, files:
 
 async def test_a_worker_that_lies_rests_while_another_works(store: Store, files: PictureFiles) -> None:
     """What it was given goes elsewhere."""
-    liar = ScriptedEngine([[Started(), EngineLost(started=True, lie="it sent what is no event")]])
-    honest = ScriptedEngine([[DONE]], state=Slots())
+    liar = ScriptedEngine([[Started(), EngineLost(started=True, violation="it sent what is no event")]])
+    honest = ScriptedEngine([[DONE]], state=WorkerReport())
     async with serving(store, files, liar, honest) as line:
         waiting = asyncio.create_task(collect(line, job(store)))
         await liar.asked.wait()
@@ -56,7 +56,7 @@ async def test_a_worker_that_lies_rests_while_another_works(store: Store, files:
 async def test_what_no_worker_can_ever_paint_is_refused_at_once(store: Store, files: PictureFiles) -> None:
     """Nobody waits with a position for a model that is nowhere."""
     async with serving(store, files, ScriptedEngine([])) as line:
-        await line.introduced.wait()
+        await line.capabilities_ready.wait()
         last = (await collect(line, replace(job(store), model="dream")))[-1]
     assert last == Failed("No render worker has the picture model 'dream'; there is m.")
     assert store.jobs.outcome(job(store)) == last
@@ -80,7 +80,7 @@ async def test_a_lost_worker_is_waited_for(store: Store, files: PictureFiles) ->
 
 async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: Store, files: PictureFiles) -> None:
     """A poison job ends with a sentence, and the line goes on."""
-    losses: list[Script] = [*BROKEN * MOST_FAULTS, [DONE]]
+    losses: list[Script] = [*BROKEN * MAX_FAULTS, [DONE]]
     async with serving(store, files, ScriptedEngine(losses)) as line:
         last = (await collect(line, job(store)))[-1]
         assert last == Failed("The renderer broke down over this picture several times.")
@@ -90,14 +90,14 @@ async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: St
 
 async def test_a_worker_that_is_free_but_takes_nothing_is_not_asked_for_ever(store: Store, files: PictureFiles) -> None:
     """A worker that lies about its slots ends in a sentence."""
-    async with serving(store, files, ScriptedEngine([*REFUSED * MOST_REFUSALS])) as line:
+    async with serving(store, files, ScriptedEngine([*REFUSED * MAX_REFUSALS])) as line:
         reason = "The render worker has a free slot, but takes no picture."
         assert (await collect(line, job(store)))[-1] == Failed(reason)
 
 
 async def test_a_picture_that_the_model_refuses_is_not_tried_again(store: Store, files: PictureFiles) -> None:
     """The worker's sentence reaches the person."""
-    engine = ScriptedEngine([[Started(), Spoilt("m1.0", "Too large.")]])
+    engine = ScriptedEngine([[Started(), ImageFailed("m1.0", "Too large.")]])
     async with serving(store, files, engine) as line:
         assert (await collect(line, job(store)))[-1] == Failed("Too large.")
     assert len(engine.batches) == 1
@@ -105,7 +105,7 @@ async def test_a_picture_that_the_model_refuses_is_not_tried_again(store: Store,
 
 async def test_a_model_that_cannot_be_loaded_fails_its_jobs(store: Store, files: PictureFiles) -> None:
     """Nobody waits for a worker that will never be ready."""
-    engine = ScriptedEngine([], state=Slots(trouble="The picture model cannot be loaded."))
+    engine = ScriptedEngine([], state=WorkerReport(trouble="The picture model cannot be loaded."))
     async with serving(store, files, engine) as line:
         assert (await collect(line, job(store)))[-1] == Failed("The picture model cannot be loaded.")
 
@@ -136,8 +136,8 @@ async def test_a_line_that_cannot_be_recorded_begins_later(
     store: Store, files: PictureFiles, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A table that is locked at the start is tried again, and the log says so."""
-    monkeypatch.setattr(queue, "AGAIN", 0)
-    faults = iter([Unrecorded("the file is locked"), Unrecorded("the file is locked")])
+    monkeypatch.setattr(queue, "RETRY_PAUSE", 0)
+    faults = iter([StorageError("the file is locked"), StorageError("the file is locked")])
 
     class Locked(Jobs):
         def recover(self) -> None:
@@ -146,7 +146,7 @@ async def test_a_line_that_cannot_be_recorded_begins_later(
                 raise fault
             super().recover()
 
-    jobs = Locked(store._db, store.together)
+    jobs = Locked(store._db, store.group_commit)
     async with serving(jobs, files, ScriptedEngine([[Started(), DONE]])) as line:
         assert isinstance((await collect(line, job(store)))[-1], Rendered)
     assert caplog.text.count("no picture is drawn yet: the file is locked") == 2
@@ -158,27 +158,27 @@ async def test_who_is_turned_away_is_told_though_it_cannot_be_recorded(store: St
     class Full(Jobs):
         def refuse(self, job: RenderJob, reason: str) -> None:
             """Nothing can be written."""
-            raise Unrecorded("the disk is full")
+            raise StorageError("the disk is full")
 
-    engine = ScriptedEngine([[Started(), DONE]], state=Slots())
-    async with serving(Full(store._db, store.together), files, engine) as line:
+    engine = ScriptedEngine([[Started(), DONE]], state=WorkerReport())
+    async with serving(Full(store._db, store.group_commit), files, engine) as line:
         lost = asyncio.create_task(collect(line, job(store)))
-        while not line.tickets:
+        while not line.pending_jobs:
             await asyncio.sleep(0)
-        engine.state = Slots(trouble="The model is broken.")
+        engine.state = WorkerReport(trouble="The model is broken.")
         assert (await lost)[-1] == Failed("The model is broken.")
         engine.state = ONE
-        while line.fleet.trouble:
+        while line.worker_pool.trouble:
             await asyncio.sleep(0)
         assert isinstance((await collect(line, job(store)))[-1], Rendered)
 
 
 async def test_who_came_before_the_workers_told_is_refused_when_they_do(store: Store, files: PictureFiles) -> None:
     """A model that no worker has is waited for only as long as it may come."""
-    engine = ScriptedEngine([], state=Slots())
+    engine = ScriptedEngine([], state=WorkerReport())
     async with serving(store, files, engine) as line:
         early = asyncio.create_task(collect(line, replace(job(store), model="dream")))
-        while not line.tickets:
+        while not line.pending_jobs:
             await asyncio.sleep(0)
         engine.state = ONE
         assert (await early)[-1] == Failed("No render worker has the picture model 'dream'; there is m.")
@@ -188,7 +188,7 @@ async def test_a_job_whose_end_could_not_be_recorded_is_drawn_again(store: Store
     """Its reply orders it again on Retry, and no worker has it."""
     wanted = job(store)
     async with serving(store, files, ScriptedEngine([[Started(), DONE]])) as line:
-        await line.introduced.wait()
+        await line.capabilities_ready.wait()
         claimed(store, wanted)
         assert [row.state for row in store.jobs.find([wanted.id])] == ["running"]
         again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, wanted.prompt), None)

@@ -6,24 +6,24 @@ from dataclasses import dataclass, field
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bot.capabilities import Abilities
+from bot.capabilities import ModelCapabilities
 from bot.domain import Failed, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
-from bot.queue_status import Bench, Lineup, Standing
-from render.queue.metrics import Counted, Metrics
+from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
+from render.queue.metrics import CountingRenderer, Metrics
 from tests.support.doubles import THREAD, picture
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs" / "operating.md"
 
 
-def standing(job: str, running: bool = False, waited: float = 1.0, model: str = "") -> Standing:
+def standing(job: str, running: bool = False, waited: float = 1.0, model: str = "") -> QueuedJob:
     """Somebody's place."""
-    return Standing(job, THREAD, 1, Operation.GENERATE, "Ann-Owner", model, running, 0.0, 0, None, waited)
+    return QueuedJob(job, THREAD, 1, Operation.GENERATE, "Ann-Owner", model, running, 0.0, 0, None, waited)
 
 
 def numbers(metrics: Metrics) -> dict[tuple[str, str], float]:
     """Every sample by its name and its labels' values."""
-    families = text_string_to_metric_families(metrics.page().decode())
+    families = text_string_to_metric_families(metrics.exposition().decode())
     return {
         (sample.name, ",".join(sample.labels.values())): sample.value
         for family in families
@@ -34,12 +34,12 @@ def numbers(metrics: Metrics) -> dict[tuple[str, str], float]:
 def test_the_line_is_looked_at_when_it_is_asked() -> None:
     """Waits, slots and pace are those of now; two workers of one name are one; nobody's name is told."""
     lineups = [
-        Lineup(
+        QueueStatus(
             (standing("a", running=True), standing("b", waited=7.5), standing("c", model="other")),
-            (Bench("cpu", "m", 2, 1), Bench("cpu", "m", 1, 1), Bench("http://gpu", "", 0, 0)),
+            (WorkerStatus("cpu", "m", 2, 1), WorkerStatus("cpu", "m", 1, 1), WorkerStatus("http://gpu", "", 0, 0)),
             {"m": 0.25},
         ),
-        Lineup(benches=(Bench("cpu", "m", 2, 0),)),
+        QueueStatus(workers=(WorkerStatus("cpu", "m", 2, 0),)),
     ]
     metrics = Metrics(lambda: lineups[0], lambda job: False)
     seen = numbers(metrics)
@@ -57,7 +57,7 @@ def test_the_line_is_looked_at_when_it_is_asked() -> None:
         ("minidalle_slots_busy", "cpu"): 2,
         ("minidalle_slots_busy", "http://gpu"): 0,
     }
-    assert b"Ann-Owner" not in metrics.page()
+    assert b"Ann-Owner" not in metrics.exposition()
     del lineups[0]
     seen = numbers(metrics)
     assert (seen["minidalle_jobs_waiting", "m"], seen["minidalle_oldest_wait_seconds", ""]) == (0, 0)
@@ -69,7 +69,7 @@ class Scripted:
 
     updates: list[RenderUpdate]
     cancelled: list[str] = field(default_factory=list)
-    abilities: Abilities = field(default_factory=Abilities)
+    capabilities: ModelCapabilities = field(default_factory=ModelCapabilities)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """The script."""
@@ -84,12 +84,12 @@ class Scripted:
 
 async def outcomes(*updates: RenderUpdate, begun: int = 1, cancelled: bool = False, leave: bool = False) -> list[float]:
     """How many were counted as rendered, dead, cancelled and lost after one job with this stream."""
-    metrics = Metrics(Lineup, lambda job: cancelled)
+    metrics = Metrics(QueueStatus, lambda job: cancelled)
     job = RenderJob("j", THREAD, 1, "ann", Operation.GENERATE, "p", 1)
     for _ in range(begun):
-        metrics.began("m", ["j"])
+        metrics.record_batch("m", ["j"])
     told = []
-    async with aclosing(Counted(Scripted(list(updates)), metrics).render(job)) as stream:
+    async with aclosing(CountingRenderer(Scripted(list(updates)), metrics).render(job)) as stream:
         async for update in stream:
             told.append(update)
             if leave:
@@ -113,25 +113,27 @@ async def test_every_end_is_counted_once() -> None:
 async def test_a_counted_renderer_is_the_renderer() -> None:
     """What it can do, and what it is told, are the renderer's."""
     renderer = Scripted([])
-    counted = Counted(renderer, Metrics(Lineup, lambda job: False))
-    assert counted.abilities is renderer.abilities
+    counted = CountingRenderer(renderer, Metrics(QueueStatus, lambda job: False))
+    assert counted.capabilities is renderer.capabilities
     assert counted.cancel("j", "No.")
     assert renderer.cancelled == ["j"]
 
 
 def test_batches_are_measured() -> None:
     """How many pictures each had, by model."""
-    metrics = Metrics(Lineup, lambda job: False)
-    metrics.began("m", ["a"])
-    metrics.began("m", ["b", "c", "d"])
+    metrics = Metrics(QueueStatus, lambda job: False)
+    metrics.record_batch("m", ["a"])
+    metrics.record_batch("m", ["b", "c", "d"])
     seen = numbers(metrics)
     assert (seen["minidalle_batch_size_sum", "m"], seen["minidalle_batch_size_count", "m"]) == (4, 2)
 
 
 def test_every_metric_is_documented() -> None:
     """`docs/operating.md` names each of them."""
-    metrics = Metrics(lambda: Lineup(benches=(Bench("cpu", "m", 1, 0),), pace={"m": 1.0}), lambda job: False)
-    metrics.began("m", ["a"])
-    names = {family.name for family in text_string_to_metric_families(metrics.page().decode())}
+    metrics = Metrics(
+        lambda: QueueStatus(workers=(WorkerStatus("cpu", "m", 1, 0),), pace={"m": 1.0}), lambda job: False
+    )
+    metrics.record_batch("m", ["a"])
+    names = {family.name for family in text_string_to_metric_families(metrics.exposition().decode())}
     documented = DOCS.read_text(encoding="utf-8")
     assert [name for name in names if not name.endswith("_created") and f"`{name}" not in documented] == []

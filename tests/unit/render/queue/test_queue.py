@@ -4,13 +4,13 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from bot.capabilities import Abilities, Dialect
+from bot.capabilities import Dialect, ModelCapabilities
 from bot.domain import Failed, Queued, Rendered, Rendering
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.protocol import Preview, Slots, Started, Step
-from render.queue.queue import MOST_WAITING
-from render.queue.scheduler import Caps
+from render.protocol import Preview, Started, StepDone, WorkerReport
+from render.queue.queue import MAX_WAITING_JOBS
+from render.queue.scheduler import ConcurrencyLimits
 from tests.support.doubles import THREAD
 from tests.support.render_queue import (
     DONE,
@@ -29,7 +29,7 @@ from tests.support.render_queue import (
 
 async def test_a_job_is_rendered_kept_and_recorded(store: Store, files: PictureFiles) -> None:
     """Progress comes as it is, and the picture is a file and a row before it is told."""
-    engine = ScriptedEngine([[Started(), Step(0.5), Preview("m1.0", b"jpeg"), Step(1.0), DONE]])
+    engine = ScriptedEngine([[Started(), StepDone(0.5), Preview("m1.0", b"jpeg"), StepDone(1.0), DONE]])
     async with serving(store, files, engine) as line:
         *updates, last = await collect(line, job(store))
     assert updates[-3:] == [Rendering(0.5), Rendering(0.5, b"jpeg"), Rendering(1.0)]
@@ -74,7 +74,7 @@ async def test_jobs_of_different_people_share_a_batch(store: Store, files: Pictu
 async def test_whoever_leaves_a_batch_does_not_stop_the_others(store: Store, files: PictureFiles) -> None:
     """The result of the one that left is not kept; when the last one leaves, the worker stops."""
     gate = asyncio.Event()
-    engine = ScriptedEngine([[Started(), Step(0.1), gate, DONE], [Started(), Step(0.1), gate]])
+    engine = ScriptedEngine([[Started(), StepDone(0.1), gate, DONE], [Started(), StepDone(0.1), gate]])
     engine.state = replace(ONE, largest_batch=2)
     async with serving(store, files, engine) as line:
         ann, bob = jobs_of(store, "ann", "bob")
@@ -97,7 +97,7 @@ async def test_whoever_leaves_a_batch_does_not_stop_the_others(store: Store, fil
 async def test_a_job_is_cancelled_where_it_is(store: Store, files: PictureFiles) -> None:
     """A queued and a running job end with the reason; what is not there any more cannot be cancelled."""
     gate = asyncio.Event()
-    engine = ScriptedEngine([[Started(), Step(0.1), gate]])
+    engine = ScriptedEngine([[Started(), StepDone(0.1), gate]])
     async with serving(store, files, engine) as line:
         running, queued = line.render(job(store)), line.render(job(store, 1))
         await until_rendering(running)
@@ -127,7 +127,7 @@ async def test_a_restart_remembers_who_was_served(store: Store, files: PictureFi
     engine = ScriptedEngine([[DONE]] * 3)
     async with serving(store, files, engine) as line:
         await gather(line, jobs_of(store, "ann", "ann", "ann"))
-    engine = ScriptedEngine([[DONE]] * 4, state=Slots())
+    engine = ScriptedEngine([[DONE]] * 4, state=WorkerReport())
     async with serving(store, files, engine) as line:
         waiting = asyncio.create_task(gather(line, jobs_of(store, "ann", "bob", "bob", "cid", start=3)))
         while len(line.schedule) < 4:
@@ -140,7 +140,7 @@ async def test_a_restart_remembers_who_was_served(store: Store, files: PictureFi
 async def test_leaving_stops_the_render_and_the_next_one_goes_on(store: Store, files: PictureFiles) -> None:
     """Closing the generator closes the engine's stream; the job is in the line again, for whoever takes it up."""
     gate = asyncio.Event()
-    engine = ScriptedEngine([[Started(), Step(0.1), gate], [DONE], [DONE]])
+    engine = ScriptedEngine([[Started(), StepDone(0.1), gate], [DONE], [DONE]])
     async with serving(store, files, engine) as line:
         updates = line.render(job(store))
         async for update in updates:
@@ -154,12 +154,12 @@ async def test_leaving_stops_the_render_and_the_next_one_goes_on(store: Store, f
 
 async def test_the_worker_is_asked_first_what_its_model_can_do(store: Store, files: PictureFiles) -> None:
     """The abilities are known before anybody asks for a picture, also where there will be no worker."""
-    engine = ScriptedEngine([], replace(ONE, abilities=Abilities(dialect=Dialect.PHRASES)))
+    engine = ScriptedEngine([], replace(ONE, abilities=ModelCapabilities(dialect=Dialect.PHRASES)))
     async with serving(store, files, engine) as line:
-        await line.introduced.wait()
-        assert line.abilities == Abilities(dialect=Dialect.PHRASES)
-    async with serving(store, files, ScriptedEngine([], state=Slots(trouble="It is broken."))) as line:
-        await line.introduced.wait()
+        await line.capabilities_ready.wait()
+        assert line.capabilities == ModelCapabilities(dialect=Dialect.PHRASES)
+    async with serving(store, files, ScriptedEngine([], state=WorkerReport(trouble="It is broken."))) as line:
+        await line.capabilities_ready.wait()
 
 
 async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files: PictureFiles) -> None:
@@ -177,7 +177,7 @@ async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files:
 async def test_a_capped_person_goes_on_when_one_has_ended(store: Store, files: PictureFiles) -> None:
     """Of two free slots a person with a cap of one takes one at a time."""
     engine = ScriptedEngine([[DONE], [DONE], [DONE]], replace(ONE, slots=2))
-    async with serving(store, files, engine, caps=Caps(person=1)) as line:
+    async with serving(store, files, engine, caps=ConcurrencyLimits(per_user=1)) as line:
         done = await gather(line, jobs_of(store, "ann", "ann", "ann"))
     assert all(isinstance(each[-1], Rendered) for each in done)
     assert engine.prompts() == [["ann0"], ["ann1"], ["ann2"]]
@@ -185,15 +185,15 @@ async def test_a_capped_person_goes_on_when_one_has_ended(store: Store, files: P
 
 async def test_nobody_fills_the_line(store: Store, files: PictureFiles) -> None:
     """Who has a great many jobs in it already is refused one more; others are not."""
-    engine = ScriptedEngine([], Slots())
+    engine = ScriptedEngine([], WorkerReport())
     async with serving(store, files, engine) as line:
-        *many, last = jobs_of(store, *["ann"] * MOST_WAITING, "ann")
+        *many, last = jobs_of(store, *["ann"] * MAX_WAITING_JOBS, "ann")
         waiting = [asyncio.create_task(collect(line, each)) for each in many]
-        while len(line.schedule) < MOST_WAITING:
+        while len(line.schedule) < MAX_WAITING_JOBS:
             await asyncio.sleep(0)
         refused = (await collect(line, last))[-1]
         other = asyncio.create_task(collect(line, jobs_of(store, "bob")[0]))
-        while len(line.schedule) <= MOST_WAITING:
+        while len(line.schedule) <= MAX_WAITING_JOBS:
             await asyncio.sleep(0)
         for task in (*waiting, other):
             task.cancel()

@@ -6,22 +6,31 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
-from render.queue.scheduler import AGEING, Busy, Caps, Kind, Place, Schedule, Slot, Waiting
+from render.queue.scheduler import (
+    AGING,
+    BatchKey,
+    ConcurrencyLimits,
+    QueuePosition,
+    Schedule,
+    ScheduledJob,
+    Slot,
+    SlotState,
+)
 
 ONE = Slot()
 _ids = count()
 
 
-def job(person: str, server: str = "s", cost: float = 1.0, since: float = 0.0, **more: object) -> Waiting:
+def job(person: str, server: str = "s", cost: float = 1.0, since: float = 0.0, **more: object) -> ScheduledJob:
     """A job of somebody."""
     channel = str(more.pop("channel", f"{server}/c"))
-    kind = more.pop("kind", Kind())
-    assert isinstance(kind, Kind)
+    kind = more.pop("kind", BatchKey())
+    assert isinstance(kind, BatchKey)
     urgent, alone = bool(more.pop("urgent", False)), bool(more.pop("alone", False))
-    return Waiting(f"{person}{next(_ids)}", server, channel, person, kind, cost, since, urgent, alone)
+    return ScheduledJob(f"{person}{next(_ids)}", server, channel, person, kind, cost, since, urgent, alone)
 
 
-def line(*jobs: Waiting, caps: Caps | None = None) -> Schedule:
+def line(*jobs: ScheduledJob, caps: ConcurrencyLimits | None = None) -> Schedule:
     """A line with these jobs."""
     schedule = Schedule(caps)
     for each in jobs:
@@ -32,18 +41,18 @@ def line(*jobs: Waiting, caps: Caps | None = None) -> Schedule:
 def served(schedule: Schedule, slot: Slot = ONE, now: float = 1e6) -> list[str]:
     """The people of each batch until nothing is left, on one slot."""
     batches = []
-    while batch := schedule.next(slot, now):
+    while batch := schedule.next_batch(slot, now):
         batches.append("".join(each.person for each in batch))
-        schedule.ended(batch)
+        schedule.mark_ended(batch)
     return batches
 
 
 def served_ids(schedule: Schedule, slot: Slot, now: float) -> list[str]:
     """The jobs one by one until nothing is left."""
     order = []
-    while batch := schedule.next(slot, now):
+    while batch := schedule.next_batch(slot, now):
         order += [each.id for each in batch]
-        schedule.ended(batch)
+        schedule.mark_ended(batch)
     return order
 
 
@@ -68,9 +77,9 @@ def test_who_comes_late_waits_for_no_more_than_a_round() -> None:
     """A newcomer is served soon, and then in turn: having been away earns nothing."""
     schedule = line(*(job(person) for person in "ab" for _ in range(20)))
     for _ in range(10):
-        batch = schedule.next(ONE, 1e6)
+        batch = schedule.next_batch(ONE, 1e6)
         assert batch
-        schedule.ended(batch)
+        schedule.mark_ended(batch)
     for _ in range(3):
         schedule.add(job("n"))
     order = served(schedule)
@@ -81,10 +90,10 @@ def test_who_comes_late_waits_for_no_more_than_a_round() -> None:
 def test_what_is_given_back_does_not_count() -> None:
     """After a failure its owner is where he was."""
     schedule = line(job("a"), job("a"), job("b"))
-    batch = schedule.next(ONE, 1e6)
+    batch = schedule.next_batch(ONE, 1e6)
     assert batch
-    schedule.ended(batch)
-    schedule.give_back(batch[0])
+    schedule.mark_ended(batch)
+    schedule.refund(batch[0])
     assert sorted(served(schedule)[:2]) == ["a", "b"]
 
 
@@ -92,7 +101,7 @@ def test_what_was_served_before_the_start_is_remembered() -> None:
     """An index that is built anew knows who had how much."""
     schedule = Schedule()
     for _ in range(3):
-        schedule.recall("s", "a", 1.0)
+        schedule.charge_past("s", "a", 1.0)
     for each in (job("a"), job("b"), job("b"), job("c")):
         schedule.add(each)
     assert served(schedule) == list("bcba")
@@ -100,11 +109,13 @@ def test_what_was_served_before_the_start_is_remembered() -> None:
 
 def test_no_more_run_at_once_than_the_caps_allow() -> None:
     """A capped person is passed over, a capped channel too, until one of theirs has ended."""
-    schedule = line(job("a"), job("a"), job("b"), job("c", channel="s/other"), caps=Caps(person=1, channel=2))
-    batches = [schedule.next(ONE, 1e6) for _ in range(4)]
+    schedule = line(
+        job("a"), job("a"), job("b"), job("c", channel="s/other"), caps=ConcurrencyLimits(per_user=1, per_channel=2)
+    )
+    batches = [schedule.next_batch(ONE, 1e6) for _ in range(4)]
     running = [batch[0] for batch in batches if batch]
     assert [each.person for each in running] == ["a", "b", "c"]
-    schedule.ended(running[:1])
+    schedule.mark_ended(running[:1])
     assert served(schedule) == ["a"]
 
 
@@ -112,48 +123,53 @@ def test_an_edit_goes_before_new_pictures_but_not_always() -> None:
     """At most every second batch is led by an urgent job, and none passes a job that has waited for long."""
     urgent = [job("e", urgent=True) for _ in range(3)]
     assert served(line(*(job("a") for _ in range(3)), *urgent), now=1.0) == list("eaeaea")
-    late = line(job("a", since=0.0), job("e", urgent=True, since=AGEING))
-    assert served(late, now=AGEING + 1) == list("ae")
+    late = line(job("a", since=0.0), job("e", urgent=True, since=AGING))
+    assert served(late, now=AGING + 1) == list("ae")
 
 
 def test_a_batch_is_of_different_people_first() -> None:
     """Seats that are left over go to those who are in it already."""
     schedule = line(*(job("a") for _ in range(4)), job("b"), job("c"))
-    assert served(schedule, Slot(seats=4)) == ["abca", "aa"]
+    assert served(schedule, Slot(capacity=4)) == ["abca", "aa"]
 
 
 def test_only_jobs_of_one_kind_share_a_batch() -> None:
     """Another size, another number of steps: another batch. After a crash a job is alone."""
-    large = Kind(size=(1024, 1024))
+    large = BatchKey(size=(1024, 1024))
     schedule = line(job("a"), job("b", kind=large), job("c"), job("d", alone=True))
-    assert served(schedule, Slot(seats=8, usual=0.0655)) == ["ac", "b", "d"]
+    assert served(schedule, Slot(capacity=8, default_megapixels=0.0655)) == ["ac", "b", "d"]
 
 
 def test_large_pictures_take_more_seats() -> None:
     """A slot of four usual pictures holds one of four times the size."""
-    slot = Slot(seats=4, usual=0.25)
-    assert [slot.seats_for(Kind(size=size)) for size in ((512, 512), (1024, 512), (1024, 1024), (2048, 2048))] == [
-        3, 1, 1, 1,
-    ]  # fmt: skip
-    assert slot.seats_for(Kind()) == 4
+    slot = Slot(capacity=4, default_megapixels=0.25)
+    assert [
+        slot.capacity_for(BatchKey(size=size)) for size in ((512, 512), (1024, 512), (1024, 1024), (2048, 2048))
+    ] == [
+        3,
+        1,
+        1,
+        1,
+    ]
+    assert slot.capacity_for(BatchKey()) == 4
 
 
 def test_a_batch_waits_for_no_company() -> None:
     """A fresh job goes at once, though there are free seats beside it; what is there by then goes along."""
     schedule = line(job("a", since=10.0))
-    assert served(schedule, Slot(seats=2), 10.0) == ["a"]
-    assert served(line(job("a", since=10.0), job("b", since=10.0)), Slot(seats=2), 10.0) == ["ab"]
-    assert schedule.next(Slot(seats=2), 10.0) == ()
+    assert served(schedule, Slot(capacity=2), 10.0) == ["a"]
+    assert served(line(job("a", since=10.0), job("b", since=10.0)), Slot(capacity=2), 10.0) == ["ab"]
+    assert schedule.next_batch(Slot(capacity=2), 10.0) == ()
 
 
 def test_a_slot_keeps_its_model_while_nobody_waits_too_long_for_another() -> None:
     """Of the fairest person's next jobs the warm one runs; a cold one is due after about one load time."""
     slot = Slot("m", frozenset({"m", "n"}), load_time=30.0)
-    cold, warm = Kind("n"), Kind("m")
+    cold, warm = BatchKey("n"), BatchKey("m")
     jobs = [job("a", kind=cold), job("a", kind=warm), job("b", kind=warm)]
     assert served_ids(line(*jobs), slot, 10.0) == [jobs[1].id, jobs[2].id, jobs[0].id]
     assert served_ids(line(*jobs), slot, 31.0) == [jobs[0].id, jobs[2].id, jobs[1].id]
-    assert served(line(job("a", kind=Kind("x"))), slot) == []
+    assert served(line(job("a", kind=BatchKey("x"))), slot) == []
 
 
 def test_places_are_those_of_the_policy() -> None:
@@ -161,10 +177,15 @@ def test_places_are_those_of_the_policy() -> None:
     jobs = [job("a", since=95.0), job("a", since=95.0), job("b", since=95.0), job("c", since=95.0, urgent=True)]
     schedule = line(*jobs)
     running = job("z")
-    places = schedule.foretell([Busy(ONE, 2.0, (running,))], 100.0, 0.5)
+    places = schedule.forecast([SlotState(ONE, 2.0, (running,))], 100.0, 0.5)
     ahead = {each.id: places[each.id] for each in jobs}
-    assert [ahead[each.id] for each in jobs] == [Place(2, 3.0), Place(4, 4.0), Place(3, 3.5), Place(1, 2.5)]
-    assert schedule.foretell([Busy(ONE)], 100.0, None)[jobs[3].id] == Place(0, None)
+    assert [ahead[each.id] for each in jobs] == [
+        QueuePosition(2, 3.0),
+        QueuePosition(4, 4.0),
+        QueuePosition(3, 3.5),
+        QueuePosition(1, 2.5),
+    ]
+    assert schedule.forecast([SlotState(ONE)], 100.0, None)[jobs[3].id] == QueuePosition(0, None)
     assert served(schedule, now=100.0) == list("caba")
 
 
@@ -172,12 +193,12 @@ def test_places_are_those_of_the_policy() -> None:
 def test_a_forecast_changes_nothing_and_comes_true(jobs: list[tuple[str, str, bool]], data: st.DataObject) -> None:
     """For any line: nothing is lost, and one slot serves it in the order that was foretold."""
     schedule = line(*(job(person, server, urgent=urgent) for person, server, urgent in jobs))
-    slot = Slot(seats=data.draw(st.integers(1, 4)))
-    places = schedule.foretell([Busy(slot)], 10.0, 1.0)
+    slot = Slot(capacity=data.draw(st.integers(1, 4)))
+    places = schedule.forecast([SlotState(slot)], 10.0, 1.0)
     order: list[str] = []
-    while batch := schedule.next(slot, 10.0 + len(order)):
+    while batch := schedule.next_batch(slot, 10.0 + len(order)):
         order += [each.id for each in batch]
-        schedule.ended(batch)
+        schedule.mark_ended(batch)
     assert sorted(places, key=lambda each: places[each].ahead) == order
     assert len(order) == len(jobs)
 

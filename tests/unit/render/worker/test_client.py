@@ -9,12 +9,12 @@ import pytest
 from aiohttp import web
 
 from bot.domain import Operation
-from render.protocol import VERSION, Batch, Made, Slots, Started, Step, Task, WorkerEvent
+from render.protocol import VERSION, Batch, ImageDone, ImageTask, Started, StepDone, WorkerEvent, WorkerReport
 from render.worker import client as engines
 from render.worker.client import EngineLost, WorkerEngine
 
 PNG = "iVBORw0KGgo="
-BATCH = Batch([Task("a", Operation.GENERATE, "a sun", 1), Task("b", Operation.GENERATE, "a moon", 2)])
+BATCH = Batch([ImageTask("a", Operation.GENERATE, "a sun", 1), ImageTask("b", Operation.GENERATE, "a moon", 2)])
 STARTED = {"event": "started"}
 ALIVE = {"event": "alive"}
 END = {"event": "end"}
@@ -71,7 +71,7 @@ async def test_a_batch_comes_out_whole() -> None:
     async with worker(STARTED, ALIVE, step, made("b"), made("a"), END) as engine:
         events, lost = await heard(engine)
     assert lost is None
-    assert [type(event) for event in events] == [Started, Step, Made, Made]
+    assert [type(event) for event in events] == [Started, StepDone, ImageDone, ImageDone]
 
 
 @pytest.mark.parametrize(
@@ -97,26 +97,26 @@ async def test_a_worker_that_cannot_be_believed_loses_the_batch(
     async with worker(*lines) as engine:
         _, lost = await heard(engine)
     assert lost is not None
-    assert (lost.started, lost.lie) == (started, lie)
+    assert (lost.started, lost.violation) == (started, lie)
 
 
 async def test_a_stream_that_never_gets_on_is_left() -> None:
     """A worker that only says that it lives is taken for one that lies, after a while."""
-    moments = iter((0.0, 1.0, engines.STUCK))
+    moments = iter((0.0, 1.0, engines.STUCK_TIMEOUT))
     async with worker(STARTED, ALIVE, ALIVE, ALIVE) as engine:
-        engine.clock = lambda: next(moments, engines.STUCK + 2)
+        engine.clock = lambda: next(moments, engines.STUCK_TIMEOUT + 2)
         _, lost = await heard(engine)
     assert lost is not None
-    assert lost.lie == "it lives, but does not get on"
+    assert lost.violation == "it lives, but does not get on"
 
 
 async def test_a_refusal_is_no_attempt() -> None:
     """A worker without a free slot has not begun."""
     async with worker(status=503) as engine:
-        assert await engine.slots() == Slots()
+        assert await engine.slots() == WorkerReport()
         _, lost = await heard(engine)
     assert lost is not None
-    assert (lost.started, lost.lie) == (False, "")
+    assert (lost.started, lost.violation) == (False, "")
 
 
 async def test_what_a_worker_tells_of_itself_is_checked() -> None:
@@ -126,10 +126,10 @@ async def test_what_a_worker_tells_of_itself_is_checked() -> None:
     async with worker(slots={"version": VERSION + 1}) as engine:
         assert "another version" in str((await engine.slots()).trouble)
     async with worker(slots={"slots": "many"}) as engine:
-        assert await engine.slots() == Slots()
+        assert await engine.slots() == WorkerReport()
     async with worker(slots={"slots": 2, "free": 1, "model": "m"}) as engine:
-        assert await engine.slots() == Slots(2, 1, "m")
-    assert await WorkerEngine("none", lambda: None).slots() == Slots()
+        assert await engine.slots() == WorkerReport(2, 1, "m")
+    assert await WorkerEngine("none", lambda: None).slots() == WorkerReport()
     away = WorkerEngine("away", lambda: "http://127.0.0.1:9")
-    assert await away.slots() == Slots()
+    assert await away.slots() == WorkerReport()
     await away.close()

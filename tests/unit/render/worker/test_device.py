@@ -17,10 +17,10 @@ import pytest
 
 from bot.domain import Operation
 from render import protocol as wire
-from render.image_model import Options, Studio
-from render.protocol import Batch, End, Made, Preview, Slots, Started, Step, Task, WorkerEvent
-from render.worker.device import DIES, PATIENCE, Busy, Device, DeviceLost
-from render.worker.device_process import load_named
+from render.image_model import ImageModel, Options
+from render.protocol import Batch, End, ImageDone, ImageTask, Preview, Started, StepDone, WorkerEvent, WorkerReport
+from render.worker.device import DIES_WHILE_LOADING, HANG_TIMEOUT, Device, DeviceBusy, DeviceLost
+from render.worker.device_process import load_model_class
 from render.worker.result_cache import ResultCache
 from tests.support.fake_models.gated import (
     PREVIEW,
@@ -37,13 +37,13 @@ from tests.support.paths import ROOT
 
 def batch(*names: str, prompt: str = "a red circle", model: str = "") -> Batch:
     """Tasks with these names."""
-    return Batch([Task(name, Operation.GENERATE, prompt, ord(name), model=model) for name in names])
+    return Batch([ImageTask(name, Operation.GENERATE, prompt, ord(name), model=model) for name in names])
 
 
 def whole(told: Batch) -> list[WorkerEvent]:
     """All that happens to a batch that goes well."""
     first = told.tasks[0].id
-    steps = [event for fraction in (0.5, 1.0) for event in (Step(fraction), Preview(first, PREVIEW))]
+    steps = [event for fraction in (0.5, 1.0) for event in (StepDone(fraction), Preview(first, PREVIEW))]
     return [Started(), *steps, *(picture(task) for task in told.tasks), End()]
 
 
@@ -61,10 +61,10 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def owned(
-    load: Callable[[], Studio], cache: ResultCache | None = None, patience: float = PATIENCE
+    load: Callable[[], ImageModel], cache: ResultCache | None = None, patience: float = HANG_TIMEOUT
 ) -> AsyncGenerator[Device]:
     """A device, with its process until the end of the test."""
-    device = Device(load, cache=cache, patience=patience)
+    device = Device(load, cache=cache, hang_timeout=patience)
     async with asyncio.timeout(60):
         owning = asyncio.create_task(device.run())
         try:
@@ -77,7 +77,7 @@ async def owned(
         assert_gone(pid)
 
 
-async def ready(device: Device) -> Slots:
+async def ready(device: Device) -> WorkerReport:
     """Wait until it can take a batch."""
     await until(lambda: device.slots().free > 0)
     return device.slots()
@@ -104,8 +104,8 @@ async def test_a_device_that_loads_has_no_slot() -> None:
     go = SPAWN.Event()
     async with owned(partial(load_when, go)) as device:
         await until(lambda: device.pid is not None)
-        assert device.slots() == Slots()
-        with pytest.raises(Busy, match="is being loaded"):
+        assert device.slots() == WorkerReport()
+        with pytest.raises(DeviceBusy, match="is being loaded"):
             await rendered(device, batch("a"))
         go.set()
         assert await ready(device) == READY
@@ -116,8 +116,8 @@ async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     told = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
     async with owned(load_nothing) as device:
         await until(lambda: device.slots().trouble is not None and device.pid is None)
-        assert device.slots() == Slots(trouble=told)
-        with pytest.raises(Busy, match="FileNotFoundError"):
+        assert device.slots() == WorkerReport(trouble=told)
+        with pytest.raises(DeviceBusy, match="FileNotFoundError"):
             await rendered(device, batch("a"))
 
 
@@ -126,7 +126,7 @@ async def test_a_process_that_dies_while_it_loads_is_trouble_until_it_does_not()
     go = SPAWN.Event()
     async with owned(partial(load_or_die, go)) as device:
         await until(lambda: device.slots().trouble is not None)
-        assert device.slots() == Slots(trouble=DIES)
+        assert device.slots() == WorkerReport(trouble=DIES_WHILE_LOADING)
         go.set()
         assert await ready(device) == READY
 
@@ -136,17 +136,17 @@ async def test_a_process_that_dies_while_it_loads_is_trouble_until_it_does_not()
 )
 async def test_a_studio_is_found_by_its_name(studio: str) -> None:
     """As a deployment names it, with all that a deployment passes on."""
-    async with owned(partial(load_named, studio, "a model", "auto", 2, Options(step_cache=0.1))) as device:
+    async with owned(partial(load_model_class, studio, "a model", "auto", 2, Options(step_cache=0.1))) as device:
         assert (await ready(device)).slots == 1
         events = await rendered(device, batch("a"))
-    assert [event.task for event in events if isinstance(event, Made)] == ["a"]
+    assert [event.task for event in events if isinstance(event, ImageDone)] == ["a"]
 
 
 async def test_another_model_is_not_this_one() -> None:
     """A batch for a model that is not here is refused; one that names it, or none, is not."""
     async with owned(GatedStudio) as device:
         await ready(device)
-        with pytest.raises(Busy, match="'flat'"):
+        with pytest.raises(DeviceBusy, match="'flat'"):
             await rendered(device, batch("a", model="builtin"))
         assert await rendered(device, batch("a", model="flat")) == whole(batch("a", model="flat"))
 
@@ -159,7 +159,7 @@ async def test_a_busy_device_takes_no_second_batch() -> None:
         async with aclosing(device.render(batch("a"))) as events:
             assert await anext(events) == Started()
             assert device.slots().free == 0
-            with pytest.raises(Busy, match="another batch"):
+            with pytest.raises(DeviceBusy, match="another batch"):
                 await rendered(device, batch("b"))
             gate.release()
             gate.release()
@@ -175,7 +175,7 @@ async def test_a_batch_waits_for_one_that_is_just_ending() -> None:
         async with aclosing(device.render(batch("a", prompt="long"))) as events:
             assert await anext(events) == Started()
             gate.release()
-            assert await anext(events) == Step(0.5)
+            assert await anext(events) == StepDone(0.5)
         assert device.slots().free == 0  # the step under way is not cut
         following = asyncio.create_task(rendered(device, batch("b")))
         await asyncio.sleep(0)
@@ -192,7 +192,7 @@ async def test_a_batch_waits_only_a_moment() -> None:
         await ready(device)
         async with aclosing(device.render(batch("a"))) as events:
             assert await anext(events) == Started()
-        with pytest.raises(Busy, match="another batch"):
+        with pytest.raises(DeviceBusy, match="another batch"):
             await rendered(device, batch("b"))
         gate.release()
         await ready(device)
@@ -206,7 +206,7 @@ async def test_a_batch_that_kills_its_process_is_lost_and_another_process_follow
             pid = device.pid
             with pytest.raises(DeviceLost):
                 await rendered(device, batch("a", prompt="die"))
-            assert device.slots() == Slots()
+            assert device.slots() == WorkerReport()
             assert pid
             assert_gone(pid)
         await ready(device)
@@ -269,7 +269,7 @@ async def test_what_was_made_a_moment_ago_needs_no_device(tmp_path: Path) -> Non
         assert await rendered(device, batch("a", "b")) == whole(batch("a", "b"))
         await until(lambda: all(cache.find(task, READY) for task in batch("a", "b").tasks))
         again = replace(batch("a").tasks[0], id="z")
-        assert [event for event in await rendered(device, Batch([again])) if isinstance(event, Made)] == [
+        assert [event for event in await rendered(device, Batch([again])) if isinstance(event, ImageDone)] == [
             picture(again)
         ]
         async with aclosing(device.render(batch("d"))) as events:
@@ -284,7 +284,7 @@ async def test_what_was_made_a_moment_ago_needs_no_device(tmp_path: Path) -> Non
 async def test_only_what_is_new_is_rendered(tmp_path: Path) -> None:
     """Of a batch that was cut the pictures that were made are told at once, and the rest is rendered."""
     cache = ResultCache(tmp_path)
-    cache.keep(batch("b").tasks[0], READY, picture(batch("b").tasks[0]).png)
+    cache.put(batch("b").tasks[0], READY, picture(batch("b").tasks[0]).png)
     async with owned(GatedStudio, cache) as device:
         await ready(device)
         kept = picture(batch("b").tasks[0])
@@ -303,10 +303,10 @@ async def test_no_process_outlives_a_worker_that_is_killed(tmp_path: Path) -> No
     assert worker.stdout
     async with asyncio.timeout(60), aiohttp.ClientSession() as session:
         url = (await worker.stdout.readline()).split()[1].decode()
-        slots = Slots()
+        slots = WorkerReport()
         while not slots.free:
             async with session.get(f"{url}/slots") as response:
-                slots = wire.SLOTS.validate_json(await response.read())
+                slots = wire.REPORT.validate_json(await response.read())
         async with session.post(f"{url}/batches", data=wire.BATCH.dump_json(batch("a"))) as response:
             assert wire.EVENT.validate_json(await response.content.readline()) == Started()
             worker.kill()

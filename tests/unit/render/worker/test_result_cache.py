@@ -9,19 +9,19 @@ import pytest
 from PIL import Image
 
 from bot.domain import Operation
-from render.models.image_files import encode
-from render.protocol import Made, Slots, Task
-from render.worker.result_cache import KEPT, ResultCache, default_folder
+from render.models.image_files import encode_png
+from render.protocol import ImageDone, ImageTask, WorkerReport
+from render.worker.result_cache import MAX_AGE, ResultCache, default_folder
 from tests.support.fake_models.gated import READY, picture
 
-TASK = Task("a", Operation.EDIT, "é \ud800", 7, b"source", 512, 768, 20, 3.5)
+TASK = ImageTask("a", Operation.EDIT, "é \ud800", 7, b"source", 512, 768, 20, 3.5)
 MADE = picture(replace(TASK, prompt="é"))
 
 
 def put(cache: ResultCache, *seeds: int, size: int = 1000) -> None:
     """Keep a picture for each seed."""
     for seed in seeds:
-        cache.keep(replace(TASK, seed=seed), READY, bytes(size))
+        cache.put(replace(TASK, seed=seed), READY, bytes(size))
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -38,17 +38,17 @@ def found(cache: ResultCache, *seeds: int) -> list[int]:
 
 def test_a_picture_is_found_under_another_name_and_by_another_process(tmp_path: Path) -> None:
     """The task's name and the wished model do not matter; width and height are read from the file."""
-    ResultCache(tmp_path).keep(TASK, READY, MADE.png)
+    ResultCache(tmp_path).put(TASK, READY, MADE.png)
     again = replace(TASK, id="b", model="flat")
     assert ResultCache(tmp_path).find(again, READY) == replace(MADE, task="b")
 
 
 def test_how_it_was_made_is_found_again_too(tmp_path: Path) -> None:
     """The file itself tells it."""
-    png = encode(Image.new("RGB", (8, 4)), {"Way": "image to image", "Notes": "One.\nTwo."})
-    ResultCache(tmp_path).keep(TASK, READY, png)
+    png = encode_png(Image.new("RGB", (8, 4)), {"Way": "image to image", "Notes": "One.\nTwo."})
+    ResultCache(tmp_path).put(TASK, READY, png)
     made = ResultCache(tmp_path).find(TASK, READY)
-    assert made == Made("a", png, 8, 4, READY.model, "image to image", ("One.", "Two."))
+    assert made == ImageDone("a", png, 8, 4, READY.model, "image to image", ("One.", "Two."))
 
 
 @pytest.mark.parametrize(
@@ -69,10 +69,10 @@ def test_how_it_was_made_is_found_again_too(tmp_path: Path) -> None:
         (TASK, replace(READY, model="other")),
     ],
 )
-def test_everything_that_decides_the_look_decides_the_key(tmp_path: Path, task: Task, slots: Slots) -> None:
+def test_everything_that_decides_the_look_decides_the_key(tmp_path: Path, task: ImageTask, slots: WorkerReport) -> None:
     """A picture is not mistaken for that of any other task or model."""
     cache = ResultCache(tmp_path)
-    cache.keep(TASK, READY, MADE.png)
+    cache.put(TASK, READY, MADE.png)
     assert cache.find(TASK, READY)
     assert cache.find(task, slots) is None
 
@@ -81,7 +81,7 @@ def test_a_picture_is_kept_for_ten_minutes(tmp_path: Path) -> None:
     """Then it is not found, and with the next picture it is gone."""
     cache = ResultCache(tmp_path)
     put(cache, 1)
-    age(tmp_path, KEPT - 60)
+    age(tmp_path, MAX_AGE - 60)
     assert found(cache, 1) == [1]
     age(tmp_path, 61)
     assert found(cache, 1) == []
@@ -91,7 +91,7 @@ def test_a_picture_is_kept_for_ten_minutes(tmp_path: Path) -> None:
 
 def test_the_oldest_make_room(tmp_path: Path) -> None:
     """All pictures together never take more than they may, and one that alone is too large is not kept."""
-    cache = ResultCache(tmp_path, largest=3500)
+    cache = ResultCache(tmp_path, max_bytes=3500)
     for seed in range(6):
         age(tmp_path, 1)
         put(cache, seed)
@@ -105,7 +105,7 @@ def test_a_draft_that_a_dead_process_left_goes_in_time(tmp_path: Path) -> None:
     """It is never taken for a picture."""
     cache = ResultCache(tmp_path)
     (tmp_path / "0123.draft").write_bytes(b"half a pict")
-    age(tmp_path, KEPT + 1)
+    age(tmp_path, MAX_AGE + 1)
     put(cache, 1)
     assert [path.suffix for path in tmp_path.iterdir()] == [""]
 
@@ -114,19 +114,19 @@ def test_a_draft_that_a_dead_process_left_goes_in_time(tmp_path: Path) -> None:
 def test_a_damaged_file_is_no_picture(tmp_path: Path, cut: int) -> None:
     """It is taken away, and the picture can be kept anew."""
     cache = ResultCache(tmp_path)
-    cache.keep(TASK, READY, MADE.png)
+    cache.put(TASK, READY, MADE.png)
     [path] = tmp_path.iterdir()
     path.write_bytes(path.read_bytes()[:cut])
     assert cache.find(TASK, READY) is None
     assert not list(tmp_path.iterdir())
-    cache.keep(TASK, READY, MADE.png)
+    cache.put(TASK, READY, MADE.png)
     assert cache.find(TASK, READY) == replace(MADE, task=TASK.id)
 
 
 def test_a_changed_byte_is_noticed(tmp_path: Path) -> None:
     """Whatever the disk did, people get the picture or none."""
     cache = ResultCache(tmp_path)
-    cache.keep(TASK, READY, MADE.png)
+    cache.put(TASK, READY, MADE.png)
     [path] = tmp_path.iterdir()
     data = bytearray(path.read_bytes())
     data[1000] ^= 1
@@ -139,7 +139,7 @@ def test_a_disk_that_takes_nothing_is_only_logged(tmp_path: Path, caplog: pytest
     folder = tmp_path / "results"
     cache = ResultCache(folder)
     folder.rmdir()
-    cache.keep(TASK, READY, MADE.png)
+    cache.put(TASK, READY, MADE.png)
     assert cache.find(TASK, READY) is None
     assert "cannot be kept" in caplog.text
 

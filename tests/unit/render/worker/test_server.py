@@ -14,12 +14,23 @@ from aiohttp import web
 
 from bot.domain import Operation
 from render import protocol as wire
-from render.image_model import FAILED, NO_MEMORY, Studio
-from render.protocol import Alive, Batch, End, Preview, Slots, Spoilt, Started, Step, Task, WorkerEvent
+from render.image_model import FAILED, NO_MEMORY, ImageModel
+from render.protocol import (
+    Batch,
+    End,
+    Heartbeat,
+    ImageFailed,
+    ImageTask,
+    Preview,
+    Started,
+    StepDone,
+    WorkerEvent,
+    WorkerReport,
+)
 from render.worker.client import EngineLost, WorkerEngine
-from render.worker.device import PATIENCE
+from render.worker.device import HANG_TIMEOUT
 from render.worker.result_cache import ResultCache
-from render.worker.server import Worker
+from render.worker.server import WorkerServer
 from tests.support.fake_models.gated import (
     PREVIEW,
     READY,
@@ -31,8 +42,10 @@ from tests.support.fake_models.gated import (
     picture,
 )
 
-BATCH = Batch([Task("a", Operation.GENERATE, "a red circle", 1), Task("b", Operation.EDIT, "é", 2, b"\x89PNG\0\xff")])
-STEPS = [Step(0.5), Preview("a", PREVIEW), Step(1.0), Preview("a", PREVIEW)]
+BATCH = Batch(
+    [ImageTask("a", Operation.GENERATE, "a red circle", 1), ImageTask("b", Operation.EDIT, "é", 2, b"\x89PNG\0\xff")]
+)
+STEPS = [StepDone(0.5), Preview("a", PREVIEW), StepDone(1.0), Preview("a", PREVIEW)]
 WHOLE = [Started(), *STEPS, *map(picture, BATCH.tasks)]
 NO_KEY = "The render worker refused the bot: check RENDER_TOKEN."
 
@@ -63,14 +76,14 @@ async def engine_at(url: str | None, token: str | None = None) -> AsyncGenerator
 
 @asynccontextmanager
 async def working(
-    load: Callable[[], Studio], cache: ResultCache | None = None, patience: float = PATIENCE
+    load: Callable[[], ImageModel], cache: ResultCache | None = None, patience: float = HANG_TIMEOUT
 ) -> AsyncGenerator[WorkerEngine]:
     """An engine whose worker loads this."""
-    async with served(Worker(load, cache=cache, patience=patience).app()) as url, engine_at(url) as engine:
+    async with served(WorkerServer(load, cache=cache, hang_timeout=patience).app()) as url, engine_at(url) as engine:
         yield engine
 
 
-async def ready(engine: WorkerEngine) -> Slots:
+async def ready(engine: WorkerEngine) -> WorkerReport:
     """Ask, as the line does, until the worker can take something or never will."""
     while not ((found := await engine.slots()).free or found.trouble):
         await asyncio.sleep(0.01)
@@ -101,7 +114,7 @@ async def test_a_worker_that_loads_answers_and_has_no_slot() -> None:
     """It says so at once, refuses a batch, and has a slot when the model is there."""
     go = SPAWN.Event()
     async with working(partial(load_when, go)) as engine:
-        assert await engine.slots() == Slots()
+        assert await engine.slots() == WorkerReport()
         assert await outcome(engine) == ([], False)
         go.set()
         assert await ready(engine) == READY
@@ -111,7 +124,7 @@ async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     """The reason is a sentence without the exception's words; there will be no slots."""
     async with working(load_nothing) as engine:
         told = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
-        assert await ready(engine) == Slots(trouble=told)
+        assert await ready(engine) == WorkerReport(trouble=told)
 
 
 async def test_a_busy_worker_takes_no_second_batch() -> None:
@@ -151,7 +164,7 @@ async def test_closing_the_stream_cancels_at_the_next_step() -> None:
         async with aclosing(engine.run(long)) as events:
             assert await anext(events) == Started()
             gate.release()
-            assert await anext(events) == Step(0.5)
+            assert await anext(events) == StepDone(0.5)
         assert await engine.slots() == replace(READY, free=0)  # the step under way is not cut
         gate.release()
         assert await asyncio.to_thread(left.wait, 20)
@@ -173,7 +186,7 @@ async def test_a_fault_in_the_model_spoils_the_batch_alone(told: str, fault: Exc
     """Each picture gets a sentence, which holds the model's words only where they are a refusal; the slot is free."""
     async with working(partial(GatedStudio, fault=fault)) as engine:
         await ready(engine)
-        assert await outcome(engine) == ([Started(), *STEPS[:2], Spoilt("a", told), Spoilt("b", told)], None)
+        assert await outcome(engine) == ([Started(), *STEPS[:2], ImageFailed("a", told), ImageFailed("b", told)], None)
         assert (await ready(engine)).free
 
 
@@ -203,11 +216,11 @@ async def test_a_repeated_batch_comes_from_the_disk(tmp_path: Path) -> None:
 
 async def test_a_token_is_asked_for() -> None:
     """Without it, or with another, nothing is told or done, and the bot says what to check."""
-    async with served(Worker(GatedStudio, "sesame").app()) as url, engine_at(url, "sesame") as friend:
+    async with served(WorkerServer(GatedStudio, "sesame").app()) as url, engine_at(url, "sesame") as friend:
         assert (await ready(friend)).slots
         for wrong in (None, "wrong", "ses", "ö"):
             async with engine_at(url, wrong) as stranger:
-                assert await stranger.slots() == Slots(trouble=NO_KEY)
+                assert await stranger.slots() == WorkerReport(trouble=NO_KEY)
                 assert await outcome(stranger) == ([], False)
         assert await outcome(friend) == (WHOLE, None)
 
@@ -234,10 +247,10 @@ async def test_silence_is_filled_with_signs_of_life() -> None:
             lines = [wire.EVENT.validate_json(await response.content.readline()) for _ in range(2)]
             gate.release()
             gate.release()
-    assert lines == [Started(), Alive()]
+    assert lines == [Started(), Heartbeat()]
 
 
-def scripted(*events: WorkerEvent | bytes, slots: Slots | None = None, status: int = 200) -> web.Application:
+def scripted(*events: WorkerEvent | bytes, slots: WorkerReport | None = None, status: int = 200) -> web.Application:
     """A worker of another kind, that sends this for every batch and then hangs up."""
 
     async def batches(request: web.Request) -> web.StreamResponse:
@@ -250,7 +263,7 @@ def scripted(*events: WorkerEvent | bytes, slots: Slots | None = None, status: i
         return response
 
     async def about(request: web.Request) -> web.Response:
-        return web.Response(body=wire.SLOTS.dump_json(slots or Slots()))
+        return web.Response(body=wire.REPORT.dump_json(slots or WorkerReport()))
 
     app = web.Application()
     app.add_routes([web.post("/batches", batches), web.get("/slots", about)])
@@ -261,16 +274,25 @@ def scripted(*events: WorkerEvent | bytes, slots: Slots | None = None, status: i
     ("sent", "heard", "started"),
     [
         ([], [], False),
-        ([Alive()], [], False),
+        ([Heartbeat()], [], False),
         ([Started()], [Started()], True),
-        ([Started(), Alive(), Step(0.5)], [Started(), Step(0.5)], True),
+        ([Started(), Heartbeat(), StepDone(0.5)], [Started(), StepDone(0.5)], True),
         ([Started(), b'{"event": "st'], [Started()], True),
         ([b"garbage\n"], [], False),
         ([Started(), b"\xff\xff\n"], [Started()], True),
         ([Started(), b'{"event": "party"}\n'], [Started()], True),
         (
-            [Alive(), Started(), Alive(), Step(1.0), Alive(), Spoilt("a", "no"), Spoilt("b", "no"), End()],
-            [Started(), Step(1.0), Spoilt("a", "no"), Spoilt("b", "no")],
+            [
+                Heartbeat(),
+                Started(),
+                Heartbeat(),
+                StepDone(1.0),
+                Heartbeat(),
+                ImageFailed("a", "no"),
+                ImageFailed("b", "no"),
+                End(),
+            ],
+            [Started(), StepDone(1.0), ImageFailed("a", "no"), ImageFailed("b", "no")],
             None,
         ),
     ],
@@ -297,13 +319,13 @@ async def test_a_worker_that_is_away_has_no_slots() -> None:
         closed.bind(("127.0.0.1", 0))
         for url in (None, f"http://127.0.0.1:{closed.getsockname()[1]}", "http://", "nonsense"):
             async with engine_at(url) as engine:
-                assert await engine.slots() == Slots()
+                assert await engine.slots() == WorkerReport()
                 assert await outcome(engine) == ([], False)
 
 
 async def test_an_address_may_end_in_a_slash() -> None:
     """Both ways of writing RENDER_URL reach the worker."""
-    about, refused = READY, [Spoilt("a", "no"), Spoilt("b", "no")]
+    about, refused = READY, [ImageFailed("a", "no"), ImageFailed("b", "no")]
     async with served(scripted(Started(), *refused, End(), slots=about)) as url, engine_at(url + "/") as engine:
         assert await engine.slots() == about
         assert await outcome(engine) == ([Started(), *refused], None)
@@ -311,7 +333,7 @@ async def test_an_address_may_end_in_a_slash() -> None:
 
 async def test_a_worker_of_another_version_is_trouble() -> None:
     """It would refuse every batch, so nothing is sent to it and people are told why."""
-    async with served(scripted(slots=Slots(1, 1, "flat", version=99))) as url, engine_at(url) as engine:
+    async with served(scripted(slots=WorkerReport(1, 1, "flat", version=99))) as url, engine_at(url) as engine:
         found = await engine.slots()
     assert not found.slots
     assert "version" in (found.trouble or "")
