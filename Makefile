@@ -1,5 +1,6 @@
-.PHONY: install run test check lock benchmark benchmark-gpu chaos ray-test
 PYTHON ?= python3
+PARALLEL ?= -n auto --dist loadgroup
+.PHONY: install run test test-fast check lock benchmark benchmark-gpu chaos ray-test
 
 install: .venv/installed
 
@@ -12,12 +13,16 @@ run: install
 	.venv/bin/python -m bot
 
 test: install
-	.venv/bin/python -m pytest
+	.venv/bin/python -m pytest $(PARALLEL)
+
+test-fast: install  # no process, no browser, no torch
+	.venv/bin/python -m pytest $(PARALLEL) tests/unit
 
 check: install
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
+	.venv/bin/lint-imports
 
 lock: install  # without the name of the build that pip took for torch, so that each machine takes its own
 	.venv/bin/pip-compile --quiet --strip-extras --all-extras --no-allow-unsafe --no-emit-find-links --no-emit-index-url --output-file requirements.lock pyproject.toml
