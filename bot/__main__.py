@@ -20,6 +20,7 @@ from bot.cli import usage as record_command
 from bot.cli.replay import replay_file
 from bot.commands.lineage import build_tree
 from bot.commands.slash_commands import SlashCommands
+from bot.commands.thread_export import ThreadExport
 from bot.config import Config, load_config, worker_environment
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.conversation.retention import Retention
@@ -32,7 +33,6 @@ from bot.llm.client import OpenAICompatible
 from bot.llm.model_profiles import find_profile, override_profile
 from bot.llm.moderation import Moderator
 from bot.offline_llm import OfflineModel
-from bot.papers import ThreadExport
 from bot.ports import ChatModel, Platform
 from bot.prompting.system_prompt import check_templates
 from bot.queue_status import QueueStatus

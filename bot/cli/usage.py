@@ -8,11 +8,11 @@ from contextlib import closing
 from pathlib import Path
 
 from bot.commands.thread_export import write_export
-from bot.conversation.permissions import DAY
 from bot.domain import ThreadKey
 from bot.errors import NotFound, Refused
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
+from bot.storage.usage import DAY
 
 COMMANDS = ("usage", "export")
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection

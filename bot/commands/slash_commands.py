@@ -5,11 +5,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeVar
 
-from bot.conversation.permissions import DAY, add_manager_role
 from bot.domain import MANAGER, ButtonPress, ImagineCommand, Message, Operation, Person, Picture, ThreadKey
 from bot.errors import NotFound, Refused
 from bot.formatting import format_count, format_estimate, parse_picture_number, time_marker
 from bot.queue_status import QueuedJob, QueueStatus
+from bot.settings.roles import add_manager_role
 from bot.settings.rules import (
     AvailableModels,
     check_may_change,
@@ -22,6 +22,7 @@ from bot.settings.rules import (
 from bot.settings.styles import BUILT_IN_STYLES, Style
 from bot.settings.values import Command, CommandResponse, Scope, Settings, SettingsPanel
 from bot.storage.store import Store
+from bot.storage.usage import DAY
 
 Event = TypeVar("Event")
 

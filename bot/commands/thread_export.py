@@ -1,6 +1,11 @@
-"""Exports a thread as a ZIP: the images, a JSON file that says how they were made, and a page for offline use."""
+"""Exports a thread: a contact sheet of its images, or a ZIP.
 
+The ZIP contains the images, a JSON file that says how they were made, and a page for offline use.
+"""
+
+import asyncio
 import html
+import io
 import json
 import zipfile
 from collections.abc import Callable, Sequence
@@ -9,6 +14,7 @@ from typing import Any, BinaryIO
 
 from markdown_it import MarkdownIt
 
+from bot.commands.contact_sheet import draw_contact_sheet
 from bot.commands.lineage import OPERATION_LABELS
 from bot.domain import Entry, Failed, Picture, PicturePart, Rendered, TextPart
 from bot.formatting import replace_time_markers
@@ -36,6 +42,27 @@ _PAGE = Template("""<!doctype html>
 $body
 </html>
 """)
+
+
+class ThreadExport:
+    """Creates contact sheets and ZIP files on threads, off the event loop."""
+
+    def __init__(self, read: ReadFile) -> None:
+        """`read` returns the PNG file of a picture by its digest."""
+        self._read = read
+
+    async def draw_contact_sheet(self, pictures: Sequence[Picture]) -> bytes:
+        """Draw the contact sheet, a PNG that shows the version history of the pictures."""
+        return await asyncio.to_thread(draw_contact_sheet, pictures, self._read)
+
+    async def pack_zip(self, title: str, entries: Sequence[Entry], pictures: Sequence[Picture]) -> bytes:
+        """Pack the thread into a ZIP file."""
+        return await asyncio.to_thread(self._pack_zip, title, entries, pictures)
+
+    def _pack_zip(self, title: str, entries: Sequence[Entry], pictures: Sequence[Picture]) -> bytes:
+        file = io.BytesIO()
+        write_export(file, title, entries, pictures, self._read)
+        return file.getvalue()
 
 
 def write_export(

@@ -11,11 +11,12 @@ from types import MappingProxyType
 
 from bot.capabilities import RefineMode
 from bot.commands.slash_commands import SlashCommands
+from bot.commands.thread_export import ThreadExport
 from bot.conversation.buttons import ButtonActions
 from bot.conversation.edits_and_deletions import EditsAndDeletions, check_owner_or_manager
 from bot.conversation.image_orders import ImageOrders
 from bot.conversation.pacer import Pacer
-from bot.conversation.permissions import check_access
+from bot.conversation.permissions import check_access, check_message, check_quota
 from bot.conversation.prompt_refiner import PromptRefiner
 from bot.conversation.recorded_answer import RecordedAnswer
 from bot.conversation.reply import Reply, ReplyStopped, offer_retry, step, view
@@ -40,13 +41,12 @@ from bot.domain import (
     RenderJob,
     ThreadKey,
 )
-from bot.door import check_message, check_quota
 from bot.errors import BotError, NotFound, Refused, StorageError, Unreachable
 from bot.formatting import format_count
 from bot.i18n import translate
-from bot.papers import ThreadExport
 from bot.parsing.image_request import as_tag
 from bot.ports import ChatModel, Platform, Renderer, Surface
+from bot.prompting.history import join_earlier_messages
 from bot.settings.values import Attachment, Command, CommandResponse, Settings
 from bot.storage.store import Store
 
@@ -216,7 +216,8 @@ class Dispatcher:
             uploads = [await self._picture_folder.add_upload(upload) for upload in message.uploads]
             words = "".join(map(as_tag, requests)) if requests else None
             left = partial(check_quota, self._store, settings, message.thread, message.author, len(requests))
-            accept = partial(self._store.accept, message, uploads, words, requests, allow=left)
+            earlier = join_earlier_messages(message.earlier_messages)
+            accept = partial(self._store.accept, message, uploads, words, requests, left, earlier)
             await self._store.group_commit.write(accept, partial(self._schedule_if_new, message))
         return message.id
 

@@ -1,33 +1,47 @@
-"""Limits on images, the content filter, and who may use the bot where. Pure, except for the clock."""
+"""Checks a message before it is recorded: its form, who may use the bot where, the content filter and the limits."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
 from time import monotonic
 
 import regex
 
-from bot.domain import MANAGER, Person, ThreadKey
-from bot.errors import NotAllowed, Refused
+from bot.domain import MANAGER, ImageRequest, Message, Person, ThreadKey
+from bot.errors import NotAllowed, NotFound, Refused
 from bot.formatting import format_count, time_marker
+from bot.settings.roles import parse_ids
 from bot.settings.values import Settings
+from bot.storage.store import Store
+from bot.storage.usage import DAY, DailyUsage
 
-DAY = 86_400.0  # seconds
+MAX_UPLOADS = 4  # images in one message
 PATTERN_TIMEOUT = 0.05  # seconds for one pattern on one prompt
 CHECK_TIMEOUT = 0.25  # seconds for all patterns on all prompts: the check blocks the event loop
-_ID = regex.compile(r"<(?:!subteam\^|[@#!&]*)([A-Z0-9]+)(?:\|[^>]*)?>|[^\s,;]+")
 
 
-@dataclass(frozen=True, slots=True)
-class DailyUsage:
-    """Images that a user and the whole server ordered in the last 24 hours, and how many of the user's are unfinished.
+def check_message(
+    message: Message, requests: Sequence[ImageRequest], store: Store, settings: Settings, max_length: int
+) -> None:
+    """Raises Refused if the message cannot be accepted.
 
-    `oldest_by_user` and `oldest_by_server` are when the oldest of them was ordered, in seconds since 1970.
+    `max_length` is in characters. `requests` are the image requests of a message that needs no chat model.
     """
+    if not message.text and not message.uploads:
+        raise Refused("The message is empty: say what to draw, or ask something.")
+    if len(message.text) > max_length:
+        raise Refused(f"A message may have {max_length:,} characters; this one has {len(message.text):,}.")
+    if len(message.uploads) > MAX_UPLOADS:
+        raise Refused(f"A message may bring {MAX_UPLOADS} pictures; this one has {len(message.uploads)}.")
+    if message.about is not None and store.picture(message.thread, message.about) is None:
+        raise NotFound(f"There is no picture #{message.about} in this thread.")
+    check_access(settings, message.thread, message.author)
+    check_blocked_words(settings, *(request.prompt for request in requests))
+    check_quota(store, settings, message.thread, message.author, len(requests))
 
-    by_user: int = 0
-    by_server: int = 0
-    unfinished: int = 0
-    oldest_by_user: float = 0.0
-    oldest_by_server: float = 0.0
+
+def check_quota(store: Store, settings: Settings, thread: ThreadKey, author: Person, wanted: int) -> None:
+    """Raises Refused if `wanted` more images would exceed a limit of the user or the server."""
+    if wanted and (settings.daily or settings.server_daily or settings.at_once):
+        check_limits(settings, store.jobs.usage_today(thread, author.id), wanted)
 
 
 def check_limits(settings: Settings, usage: DailyUsage, count: int = 1) -> None:
@@ -66,18 +80,11 @@ def check_access(settings: Settings, thread: ThreadKey, person: Person) -> None:
     if MANAGER in person.roles:
         return
     mine = {person.id, thread.channel, *person.roles}
-    if mine & _parse_ids(settings.blocked):
+    if mine & parse_ids(settings.blocked):
         raise NotAllowed("The managers have not let the bot answer here.")
-    allowed = _parse_ids(settings.allowed)
+    allowed = parse_ids(settings.allowed)
     if allowed and not mine & allowed:
         raise NotAllowed("The managers let the bot answer only in other places, or others.")
-
-
-def add_manager_role(settings: Settings, person: Person) -> Person:
-    """The person, with the role MANAGER if the setting `managers` names them or one of their roles."""
-    if {person.id, *person.roles} & _parse_ids(settings.managers):
-        return replace(person, roles=person.roles | {MANAGER})
-    return person
 
 
 def _next_free(left: int, oldest: float) -> str:
@@ -98,8 +105,3 @@ def _matches(line: str, prompt: str, end: float) -> bool:
         return left > 0 and regex.search(line[1:-1], prompt, flags=regex.IGNORECASE, timeout=left) is not None
     except (TimeoutError, regex.error):  # a pattern that is too slow or invalid blocks nothing
         return False
-
-
-def _parse_ids(text: str) -> frozenset[str]:
-    """The ids in a list of mentions and ids."""
-    return frozenset(match[1] or match[0] for match in _ID.finditer(text))

@@ -6,11 +6,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 from bot.conversation.edits_and_deletions import delete_unused_files
-from bot.conversation.permissions import DAY
 from bot.conversation.turn_context import PictureFolder
 from bot.errors import StorageError
 from bot.formatting import format_count
 from bot.storage.store import Store
+from bot.storage.usage import DAY
 
 log = logging.getLogger(__name__)
 

@@ -8,10 +8,9 @@ from bot.domain import ImageRequest, Operation, Text
 from bot.parsing.image_request import TAG_OPERATIONS, is_placeholder, make_image_request
 from bot.parsing.intent import Intent, ParserContext
 from bot.parsing.patterns import MAX_CALL_LENGTH, Zone, rule_name
-from bot.parsing.state import OpenConstruct, ParseResult, Transition
+from bot.parsing.state import Event, OpenConstruct, ParseResult, RequestOrigin, Transition
 from bot.parsing.tag import open_bracket, open_tag
 from bot.parsing.written_calls import open_link
-from bot.utterance import Event, RequestOrigin
 
 _HARMONY_RECIPIENT = re.compile(r"\bto=(?:functions\.)?(\w{1,40})")  # the recipient of a message in the Harmony format
 

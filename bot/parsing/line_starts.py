@@ -16,8 +16,7 @@ from bot.parsing.patterns import (
     rule_name,
     speaker_matcher,
 )
-from bot.parsing.state import OpenConstruct, ParseResult, Transition
-from bot.utterance import RequestOrigin
+from bot.parsing.state import OpenConstruct, ParseResult, RequestOrigin, Transition
 
 _MENTIONS_DIALOGUE = re.compile(
     r"\b(?:users?|humans?|dialogue|conversation|script|transcript|interview)\b", re.IGNORECASE

@@ -1,13 +1,30 @@
-"""Parser state: the open construct, the result of a construct that ended, and the transition to the next zone."""
+"""Parser state: the open construct, the transition to the next zone, and the buffer of text and image requests."""
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import Enum, auto
 from typing import Any
 
-from bot.domain import ImageRequest, Operation
+from bot.domain import ImageRequest, Operation, Retracted, Text
 from bot.parsing.image_request import MAX_PROMPT_LENGTH
 from bot.parsing.patterns import Zone
-from bot.utterance import RequestOrigin
+
+MAX_REQUESTS = 10  # image requests of one answer; the rest is dropped
+MAX_REPEATS = 4  # of an identical request
+
+Event = Text | ImageRequest | Retracted
+
+_ARTICLE = re.compile(r"(?:A|An|The) ")
+
+
+class RequestOrigin(Enum):
+    """The origin of an image request in the answer. An image that is requested in two forms is rendered once."""
+
+    TAG = auto()
+    WRITTEN_CALL = auto()  # a tool call written as text
+    TOOL_CALL = auto()  # a native tool call
+    INFERRED = auto()  # no request, but a label such as `Prompt:`, or the address of an image
 
 
 @dataclass(slots=True)
@@ -76,3 +93,92 @@ class Transition:
     result: ParseResult | None = None
     starts_line: bool = False
     retracts: bool = False
+
+
+class EventBuffer:
+    """Buffers text and image requests until `fetch` returns them."""
+
+    def __init__(self) -> None:
+        self._words: list[str] = []
+        self._events: list[Event] = []
+        self._recants = self._firm = False
+        self._reset()
+
+    def _reset(self) -> None:
+        self._silent = True
+        self._requests: list[ImageRequest] = []
+        self._once: list[tuple[RequestOrigin, Operation, str, int | None]] = []  # requests that came in one form only
+
+    @property
+    def is_blank(self) -> bool:
+        """Whether the answer has no text but whitespace and no request; retracted ones do not count."""
+        return self._silent or self._recants
+
+    @property
+    def has_requests(self) -> bool:
+        """Whether the answer has an image request that is not retracted."""
+        return bool(self._requests) and not self._recants
+
+    def add_text(self, text: str) -> None:
+        """Add text that the user reads."""
+        if self._recants:
+            text = text.lstrip()
+            if not text:
+                return
+            self._apply_retraction()
+        if self._silent:
+            self._silent = text.isspace()
+        self._words.append(text)
+
+    def add_request(self, request: ImageRequest, origin: RequestOrigin = RequestOrigin.TAG) -> None:
+        """Add an image request; its position in the answer becomes its key."""
+        self._apply_retraction()
+        self._silent = False
+        if origin is RequestOrigin.INFERRED and (article := _ARTICLE.match(request.prompt)):
+            request = replace(request, prompt=article.group().lower() + request.prompt[article.end() :])
+        if self._is_repeated(request, origin):
+            return
+        request = replace(request, key=0) if request.key else request
+        if len(self._requests) < MAX_REQUESTS and self._requests.count(request) < MAX_REPEATS:
+            self._flush()
+            self._once.append((origin, request.operation, request.prompt.lower(), request.of))
+            self._events.append(replace(request, key=len(self._requests)) if self._requests else request)
+            self._requests.append(request)
+
+    def _is_repeated(self, request: ImageRequest, origin: RequestOrigin) -> bool:
+        """Whether the same image was requested before in another form."""
+        said = (request.operation, request.prompt.lower(), request.of)
+        for number, (earlier, *asked) in enumerate(self._once):
+            promoted = RequestOrigin.INFERRED in (origin, earlier) and bool(said[1]) and said[1] == asked[1]
+            if earlier is not origin and (promoted or (*asked,) == said):
+                del self._once[number]
+                return True
+        return False
+
+    def retract(self) -> None:
+        """Retract everything so far as thoughts of the model, as soon as more text or a request follows."""
+        self._recants = not self._firm and (not self._silent or bool(self._requests))
+
+    def confirm(self) -> None:
+        """Make all requests so far count; a later `retract` has no effect."""
+        self._firm, self._recants = True, False
+
+    def _apply_retraction(self) -> None:
+        if self._recants:
+            self._flush()
+            self._events.append(Retracted())
+            self._recants = False
+            self._reset()
+
+    def fetch(self) -> list[Event]:
+        """Return the new events since the last call."""
+        if not (self._words or self._events):
+            return []
+        self._flush()
+        events, self._events = self._events, []
+        return events
+
+    def _flush(self) -> None:
+        if self._words:
+            self._events.append(Text("".join(self._words)))
+            self._words = []

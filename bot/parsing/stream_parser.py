@@ -17,11 +17,10 @@ from bot.parsing.inline import end_block, is_block_end, step_in_text
 from bot.parsing.intent import ParserContext
 from bot.parsing.line_starts import LineStarts
 from bot.parsing.patterns import END_MARK, FIND_CALLS, MAY_HOLD_REQUEST, ZONE_RULES, Zone
-from bot.parsing.state import OpenConstruct, ParseResult, Transition
+from bot.parsing.state import Event, EventBuffer, OpenConstruct, ParseResult, RequestOrigin, Transition
 from bot.parsing.tag import TagEnd, end_cut_off_tag, end_tag, step_in_tag
 from bot.parsing.tool_calls import parse_tool_call
 from bot.parsing.written_calls import end_address, end_call, step_in_address, step_in_call
-from bot.utterance import Event, EventBuffer, RequestOrigin
 
 __all__ = ["Event", "ParserContext", "StreamParser"]
 

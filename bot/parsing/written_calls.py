@@ -8,9 +8,8 @@ from bot.domain import Operation
 from bot.parsing.image_request import is_placeholder, make_image_request
 from bot.parsing.intent import Intent, ParserContext
 from bot.parsing.patterns import INVENTED_ADDRESS, MAX_ADDRESS_LENGTH, Zone, rule_name
-from bot.parsing.state import OpenConstruct, ParseResult, Transition
+from bot.parsing.state import OpenConstruct, ParseResult, RequestOrigin, Transition
 from bot.parsing.tool_calls import TOOL_NAME, parse_written_call
-from bot.utterance import RequestOrigin
 
 # Text to skip: the fence after a call in a code block, and the rest of a link around an image
 _FENCE_ENDS = regex.compile(r"\s{0,3}```(?=[^`])").match

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
-from bot.domain import Entry, ImageRequest, Operation, Picture, PicturePart, Rendered, Retracted, Text, TextPart
+from bot.domain import Entry, ImageRequest, Operation, Person, Picture, PicturePart, Rendered, Retracted, Text, TextPart
 from bot.llm.messages import ChatMessage, ModelProfile, Role
 from bot.llm.token_budget import (
     IMAGE_TOKENS,
@@ -24,6 +24,9 @@ from bot.prompting.sanitize import display_names, escape_control_tokens, sanitiz
 MAX_IMAGES = 3  # images that a model with vision gets with one message
 LONGEST_SUMMARY, LONGEST_LISTING = 1024, 4096  # tokens, independent of the context window
 LONGEST_QUOTE = 80  # characters of a message in the summary
+MAX_EARLIER_MESSAGES = 3_000  # characters of all messages from before the bot was mentioned
+MAX_EARLIER_MESSAGE = 600  # characters of one of them
+EARLIER_SEPARATOR = " · "
 
 _NO_IMAGES: Mapping[int, bytes] = {}
 _NUMBER = re.compile(r"#(\d{1,6})(?!\d)", re.ASCII)
@@ -74,6 +77,23 @@ def build_history(
         if estimate_tokens(summary) <= free:
             turns, newest = _with_summary(summary, turns, newest)
     return _merge_same_roles([told, *(said for exchange in turns for said in exchange), newest])
+
+
+def join_earlier_messages(messages: Sequence[tuple[Person, str]]) -> str:
+    """Join the messages from before the bot was mentioned on one line; only the newest that fit are included."""
+    names, free = display_names(person for person, _ in messages), MAX_EARLIER_MESSAGES
+    kept: list[str] = []
+    for person, said in reversed(messages):
+        one = sanitize_line(said)
+        short = one if len(one) <= MAX_EARLIER_MESSAGE else one[: MAX_EARLIER_MESSAGE - 1] + "…"
+        line = f'{names[person.id]}: "{short}"'
+        if not one:
+            continue
+        if len(line) >= free:
+            break
+        kept.insert(0, line)
+        free -= len(line) + len(EARLIER_SEPARATOR)
+    return EARLIER_SEPARATOR.join(kept)
 
 
 def wanted_images(current: Entry, pictures: Sequence[Picture], profile: ModelProfile) -> list[int]:

@@ -15,11 +15,11 @@ from typing import Any
 
 from sqlite_utils import Database
 
-from bot.conversation.permissions import DAY, DailyUsage
 from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
 from bot.storage.database import transaction, watch_changes
 from bot.storage.group_commit import GroupCommit
 from bot.storage.pictures import insert_picture, next_number, picture
+from bot.storage.usage import DAY, DailyUsage
 
 _COLUMNS = (
     "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from pydantic import TypeAdapter
 
-from bot import before
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError
 from bot.storage.database import open_database, transaction, truncate_wal, watch_changes
@@ -124,12 +123,14 @@ class Store:
         raw_answer: str | None = None,
         requests: Sequence[ImageRequest] = (),
         allow: Callable[[], None] = lambda: None,
+        earlier_messages: str = "",
     ) -> bool:
         """Record a message and number its uploads; returns False if the message was recorded before.
 
         `requests` are the image requests of a reply that needs no chat model: their jobs are recorded in the same
         transaction, and `raw_answer` represents them in the history of the chat model. `allow` is called before
-        anything is recorded; its exceptions are raised here.
+        anything is recorded; its exceptions are raised here. `earlier_messages` is the line that the history shows of
+        the messages from before the bot was mentioned.
         """
         thread, now = message.thread, time.time()
         with transaction(self._db):
@@ -164,7 +165,7 @@ class Store:
                     int(raw_answer is not None),
                     _REQUESTS.dump_json(tuple(requests)).decode() if requests else "",
                     now,
-                    before.join_earlier_messages(message.earlier_messages),
+                    earlier_messages,
                     message.region,
                 ],
             )

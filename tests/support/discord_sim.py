@@ -21,10 +21,10 @@ from adapters.discord.client import Client
 from adapters.discord.platform import Account, Discord
 from bot.capabilities import RefineMode
 from bot.commands.slash_commands import SlashCommands
+from bot.commands.thread_export import ThreadExport
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import Entry, Incoming, Person, ThreadKey, View
 from bot.llm.messages import ModelEvent
-from bot.papers import ThreadExport
 from bot.ports import Inbox, Surface
 from bot.queue_status import QueueStatus, WorkerStatus
 from bot.settings.values import Command, CommandResponse, Settings

@@ -16,10 +16,10 @@ from adapters.slack.parse import message_id
 from adapters.slack.platform import Account, Slack
 from bot.capabilities import ModelCapabilities, RefineMode
 from bot.commands.slash_commands import SlashCommands
+from bot.commands.thread_export import ThreadExport
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import Entry
 from bot.llm.messages import ModelEvent
-from bot.papers import ThreadExport
 from bot.queue_status import QueueStatus, WorkerStatus
 from bot.storage.picture_files import PictureFiles
 from tests.support.doubles import ScriptedModel

@@ -13,8 +13,8 @@ import aiohttp
 from adapters.web.server import WebApp
 from bot.capabilities import ModelCapabilities
 from bot.commands.lineage import build_tree
+from bot.commands.thread_export import ThreadExport
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
-from bot.papers import ThreadExport
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import ScriptedModel

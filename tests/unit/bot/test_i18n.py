@@ -7,13 +7,14 @@ from pathlib import Path
 import pytest
 
 from bot.commands.slash_commands import SlashCommands
-from bot.conversation.permissions import DailyUsage, check_limits
+from bot.conversation.permissions import check_limits
 from bot.domain import Action, ButtonPress, Failed, PicturePart, Rendered
 from bot.errors import Refused
 from bot.i18n import FOLDER, LANGUAGES, translate
 from bot.llm.messages import ModelProfile
 from bot.settings.values import Settings
 from bot.storage.store import Store
+from bot.storage.usage import DailyUsage
 from tests.support.conversation import running
 from tests.support.doubles import ANN, CID, THREAD, InstantRenderer, ScriptedModel, message
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from bot.cli.usage import COMMANDS, add_arguments, run
-from bot.conversation.permissions import DAY
 from bot.domain import ImageRequest, Operation, Person, TextPart, ThreadKey, View
 from bot.errors import BotError, ConfigError, NotFound
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
+from bot.storage.usage import DAY
 from tests.support.doubles import ANN, CID, THREAD, claimed, message, picture
 from tests.support.images import png
 from tests.support.programs import environment

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bot.capabilities import RefineMode
 from bot.commands.slash_commands import SlashCommands
+from bot.commands.thread_export import ThreadExport
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import (
     Action,
@@ -28,7 +29,6 @@ from bot.domain import (
     ThreadKey,
 )
 from bot.errors import NotFound, Refused
-from bot.papers import ThreadExport
 from bot.settings.rules import SETTINGS, WIDEST_FIRST
 from bot.settings.values import Scope, Settings
 from bot.storage.store import Store

@@ -4,12 +4,13 @@ import time
 
 import pytest
 
-from bot.conversation.permissions import CHECK_TIMEOUT, DAY, DailyUsage, check_access, check_blocked_words, check_limits
+from bot.conversation.permissions import CHECK_TIMEOUT, check_access, check_blocked_words, check_limits
 from bot.domain import MANAGER, Person, ThreadKey
 from bot.errors import Refused
 from bot.formatting import replace_time_markers
 from bot.settings.rules import MAX_LIST_LENGTH, AvailableModels, validate_value
 from bot.settings.values import Scope, Settings
+from bot.storage.usage import DAY, DailyUsage
 from tests.support.doubles import ANN, BOB, THREAD
 
 NOON = 1_800_000_000.0

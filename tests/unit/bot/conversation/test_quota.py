@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from bot.commands.slash_commands import SlashCommands
-from bot.conversation.permissions import DAY
 from bot.domain import Action, Message, Person, PicturePart, Rendered, ThreadKey, View
 from bot.errors import Refused
 from bot.formatting import replace_time_markers
 from bot.storage.store import Store
+from bot.storage.usage import DAY
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel, message
 from tests.support.records import (

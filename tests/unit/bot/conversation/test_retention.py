@@ -12,7 +12,6 @@ import pytest
 
 from bot.__main__ import AsyncPictureFiles
 from bot.conversation.dispatcher import Dispatcher
-from bot.conversation.permissions import DAY
 from bot.conversation.retention import Retention
 from bot.domain import (
     Action,
@@ -28,6 +27,7 @@ from bot.domain import (
 )
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
+from bot.storage.usage import DAY
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message, picture
 from tests.support.images import png

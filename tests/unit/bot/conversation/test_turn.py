@@ -6,7 +6,7 @@ from bot.conversation.reply import Event, ImageOrdered, Reply, step, view
 from bot.conversation.turn import Turn, answer
 from bot.domain import Failed, ImageRequest, Operation, Picture, PicturePart, Rendered, RenderJob, TextPart
 from bot.llm.messages import ChatMessage, ModelFailed, Role, StreamEnd, ToolCall
-from bot.utterance import MAX_REQUESTS
+from bot.parsing.state import MAX_REQUESTS
 from tests.support.doubles import THREAD, InstantRenderer, ScriptedModel, picture
 
 ASKED = (ChatMessage(Role.USER, "Ann: draw"),)

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.domain import ImageRequest, Retracted, Text
+from bot.parsing.state import MAX_REQUESTS
 from bot.parsing.stream_parser import Event, ParserContext, StreamParser
-from bot.utterance import MAX_REQUESTS
 from tests.support.parse import read
 
 WORDS = [

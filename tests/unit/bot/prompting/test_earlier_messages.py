@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.before import MAX_LENGTH, join_earlier_messages
 from bot.domain import Message, Person
 from bot.llm.messages import Role
 from bot.offline_llm import OfflineModel
+from bot.prompting.history import MAX_EARLIER_MESSAGES, join_earlier_messages
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, ScriptedModel
@@ -18,7 +18,7 @@ LINES = st.lists(st.tuples(st.sampled_from([ANN, BOB]), st.text(max_size=900)), 
 def test_it_is_bounded_and_keeps_the_newest(lines: list[tuple[Person, str]]) -> None:
     """All on one line, each message between quotes with a name before it."""
     text = join_earlier_messages(lines)
-    assert len(text) <= MAX_LENGTH
+    assert len(text) <= MAX_EARLIER_MESSAGES
     assert "\n" not in text and (not text or text.startswith(('Ann: "', 'Bob: "')))
     assert text.count('"') % 2 == 0 and text.count('"') <= 2 * len(lines)
 
