@@ -40,8 +40,8 @@ class Prompt(Discord):
         self.final.add(message_id)
         self._double.world.changed()
 
-    def client_for(self, inbox: Inbox) -> Client:
-        """A client that does not wait."""
+    def create_client(self, inbox: Inbox) -> Client:
+        """Return a client that identifies without a pause."""
 
         async def at_once(shard_id: int | None, *, initial: bool = False) -> None:
             """Wait for nothing."""
