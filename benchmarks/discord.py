@@ -26,7 +26,7 @@ import discord
 from rich.console import Console
 from rich.table import Table
 
-from adapters.discord import payloads as draw
+from adapters.discord import payloads
 from adapters.discord.platform import Account, Discord
 from benchmarks.queue import quantile_ms
 from benchmarks.turn import NoAlbum
@@ -263,7 +263,7 @@ def expected_messages(view: View | None) -> list[Any]:
     """Return a final view as the test double reports it: text, files and buttons of each message."""
     assert view
     assert view.final
-    return [[each.content, int(bool(each.picture)), sum(map(len, each.rows))] for each in draw.messages(view, 0)]
+    return [[each.content, int(bool(each.picture)), sum(map(len, each.rows))] for each in payloads.messages(view, 0)]
 
 
 async def measure_bare(threads: int, seconds: float) -> DiscordMeasurement:

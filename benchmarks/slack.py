@@ -30,7 +30,7 @@ from slack_sdk.socket_mode.request import SocketModeRequest
 from slack_sdk.socket_mode.response import SocketModeResponse
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import blocks as draw
+from adapters.slack import blocks
 from adapters.slack.blocks import PicturePlaceholder
 from adapters.slack.platform import Account, Slack
 from benchmarks.discord import CHUNKS, PACE, RECORD_DELAY, InstantEngine, PacedModel, next_pause, watch_lag
@@ -216,10 +216,10 @@ def expected_messages(view: View | None) -> list[Any]:
     assert view
     assert view.final
     found = []
-    for card in draw.messages(view):
-        blocks = [{"type": "image"} if isinstance(each, PicturePlaceholder) else each for each in card.blocks]
-        words = [str(block["text"]) for block in blocks if block["type"] == "markdown"]
-        found.append(["\n".join(words) or card.text, *(str(block["type"]) for block in blocks)])
+    for card in blocks.messages(view):
+        shown = [{"type": "image"} if isinstance(each, PicturePlaceholder) else each for each in card.blocks]
+        words = [str(block["text"]) for block in shown if block["type"] == "markdown"]
+        found.append(["\n".join(words) or card.text, *(str(block["type"]) for block in shown)])
     return found
 
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import discord
 
-from adapters.discord import parse
-from adapters.discord import payloads as draw
+from adapters.discord import parse, payloads
 from adapters.discord.api_errors import TOO_LATE
 from adapters.discord.attachments import Archive, PictureFinder
 from adapters.discord.catch_up import SeenMessages
@@ -182,7 +181,7 @@ class Client(discord.AutoShardedClient):
         except NotAllowed as refused:  # tell only users who mentioned the bot
             found.notes = [str(refused)] if self.user in message.mentions else []
         except BotError as refused:
-            found.notes.append(replace_time_markers(str(refused), draw.relative_time))
+            found.notes.append(replace_time_markers(str(refused), payloads.relative_time))
         self._seen.mark_seen(message.guild.shard_id if message.guild else 0, message.id)
         if found.notes:
             await self._post_note(message, " ".join(dict.fromkeys(found.notes)))

@@ -5,9 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord import parse
-from adapters.discord import payloads as draw
-from adapters.discord import settings_panel as panels
+from adapters.discord import parse, payloads, settings_panel
 from adapters.discord.interactions import (
     Interaction,
     answer_command,
@@ -38,9 +36,9 @@ async def handle_press(client: "Client", interaction: Interaction) -> None:
         await reply_ephemerally(interaction, OUTDATED)
         return
     name, target = told
-    if name == panels.SETTINGS:
+    if name == settings_panel.SETTINGS:
         await handle_selection(client, interaction, target)
-    elif name == draw.DETAILS:
+    elif name == payloads.DETAILS:
         await answer_command(client, interaction, "details", {"picture": target}, of_message=True)
     elif name == Action.EDIT:
         await _open_edit_form(client, interaction, target)
@@ -60,9 +58,9 @@ async def handle_form(client: "Client", interaction: Interaction) -> None:
             await hand_over_press(
                 client, interaction, Action.EDIT, target, values.get("words", ""), find_region(values.get("where", ""))
             )
-        case (panels.SETTINGS, target):
+        case (settings_panel.SETTINGS, target):
             await handle_value_form(client, interaction, target, values.get("value", ""))
-        case (panels.ABOUT_MESSAGE, target):
+        case (settings_panel.ABOUT_MESSAGE, target):
             await ask_about(client, interaction, target, values.get("words", ""))
         case _:
             await reply_ephemerally(interaction, OUTDATED)
@@ -133,7 +131,7 @@ async def _open_edit_form(client: "Client", interaction: Interaction, target: st
     if picture is None:
         await reply_ephemerally(interaction, f"There is no picture #{target[:9]} in this thread.")
     else:
-        await interaction.response.send_modal(panels.edit_form(target, picture.prompt))
+        await interaction.response.send_modal(settings_panel.edit_form(target, picture.prompt))
 
 
 async def handle_selection(client: "Client", interaction: Interaction, target: str) -> None:
@@ -159,7 +157,7 @@ async def handle_selection(client: "Client", interaction: Interaction, target: s
                 else None
             )
             if field:
-                await interaction.response.send_modal(panels.value_form(f"value.{scope}.{key}", field))
+                await interaction.response.send_modal(settings_panel.value_form(f"value.{scope}.{key}", field))
 
 
 async def handle_value_form(client: "Client", interaction: Interaction, target: str, value: str) -> None:
@@ -173,7 +171,7 @@ async def _update_panel(client: "Client", interaction: Interaction, arguments: d
     if isinstance(panel, str):
         await reply_ephemerally(interaction, panel)
     else:
-        await interaction.response.edit_message(view=panels.panel_view("", panel, key))
+        await interaction.response.edit_message(view=settings_panel.panel_view("", panel, key))
 
 
 async def _load_panel(client: "Client", interaction: Interaction, arguments: dict[str, str]) -> SettingsPanel | str:

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import discord
 
-from adapters.discord import parse
-from adapters.discord import payloads as draw
-from adapters.discord import settings_panel as panels
+from adapters.discord import parse, payloads, settings_panel
 from adapters.discord.parse import DIRECT, PLATFORM, USER_INSTALL, post_id
 from adapters.discord.surface import ReplyPlace
 from adapters.pagination import pages
@@ -88,9 +86,11 @@ async def run_command(
 
 async def reply_ephemerally(interaction: Interaction, text: str, result: CommandResponse | None = None) -> None:
     """Send the user an ephemeral reply, as the first response or as a followup. Logs it if Discord refuses."""
-    first, *rest = pages(replace_time_markers(text, draw.relative_time), draw.CONTENT_LIMIT - 100) or ["Done."]
+    first, *rest = pages(replace_time_markers(text, payloads.relative_time), payloads.CONTENT_LIMIT - 100) or ["Done."]
     more: dict[str, Any] = (
-        {"view": panels.panel_view(result.text, result.panel)} if result and result.panel else {"content": first}
+        {"view": settings_panel.panel_view(result.text, result.panel)}
+        if result and result.panel
+        else {"content": first}
     )
     if result and result.attachment:
         if len(result.attachment.data) > interaction.filesize_limit:

@@ -9,9 +9,7 @@ import discord
 from discord import app_commands
 from discord.app_commands import Choice
 
-from adapters.discord import components as presses
-from adapters.discord import interactions as answers
-from adapters.discord import settings_panel as panels
+from adapters.discord import components, interactions, settings_panel
 from adapters.discord.api_errors import TOO_LATE
 from adapters.discord.interactions import Interaction
 from adapters.discord.parse import USER_INSTALL, post_id
@@ -85,7 +83,7 @@ def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
             log.info("a command was answered too late: %s", cause.code)
             return
         log.error("a command failed because of a bug", exc_info=error)
-        await answers.reply_ephemerally(interaction, answers.INTERNAL_ERROR)
+        await interactions.reply_ephemerally(interaction, interactions.INTERNAL_ERROR)
 
     commands.add_command(_settings_group(client))
 
@@ -102,7 +100,7 @@ def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
     @app_commands.describe(whose="Managers can end everybody's")
     @app_commands.choices(whose=[Choice(name="mine", value="mine"), Choice(name="everybody's", value="all")])
     async def cancel(interaction: Interaction, whose: str = "mine") -> None:
-        await answers.answer_command(client, interaction, "cancel", {"whose": whose})
+        await interactions.answer_command(client, interaction, "cancel", {"whose": whose})
 
     @commands.command(description="Have me forget this thread, or your own settings")
     @app_commands.describe(what="What to forget")
@@ -110,7 +108,7 @@ def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
         what=[Choice(name="this thread", value="thread"), Choice(name="my settings", value="settings")]
     )
     async def forget(interaction: Interaction, what: str) -> None:
-        await answers.answer_command(client, interaction, "forget", {"what": what})
+        await interactions.answer_command(client, interaction, "forget", {"what": what})
 
     @commands.context_menu(name="Edit picture")
     async def edit(interaction: Interaction, message: discord.Message) -> None:
@@ -135,7 +133,7 @@ def _plain_command(client: "Client", name: str, about: str) -> app_commands.Comm
     """Build a command without arguments."""
 
     async def run(interaction: Interaction) -> None:
-        await answers.answer_command(client, interaction, name, {})
+        await interactions.answer_command(client, interaction, name, {})
 
     return app_commands.Command(name=name, description=about, callback=run)
 
@@ -151,19 +149,19 @@ def _settings_group(client: "Client") -> app_commands.Group:
 
     @group.command(name="panel", description="All settings, to look at and to change")
     async def panel(interaction: Interaction) -> None:
-        await answers.answer_command(client, interaction, "settings", {})
+        await interactions.answer_command(client, interaction, "settings", {})
 
     @group.command(description="What holds, and where it comes from")
     @app_commands.choices(scope=scopes)
     async def show(interaction: Interaction, scope: str = Scope.PERSON.value) -> None:
-        await answers.answer_command(client, interaction, "settings", {"scope": scope})
+        await interactions.answer_command(client, interaction, "settings", {"scope": scope})
 
     @group.command(name="set", description="Choose something")
     @app_commands.describe(key="Which setting", value="What it is to be", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def set_(interaction: Interaction, key: str, value: str, scope: str = Scope.PERSON.value) -> None:
         key = await _find_key(client, interaction, key)
-        await answers.answer_command(
+        await interactions.answer_command(
             client, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value}
         )
 
@@ -172,7 +170,7 @@ def _settings_group(client: "Client") -> app_commands.Group:
     @app_commands.choices(scope=scopes)
     async def reset(interaction: Interaction, key: str = "", scope: str = Scope.PERSON.value) -> None:
         key = await _find_key(client, interaction, key)
-        await answers.answer_command(client, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
+        await interactions.answer_command(client, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
 
     @set_.autocomplete("key")
     @reset.autocomplete("key")
@@ -189,7 +187,7 @@ def _settings_group(client: "Client") -> app_commands.Group:
 
 async def _load_panel(client: "Client", interaction: Interaction) -> SettingsPanel:
     scope = str(getattr(interaction.namespace, "scope", "") or Scope.PERSON.value)
-    told = await answers.run_command(client, interaction, "settings", {"scope": scope})
+    told = await interactions.run_command(client, interaction, "settings", {"scope": scope})
     return told.panel if not isinstance(told, str) and told.panel else SettingsPanel(Scope.PERSON, ())
 
 
@@ -216,18 +214,18 @@ def _matching_choices(choices: dict[str, str], typed: str) -> list[Choice[str]]:
 
 async def _imagine(client: "Client", interaction: Interaction, request: ImageRequest, count: int | None) -> None:
     """Post the prompt with the name of the user, and start the reply below it; a user install posts only the reply."""
-    place, author = answers.find_channel_thread(client, interaction), answers.person(interaction)
+    place, author = interactions.find_channel_thread(client, interaction), interactions.person(interaction)
     if place.space == USER_INSTALL:
         await interaction.response.defer(thinking=True)
         wish = ImagineCommand(str(interaction.id), place, author, request, count)
-        await answers.hand_over(client, interaction, wish, answers.reply_place(interaction, place))
+        await interactions.hand_over(client, interaction, wish, interactions.reply_place(interaction, place))
         return
     said = f"{author.name} asks for: {request.prompt}"
     await interaction.response.send_message(said[:2000], allowed_mentions=discord.AllowedMentions.none())
     shown = await interaction.original_response()
     assert interaction.channel is not None
     in_thread = not place.thread and client.inbox.settings(place, author).answer is ReplyIn.THREAD
-    thread = answers.ensure_thread(place, shown.id)
+    thread = interactions.ensure_thread(place, shown.id)
     where = ReplyPlace(
         interaction.channel.id,
         answers=None if in_thread else shown.id,
@@ -236,7 +234,7 @@ async def _imagine(client: "Client", interaction: Interaction, request: ImageReq
         title=request.prompt,
     )
     wish = ImagineCommand(str(interaction.id), thread, author, request, count)
-    if not await answers.hand_over(client, interaction, wish, where):
+    if not await interactions.hand_over(client, interaction, wish, where):
         with suppress(discord.HTTPException):
             await interaction.delete_original_response()
 
@@ -248,15 +246,15 @@ async def _open_message_form(
     target = f"{message.channel.id}.{message.id}"
     client.chosen_messages.add(target, message)
     title, question, example = form
-    await interaction.response.send_modal(panels.about_form(title, target, question, example))
+    await interaction.response.send_modal(settings_panel.about_form(title, target, question, example))
 
 
 async def _vary_message(client: "Client", interaction: Interaction, message: discord.Message) -> None:
     """Start a variation of the image in a message."""
     shown = client.record.find_post(post_id(message.channel.id, message.id))
     if shown and shown[1] is not None:
-        await presses.hand_over_press(client, interaction, Action.VARY, str(shown[1]), below=message)
+        await components.hand_over_press(client, interaction, Action.VARY, str(shown[1]), below=message)
         return
     target = f"{message.channel.id}.{message.id}"
     client.chosen_messages.add(target, message)
-    await presses.ask_about(client, interaction, target, "Draw a variation of this picture.")
+    await components.ask_about(client, interaction, target, "Draw a variation of this picture.")

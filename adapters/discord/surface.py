@@ -13,7 +13,7 @@ from typing import Any
 
 import discord
 
-from adapters.discord import payloads as draw
+from adapters.discord import payloads
 from adapters.discord.api_errors import PERMISSIONS, THREAD_EXISTS, WriteRemedy, choose_remedy, permission_request
 from adapters.discord.parse import post_id
 from adapters.discord.payloads import MessagePayload
@@ -109,11 +109,11 @@ class ThreadSurface:
         shown = await self._load_posts()
         if shown:
             self._priority = WritePriority.FINAL if view.final else WritePriority.PROGRESS
-        wanted = draw.messages(view, time.time())
+        wanted = payloads.messages(view, time.time())
         if self._note and wanted:
-            wanted[0] = draw.add_note(wanted[0], self._note)
+            wanted[0] = payloads.add_note(wanted[0], self._note)
         if wanted and self._place and self._place.quoted:
-            wanted[0] = draw.add_quote(wanted[0], self._place.quoted)
+            wanted[0] = payloads.add_quote(wanted[0], self._place.quoted)
         posted = len(shown)
         for nth, sheet in enumerate(wanted[posted:], posted):  # before edits: the last message has the Stop button
             shown.append(await self._post(nth, sheet))
@@ -294,7 +294,7 @@ class ThreadSurface:
 
     def _content(self, payload: MessagePayload) -> str:
         why = self._missing_files.get(payload.picture.digest) if payload.picture else None
-        return f"{payload.content}\n-# {why}"[: draw.CONTENT_LIMIT] if why else payload.content
+        return f"{payload.content}\n-# {why}"[: payloads.CONTENT_LIMIT] if why else payload.content
 
     async def _files(self, payload: MessagePayload, limit: int) -> list[discord.File]:
         if payload.picture and payload.picture.digest not in self._missing_files:
@@ -363,7 +363,7 @@ class ThreadSurface:
         return "The place where it was asked is closed to me."
 
 
-def button_view(rows: tuple[tuple[draw.Control, ...], ...]) -> discord.ui.View | None:
+def button_view(rows: tuple[tuple[payloads.Control, ...], ...]) -> discord.ui.View | None:
     """Build the buttons. Their custom_ids carry all state, so that discord.py keeps nothing for them."""
     if not rows:
         return None
@@ -396,4 +396,4 @@ def _file_size(file: discord.File) -> int:
 
 def _to_file(picture: Picture, upload: ImageFile) -> discord.File:
     name = safe_file_name(picture.prompt or picture.alt, upload.extension)
-    return discord.File(BytesIO(upload.data), name, description=draw.alt_text(picture))
+    return discord.File(BytesIO(upload.data), name, description=payloads.alt_text(picture))

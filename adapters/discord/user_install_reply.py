@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from adapters.discord import payloads as draw
+from adapters.discord import payloads
 from adapters.discord.parse import post_id
 from adapters.discord.surface import ReplyPlace, button_view
 from adapters.image_file import fit_to_limit, safe_file_name
@@ -38,11 +38,11 @@ class UserInstallSurface:
         self._thread = thread
         self._message_id = message_id
         self._read = read
-        self._posted: draw.SingleMessagePayload | None = None
+        self._posted: payloads.SingleMessagePayload | None = None
 
     async def put(self, view: View) -> None:
         """Make the message match the view. Raises Unreachable if the interaction expired or the message was deleted."""
-        wanted = draw.single_message(view, time.time())
+        wanted = payloads.single_message(view, time.time())
         if wanted == self._posted:
             return
         place = ReplyPlace.parse(self._record.reply_place(self._message_id))
@@ -69,4 +69,4 @@ class UserInstallSurface:
         except OSError:
             return None
         name = safe_file_name(picture.prompt or picture.alt, upload.extension) if upload else ""
-        return discord.File(BytesIO(upload.data), name, description=draw.alt_text(picture)) if upload else None
+        return discord.File(BytesIO(upload.data), name, description=payloads.alt_text(picture)) if upload else None

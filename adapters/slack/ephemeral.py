@@ -6,7 +6,7 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import blocks as draw
+from adapters.slack import blocks
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.blocks import Block
 from adapters.slack.rate_limits import RateLimits
@@ -28,7 +28,7 @@ class EphemeralMessages:
 
     async def send(self, place: ReplyPlace, text: str, below: Sequence[Block] = ()) -> None:
         """Send a message that only the user sees: in the channel, or as a direct message if the bot is not a member."""
-        body: dict[str, Any] = draw.message_body(text, below)
+        body: dict[str, Any] = blocks.message_body(text, below)
         there = {"channel": place.channel, "user": place.user}
         thread = {"thread_ts": place.thread_ts} if place.thread_ts else {}
         try:
@@ -65,7 +65,7 @@ class EphemeralMessages:
         if isinstance(answer, str):
             await send(answer, ())
             return
-        await send(draw.answer_text(answer), [draw.settings_button(settings)] if settings and answer.panel else ())
+        await send(blocks.answer_text(answer), [blocks.settings_button(settings)] if settings and answer.panel else ())
         if answer.attachment and (trouble := await self._upload(place, answer.attachment)):
             await send(trouble, ())
 

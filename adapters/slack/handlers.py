@@ -8,8 +8,7 @@ from typing import Any, Protocol
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import modals as forms
-from adapters.slack import parse
+from adapters.slack import modals, parse
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.ephemeral import EphemeralMessages
 from adapters.slack.files import Downloads
@@ -278,7 +277,7 @@ class EventHandlers:
     ) -> CommandResponse | str:
         """Run a command and return its answer, or a sentence that says why it was refused."""
         if name == "help":
-            return forms.HELP
+            return modals.HELP
         try:
             return await self.inbox.run_command(Command(event_id, key, author, name, arguments))
         except BotError as refused:

@@ -11,9 +11,7 @@ from slack_bolt import BoltResponse
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_bolt.error import BoltUnhandledRequestError
 
-from adapters.slack import blocks as draw
-from adapters.slack import modals as forms
-from adapters.slack import parse
+from adapters.slack import blocks, modals, parse
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.ephemeral import Send
 from adapters.slack.handlers import EventHandlers
@@ -112,24 +110,24 @@ def _register_buttons(app: AsyncApp, handlers: EventHandlers) -> None:
         user = str((body.get("user") or {}).get("id", ""))
         value, trigger = str(chosen.get("value") or ""), str(body.get("trigger_id") or "")
         spot = parse.message_ref(body)
-        if name == draw.SCOPE:
+        if name == blocks.SCOPE:
             await _change_scope(handlers, body, str((chosen.get("selected_option") or {}).get("value", "")))
         elif name == "home-settings":
             await _open_settings(handlers, _home_ref(body), user, trigger)
         elif spot is None:
             log.info("ignored a button press without a channel or a message")
-        elif name == draw.SETTINGS:
+        elif name == blocks.SETTINGS:
             await _open_settings(handlers, MessageRef.parse(value), user, trigger)
-        elif name == draw.DETAILS:
+        elif name == blocks.DETAILS:
             author = await handlers.users.person(user)
             told = await handlers.command(spot.key, author, trigger, "details", {"picture": value})
             place = handlers.reply_place(spot, user)
             await handlers.ephemeral.send_answer(place, told, handlers.ephemeral.sender(place))
-        elif name == draw.RETRY_UPLOAD:
+        elif name == blocks.RETRY_UPLOAD:
             await handlers.retry_upload(spot, user, value)
         elif name == Action.EDIT and value.isdecimal():
             picture = handlers.archive.picture(spot.key, int(value))
-            form = forms.edit_form(int(value), picture.prompt if picture else "", _form_metadata(spot, value))
+            form = modals.edit_form(int(value), picture.prompt if picture else "", _form_metadata(spot, value))
             await _open_form(handlers, trigger, form, handlers.reply_place(spot, user))
         elif action := parse.action(name):
             await handlers.on_button(spot, user, action, value, f"{spot.channel}-{chosen.get('action_ts')}")
@@ -156,7 +154,7 @@ def _register_shortcut(app: AsyncApp, handlers: EventHandlers, callback_id: str,
             return
         title = "Edit picture" if callback_id == "edit_picture" else "Ask about picture"
         single = pictures[0][1] if len(pictures) == 1 else ""
-        form = forms.about_form(title, question, pictures, _form_metadata(spot, single), example)
+        form = modals.about_form(title, question, pictures, _form_metadata(spot, single), example)
         await _open_form(handlers, str(body.get("trigger_id") or ""), form, handlers.reply_place(spot, user))
 
 
@@ -175,13 +173,13 @@ def _register_commands(app: AsyncApp, handlers: EventHandlers) -> None:
         name, rest = parse.command(html.unescape(text)) or ("help", "")
         if name == "help" and text.lower() not in ("", "help"):
             unknown = f"There is no command “{html.unescape(text)[:50]}”. To draw, use `/imagine`, or mention me.\n\n"
-            await _response_sender(respond)(unknown + forms.HELP, ())
+            await _response_sender(respond)(unknown + modals.HELP, ())
             return
         spot, say = MessageRef(team, channel, "", ""), _response_sender(respond)
         if name == "settings" and not rest:
             await _open_settings(handlers, spot, user, trigger, say)
             return
-        if name in forms.THREAD_COMMANDS and not rest and not spot.is_direct:
+        if name in modals.THREAD_COMMANDS and not rest and not spot.is_direct:
             await say(f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ())
             return
         author = await handlers.users.person(user)
@@ -202,7 +200,7 @@ async def _imagine(handlers: EventHandlers, body: Body) -> str:
         await _check_model(handlers, MessageRef(team, channel, "", ""), user, request.model)
     except BotError as refused:
         return str(refused)
-    said = f"{draw.escape(author.name)} asks for: {draw.escape(request.prompt)}"[: draw.LONGEST_TEXT]
+    said = f"{blocks.escape(author.name)} asks for: {blocks.escape(request.prompt)}"[: blocks.LONGEST_TEXT]
     try:
         await handlers.rate_limits.acquire("chat.postMessage", team, channel)
         posted = await handlers.client.chat_postMessage(
@@ -268,7 +266,7 @@ def _register_forms(app: AsyncApp, handlers: EventHandlers) -> None:
         spot, scope = _parse_metadata(view["private_metadata"])
         faults = await handlers.change_settings(spot, user, scope, str(view["id"]), parse.changed_fields(view))
         ids = [str(block.get("block_id")) for block in view.get("blocks") or () if block.get("type") == "input"]
-        below = {forms.field_id(scope, key): fault for key, fault in faults.items()}
+        below = {modals.field_id(scope, key): fault for key, fault in faults.items()}
         if faults:
             await ack(response_action="errors", errors={key if key in ids else ids[0]: below[key] for key in below})
         else:
@@ -285,7 +283,7 @@ async def show_home(handlers: EventHandlers, team: str, user: str) -> None:
         texts.append(told if isinstance(told, str) else told.text)
     try:
         await handlers.rate_limits.acquire("views.publish", team)
-        await handlers.client.views_publish(user_id=user, view=forms.home_tab(*texts))
+        await handlers.client.views_publish(user_id=user, view=modals.home_tab(*texts))
     except API_ERRORS as error:
         log.info("could not publish the Home tab: %s", error_code(error))
 
@@ -298,7 +296,7 @@ async def _open_settings(
     if isinstance(panel, str):
         await (send or handlers.ephemeral.sender(place))(panel, ())
     else:
-        form = forms.settings_form(panel, _form_metadata(ref, panel.scope), _scopes(ref))
+        form = modals.settings_form(panel, _form_metadata(ref, panel.scope), _scopes(ref))
         await _open_form(handlers, trigger, form, place, send)
 
 
@@ -307,7 +305,7 @@ async def _change_scope(handlers: EventHandlers, body: Body, scope: str) -> None
     spot, _ = _parse_metadata(str(view.get("private_metadata") or ""))
     panel = await handlers.settings_panel(spot, str(body["user"]["id"]), scope, str(view.get("id")))
     if not isinstance(panel, str):
-        form = forms.settings_form(panel, _form_metadata(spot, scope), _scopes(spot))
+        form = modals.settings_form(panel, _form_metadata(spot, scope), _scopes(spot))
         try:
             await handlers.client.views_update(view_id=str(view.get("id")), hash=view.get("hash"), view=form)
         except API_ERRORS as error:
@@ -321,7 +319,7 @@ def _scopes(ref: MessageRef) -> list[Scope]:
 
 
 async def _open_form(
-    handlers: EventHandlers, trigger: str, form: draw.Block, place: ReplyPlace, send: Send | None = None
+    handlers: EventHandlers, trigger: str, form: blocks.Block, place: ReplyPlace, send: Send | None = None
 ) -> None:
     try:
         await handlers.client.views_open(trigger_id=trigger, view=form)
@@ -334,9 +332,9 @@ async def _open_form(
 def _response_sender(respond: AsyncRespond) -> Send:
     """Return a function that answers a slash command, also in channels where the bot is not a member."""
 
-    async def say(words: str, below: Sequence[draw.Block]) -> None:
+    async def say(words: str, below: Sequence[blocks.Block]) -> None:
         try:
-            await respond(**draw.message_body(words, below), response_type="ephemeral")
+            await respond(**blocks.message_body(words, below), response_type="ephemeral")
         except API_ERRORS as error:
             log.info("could not answer a slash command: %s", error_code(error))
 

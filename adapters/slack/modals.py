@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from adapters.slack import blocks as draw
+from adapters.slack import blocks
 from adapters.slack.blocks import Block
 from bot.region import NAMED_REGIONS
 from bot.settings.values import Scope, SettingField, SettingsPanel
@@ -31,10 +31,10 @@ HELP = """\
 
 def edit_form(number: int, prompt: str, metadata: str) -> Block:
     """Return the modal of the Edit button: the change, and the area of the image that may change."""
-    shown = [draw.context(f"#{number} was drawn from: {prompt}")] if prompt else []
+    shown = [blocks.context(f"#{number} was drawn from: {prompt}")] if prompt else []
     options = [_option(area, area) for area in NAMED_REGIONS]
     menu = {"type": "static_select", "action_id": "where", "options": options, "initial_option": options[0]}
-    where: Block = {"type": "input", "block_id": "where", "optional": True, "label": draw.plain_text("Where?")}
+    where: Block = {"type": "input", "block_id": "where", "optional": True, "label": blocks.plain_text("Where?")}
     where |= {"hint": {"type": "plain_text", "text": "Everything else stays as it is."}, "element": menu}
     words = _input("words", "What is to change?", "make the cape red")
     return _form("mini:edit", f"Edit #{number}", [*shown, words, where], metadata)
@@ -47,30 +47,30 @@ def about_form(
 
     `pictures` are the labels and the values of the images.
     """
-    blocks = [_input("words", question, example)]
+    fields = [_input("words", question, example)]
     if len(pictures) > 1:
         options = [_option(name, value) for name, value in pictures[:MOST_OPTIONS]]
         element = {"type": "static_select", "action_id": "picture", "options": options, "initial_option": options[-1]}
         choice = {
             "type": "input",
             "block_id": "picture",
-            "label": draw.plain_text("Which picture?"),
+            "label": blocks.plain_text("Which picture?"),
             "element": element,
         }
-        blocks.insert(0, choice)
-    return _form("mini:about", title, blocks, metadata)
+        fields.insert(0, choice)
+    return _form("mini:about", title, fields, metadata)
 
 
 def settings_form(panel: SettingsPanel, metadata: str, scopes: Sequence[Scope], text: str = "") -> Block:
     """Return the modal with all settings of a scope, below a menu of the scopes."""
     options = [_option(label, scope) for scope, label in _SCOPES.items() if scope in scopes or scope is panel.scope]
     current = next(option for option in options if option["value"] == panel.scope)
-    menu = {"type": "static_select", "action_id": f"mini:{draw.SCOPE}", "options": options, "initial_option": current}
-    blocks: list[Block] = [{"type": "actions", "block_id": f"scope-{panel.scope}", "elements": [menu]}]
+    menu = {"type": "static_select", "action_id": f"mini:{blocks.SCOPE}", "options": options, "initial_option": current}
+    above: list[Block] = [{"type": "actions", "block_id": f"scope-{panel.scope}", "elements": [menu]}]
     if text:
-        blocks.append(draw.context(text))
+        above.append(blocks.context(text))
     return _form(
-        "mini:settings", "Settings", [*blocks, *(_field(field, panel.scope) for field in panel.fields)], metadata
+        "mini:settings", "Settings", [*above, *(_field(field, panel.scope) for field in panel.fields)], metadata
     )
 
 
@@ -102,7 +102,7 @@ def _field(field: SettingField, scope: Scope) -> Block:
         "type": "input",
         "block_id": field_id(scope, field.key),
         "optional": True,
-        "label": draw.plain_text(field.title),
+        "label": blocks.plain_text(field.title),
         "hint": {"type": "plain_text", "text": hint[:2000]},
         "element": element,
     }
@@ -110,19 +110,19 @@ def _field(field: SettingField, scope: Scope) -> Block:
 
 def home_tab(text: str, queue: str, usage: str) -> Block:
     """Return the Home tab: help, the render queue, and the usage of the user."""
-    button = {"type": "button", "action_id": "mini:home-settings", "text": draw.plain_text("My settings")}
-    blocks: list[Block] = [
-        *draw.sections(text),
+    button = {"type": "button", "action_id": "mini:home-settings", "text": blocks.plain_text("My settings")}
+    content: list[Block] = [
+        *blocks.sections(text),
         {"type": "actions", "elements": [button]},
-        {"type": "header", "text": draw.plain_text("The line")},
-        *draw.sections(queue),
-        {"type": "header", "text": draw.plain_text("Drawn for you")},
-        *draw.sections(usage),
+        {"type": "header", "text": blocks.plain_text("The line")},
+        *blocks.sections(queue),
+        {"type": "header", "text": blocks.plain_text("Drawn for you")},
+        *blocks.sections(usage),
     ]
-    return {"type": "home", "blocks": blocks}
+    return {"type": "home", "blocks": content}
 
 
-def _form(callback_id: str, title: str, blocks: Sequence[Block], metadata: str) -> Block:
+def _form(callback_id: str, title: str, content: Sequence[Block], metadata: str) -> Block:
     return {
         "type": "modal",
         "callback_id": callback_id,
@@ -130,7 +130,7 @@ def _form(callback_id: str, title: str, blocks: Sequence[Block], metadata: str) 
         "submit": {"type": "plain_text", "text": "OK"},
         "close": {"type": "plain_text", "text": "Cancel"},
         "private_metadata": metadata,
-        "blocks": list(blocks),
+        "blocks": list(content),
     }
 
 
@@ -142,8 +142,8 @@ def _input(name: str, label: str, example: str) -> Block:
         "max_length": 2000,
         "placeholder": {"type": "plain_text", "text": example},
     }
-    return {"type": "input", "block_id": name, "label": draw.plain_text(label), "element": element}
+    return {"type": "input", "block_id": name, "label": blocks.plain_text(label), "element": element}
 
 
 def _option(label: str, value: str) -> Block:
-    return {"text": draw.plain_text(label), "value": value[:150]}
+    return {"text": blocks.plain_text(label), "value": value[:150]}

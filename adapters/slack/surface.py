@@ -13,7 +13,7 @@ import aiohttp
 from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import blocks as draw
+from adapters.slack import blocks
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.blocks import Block, MessagePayload, PicturePlaceholder
 from adapters.slack.files import Uploads
@@ -127,14 +127,14 @@ class ThreadSurface:
         if not view.final and not view.parts and self._place.thread_ts and not shown:
             await self._set_status(view.status)
             return
-        said = None if view.final else draw.streamable_text(view)
+        said = None if view.final else blocks.streamable_text(view)
         if said is not None and await self._stream_text(said):
             return
         await self._end_stream()
         await self._set_session("active")  # from here on the messages have a Stop button
-        wanted = draw.messages(view)
+        wanted = blocks.messages(view)
         if wanted and self._place.quote:
-            wanted[0] = draw.add_quote(wanted[0], self._place.quote)
+            wanted[0] = blocks.add_quote(wanted[0], self._place.quote)
         if not view.final and not self._may_update(wanted):
             return
         for nth, card in enumerate(wanted):
@@ -339,16 +339,16 @@ class ThreadSurface:
         return await self._call(method, text=payload.text, blocks=self._fill_placeholders(payload, {}), **arguments)
 
     def _fill_placeholders(self, payload: MessagePayload, files: Mapping[str, str | None]) -> list[Block]:
-        blocks, lost = list[Block](), False
+        filled, lost = list[Block](), False
         for block in payload.blocks:
             if not isinstance(block, PicturePlaceholder):
-                blocks.append(block)
+                filled.append(block)
             elif file := files.get(block.picture.digest):
-                blocks.append(draw.image(block.picture, file))
+                filled.append(blocks.image(block.picture, file))
             else:
-                blocks.append(draw.missing_picture(block.picture))
+                filled.append(blocks.missing_picture(block.picture))
                 lost = True
-        return [*blocks, draw.retry_button(self._message_id)] if lost else blocks
+        return [*filled, blocks.retry_button(self._message_id)] if lost else filled
 
     async def _delete(self, nth: int, posted: PostedMessage) -> None:
         assert self._place

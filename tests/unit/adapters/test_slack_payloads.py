@@ -9,9 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.slack import blocks as draw
-from adapters.slack import modals as forms
-from adapters.slack import parse
+from adapters.slack import blocks, modals, parse
 from adapters.slack.parse import MessageRef, SlackMessage
 from adapters.slack.rate_limits import RateLimiter, RateLimits
 from bot.domain import (
@@ -261,13 +259,13 @@ def test_any_view_is_one_that_slack_takes_and_calls_nobody(parts: list[Any], fin
     buttons = [Button(action, f"{action} #{n}", str(n)) for n in numbers for action in (Action.VARY, Action.DELETE)]
     parts = [TextPart("word " * 3_000) if part == TextPart(LONG) else part for part in parts]
     view = View(tuple(parts), status, (*buttons, Button(Action.STOP, "Stop", "r")), final)
-    for card in draw.messages(view):
-        blocks = [
-            draw.image(block.picture, "F00000001") if isinstance(block, draw.PicturePlaceholder) else block
+    for card in blocks.messages(view):
+        filled = [
+            blocks.image(block.picture, "F00000001") if isinstance(block, blocks.PicturePlaceholder) else block
             for block in card.blocks
         ]
-        assert faults(blocks) == [] and 0 < len(card.text) <= 4_000
-        call = Call("chat.update", {"text": card.text, "blocks": blocks}, "json", None, 0.0)
+        assert faults(filled) == [] and 0 < len(card.text) <= 4_000
+        call = Call("chat.update", {"text": card.text, "blocks": filled}, "json", None, 0.0)
         assert list(called(call)) == []
 
 
@@ -277,7 +275,7 @@ def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
     """What streams is never taken back."""
     shown = ""
     for end in range(1, len(pieces) + 1):
-        now = draw.streamable_text(View((TextPart("".join(pieces[:end])),))) or ""
+        now = blocks.streamable_text(View((TextPart("".join(pieces[:end])),))) or ""
         assert now.startswith(shown)
         shown = now
 
@@ -286,7 +284,7 @@ def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
 @given(ODD)
 def test_notes_and_sections_call_nobody(text: str) -> None:
     """What is told to one person, and on the Home tab."""
-    for call in (draw.message_body(text or "x"), {"blocks": draw.sections(text)}):
+    for call in (blocks.message_body(text or "x"), {"blocks": blocks.sections(text)}):
         assert list(called(Call("chat.postEphemeral", call, "json", None, 0.0))) == []
         assert faults(call["blocks"]) == []
 
@@ -303,11 +301,11 @@ def test_the_form_of_the_settings_is_one_that_slack_takes(scope: Scope) -> None:
     spot = json.dumps(["x" * 60, "me"])
     contract = read()
     for view in (
-        forms.settings_form(SettingsPanel(scope, fields), spot, list(Scope), "Told."),
-        forms.home_tab(forms.HELP, "", "You"),
-        forms.edit_form(1, "a sun " * 1_000, spot),
-        forms.edit_form(1, "", spot),
-        forms.about_form("Ask about picture", "What?", [("#1", "1"), ("n" * 200, "F1")], spot),
+        modals.settings_form(SettingsPanel(scope, fields), spot, list(Scope), "Told."),
+        modals.home_tab(modals.HELP, "", "You"),
+        modals.edit_form(1, "a sun " * 1_000, spot),
+        modals.edit_form(1, "", spot),
+        modals.about_form("Ask about picture", "What?", [("#1", "1"), ("n" * 200, "F1")], spot),
     ):
         assert contract is None or list(contract.blocks.view_faults(view)) == []
 
@@ -315,8 +313,8 @@ def test_the_form_of_the_settings_is_one_that_slack_takes(scope: Scope) -> None:
 def test_a_summary_tells_settings_or_words() -> None:
     """Where there is no form."""
     panel = SettingsPanel(Scope.PERSON, (SettingField("ratio", "Shape", "x", "", "default", ("usual",)),))
-    assert "**Shape** (`ratio`): nothing" in draw.answer_text(CommandResponse("", panel))
-    assert draw.answer_text(CommandResponse("")) == "There is nothing to tell."
+    assert "**Shape** (`ratio`): nothing" in blocks.answer_text(CommandResponse("", panel))
+    assert blocks.answer_text(CommandResponse("")) == "There is nothing to tell."
 
 
 async def test_progress_leaves_room_for_what_must_be_said() -> None:
