@@ -27,7 +27,7 @@ class Config(BaseSettings):
 
     data_dir: Path = Field(Path("data"), description="Folder of the database and the pictures.")
     styles: Path | None = Field(
-        None, description="Folder of a team's own styles, with their LoRA files; see docs/picture-models.md."
+        None, description="Folder of a team's own styles, with their LoRA files; see docs/image-models.md."
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
         None, description="Days after which a thread in which nothing was said is forgotten; empty keeps it for ever."

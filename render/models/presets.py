@@ -13,18 +13,18 @@ MAX_DISTILLED_STEPS = 8  # steps: a model that needs no more is distilled alread
 class ModelFeature(StrEnum):
     """A feature of an image model that the bot uses."""
 
-    TEXT_TO_IMAGE = "draw"  # text to image
-    INSTRUCTION_EDIT = "edit by words"  # edits a source image as the prompt says
+    TEXT_TO_IMAGE = "generate"  # text to image
+    INSTRUCTION_EDIT = "edit by instruction"  # edits a source image as the prompt says
     IMAGE_TO_IMAGE = "image to image"  # starts from a source image, of which a strength says how much is replaced
     INPAINT = "inpaint"  # renders a masked part of an image again
-    MANY_SOURCES = "several pictures"  # as references for a new image
+    MANY_SOURCES = "several sources"  # as references for a new image
 
 
 class MemoryFit(StrEnum):
     """How a model fits into the memory of a device."""
 
     WHOLE = "whole"  # in bf16; on a CPU in float32
-    QUANTIZED = "quantised"  # to 8 bits
+    QUANTIZED = "quantized"  # to 8 bits
     OFFLOADED = "offloaded"  # its components take turns on the device
     TOO_LARGE = "not"
 
@@ -137,11 +137,11 @@ PRESETS = (
     Preset(
         "InstructPix2Pix", r"^(?!.*xl).*instruct[-_]?pix2pix", "timbrooks/instruct-pix2pix",
         (ModelFeature.INSTRUCTION_EDIT,), 30, 7.5,
-        _SIZE_512, "MIT", 2.6, 1.6, "the first that edited by words; restyles well, moves nothing",
+        _SIZE_512, "MIT", 2.6, 1.6, "the first that edited by instruction; changes styles well, moves nothing",
     ),
     Preset(
         "SDXL Turbo", r"sdxl[-_]turbo", "stabilityai/sdxl-turbo", _STANDARD_FEATURES, 4, 0.0, _SIZE_512,
-        "Stability AI non-commercial", 6.5, 4.8, "a picture in a blink, with few details",
+        "Stability AI non-commercial", 6.5, 4.8, "very fast, with few details",
     ),
     Preset(
         "SDXL Lightning and Hyper", rf"{_SDXL_PATTERN}.*(?:lightning|hyper|turbo|lcm|flash)",
@@ -175,7 +175,7 @@ PRESETS = (
     Preset(
         "FLUX.1 Fill", r"flux.*fill", "black-forest-labs/FLUX.1-Fill-dev", (ModelFeature.INPAINT,), 50, 30.0,
         _SIZE_1024, _BFL,
-        31.4, 22.2, "fills a part of a picture seamlessly, and does nothing else", embedded_guidance=True,
+        31.4, 22.2, "fills a region of an image seamlessly, and does nothing else", embedded_guidance=True,
     ),
     Preset(
         "FLUX.1 schnell", r"flux.*schnell", "black-forest-labs/FLUX.1-schnell", _STANDARD_FEATURES, 4, 0.0,
@@ -185,11 +185,11 @@ PRESETS = (
     Preset(
         "FLUX.2 klein 4B", r"klein(?!.*base).*4b", "black-forest-labs/FLUX.2-klein-4B",
         _EDITS_MANY, 4, 1.0, _SIZE_1024, _APACHE, 14.9, 7.5,
-        "draws and edits in four steps; the one to try first",
+        "generates and edits in four steps; try this one first",
     ),
     Preset(
         "FLUX.2 klein 9B", r"klein(?!.*base).*9b", "black-forest-labs/FLUX.2-klein-9B",
-        _EDITS_MANY, 4, 1.0, _SIZE_1024, _BFL, 32.3, 16.9, "klein with a better eye and hand",
+        _EDITS_MANY, 4, 1.0, _SIZE_1024, _BFL, 32.3, 16.9, "klein with better details",
     ),
     Preset(
         "FLUX.2 dev", r"flux[-_.]?2[-_.]dev", "black-forest-labs/FLUX.2-dev", _EDITS_MANY, 50, 4.0,
@@ -208,7 +208,7 @@ PRESETS = (
     Preset(
         "Qwen-Image-Edit", r"qwen[-_]?image[-_]edit", "Qwen/Qwen-Image-Edit", (ModelFeature.INSTRUCTION_EDIT,),
         50, 4.0, _SIZE_1024, _APACHE, 53.7,
-        38.1, "edits by words, lettering too; one picture at a time",
+        38.1, "edits text too; one source image at a time",
     ),
     Preset(
         "Qwen-Image", r"qwen[-_]?image(?![-_]?(?:2\.1|layered))", "Qwen/Qwen-Image", _STANDARD_FEATURES, 50,

@@ -38,10 +38,10 @@ def test_the_list_tells_what_each_can_do_and_whether_it_fits() -> None:
     """With its id on the hub, its memory and its licence."""
     lines = shown("builtin", SMALL)
     assert row(lines, "Stable Diffusion 1.5").split() == [
-        *"Stable Diffusion 1.5 draw, image to image, inpaint 2.6 GiB fits".split(),
+        *"Stable Diffusion 1.5 generate, image to image, inpaint 2.6 GiB fits".split(),
         *"OpenRAIL-M: commercial use, with rules".split(),
     ]  # fmt: skip
-    assert "fits in 8 bit" in row(lines, "FLUX.2 klein 4B") and "several pictures" in row(lines, "FLUX.2 klein 4B")
+    assert "fits in 8 bit" in row(lines, "FLUX.2 klein 4B") and "several sources" in row(lines, "FLUX.2 klein 4B")
     assert "too large" in row(lines, "FLUX.1 dev") and "gated" in row(lines, "FLUX.1 dev")
     assert "black-forest-labs/FLUX.1-dev" in lines[lines.index(row(lines, "FLUX.1 dev")) + 1]
     assert all(row(lines, each.name) for each in PRESETS)
@@ -57,10 +57,10 @@ def test_a_narrow_terminal_loses_nothing() -> None:
 
 def test_memory_decides() -> None:
     """On a GPU weights are halved if need be; on a processor they take twice as much."""
-    assert (fit(LARGE)["FLUX.1 dev"], fit(LARGE)["FLUX.2 dev"]) == ("whole", "quantised")
+    assert (fit(LARGE)["FLUX.1 dev"], fit(LARGE)["FLUX.2 dev"]) == ("whole", "quantized")
     assert (fit(SMALL)["SDXL"], fit(SMALL)["FLUX.2 klein 4B"], fit(SMALL)["FLUX.1 dev"]) == (
         "whole",
-        "quantised",
+        "quantized",
         "not",
     )
     assert (fit(NO_GPU)["SDXL"], fit(NO_GPU)["FLUX.2 klein 4B"], fit(NO_GPU)["built-in"]) == ("whole", "not", "whole")
@@ -169,7 +169,8 @@ def test_scripts_get_one_object(
     assert told["machine"] == {"gpu": "NVIDIA GeForce RTX 4090", "memory": 24.0}
     assert told["picture_model"] == {
         "id": "Tongyi-MAI/Z-Image-Turbo", "name": "Z-Image Turbo", "example": "Tongyi-MAI/Z-Image-Turbo",
-        "can": ["draw", "image to image", "inpaint"], "memory": 19.1, "largest_part": 11.5, "num_inference_steps": 8,
+        "can": ["generate", "image to image", "inpaint"], "memory": 19.1, "largest_part": 11.5,
+        "num_inference_steps": 8,
         "guidance_scale": 0.0, "size": [1024, 1024], "licence": "Apache 2.0", "fit": "whole",
         "about": told["picture_model"]["about"],
     }  # fmt: skip

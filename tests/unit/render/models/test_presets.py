@@ -203,11 +203,11 @@ def test_what_is_promised_is_what_the_worker_does(each: Preset) -> None:
     assert each.features == tuple(what for what, has in can.items() if has)
 
 
-DOCUMENTED = (ROOT / "docs" / "picture-models.md").read_text(encoding="utf-8")
+DOCUMENTED = (ROOT / "docs" / "image-models.md").read_text(encoding="utf-8")
 
 
 def test_the_documentation_has_the_same_table() -> None:
-    """In `docs/picture-models.md`, in the same order."""
+    """In `docs/image-models.md`, in the same order."""
     rows = [line for line in DOCUMENTED.splitlines() if line.count("|") == 9 and "`" in line]
     assert rows[1:] == [
         f"| {each.name} | `{each.example}` | {', '.join(each.features)} | {each.num_inference_steps} "
