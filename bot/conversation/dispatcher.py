@@ -19,7 +19,7 @@ from bot.conversation.pacer import Pacer
 from bot.conversation.permissions import check_access, check_message, check_quota
 from bot.conversation.prompt_refiner import PromptRefiner
 from bot.conversation.recorded_answer import RecordedAnswer
-from bot.conversation.reply import Reply, ReplyStopped, offer_retry, step, view
+from bot.conversation.reply import Event, Reply, ReplyStopped, offer_retry, step, view
 from bot.conversation.running_reply import RunningReply
 from bot.conversation.turn import answer
 from bot.conversation.turn_context import PictureFolder, build_turn
@@ -38,7 +38,6 @@ from bot.domain import (
     Person,
     PicturePart,
     PlaceRemoved,
-    RenderJob,
     ThreadKey,
 )
 from bot.errors import BotError, NotFound, Refused, StorageError, Unreachable
@@ -366,46 +365,10 @@ class Dispatcher:
         live = self._running[entry.id] = RunningReply(
             Reply(entry.id), pacer, previews=settings.previews, language=settings.language
         )
-        chat = self._other_models.get(settings.chat_model, self._model)
-        studio = ImageOrders(
-            self._store,
-            entry,
-            settings,
-            PromptRefiner(chat, self._store.jobs, settings.refine),
-            self._picture_folder,
-            self._moderate,
-            self._commands.styles,
-        )
-
-        async def refine(job: RenderJob) -> RenderJob:
-            return await studio.refine(job, self._renderer.capabilities)
-
-        async def answering() -> None:
-            turn = await build_turn(
-                entry,
-                self._store,
-                self._picture_folder,
-                capabilities=self._renderer.capabilities,
-                profile=chat.profile,
-                persona=settings.persona,
-            )
-            model = RecordedAnswer(chat, self._store, entry.id, turn.context().last_picture_number)
-            await answer(
-                turn,
-                model=model,
-                renderer=self._renderer,
-                order=studio.order,
-                refine=refine,
-                on_event=live.on_event,
-                find_outcome=self._store.jobs.outcome,
-                is_available=studio.is_available,
-                describe=studio.describe,
-            )
-
         showing = asyncio.create_task(pacer.run())
         showing.add_done_callback(partial(_stop_if_unreachable, live))
         try:
-            await live.run(answering())
+            await live.run(self._answer(entry, settings, live.on_event))
             self._store.jobs.cancel_all(entry.id, live.stop_reason or "The chat model changed its mind.")
             shown = live.view
             with suppress(Unreachable):  # the reply cannot be displayed any more
@@ -422,6 +385,32 @@ class Dispatcher:
             showing.cancel()
             live.recorded.set()
             del self._running[entry.id]
+
+    async def _answer(self, entry: Entry, settings: Settings, show: Callable[[Event], None]) -> None:
+        """Build the turn of a message and run it with the chat model that the settings choose."""
+        chat_model = self._other_models.get(settings.chat_model, self._model)
+        turn = await build_turn(
+            entry,
+            self._store,
+            self._picture_folder,
+            capabilities=self._renderer.capabilities,
+            profile=chat_model.profile,
+            persona=settings.persona,
+        )
+        orders = ImageOrders(
+            turn,
+            entry,
+            settings,
+            show,
+            store=self._store,
+            renderer=self._renderer,
+            refiner=PromptRefiner(chat_model, self._store.jobs, settings.refine),
+            picture_folder=self._picture_folder,
+            moderate=self._moderate,
+            styles=self._commands.styles,
+        )
+        highest_number = turn.context().last_picture_number
+        await answer(turn, RecordedAnswer(chat_model, self._store, entry.id, highest_number), orders, show)
 
 
 def _stop_if_unreachable(running: RunningReply, task: "asyncio.Task[None]") -> None:

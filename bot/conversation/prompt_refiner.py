@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from bot.capabilities import Dialect, Editing, ModelCapabilities, RefineMode
-from bot.conversation.turn import Turn, parse_stream
+from bot.conversation.model_answer import Turn, parse_stream
 from bot.domain import Operation, RenderJob, Text
 from bot.llm.messages import ChatMessage, ModelFailed, Role
 from bot.parsing.image_request import clean_prompt

@@ -6,7 +6,7 @@ from itertools import takewhile
 from typing import Protocol
 
 from bot.capabilities import ModelCapabilities
-from bot.conversation.turn import Turn
+from bot.conversation.model_answer import Turn
 from bot.domain import Entry, Picture
 from bot.llm.messages import ModelProfile, RequestProtocol
 from bot.llm.token_budget import estimate_tokens

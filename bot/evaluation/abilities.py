@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
-from bot.conversation.turn import CUT_SHORT
+from bot.conversation.model_answer import CUT_SHORT
 from bot.evaluation.datasets import AnswerKind, CodeTask, Exchange, Question
 from bot.evaluation.dry_run import DryRunThread, ParsedAnswer, PromptContext, run_turn
 from bot.evaluation.report import Miss, SuiteResult

@@ -5,8 +5,8 @@ from contextlib import aclosing
 from dataclasses import dataclass, replace
 
 from bot.capabilities import ModelCapabilities
+from bot.conversation.model_answer import Turn, parse_stream
 from bot.conversation.source_picture import ResolvedRequest, resolve_source
-from bot.conversation.turn import Turn, parse_stream
 from bot.domain import (
     Entry,
     Failed,

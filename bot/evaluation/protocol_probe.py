@@ -16,7 +16,7 @@ from pathlib import Path
 from pydantic import TypeAdapter
 
 from bot.capabilities import ModelCapabilities
-from bot.conversation.turn import CUT_SHORT, Turn, parse_stream
+from bot.conversation.model_answer import CUT_SHORT, Turn, parse_stream
 from bot.domain import (
     Entry,
     ImageRequest,

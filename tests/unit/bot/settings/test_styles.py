@@ -5,16 +5,18 @@ from pathlib import Path
 
 import pytest
 
-from bot.capabilities import ModelCapabilities, RefineMode
+from bot.capabilities import RefineMode
 from bot.conversation.image_orders import ImageOrders
+from bot.conversation.model_answer import Turn
 from bot.conversation.prompt_refiner import PromptRefiner
+from bot.conversation.turn import answer
 from bot.domain import ImageRequest, Operation, RenderJob
 from bot.errors import ConfigError
 from bot.settings.styles import BUILT_IN_STYLES, Style, apply_style, find_lora_style, load_styles
 from bot.settings.values import Settings
 from bot.storage.store import Store
 from tests.support.conversation import Glances
-from tests.support.doubles import ScriptedModel, claimed, message, picture
+from tests.support.doubles import THREAD, InstantRenderer, ScriptedModel, claimed, message, picture
 
 HOUSE = Style("$prompt, in the house style", "house.safetensors", 0.7)
 
@@ -96,6 +98,11 @@ async def refined(store: Store, message_id: str, operation: Operation, start: in
     entry = store.entry(message_id)
     assert entry
     refiner = PromptRefiner(ScriptedModel([]), store.jobs, RefineMode.OFF)
-    studio = ImageOrders(store, entry, Settings(style=style), refiner, Glances(), styles={"house": HOUSE})
-    job = studio.order(ImageRequest(0, operation, "a cat", of=start), start)
-    return await studio.refine(job, ModelCapabilities())
+    turn = Turn((), tuple(store.pictures(THREAD)), fixed_requests=(ImageRequest(0, operation, "a cat", of=start),))
+    renderer, settings = InstantRenderer(), Settings(style=style)
+    orders = ImageOrders(
+        turn, entry, settings, print,
+        store=store, renderer=renderer, refiner=refiner, picture_folder=Glances(), styles={"house": HOUSE},
+    )  # fmt: skip
+    await answer(turn, refiner.model, orders, print)
+    return renderer.jobs[0]
