@@ -29,6 +29,7 @@ lock: install  # without the name of the build that pip took for torch, so that 
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
 
 benchmark: install
+	.venv/bin/python -m benchmarks.startup
 	.venv/bin/python -m benchmarks.turn
 	.venv/bin/python -m benchmarks.tags
 	.venv/bin/python -m benchmarks.queue

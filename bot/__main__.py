@@ -1,408 +1,122 @@
-"""`python -m bot`: parses the command line and connects store, models, render queue and platforms."""
+"""`python -m bot`: parses the command line, and imports a module only if the command needs it."""
 
-import argparse
-import asyncio
-import fcntl
-import logging
-import signal
 import sys
-from collections.abc import AsyncGenerator, Coroutine, Generator, Mapping, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
-from functools import partial
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from adapters.console import Console
-from adapters.web.server import WebApp
-from bot.capabilities import Dialect, ModelCapabilities, RefineMode
-from bot.cli import queue as queue_command
-from bot.cli import usage as record_command
-from bot.cli.replay import replay_file
-from bot.commands.lineage import build_tree
-from bot.commands.slash_commands import SlashCommands
-from bot.commands.thread_export import ThreadExport
-from bot.config import Config, load_config, worker_environment
-from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
-from bot.conversation.retention import Retention
-from bot.doctor import doctor
-from bot.domain import Operation, Picture
-from bot.errors import BotError, ConfigError
-from bot.evaluation import evaluate
-from bot.evaluation.protocol_probe import choose_protocol
-from bot.llm.client import OpenAICompatible
-from bot.llm.model_profiles import find_profile, override_profile
-from bot.llm.moderation import Moderator
-from bot.offline_llm import OfflineModel
-from bot.ports import ChatModel, Platform
-from bot.prompting.system_prompt import check_templates
-from bot.queue_status import QueueStatus
-from bot.settings import styles
-from bot.settings.values import Settings
-from bot.storage.picture_files import PictureFiles
-from bot.storage.store import Store
-from render.forecast import forecast
-from render.images_api import request as images_api
-from render.images_api.engine import ImagesApiEngine
-from render.models import list_models as models_command
-from render.models.image_files import sanitize_upload
-from render.protocol import VERSION
-from render.queue.autoscaler import RayScaler, run_autoscaler
-from render.queue.autoscaler import ScalingPolicy as Range
-from render.queue.metrics import CountingRenderer, Metrics
-from render.queue.queue import RenderQueue
-from render.queue.status import measure_load, snapshot_queue
-from render.worker.client import WorkerEngine
-from render.worker.local_workers import LocalWorker
-
-if TYPE_CHECKING:
-    from adapters.discord.platform import Discord
-    from adapters.slack.platform import Slack
-
-log = logging.getLogger("bot")
-
-DATABASE = "minidalle.sqlite"
+from bot.errors import BotError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return the exit status: 0, or 2 after a BotError, whose text goes to stderr."""
-    parser = argparse.ArgumentParser(prog="python -m bot", description="A chat bot for teams that creates images.")
+    """Run a command and return the exit status: 0, 1 if the doctor found an error, 2 after a BotError on stderr."""
+    options = create_parser().parse_args(arguments)
+    try:
+        return run_command(options)
+    except BotError as error:
+        print(error, file=sys.stderr)
+        return 2
+
+
+def run_command(options: Namespace) -> int:
+    """Run the command that was parsed and return the exit status. Raises BotError."""
+    if options.command == "replay":
+        from bot.cli.replay import replay_file
+
+        for line in replay_file(options.file):
+            print(line)
+        return 0
+
+    from bot.config import load_config
+
+    if options.command == "doctor":
+        from bot.doctor import doctor
+        from render.protocol import VERSION
+
+        return doctor.run(load_config, VERSION)
+
+    config = load_config()
+    match options.command:
+        case "usage" | "export":
+            from bot.cli import usage
+
+            usage.run(options, config.database, config.pictures_dir)
+        case "queue":
+            from bot.cli import queue
+            from render.forecast import forecast
+
+            queue.run(options, config.database, forecast)
+        case "models":
+            from render.models import list_models
+
+            list_models.run(options, config.picture_model)
+        case "evaluate":
+            from bot import app
+
+            app.run_evaluation(config, options.suite, options.questions, options.limit, options.out)
+        case command:
+            from bot import app
+
+            app.run(config, options.name if command == "chat" else None)
+    return 0
+
+
+def create_parser() -> ArgumentParser:
+    """Return the parser of all commands; it sets `command`, which is None without one."""
+    parser = ArgumentParser(prog="python -m bot", description="A chat bot for teams that creates images.")
     commands = parser.add_subparsers(dest="command", metavar="command")
     commands.add_parser("run", help="start the web page and every platform that has a token (the default)")
     chat = commands.add_parser("chat", help="talk to the bot in this terminal")
     chat.add_argument("--name", default="You", help="your name in the conversation")
-    told = commands.add_parser("replay", help="print the text and image requests in recorded answers of a model")
-    told.add_argument("file", type=Path, help="a JSON Lines file, see docs/chat-models.md")
-    judged = commands.add_parser("evaluate", help="score whether the chat model requests images when it should")
-    judged.add_argument("--suite", required=True, help="`decisions`, `interleaving`, `abilities`, or a file")
-    judged.add_argument("--limit", type=int, help="run only the first LIMIT dialogues or questions")
-    judged.add_argument(
+    _add_replay(commands.add_parser("replay", help="print the text and image requests in recorded answers of a model"))
+    _add_evaluate(commands.add_parser("evaluate", help="score whether the chat model requests images when it should"))
+    summary = "show the images that wait, cancel some, or render failed ones again"
+    _add_queue(commands.add_parser("queue", help=summary, description=f"{summary[0].upper()}{summary[1:]}."))
+    usage = commands.add_parser("usage", help="print how many images and tokens each user used, as CSV")
+    usage.add_argument("--days", type=int, default=30, help="count the last DAYS days (default: 30)")
+    _add_export(commands.add_parser("export", help="write a thread with its images into a ZIP, or list the threads"))
+    summary = "list image models, what each can do, and whether it fits this machine"
+    models = commands.add_parser("models", help=summary, description=f"{summary[0].upper()}{summary[1:]}.")
+    models.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    commands.add_parser("doctor", help="check configuration, servers and permissions, with remedies")
+    return parser
+
+
+def _add_replay(parser: ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="a JSON Lines file, see docs/chat-models.md")
+
+
+def _add_evaluate(parser: ArgumentParser) -> None:
+    parser.add_argument("--suite", required=True, help="`decisions`, `interleaving`, `abilities`, or a file")
+    parser.add_argument("--limit", type=int, help="run only the first LIMIT dialogues or questions")
+    parser.add_argument(
         "--questions",
         type=Path,
         action="append",
         default=[],
         help="a file to use instead of the shipped ones; can be given several times",
     )
-    judged.add_argument("--out", type=Path, help="JSON file for the report (default: a file in DATA_DIR)")
-    queue_command.add_arguments(commands)
-    record_command.add_arguments(commands)
-    models_command.add_arguments(commands)
-    commands.add_parser("doctor", help="check configuration, servers and permissions, with remedies")
-    options = parser.parse_args(arguments)
-    try:
-        if options.command == "replay":
-            for line in replay_file(options.file):
-                print(line)
-            return 0
-        if options.command == "doctor":
-            return doctor.run(load_config, VERSION)
-        config = load_config()
-        if options.command in record_command.COMMANDS:
-            record_command.run(options, config.data_dir / DATABASE, config.data_dir / "pictures")
-            return 0
-        if options.command == "queue":
-            queue_command.run(options, config.data_dir / DATABASE, forecast)
-            return 0
-        if options.command == "models":
-            models_command.run(options, config.picture_model)
-            return 0
-        level = logging.WARNING if options.command in ("chat", "evaluate") else config.log_level
-        logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-        for noisy in ("httpx2", "httpcore2", "openai"):  # at debug level they log the text of users
-            logging.getLogger(noisy).setLevel(logging.WARNING)
-        check_templates()
-        if options.command == "evaluate":
-            asyncio.run(_run_until_signal(_evaluate(config, options)))
-            return 0
-        asyncio.run(_run_until_signal(_serve(config, options.name if options.command == "chat" else None)))
-    except BotError as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+    parser.add_argument("--out", type=Path, help="JSON file for the report (default: a file in DATA_DIR)")
 
 
-async def _serve(config: Config, console_user: str | None) -> None:
-    """Create all components and run them until cancelled.
-
-    `console_user` is the name of the user in the terminal; None starts the web page and the other platforms.
-    """
-    with lock_data_dir(config.data_dir):
-        store = Store(config.data_dir / DATABASE)
-        files = PictureFiles(config.data_dir / "pictures")
-        retention = Retention(store, AsyncPictureFiles(files), config.retention_days) if config.retention_days else None
-        if retention:
-            await retention.delete_old_threads(include_open=True)
-        async with _open_queue(config, store, files) as line, _open_chat_models(config) as (model, others):
-            metrics = Metrics(lambda: _queue_status(line), lambda job: _was_cancelled(store, job))
-            line.on_batch_start = metrics.record_batch
-            refining = config.refine if config.has_chat_server else RefineMode.OFF  # rules cannot write prompts
-            moderator = _create_moderator(config)
-            desk = SlashCommands(
-                store,
-                queue_status=lambda: _queue_status(line),
-                defaults=Settings(persona=config.persona, refine=refining),
-                chat_models=(config.llm_model, *others) if others else (),
-                styles=styles.load_styles(config.styles),
-            )
-            inbox = Dispatcher(
-                store,
-                model,
-                CountingRenderer(line, metrics),
-                AsyncPictureFiles(files),
-                DispatcherOptions(),
-                commands=desk,
-                thread_export=ThreadExport(files.read),
-                other_models=others,
-                moderate=moderator.check if moderator else None,
-            )
-            platforms: Mapping[str, Platform]
-            if console_user:
-                platforms = {"console": Console(console_user, config.data_dir / "pictures")}
-            else:
-                others_there = _create_discord(config, store, files, desk) | _create_slack(config, store, files)
-                token = config.web_token.get_secret_value() if config.web_token else None
-                page = WebApp(
-                    store,
-                    files.path,
-                    config.web_host,
-                    config.web_port,
-                    token,
-                    _print_address,
-                    queue_status=lambda: _queue_status(line),
-                    metrics=metrics.exposition,
-                    health=lambda: {name: each.health() for name, each in others_there.items()},
-                    lineage=lambda thread: build_tree(store.pictures(thread)),
-                )
-                platforms = {"web": page, **others_there}
-            beside = [asyncio.create_task(_probe_protocol(config, model, line))]
-            beside += [asyncio.create_task(retention.run_daily())] if retention else []
-            try:
-                await inbox.run(platforms)
-            finally:
-                for task in beside:
-                    task.cancel()
-                if moderator:
-                    await moderator.close()
+def _add_queue(parser: ArgumentParser) -> None:
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--watch", action="store_true", help="refresh the table every second, until Ctrl-C")
+    shown.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
+    parser.add_argument("--dead", action="store_true", help="show the jobs that failed for good, and why")
+    parser.add_argument("--prompts", action="store_true", help="show the prompts, too")
+    actions = parser.add_subparsers(dest="action", metavar="cancel | requeue")
+    cancel = actions.add_parser("cancel", help="cancel jobs that wait or run")
+    cancel.add_argument("jobs", nargs="+", metavar="ID", help="the id of a job as the table shows it")
+    requeue = actions.add_parser("requeue", help="reopen replies with failed jobs, so that these are rendered again")
+    which = requeue.add_mutually_exclusive_group(required=True)
+    which.add_argument("jobs", nargs="*", default=[], metavar="ID", help="the id of a job as `queue --dead` shows it")
+    which.add_argument("--all", action="store_true", help="all jobs that failed for good")
 
 
-def _create_moderator(config: Config) -> Moderator | None:
-    """Create the client of the moderation service; None if no address is configured."""
-    if config.moderation_url is None:
-        return None
-    key = config.moderation_key.get_secret_value() if config.moderation_key else ""
-    return Moderator(config.moderation_url, key, config.moderation_model)
-
-
-def _create_discord(
-    config: Config, store: Store, files: PictureFiles, desk: SlashCommands
-) -> "dict[str, Discord | Slack]":
-    """Create the Discord platform if a token is configured."""
-    if config.discord_token is None:
-        return {}
-    from adapters.discord.platform import Account, Discord  # importing discord.py is slow
-
-    def tell(note: str) -> None:
-        desk.note = note
-
-    account = Account(
-        config.discord_token.get_secret_value(),
-        config.discord_api_url,
-        config.discord_gateway_url or "",
-        config.discord_cdn_url,
-        message_content=config.discord_message_content == "auto",
-        guild=config.discord_guild,
-    )
-    return {"discord": Discord(account, store, store.posts, files.read, tell)}
-
-
-def _create_slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Discord | Slack]":
-    """Create the Slack platform if a token is configured."""
-    if config.slack_bot_token is None:
-        return {}
-    from adapters.slack.platform import Account, Slack  # importing Slack's libraries is slow, too
-
-    account = Account(
-        config.slack_bot_token.get_secret_value(),
-        config.slack_app_token.get_secret_value() if config.slack_app_token else "",
-        config.slack_signing_secret.get_secret_value() if config.slack_signing_secret else "",
-        config.slack_api_url,
-        port=config.slack_port,
-    )
-    return {"slack": Slack(account, store, store.posts, files.read)}
-
-
-def _queue_status(queue: RenderQueue) -> QueueStatus:
-    return snapshot_queue(queue, asyncio.get_running_loop().time())
-
-
-def _was_cancelled(store: Store, job_id: str) -> bool:
-    return any(row.state == "cancelled" for row in store.jobs.find([job_id]))
-
-
-def _print_address(address: str) -> None:
-    print(f"\n  Mini-DALL·E 3 is at {address}\n", flush=True)
-
-
-async def _evaluate(config: Config, options: argparse.Namespace) -> None:
-    """Evaluate the chat model with the prompts that fit the configured image model; no image is rendered."""
-    abilities = _configured_capabilities(config)
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    out = options.out or config.data_dir / f"evaluation-{Path(options.suite).stem}.json"
-    async with _open_chat_models(config) as (model, _):
-        if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
-            await choose_protocol(model, config.data_dir / "probe.json", abilities)
-        await evaluate(
-            model,
-            options.suite,
-            name=config.llm_model if config.has_chat_server else "built-in",
-            capabilities=abilities,
-            persona=config.persona,
-            questions=options.questions,
-            limit=options.limit,
-            out=out,
-        )
-    print(f"The whole report is in {out}.")
-
-
-@asynccontextmanager
-async def _open_queue(config: Config, store: Store, files: PictureFiles) -> AsyncGenerator[RenderQueue]:
-    """Run the render queue with an images API, with the configured workers, or with one own worker for each device."""
-    supervisors: list[LocalWorker] = []
-    engines: Sequence[ImagesApiEngine | WorkerEngine]
-    if config.images_api_model:
-        key = config.images_api_key.get_secret_value() if config.images_api_key else None
-        at_once = config.images_at_once
-        engines = [ImagesApiEngine(config.images_api_model, config.images_base_url, key, max_concurrent=at_once)]
-    elif config.render_urls:
-        token = config.render_token.get_secret_value() if config.render_token else None
-        engines = [WorkerEngine(url, partial(str, url), token) for url in config.render_urls]
-    else:
-        environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
-        supervisors = [LocalWorker(config.picture_model, device, environment) for device in config.render_devices]
-        engines = [WorkerEngine(f"this machine, {each.device}", each.get_address, each.token) for each in supervisors]
-    line = RenderQueue(
-        store.jobs,
-        files,
-        engines,
-        capabilities=_configured_capabilities(config),
-        num_inference_steps=config.render_steps,
-    )
-    beside = [*_start_autoscaler(config, line), *(asyncio.create_task(each.run()) for each in supervisors)]
-    try:
-        async with asyncio.TaskGroup() as group:  # a bug in the queue ends the bot, so that operators notice it
-            serving = group.create_task(line.run())
-            yield line
-            serving.cancel()
-    finally:
-        for task in beside:
-            task.cancel()
-        await asyncio.gather(*beside, return_exceptions=True)
-        for engine in engines:
-            await engine.close()
-
-
-def _start_autoscaler(config: Config, queue: RenderQueue) -> list[asyncio.Task[None]]:
-    """Start the task that sets the number of replicas of a Ray cluster, if one is configured."""
-    if not config.ray_dashboard_url:
-        return []
-    lowest, highest = map(int, config.ray_painters.split("-"))
-    token = config.ray_token.get_secret_value() if config.ray_token else None
-    rules = Range(min_replicas=lowest, max_replicas=max(lowest, highest))
-    scaler = RayScaler(config.ray_dashboard_url, config.ray_deployment, rules, token)
-    return [asyncio.create_task(run_autoscaler(scaler, partial(measure_load, queue)))]
-
-
-def _configured_capabilities(config: Config) -> ModelCapabilities:
-    """Return the capabilities of the image model by its name; they hold until a worker reports the real ones."""
-    if config.images_api_model:
-        return images_api.model_capabilities(config.images_api_model)
-    return ModelCapabilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else ModelCapabilities()
-
-
-@asynccontextmanager
-async def _open_chat_models(config: Config) -> AsyncGenerator[tuple[ChatModel, dict[str, ChatModel]]]:
-    """Open the default chat model, and the others that users may choose, by name."""
-    if not config.has_chat_server:
-        log.info("no chat server is configured (OPENAI_BASE_URL or OPENAI_API_KEY): using the built-in chat model")
-        yield OfflineModel(), {}
-        return
-    names = dict.fromkeys((config.llm_model, *config.llm_models))
-    models = {name: _create_chat_model(config, name) for name in names}
-    try:
-        yield models[config.llm_model], {name: models[name] for name in names if name != config.llm_model}
-    finally:
-        for model in models.values():
-            await model.close()
-
-
-def _create_chat_model(config: Config, name: str) -> OpenAICompatible:
-    key = config.openai_api_key.get_secret_value() if config.openai_api_key else None
-    profile = override_profile(
-        find_profile(name, config.openai_base_url or ""),
-        protocol=config.llm_protocol,
-        vision=config.llm_vision,
-        context=config.llm_context,
-    )
-    return OpenAICompatible(name, config.openai_base_url, key, model_profile=profile)
-
-
-async def _probe_protocol(config: Config, model: ChatModel, queue: RenderQueue) -> None:
-    """Run the protocol probe as soon as the capabilities of the image model are known."""
-    if isinstance(model, OpenAICompatible) and config.llm_protocol == "auto":
-        await queue.capabilities_ready.wait()
-        await choose_protocol(model, config.data_dir / "probe.json", queue.capabilities)
-
-
-class AsyncPictureFiles:
-    """Picture files without blocking the event loop: files are decoded, read and deleted on threads."""
-
-    def __init__(self, files: PictureFiles) -> None:
-        self._files = files
-
-    async def add_upload(self, upload: bytes) -> Picture:
-        """Re-encode an uploaded file as a safe PNG and store it. Raises Refused."""
-        return await asyncio.to_thread(self._add_upload, upload)
-
-    async def read_thumbnail(self, digest: str) -> bytes:
-        """Return the picture as a small JPEG. Raises OSError."""
-        return await asyncio.to_thread(self._files.thumbnail, digest)
-
-    async def delete(self, digest: str) -> None:
-        """Delete the file of a picture if it exists. Raises OSError."""
-        await asyncio.to_thread(self._files.delete, digest)
-
-    def _add_upload(self, upload: bytes) -> Picture:
-        png, width, height = sanitize_upload(upload)
-        digest = self._files.put(png)
-        return Picture(0, digest, width, height, prompt="", alt="An uploaded picture", operation=Operation.UPLOAD)
-
-
-@contextmanager
-def lock_data_dir(data_dir: Path) -> Generator[None]:
-    """Lock the folder while the bot runs. Raises ConfigError if another bot uses it, or if it is not writable."""
-    try:
-        data_dir.mkdir(parents=True, exist_ok=True)
-        with (data_dir / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            yield
-    except BlockingIOError:
-        raise ConfigError(f"Another bot runs on {data_dir}: stop it, or set another DATA_DIR.") from None
-    except PermissionError as error:
-        raise ConfigError(f"DATA_DIR {data_dir} cannot be written: {error.strerror}.") from error
-
-
-async def _run_until_signal(coroutine: Coroutine[None, None, None]) -> None:
-    """Run the coroutine until it ends, or until SIGINT or SIGTERM. Raises the first BotError of an exception group."""
-    task = asyncio.ensure_future(coroutine)
-    for told in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(told, task.cancel)
-    try:
-        with suppress(asyncio.CancelledError):
-            await task
-    except ExceptionGroup as group:
-        known, _ = group.split(BotError)
-        while isinstance(known, ExceptionGroup):
-            known = known.exceptions[0]  # type: ignore[assignment]
-        raise known or group from None
+def _add_export(parser: ArgumentParser) -> None:
+    parser.add_argument("thread", nargs="?", help="the key of a thread as the list shows it; without it, the list")
+    parser.add_argument("--out", type=Path, default=Path("thread.zip"), help="the file to write (default: thread.zip)")
 
 
 if __name__ == "__main__":

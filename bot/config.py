@@ -14,6 +14,7 @@ from bot.capabilities import RefineMode
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+DATABASE = "minidalle.sqlite"  # in DATA_DIR
 IMAGES_API_PREFIX = "openai:"  # prefix of PICTURE_MODEL for a model of an images API
 
 
@@ -199,6 +200,16 @@ class Config(BaseSettings):
         if info.data.get("slack_bot_token") and not secret and not wrong and not info.data["slack_app_token"]:
             raise ValueError("must be set with SLACK_BOT_TOKEN, unless SLACK_APP_TOKEN is")
         return secret
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file."""
+        return self.data_dir / DATABASE
+
+    @property
+    def pictures_dir(self) -> Path:
+        """The folder of the image files."""
+        return self.data_dir / "pictures"
 
     @property
     def has_chat_server(self) -> bool:

@@ -1,6 +1,6 @@
 """Protocols between the core, the models, the renderer, the platforms and the table of posts.
 
-`bot.__main__` chooses the implementations.
+`bot.app` chooses the implementations.
 """
 
 from collections.abc import AsyncGenerator, Sequence

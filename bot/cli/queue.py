@@ -7,7 +7,7 @@ contacts the bot or its workers.
 import json
 import sys
 import time
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
@@ -31,32 +31,14 @@ UNBOUND = 200  # columns of a table that goes into a file or a pipe
 EstimatePositions = Callable[[Jobs, Iterable[RenderJob], Sequence[tuple[float, float]], float], dict[str, Queued]]
 
 
-def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add the command `queue` to the command line."""
-    told = "show the pictures that wait, cancel some, or have some that were given up made again"
-    queue = commands.add_parser("queue", help=told, description=told[0].upper() + told[1:] + ".")
-    shown = queue.add_mutually_exclusive_group()
-    shown.add_argument("--watch", action="store_true", help="show the line again every second, until Ctrl-C")
-    shown.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
-    queue.add_argument("--dead", action="store_true", help="show what was given up, and why")
-    queue.add_argument("--prompts", action="store_true", help="show what was asked for, too")
-    deeds = queue.add_subparsers(dest="deed", metavar="cancel | requeue")
-    cancel = deeds.add_parser("cancel", help="end jobs that wait or run")
-    cancel.add_argument("jobs", nargs="+", metavar="ID", help="a job's id as the list shows it")
-    requeue = deeds.add_parser("requeue", help="have replies made again in which pictures were given up")
-    which = requeue.add_mutually_exclusive_group(required=True)
-    which.add_argument("jobs", nargs="*", default=[], metavar="ID", help="a job's id as `queue --dead` shows it")
-    which.add_argument("--all", action="store_true", help="all that were given up")
-
-
 def run(options: Namespace, path: Path, estimate_positions: EstimatePositions, console: Console | None = None) -> None:
     """Run the command on the database in this file. Raises BotError with a sentence if it fails."""
     console = console or Console(width=None if sys.stdout.isatty() else UNBOUND)
     with closing(Store.open_existing(path)) as store:
         match options:
-            case Namespace(deed="cancel"):
+            case Namespace(action="cancel"):
                 console.print(cancel(store, options.jobs), highlight=False)
-            case Namespace(deed="requeue"):
+            case Namespace(action="requeue"):
                 console.print(requeue(store, None if options.all else options.jobs), highlight=False)
             case Namespace(json=True):
                 console.out(

@@ -3,7 +3,7 @@
 import csv
 import sys
 import time
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import Namespace
 from contextlib import closing
 from pathlib import Path
 
@@ -14,17 +14,7 @@ from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from bot.storage.usage import DAY
 
-COMMANDS = ("usage", "export")
 _BEGINS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # OWASP, CSV Injection
-
-
-def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add the commands `usage` and `export` to the command line."""
-    usage = commands.add_parser("usage", help="print who had how much drawn and said, as CSV")
-    usage.add_argument("--days", type=int, default=30, help="of the last so many days (default: 30)")
-    taken = commands.add_parser("export", help="write a thread with its pictures into a ZIP, or list the threads")
-    taken.add_argument("thread", nargs="?", help="a thread's key as the list shows it; without it, the list is printed")
-    taken.add_argument("--out", type=Path, default=Path("thread.zip"), help="the file to write (default: thread.zip)")
 
 
 def run(options: Namespace, database: Path, pictures: Path) -> None:

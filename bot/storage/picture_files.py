@@ -1,13 +1,17 @@
 """Stores pictures as PNG files named by their SHA-256; a file is complete or does not exist."""
 
+import asyncio
 import hashlib
 import io
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
+
+from bot.domain import Operation, Picture
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -62,3 +66,29 @@ class PictureFiles:
             paper.paste(small, mask=small if small.mode == "RGBA" else None)
             paper.save(file, "JPEG", quality=85)
         return file.getvalue()
+
+
+class AsyncPictureFiles:
+    """Picture files without blocking the event loop: files are decoded, read and deleted on threads."""
+
+    def __init__(self, files: PictureFiles, sanitize: Callable[[bytes], tuple[bytes, int, int]]) -> None:
+        """`sanitize` turns an upload into a safe PNG with its width and height in pixels; it raises Refused."""
+        self._files = files
+        self._sanitize = sanitize
+
+    async def add_upload(self, upload: bytes) -> Picture:
+        """Re-encode an uploaded file as a safe PNG and store it. Raises Refused."""
+        return await asyncio.to_thread(self._add_upload, upload)
+
+    async def read_thumbnail(self, digest: str) -> bytes:
+        """Return the picture as a small JPEG. Raises OSError."""
+        return await asyncio.to_thread(self._files.thumbnail, digest)
+
+    async def delete(self, digest: str) -> None:
+        """Delete the file of a picture if it exists. Raises OSError."""
+        await asyncio.to_thread(self._files.delete, digest)
+
+    def _add_upload(self, upload: bytes) -> Picture:
+        png, width, height = self._sanitize(upload)
+        digest = self._files.put(png)
+        return Picture(0, digest, width, height, prompt="", alt="An uploaded picture", operation=Operation.UPLOAD)

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from argparse import ArgumentParser, Namespace, _SubParsersAction
+from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -40,13 +40,6 @@ class Machine:
         if self.gpu:
             return f"{self.gpu} with {self.memory:.0f} GiB."
         return f"There is no GPU: the models run on the CPU, slowly, in {self.memory:.0f} GiB."
-
-
-def add_arguments(commands: "_SubParsersAction[ArgumentParser]") -> None:
-    """Add the `models` command to the argument parser."""
-    told = "list picture models, what each can do, and whether it fits this machine"
-    models = commands.add_parser("models", help=told, description=told[0].upper() + told[1:] + ".")
-    models.add_argument("--json", action="store_true", help="print one JSON object, for scripts")
 
 
 def detect_machine() -> Machine:

@@ -2,7 +2,7 @@
 
 It prints a line when it serves.
 `DATA_DIR`, `CHAT_URL`, `RENDER_URLS` and `RENDER_TOKEN` are all that it is told. The pieces are put together as in
-`bot.__main__`; the chat model is a script that draws as many pictures as it is asked for.
+`bot.app`; the chat model is a script that draws as many pictures as it is asked for.
 """
 
 import asyncio
@@ -15,12 +15,14 @@ from pathlib import Path
 
 import aiohttp
 
-from bot.__main__ import DATABASE, AsyncPictureFiles, lock_data_dir
 from bot.capabilities import RefineMode
+from bot.config import DATABASE
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool
-from bot.storage.picture_files import PictureFiles
+from bot.storage.data_lock import lock_data_dir
+from bot.storage.picture_files import AsyncPictureFiles, PictureFiles
 from bot.storage.store import Store
+from render.models.image_files import sanitize_upload
 from render.queue.queue import RenderQueue
 from render.worker.client import WorkerEngine
 from tests.support.chaos.chat import NAME, Chat
@@ -55,7 +57,11 @@ async def serve(data_dir: Path, chat_url: str, render_urls: Sequence[str], token
         files = PictureFiles(data_dir / PICTURES)
         line = RenderQueue(store.jobs, files, [WorkerEngine(url, partial(str, url), token) for url in render_urls])
         inbox = Dispatcher(
-            store, Counting(), line, AsyncPictureFiles(files), DispatcherOptions(refining=RefineMode.OFF)
+            store,
+            Counting(),
+            line,
+            AsyncPictureFiles(files, sanitize_upload),
+            DispatcherOptions(refining=RefineMode.OFF),
         )
         async with aiohttp.ClientSession() as session, asyncio.TaskGroup() as group:
             group.create_task(line.run())

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from bot.__main__ import DATABASE
+from bot.config import DATABASE
 from tests.support.chaos.bot import PICTURES
 from tests.support.chaos.chat_server import ChatServer, Question
 from tests.support.chaos.evidence import Evidence, Kill, jobs

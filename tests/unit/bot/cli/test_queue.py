@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console, RenderableType
 from rich.text import Text
 
-from bot.__main__ import DATABASE, main
+from bot.__main__ import main
 from bot.cli import queue as queue_command
+from bot.config import DATABASE
 from bot.domain import Failed, ImageRequest, Message, Operation, Person, RenderJob, ThreadKey, View
 from bot.queue_view import format_duration
 from bot.storage.store import Store

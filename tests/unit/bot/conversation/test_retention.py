@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from bot.__main__ import AsyncPictureFiles
 from bot.conversation.dispatcher import Dispatcher
 from bot.conversation.retention import Retention
 from bot.domain import (
@@ -25,9 +24,10 @@ from bot.domain import (
     ThreadKey,
     View,
 )
-from bot.storage.picture_files import PictureFiles
+from bot.storage.picture_files import AsyncPictureFiles, PictureFiles
 from bot.storage.store import Store
 from bot.storage.usage import DAY
+from render.models.image_files import sanitize_upload
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message, picture
 from tests.support.images import png
@@ -85,7 +85,7 @@ async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, 
         choose(desk, scope, "persona", value, BOB)
     choose(desk, "server", "style", "ink", BOB)
     scripts = [[f"**Here** is {word}: <image>a {word} {FILLING}</image> there {FILLING}"] for word in (secret, kept)]
-    painter, album = Painter(files=files), AsyncPictureFiles(files)
+    painter, album = Painter(files=files), AsyncPictureFiles(files, sanitize_upload)
     async with running(store, ScriptedModel(list(scripts)), painter, desk=desk, album=album) as (inbox, screen, _):
         await conversation(inbox, screen, store, THREAD, secret)
         await conversation(inbox, screen, store, OTHER, kept)

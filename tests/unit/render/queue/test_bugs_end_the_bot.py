@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.__main__ import _open_queue
+from bot.app import open_queue
 from bot.config import Config
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
@@ -17,6 +17,6 @@ async def test_a_line_that_ends_takes_the_bot_along(store: Store, tmp_path: Path
     config = Config(data_dir=tmp_path, picture_model="openai:flat", images_base_url="http://127.0.0.1:9")
     store.close()
     with pytest.raises(ExceptionGroup) as ended:
-        async with _open_queue(config, store, PictureFiles(tmp_path / "pictures")):
+        async with open_queue(config, store, PictureFiles(tmp_path / "pictures")):
             await asyncio.Event().wait()
     assert ended.group_contains(sqlite3.ProgrammingError)
