@@ -30,7 +30,7 @@ from bot.domain import (
     Picture,
     ThreadKey,
 )
-from bot.errors import BotError, NotAllowed
+from bot.errors import BotError, NotAllowed, Refused
 from bot.ports import Inbox, PostStore, Surface
 from bot.settings.values import Command, CommandResponse, SettingsPanel
 
@@ -242,9 +242,10 @@ class EventHandlers:
         place, notes = self.reply_place(ref, user, _quote(author, text)), list[str]()
         number, files = int(chosen) if chosen.isdecimal() else None, list[bytes]()
         if number is None:
-            message = await self.reader.fetch_message(ref)
-            if message is None:
-                await self.ephemeral.send(place, "I cannot read that message: /invite me to its channel first.")
+            try:
+                message = await self.reader.fetch_message(ref)
+            except Refused as refused:
+                await self.ephemeral.send(place, str(refused))
                 return
             brought = [file for file in parse.uploaded_images(message) if chosen in ("", file.get("id"))]
             files, notes = await self.downloads.fetch_pictures(brought, ref.team)

@@ -14,11 +14,13 @@ from adapters.slack.parse import MessageRef, SlackMessage
 from adapters.slack.rate_limits import RateLimits
 from adapters.slack.users import Users
 from bot.domain import Person
+from bot.errors import NotFound, Refused
 
 log = logging.getLogger(__name__)
 
 MOST_MESSAGES = 30  # newest messages of a thread that are read
 MOST_PICTURES = 3  # newest images of a thread that are read
+THREAD_NOT_FOUND = "thread_not_found"  # the first message was deleted, and nobody replied to it
 A_PAGE, MOST_PAGES = 200, 5  # messages in one response, oldest first; number of responses
 
 File = Mapping[str, Any]
@@ -33,15 +35,19 @@ class ThreadReader:
         self._users = users
         self._bot_user = bot_user
 
-    async def fetch_message(self, ref: MessageRef) -> Mapping[str, Any] | None:
-        """Return the message, an empty mapping if the thread does not have it, or None if the thread cannot be read."""
+    async def fetch_message(self, ref: MessageRef) -> Mapping[str, Any]:
+        """Return the message. Raises NotFound if it was deleted, and Refused if the bot cannot read its channel."""
         bounds = {"oldest": ref.ts, "latest": ref.ts, "inclusive": True}
         try:
             async with aclosing(self.replies(ref.team, ref.channel, ref.thread_ts, **bounds)) as messages:
-                return await anext((each async for each in messages if each.get("ts") == ref.ts), {})
+                async for message in messages:
+                    if message.get("ts") == ref.ts:
+                        return message
         except API_ERRORS as error:
             log.info("could not read a message: %s", error_code(error))
-            return None
+            if error_code(error) != THREAD_NOT_FOUND:
+                raise Refused("I cannot read that message: /invite me to its channel first.") from error
+        raise NotFound("That message was deleted.")
 
     async def fetch_earlier(self, received: SlackMessage) -> tuple[list[tuple[Person, str]], list[File]]:
         """Return the earlier messages of users in the thread, and its three newest images, of users and of bots."""

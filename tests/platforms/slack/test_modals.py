@@ -214,6 +214,20 @@ async def test_a_shortcut_where_the_bot_is_not_is_answered_directly(tmp_path: Pa
         assert words(here.said(direct)[0]) == "I cannot read that message: /invite me to its channel first."
 
 
+async def test_a_shortcut_on_a_deleted_message_says_that_it_was_deleted(tmp_path: Path) -> None:
+    """The message was deleted while the form was open: a reply in a thread, and a message that nobody replied to."""
+    async with house(tmp_path) as here:
+        first = await here.slack.say(here.general, here.bo, "cats?")
+        reply = await here.slack.say(here.general, here.bo, "cat", files=[upload()], thread_ts=first.ts)
+        alone = await here.slack.say(here.general, here.bo, "cat", files=[upload()])
+        for count, message in enumerate((reply, alone), 1):
+            await here.slack.shortcut(message, "edit_picture", here.ana)
+            await here.slack.delete(message)
+            await here.fill({"words": "make it red"})
+            assert await here.hint(count=count) == "That message was deleted."
+        assert here.entries() == []
+
+
 # Settings
 
 
