@@ -83,6 +83,11 @@ class Picture:
 
 # Incoming events
 
+MAX_UPLOADS = 4  # images of one message
+MAX_UPLOAD_BYTES = 20 * 2**20  # bytes of one image of a message
+IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
+HIGHEST_SEED = 2**31 - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -114,6 +119,10 @@ class Action(StrEnum):
     REDO = "redo"
     UPSCALE = "upscale"
     DELETE = "delete"
+
+
+NEW_REPLY_ACTIONS = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO)  # they create an image in a new reply
+IMAGE_ACTIONS = (*NEW_REPLY_ACTIONS, Action.DELETE)  # their target is the number of an image
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@
 Every other exception is a bug: the reply ends visibly and the traceback is logged once, at the edge.
 """
 
+INTERNAL_ERROR = "Something went wrong here; the log says what."  # the sentence for a user who met a bug
+
 
 class BotError(Exception):
     """`str(error)` is a sentence for the user; the cause, if any, is for the log."""

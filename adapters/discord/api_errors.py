@@ -1,21 +1,46 @@
 """Error codes of Discord, the remedy for each code, and the sentence that asks for a missing permission. Pure."""
 
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 
 import discord
 
-# Discord docs, topics/opcodes-and-status-codes
-UNKNOWN_CHANNEL, UNKNOWN_MESSAGE, UNKNOWN_INTERACTION = 10003, 10008, 10062
-MISSING_ACCESS, MISSING_PERMISSIONS = 50001, 50013
-CANNOT_MESSAGE_USER = 50007
-TOO_LARGE = 40005
-ACKNOWLEDGED = 40060
-OLD_EDITS = 30046
-ARCHIVED = 50083
-THREAD_EXISTS = 160004
-THREAD_LOCKED = 160005
-TOKEN_EXPIRED = 50027
-TOO_LATE = (UNKNOWN_INTERACTION, ACKNOWLEDGED)
+
+class ErrorCode(IntEnum):
+    """The error codes of Discord for which the adapter has a remedy; Discord docs, topics/opcodes-and-status-codes."""
+
+    UNKNOWN_CHANNEL = 10003
+    UNKNOWN_MESSAGE = 10008
+    UNKNOWN_WEBHOOK = 10015  # also of an interaction whose token expired
+    UNKNOWN_INTERACTION = 10062
+    TOO_MANY_OLD_EDITS = 30046  # edits of a message that is older than an hour
+    TOO_LARGE = 40005
+    ALREADY_ACKNOWLEDGED = 40060
+    MISSING_ACCESS = 50001
+    CANNOT_MESSAGE_USER = 50007
+    MISSING_PERMISSIONS = 50013
+    INVALID_TOKEN = 50027  # also of an interaction after 15 minutes
+    THREAD_ARCHIVED = 50083
+    CANNOT_REPLY_WITHOUT_HISTORY = 160002  # a reply needs the permission to read the message history
+    THREAD_EXISTS = 160004
+    THREAD_LOCKED = 160005
+
+
+TOO_LATE = (ErrorCode.UNKNOWN_INTERACTION, ErrorCode.ALREADY_ACKNOWLEDGED)
+EXPIRED = (  # the token of the interaction expired, or the message was deleted
+    ErrorCode.UNKNOWN_WEBHOOK,
+    ErrorCode.INVALID_TOKEN,
+    ErrorCode.UNKNOWN_INTERACTION,
+    ErrorCode.UNKNOWN_MESSAGE,
+)
+GIVE_UP = (  # the bot cannot post there
+    ErrorCode.UNKNOWN_CHANNEL,
+    ErrorCode.MISSING_ACCESS,
+    ErrorCode.MISSING_PERMISSIONS,
+    ErrorCode.CANNOT_MESSAGE_USER,
+    ErrorCode.THREAD_LOCKED,
+    ErrorCode.INVALID_TOKEN,
+    ErrorCode.UNKNOWN_WEBHOOK,
+)
 
 PERMISSIONS = {
     "view_channel": "View Channel",
@@ -43,19 +68,19 @@ class WriteRemedy(Enum):
 def choose_remedy(error: discord.HTTPException, has_file: bool, may_attach: bool) -> WriteRemedy:
     """Choose the remedy for a refused request. `has_file` says whether the request carried a file."""
     match error.code:
-        case 10008:
+        case ErrorCode.UNKNOWN_MESSAGE:
             return WriteRemedy.SKIP
-        case 30046:
+        case ErrorCode.TOO_MANY_OLD_EDITS:
             return WriteRemedy.REPOST
-        case 50083:
+        case ErrorCode.THREAD_ARCHIVED:
             return WriteRemedy.UNARCHIVE
-        case 40005:
+        case ErrorCode.TOO_LARGE:
             return WriteRemedy.SHRINK_FILE
-        case 160002:
+        case ErrorCode.CANNOT_REPLY_WITHOUT_HISTORY:
             return WriteRemedy.DROP_REFERENCE
-        case 50013 if has_file and not may_attach:
+        case ErrorCode.MISSING_PERMISSIONS if has_file and not may_attach:
             return WriteRemedy.DROP_FILE
-        case 10003 | 50001 | 50013 | 50007 | 160005 | 50027 | 10015:
+        case code if code in GIVE_UP:
             return WriteRemedy.GIVE_UP
     return WriteRemedy.SHRINK_FILE if error.status == 413 else WriteRemedy.RETRY
 

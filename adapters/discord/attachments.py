@@ -8,13 +8,10 @@ from typing import Any, Protocol
 import discord
 
 from adapters.discord import parse
-from bot.domain import Entry, Picture, ThreadKey, ThreadSummary
+from bot.domain import MAX_UPLOAD_BYTES, MAX_UPLOADS, Entry, Picture, ThreadKey, ThreadSummary
 from bot.ports import PostStore
 
 log = logging.getLogger(__name__)
-
-MAX_PICTURES = 4  # images of one message
-MAX_BYTES = 20 * 2**20  # bytes of one image
 
 
 class Archive(Protocol):
@@ -71,7 +68,7 @@ class PictureFinder:
         if reference and reference.message_id and reference.type is discord.MessageReferenceType.reply:
             await self._add_replied(message, reference, key, found)
         before = found.about, len(found.files)
-        for server, channel, linked in parse.links(message.content)[:MAX_PICTURES]:
+        for server, channel, linked in parse.links(message.content)[:MAX_UPLOADS]:
             await self._add_linked(message, (server, channel, linked), key, found)
         found.has_linked = before != (found.about, len(found.files))
         nothing = found.about is None and not found.files
@@ -107,7 +104,7 @@ class PictureFinder:
         return True
 
     def _add_copies(self, pictures: Sequence[Picture], found: FoundPictures) -> None:
-        for picture in pictures[: MAX_PICTURES - len(found.files)]:
+        for picture in pictures[: MAX_UPLOADS - len(found.files)]:
             try:
                 found.files.append(self._read(picture.digest))
             except OSError:
@@ -168,11 +165,13 @@ class PictureFinder:
 
     async def _add_attachments(self, attachments: Sequence[discord.Attachment], found: FoundPictures) -> None:
         for attachment in attachments:
-            if len(found.files) >= MAX_PICTURES:
-                found.notes.append(f"I take {MAX_PICTURES} pictures with a message; the others were left out.")
+            if len(found.files) >= MAX_UPLOADS:
+                found.notes.append(f"I take {MAX_UPLOADS} pictures with a message; the others were left out.")
                 return
-            if attachment.size > MAX_BYTES:
-                found.notes.append(f"A picture may have {MAX_BYTES // 2**20} MB; one was larger, and was left out.")
+            if attachment.size > MAX_UPLOAD_BYTES:
+                found.notes.append(
+                    f"A picture may have {MAX_UPLOAD_BYTES // 2**20} MB; one was larger, and was left out."
+                )
                 continue
             try:
                 found.files.append(await attachment.read())

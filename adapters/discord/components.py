@@ -18,7 +18,7 @@ from adapters.discord.interactions import (
     run_command,
 )
 from adapters.discord.parse import USER_INSTALL, post_id
-from bot.domain import Action, ButtonPress, Message
+from bot.domain import NEW_REPLY_ACTIONS, Action, ButtonPress, Message
 from bot.region import find_region
 from bot.settings.values import ReplyIn, SettingsPanel
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from adapters.discord.client import Client
 
 OUTDATED = "This control is not known any more. The newest message of the answer has working ones."
-_NEW_REPLY = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO)
 
 
 async def handle_press(client: "Client", interaction: Interaction) -> None:
@@ -82,7 +81,7 @@ async def hand_over_press(
     """
     thread, author = find_thread(client, interaction, below), person(interaction)
     press = ButtonPress(str(interaction.id), thread, author, action, target, instruction, region)
-    new = action in _NEW_REPLY
+    new = action in NEW_REPLY_ACTIONS
     whispered = below is not None and thread.space != USER_INSTALL
     thinking = whispered or (new and thread.space == USER_INSTALL)
     await interaction.response.defer(thinking=thinking, ephemeral=whispered)

@@ -12,19 +12,17 @@ from adapters.discord.parse import DIRECT, PLATFORM, USER_INSTALL, post_id
 from adapters.discord.surface import ReplyPlace
 from adapters.pagination import pages
 from bot.domain import Incoming, Person, ThreadKey
-from bot.errors import BotError
+from bot.errors import INTERNAL_ERROR, BotError
 from bot.formatting import replace_time_markers
-from bot.settings.values import Command, CommandResponse
+from bot.settings.values import THREAD_COMMANDS, Command, CommandResponse
 
 if TYPE_CHECKING:
     from adapters.discord.client import Client
 
 log = logging.getLogger(__name__)
 
-THREAD_COMMANDS = ("pictures", "export", "forget")
 MAX_PAGES = 4  # messages of one ephemeral reply
 SLOW_COMMANDS = ("pictures", "export")  # commands that take longer than Discord waits for the first response
-INTERNAL_ERROR = "Something went wrong here; the log says what."
 
 Interaction = discord.Interaction[Any]
 

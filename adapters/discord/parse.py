@@ -7,7 +7,7 @@ from typing import Any
 
 import discord
 
-from bot.domain import MANAGER, OWNER, Action, Person, ThreadKey
+from bot.domain import IMAGE_TYPES, MANAGER, OWNER, Action, Person, ThreadKey
 from bot.settings.values import ReplyMode
 
 PLATFORM = "discord"
@@ -16,7 +16,6 @@ USER_INSTALL = "personal"  # the space of user installs: the bot is not a member
 
 _CUSTOM_ID = re.compile(r"mini:(?P<action>[a-z]{1,20}):(?P<target>[\w.-]{1,70})")
 _LINK = re.compile(r"https://(?:\w{1,9}\.)?discord(?:app)?\.com/channels/(\d{15,20}|@me)/(\d{15,20})/(\d{15,20})")
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
 
 @dataclass(frozen=True, slots=True)

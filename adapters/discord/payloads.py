@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from adapters.pagination import close_fence, pages
 from bot.domain import (
+    IMAGE_ACTIONS,
     Action,
     Button,
     Failed,
@@ -29,8 +30,6 @@ BUTTONS_PER_ROW, MAX_ROWS = 5, 5  # buttons; Discord docs, components/reference
 MAX_PICTURES = 10  # images of one message
 DETAILS = "details"
 ESTIMATE_STEP = 10  # seconds: estimates are rounded up to it, so that a smaller change causes no edit
-
-_PICTURE_ACTIONS = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +183,7 @@ def _button_rows(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Con
 
     A message with several images has room only for that first row of each image.
     """
-    mine = [b for b in buttons if b.action in _PICTURE_ACTIONS and b.target == str(picture.number)]
+    mine = [b for b in buttons if b.action in IMAGE_ACTIONS and b.target == str(picture.number)]
     if not mine:
         return ()
     controls = [_to_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]

@@ -14,7 +14,8 @@ from adapters.discord.api_errors import TOO_LATE
 from adapters.discord.interactions import Interaction
 from adapters.discord.parse import USER_INSTALL, post_id
 from adapters.discord.surface import ReplyPlace
-from bot.domain import Action, ImageRequest, ImagineCommand, Operation
+from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation
+from bot.errors import INTERNAL_ERROR
 from bot.settings.values import ReplyIn, Scope, SettingsPanel
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
         ratio: str | None = None,
         count: app_commands.Range[int, 1, 4] | None = None,
         model: str | None = None,
-        seed: app_commands.Range[int, 0, 2**31 - 1] | None = None,
+        seed: app_commands.Range[int, 0, HIGHEST_SEED] | None = None,
         negative: app_commands.Range[str, 1, 500] | None = None,
     ) -> None:
         request = ImageRequest(
@@ -83,7 +84,7 @@ def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
             log.info("a command was answered too late: %s", cause.code)
             return
         log.error("a command failed because of a bug", exc_info=error)
-        await interactions.reply_ephemerally(interaction, interactions.INTERNAL_ERROR)
+        await interactions.reply_ephemerally(interaction, INTERNAL_ERROR)
 
     commands.add_command(_settings_group(client))
 

@@ -14,7 +14,7 @@ from typing import Any
 import discord
 
 from adapters.discord import payloads
-from adapters.discord.api_errors import PERMISSIONS, THREAD_EXISTS, WriteRemedy, choose_remedy, permission_request
+from adapters.discord.api_errors import PERMISSIONS, ErrorCode, WriteRemedy, choose_remedy, permission_request
 from adapters.discord.parse import post_id
 from adapters.discord.payloads import MessagePayload
 from adapters.discord.rate_limits import RateLimits, WritePriority
@@ -156,7 +156,7 @@ class ThreadSurface:
             name = " ".join(place.title.split())[:LONGEST_NAME] or DEFAULT_THREAD_NAME
             return await channel.get_partial_message(place.thread_on).create_thread(name=name)
         except discord.HTTPException as error:
-            if error.code == THREAD_EXISTS:
+            if error.code == ErrorCode.THREAD_EXISTS:
                 return await self._fetch_channel(place.thread_on)
             if isinstance(error, discord.Forbidden):
                 needed = "create_public_threads", "read_message_history"

@@ -8,6 +8,7 @@ from typing import Any
 import discord
 
 from adapters.discord import payloads
+from adapters.discord.api_errors import EXPIRED
 from adapters.discord.parse import post_id
 from adapters.discord.surface import ReplyPlace, button_view
 from adapters.image_file import fit_to_limit, safe_file_name
@@ -17,7 +18,6 @@ from bot.ports import PostStore
 
 FILE_LIMIT = 10 * 2**20  # bytes of one file, in any channel; Discord docs, reference
 PAUSE = 2.0  # seconds between two updates
-EXPIRED = (10015, 50027, 10062, 10008)  # the interaction token expired, or the message was deleted
 
 
 class UserInstallSurface:

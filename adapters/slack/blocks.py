@@ -8,6 +8,7 @@ from typing import Any
 
 from adapters.pagination import close_fence, pages
 from bot.domain import (
+    IMAGE_ACTIONS,
     Action,
     Button,
     Failed,
@@ -32,8 +33,6 @@ LONGEST_CAPTION = 200
 LONGEST_QUOTE = 300  # characters of a quoted form input
 DETAILS, RETRY_UPLOAD, SETTINGS, SCOPE = "details", "again", "settings", "scope"  # buttons of this adapter only
 
-
-_PICTURE_ACTIONS = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO, Action.DELETE)
 _MENTION_START = re.compile(r"(<|&lt;)(?=[!@#])")
 _BOLD = re.compile(r"\*\*(.+?)\*\*")
 
@@ -132,7 +131,7 @@ def _part_blocks(part: Part, buttons: Sequence[Button]) -> list[list["Block | Pi
         case PicturePart(state=Rendering(fraction)):
             return [[context(f"🎨 #{part.number} {_bar(fraction)}"), *_cancel(part, buttons)]]
         case PicturePart(state=Rendered(picture)):
-            mine = [b for b in buttons if b.action in _PICTURE_ACTIONS and b.target == str(picture.number)]
+            mine = [b for b in buttons if b.action in IMAGE_ACTIONS and b.target == str(picture.number)]
             return [[PicturePlaceholder(picture), context(_caption(picture)), *_row(picture, mine)]]
         case PicturePart(state=Failed(reason)):
             name = f" #{part.number}" if part.number else ""

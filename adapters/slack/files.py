@@ -13,12 +13,10 @@ from adapters.image_file import fit_to_limit, safe_file_name
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.parse import download_url, is_image, is_trusted_url
 from adapters.slack.rate_limits import RateLimits
-from bot.domain import Picture, ThreadKey
+from bot.domain import MAX_UPLOAD_BYTES, MAX_UPLOADS, Picture, ThreadKey
 
 log = logging.getLogger(__name__)
 
-MAX_PICTURES = 4  # images with one message
-LARGEST_DOWNLOAD = 20 * 2**20  # bytes of a downloaded image
 LARGEST_UPLOAD = 20 * 2**20  # bytes of an uploaded image; the most that Slack shows in a block
 WAITS = (0.2, 0.4, 0.8, 1.6, 3.0, 3.0)  # seconds between two checks whether Slack has processed a file
 UPLOAD_ERRORS = (
@@ -121,8 +119,8 @@ class Downloads:
         taken: list[bytes] = []
         notes: list[str] = []
         for file in files:
-            if len(taken) == MAX_PICTURES:
-                notes.append(f"I take {MAX_PICTURES} pictures with a message; the others were left out.")
+            if len(taken) == MAX_UPLOADS:
+                notes.append(f"I take {MAX_UPLOADS} pictures with a message; the others were left out.")
                 break
             picture = await self._fetch_file(file, team)
             if isinstance(picture, bytes):
@@ -143,8 +141,8 @@ class Downloads:
         url = download_url(file)
         if not url:
             return f"I cannot read pictures of the kind {file['mimetype']}: send a PNG or JPEG."
-        if int(file.get("size") or 0) > LARGEST_DOWNLOAD:
-            return f"A picture may have {LARGEST_DOWNLOAD // 2**20} MB; one was larger, and was left out."
+        if int(file.get("size") or 0) > MAX_UPLOAD_BYTES:
+            return f"A picture may have {MAX_UPLOAD_BYTES // 2**20} MB; one was larger, and was left out."
         return await self._fetch(url)
 
     async def _fetch(self, url: str) -> bytes | str:
@@ -164,8 +162,8 @@ class Downloads:
                 data = bytearray()
                 async for chunk in answer.content.iter_chunked(2**16):
                     data += chunk
-                    if len(data) > LARGEST_DOWNLOAD:
-                        return f"A picture may have {LARGEST_DOWNLOAD // 2**20} MB; one was larger, and was left out."
+                    if len(data) > MAX_UPLOAD_BYTES:
+                        return f"A picture may have {MAX_UPLOAD_BYTES // 2**20} MB; one was larger, and was left out."
         except (aiohttp.ClientError, TimeoutError):
             return "A picture could not be read from Slack; please send it again."
         return bytes(data) if data.startswith(MAGIC) else "One of the files is no picture that I can read."

@@ -18,6 +18,7 @@ from adapters.slack.rate_limits import RateLimits
 from adapters.slack.surface import ReplyPlace, Streams
 from adapters.slack.users import Users
 from bot.domain import (
+    NEW_REPLY_ACTIONS,
     Action,
     ButtonPress,
     Entry,
@@ -30,16 +31,14 @@ from bot.domain import (
     Picture,
     ThreadKey,
 )
-from bot.errors import BotError, NotAllowed, Refused
+from bot.errors import INTERNAL_ERROR, BotError, NotAllowed, Refused
 from bot.ports import Inbox, PostStore, Surface
 from bot.settings.values import Command, CommandResponse, SettingsPanel
 
 log = logging.getLogger(__name__)
 
-INTERNAL_ERROR = "Something went wrong here; the log says what."
 SECOND_DELIVERY_TIMEOUT = 1.0  # seconds to wait for the `message` event of a mention, which has the files
 MAX_SEEN_IDS = 10_000  # message ids
-_NEW_REPLY = (Action.VARY, Action.EDIT, Action.UPSCALE, Action.REDO)
 
 
 class Archive(Protocol):
@@ -201,7 +200,7 @@ class EventHandlers:
         place = self.reply_place(ref, user, _quote(author, text))
         try:
             press = ButtonPress(press_id, ref.key, author, action, target, text, region)
-            await self.hand_over(press, place if action in _NEW_REPLY else None)
+            await self.hand_over(press, place if action in NEW_REPLY_ACTIONS else None)
         except BotError as refused:
             await self.ephemeral.send(place, str(refused))
         except Exception:

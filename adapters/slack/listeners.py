@@ -20,7 +20,7 @@ from adapters.slack.surface import ReplyPlace
 from bot.domain import Action, ImagineCommand, PlaceRemoved, ThreadKey
 from bot.errors import BotError, Refused
 from bot.region import find_region
-from bot.settings.values import Scope
+from bot.settings.values import THREAD_COMMANDS, Scope
 
 log = logging.getLogger(__name__)
 
@@ -179,7 +179,7 @@ def _register_commands(app: AsyncApp, handlers: EventHandlers) -> None:
         if name == "settings" and not rest:
             await _open_settings(handlers, spot, user, trigger, say)
             return
-        if name in modals.THREAD_COMMANDS and not rest and not spot.is_direct:
+        if name in THREAD_COMMANDS and not rest and not spot.is_direct:
             await say(f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ())
             return
         author = await handlers.users.person(user)

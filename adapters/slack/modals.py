@@ -16,7 +16,6 @@ _SCOPES = {
     Scope.SERVER: "This workspace",
 }
 
-THREAD_COMMANDS = ("pictures", "export", "forget")  # commands that need a thread
 HELP = """\
 **Ask me for pictures in plain words**, and talk on: “draw our mascot as a knight”, “make the cape red”, “more like #2”.
 - Mention me in a channel, also in a thread of others; in my threads and in direct messages there is no need to.

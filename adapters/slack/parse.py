@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.domain import MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
+from bot.domain import HIGHEST_SEED, IMAGE_TYPES, MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
 from bot.errors import Refused
 from bot.settings.values import ReplyMode, Scope
 
@@ -28,8 +28,6 @@ WRITTEN_COMMANDS = {
     "forget": ("", "settings"),
     "help": ("",),
 }
-HIGHEST_SEED = 2**31 - 1
-IMAGE_TYPES = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/bmp", "image/tiff")
 
 _USER = re.compile(r"<@([UW][A-Z0-9]+)(?:\|([^>]*))?>")
 _CHANNEL = re.compile(r"<#C[A-Z0-9]+\|([^>]*)>")

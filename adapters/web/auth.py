@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.errors import BotError, NotFound, Refused, StorageError
+from bot.errors import INTERNAL_ERROR, BotError, NotFound, Refused, StorageError
 from bot.formatting import replace_time_markers
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ class Middlewares:
             raise
         except Exception:
             log.exception("a request failed because of a bug")
-            return web.json_response({"error": "Something went wrong here; the log says what."}, status=500)
+            return web.json_response({"error": INTERNAL_ERROR}, status=500)
         if not response.prepared:
             response.headers["Content-Security-Policy"] = POLICY
             response.headers["X-Content-Type-Options"] = "nosniff"

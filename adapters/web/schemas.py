@@ -7,6 +7,7 @@ import uuid
 from typing import Any
 
 from bot.domain import (
+    HIGHEST_SEED,
     MANAGER,
     OWNER,
     Action,
@@ -28,7 +29,6 @@ LONGEST_ARGUMENT = 10_000
 LONGEST_NEGATIVE = 500
 LONGEST_MODEL = 200
 MOST_ARGUMENTS = 10
-HIGHEST_SEED = 2**31 - 1
 _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _JOB = re.compile(r"[A-Za-z0-9-]{1,64}\.[0-9]{1,4}")
 _NUMBER = re.compile(r"[0-9]{1,9}")

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from bot.capabilities import LARGEST_SIDE, ModelCapabilities
 from bot.domain import (
+    HIGHEST_SEED,
     ButtonPress,
     ImageRequest,
     ImagineCommand,
@@ -102,7 +103,7 @@ class ButtonActions:
         if not 1 <= count <= MAX_IMAGES_PER_REQUEST:
             raise Refused(f"A wish may be for 1 to {MAX_IMAGES_PER_REQUEST} pictures, not {count}.")
         request = apply_settings(replace(command.request, ratio=ratio), settings)
-        seeds = [None if request.seed is None else (request.seed + nth) % 2**31 for nth in range(count)]
+        seeds = [None if request.seed is None else (request.seed + nth) % (HIGHEST_SEED + 1) for nth in range(count)]
         requests = tuple(replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds))
         return Message(command.id, command.thread, command.author, request.prompt), requests
 

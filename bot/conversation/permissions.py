@@ -5,7 +5,7 @@ from time import monotonic
 
 import regex
 
-from bot.domain import MANAGER, ImageRequest, Message, Person, ThreadKey
+from bot.domain import MANAGER, MAX_UPLOADS, ImageRequest, Message, Person, ThreadKey
 from bot.errors import NotAllowed, NotFound, Refused
 from bot.formatting import format_count, time_marker
 from bot.settings.roles import parse_ids
@@ -13,7 +13,6 @@ from bot.settings.values import Settings
 from bot.storage.store import Store
 from bot.storage.usage import DAY, DailyUsage
 
-MAX_UPLOADS = 4  # images in one message
 PATTERN_TIMEOUT = 0.05  # seconds for one pattern on one prompt
 CHECK_TIMEOUT = 0.25  # seconds for all patterns on all prompts: the check blocks the event loop
 

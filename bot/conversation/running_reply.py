@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from bot.conversation.pacer import Pacer
 from bot.conversation.reply import Event, ImageProgress, PictureRemoved, Reply, ReplyStopped, step, view
 from bot.domain import Rendering, View
-from bot.errors import BotError
+from bot.errors import INTERNAL_ERROR, BotError
 from bot.i18n import translate_view
 
 log = logging.getLogger(__name__)
@@ -66,6 +66,6 @@ class RunningReply:
             self.on_event(ReplyStopped(self.stop_reason))
         elif error := self._task.exception():
             log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
-            told = str(error) if isinstance(error, BotError) else "Something went wrong here; the log says what."
+            told = str(error) if isinstance(error, BotError) else INTERNAL_ERROR
             self.stop_reason = told
             self.on_event(ReplyStopped(told))

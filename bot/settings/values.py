@@ -112,6 +112,9 @@ class Command:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
+THREAD_COMMANDS = ("pictures", "export", "forget")  # commands that need a thread
+
+
 @dataclass(frozen=True, slots=True)
 class Attachment:
     """A file of a response; `alt` is the alternative text if the file is an image."""
