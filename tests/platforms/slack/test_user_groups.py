@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from adapters.slack.groups import memberships_by_user
+from adapters.slack.users import memberships_by_user
 from bot.domain import MANAGER
 from tests.support.slack_server import Error, Lose
 from tests.support.slack_server.faults import Fault
