@@ -1,7 +1,8 @@
 """Rate limits of Slack's API: calls per method and workspace, and posts per channel."""
 
-import asyncio
-from collections import defaultdict, deque
+from collections import defaultdict
+
+from adapters.rate_limit import RateLimiter
 
 # Calls a minute, a little below the limits of Slack; docs.slack.dev, rate limits, and the page of each method
 _CALLS_PER_MINUTE = {
@@ -24,29 +25,6 @@ _CALLS_PER_MINUTE = {
 }
 _MINUTE = 64.0  # seconds; longer than a minute, because the last of many simultaneous requests arrive late
 _POSTS_PER_CHANNEL = (3, 4.0)  # posts, seconds: one a second with bursts; 4 s because requests may overtake
-
-
-class RateLimiter:
-    """Allows at most `limit` calls in any span of `seconds`. Callers that wait get their turn in order of arrival."""
-
-    def __init__(self, limit: int, seconds: float) -> None:
-        self._limit, self._seconds = limit, seconds
-        self._times: deque[float] = deque(maxlen=limit)
-        self._turn = asyncio.Lock()
-
-    def has_room(self, share: float) -> bool:
-        """Return whether nobody waits and, after one more call, at most this share of the limit (0 to 1) is used."""
-        now = asyncio.get_running_loop().time()
-        spent = sum(now - at < self._seconds for at in self._times)
-        return not self._turn.locked() and spent + 1 <= self._limit * share
-
-    async def acquire(self) -> None:
-        """Wait until a call is allowed, and count the call."""
-        loop = asyncio.get_running_loop()
-        async with self._turn:
-            if len(self._times) == self._limit:
-                await asyncio.sleep(self._times[0] + self._seconds - loop.time())
-            self._times.append(loop.time())
 
 
 class RateLimits:

@@ -1,6 +1,5 @@
 """What Slack tells and what it is told, as values: no socket, no time."""
 
-import asyncio
 import json
 import re
 from typing import Any
@@ -11,7 +10,7 @@ from hypothesis import strategies as st
 
 from adapters.slack import blocks, modals, parse
 from adapters.slack.parse import MessageRef, SlackMessage
-from adapters.slack.rate_limits import RateLimiter, RateLimits
+from adapters.slack.rate_limits import RateLimits
 from bot.domain import (
     MANAGER,
     OWNER,
@@ -327,17 +326,3 @@ async def test_progress_leaves_room_for_what_must_be_said() -> None:
     for _ in range(3):
         await budget.acquire("chat.postMessage", "T1", "C1")
     assert not budget.allows("chat.postMessage", "T1", "C1") and budget.allows("chat.postMessage", "T1", "C2")
-
-
-async def test_no_span_of_time_holds_more_than_slack_takes() -> None:
-    """Whoever comes first goes first; nothing is saved up for a burst."""
-    window, loop = RateLimiter(3, 0.05), asyncio.get_running_loop()
-    times: list[tuple[int, float]] = []
-
-    async def call(nth: int) -> None:
-        await window.acquire()
-        times.append((nth, loop.time()))
-
-    await asyncio.gather(*map(call, range(10)))
-    assert [nth for nth, _ in times] == list(range(10))
-    assert all(later - earlier >= 0.049 for (_, earlier), (_, later) in zip(times, times[3:], strict=False))
