@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Protocol
 
 from bot.capabilities import ModelCapabilities
-from bot.domain import Incoming, Person, Post, RenderJob, RenderUpdate, ThreadKey, View
+from bot.domain import Entry, Incoming, Person, Picture, Post, RenderJob, RenderUpdate, ThreadKey, ThreadSummary, View
 from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, Tool
 from bot.settings.values import Command, CommandResponse, Settings
 
@@ -86,6 +86,38 @@ class Inbox(Protocol):
 
     def settings(self, thread: ThreadKey, author: Person) -> Settings:
         """Return the settings that apply to this user in this thread."""
+        ...
+
+
+class Archive(Protocol):
+    """The stored threads with their messages and images, as the platforms read them; see `bot.storage.store`."""
+
+    def open_thread(self, key: ThreadKey, title: str = "") -> None:
+        """Store the thread, unless it is stored already."""
+        ...
+
+    def knows_thread(self, key: ThreadKey) -> bool:
+        """Return whether the thread is stored."""
+        ...
+
+    def threads(self, platform: str) -> Sequence[ThreadSummary]:
+        """Return the threads of a platform, the one with the newest message first."""
+        ...
+
+    def entries(self, thread: ThreadKey) -> Sequence[Entry]:
+        """Return the messages of the thread with their replies, in order."""
+        ...
+
+    def entry(self, message_id: str) -> Entry | None:
+        """Return the stored message and its reply; None for an unknown id."""
+        ...
+
+    def picture(self, thread: ThreadKey, number: int) -> Picture | None:
+        """Return the image with this number in the thread; None if it does not exist or is not finished."""
+        ...
+
+    def knows_picture(self, digest: str) -> bool:
+        """Return whether a stored image has this digest."""
         ...
 
 

@@ -3,35 +3,15 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import discord
 
 from adapters.discord import parse
-from bot.domain import MAX_UPLOAD_BYTES, MAX_UPLOADS, Entry, Picture, ThreadKey, ThreadSummary
-from bot.ports import PostStore
+from bot.domain import MAX_UPLOAD_BYTES, MAX_UPLOADS, Picture, ThreadKey
+from bot.ports import Archive, PostStore
 
 log = logging.getLogger(__name__)
-
-
-class Archive(Protocol):
-    """The stored messages, images and threads that the adapter reads."""
-
-    def entry(self, message_id: str) -> Entry | None:
-        """Return a message with its reply, or None if it is not stored."""
-        ...
-
-    def picture(self, thread: ThreadKey, number: int) -> Picture | None:
-        """Return the image with this number, or None if it is not finished."""
-        ...
-
-    def knows_thread(self, key: ThreadKey) -> bool:
-        """Whether the thread is stored."""
-        ...
-
-    def threads(self, platform: str) -> Sequence[ThreadSummary]:
-        """Return the threads of a platform, the one with the newest message first."""
-        ...
 
 
 @dataclass(slots=True)

@@ -12,7 +12,7 @@ import discord
 
 from adapters.discord import parse, payloads
 from adapters.discord.api_errors import TOO_LATE
-from adapters.discord.attachments import Archive, PictureFinder
+from adapters.discord.attachments import PictureFinder
 from adapters.discord.catch_up import SeenMessages
 from adapters.discord.components import handle_form, handle_press
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
@@ -23,7 +23,7 @@ from adapters.discord.user_install_reply import UserInstallSurface
 from bot.domain import Incoming, Message, MessageDeleted, MessageEdited, PlaceRemoved, Post, ThreadKey
 from bot.errors import BotError, NotAllowed
 from bot.formatting import replace_time_markers
-from bot.ports import Inbox, PostStore, Surface
+from bot.ports import Archive, Inbox, PostStore, Surface
 from bot.settings.values import ReplyIn
 
 log = logging.getLogger(__name__)

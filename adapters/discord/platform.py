@@ -13,11 +13,11 @@ import yarl
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
 
-from adapters.discord.attachments import Archive
 from adapters.discord.client import Client
-from bot.domain import ThreadKey, View
+from adapters.lazy_surface import LazySurface
+from bot.domain import ThreadKey
 from bot.errors import ConfigError
-from bot.ports import Inbox, PostStore, Surface
+from bot.ports import Archive, Inbox, PostStore, Surface
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +77,7 @@ class Discord:
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface that shows the reply to a message."""
-        return LazySurface(self, thread, message_id)
+        return LazySurface(self.connected_client, lambda client: client.surface(thread, message_id))
 
     async def connected_client(self) -> Client:
         """Wait for a connection, and return its client."""
@@ -137,29 +137,6 @@ class Discord:
         age = round(time.perf_counter() - min(acks), 1) if acks else None
         connected = self._connected.is_set() and not any(shard.is_closed() for shard in shards)
         return {"connected": connected, "last_heartbeat": age, "message_content": self._message_content}
-
-
-class LazySurface:
-    """A surface that uses the client that is connected at the time of each update."""
-
-    def __init__(self, platform: Discord, thread: ThreadKey, message_id: str) -> None:
-        self._platform = platform
-        self._thread = thread
-        self._message_id = message_id
-        self._client: Client | None = None
-        self._surface: Surface | None = None
-
-    @property
-    def pause(self) -> float:
-        """The pause of the real surface, in seconds; 0 before the first update."""
-        return self._surface.pause if self._surface else 0.0
-
-    async def put(self, view: View) -> None:
-        """Wait for a connection, and show the view."""
-        client = await self._platform.connected_client()
-        if self._surface is None or client is not self._client:
-            self._client, self._surface = client, client.surface(self._thread, self._message_id)
-        await self._surface.put(view)
 
 
 async def _run_client(client: Client, token: str) -> None:

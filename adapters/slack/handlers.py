@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
@@ -21,40 +21,22 @@ from bot.domain import (
     NEW_REPLY_ACTIONS,
     Action,
     ButtonPress,
-    Entry,
     ImagineCommand,
     Incoming,
     Message,
     MessageDeleted,
     MessageEdited,
     Person,
-    Picture,
     ThreadKey,
 )
 from bot.errors import INTERNAL_ERROR, BotError, NotAllowed, Refused
-from bot.ports import Inbox, PostStore, Surface
+from bot.ports import Archive, Inbox, PostStore, Surface
 from bot.settings.values import Command, CommandResponse, SettingsPanel
 
 log = logging.getLogger(__name__)
 
 SECOND_DELIVERY_TIMEOUT = 1.0  # seconds to wait for the `message` event of a mention, which has the files
 MAX_SEEN_IDS = 10_000  # message ids
-
-
-class Archive(Protocol):
-    """Reads stored threads."""
-
-    def entry(self, message_id: str) -> Entry | None:
-        """Return the stored message and its reply; None for an unknown id."""
-        ...
-
-    def picture(self, thread: ThreadKey, number: int) -> Picture | None:
-        """Return the image with this number in the thread; None if there is none."""
-        ...
-
-    def knows_thread(self, key: ThreadKey) -> bool:
-        """Return whether the thread is stored."""
-        ...
 
 
 @dataclass

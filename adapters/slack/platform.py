@@ -15,15 +15,16 @@ from slack_bolt.async_app import AsyncApp
 from slack_sdk.http_retry.builtin_async_handlers import AsyncRateLimitErrorRetryHandler, AsyncServerErrorRetryHandler
 from slack_sdk.web.async_client import AsyncWebClient
 
+from adapters.lazy_surface import LazySurface
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.files import WAITS, Downloads, Uploads
-from adapters.slack.handlers import SECOND_DELIVERY_TIMEOUT, Archive, EventHandlers
+from adapters.slack.handlers import SECOND_DELIVERY_TIMEOUT, EventHandlers
 from adapters.slack.listeners import register_listeners
 from adapters.slack.rate_limits import RateLimits
 from adapters.slack.surface import PAUSE, Streams, ThreadSurface
-from bot.domain import ThreadKey, View
+from bot.domain import ThreadKey
 from bot.errors import ConfigError
-from bot.ports import Inbox, PostStore, Surface
+from bot.ports import Archive, Inbox, PostStore, Surface
 
 log = logging.getLogger(__name__)
 # Bolt finds SLACK_BOT_TOKEN in the environment and warns at each start that its client already has a token
@@ -89,24 +90,29 @@ class Slack:
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface of the reply to a message."""
-        return LazySurface(self, thread, message_id, self._pause)
 
-    async def ready_surface(self, thread: ThreadKey, message_id: str) -> ThreadSurface:
-        """Wait until Slack has accepted the token, then return the surface."""
+        def create(handlers: EventHandlers) -> Surface:
+            assert self._uploads
+            return ThreadSurface(
+                handlers.client,
+                self._record,
+                thread,
+                message_id,
+                uploads=self._uploads,
+                rate_limits=self._rate_limits,
+                reader=handlers.reader,
+                streams=self._streams,
+                resumed=message_id not in handlers.seen_ids,
+                pause=self._pause,
+            )
+
+        return LazySurface(self._connected_handlers, create, self._pause)
+
+    async def _connected_handlers(self) -> EventHandlers:
+        """Wait until Slack has accepted the token, and return the event handlers."""
         await self._connected.wait()
         assert self._event_handlers
-        assert self._uploads
-        return ThreadSurface(
-            self._event_handlers.client,
-            self._record,
-            thread,
-            message_id,
-            uploads=self._uploads,
-            rate_limits=self._rate_limits,
-            reader=self._event_handlers.reader,
-            streams=self._streams,
-            resumed=message_id not in self._event_handlers.seen_ids,
-        )
+        return self._event_handlers
 
     async def run(self, inbox: Inbox) -> None:
         """Listen until cancelled. Raises ConfigError if a token is refused."""
@@ -218,20 +224,3 @@ async def _call_until_answered(call: Callable[[], Awaitable[Any]], token_name: s
             log.warning("no answer from Slack yet: %s", error_code(error))
         await asyncio.sleep(wait)
         wait = min(60.0, wait * 2)
-
-
-class LazySurface:
-    """A surface that is created when Slack has accepted the token."""
-
-    def __init__(self, platform: Slack, thread: ThreadKey, message_id: str, pause: float) -> None:
-        self._platform = platform
-        self._thread = thread
-        self._message_id = message_id
-        self._surface: ThreadSurface | None = None
-        self.pause = pause
-
-    async def put(self, view: View) -> None:
-        """Wait for the connection to Slack, then show the view."""
-        if self._surface is None:
-            self._surface = await self._platform.ready_surface(self._thread, self._message_id)
-        await self._surface.put(view)

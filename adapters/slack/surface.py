@@ -78,8 +78,6 @@ class PostedMessage:
 class ThreadSurface:
     """Shows a reply as messages of the bot in a thread or a direct conversation."""
 
-    pause = PAUSE
-
     def __init__(
         self,
         client: AsyncWebClient,
@@ -92,8 +90,10 @@ class ThreadSurface:
         reader: ThreadReader,
         streams: Streams,
         resumed: bool,
+        pause: float = PAUSE,
     ) -> None:
         """`resumed` is true for a reply that another process of the bot may have begun to show."""
+        self.pause = pause
         self._reader = reader
         self._streams = streams
         self._client = client

@@ -4,9 +4,9 @@ import asyncio
 import errno
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
@@ -17,40 +17,12 @@ from adapters.web.auth import Middlewares, json_body
 from adapters.web.broadcast import Broadcaster, PageSurface
 from adapters.web.command_routes import CommandRoutes, Lineage
 from adapters.web.queue_routes import STATIC, QueueRoutes
-from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, ThreadSummary, View
+from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, View
 from bot.errors import ConfigError, NotFound
-from bot.ports import Inbox
+from bot.ports import Archive, Inbox
 from bot.queue_status import QueueStatus
 
 LARGEST_BODY = 120 * 2**20  # bytes: four pictures of 20 MB in base64
-
-
-class Archive(Protocol):
-    """Reads and opens stored threads."""
-
-    def open_thread(self, key: ThreadKey, title: str = "") -> None:
-        """Store the thread, unless it is stored already."""
-        ...
-
-    def knows_thread(self, key: ThreadKey) -> bool:
-        """Return whether the thread is stored."""
-        ...
-
-    def threads(self, platform: str) -> Sequence[ThreadSummary]:
-        """Return the threads of a platform, the one with the newest message first."""
-        ...
-
-    def entries(self, thread: ThreadKey) -> Sequence[Entry]:
-        """Return the messages of the thread with their replies, in order."""
-        ...
-
-    def entry(self, message_id: str) -> Entry | None:
-        """Return the stored message and its reply; None for an unknown id."""
-        ...
-
-    def knows_picture(self, digest: str) -> bool:
-        """Return whether a stored image has this digest."""
-        ...
 
 
 class WebApp:
