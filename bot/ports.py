@@ -42,6 +42,22 @@ class Renderer(Protocol):
         ...
 
 
+class PictureFolder(Protocol):
+    """The files of the images."""
+
+    async def add_upload(self, upload: bytes) -> Picture:
+        """Decode, sanitize and save an uploaded file; the picture has number 0 until it is recorded. Raises Refused."""
+        ...
+
+    async def read_thumbnail(self, digest: str) -> bytes:
+        """The image as a small JPEG, for a chat model with vision. Raises OSError."""
+        ...
+
+    async def delete(self, digest: str) -> None:
+        """Delete the file of an image, if it exists. Raises OSError."""
+        ...
+
+
 class Surface(Protocol):
     """The messages on a platform that show one reply."""
 

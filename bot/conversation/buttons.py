@@ -1,12 +1,18 @@
-"""Turns a button press or `/imagine` into a message with fixed image requests, without the chat model."""
+"""The buttons below a reply and `/imagine`: what each does, and the image requests that need no chat model."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from typing import assert_never
 
 from bot.capabilities import LARGEST_SIDE, ModelCapabilities
+from bot.conversation.edits_and_deletions import EditsAndDeletions
+from bot.conversation.permissions import check_access, check_quota
+from bot.conversation.reply import can_retry
+from bot.conversation.running_reply import RunningReplies
 from bot.domain import (
     HIGHEST_SEED,
+    Action,
     ButtonPress,
     ImageRequest,
     ImagineCommand,
@@ -27,7 +33,73 @@ from bot.storage.store import Store
 MessageAndRequests = tuple[Message, tuple[ImageRequest, ...]]
 
 
-class ButtonActions:
+class Buttons:
+    """Carries out button presses."""
+
+    def __init__(
+        self,
+        store: Store,
+        replies: RunningReplies,
+        edits_and_deletions: EditsAndDeletions,
+        fixed_requests: "FixedRequests",
+        *,
+        settings: Callable[[ThreadKey, Person], Settings],
+        accept_message: Callable[[Message, Sequence[ImageRequest]], Awaitable[str]],
+        schedule: Callable[[ThreadKey, str], None],
+    ) -> None:
+        """`accept_message` records a message with its fixed requests; `schedule` starts the turn of a message."""
+        self._store = store
+        self._replies = replies
+        self._edits_and_deletions = edits_and_deletions
+        self._fixed_requests = fixed_requests
+        self._settings = settings
+        self._accept_message = accept_message
+        self._schedule = schedule
+
+    async def press(self, press: ButtonPress) -> str:
+        """Carry out a button press. Returns the id of the message whose reply shows the result. Raises Refused."""
+        match press.action:
+            case Action.STOP:
+                return self._replies.stop_by_button(press)
+            case Action.CANCEL:
+                return self._replies.cancel_image(press)
+            case Action.RETRY:
+                return await self._retry(press)
+            case Action.DELETE:
+                return await self._edits_and_deletions.delete(press, self._replies.all_running())
+            case Action.EDIT:
+                return await self._accept_message(*self._fixed_requests.edit(press))
+            case Action.VARY:
+                return await self._accept_message(*self._fixed_requests.vary(press))
+            case Action.UPSCALE:
+                return await self._accept_message(*self._fixed_requests.upscale(press))
+            case Action.REDO:
+                return await self._accept_message(*self._fixed_requests.redo(press))
+            case _:
+                assert_never(press.action)
+
+    async def _retry(self, press: ButtonPress) -> str:
+        """Answer again a reply that is incomplete, or whose message was edited."""
+        entry = self._replies.find_entry(press)
+        running = self._replies.running(entry)
+        if running and running.reply.final:  # displayed as final, but not recorded yet
+            await running.recorded.wait()
+            entry = self._replies.find_entry(press)
+        if entry.view is None:
+            if not self._replies.knows(entry):
+                self._schedule(entry.thread, entry.id)  # the turn ended, but its final view could not be recorded
+            return entry.id
+        if not entry.view.status and not any(map(can_retry, entry.view.parts)):
+            raise Refused("That reply is complete: there is nothing to try again.")
+        check_access(self._settings(press.thread, press.author), press.thread, press.author)
+        settings = self._settings(entry.thread, entry.author)
+        check_quota(self._store, settings, entry.thread, entry.author, self._store.jobs.count_failed(entry.id))
+        self._store.reopen(entry.id)
+        self._schedule(entry.thread, entry.id)
+        return entry.id
+
+
+class FixedRequests:
     """Messages for button presses and `/imagine`. Every method raises Refused for an impossible request."""
 
     def __init__(

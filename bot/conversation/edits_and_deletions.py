@@ -1,28 +1,27 @@
-"""Changes to finished turns: deleted images, edited messages, forgotten threads."""
+"""Changes to recorded replies: deleted images and edited messages."""
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from weakref import WeakValueDictionary
 
 from bot.conversation.pacer import Pacer
+from bot.conversation.permissions import check_owner_or_manager
 from bot.conversation.reply import PictureRemoved, offer_retry, remove_from_view, shows_picture
 from bot.conversation.running_reply import RunningReply
-from bot.conversation.turn_context import PictureFolder
-from bot.domain import MANAGER, ButtonPress, Entry, MessageEdited, Person, ThreadKey, View
-from bot.errors import NotFound, Refused, Unreachable
-from bot.formatting import format_count, parse_picture_number
+from bot.domain import ButtonPress, Entry, MessageEdited, Person, ThreadKey, View
+from bot.errors import NotFound, Unreachable
+from bot.formatting import parse_picture_number
 from bot.i18n import translate_view
-from bot.ports import Surface
-from bot.settings.rules import scope_key
-from bot.settings.values import Command, CommandResponse, Scope
+from bot.ports import PictureFolder, Surface
+from bot.storage.picture_files import delete_unused_files
 from bot.storage.store import Store
 
 log = logging.getLogger(__name__)
 
 
 class EditsAndDeletions:
-    """Deletes images, forgets threads, and marks replies whose message was edited."""
+    """Deletes images, and marks replies whose message was edited."""
 
     def __init__(
         self,
@@ -73,26 +72,6 @@ class EditsAndDeletions:
         found = [entry.author for entry in said if entry.author.id == owner] or [each.author for each in showing]
         return found[0] if found else Person(owner, "somebody else")
 
-    async def forget(self, command: Command) -> CommandResponse:
-        """Forget the thread, or the user's own settings. Raises Refused for an empty, busy or foreign thread."""
-        if command.arguments.get("what") == "settings":
-            self._store.settings.reset(scope_key(Scope.PERSON, command.thread, command.author.id))
-            return CommandResponse("Your own settings are forgotten: those of the server, channel and thread hold.")
-        entries = self._store.entries(command.thread)
-        if not entries:
-            raise Refused("I remember nothing of this place: give the command in the thread that is to be forgotten.")
-        if any(entry.author.id != command.author.id for entry in entries) and MANAGER not in command.author.roles:
-            raise Refused("Others have spoken here too: only managers can have this thread forgotten.")
-        if any(entry.view is None for entry in entries):
-            raise Refused("Something is under way here still: cancel it first, or wait for it.")
-        digests = self._store.forget(command.thread)
-        left = await delete_unused_files(self._store, self._picture_folder, digests)
-        pictures = format_count(len(digests), "picture")
-        told = f"Forgotten: {format_count(len(entries), 'message')} and {pictures} of this thread."
-        return CommandResponse(
-            f"{told} {format_count(left, 'file')} could not be deleted: the log says why." if left else told
-        )
-
     def record_edit(self, event: MessageEdited) -> str:
         """Record the new text of a message. The reply stays as it is and gets a button to answer again."""
         entry = self._store.entry(event.id)
@@ -126,22 +105,3 @@ class EditsAndDeletions:
                 log.info("cannot update the reply to %s: its place is unreachable", entry.id)
             except Exception:  # the view is recorded, which is enough
                 log.exception("failed to update the reply to %s", entry.id)
-
-
-async def delete_unused_files(store: Store, picture_folder: PictureFolder, digests: Iterable[str]) -> int:
-    """Delete the files of images that no thread uses any more. Returns how many could not be deleted."""
-    left = 0
-    for digest in dict.fromkeys(digests):
-        if not store.knows_picture(digest):
-            try:
-                await picture_folder.delete(digest)
-            except OSError as error:
-                left += 1
-                log.error("the file of picture %s cannot be deleted: %s", digest, error.strerror)
-    return left
-
-
-def check_owner_or_manager(person: Person, owner: Person) -> None:
-    """Raises Refused unless the person is the owner or a manager."""
-    if person.id != owner.id and MANAGER not in person.roles:
-        raise Refused(f"Only {owner.name}, who asked for it, and managers can do this.")

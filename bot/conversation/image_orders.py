@@ -12,10 +12,9 @@ from bot.conversation.permissions import check_blocked_words, check_quota
 from bot.conversation.prompt_refiner import PromptRefiner
 from bot.conversation.reply import Event, ImageOrdered, ImageProgress
 from bot.conversation.source_picture import resolve_source
-from bot.conversation.turn_context import PictureFolder
 from bot.domain import Entry, Failed, ImageRequest, Operation, Picture, Rendered, RenderJob
 from bot.errors import Refused
-from bot.ports import Renderer
+from bot.ports import PictureFolder, Renderer
 from bot.settings.styles import BUILT_IN_STYLES, Style, apply_style, find_lora_style
 from bot.settings.values import Settings
 from bot.storage.store import Store

@@ -86,6 +86,12 @@ def check_access(settings: Settings, thread: ThreadKey, person: Person) -> None:
         raise NotAllowed("The managers let the bot answer only in other places, or others.")
 
 
+def check_owner_or_manager(person: Person, owner: Person) -> None:
+    """Raises Refused unless the person is the owner or a manager."""
+    if person.id != owner.id and MANAGER not in person.roles:
+        raise Refused(f"Only {owner.name}, who asked for it, and managers can do this.")
+
+
 def _next_free(left: int, oldest: float) -> str:
     if left > 0:
         return f"{left} of them can be drawn now: ask for no more."

@@ -139,6 +139,11 @@ def shows_picture(item: Entry | Reply, number: int) -> bool:
     )
 
 
+def can_retry(part: Part) -> bool:
+    """Whether the part is an image that failed, and a retry may succeed."""
+    return isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again
+
+
 def _remove_from_part(part: Part, number: int, reason: str) -> Part:
     if isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number:
         return replace(part, state=Failed(reason, again=False))
@@ -197,10 +202,6 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
         if len(under_way) > 1:  # Stop covers a single one
             buttons += [Button(Action.CANCEL, f"Cancel #{p.number}", f"{reply.id}.{p.key}") for p in under_way]
         buttons.append(Button(Action.STOP, "Stop", reply.id))
-    elif reply.error or any(map(_can_retry, reply.parts)):
+    elif reply.error or any(map(can_retry, reply.parts)):
         buttons.append(Button(Action.RETRY, "Retry", reply.id))
     return tuple(buttons)
-
-
-def _can_retry(part: Part) -> bool:
-    return isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again

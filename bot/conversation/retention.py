@@ -5,10 +5,10 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 
-from bot.conversation.edits_and_deletions import delete_unused_files
-from bot.conversation.turn_context import PictureFolder
 from bot.errors import StorageError
 from bot.formatting import format_count
+from bot.ports import PictureFolder
+from bot.storage.picture_files import delete_unused_files
 from bot.storage.store import Store
 from bot.storage.usage import DAY
 

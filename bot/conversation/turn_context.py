@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import takewhile
-from typing import Protocol
 
 from bot.capabilities import ModelCapabilities
 from bot.conversation.model_answer import Turn
@@ -11,26 +10,11 @@ from bot.domain import Entry, Picture
 from bot.llm.messages import ModelProfile, RequestProtocol
 from bot.llm.token_budget import estimate_tokens
 from bot.parsing.tool_calls import image_tools
+from bot.ports import PictureFolder
 from bot.prompting.history import build_history, wanted_images
 from bot.prompting.sanitize import display_names
 from bot.prompting.system_prompt import build_reminder, build_system_prompt
 from bot.storage.store import Store
-
-
-class PictureFolder(Protocol):
-    """The files of the images."""
-
-    async def add_upload(self, upload: bytes) -> Picture:
-        """Decode, sanitize and save an uploaded file; the picture has number 0 until it is recorded. Raises Refused."""
-        ...
-
-    async def read_thumbnail(self, digest: str) -> bytes:
-        """The image as a small JPEG, for a chat model with vision. Raises OSError."""
-        ...
-
-    async def delete(self, digest: str) -> None:
-        """Delete the file of an image, if it exists. Raises OSError."""
-        ...
 
 
 async def build_turn(

@@ -3,15 +3,20 @@
 import asyncio
 import hashlib
 import io
+import logging
 import os
 import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PIL import Image
 
 from bot.domain import Operation, Picture
+from bot.ports import PictureFolder
+from bot.storage.store import Store
+
+log = logging.getLogger(__name__)
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -92,3 +97,16 @@ class AsyncPictureFiles:
         png, width, height = self._sanitize(upload)
         digest = self._files.put(png)
         return Picture(0, digest, width, height, prompt="", alt="An uploaded picture", operation=Operation.UPLOAD)
+
+
+async def delete_unused_files(store: Store, picture_folder: PictureFolder, digests: Iterable[str]) -> int:
+    """Delete the files of images that no thread uses any more. Returns how many could not be deleted."""
+    left = 0
+    for digest in dict.fromkeys(digests):
+        if not store.knows_picture(digest):
+            try:
+                await picture_folder.delete(digest)
+            except OSError as error:
+                left += 1
+                log.error("the file of picture %s cannot be deleted: %s", digest, error.strerror)
+    return left

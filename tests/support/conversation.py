@@ -8,10 +8,9 @@ from types import MappingProxyType
 from bot.capabilities import RefineMode
 from bot.commands.slash_commands import SlashCommands
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
-from bot.conversation.turn_context import PictureFolder
 from bot.domain import Picture, RenderJob
 from bot.errors import Refused
-from bot.ports import ChatModel
+from bot.ports import ChatModel, PictureFolder
 from bot.storage.store import Store
 from tests.support.doubles import InstantRenderer, Screen, claimed
 
