@@ -49,10 +49,10 @@ def judge(answers: Sequence[JudgedAnswer]) -> SuiteResult:
     """Compute the measures over all questions. A failure counts as a wrong answer."""
     pairs = [(not answer.error_with_prompt, not answer.error_without_prompt) for answer in answers]
     measures = (
-        share("right with the drawing prompt", (drawing for drawing, _ in pairs)),
+        share("right with the system prompt", (drawing for drawing, _ in pairs)),
         share("right without it", (plain for _, plain in pairs)),
         paired_difference("difference (paired, Agresti and Min)", pairs),
-        share("false pictures with the drawing prompt", (bool(answer.with_prompt.images) for answer in answers)),
+        share("false images with the system prompt", (bool(answer.with_prompt.images) for answer in answers)),
         share("failed", (bool(answer.failure) for answer in answers)),
     )
     return SuiteResult(measures, (), tuple(_miss(answer) for answer in answers if answer.error_with_prompt))
@@ -116,5 +116,5 @@ def extract_answer(words: str, choices: Sequence[str]) -> str:
 def _miss(answer: JudgedAnswer) -> Miss:
     item = answer.item
     question, expected = (item.task, item.entry) if isinstance(item, CodeTask) else (item.question, item.right_answer)
-    without = f"without the drawing prompt: {answer.error_without_prompt or 'right'}"
+    without = f"without the system prompt: {answer.error_without_prompt or 'right'}"
     return Miss(item.id or question[:40], question, expected, answer.error_with_prompt, without)

@@ -98,12 +98,12 @@ def judge(turns: Sequence[JudgedTurn]) -> SuiteResult:
         macro_f1("coarse macro-F1 (generate, edit, text)", rough),
         share("right kind", (turn.is_right_kind for turn in turns)),
         share(
-            "false pictures (of turns that want words)",
+            "false images (of turns that expect text)",
             (bool(turn.answer.images) for turn in turns if turn.expects_text),
         ),
-        share("missed pictures (of turns that want one)", (not turn.answer.images for turn in drawn)),
-        share("right picture meant", (turn.is_right_source for turn in turns if turn.can_judge_source)),
-        share("right number of pictures", (turn.is_right_count for turn in turns if turn.can_judge_count)),
+        share("missed images (of turns that expect one)", (not turn.answer.images for turn in drawn)),
+        share("right source image", (turn.is_right_source for turn in turns if turn.can_judge_source)),
+        share("right number of images", (turn.is_right_count for turn in turns if turn.can_judge_count)),
         share("failed", (bool(turn.failure) for turn in turns)),
     )
     tables = (_kind_table("Kinds", fine), _kind_table("Coarse kinds", rough), _tag_table(turns))

@@ -59,9 +59,9 @@ def judge(answers: Sequence[JudgedInterleaving]) -> SuiteResult:
     """Compute the measures over all requests that were answered."""
     several = [answer for answer in answers if answer.item.between and len(answer.prompts) > 1]
     measures = (
-        share("right number of pictures", (answer.is_right_count for answer in answers)),
+        share("right number of images", (answer.is_right_count for answer in answers)),
         share("right order (where the number is right)", (a.is_right_order for a in answers if a.is_right_count)),
-        share("words between the pictures (where there are several)", (a.has_words_between for a in several)),
+        share("text between the images (if there are several)", (a.has_words_between for a in several)),
         share("all right", map(_is_right, answers)),
         share("failed", (bool(answer.failure) for answer in answers)),
     )
@@ -74,7 +74,7 @@ def _is_right(answer: JudgedInterleaving) -> bool:
 
 def _miss(answer: JudgedInterleaving) -> Miss:
     expected = " | ".join(" or ".join(words) for words in answer.item.expect)
-    got = " | ".join(answer.prompts) or "no picture"
+    got = " | ".join(answer.prompts) or "no image"
     return Miss(answer.item.id, answer.item.user, expected, got, answer.failure or answer.answer.as_tagged_text())
 
 

@@ -36,14 +36,14 @@ def test_the_readme_shows_every_form_and_every_field() -> None:
 
 
 def test_what_is_shipped_is_large_enough_and_counted_right_in_its_description() -> None:
-    """At least 200 turns of every kind, about twenty wishes, and a few examples of the other forms."""
+    """At least 200 turns of every kind, about twenty requests for several images, and examples of the other forms."""
     ((decisions,), (interleaving,)) = load_suites("decisions"), load_suites("interleaving")
     dialogues = [item for item in decisions.items if isinstance(item, Dialogue)]
     turns = [turn for dialogue in dialogues for turn in dialogue.turns]
     assert len(turns) >= 200
     assert {turn.kind for turn in turns} == set(AnswerKind) - {AnswerKind.FAILED}
     assert f"{len(dialogues)} dialogues of {len(turns)} turns" in (FOLDER / "README.md").read_text()
-    assert f"{len(interleaving.items)} wishes" in (FOLDER / "README.md").read_text()
+    assert f"{len(interleaving.items)} requests for several images" in (FOLDER / "README.md").read_text()
     assert [(suite.item_type, len(suite.items)) for suite in load_suites("abilities")] == [(Question, 6), (CodeTask, 3)]
     assert interleaving.item_type is InterleavedTask
 

@@ -110,8 +110,8 @@ async def test_the_built_in_model_tells_when_to_draw() -> None:
     assert report.answered == report.total >= 200
     assert (value(report, "macro-F1") or 0) >= 0.95
     assert (value(report, "coarse macro-F1") or 0) >= 0.95
-    assert (value(report, "false pictures") or 0) <= 0.03
-    assert (value(report, "right picture") or 0) >= 0.95
+    assert (value(report, "false images") or 0) <= 0.03
+    assert (value(report, "right source image") or 0) >= 0.95
     groups = {row[0]: row[1] for row in report.finding.tables[2].rows}
     assert float(groups["held-out"]) >= 0.85
 
@@ -133,8 +133,8 @@ async def test_a_model_that_always_draws_is_found_out(tmp_path: Path) -> None:
     assert value(report, "macro-F1") == pytest.approx(0.4 / 5)
     assert value(report, "coarse macro-F1") == pytest.approx(0.4 / 3)
     assert value(report, "right kind") == 2 / 8
-    assert (value(report, "false pictures"), value(report, "missed pictures")) == (1, 0)
-    assert value(report, "right picture") == 0
+    assert (value(report, "false images"), value(report, "missed images")) == (1, 0)
+    assert value(report, "right source image") == 0
     assert value(report, "right number") == 1 / 2
     assert value(report, "failed") == 0
 
@@ -143,8 +143,8 @@ async def test_a_model_that_never_draws_is_found_out(tmp_path: Path) -> None:
     """Two of eight turns wanted words; no reference can be judged."""
     (report,) = await judged(SameAnswer([TextDelta("Well.")]), "decisions", written(tmp_path, *DIALOGUES))
     assert value(report, "macro-F1") == pytest.approx(0.4 / 5)
-    assert (value(report, "false pictures"), value(report, "missed pictures")) == (0, 1)
-    assert (value(report, "right picture"), value(report, "right number")) == (None, None)
+    assert (value(report, "false images"), value(report, "missed images")) == (0, 1)
+    assert (value(report, "right source image"), value(report, "right number")) == (None, None)
 
 
 async def test_a_perfect_model_gets_full_marks(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ async def test_a_perfect_model_gets_full_marks(tmp_path: Path) -> None:
         "decisions",
         written(tmp_path, *DIALOGUES),
     )
-    for name in ("macro-F1", "coarse", "right kind", "right picture", "right number"):
+    for name in ("macro-F1", "coarse", "right kind", "right source image", "right number"):
         assert value(report, name) == 1
     assert report.finding.misses == ()
 
@@ -189,7 +189,7 @@ async def test_a_wrong_picture_is_no_wrong_kind(tmp_path: Path) -> None:
         written(tmp_path, *DIALOGUES),
     )
     assert value(report, "macro-F1") == 1
-    assert value(report, "right picture") == pytest.approx(2 / 4)
+    assert value(report, "right source image") == pytest.approx(2 / 4)
     assert [miss.where for miss in report.finding.misses] == ["cat, turn 4", "star, turn 3"]
     assert report.finding.misses[0].expected == "vary of #1"
     assert report.finding.misses[0].got == "vary of #2"
@@ -268,7 +268,7 @@ async def test_number_order_and_words_between_are_told_apart(tmp_path: Path) -> 
     (report,) = await judged(ScriptedModel(scripts), "interleaving", written(tmp_path, *items))
     assert value(report, "right number") == 3 / 4
     assert value(report, "right order") == 2 / 3
-    assert value(report, "words between") == 2 / 3
+    assert value(report, "text between") == 2 / 3
     assert value(report, "all right") == 1 / 4
     assert [miss.where for miss in report.finding.misses] == ["1", "2", "3"]
 
@@ -287,7 +287,7 @@ async def test_the_cost_of_drawing_is_the_difference_between_two_answers(tmp_pat
     (report,) = await judged(model, "abilities", questions)
     assert (value(report, "right with the"), value(report, "right without")) == (1 / 2, 1)
     assert value(report, "difference") == -1 / 2
-    assert value(report, "false pictures") == 1 / 2
+    assert value(report, "false images") == 1 / 2
     assert "<image>" in model.heard[0][0].text
     assert [said.role for said in model.heard[1]] == [Role.SYSTEM, Role.USER]
     assert "<image>" not in model.heard[1][0].text
