@@ -4,8 +4,6 @@ import csv
 import io
 import json
 import sqlite3
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -19,9 +17,8 @@ from bot.errors import BotError, ConfigError, NotFound
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from bot.storage.usage import DAY
-from tests.support.doubles import ANN, CID, THREAD, claimed, message, picture
+from tests.support.doubles import ANN, THREAD, claimed, message, picture
 from tests.support.images import png
-from tests.support.programs import environment
 
 HEAD = ["server", "person", "name", "pictures", "megapixel_steps", "tokens_sent", "tokens_written"]
 
@@ -154,27 +151,3 @@ def test_a_wrong_number_of_days_is_told(data: Path, capsys: pytest.CaptureFixtur
     with pytest.raises(SystemExit):
         told(data, capsys, "usage", "--days", "many")
     assert "invalid int value: 'many'" in capsys.readouterr().err
-
-
-def test_it_works_as_a_process(data: Path, tmp_path: Path) -> None:
-    """Beside the bot or without it; what is wrong is one sentence and status 2."""
-
-    def ran(*arguments: str, folder: Path = data) -> tuple[int, str, str]:
-        done = subprocess.run(
-            [sys.executable, "-m", "bot", *arguments],
-            cwd=tmp_path,
-            env=environment(folder),
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        return done.returncode, done.stdout, done.stderr
-
-    status, out, _ = ran("usage")
-    assert (status, out.splitlines()[0]) == (0, ",".join(HEAD))
-    assert ran("export", str(THREAD))[0] == 0
-    assert zipfile.is_zipfile(tmp_path / "thread.zip")
-    assert ran("export", "x") == (2, "", "There is no thread 'x'.\n")
-    assert ran("usage", folder=tmp_path / "none")[0] == 2
-    assert CID.id not in out.replace("cid,", "")

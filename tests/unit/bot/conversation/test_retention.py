@@ -31,7 +31,6 @@ from render.models.image_files import sanitize_upload
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message, picture
 from tests.support.images import png
-from tests.support.programs import Program
 from tests.support.records import OTHER, Shelf, choose, command, desk_of, press, recorded, wish
 
 NOW = 1_800_000_000.0
@@ -228,18 +227,3 @@ def test_numbers_go_on_where_all_was_forgotten(store: Store, tmp_path: Path) -> 
     store.forget(thread)
     store.accept(replace(message("again", "draw"), thread=thread))
     assert store.jobs.order("again", ImageRequest(0, Operation.GENERATE, "a sun"), None).number == 2
-
-
-async def test_the_program_begins_with_it(tmp_path: Path) -> None:
-    """Before it is to be talked to, also in what was open when it ended; without the variable all is kept."""
-    path = tmp_path / "data" / "minidalle.sqlite"
-    store = Store(path)
-    thread = said(store, path, "old", 99_999, final=False)
-    store.close()
-    for days, kept in (("", 1), ("30", 0)):
-        program = Program(path.parent, RETENTION_DAYS=days, RENDER_URLS="http://127.0.0.1:9")
-        await program.start()
-        await program.kill()
-        store = Store(path)
-        assert len(store.entries(thread)) == kept
-        store.close()

@@ -5,9 +5,8 @@ import time
 
 import pytest
 
-from bot.evaluation.abilities import extract_answer
 from bot.evaluation.datasets import CodeTask
-from bot.evaluation.sandbox import Limits, extract_code, run_tests
+from bot.evaluation.sandbox import Limits, run_tests
 
 TASK = CodeTask(task="double it", entry="double", tests="assert double(2) == 4\nassert double(-1) == -2")
 CHECKED = CodeTask(task="double it", entry="double", tests="def check(candidate):\n    assert candidate(2) == 4")
@@ -91,38 +90,3 @@ async def test_files_are_small_and_gone_afterwards() -> None:
 async def test_code_does_not_see_the_environment() -> None:
     """Keys that are set for the bot are not there for the code; Python itself may have set the language."""
     assert await run_tests(f"import os\nassert {{*os.environ}} <= {{'LC_CTYPE'}}, [*os.environ]\n{RIGHT}", TASK) == ""
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [
-        (f"Sure:\n\n```python\n{RIGHT}```\nDone.", RIGHT),
-        (f"```python\n{RIGHT}```\nUse it so:\n```python\nprint(double(1))\n```", RIGHT),
-        ("```\nx = 1\n```\n```\ny = 2\n```", "y = 2\n"),
-        (f"```python\n{RIGHT}", RIGHT),
-        (RIGHT, RIGHT),
-    ],
-)
-def test_the_program_is_found_in_the_answer(answer: str, code: str) -> None:
-    """The block that defines the function counts, however it is fenced."""
-    assert extract_code(answer, "double") == code
-
-
-@pytest.mark.parametrize(
-    ("words", "choices", "given"),
-    [
-        ("It is B.\nAnswer: B", ("x", "y"), "B"),
-        ("**Answer: (b)**", ("x", "y"), "B"),
-        ("Answer: B) y", ("x", "y"), "B"),
-        ("The answer is: y", ("x", "y"), "B"),
-        ("Answer: A\nNo, wait.\nAnswer: B", ("x", "y"), "B"),
-        ("B", ("x", "y"), "B"),
-        ("A good question.", ("x", "y"), ""),
-        ("", ("x", "y"), ""),
-        ("So it is 42.\n\nAnswer: **42**.", (), "42"),
-        ("Lisbon", (), "Lisbon"),
-    ],
-)
-def test_the_answer_is_found_among_the_words(words: str, choices: tuple[str, ...], given: str) -> None:
-    """Models wrap an answer in words and stars; the last one counts."""
-    assert extract_answer(words, choices) == given
