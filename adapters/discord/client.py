@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 import discord
@@ -15,12 +16,13 @@ from adapters.discord.api_errors import TOO_LATE
 from adapters.discord.attachments import PictureFinder
 from adapters.discord.catch_up import SeenMessages
 from adapters.discord.components import handle_form, handle_press
+from adapters.discord.context import Context
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
 from adapters.discord.rate_limits import CHANNEL_RATE, Rate, RateLimits
-from adapters.discord.slash_commands import ChosenMessages, build_command_tree
+from adapters.discord.slash_commands import build_command_tree
 from adapters.discord.surface import ReplyPlace, ThreadSurface
 from adapters.discord.user_install_reply import UserInstallSurface
-from bot.domain import Incoming, Message, MessageDeleted, MessageEdited, PlaceRemoved, Post, ThreadKey
+from bot.domain import MessageDeleted, MessageEdited, Person, PlaceRemoved, Post, ThreadKey
 from bot.errors import BotError, NotAllowed
 from bot.formatting import replace_time_markers
 from bot.ports import Archive, Inbox, PostStore, Surface
@@ -63,52 +65,45 @@ class Client(discord.AutoShardedClient):
             chunk_guilds_at_startup=False,
             **options,
         )
-        self.inbox = inbox
-        self.archive = archive
-        self.record = record
-        self.read = read
-        self.picture_finder = PictureFinder(self, archive, record, read)
-        self.tree = build_command_tree(self)
-        self.chosen_messages = ChosenMessages()
+        self.context = Context(self, inbox, archive, record, PictureFinder(self, archive, record, read))
+        self.tree = build_command_tree(self.context)
+        self._read = read
         self._on_connected = on_connected
         self._guild = discord.Object(guild) if guild else None
         self._rate_limits = RateLimits(rate)
-        self._own_event_ids: set[str] = set()  # ids of the events that this process accepted
         self._seen = SeenMessages(record)
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """Return the surface that shows the reply to a message."""
         if thread.space == parse.USER_INSTALL:
-            return UserInstallSurface(self, self.record, thread, message_id, self.read)
-        resumed = message_id not in self._own_event_ids
+            return UserInstallSurface(self, self.context.record, thread, message_id, self._read)
         return ThreadSurface(
-            self, self.record, thread, message_id, read=self.read, rate_limits=self._rate_limits, resumed=resumed
+            self,
+            self.context.record,
+            thread,
+            message_id,
+            read=self._read,
+            rate_limits=self._rate_limits,
+            resumed=message_id not in self.context.own_event_ids,
         )
-
-    async def hand_over(self, event: Incoming, place: ReplyPlace | None = None) -> str:
-        """Hand an event to the inbox, and record where its reply is shown. Raises BotError."""
-        if place is not None and not isinstance(event, PlaceRemoved):
-            self.record.save_place(event.id, str(place))
-            self._own_event_ids.add(event.id)
-        return await self.inbox.accept(event)
 
     # Connection
 
     async def setup_hook(self) -> None:
         """Sync the commands with Discord if they have changed since the last sync."""
-        before = self.record.get_mark(GUILD_MARK)
-        if before and before != str(self._guild.id if self._guild else ""):
-            self.tree.clear_commands(guild=discord.Object(before))
-            await self.tree.sync(guild=discord.Object(before))
-        self.record.set_mark(GUILD_MARK, str(self._guild.id) if self._guild else "")
+        previous = self.context.record.get_mark(GUILD_MARK)
+        if previous and previous != str(self._guild.id if self._guild else ""):
+            self.tree.clear_commands(guild=discord.Object(previous))
+            await self.tree.sync(guild=discord.Object(previous))
+        self.context.record.set_mark(GUILD_MARK, str(self._guild.id) if self._guild else "")
         if self._guild:
             self.tree.copy_global_to(guild=self._guild)
         commands = [command.to_dict(self.tree) for command in self.tree.walk_commands() if not command.parent]
-        told = json.dumps([commands, self.application_id, self._guild and self._guild.id], sort_keys=True, default=str)
-        fingerprint = hashlib.sha256(told.encode()).hexdigest()
-        if self.record.get_mark(COMMANDS_MARK) != fingerprint:
+        state = json.dumps([commands, self.application_id, self._guild and self._guild.id], sort_keys=True, default=str)
+        fingerprint = hashlib.sha256(state.encode()).hexdigest()
+        if self.context.record.get_mark(COMMANDS_MARK) != fingerprint:
             await self.tree.sync(guild=self._guild)
-            self.record.set_mark(COMMANDS_MARK, fingerprint)
+            self.context.record.set_mark(COMMANDS_MARK, fingerprint)
 
     async def on_shard_connect(self, shard_id: int) -> None:
         """Note that a session begins. This event comes before all other events of the session."""
@@ -122,10 +117,10 @@ class Client(discord.AutoShardedClient):
     async def on_shard_ready(self, shard_id: int) -> None:
         """Handle the messages that were sent while the shard was offline."""
         since = self._seen.last_seen(shard_id)
-        spoken: list[discord.TextChannel | discord.Thread] = []
+        channels: list[discord.TextChannel | discord.Thread] = []
         for guild in self.guilds:
-            spoken += [*guild.text_channels, *guild.threads] if guild.shard_id == shard_id else ()
-        for channel in spoken:
+            channels += [*guild.text_channels, *guild.threads] if guild.shard_id == shard_id else ()
+        for channel in channels:
             if (channel.last_message_id or 0) > since:
                 await self._catch_up_channel(channel, since)
         if shard_id == 0:  # shard 0 receives the direct messages
@@ -133,7 +128,7 @@ class Client(discord.AutoShardedClient):
         self._seen.finish_catch_up(shard_id)
 
     async def _catch_up_direct_messages(self, since: int) -> None:
-        for known in self.archive.threads(PLATFORM)[:MAX_MISSED]:
+        for known in self.context.archive.threads(PLATFORM)[:MAX_MISSED]:
             if known.key.space == DIRECT and time.time() - known.updated < 30 * 86_400:
                 with suppress(discord.HTTPException):
                     await self._catch_up_channel(await self.fetch_channel(int(known.key.channel)), since)
@@ -150,34 +145,32 @@ class Client(discord.AutoShardedClient):
     async def on_message(self, message: discord.Message) -> None:
         """Hand a message to the inbox if it is for the bot."""
         assert self.user
-        if parse.is_automatic(message) or self.archive.entry(str(message.id)):
+        if parse.is_automatic(message) or self.context.archive.entry(str(message.id)):
             return
         if isinstance(message.channel, discord.PartialMessageable) and message.guild:  # a thread that was archived
             with suppress(discord.HTTPException):
                 message.channel = await self.fetch_channel(message.channel.id)  # type: ignore[assignment]
         member = message.author if isinstance(message.author, discord.Member) else None
         permissions = message.channel.permissions_for(member) if member else None
-        author = parse.person(message.author, permissions)
-        key = self._find_thread(message)
-        self.record_category(message.channel)
-        settings = self.inbox.settings(key, author)
-        if not parse.is_for_bot(self._message_facts(message, key), settings.unasked):
+        self.context.record_category(message.channel)
+        facts = self._message_facts(message, parse.person(message.author, permissions))
+        event = parse.message(message, facts)
+        if event is None:
             return
-        found = await self.picture_finder.find(message, key)
-        said = parse.text(message, self.user.id)
-        said = parse.without_links(said) if found.has_linked else said
-        event = Message(str(message.id), key, author, said, tuple(found.files), found.about)
-        begins = key.thread == str(message.id) and message.guild is not None
-        in_thread = begins and settings.answer is ReplyIn.THREAD
+        found = await self.context.picture_finder.find(message, event.thread)
+        text = parse.without_links(event.text) if found.has_linked else event.text
+        event = replace(event, text=text, uploads=tuple(found.files), about=found.about)
+        begins_thread = event.thread.thread == event.id and message.guild is not None
+        in_thread = begins_thread and facts.settings.answer is ReplyIn.THREAD
         place = ReplyPlace(
             message.channel.id,
             answers=None if in_thread else message.id,
             asker=message.author.id,
             thread_on=message.id if in_thread else None,
-            title=said,
+            title=text,
         )
         try:
-            await self.hand_over(event, place)
+            await self.context.hand_over(event, place)
         except NotAllowed as refused:  # tell only users who mentioned the bot
             found.notes = [str(refused)] if self.user in message.mentions else []
         except BotError as refused:
@@ -191,32 +184,31 @@ class Client(discord.AutoShardedClient):
         guild = message.guild.id if message.guild else None
         reference = message.reference
         if guild and not isinstance(message.channel, discord.Thread) and reference and reference.message_id:
-            shown = self.record.find_post(post_id(reference.channel_id, reference.message_id))
-            if shown:
-                return shown[0]
+            post = self.context.find_post(reference.channel_id, reference.message_id)
+            if post:
+                return post[0]
         return thread_key(message.channel, guild, message.id)
 
     def _is_own_thread(self, channel: Any) -> bool:
         """Whether the bot created the thread. In threads of users it answers only when it is mentioned."""
         return isinstance(channel, discord.Thread) and self.user is not None and channel.owner_id == self.user.id
 
-    def _message_facts(self, message: discord.Message, key: ThreadKey) -> parse.MessageFacts:
+    def _message_facts(self, message: discord.Message, author: Person) -> parse.MessageFacts:
+        assert self.user
         reference = message.reference
-        replies = reference is not None and reference.type is discord.MessageReferenceType.reply
-        shown = entry = None
-        if reference and replies and reference.message_id:
-            shown = self.record.find_post(post_id(reference.channel_id, reference.message_id))
-            entry = self.archive.entry(str(reference.message_id))
+        post = entry = None
+        if reference and reference.message_id and reference.type is discord.MessageReferenceType.reply:
+            post = self.context.find_post(reference.channel_id, reference.message_id)
+            entry = self.context.archive.entry(str(reference.message_id))
+        thread = self._find_thread(message)
         return parse.MessageFacts(
-            is_automatic=parse.is_automatic(message),
-            is_direct=message.guild is None,
-            mentions_us=self.user in message.mentions,
-            mentions_others=any(user != self.user for user in message.mentions),
-            in_our_thread=self._is_own_thread(message.channel) and self.archive.knows_thread(key),
-            answers_us=shown is not None,
-            answers_other=replies and shown is None,
-            is_empty=not message.content and not message.attachments and not message.message_snapshots,
-            answers_picture=bool((shown and shown[1] is not None) or (entry and entry.uploads)),
+            bot_id=self.user.id,
+            thread=thread,
+            author=author,
+            settings=self.context.inbox.settings(thread, author),
+            in_our_thread=self._is_own_thread(message.channel) and self.context.archive.knows_thread(thread),
+            answers_us=post is not None,
+            answers_picture=bool((post and post[1] is not None) or (entry and entry.uploads)),
         )
 
     async def _post_note(self, message: discord.Message, note: str) -> None:
@@ -224,21 +216,21 @@ class Client(discord.AutoShardedClient):
         nonce = hashlib.sha256(f"note|{message.id}".encode()).hexdigest()[:24]
         reference = message.to_reference(fail_if_not_exists=False)
         try:
-            said = await message.channel.send(f"-# {note}"[:1900], reference=reference, nonce=nonce)
+            posted = await message.channel.send(f"-# {note}"[:1900], reference=reference, nonce=nonce)
         except discord.HTTPException as error:
             log.info("a note could not be posted: %s", error.code)
         else:
             key = thread_key(message.channel, message.guild.id if message.guild else None, message.id)
-            self.record.save_post(f"note-{message.id}", 0, Post(post_id(message.channel.id, said.id)), key)
+            self.context.record.save_post(f"note-{message.id}", 0, Post(post_id(message.channel.id, posted.id)), key)
 
     async def on_raw_message_edit(self, payload: discord.RawMessageUpdateEvent) -> None:
         """Handle the edit of a message that has a reply."""
-        entry = self.archive.entry(str(payload.message_id))
+        entry = self.context.archive.entry(str(payload.message_id))
         if entry and self.user and payload.message.content:
-            said = parse.text(payload.message, self.user.id)
+            text = parse.text(payload.message, self.user.id)
             # Discord also sends this event when a thread is created on a message; the stored text may lack the links
-            if entry.text not in (said, parse.without_links(said)):
-                await self.hand_over(MessageEdited(entry.id, entry.thread, said))
+            if entry.text not in (text, parse.without_links(text)):
+                await self.context.hand_over(MessageEdited(entry.id, entry.thread, text))
 
     async def on_raw_message_delete(self, payload: discord.RawMessageDeleteEvent) -> None:
         """Handle the deletion of a message."""
@@ -250,38 +242,28 @@ class Client(discord.AutoShardedClient):
             await self._hand_over_deletion(message_id)
 
     async def _hand_over_deletion(self, message_id: int) -> None:
-        entry = self.archive.entry(str(message_id))
+        entry = self.context.archive.entry(str(message_id))
         if entry:
-            await self.hand_over(MessageDeleted(entry.id, entry.thread))
+            await self.context.hand_over(MessageDeleted(entry.id, entry.thread))
 
     # Servers, channels and threads
 
     async def on_raw_thread_delete(self, payload: discord.RawThreadDeleteEvent) -> None:
         """Handle the deletion of a thread."""
         key = ThreadKey(PLATFORM, str(payload.guild_id), str(payload.parent_id), str(payload.thread_id))
-        await self.hand_over(PlaceRemoved(key))
-
-    def record_category(self, channel: Any) -> None:
-        """Record the current category of a channel, or of the parent channel of a thread."""
-        channel = getattr(channel, "parent", None) or channel
-        if isinstance(channel, discord.abc.GuildChannel):
-            key = ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")
-            try:
-                self.record.set_category(key, str(channel.category.id) if channel.category else "")
-            except BotError as error:  # for example, the disk is full: the category recorded before still applies
-                log.warning("the category of channel %s could not be recorded: %s", channel.id, error)
+        await self.context.hand_over(PlaceRemoved(key))
 
     async def on_guild_channel_update(self, before: Any, after: discord.abc.GuildChannel) -> None:
         """Record the category again: the channel may have moved, and running work follows its new category."""
-        self.record_category(after)
+        self.context.record_category(after)
 
     async def on_guild_channel_delete(self, channel: discord.abc.GuildChannel) -> None:
         """Handle the deletion of a channel."""
-        await self.hand_over(PlaceRemoved(ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")))
+        await self.context.hand_over(PlaceRemoved(ThreadKey(PLATFORM, str(channel.guild.id), str(channel.id), "")))
 
     async def on_guild_remove(self, guild: discord.Guild) -> None:
         """Handle the removal of the bot from a server."""
-        await self.hand_over(PlaceRemoved(ThreadKey(PLATFORM, str(guild.id), "", "")))
+        await self.context.hand_over(PlaceRemoved(ThreadKey(PLATFORM, str(guild.id), "", "")))
 
     # Interactions
 
@@ -290,9 +272,9 @@ class Client(discord.AutoShardedClient):
         try:
             match interaction.type:
                 case discord.InteractionType.component:
-                    await handle_press(self, interaction)
+                    await handle_press(self.context, interaction)
                 case discord.InteractionType.modal_submit:
-                    await handle_form(self, interaction)
+                    await handle_form(self.context, interaction)
         except discord.HTTPException as error:
             if error.code not in TOO_LATE:
                 raise

@@ -1,11 +1,12 @@
 """Handlers of buttons, settings menus and forms. Their custom_ids carry all state, so that they survive a restart."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 
 from adapters.discord import parse, payloads, settings_panel
+from adapters.discord.context import Context
 from adapters.discord.interactions import (
     Interaction,
     answer_command,
@@ -17,18 +18,15 @@ from adapters.discord.interactions import (
     reply_place,
     run_command,
 )
-from adapters.discord.parse import USER_INSTALL, post_id
+from adapters.discord.parse import USER_INSTALL
 from bot.domain import NEW_REPLY_ACTIONS, Action, ButtonPress, Message
 from bot.region import find_region
 from bot.settings.values import ReplyIn, SettingsPanel
 
-if TYPE_CHECKING:
-    from adapters.discord.client import Client
-
 OUTDATED = "This control is not known any more. The newest message of the answer has working ones."
 
 
-async def handle_press(client: "Client", interaction: Interaction) -> None:
+async def handle_press(context: Context, interaction: Interaction) -> None:
     """Handle the press of a button or a choice in a menu, by its custom_id."""
     told = parse.read_custom_id(str(_data(interaction).get("custom_id", "")))
     if told is None:
@@ -36,18 +34,18 @@ async def handle_press(client: "Client", interaction: Interaction) -> None:
         return
     name, target = told
     if name == settings_panel.SETTINGS:
-        await handle_selection(client, interaction, target)
+        await handle_selection(context, interaction, target)
     elif name == payloads.DETAILS:
-        await answer_command(client, interaction, "details", {"picture": target}, of_message=True)
+        await answer_command(context, interaction, "details", {"picture": target}, of_message=True)
     elif name == Action.EDIT:
-        await _open_edit_form(client, interaction, target)
+        await _open_edit_form(context, interaction, target)
     elif action := parse.action(name):
-        await hand_over_press(client, interaction, action, target)
+        await hand_over_press(context, interaction, action, target)
     else:
         await reply_ephemerally(interaction, OUTDATED)
 
 
-async def handle_form(client: "Client", interaction: Interaction) -> None:
+async def handle_form(context: Context, interaction: Interaction) -> None:
     """Handle a submitted form, by its custom_id."""
     data = _data(interaction)
     told = parse.read_custom_id(str(data.get("custom_id", "")))
@@ -55,18 +53,18 @@ async def handle_form(client: "Client", interaction: Interaction) -> None:
     match told:
         case (Action.EDIT, target):
             await hand_over_press(
-                client, interaction, Action.EDIT, target, values.get("words", ""), find_region(values.get("where", ""))
+                context, interaction, Action.EDIT, target, values.get("words", ""), find_region(values.get("where", ""))
             )
         case (settings_panel.SETTINGS, target):
-            await handle_value_form(client, interaction, target, values.get("value", ""))
+            await handle_value_form(context, interaction, target, values.get("value", ""))
         case (settings_panel.ABOUT_MESSAGE, target):
-            await ask_about(client, interaction, target, values.get("words", ""))
+            await ask_about(context, interaction, target, values.get("words", ""))
         case _:
             await reply_ephemerally(interaction, OUTDATED)
 
 
 async def hand_over_press(
-    client: "Client",
+    context: Context,
     interaction: Interaction,
     action: Action,
     target: str,
@@ -79,24 +77,24 @@ async def hand_over_press(
 
     `below` is the message that a message menu command is about; the interaction itself has none.
     """
-    thread, author = find_thread(client, interaction, below), person(interaction)
+    thread, author = find_thread(context, interaction, below), person(interaction)
     press = ButtonPress(str(interaction.id), thread, author, action, target, instruction, region)
     new = action in NEW_REPLY_ACTIONS
     whispered = below is not None and thread.space != USER_INSTALL
     thinking = whispered or (new and thread.space == USER_INSTALL)
     await interaction.response.defer(thinking=thinking, ephemeral=whispered)
     place = reply_place(interaction, thread, below.id if below else None, instruction) if new else None
-    if await hand_over(client, interaction, press, place) and whispered:
+    if await hand_over(context, interaction, press, place) and whispered:
         await interaction.delete_original_response()
 
 
-async def ask_about(client: "Client", interaction: Interaction, target: str, text: str) -> None:
+async def ask_about(context: Context, interaction: Interaction, target: str, text: str) -> None:
     """Hand the inbox a text about a message that the user chose in a menu. `target` is "channel id.message id"."""
     channel_id, _, message_id = target.partition(".")
-    thread = find_thread(client, interaction)
+    thread = find_thread(context, interaction)
     await interaction.response.defer(thinking=True, ephemeral=thread.space != USER_INSTALL)
-    message = client.chosen_messages.get(target)
-    if message is None and (channel := client.get_channel(int(channel_id))) is not None:
+    message = context.chosen_messages.get(target)
+    if message is None and (channel := context.client.get_channel(int(channel_id))) is not None:
         try:
             message = await channel.fetch_message(int(message_id))  # type: ignore[union-attr]
         except discord.HTTPException:
@@ -104,11 +102,11 @@ async def ask_about(client: "Client", interaction: Interaction, target: str, tex
     if message is None:
         await reply_ephemerally(interaction, "That message cannot be read any more. Please choose it again.")
         return
-    shown, author = client.record.find_post(post_id(channel_id, message_id)), person(interaction)
-    opens = not shown and not thread.thread and client.inbox.settings(thread, author).answer is ReplyIn.THREAD
+    shown, author = context.find_post(channel_id, message_id), person(interaction)
+    opens = not shown and not thread.thread and context.inbox.settings(thread, author).answer is ReplyIn.THREAD
     begins = ensure_thread(thread, message.id if opens else interaction.id)
     thread = shown[0] if shown and thread.space != USER_INSTALL else begins
-    found = await client.picture_finder.find_own(message, thread)
+    found = await context.picture_finder.find_own(message, thread)
     if found.about is None and not found.files:
         await reply_ephemerally(interaction, "There is no picture in that message.")
         return
@@ -116,7 +114,7 @@ async def ask_about(client: "Client", interaction: Interaction, target: str, tex
     place = reply_place(interaction, thread, message.id, text)
     if opens:
         place = replace(place, answers=None, thread_on=message.id)
-    if await hand_over(client, interaction, event, place) and thread.space != USER_INSTALL:
+    if await hand_over(context, interaction, event, place) and thread.space != USER_INSTALL:
         await interaction.delete_original_response()
 
 
@@ -124,16 +122,16 @@ def _data(interaction: Interaction) -> dict[str, Any]:
     return dict(interaction.data or {})
 
 
-async def _open_edit_form(client: "Client", interaction: Interaction, target: str) -> None:
+async def _open_edit_form(context: Context, interaction: Interaction, target: str) -> None:
     """Open the edit form of an image, if the image still exists."""
-    picture = client.archive.picture(find_thread(client, interaction), int(target)) if target.isdecimal() else None
+    picture = context.archive.picture(find_thread(context, interaction), int(target)) if target.isdecimal() else None
     if picture is None:
         await reply_ephemerally(interaction, f"There is no picture #{target[:9]} in this thread.")
     else:
         await interaction.response.send_modal(settings_panel.edit_form(target, picture.prompt))
 
 
-async def handle_selection(client: "Client", interaction: Interaction, target: str) -> None:
+async def handle_selection(context: Context, interaction: Interaction, target: str) -> None:
     """Handle a choice in the settings panel, and show the panel again."""
     what, _, rest = target.partition(".")
     scope, _, key = rest.partition(".")
@@ -141,15 +139,15 @@ async def handle_selection(client: "Client", interaction: Interaction, target: s
     value = str(values[0])
     match what:
         case "scope":
-            await _update_panel(client, interaction, {"scope": value})
+            await _update_panel(context, interaction, {"scope": value})
         case "key":
-            await _update_panel(client, interaction, {"scope": scope}, value)
+            await _update_panel(context, interaction, {"scope": scope}, value)
         case "value":
-            await _update_panel(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
+            await _update_panel(context, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
         case "reset":
-            await _update_panel(client, interaction, {"do": "reset", "scope": scope, "key": key}, key)
+            await _update_panel(context, interaction, {"do": "reset", "scope": scope, "key": key}, key)
         case "write":
-            panel = await _load_panel(client, interaction, {"scope": scope})
+            panel = await _load_panel(context, interaction, {"scope": scope})
             field = (
                 next((each for each in panel.fields if each.key == key), None)
                 if isinstance(panel, SettingsPanel)
@@ -159,21 +157,21 @@ async def handle_selection(client: "Client", interaction: Interaction, target: s
                 await interaction.response.send_modal(settings_panel.value_form(f"value.{scope}.{key}", field))
 
 
-async def handle_value_form(client: "Client", interaction: Interaction, target: str, value: str) -> None:
+async def handle_value_form(context: Context, interaction: Interaction, target: str, value: str) -> None:
     """Set the value that the user wrote into the settings form."""
     _, scope, key = [*target.split("."), "", ""][:3]
-    await _update_panel(client, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
+    await _update_panel(context, interaction, {"do": "set", "scope": scope, "key": key, "value": value}, key)
 
 
-async def _update_panel(client: "Client", interaction: Interaction, arguments: dict[str, str], key: str = "") -> None:
-    panel = await _load_panel(client, interaction, arguments)
+async def _update_panel(context: Context, interaction: Interaction, arguments: dict[str, str], key: str = "") -> None:
+    panel = await _load_panel(context, interaction, arguments)
     if isinstance(panel, str):
         await reply_ephemerally(interaction, panel)
     else:
         await interaction.response.edit_message(view=settings_panel.panel_view("", panel, key))
 
 
-async def _load_panel(client: "Client", interaction: Interaction, arguments: dict[str, str]) -> SettingsPanel | str:
+async def _load_panel(context: Context, interaction: Interaction, arguments: dict[str, str]) -> SettingsPanel | str:
     """Run /settings and return the panel, or a text if the command was refused or returned none."""
-    told = await run_command(client, interaction, "settings", arguments)
+    told = await run_command(context, interaction, "settings", arguments)
     return told if isinstance(told, str) else told.panel or told.text

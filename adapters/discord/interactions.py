@@ -3,11 +3,12 @@
 import logging
 from dataclasses import replace
 from io import BytesIO
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 
 from adapters.discord import parse, payloads, settings_panel
+from adapters.discord.context import Context
 from adapters.discord.parse import DIRECT, PLATFORM, USER_INSTALL, post_id
 from adapters.discord.surface import ReplyPlace
 from adapters.pagination import pages
@@ -15,9 +16,6 @@ from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import INTERNAL_ERROR, BotError
 from bot.formatting import replace_time_markers
 from bot.settings.values import THREAD_COMMANDS, Command, CommandResponse
-
-if TYPE_CHECKING:
-    from adapters.discord.client import Client
 
 log = logging.getLogger(__name__)
 
@@ -27,10 +25,10 @@ SLOW_COMMANDS = ("pictures", "export")  # commands that take longer than Discord
 Interaction = discord.Interaction[Any]
 
 
-async def hand_over(client: "Client", interaction: Interaction, event: Incoming, place: ReplyPlace | None) -> bool:
+async def hand_over(context: Context, interaction: Interaction, event: Incoming, place: ReplyPlace | None) -> bool:
     """Hand the event to the inbox. If the inbox refuses it, send the reason as an ephemeral reply and return False."""
     try:
-        await client.hand_over(event, place)
+        await context.hand_over(event, place)
     except BotError as refused:
         await reply_ephemerally(interaction, str(refused))
         return False
@@ -42,7 +40,7 @@ async def hand_over(client: "Client", interaction: Interaction, event: Incoming,
 
 
 async def answer_command(
-    client: "Client",
+    context: Context,
     interaction: Interaction,
     name: str,
     arguments: dict[str, str],
@@ -52,7 +50,7 @@ async def answer_command(
     """Run a command, and send its result as an ephemeral reply."""
     if name in SLOW_COMMANDS:
         await interaction.response.defer(ephemeral=True, thinking=True)
-    told = await run_command(client, interaction, name, arguments, of_message=of_message)
+    told = await run_command(context, interaction, name, arguments, of_message=of_message)
     if isinstance(told, str):
         await reply_ephemerally(interaction, told)
     else:
@@ -60,7 +58,7 @@ async def answer_command(
 
 
 async def run_command(
-    client: "Client",
+    context: Context,
     interaction: Interaction,
     name: str,
     arguments: dict[str, str],
@@ -68,11 +66,11 @@ async def run_command(
     of_message: bool = False,
 ) -> CommandResponse | str:
     """Run a command. Returns its result, or the reason if the command was refused or failed."""
-    thread = find_thread(client, interaction) if of_message else find_channel_thread(client, interaction)
+    thread = find_thread(context, interaction) if of_message else find_channel_thread(context, interaction)
     if name in THREAD_COMMANDS and not thread.thread:  # a reply in the channel has no Discord thread of its own
-        thread = client.record.newest_thread(post_id(thread.channel, "")) or thread
+        thread = context.record.newest_thread(post_id(thread.channel, "")) or thread
     try:
-        return await client.inbox.run_command(
+        return await context.inbox.run_command(
             Command(str(interaction.id), thread, person(interaction), name, arguments)
         )
     except BotError as refused:
@@ -118,28 +116,28 @@ def person(interaction: Interaction) -> Person:
     return parse.person(interaction.user, interaction.permissions if member else None)
 
 
-def find_channel_thread(client: "Client", interaction: Interaction) -> ThreadKey:
+def find_channel_thread(context: Context, interaction: Interaction) -> ThreadKey:
     """Return the thread of the channel. The `thread` field is empty for a server channel outside a Discord thread."""
     channel = interaction.channel
     assert channel is not None
-    if not is_member(client, interaction):
+    if not is_member(context, interaction):
         return ThreadKey(PLATFORM, USER_INSTALL, str(channel.id), str(interaction.user.id))
     if interaction.guild_id is None:
         return ThreadKey(PLATFORM, DIRECT, str(channel.id), str(channel.id))
-    client.record_category(channel)
+    context.record_category(channel)
     if isinstance(channel, discord.Thread):
         return ThreadKey(PLATFORM, str(interaction.guild_id), str(channel.parent_id), str(channel.id))
     return ThreadKey(PLATFORM, str(interaction.guild_id), str(channel.id), "")
 
 
-def find_thread(client: "Client", interaction: Interaction, below: discord.Message | None = None) -> ThreadKey:
+def find_thread(context: Context, interaction: Interaction, below: discord.Message | None = None) -> ThreadKey:
     """Return the thread of the message that the interaction is attached to, else the thread of the channel."""
     message = below or interaction.message
     if message and interaction.channel:
-        shown = client.record.find_post(post_id(interaction.channel.id, message.id))
+        shown = context.find_post(interaction.channel.id, message.id)
         if shown:
             return shown[0]
-    return find_channel_thread(client, interaction)
+    return find_channel_thread(context, interaction)
 
 
 def ensure_thread(key: ThreadKey, message_id: int) -> ThreadKey:
@@ -147,10 +145,10 @@ def ensure_thread(key: ThreadKey, message_id: int) -> ThreadKey:
     return key if key.thread else replace(key, thread=str(message_id))
 
 
-def is_member(client: "Client", interaction: Interaction) -> bool:
+def is_member(context: Context, interaction: Interaction) -> bool:
     """Whether the bot is a member there, so that it can post without an interaction."""
     if interaction.guild_id is not None:
-        return client.get_guild(interaction.guild_id) is not None
+        return context.client.get_guild(interaction.guild_id) is not None
     return not interaction.context.private_channel  # a channel between users has no server either
 
 

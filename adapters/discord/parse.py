@@ -7,8 +7,8 @@ from typing import Any
 
 import discord
 
-from bot.domain import IMAGE_TYPES, MANAGER, OWNER, Action, Person, ThreadKey
-from bot.settings.values import ReplyMode
+from bot.domain import IMAGE_TYPES, MANAGER, OWNER, Action, Message, Person, ThreadKey
+from bot.settings.values import ReplyMode, Settings
 
 PLATFORM = "discord"
 DIRECT = "direct"  # the space of direct messages
@@ -20,35 +20,41 @@ _LINK = re.compile(r"https://(?:\w{1,9}\.)?discord(?:app)?\.com/channels/(\d{15,
 
 @dataclass(frozen=True, slots=True)
 class MessageFacts:
-    """The facts about a message that decide whether the bot answers it."""
+    """The facts about a message that do not stand in it: its thread, its author, and what it replies to."""
 
-    is_automatic: bool  # a bot, a webhook or Discord itself wrote the message
-    is_direct: bool  # a direct message to the bot
-    mentions_us: bool
-    mentions_others: bool
+    bot_id: int  # the user id of the bot
+    thread: ThreadKey
+    author: Person
+    settings: Settings
     in_our_thread: bool  # the bot created this thread and has answered in it
     answers_us: bool  # it replies to a message of the bot
-    answers_other: bool  # it replies to a message of another user
     answers_picture: bool  # it replies to a message with a numbered image
-    is_empty: bool = False  # no text, attachment or forwarded message, or Discord withholds them
 
 
-def is_for_bot(facts: MessageFacts, reply_mode: ReplyMode) -> bool:
-    """Whether the bot answers the message."""
-    if facts.is_automatic:
+def message(received: discord.Message, facts: MessageFacts) -> Message | None:
+    """Return the message for the inbox, without images; None if it is not for the bot."""
+    if not _is_for_bot(received, facts):
+        return None
+    return Message(str(received.id), facts.thread, facts.author, text(received, facts.bot_id))
+
+
+def _is_for_bot(received: discord.Message, facts: MessageFacts) -> bool:
+    if is_automatic(received):
         return False
-    if facts.is_direct or facts.mentions_us:
+    if received.guild is None or any(user.id == facts.bot_id for user in received.mentions):
         return True
-    if facts.is_empty:
+    if not (received.content or received.attachments or received.message_snapshots):  # or Discord withholds them
         return False
-    match reply_mode:
+    match facts.settings.unasked:
         case ReplyMode.NEVER:
             return False
         case ReplyMode.PICTURES:
             return facts.answers_picture
         case ReplyMode.THREADS:
-            among_people = facts.mentions_others or facts.answers_other
-            return facts.answers_picture or facts.answers_us or (facts.in_our_thread and not among_people)
+            reference = received.reference
+            is_reply = reference is not None and reference.type is discord.MessageReferenceType.reply
+            to_others = bool(received.mentions) or (is_reply and not facts.answers_us)
+            return facts.answers_picture or facts.answers_us or (facts.in_our_thread and not to_others)
 
 
 def is_automatic(message: discord.Message) -> bool:

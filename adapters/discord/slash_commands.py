@@ -1,9 +1,8 @@
 """Defines the slash commands and the message menu commands of Discord."""
 
 import logging
-from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import discord
 from discord import app_commands
@@ -11,42 +10,63 @@ from discord.app_commands import Choice
 
 from adapters.discord import components, interactions, settings_panel
 from adapters.discord.api_errors import TOO_LATE
+from adapters.discord.context import Context
 from adapters.discord.interactions import Interaction
-from adapters.discord.parse import USER_INSTALL, post_id
+from adapters.discord.parse import USER_INSTALL
 from adapters.discord.surface import ReplyPlace
 from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation
 from bot.errors import INTERNAL_ERROR
 from bot.settings.values import ReplyIn, Scope, SettingsPanel
 
-if TYPE_CHECKING:
-    from adapters.discord.client import Client
-
 log = logging.getLogger(__name__)
 
 LONGEST_PROMPT = 1500  # characters
+LONGEST_NEGATIVE_PROMPT = 500  # characters
 MAX_CHOICES = 25  # Discord docs, application-commands
-MAX_CHOSEN_MESSAGES = 500  # messages chosen in menus
+EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
+INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
+PLAIN_COMMANDS = {  # commands without arguments, and their descriptions
+    "queue": "How long the line is, and where your pictures stand",
+    "pictures": "The pictures of this thread, and how they come of each other",
+    "export": "This thread with its pictures, as a ZIP to take away",
+    "usage": "How much was drawn",
+    "help": "What I can do, and how to ask for it",
+}
+MESSAGE_FORMS = {  # menu commands that open a form, and the question and the example of the form
+    "Edit picture": ("What is to change?", "make the sky red"),
+    "Ask about picture": ("What would you like to know?", "which style is this?"),
+}
 
 
-class ChosenMessages(OrderedDict[str, discord.Message]):
-    """The messages that users chose in menus recently, for the forms that ask what to do with a message."""
-
-    def add(self, target: str, message: discord.Message) -> None:
-        """Add a message; drops the oldest messages above `MAX_CHOSEN_MESSAGES`."""
-        self[target] = message
-        while len(self) > MAX_CHOSEN_MESSAGES:
-            self.popitem(last=False)
-
-
-def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
+def build_command_tree(context: Context) -> app_commands.CommandTree[Any]:
     """Build the tree of all commands. They work in servers, in direct messages and as a user install."""
-    everywhere = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
-    installs = app_commands.AppInstallationType(guild=True, user=True)
-    commands: app_commands.CommandTree[Client] = app_commands.CommandTree(
-        client, allowed_contexts=everywhere, allowed_installs=installs
+    tree: app_commands.CommandTree[Any] = app_commands.CommandTree(
+        context.client, allowed_contexts=EVERYWHERE, allowed_installs=INSTALLS
     )
+    tree.add_command(_imagine_command(context))
+    tree.add_command(_settings_group(context))
+    for name, description in PLAIN_COMMANDS.items():
+        tree.add_command(_plain_command(context, name, description))
+    tree.add_command(_cancel_command(context))
+    tree.add_command(_forget_command(context))
+    for title, form in MESSAGE_FORMS.items():
+        tree.add_command(_form_menu(context, title, form))
+    tree.add_command(_vary_menu(context))
+    tree.error(_on_error)
+    return tree
 
-    @commands.command(description="Draw at once what you describe")
+
+async def _on_error(interaction: Interaction, error: app_commands.AppCommandError) -> None:
+    cause = getattr(error, "original", error)
+    if isinstance(cause, discord.HTTPException) and cause.code in TOO_LATE:
+        log.info("a command was answered too late: %s", cause.code)
+        return
+    log.error("a command failed because of a bug", exc_info=error)
+    await interactions.reply_ephemerally(interaction, INTERNAL_ERROR)
+
+
+def _imagine_command(context: Context) -> app_commands.Command[Any, ..., None]:
+    @app_commands.command(description="Draw at once what you describe")
     @app_commands.describe(
         prompt="What is to be seen",
         ratio="Width to height",
@@ -62,145 +82,134 @@ def build_command_tree(client: "Client") -> app_commands.CommandTree["Client"]:
         count: app_commands.Range[int, 1, 4] | None = None,
         model: str | None = None,
         seed: app_commands.Range[int, 0, HIGHEST_SEED] | None = None,
-        negative: app_commands.Range[str, 1, 500] | None = None,
+        negative: app_commands.Range[str, 1, LONGEST_NEGATIVE_PROMPT] | None = None,
     ) -> None:
         request = ImageRequest(
             0, Operation.GENERATE, prompt, ratio=ratio or "", model=model or "", seed=seed, negative=negative or ""
         )
-        await _imagine(client, interaction, request, count)
+        await _imagine(context, interaction, request, count)
 
     @imagine.autocomplete("ratio")
     async def ratios(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _value_choices(client, interaction, "ratio", typed)
+        return await _value_choices(context, interaction, "ratio", typed)
 
     @imagine.autocomplete("model")
     async def models(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _value_choices(client, interaction, "picture_model", typed)
+        return await _value_choices(context, interaction, "picture_model", typed)
 
-    @commands.error
-    async def failed(interaction: Interaction, error: app_commands.AppCommandError) -> None:
-        cause = getattr(error, "original", error)
-        if isinstance(cause, discord.HTTPException) and cause.code in TOO_LATE:
-            log.info("a command was answered too late: %s", cause.code)
-            return
-        log.error("a command failed because of a bug", exc_info=error)
-        await interactions.reply_ephemerally(interaction, INTERNAL_ERROR)
+    return imagine
 
-    commands.add_command(_settings_group(client))
 
-    for name, about in (
-        ("queue", "How long the line is, and where your pictures stand"),
-        ("pictures", "The pictures of this thread, and how they come of each other"),
-        ("export", "This thread with its pictures, as a ZIP to take away"),
-        ("usage", "How much was drawn"),
-        ("help", "What I can do, and how to ask for it"),
-    ):
-        commands.add_command(_plain_command(client, name, about))
+def _plain_command(context: Context, name: str, description: str) -> app_commands.Command[Any, ..., None]:
+    """Build a command without arguments."""
 
-    @commands.command(description="End what you asked for here")
+    async def run(interaction: Interaction) -> None:
+        await interactions.answer_command(context, interaction, name, {})
+
+    return app_commands.Command(name=name, description=description, callback=run)
+
+
+def _cancel_command(context: Context) -> app_commands.Command[Any, ..., None]:
+    @app_commands.command(description="End what you asked for here")
     @app_commands.describe(whose="Managers can end everybody's")
     @app_commands.choices(whose=[Choice(name="mine", value="mine"), Choice(name="everybody's", value="all")])
     async def cancel(interaction: Interaction, whose: str = "mine") -> None:
-        await interactions.answer_command(client, interaction, "cancel", {"whose": whose})
+        await interactions.answer_command(context, interaction, "cancel", {"whose": whose})
 
-    @commands.command(description="Have me forget this thread, or your own settings")
+    return cancel
+
+
+def _forget_command(context: Context) -> app_commands.Command[Any, ..., None]:
+    @app_commands.command(description="Have me forget this thread, or your own settings")
     @app_commands.describe(what="What to forget")
     @app_commands.choices(
         what=[Choice(name="this thread", value="thread"), Choice(name="my settings", value="settings")]
     )
     async def forget(interaction: Interaction, what: str) -> None:
-        await interactions.answer_command(client, interaction, "forget", {"what": what})
+        await interactions.answer_command(context, interaction, "forget", {"what": what})
 
-    @commands.context_menu(name="Edit picture")
-    async def edit(interaction: Interaction, message: discord.Message) -> None:
-        await _open_message_form(
-            client, interaction, message, ("Edit picture", "What is to change?", "make the sky red")
-        )
-
-    @commands.context_menu(name="Ask about picture")
-    async def ask(interaction: Interaction, message: discord.Message) -> None:
-        await _open_message_form(
-            client, interaction, message, ("Ask about picture", "What would you like to know?", "which style is this?")
-        )
-
-    @commands.context_menu(name="Vary picture")
-    async def vary(interaction: Interaction, message: discord.Message) -> None:
-        await _vary_message(client, interaction, message)
-
-    return commands
+    return forget
 
 
-def _plain_command(client: "Client", name: str, about: str) -> app_commands.Command[Any, ..., None]:
-    """Build a command without arguments."""
+def _form_menu(context: Context, title: str, form: tuple[str, str]) -> app_commands.ContextMenu:
+    """Build a menu command that opens a form about a message; `form` is its question and an example."""
 
-    async def run(interaction: Interaction) -> None:
-        await interactions.answer_command(client, interaction, name, {})
+    async def run(interaction: Interaction, message: discord.Message) -> None:
+        target = context.chosen_messages.add(message)
+        await interaction.response.send_modal(settings_panel.about_form(title, target, *form))
 
-    return app_commands.Command(name=name, description=about, callback=run)
+    return app_commands.ContextMenu(name=title, callback=run)
 
 
-def _settings_group(client: "Client") -> app_commands.Group:
+def _vary_menu(context: Context) -> app_commands.ContextMenu:
+    async def run(interaction: Interaction, message: discord.Message) -> None:
+        await _vary_message(context, interaction, message)
+
+    return app_commands.ContextMenu(name="Vary picture", callback=run)
+
+
+def _settings_group(context: Context) -> app_commands.Group:
     group = app_commands.Group(
         name="settings",
         description="Who talks, who draws, and how",
-        allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
-        allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
+        allowed_contexts=EVERYWHERE,
+        allowed_installs=INSTALLS,
     )
     scopes = [Choice(name=scope.value, value=scope.value) for scope in Scope]
 
     @group.command(name="panel", description="All settings, to look at and to change")
     async def panel(interaction: Interaction) -> None:
-        await interactions.answer_command(client, interaction, "settings", {})
+        await interactions.answer_command(context, interaction, "settings", {})
 
     @group.command(description="What holds, and where it comes from")
     @app_commands.choices(scope=scopes)
     async def show(interaction: Interaction, scope: str = Scope.PERSON.value) -> None:
-        await interactions.answer_command(client, interaction, "settings", {"scope": scope})
+        await interactions.answer_command(context, interaction, "settings", {"scope": scope})
 
     @group.command(name="set", description="Choose something")
     @app_commands.describe(key="Which setting", value="What it is to be", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def set_(interaction: Interaction, key: str, value: str, scope: str = Scope.PERSON.value) -> None:
-        key = await _find_key(client, interaction, key)
+        key = await _find_key(context, interaction, key)
         await interactions.answer_command(
-            client, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value}
+            context, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value}
         )
 
     @group.command(description="As usual again")
     @app_commands.describe(key="Which setting; none for all", scope="For whom")
     @app_commands.choices(scope=scopes)
     async def reset(interaction: Interaction, key: str = "", scope: str = Scope.PERSON.value) -> None:
-        key = await _find_key(client, interaction, key)
-        await interactions.answer_command(client, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
+        key = await _find_key(context, interaction, key)
+        await interactions.answer_command(context, interaction, "settings", {"do": "reset", "scope": scope, "key": key})
 
     @set_.autocomplete("key")
     @reset.autocomplete("key")
     async def keys(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        shown = await _load_panel(client, interaction)
+        shown = await _load_panel(context, interaction)
         return _matching_choices({field.title: field.key for field in shown.fields}, typed)
 
     @set_.autocomplete("value")
     async def values(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _value_choices(client, interaction, str(interaction.namespace.key or ""), typed)
+        return await _value_choices(context, interaction, str(interaction.namespace.key or ""), typed)
 
     return group
 
 
-async def _load_panel(client: "Client", interaction: Interaction) -> SettingsPanel:
+async def _load_panel(context: Context, interaction: Interaction) -> SettingsPanel:
     scope = str(getattr(interaction.namespace, "scope", "") or Scope.PERSON.value)
-    told = await interactions.run_command(client, interaction, "settings", {"scope": scope})
+    told = await interactions.run_command(context, interaction, "settings", {"scope": scope})
     return told.panel if not isinstance(told, str) and told.panel else SettingsPanel(Scope.PERSON, ())
 
 
-async def _find_key(client: "Client", interaction: Interaction, typed: str) -> str:
+async def _find_key(context: Context, interaction: Interaction, typed: str) -> str:
     """Return the key of the setting that the user typed by key or by title; else the typed text."""
     wanted = " ".join(typed.split()).casefold()
-    fields = (await _load_panel(client, interaction)).fields if wanted else ()
+    fields = (await _load_panel(context, interaction)).fields if wanted else ()
     return next((field.key for field in fields if wanted in (field.key, field.title.casefold())), typed)
 
 
-async def _value_choices(client: "Client", interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:
-    shown = await _load_panel(client, interaction)
+async def _value_choices(context: Context, interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:
+    shown = await _load_panel(context, interaction)
     field = next((field for field in shown.fields if field.key == key), None)
     return _matching_choices({choice: choice for choice in field.choices}, typed) if field else []
 
@@ -213,19 +222,19 @@ def _matching_choices(choices: dict[str, str], typed: str) -> list[Choice[str]]:
     return [Choice(name=name[:100], value=value[:100]) for name, value in fitting[:MAX_CHOICES]]
 
 
-async def _imagine(client: "Client", interaction: Interaction, request: ImageRequest, count: int | None) -> None:
+async def _imagine(context: Context, interaction: Interaction, request: ImageRequest, count: int | None) -> None:
     """Post the prompt with the name of the user, and start the reply below it; a user install posts only the reply."""
-    place, author = interactions.find_channel_thread(client, interaction), interactions.person(interaction)
+    place, author = interactions.find_channel_thread(context, interaction), interactions.person(interaction)
     if place.space == USER_INSTALL:
         await interaction.response.defer(thinking=True)
         wish = ImagineCommand(str(interaction.id), place, author, request, count)
-        await interactions.hand_over(client, interaction, wish, interactions.reply_place(interaction, place))
+        await interactions.hand_over(context, interaction, wish, interactions.reply_place(interaction, place))
         return
     said = f"{author.name} asks for: {request.prompt}"
     await interaction.response.send_message(said[:2000], allowed_mentions=discord.AllowedMentions.none())
     shown = await interaction.original_response()
     assert interaction.channel is not None
-    in_thread = not place.thread and client.inbox.settings(place, author).answer is ReplyIn.THREAD
+    in_thread = not place.thread and context.inbox.settings(place, author).answer is ReplyIn.THREAD
     thread = interactions.ensure_thread(place, shown.id)
     where = ReplyPlace(
         interaction.channel.id,
@@ -235,27 +244,16 @@ async def _imagine(client: "Client", interaction: Interaction, request: ImageReq
         title=request.prompt,
     )
     wish = ImagineCommand(str(interaction.id), thread, author, request, count)
-    if not await interactions.hand_over(client, interaction, wish, where):
+    if not await interactions.hand_over(context, interaction, wish, where):
         with suppress(discord.HTTPException):
             await interaction.delete_original_response()
 
 
-async def _open_message_form(
-    client: "Client", interaction: Interaction, message: discord.Message, form: tuple[str, str, str]
-) -> None:
-    """Open the form that asks for a text about a message."""
-    target = f"{message.channel.id}.{message.id}"
-    client.chosen_messages.add(target, message)
-    title, question, example = form
-    await interaction.response.send_modal(settings_panel.about_form(title, target, question, example))
-
-
-async def _vary_message(client: "Client", interaction: Interaction, message: discord.Message) -> None:
+async def _vary_message(context: Context, interaction: Interaction, message: discord.Message) -> None:
     """Start a variation of the image in a message."""
-    shown = client.record.find_post(post_id(message.channel.id, message.id))
+    shown = context.find_post(message.channel.id, message.id)
     if shown and shown[1] is not None:
-        await components.hand_over_press(client, interaction, Action.VARY, str(shown[1]), below=message)
+        await components.hand_over_press(context, interaction, Action.VARY, str(shown[1]), below=message)
         return
-    target = f"{message.channel.id}.{message.id}"
-    client.chosen_messages.add(target, message)
-    await components.ask_about(client, interaction, target, "Draw a variation of this picture.")
+    target = context.chosen_messages.add(message)
+    await components.ask_about(context, interaction, target, "Draw a variation of this picture.")

@@ -322,7 +322,7 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
         await here.restart()
         form = await here.ann.context_menu(here.channel, "Ask about picture", words)
         await here.bob.delete(words)
-        here.client.chosen_messages.clear()
+        here.client.context.chosen_messages.clear()
         sent = await here.ann.submit_modal(form, {"words": "what is it?"})
         assert "cannot be read any more" in hidden(here, here.channel, sent)
 
