@@ -135,8 +135,8 @@ class EventHandlers:
     ) -> None:
         """Give the message to the inbox, and send the notes to the user.
 
-        A user who may not use the bot is told so only if the message `is_addressed` to the bot, because users also talk
-        to each other.
+        A user who may not use the bot gets a note only if the message `is_addressed` to the bot, because users also
+        talk to each other.
         """
         try:
             await self.hand_over(message, place)

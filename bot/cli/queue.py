@@ -50,7 +50,7 @@ def run(options: Namespace, path: Path, estimate_positions: EstimatePositions, c
                 console.print(_build_table(store, estimate_positions, options))
 
 
-# What is done
+# Actions
 
 
 def cancel(store: Store, ids: Sequence[str]) -> str:
@@ -97,7 +97,7 @@ def _find_jobs(store: Store, ids: Sequence[str], among: Sequence[JobRow]) -> lis
     return rows
 
 
-# What is seen
+# Output
 
 
 def read_queue(store: Store, estimate_positions: EstimatePositions) -> QueueSnapshot:

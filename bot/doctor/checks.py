@@ -62,7 +62,7 @@ async def _request_json(
     try:
         async with (
             aiohttp.ClientSession(timeout=timeout, trust_env=trust_env) as session,
-            # a token is for this server alone
+            # a token is for this server only: no redirects
             session.request(method, url, headers=headers, allow_redirects=False) as response,
         ):
             if response.status != 200:

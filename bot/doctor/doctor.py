@@ -76,7 +76,7 @@ async def run_checks(config: Config, version: int, show: Callable[[Check], None]
 def _format_check(check: Check) -> Text:
     style = {Severity.OK: "green", Severity.NOTE: "yellow", Severity.ERROR: "bold red"}[check.severity]
     words = f" {check.subject}: {check.message} {check.remedy}".rstrip()
-    plain = "".join(letter if letter.isprintable() else " " for letter in words)  # some of it servers said
+    plain = "".join(letter if letter.isprintable() else " " for letter in words)  # it may contain text of servers
     return Text.assemble((check.severity.value, style), plain)
 
 

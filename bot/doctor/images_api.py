@@ -29,7 +29,7 @@ async def check_images_api(config: Config, model: str, limit: float = TIME_LIMIT
     except NoAnswer as error:
         if error.status in (404, 405) and base.endswith("/v1"):
             return [Check(Severity.NOTE, about, f"{server} answers, but lists no models: {model} is a guess.")]
-        if error.status == 403:  # a key may be good for pictures alone
+        if error.status == 403:  # a key may be valid for images only
             return [Check(Severity.NOTE, about, f"{server} answers, but does not list its models to this key.")]
         cures = {401: "Check IMAGES_API_KEY."}
         cures |= dict.fromkeys((200, 404, 405), "Check IMAGES_BASE_URL: with most servers it ends in /v1.")

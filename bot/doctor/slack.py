@@ -8,7 +8,7 @@ from pydantic import SecretStr
 from bot.config import Config
 from bot.doctor.checks import TIME_LIMIT, Check, NoAnswer, Severity, auth_headers, post_json
 
-SCOPES = {  # as deploy/slack-manifest.json asks for them; what does not work without each
+SCOPES = {  # the scopes of deploy/slack-manifest.json, and the consequence of each missing scope
     "app_mentions:read": "a mention is heard of only as a message, where the scopes that end in :history allow it",
     "channels:history": "in public channels only mentions are answered, and no thread is read back",
     "chat:write": "it cannot answer at all",
@@ -21,7 +21,7 @@ SCOPES = {  # as deploy/slack-manifest.json asks for them; what does not work wi
     "usergroups:read": "no user group can be named in the settings that list people",
     "users:read": "people have no names, and nobody is a manager",
 }
-OPTIONAL_SCOPES = frozenset({"usergroups:read"})  # what most teams can do without
+OPTIONAL_SCOPES = frozenset({"usergroups:read"})  # scopes that most teams do not need
 SCOPES_HEADER = "X-OAuth-Scopes"  # a header of every answer; Slack's documentation, authentication/best-practices
 _APP_ID = re.compile(r"xapp-\d+-(A[A-Z0-9]+)-")
 _REINSTALL = (

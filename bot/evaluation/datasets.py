@@ -155,7 +155,7 @@ class CodeTask:
 
 Item = Dialogue | InterleavedTask | Question | CodeTask
 
-_ADAPTERS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key by which a line is known for what it is
+_ADAPTERS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key that decides the type of a line
     ("turns", TypeAdapter(Dialogue)),
     ("expect", TypeAdapter(InterleavedTask)),
     ("question", TypeAdapter(Question)),
@@ -163,7 +163,7 @@ _ADAPTERS: tuple[tuple[str, TypeAdapter[Any]], ...] = (  # the key by which a li
 )
 
 
-_FILES: dict[type[Item], str] = {  # what is in a file, which is also its name where it is shipped
+_FILES: dict[type[Item], str] = {  # content of a file, and the name of the shipped file
     Dialogue: "decisions",
     InterleavedTask: "interleaving",
     Question: "questions",

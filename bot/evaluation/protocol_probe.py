@@ -39,8 +39,8 @@ from bot.prompting.system_prompt import build_system_prompt
 
 log = logging.getLogger(__name__)
 
-TIMEOUT = 900.0  # seconds for all of it; a model that needs more is left as it is
-MAX_ANSWER_CHARACTERS = 6000  # characters of one answer; whoever has not asked for a picture by then does not
+TIMEOUT = 900.0  # seconds for the whole probe; a slower model keeps the protocol of its profile
+MAX_ANSWER_CHARACTERS = 6000  # characters of one answer; a model that has not requested an image by then requests none
 
 _THREAD = ThreadKey("probe", "-", "-", "-")
 _ANN = Person("ann", "Ann")
@@ -223,7 +223,7 @@ def _entry(text: str, picture: Picture | None = None) -> Entry:
     return Entry(str(picture.number), _THREAD, _ANN, text, None, (), "", view)
 
 
-# What is kept
+# The saved result
 
 
 def _cache_key(model: OpenAICompatible, capabilities: ModelCapabilities) -> str:

@@ -99,7 +99,7 @@ async def evaluate(
     console, reports = console or Console(), list[Report]()
     brief = PromptContext(capabilities, persona)
     if out:
-        write_reports(reports, out)  # so that a wrong path is told now, not after hours
+        write_reports(reports, out)  # so that a wrong path is reported now, not after hours
     for one in suites:
         record, began = AnswerLog(), time.monotonic()
         stopped = "Interrupted: this is what there is so far."

@@ -31,8 +31,8 @@ class Limits:
 
 _DEFAULT = Limits()
 
-# The process limits itself before it reads a line of foreign code. Only who reached the end tells the password: a
-# program that leaves early has passed nothing.
+# The process limits itself before it reads a line of foreign code. The password proves that it reached
+# the end: a program that exits early has passed nothing.
 _BOOT = """
 import contextlib, json, resource, sys
 
@@ -103,7 +103,7 @@ async def run_tests(code: str, task: CodeTask, limits: Limits = _DEFAULT) -> str
             return f"did not end within {limits.seconds:g} seconds"
         finally:
             with suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)  # and whatever it started
+                os.killpg(process.pid, signal.SIGKILL)  # with its child processes
             await process.wait()
         return _read_verdict(Path(folder) / "verdict", password, process.returncode)
 

@@ -12,7 +12,7 @@ Z = 1.959964  # of a 95 % confidence interval
 SEED = 20231013
 RESAMPLES = 1000
 
-Pair = tuple[AnswerKind, AnswerKind]  # what was expected, what came
+Pair = tuple[AnswerKind, AnswerKind]  # expected kind, actual kind
 
 
 @dataclass(frozen=True, slots=True)
