@@ -55,14 +55,18 @@ class LineStarts:
         """
         own = OWN_LABEL(text, at, partial=not is_final) if is_blank else None
         speaker = self._speaker(text, at, partial=not is_final)
-        thing = LINE_START(text, at, partial=not is_final)
-        if any(found is not None and found.partial for found in (own, speaker, thing)):
+        line_start = LINE_START(text, at, partial=not is_final)
+        if any(found is not None and found.partial for found in (own, speaker, line_start)):
             return None
         if own is not None:
             return Transition(own.end(), starts_line=True)
         if speaker is not None and self._is_invented_turn(speaker.group(), has_requests):
             return Transition(at, Zone.ECHO) if is_blank else self._step_at_turn(text, speaker.end(), is_final)
-        return Transition(at) if thing is None else self._step_at_construct(thing, is_blank, has_requests, before)
+        return (
+            Transition(at)
+            if line_start is None
+            else self._step_at_construct(line_start, is_blank, has_requests, before)
+        )
 
     def _is_invented_turn(self, label: str, has_requests: bool) -> bool:
         """Whether the label begins a turn of a user that the model invented."""

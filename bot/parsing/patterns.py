@@ -61,8 +61,8 @@ class ZoneRules:
         begun = rest.lstrip("*_")
         if begun[:1] not in ("<", "＜", "&") or begun[1:2].isspace() or len(begun) < least:
             return False
-        thing = self.match(rest, 0, partial=True)
-        return thing is not None and bool(thing.partial)
+        found = self.match(rest, 0, partial=True)
+        return found is not None and bool(found.partial)
 
 
 _RULE_NAMES: dict[Any, tuple[str, ...]] = {}  # the names of the rules of a pattern

@@ -38,9 +38,10 @@ _NO_CONSTRUCT = OpenConstruct()
 class StreamParser:
     """Parses an answer piece by piece; the text and the requests do not depend on where the pieces are cut."""
 
-    def __init__(self, context: ParserContext = _NO_CONTEXT) -> None:
+    def __init__(self, context: ParserContext = _NO_CONTEXT, *, reads_code_blocks: bool = True) -> None:
+        """`reads_code_blocks` says whether requests in code blocks count."""
         self._context = context
-        self._line_starts = LineStarts(context)
+        self._line_starts = LineStarts(context, reads_code_blocks)
         self._answer = EventBuffer()
         self._zone = Zone.THOUGHTS if context.thinks_first else Zone.TEXT
         self._may_be_all_thoughts = context.thinks_first  # so that the whole answer may be in the reasoning
@@ -157,12 +158,12 @@ class StreamParser:
         elif mark == "\n" and self._construct.ends_with_line and zone is Zone.BODY:
             self._end_construct(end_tag(self._construct, self._context, TagEnd.CLOSED))
         else:
-            thing = markup.match(buffer, stop, partial=not self._is_final)
-            if thing is not None and thing.partial:
+            found = markup.match(buffer, stop, partial=not self._is_final)
+            if found is not None and found.partial:
                 return False
-            if thing is None and self._is_final and markup.is_cut_off(buffer[stop:-1], 1 if zone is Zone.BODY else 3):
+            if found is None and self._is_final and markup.is_cut_off(buffer[stop:-1], 1 if zone is Zone.BODY else 3):
                 self._at = len(buffer) - 1
-            elif thing is None or not self._try_construct(thing):
+            elif found is None or not self._try_construct(found):
                 self._store_text(mark)
                 self._at = stop + 1
         return True
@@ -232,12 +233,12 @@ class StreamParser:
     def _skip_trailing_match(self) -> bool:
         """Skip text that belongs to the construct that has just ended, such as the second `**` around a tag."""
         assert self._trailing_match
-        thing = self._trailing_match(self._buffer, self._at, partial=not self._is_final)
-        if thing is not None and thing.partial:
+        found = self._trailing_match(self._buffer, self._at, partial=not self._is_final)
+        if found is not None and found.partial:
             return False
         self._trailing_match = None
-        if thing is not None:
-            self._at = thing.end()
+        if found is not None:
+            self._at = found.end()
         return True
 
     def _apply(self, transition: Transition, before: str = "") -> None:
@@ -257,15 +258,15 @@ class StreamParser:
 
     def _end_construct(self, result: ParseResult) -> None:
         """End the open construct and emit its result."""
-        zone, thing = self._zone, self._construct
-        self._zone, self._construct, self._trailing_match = _TEXT, _NO_CONSTRUCT, thing.trailing_match
+        zone, construct = self._zone, self._construct
+        self._zone, self._construct, self._trailing_match = _TEXT, _NO_CONSTRUCT, construct.trailing_match
         self._emit_text(result.text)
         for request in result.requests:
             self._answer.add_request(request, result.form)
             self._line_start = False
         if result.text_to_reparse:
             self._trailing_match = None
-            self._reparse(thing, result.text_to_reparse)
+            self._reparse(construct, result.text_to_reparse)
             if zone is Zone.CALL:
                 self._no_call_before = self._at + len(result.text_to_reparse)
 
@@ -308,28 +309,32 @@ class StreamParser:
 
     def _abandon_construct(self) -> None:
         """Abandon a construct that is longer than its limit."""
-        thing = self._construct
+        construct = self._construct
         match self._zone:
             case Zone.BODY:
-                self._end_construct(end_tag(thing, self._context, TagEnd.BROKEN))
+                self._end_construct(end_tag(construct, self._context, TagEnd.BROKEN))
             case Zone.CALL:
-                self._end_construct(ParseResult(text_to_reparse="".join(thing.raw) if thing.is_uncertain else ""))
+                self._end_construct(
+                    ParseResult(text_to_reparse="".join(construct.raw) if construct.is_uncertain else "")
+                )
             case _:
-                self._end_construct(ParseResult("".join(thing.raw)))
-                self._zone, self._construct = Zone.FENCE, OpenConstruct(quote=thing.quote)
+                self._end_construct(ParseResult("".join(construct.raw)))
+                self._zone, self._construct = Zone.FENCE, OpenConstruct(quote=construct.quote)
 
     def _end_answer(self) -> None:
         """Close the open construct at the end of the answer; the remaining text is parsed again."""
-        thing, context = self._construct, self._context
+        construct, context = self._construct, self._context
         match self._zone:
             case Zone.TAG | Zone.VALUE:
-                self._end_construct(end_cut_off_tag(thing, context))
+                self._end_construct(end_cut_off_tag(construct, context))
             case Zone.BODY:
-                self._end_construct(end_tag(thing, context, TagEnd.CLOSED if thing.ends_with_line else TagEnd.BROKEN))
+                self._end_construct(
+                    end_tag(construct, context, TagEnd.CLOSED if construct.ends_with_line else TagEnd.BROKEN)
+                )
             case Zone.CALL:
-                self._end_construct(end_call(thing, context))
+                self._end_construct(end_call(construct, context))
             case Zone.ADDRESS:
-                self._end_construct(end_address(thing, context, ""))
+                self._end_construct(end_address(construct, context, ""))
             case Zone.BLOCK:
                 self._end_construct(self._end_block())
             case _:
@@ -352,6 +357,5 @@ class StreamParser:
 
 def _parse_part(text: str, context: ParserContext) -> list[Event]:
     """Parse a part of the answer on its own, without requests in code blocks."""
-    parser = StreamParser(context)
-    parser._line_starts = LineStarts(context, reads_code_blocks=False)
+    parser = StreamParser(context, reads_code_blocks=False)
     return [*parser.feed(text), *parser.end()]
