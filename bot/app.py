@@ -88,7 +88,7 @@ async def _serve(config: Config, console_user: str | None) -> None:
             await retention.delete_old_threads(include_open=True)
         async with open_queue(config, store, files) as line, _open_chat_models(config) as (model, others):
             metrics = Metrics(lambda: _queue_status(line), lambda job: _was_cancelled(store, job))
-            line.on_batch_start = metrics.record_batch
+            line.on_batch_start(metrics.record_batch)
             refining = config.refine if config.has_chat_server else RefineMode.OFF  # rules cannot write prompts
             moderator = _create_moderator(config)
             desk = SlashCommands(
@@ -155,9 +155,6 @@ def _create_discord(
         return {}
     from adapters.discord.platform import Account, Discord  # importing discord.py is slow
 
-    def tell(note: str) -> None:
-        desk.note = note
-
     account = Account(
         config.discord_token.get_secret_value(),
         config.discord_api_url,
@@ -166,7 +163,7 @@ def _create_discord(
         message_content=config.discord_message_content == "auto",
         guild=config.discord_guild,
     )
-    return {"discord": Discord(account, store, store.posts, files.read, tell)}
+    return {"discord": Discord(account, store, store.posts, files.read, desk.set_note)}
 
 
 def _create_slack(config: Config, store: Store, files: PictureFiles) -> "dict[str, Discord | Slack]":

@@ -58,8 +58,12 @@ class SlashCommands:
         self._queue_status = queue_status
         self._defaults = defaults or Settings()
         self._chat_models = tuple(chat_models)
-        self.note = note
+        self._note = note
         self.styles = styles
+
+    def set_note(self, note: str) -> None:
+        """Replace the end of the help: what users must know about how this bot is operated."""
+        self._note = note
 
     def resolve_settings(self, thread: ThreadKey, author: Person) -> Settings:
         """The settings of this user in this thread."""
@@ -91,7 +95,7 @@ class SlashCommands:
             case "usage":
                 return CommandResponse(self._format_usage(command))
             case "help":
-                return CommandResponse(f"{HELP}\n{self.note}".strip())
+                return CommandResponse(f"{HELP}\n{self._note}".strip())
         raise NotFound(f"There is no command {command.name!r}.")
 
     def _run_settings(self, command: Command) -> CommandResponse:

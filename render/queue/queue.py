@@ -94,7 +94,7 @@ class RenderQueue:
         self.pace = SpeedEstimate()
         self.schedule = Schedule(limits)
         self.pending_jobs: dict[str, PendingJob] = {}
-        self.on_batch_start: Callable[[str, Sequence[str]], None] = lambda model, jobs: None  # called for each batch
+        self._on_batch_start: Callable[[str, Sequence[str]], None] = lambda model, job_ids: None
         self._batch_runner = BatchRunner(store, files, num_inference_steps, self._requeue)
 
     @property
@@ -106,6 +106,10 @@ class RenderQueue:
     def capabilities_ready(self) -> asyncio.Event:
         """Set when a worker has reported its capabilities, or when no worker ever will."""
         return self.worker_pool.capabilities_ready
+
+    def on_batch_start(self, callback: Callable[[str, Sequence[str]], None]) -> None:
+        """Call `callback` with the model and the job ids of every batch that starts."""
+        self._on_batch_start = callback
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Queue the job and stream its updates until it ends. Closing the generator cancels the job."""
@@ -265,7 +269,7 @@ class RenderQueue:
             ticket.job = replace(ticket.job, attempt=attempts[job_id])
         round_ = BatchRun(worker, tickets, self._now())
         worker.batch_runs.append(round_)
-        self.on_batch_start(worker.report.model, tuple(tickets))
+        self._on_batch_start(worker.report.model, tuple(tickets))
         round_.task = group.create_task(self._run_batch(round_, group))
 
     def _drop(self, jobs: Sequence[ScheduledJob], outcome: Failed | None) -> None:
