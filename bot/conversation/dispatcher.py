@@ -1,9 +1,7 @@
 """The dispatcher: takes in events and commands, and runs one turn at a time for each thread, also after a restart."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
@@ -14,15 +12,9 @@ from bot.commands.thread_commands import ThreadCommands
 from bot.commands.thread_export import ThreadExport
 from bot.conversation.buttons import Buttons, FixedRequests
 from bot.conversation.edits_and_deletions import EditsAndDeletions
-from bot.conversation.image_orders import ImageOrders
-from bot.conversation.pacer import Pacer
 from bot.conversation.permissions import check_message, check_quota
-from bot.conversation.prompt_refiner import PromptRefiner
-from bot.conversation.recorded_answer import RecordedAnswer
-from bot.conversation.reply import Event, Reply, offer_retry
-from bot.conversation.running_reply import RunningReplies, RunningReply
-from bot.conversation.turn import answer
-from bot.conversation.turn_context import build_turn
+from bot.conversation.running_reply import RunningReplies
+from bot.conversation.turn_runner import TurnRunner
 from bot.domain import (
     ButtonPress,
     Entry,
@@ -36,15 +28,13 @@ from bot.domain import (
     PlaceRemoved,
     ThreadKey,
 )
-from bot.errors import BotError, StorageError, Unreachable
+from bot.errors import BotError, StorageError
 from bot.i18n import translate
 from bot.parsing.image_request import as_tag
 from bot.ports import ChatModel, PictureFolder, Platform, Renderer, Surface
 from bot.prompting.history import join_earlier_messages
 from bot.settings.values import Command, CommandResponse, Settings
 from bot.storage.store import Store
-
-log = logging.getLogger(__name__)
 
 POLL_INTERVAL = 1.0  # seconds between two checks for replies that another process has reopened
 
@@ -78,18 +68,24 @@ class Dispatcher:
         `moderate` raises Refused for a prompt that must not be rendered.
         """
         self._commands = commands or SlashCommands(store, defaults=Settings(refine=options.refining))
-        self._other_models = other_models
-        self._moderate = moderate
         self._store = store
-        self._model = model
-        self._renderer = renderer
         self._picture_folder = picture_folder
         self._options = options
         self._platforms: Mapping[str, Platform] = {}
         self._edits_and_deletions = EditsAndDeletions(
-            store, picture_folder, self._surface, self._start_task, options.max_message_length
+            store, picture_folder, self._find_surface, self._start_task, options.max_message_length
         )
         self._replies = RunningReplies(store, renderer, self._edits_and_deletions.update_reply)
+        self._turns = TurnRunner(
+            store,
+            renderer,
+            picture_folder,
+            choose_model=lambda settings: other_models.get(settings.chat_model, model),
+            replies=self._replies,
+            edits_and_deletions=self._edits_and_deletions,
+            moderate=moderate,
+            styles=self._commands.styles,
+        )
         self._fixed_requests = FixedRequests(
             store, self.settings, lambda: renderer.capabilities, self._commands.available_models
         )
@@ -114,15 +110,15 @@ class Dispatcher:
             for entry in self._store.open_entries():
                 if entry.thread.platform in platforms:
                     self._schedule(entry.thread, entry.id)
-            looking = self._group.create_task(self._poll_for_reopened())
+            polling = self._group.create_task(self._poll_for_reopened())
             served = [self._group.create_task(platform.run(self)) for platform in platforms.values()]
             await asyncio.wait(served)  # a terminal ends with its input
-            looking.cancel()
+            polling.cancel()
 
     async def accept(self, event: Incoming) -> str:
         """Record the event and start its turn. Returns the id of the message that is answered.
 
-        Raises Refused or Unrecorded, with a sentence in the language of the user.
+        Raises Refused or StorageError, with a sentence in the language of the user.
         """
         try:
             return await self._dispatch(self._commands.add_manager_role(event))
@@ -159,7 +155,7 @@ class Dispatcher:
         return self._commands.resolve_settings(thread, author)
 
     async def run_command(self, command: Command) -> CommandResponse:
-        """Run a slash command. Raises Refused or Unrecorded, with a sentence in the language of the user."""
+        """Run a slash command. Raises Refused or StorageError, with a sentence in the language of the user."""
         try:
             answer = await self._execute(self._commands.add_manager_role(command))
         except BotError as refused:
@@ -216,7 +212,7 @@ class Dispatcher:
 
     # Turns
 
-    def _surface(self, entry: Entry) -> Surface:
+    def _find_surface(self, entry: Entry) -> Surface:
         return self._platforms[entry.thread.platform].surface(entry.thread, entry.id)
 
     def _start_task(self, work: Awaitable[None]) -> None:
@@ -235,63 +231,4 @@ class Dispatcher:
         while (message_id := self._replies.next_message(thread)) is not None:
             entry = self._store.entry(message_id)
             if entry is not None:
-                await self._run_turn(entry)
-
-    async def _run_turn(self, entry: Entry) -> None:
-        """Run the turn of one message. Its reply always ends visibly and is recorded as final."""
-        self._store.clear_edited(entry.id)
-        pacer = Pacer(self._surface(entry))
-        settings = self.settings(entry.thread, entry.author)
-        running = RunningReply(Reply(entry.id), pacer, previews=settings.previews, language=settings.language)
-        self._replies.add(running)
-        showing = asyncio.create_task(pacer.run())
-        showing.add_done_callback(partial(_stop_if_unreachable, running))
-        try:
-            await running.run(self._answer(entry, settings, running.on_event))
-            self._store.jobs.cancel_all(entry.id, running.stop_reason or "The chat model changed its mind.")
-            shown = running.view
-            with suppress(Unreachable):  # the reply cannot be displayed any more
-                await showing
-            last = running.view  # an image may have been deleted meanwhile
-            if self._store.is_edited(entry.id):
-                last = offer_retry(last, entry.id)
-            self._store.finish(entry.id, last)
-            if last != shown:
-                self._edits_and_deletions.update_reply(entry, last)
-        except Exception:  # a full disk, a lost platform: the next start resumes the reply
-            log.exception("the reply to %s is not final", entry.id)
-        finally:
-            showing.cancel()
-            self._replies.remove(running)
-
-    async def _answer(self, entry: Entry, settings: Settings, show: Callable[[Event], None]) -> None:
-        """Build the turn of a message and run it with the chat model that the settings choose."""
-        chat_model = self._other_models.get(settings.chat_model, self._model)
-        turn = await build_turn(
-            entry,
-            self._store,
-            self._picture_folder,
-            capabilities=self._renderer.capabilities,
-            profile=chat_model.profile,
-            persona=settings.persona,
-        )
-        orders = ImageOrders(
-            turn,
-            entry,
-            settings,
-            show,
-            store=self._store,
-            renderer=self._renderer,
-            refiner=PromptRefiner(chat_model, self._store.jobs, settings.refine),
-            picture_folder=self._picture_folder,
-            moderate=self._moderate,
-            styles=self._commands.styles,
-        )
-        highest_number = turn.context().last_picture_number
-        await answer(turn, RecordedAnswer(chat_model, self._store, entry.id, highest_number), orders, show)
-
-
-def _stop_if_unreachable(running: RunningReply, task: "asyncio.Task[None]") -> None:
-    """Stop a reply that cannot be displayed: nobody would see its images."""
-    if not task.cancelled() and isinstance(error := task.exception(), Unreachable):
-        running.stop(str(error))
+                await self._turns.run(entry, self.settings(entry.thread, entry.author), self._find_surface(entry))
