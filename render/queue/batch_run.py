@@ -26,19 +26,19 @@ class AttemptStore(Protocol):
     """Records how an attempt ended. A write counts only if its attempt is the newest of the job."""
 
     def release(self, job: RenderJob, blamed: bool) -> int:
-        """Put a running job back into the queue. Return its number of faults; `blamed` adds one. Raises Unrecorded."""
+        """Put a running job back into the queue. Return its number of faults; `blamed` adds one. Raises StorageError."""
         ...
 
     async def complete(self, job: RenderJob, finished: Picture) -> bool:
-        """Record the finished image; False if the attempt is not the newest any more. Raises Unrecorded."""
+        """Record the finished image; False if the attempt is not the newest any more. Raises StorageError."""
         ...
 
     def fail(self, job: RenderJob, reason: str) -> None:
-        """Record that a running job failed for good. Raises Unrecorded."""
+        """Record that a running job failed for good. Raises StorageError."""
         ...
 
     def refuse(self, job: RenderJob, reason: str) -> None:
-        """Record that a waiting job failed for good. Raises Unrecorded."""
+        """Record that a waiting job failed for good. Raises StorageError."""
         ...
 
 

@@ -32,7 +32,7 @@ class JobStore(AttemptStore, Protocol):
     """The jobs table, as the queue uses it. Writes after `claim` count only for the newest attempt of the job."""
 
     def recover(self) -> None:
-        """Put jobs that ran when the last bot process ended back into the queue. Raises Unrecorded."""
+        """Put jobs that ran when the last bot process ended back into the queue. Raises StorageError."""
         ...
 
     def recent_charges(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
@@ -55,18 +55,18 @@ class JobStore(AttemptStore, Protocol):
         ...
 
     def claim(self, batch: str, costs: Mapping[str, float]) -> dict[str, int]:
-        """Mark jobs as running in one batch; return the attempt of each claimed job by id. Raises Unrecorded.
+        """Mark jobs as running in one batch; return the attempt of each claimed job by id. Raises StorageError.
 
         `costs` are in megapixel-steps by job id. Jobs that do not wait any more are not in the result.
         """
         ...
 
     def transaction(self) -> AbstractContextManager[None]:
-        """Combine the claims within this context into one transaction. Raises Unrecorded."""
+        """Combine the claims within this context into one transaction. Raises StorageError."""
         ...
 
     def cancel(self, job_id: str, reason: str) -> bool:
-        """Record that a waiting or running job was cancelled; False if it has ended. Raises Unrecorded."""
+        """Record that a waiting or running job was cancelled; False if it has ended. Raises StorageError."""
         ...
 
 
