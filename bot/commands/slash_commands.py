@@ -88,7 +88,7 @@ class SlashCommands:
                 return self._run_settings(command)
             case "queue":
                 return CommandResponse(_format_queue(self._queue_status(), command))
-            case "pictures":
+            case "images" | "pictures":  # the old name, which users still type
                 return CommandResponse(self._format_pictures(command))
             case "details":
                 return CommandResponse(_format_details(self._find_picture(command)))

@@ -1,4 +1,4 @@
-"""The slash commands that act on a whole thread: `/cancel`, `/forget`, `/pictures` and `/export`."""
+"""The slash commands that act on a whole thread: `/cancel`, `/forget`, `/images` and `/export`."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -30,7 +30,7 @@ class ThreadCommands:
         stop_replies: StopReplies,
         thread_export: ThreadExport | None = None,
     ) -> None:
-        """Without `thread_export` there is no `/export`, and `/pictures` has no contact sheet."""
+        """Without `thread_export` there is no `/export`, and `/images` has no contact sheet."""
         self._store = store
         self._commands = commands
         self._picture_folder = picture_folder
@@ -44,8 +44,8 @@ class ThreadCommands:
                 return self._cancel(command)
             case "forget":
                 return await self._forget(command)
-            case "pictures" if self._thread_export:
-                return await self._draw_pictures(command, self._thread_export)
+            case "images" | "pictures" if self._thread_export:
+                return await self._show_images(command, self._thread_export)
             case "export" if self._thread_export:
                 return await self._export(command, self._thread_export)
             case _:
@@ -82,7 +82,7 @@ class ThreadCommands:
             f"{told} {format_count(left, 'file')} could not be deleted: the log says why." if left else told
         )
 
-    async def _draw_pictures(self, command: Command, thread_export: ThreadExport) -> CommandResponse:
+    async def _show_images(self, command: Command, thread_export: ThreadExport) -> CommandResponse:
         """List the images of the thread, with a contact sheet."""
         answer, pictures = self._commands.answer(command), self._store.pictures(command.thread)
         if not pictures:

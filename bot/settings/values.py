@@ -112,7 +112,7 @@ class Command:
     arguments: Mapping[str, str] = field(default_factory=dict)
 
 
-THREAD_COMMANDS = ("pictures", "export", "forget")  # commands that need a thread
+THREAD_COMMANDS = ("images", "pictures", "export", "forget")  # commands that need a thread
 
 
 @dataclass(frozen=True, slots=True)

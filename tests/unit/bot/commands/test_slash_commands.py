@@ -181,7 +181,7 @@ def test_the_line_tells_nothing_of_others(store: Store) -> None:
 
 def test_pictures_are_told_as_a_tree(store: Store) -> None:
     """Each stands below the one that it came from; what came of a deleted one stands at the left."""
-    assert desk_of(store).answer(command("pictures")).text == "There is no picture in this thread yet."
+    assert desk_of(store).answer(command("images")).text == "There is no picture in this thread yet."
     made = [
         picture(1, "a sun"),
         picture(2, "a moon"),
@@ -193,7 +193,7 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
     ]
     for nth, each in enumerate(made):
         drawn(store, f"m{nth}", each)
-    assert desk_of(store).answer(command("pictures")).text.splitlines() == [
+    assert desk_of(store).answer(command("images")).text.splitlines() == [
         "- **#1** drawn: a sun",
         "  - **#3** an edit of #1: a red sun",
         "    - **#5** a refinement of #3: a big red sun",
@@ -202,14 +202,21 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
         "- **#4** a variation of #9: a star",
         "- **#6** uploaded: a photo",
     ]
-    assert desk_of(store).answer(command("pictures", ANN, OTHER)).text == "There is no picture in this thread yet."
+    assert desk_of(store).answer(command("images", ANN, OTHER)).text == "There is no picture in this thread yet."
+
+
+def test_the_old_name_of_the_images_command_still_works(store: Store) -> None:
+    """Users of the previous version type `/pictures`."""
+    drawn(store, "m1", picture(1, "a sun"))
+    answers = [desk_of(store).answer(command(name)) for name in ("images", "pictures")]
+    assert answers[0] == answers[1] and "a sun" in answers[0].text
 
 
 def test_a_long_chain_is_no_staircase(store: Store) -> None:
     """After some steps it goes straight down."""
     for n in range(1, 12):
         drawn(store, f"m{n}", replace(picture(n, "p", parent=n - 1 or None), operation=Operation.EDIT))
-    lines = desk_of(store).answer(command("pictures")).text.splitlines()
+    lines = desk_of(store).answer(command("images")).text.splitlines()
     assert [(len(line) - len(line.lstrip())) // 2 for line in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
 
 
