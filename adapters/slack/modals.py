@@ -9,6 +9,7 @@ from bot.settings.values import Scope, SettingField, SettingsPanel
 
 LONGEST_INPUT = 3_000  # characters of a field
 MOST_OPTIONS = 100  # of a menu
+HOME_SETTINGS = "home-settings"  # the button of the Home tab
 _SCOPES = {
     Scope.PERSON: "Only me",
     Scope.THREAD: "This thread",
@@ -109,7 +110,7 @@ def _field(field: SettingField, scope: Scope) -> Block:
 
 def home_tab(text: str, queue: str, usage: str) -> Block:
     """Return the Home tab: help, the render queue, and the usage of the user."""
-    button = {"type": "button", "action_id": "mini:home-settings", "text": blocks.plain_text("My settings")}
+    button = {"type": "button", "action_id": f"mini:{HOME_SETTINGS}", "text": blocks.plain_text("My settings")}
     content: list[Block] = [
         *blocks.sections(text),
         {"type": "actions", "elements": [button]},

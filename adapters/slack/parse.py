@@ -13,6 +13,8 @@ from bot.domain import HIGHEST_SEED, IMAGE_TYPES, MANAGER, OWNER, Action, ImageR
 from bot.errors import Refused
 from bot.settings.values import ReplyMode, Scope
 
+Body = dict[str, Any]  # the payload of a request from Slack
+
 PLATFORM = "slack"
 DIRECT = "direct"  # thread id of messages in a direct conversation outside any thread
 USER_SUBTYPES = (None, "file_share", "thread_broadcast")  # subtypes of messages that users write

@@ -1,5 +1,6 @@
 """How the bot gets into a workspace: the manifest of its app, what it needs of that, and signed requests over HTTP."""
 
+import inspect
 import json
 import re
 import time
@@ -15,7 +16,7 @@ from aiohttp.test_utils import unused_port
 from jsonschema import Draft7Validator
 from slack_sdk.signature import SignatureVerifier
 
-from adapters.slack import listeners
+from adapters.slack import components, listeners, slash_commands
 from tests.support.slack_server import Channel, Kind, payloads
 from tests.support.slack_server.contract.schemas import FOLDER
 from tests.support.slack_workspace import MANIFEST, RED, WORDS, House, house, labels, upload, words
@@ -43,9 +44,9 @@ def test_the_manifest_is_valid() -> None:
     assert set(EVENTS) <= known
 
 
-def test_each_event_that_is_subscribed_to_is_listened_to() -> None:
-    """And no other; the same holds for commands and shortcuts."""
-    source = Path(listeners.__file__).read_text("utf-8")
+def test_the_manifest_declares_exactly_the_listeners() -> None:
+    """Each event, command and shortcut of the manifest has a listener, and no listener is without a declaration."""
+    source = "".join(map(inspect.getsource, (listeners, components, slash_commands)))
     assert set(re.findall(r'@app\.event\("(\w+)"\)', source)) == {name.partition(".")[0] for name in EVENTS}
     commands = {each["command"] for each in MANIFEST["features"]["slash_commands"]}
     assert set(re.findall(r'@app\.command\("(/\w+)"\)', source)) == commands

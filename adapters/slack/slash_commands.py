@@ -1,0 +1,117 @@
+"""The slash commands of Slack: /imagine and /minidalle."""
+
+import html
+import logging
+from collections.abc import Sequence
+
+from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
+
+from adapters.slack import blocks, modals, parse
+from adapters.slack.api_errors import API_ERRORS, error_code
+from adapters.slack.components import open_settings
+from adapters.slack.ephemeral import Send
+from adapters.slack.handlers import EventHandlers
+from adapters.slack.parse import DIRECT, Body, MessageRef
+from adapters.slack.surface import ReplyPlace
+from bot.domain import ImagineCommand
+from bot.errors import BotError, Refused
+from bot.settings.values import THREAD_COMMANDS, Scope
+
+log = logging.getLogger(__name__)
+
+
+def register_commands(app: AsyncApp, handlers: EventHandlers) -> None:
+    """Register the listeners of the slash commands."""
+
+    @app.command("/imagine")
+    async def imagine(ack: AsyncAck, respond: AsyncRespond, body: Body) -> None:
+        await ack()
+        if refusal := await _imagine(handlers, body):
+            await _response_sender(respond)(refusal, ())
+
+    @app.command("/minidalle")
+    async def minidalle(ack: AsyncAck, respond: AsyncRespond, body: Body) -> None:
+        await ack()
+        channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
+        text, trigger = str(body.get("text") or "").strip(), str(body.get("trigger_id") or "")
+        name, rest = parse.command(html.unescape(text)) or ("help", "")
+        if name == "help" and text.lower() not in ("", "help"):
+            unknown = f"There is no command “{html.unescape(text)[:50]}”. To draw, use `/imagine`, or mention me.\n\n"
+            await _response_sender(respond)(unknown + modals.HELP, ())
+            return
+        ref, say = MessageRef(team, channel, "", ""), _response_sender(respond)
+        if name == "settings" and not rest:
+            await open_settings(handlers, ref, user, trigger, say)
+            return
+        if name in THREAD_COMMANDS and not rest and not ref.is_direct:
+            await say(f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ())
+            return
+        author = await handlers.users.person(user)
+        response = await handlers.command(ref.key, author, trigger, name, parse.arguments(name, rest))
+        await handlers.ephemeral.send_answer(ReplyPlace(channel, "", user), response, say, str(ref))
+
+
+async def _imagine(handlers: EventHandlers, body: Body) -> str:
+    """Post a message that says who asks for which image, and request the image in its thread.
+
+    Return a sentence if that is refused, else an empty string.
+    """
+    channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
+    direct = channel.startswith("D")
+    author = await handlers.users.person(user)
+    try:
+        request, count = parse.imagine(html.unescape(str(body.get("text") or "")))
+        await _check_model(handlers, MessageRef(team, channel, "", ""), user, request.model)
+    except BotError as refused:
+        return str(refused)
+    text = f"{blocks.escape(author.name)} asks for: {blocks.escape(request.prompt)}"[: blocks.LONGEST_TEXT]
+    try:
+        await handlers.rate_limits.acquire("chat.postMessage", team, channel)
+        posted = await handlers.client.chat_postMessage(
+            channel=channel, text=text, unfurl_links=False, unfurl_media=False
+        )
+    except API_ERRORS as error:
+        log.info("could not post the message of /imagine: %s", error_code(error))
+        outside = error_code(error) in ("not_in_channel", "channel_not_found")
+        return (
+            "I am not in this channel: /invite me first." if outside else f"Slack did not take it: {error_code(error)}."
+        )
+    ts = str(posted["ts"])
+    key, place = (
+        parse.thread_key(team, channel, DIRECT if direct else ts),
+        ReplyPlace(channel, "" if direct else ts, user),
+    )
+    try:
+        await handlers.hand_over(ImagineCommand(parse.message_id(channel, ts), key, author, request, count), place)
+    except BotError as refused:
+        await _delete_post(handlers, channel, ts)
+        return str(refused)
+    return ""
+
+
+async def _check_model(handlers: EventHandlers, ref: MessageRef, user: str, model: str) -> None:
+    """Raise Refused if there is no image model of this name."""
+    panel = await handlers.settings_panel(ref, user, Scope.PERSON, "") if model else ""
+    fields = () if isinstance(panel, str) else panel.fields
+    known = next((field.choices for field in fields if field.key == "picture_model"), ())
+    if model and model not in known:
+        raise Refused(f"There is no picture model {model[:50]!r}; there is {', '.join(known)}.")
+
+
+async def _delete_post(handlers: EventHandlers, channel: str, ts: str) -> None:
+    try:
+        await handlers.client.chat_delete(channel=channel, ts=ts)
+    except API_ERRORS as error:
+        log.info("could not delete the message of a refused /imagine: %s", error_code(error))
+
+
+def _response_sender(respond: AsyncRespond) -> Send:
+    """Return a function that answers a slash command, also in channels where the bot is not a member."""
+
+    async def say(text: str, below: Sequence[blocks.Block]) -> None:
+        try:
+            await respond(**blocks.message_body(text, below), response_type="ephemeral")
+        except API_ERRORS as error:
+            log.info("could not answer a slash command: %s", error_code(error))
+
+    return say
