@@ -17,6 +17,11 @@ from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import InstantRenderer, claimed
 
+PIXEL = bytes.fromhex(  # a PNG file of one pixel
+    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
+    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
+)
+
 
 def png(colour: str = "red", size: int = 8) -> bytes:
     """A small picture of one colour."""

@@ -2,7 +2,6 @@
 
 import asyncio
 import io
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
@@ -25,43 +24,12 @@ from tests.support.discord_server import (
     busiest,
 )
 from tests.support.discord_server.aim import aimed
-from tests.support.discord_server.client import Bot, running
+from tests.support.discord_server.client import Bot, buttons, running
 from tests.support.discord_server.contract import read
+from tests.support.images import PIXEL
 
 POST = "POST /channels/{channel_id}/messages"
 PATCH = "PATCH /channels/{channel_id}/messages/{message_id}"
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[DiscordDouble]:
-    """A Discord that the client takes for the real one."""
-    async with DiscordDouble() as double:
-        with aimed(double):
-            yield double
-    assert double.rest.faults.planned == []
-
-
-@pytest.fixture
-def channel(double: DiscordDouble) -> Channel:
-    """A channel of a server."""
-    return double.channel(double.guild())
-
-
-@pytest.fixture
-def ana(double: DiscordDouble) -> Person:
-    """Somebody."""
-    return double.person("Ana")
-
-
-@pytest.fixture
-async def bot(double: DiscordDouble, channel: Channel) -> AsyncIterator[Bot]:
-    """The bot, ready."""
-    async with running(Bot()) as bot:
-        yield bot
 
 
 async def test_words_go_in_and_out(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
@@ -85,7 +53,7 @@ async def test_words_go_in_and_out(double: DiscordDouble, channel: Channel, ana:
 async def test_pictures_carry_their_alternative_text(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
     """Files of a multipart request arrive with their descriptions; an edit keeps, adds and leaves out."""
     files = [discord.File(_picture(), "fox.png", description="A red fox."), discord.File(_picture(), "hen.png")]
-    sent = await bot.place(channel).send("Two.", files=files, view=_buttons())
+    sent = await bot.place(channel).send("Two.", files=files, view=buttons())
     shown = double.messages(channel)[0]
     assert [(one.filename, one.description) for one in shown.attachments] == [
         ("fox.png", "A red fox."),
@@ -283,10 +251,3 @@ async def test_typing_and_direct_words(double: DiscordDouble, channel: Channel, 
 
 def _picture(size: int = 0) -> io.BytesIO:
     return io.BytesIO(PIXEL + bytes(size))
-
-
-def _buttons() -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    view.add_item(discord.ui.Button(label="Again", custom_id="again"))
-    view.add_item(discord.ui.Button(label="Off", custom_id="off", disabled=True))
-    return view

@@ -1,47 +1,13 @@
 """The double of Discord, held against the real client: sessions, what they hear, and how they end."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import discord
 import pytest
 
 from tests.support.discord_server import TOKEN, Channel, DiscordDouble, Person, Upload
-from tests.support.discord_server.aim import aimed
 from tests.support.discord_server.client import INTENTS, Bot, running
-
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[DiscordDouble]:
-    """A Discord that the client takes for the real one."""
-    async with DiscordDouble() as double:
-        with aimed(double):
-            yield double
-    assert double.rest.faults.planned == []
-
-
-@pytest.fixture
-def channel(double: DiscordDouble) -> Channel:
-    """A channel of a server."""
-    return double.channel(double.guild())
-
-
-@pytest.fixture
-def ana(double: DiscordDouble) -> Person:
-    """Somebody."""
-    return double.person("Ana")
-
-
-@pytest.fixture
-async def bot(double: DiscordDouble, channel: Channel) -> AsyncIterator[Bot]:
-    """The bot, ready."""
-    async with running(Bot()) as bot:
-        yield bot
+from tests.support.images import PIXEL
 
 
 async def test_missed_events_are_replayed(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:

@@ -1,53 +1,19 @@
 """The double of Discord, held against the real client: presses, commands and forms, and their answers."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import discord
 import pytest
 from discord import app_commands
 
 from tests.support.discord_server import Channel, DiscordDouble, Person, Upload
-from tests.support.discord_server.aim import aimed
-from tests.support.discord_server.client import Bot, running
-
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
-
-
-@pytest.fixture
-async def double() -> AsyncIterator[DiscordDouble]:
-    """A Discord that the client takes for the real one."""
-    async with DiscordDouble() as double:
-        with aimed(double):
-            yield double
-    assert double.rest.faults.planned == []
-
-
-@pytest.fixture
-def channel(double: DiscordDouble) -> Channel:
-    """A channel of a server."""
-    return double.channel(double.guild())
-
-
-@pytest.fixture
-def ana(double: DiscordDouble) -> Person:
-    """Somebody."""
-    return double.person("Ana")
-
-
-@pytest.fixture
-async def bot(double: DiscordDouble, channel: Channel) -> AsyncIterator[Bot]:
-    """The bot, ready."""
-    async with running(Bot()) as bot:
-        yield bot
+from tests.support.discord_server.client import Bot, buttons
+from tests.support.images import PIXEL
 
 
 async def test_a_press_is_answered(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
     """A press reaches the bot, which may answer once, follow up, and change the message under the button."""
-    await bot.place(channel).send("Press.", view=_buttons())
+    await bot.place(channel).send("Press.", view=buttons())
     shown = double.messages(channel)[0]
     press = await double.press(shown, "again", ana)
     heard = await bot.interactions.get()
@@ -70,7 +36,7 @@ async def test_an_interaction_waits_three_seconds(
     double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
 ) -> None:
     """Too late an answer is unknown, a second one is too much, and the token does not last."""
-    await bot.place(channel).send("Press.", view=_buttons())
+    await bot.place(channel).send("Press.", view=buttons())
     shown = double.messages(channel)[0]
     press = await double.press(shown, "again", ana)
     press.age(4)
@@ -174,7 +140,7 @@ async def test_a_form_is_filled_in(double: DiscordDouble, channel: Channel, ana:
             await interaction.response.send_message("Noted.", ephemeral=True)
             done.set_result((text.value, menu.values, files.values[0].size))
 
-    await bot.place(channel).send("Press.", view=_buttons())
+    await bot.place(channel).send("Press.", view=buttons())
     press = await double.press(double.messages(channel)[0], "again", ana)
     await (await bot.interactions.get()).response.send_modal(Wish())
     assert press.modal is not None and press.modal["title"] == "Wish"
@@ -182,10 +148,3 @@ async def test_a_form_is_filled_in(double: DiscordDouble, channel: Channel, ana:
     assert await done == ("a fox", ["Tall"], len(PIXEL))
     assert form.original is not None and form.original.content == "Noted."
     assert double.violations == []
-
-
-def _buttons() -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    view.add_item(discord.ui.Button(label="Again", custom_id="again"))
-    view.add_item(discord.ui.Button(label="Off", custom_id="off", disabled=True))
-    return view

@@ -1,7 +1,7 @@
 """The double of Slack, held against the real Bolt: what is said, what is heard, and what goes wrong in between."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import aiohttp
@@ -24,45 +24,10 @@ from tests.support.slack_server import (
     busiest,
     samples,
 )
-from tests.support.slack_server.client import App, direct, running
+from tests.support.slack_server.client import App, refusal, running
 from tests.support.slack_server.rates import PER_MINUTE, TIERS
 
 SOMETIMES = {"team", "client_msg_id", "parent_user_id", "files"}  # left out of some samples, and there in others
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[SlackDouble]:
-    """A Slack that Bolt takes for the real one."""
-    with direct():
-        async with SlackDouble() as slack:
-            yield slack
-    assert slack.web.faults.planned == []
-
-
-@pytest.fixture
-def general(slack: SlackDouble) -> Channel:
-    """A channel."""
-    return slack.channel("general")
-
-
-@pytest.fixture
-def ana(slack: SlackDouble) -> Person:
-    """Somebody."""
-    return slack.person("Ana")
-
-
-@pytest.fixture
-async def app(slack: SlackDouble) -> AsyncIterator[App]:
-    """The app, connected."""
-    async with running(slack, App(slack)) as app:
-        yield app
-
-
-async def refusal(answer: Any) -> str:
-    """The error code with which a call is refused."""
-    with pytest.raises(SlackApiError) as caught:
-        await answer
-    return str(caught.value.response["error"])
 
 
 async def test_a_mention_comes_twice(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:

@@ -5,11 +5,10 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from slack_sdk.errors import SlackApiError
 from slack_sdk.webhook.async_client import AsyncWebhookClient
 
 from tests.support.slack_server import RESPONSE, Channel, Error, Message, NotInThreads, Person, SlackDouble, View
-from tests.support.slack_server.client import App, direct, running
+from tests.support.slack_server.client import App, refusal, running
 
 TITLE = {"type": "plain_text", "text": "Edit"}
 BUTTON = {"type": "button", "action_id": "again", "value": "1", "text": TITLE}
@@ -97,39 +96,11 @@ class Acting(App):
 
 
 @pytest.fixture
-async def slack() -> AsyncIterator[SlackDouble]:
-    """A Slack that Bolt takes for the real one."""
-    with direct():
-        async with SlackDouble() as slack:
-            yield slack
-    assert slack.web.faults.planned == []
-
-
-@pytest.fixture
-def general(slack: SlackDouble) -> Channel:
-    """A channel."""
-    return slack.channel("general")
-
-
-@pytest.fixture
-def ana(slack: SlackDouble) -> Person:
-    """Somebody."""
-    return slack.person("Ana")
-
-
-@pytest.fixture
 async def app(slack: SlackDouble) -> AsyncIterator[Acting]:
     """The app, connected."""
     app = Acting(slack)
     async with running(slack, app):
         yield app
-
-
-async def refusal(answer: Any) -> str:
-    """The error code with which a call is refused."""
-    with pytest.raises(SlackApiError) as caught:
-        await answer
-    return str(caught.value.response["error"])
 
 
 async def shown(slack: SlackDouble, app: Acting, channel: Channel, **more: Any) -> Message:

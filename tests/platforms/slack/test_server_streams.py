@@ -1,13 +1,12 @@
 """The double of Slack, held against the real Bolt: streams, files, and the check of every request."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import aiohttp
 import pytest
-from slack_sdk.errors import SlackApiError
 
+from tests.support.images import PIXEL
 from tests.support.slack_server import (
     BOT_TOKEN,
     DOWNLOAD,
@@ -23,56 +22,17 @@ from tests.support.slack_server import (
     Streaming,
     Upload,
 )
-from tests.support.slack_server.client import App, direct, running
+from tests.support.slack_server.client import App, refusal
 from tests.support.slack_server.contract.schemas import read
 
-PIXEL = bytes.fromhex(
-    "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de"
-    "0000000c4944415478da63f8cfc0000003010100c9fe92ef0000000049454e44ae426082"
-)
 BEARER = {"Authorization": f"Bearer {BOT_TOKEN}"}
 Blocks = list[dict[str, Any]]
-
-
-@pytest.fixture
-async def slack() -> AsyncIterator[SlackDouble]:
-    """A Slack that Bolt takes for the real one."""
-    with direct():
-        async with SlackDouble() as slack:
-            yield slack
-    assert slack.web.faults.planned == []
-
-
-@pytest.fixture
-def general(slack: SlackDouble) -> Channel:
-    """A channel."""
-    return slack.channel("general")
-
-
-@pytest.fixture
-def ana(slack: SlackDouble) -> Person:
-    """Somebody."""
-    return slack.person("Ana")
 
 
 @pytest.fixture
 async def said(slack: SlackDouble, general: Channel, ana: Person) -> Message:
     """The message that is answered."""
     return await slack.say(general, ana, "a fox")
-
-
-@pytest.fixture
-async def app(slack: SlackDouble) -> AsyncIterator[App]:
-    """The app, connected."""
-    async with running(slack, App(slack)) as app:
-        yield app
-
-
-async def refusal(answer: Any) -> str:
-    """The error code with which a call is refused."""
-    with pytest.raises(SlackApiError) as caught:
-        await answer
-    return str(caught.value.response["error"])
 
 
 async def begun(slack: SlackDouble, app: App, said: Message, words: str) -> Any:

@@ -59,3 +59,11 @@ async def running(bot: Bot) -> AsyncIterator[Bot]:
         yield bot
     if bot.ended is not None:
         await bot.ended
+
+
+def buttons() -> discord.ui.View:
+    """Return two buttons, of which the second is disabled."""
+    view = discord.ui.View(timeout=None)
+    view.add_item(discord.ui.Button(label="Again", custom_id="again"))
+    view.add_item(discord.ui.Button(label="Off", custom_id="off", disabled=True))
+    return view

@@ -2,12 +2,13 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from slack_bolt.adapter.socket_mode.async_handler import AsyncSocketModeHandler
 from slack_bolt.async_app import AsyncApp
+from slack_sdk.errors import SlackApiError
 from slack_sdk.web.async_client import AsyncWebClient
 
 from tests.support.slack_server import APP_TOKEN, BOT_TOKEN, SlackDouble
@@ -40,6 +41,15 @@ class App:
             event: dict[str, Any] = (await asyncio.wait_for(self.heard.get(), 10))["event"]
             if kind in (event["type"], event.get("subtype")):
                 return event
+
+
+async def refusal(call: Awaitable[Any]) -> str:
+    """Return the error code with which a call is refused."""
+    try:
+        await call
+    except SlackApiError as error:
+        return str(error.response["error"])
+    raise AssertionError("the call was not refused")
 
 
 @contextmanager
