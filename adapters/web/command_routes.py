@@ -108,7 +108,7 @@ def answer_json(answer: CommandResponse, command: Command) -> dict[str, Any]:
         "text": text,
         "html": draw.markdown(text),
         "panel": answer.panel and panel_json(answer.panel),
-        "paper": answer.attachment and _attachment_json(answer.attachment, command),
+        "attachment": answer.attachment and _attachment_json(answer.attachment, command),
     }
 
 
@@ -124,8 +124,8 @@ def node_json(node: LineageItem) -> dict[str, Any]:
 
 
 def _field_json(field: SettingField) -> dict[str, Any]:
-    shown = {"key": field.key, "title": field.title, "about": field.description, "value": field.value}
-    limits = {"choices": list(field.choices), "longest": field.max_length, "highest": field.maximum}
+    shown = {"key": field.key, "title": field.title, "description": field.description, "value": field.value}
+    limits = {"choices": list(field.choices), "max_length": field.max_length, "maximum": field.maximum}
     return shown | {"source": field.source} | limits
 
 

@@ -30,14 +30,14 @@ class QueueRoutes:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
         return [
-            web.get("/line", self._page),
+            web.get("/queue", self._page),
             web.get("/metrics", self._numbers),
-            web.get("/api/line", self._state),
-            web.get("/api/line/events", self._events),
+            web.get("/api/queue", self._state),
+            web.get("/api/queue/events", self._events),
         ]
 
     async def _page(self, request: web.Request) -> web.StreamResponse:
-        return web.FileResponse(STATIC / "line.html")
+        return web.FileResponse(STATIC / "queue.html")
 
     async def _numbers(self, request: web.Request) -> web.Response:
         return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
@@ -53,7 +53,7 @@ class QueueRoutes:
                 state = self._latest_status()
                 if (still := _without_times(state)) != shown:
                     shown = still
-                    await stream.send(json.dumps(state), event="line")
+                    await stream.send(json.dumps(state), event="line" if "/line/" in request.path else "queue")
                 await asyncio.sleep(PAUSE)
         return stream
 
@@ -94,8 +94,8 @@ def _job_json(job: QueuedJob) -> dict[str, Any]:
 
 
 def _worker_json(worker: WorkerStatus) -> dict[str, Any]:
-    told = {"name": worker.name, "model": worker.model, "slots": worker.slots, "busy": worker.busy_slots}
-    return told | {"trouble": worker.problem}
+    load = {"slots": worker.slots, "busy": worker.busy_slots}
+    return {"name": worker.name, "model": worker.model} | load | {"problem": worker.problem}
 
 
 def _without_times(state: dict[str, Any]) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _ID = re.compile(r"[A-Za-z0-9-]{1,64}")
 _JOB = re.compile(r"[A-Za-z0-9-]{1,64}\.[0-9]{1,4}")
 _NUMBER = re.compile(r"[0-9]{1,9}")
 _NAME = re.compile(r"[a-z_]{1,40}")
+_OLD_KEYS = {"ratio": "aspect_ratio", "negative": "negative_prompt"}
 _RATIO = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
 
 
@@ -49,11 +50,11 @@ def message(thread: ThreadKey, body: Any) -> Message:
     about = fields.get("about")
     if about is not None and (not isinstance(about, int) or not _NUMBER.fullmatch(str(about))):
         raise Refused("'about' must be the number of a picture, or null.")
-    part = _string(fields, "part") if fields.get("part") else ""
-    if part and about is None:
-        raise Refused("'part' marks a part of the picture that the message is about: it needs 'about'.")
-    if part:
-        _check_region(part)
+    region = _string(fields, "region") or _string(fields, "part")
+    if region and about is None:
+        raise Refused("'region' marks a region of the image that the message is about: it needs 'about'.")
+    if region:
+        _check_region(region)
     pictures = fields.get("pictures") or []
     if not isinstance(pictures, list):
         raise Refused("'pictures' must be a list of base64 texts.")
@@ -64,7 +65,7 @@ def message(thread: ThreadKey, body: Any) -> Message:
         text=_string(fields, "text"),
         uploads=tuple(map(_decode_picture, pictures)),
         about=about,
-        region=part,
+        region=region,
     )
 
 
@@ -108,11 +109,12 @@ def command(thread: ThreadKey, body: Any) -> Command:
 def imagine(thread: ThreadKey, body: Any) -> ImagineCommand:
     """Parse `/imagine`: images requested without the chat model. Raises Refused."""
     fields = _fields(body)
-    ratio, model, negative = (_string(fields, name).strip() for name in ("ratio", "model", "negative"))
+    fields = {_OLD_KEYS.get(name, name): value for name, value in fields.items()}
+    ratio, model, negative = (_string(fields, name).strip() for name in ("aspect_ratio", "model", "negative_prompt"))
     if ratio and not _RATIO.fullmatch(ratio):
-        raise Refused("'ratio' must be width to height, such as 3:2.")
+        raise Refused("'aspect_ratio' must be width to height, such as 3:2.")
     _check_length("model", model, LONGEST_MODEL)
-    _check_length("negative", negative, LONGEST_NEGATIVE)
+    _check_length("negative_prompt", negative, LONGEST_NEGATIVE)
     request = ImageRequest(
         0, Operation.GENERATE, " ".join(_string(fields, "prompt").split()), ratio=ratio, model=model,
         seed=_whole_number(fields, "seed", HIGHEST_SEED), negative=negative,

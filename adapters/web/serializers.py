@@ -40,7 +40,7 @@ def question(entry: Entry) -> dict[str, Any]:
         for upload in entry.uploads
         for action, label in (("vary", "Vary"), ("edit", "Edit"), ("upscale", "Upscale"), ("delete", "Delete"))
     ]
-    about = {"about": entry.about, "part": entry.region} if entry.region else {"about": entry.about}
+    about = {"about": entry.about, "region": entry.region} if entry.region else {"about": entry.about}
     return _message(entry.id, entry.author.name, "person", parts, buttons) | about
 
 

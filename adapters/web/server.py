@@ -4,7 +4,7 @@ import asyncio
 import errno
 import json
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,13 @@ from bot.errors import ConfigError, NotFound
 from bot.ports import Archive, Inbox
 from bot.queue_status import QueueStatus
 
-LARGEST_BODY = 120 * 2**20  # bytes: four pictures of 20 MB in base64
+LARGEST_BODY = 120 * 2**20  # bytes: four images of 20 MB in base64
+OLD_PATHS = {  # paths of earlier versions
+    "/line": "/queue",
+    "/api/line": "/api/queue",
+    "/api/line/events": "/api/queue/events",
+    "/api/threads/{id}/wishes": "/api/threads/{id}/imagine",
+}
 
 
 class WebApp:
@@ -83,23 +89,22 @@ class WebApp:
         app = web.Application(
             client_max_size=LARGEST_BODY, middlewares=[self._middlewares.handle_errors, self._middlewares.check_access]
         )
-        app.add_routes(
-            [
-                web.get("/", self._page),
-                web.static("/static", STATIC),
-                web.get("/healthz", self._health),
-                web.get("/pictures/{digest}.png", self._picture),
-                web.get("/api/threads", self._threads),
-                web.post("/api/threads", self._open),
-                web.get("/api/threads/{id}", self._thread),
-                web.post("/api/threads/{id}/messages", self._message),
-                web.post("/api/threads/{id}/buttons", self._button),
-                web.post("/api/threads/{id}/wishes", self._imagine),
-                web.get("/api/threads/{id}/events", self._events),
-                *self._command_routes.routes(),
-                *self._queue_routes.routes(),
-            ]
-        )
+        routes = [
+            web.get("/", self._page),
+            web.static("/static", STATIC),
+            web.get("/healthz", self._health),
+            web.get("/pictures/{digest}.png", self._picture),
+            web.get("/api/threads", self._threads),
+            web.post("/api/threads", self._open),
+            web.get("/api/threads/{id}", self._thread),
+            web.post("/api/threads/{id}/messages", self._message),
+            web.post("/api/threads/{id}/buttons", self._button),
+            web.post("/api/threads/{id}/imagine", self._imagine),
+            web.get("/api/threads/{id}/events", self._events),
+            *self._command_routes.routes(),
+            *self._queue_routes.routes(),
+        ]
+        app.add_routes([*routes, *_old_routes(routes)])
         return app
 
     # Request handlers
@@ -200,6 +205,12 @@ class WebApp:
     def _reply(self, entry: Entry) -> dict[str, Any]:
         waiting = View(status="Waiting…", buttons=(Button(Action.STOP, "Stop", entry.id),))
         return draw.reply(entry.id, self._broadcaster.current_view(entry.id, entry.view) or waiting)
+
+
+def _old_routes(routes: Sequence[web.AbstractRouteDef]) -> list[web.RouteDef]:
+    """Return the routes of the old paths, with the handlers of the new ones."""
+    defined = {route.path: route for route in routes if isinstance(route, web.RouteDef)}
+    return [web.route(defined[new].method, old, defined[new].handler) for old, new in OLD_PATHS.items()]
 
 
 def _has_upload(entry: Entry, number: str) -> bool:

@@ -100,8 +100,8 @@ async def test_upscale_draws_the_same_twice_as_large(program: Program, browser: 
     assert await actions.locator(".download").evaluate(right) <= await actions.evaluate(right)  # none is cut off
     assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")  # the conversation scrolls alone
     await card.locator("summary").click()
-    await expect(card.locator(".facts")).to_contain_text("enlarged from #1")
-    await expect(card.locator(".facts")).to_contain_text("Made")
+    await expect(card.locator(".facts")).to_contain_text("upscale of #1")
+    await expect(card.locator(".facts")).to_contain_text("Method")
 
 
 async def test_stop_then_retry(program: Program, browser: Browser) -> None:
@@ -130,15 +130,15 @@ async def test_what_people_and_models_write_is_never_markup(program: Program, br
 async def test_the_line_is_watched(program: Program, browser: Browser) -> None:
     """The page of the line says that nobody waits, shows pictures under way as they come, and is empty again."""
     page = await opened(browser, program.url)
-    await page.get_by_test_id("line").click()
-    await expect(page.get_by_test_id("line-empty")).to_contain_text("Nobody waits")
+    await page.get_by_test_id("queue").click()
+    await expect(page.get_by_test_id("queue-empty")).to_contain_text("The queue is empty")
     await expect(page.get_by_test_id("worker")).to_contain_text("auto")
 
     other = await opened(browser, program.url)
     await say(other, "draw four pictures of a cat")
-    await expect(page.get_by_test_id("job").first).to_contain_text("Picture #", timeout=PATIENCE)
-    await expect(page.get_by_test_id("summary")).to_contain_text("picture")
+    await expect(page.get_by_test_id("job").first).to_contain_text("Image #", timeout=PATIENCE)
+    await expect(page.get_by_test_id("summary")).to_contain_text("image")
     assert await shown(other, 4)
-    await expect(page.get_by_test_id("line-empty")).to_be_visible()
+    await expect(page.get_by_test_id("queue-empty")).to_be_visible()
     await page.get_by_test_id("back").click()
     await expect(page.get_by_test_id("composer")).to_be_visible()

@@ -35,7 +35,7 @@ async def sent(page: Page, text: str) -> dict[str, object]:
 
 def corners_of(message: dict[str, object]) -> Corners:
     """Those of the part that goes with a message."""
-    pairs = [corner.split(",") for corner in str(message["part"]).split(" ")]
+    pairs = [corner.split(",") for corner in str(message["region"]).split(" ")]
     return [(float(x), float(y)) for x, y in pairs]
 
 
@@ -58,13 +58,13 @@ def near(corner: tuple[float, float], others: Corners) -> bool:
 async def test_a_line_drawn_around_a_part_is_sent_once(program: Program, browser: Browser) -> None:
     """Where the mouse went, in percent of the picture; a slip changes nothing, and a long line is thinned out."""
     page = await about_to_edit(browser, program.url)
-    chip, picture = page.get_by_test_id("about-chip"), page.get_by_test_id("mark-picture")
-    await page.get_by_test_id("mark").click()
+    chip, picture = page.get_by_test_id("about-chip"), page.get_by_test_id("region-image")
+    await page.get_by_test_id("mark-region").click()
     await draw(page, picture, [(80, 80), (95, 80), (95, 95)])
     await draw(page, picture, AROUND)  # instead of the first
     await draw(page, picture, [(5, 5), (5.3, 5), (5.3, 5.3)])
-    await page.get_by_test_id("mark-done").click()
-    await expect(chip).to_contain_text("Editing #1, a part of it")
+    await page.get_by_test_id("region-done").click()
+    await expect(chip).to_contain_text("Editing #1 (a region)")
     await expect(page.get_by_test_id("composer")).to_be_focused()
     message = await sent(page, "make it blue")
     corners = corners_of(message)
@@ -74,11 +74,11 @@ async def test_a_line_drawn_around_a_part_is_sent_once(program: Program, browser
     await expect(chip).to_be_hidden()
     await page.get_by_test_id("picture").first.get_by_test_id("reply").click()
     await expect(chip).to_contain_text("Replying to #1")
-    await expect(chip).not_to_contain_text("a part of it")
-    await page.get_by_test_id("mark").click()
+    await expect(chip).not_to_contain_text("a region")
+    await page.get_by_test_id("mark-region").click()
     down, up = range(20, 80), range(80, 20, -1)  # the way down is beside the picture
     await draw(page, picture, [*((-2.0, y) for y in down), *((60.0, y) for y in up)])
-    await page.get_by_test_id("mark-done").click()
+    await page.get_by_test_id("region-done").click()
     corners = corners_of(await sent(page, "make it green"))
     assert len(corners) == 100
     assert all(x == 0 or abs(x - 60) <= 1 for x, _ in corners)
@@ -88,35 +88,35 @@ async def test_a_line_drawn_around_a_part_is_sent_once(program: Program, browser
 async def test_a_part_is_marked_by_keys(program: Program, browser: Browser) -> None:
     """Arrow keys move and resize a box; Enter keeps it, and Escape leaves what was marked before."""
     page = await about_to_edit(browser, program.url)
-    chip, dialog = page.get_by_test_id("about-chip"), page.get_by_test_id("mark-dialog")
-    await page.get_by_test_id("mark").press("Enter")
+    chip, dialog = page.get_by_test_id("about-chip"), page.get_by_test_id("region-dialog")
+    await page.get_by_test_id("mark-region").press("Enter")
     for key in ("ArrowRight", "ArrowRight", "ArrowUp", "Shift+ArrowLeft", "Shift+ArrowDown"):
         await page.keyboard.press(key)
     await page.keyboard.press("Enter")
     await expect(dialog).to_be_hidden()
-    await expect(chip).to_contain_text("Editing #1, a part of it")
+    await expect(chip).to_contain_text("Editing #1 (a region)")
 
-    await page.get_by_test_id("mark").press("Enter")
+    await page.get_by_test_id("mark-region").press("Enter")
     await page.keyboard.press("ArrowDown")
     await page.keyboard.press("Escape")
     await expect(dialog).to_be_hidden()
     message = await sent(page, "make it blue")
-    assert (message["about"], message["part"]) == (1, "35,25 70,25 70,70 35,70")
+    assert (message["about"], message["region"]) == (1, "35,25 70,25 70,70 35,70")
 
 
 async def test_the_whole_picture_again(program: Program, browser: Browser) -> None:
     """What was marked is forgotten by a button, and with the picture that it is a part of."""
     page = await about_to_edit(browser, program.url)
-    chip, picture = page.get_by_test_id("about-chip"), page.get_by_test_id("mark-picture")
-    for forget in ("mark-whole", "unmark"):
-        await page.get_by_test_id("mark").click()
+    chip, picture = page.get_by_test_id("about-chip"), page.get_by_test_id("region-image")
+    for forget in ("region-whole", "remove-about"):
+        await page.get_by_test_id("mark-region").click()
         await draw(page, picture, AROUND)
-        await page.get_by_test_id("mark-done").click()
-        await expect(chip).to_contain_text("a part of it")
-        if forget == "mark-whole":
-            await page.get_by_test_id("mark").click()
+        await page.get_by_test_id("region-done").click()
+        await expect(chip).to_contain_text("a region")
+        if forget == "region-whole":
+            await page.get_by_test_id("mark-region").click()
         await page.get_by_test_id(forget).click()
-        await expect(chip).not_to_contain_text("a part of it")
+        await expect(chip).not_to_contain_text("a region")
     await page.get_by_test_id("picture").get_by_test_id("edit").click()
     message = await sent(page, "make it blue")
-    assert message["about"] == 1 and "part" not in message
+    assert message["about"] == 1 and "region" not in message

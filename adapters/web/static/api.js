@@ -1,9 +1,9 @@
-/** The server's JSON API and its live stream. Nothing here touches the page. */
+/** The JSON API of the server and its event stream. Does not touch the page. */
 
-const RETRY_DELAYS = [500, 1500]; // milliseconds; a send is tried once more after each
-const RECONNECT_DELAY = 2000; // milliseconds, where EventSource itself has given up
+const RETRY_DELAYS = [500, 1500]; // milliseconds before the second and the third attempt to send
+const RECONNECT_DELAY = 2000; // milliseconds; used when EventSource does not reconnect by itself
 
-/** The server said no. `message` is its sentence for the person. */
+/** The server refused a request. `message` is its sentence for the user. */
 export class Refused extends Error {
   constructor(sentence, status) {
     super(sentence);
@@ -15,13 +15,13 @@ export const listThreads = async () => (await request("/api/threads")).threads;
 export const createThread = async () => (await request("/api/threads", {})).id;
 export const listMessages = async (thread) => (await request(address(thread))).messages;
 export const press = (thread, button) => request(address(thread, "buttons"), button);
-export const command = (thread, told) => request(address(thread, "commands"), told);
-export const wish = (thread, told) => request(address(thread, "wishes"), told);
+export const command = (thread, body) => request(address(thread, "commands"), body);
+export const imagine = (thread, body) => request(address(thread, "imagine"), body);
 export const lineage = async (thread) => (await request(address(thread, "lineage"))).nodes;
-export const exported = async (thread) => (await answered(address(thread, "export.zip"))).blob();
+export const loadExport = async (thread) => (await fetchChecked(address(thread, "export.zip"))).blob();
 export const sheetAddress = (thread) => address(thread, "sheet.png");
 
-/** Sends a message; its `id` lets the server see that a repeated try is the same message. */
+/** Sends a message, up to three times. By its `id` the server knows that a repeated message is the same one. */
 export async function send(thread, message) {
   for (const delay of RETRY_DELAYS) {
     try {
@@ -35,10 +35,10 @@ export async function send(thread, message) {
 }
 
 /**
- * Calls `happened(message)` for every message of the thread and each change, `forgotten()` when nothing of it is there
- * any more. Returns a function that stops it.
+ * Calls `onMessage(message)` for each message of the thread and each change, `onDeleted()` when the thread was deleted,
+ * and `onConnection(isConnected)`. Returns a function that ends the subscription.
  */
-export function follow(thread, { happened, forgotten, connected }) {
+export function subscribe(thread, { onMessage, onDeleted, onConnection }) {
   let source;
   let timer;
   const stop = () => {
@@ -47,35 +47,35 @@ export function follow(thread, { happened, forgotten, connected }) {
   };
   const connect = () => {
     source = new EventSource(address(thread, "events"));
-    source.addEventListener("open", () => connected(true));
-    source.addEventListener("message", (event) => happened(JSON.parse(event.data)));
-    source.addEventListener("forgotten", forgotten);
+    source.addEventListener("open", () => onConnection(true));
+    source.addEventListener("message", (event) => onMessage(JSON.parse(event.data)));
+    source.addEventListener("forgotten", onDeleted);
     source.addEventListener("error", () => {
-      connected(false);
+      onConnection(false);
       if (source.readyState === EventSource.CLOSED) timer = setTimeout(connect, RECONNECT_DELAY);
     });
   };
-  const seen = () => { // a browser has six connections to a server, for all its tabs together
+  const onVisibility = () => { // a browser opens at most six connections to a server, for all tabs together
     stop();
-    if (document.hidden) connected(false);
+    if (document.hidden) onConnection(false);
     else connect();
   };
-  document.addEventListener("visibilitychange", seen);
-  seen();
+  document.addEventListener("visibilitychange", onVisibility);
+  onVisibility();
   return () => {
-    document.removeEventListener("visibilitychange", seen);
+    document.removeEventListener("visibilitychange", onVisibility);
     stop();
   };
 }
 
-/** A fresh message id. `crypto.randomUUID` exists only on https and localhost. */
+/** Returns a new message id. `crypto.randomUUID` exists only on https and localhost. */
 export function newId() {
   if (crypto.randomUUID) return crypto.randomUUID();
   const bytes = crypto.getRandomValues(new Uint8Array(16));
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** What to tell the person about an error of any kind. */
+/** Returns the sentence for the user about any error. */
 export function sentence(error) {
   return error instanceof Refused ? error.message : "The server cannot be reached. Please try again in a moment.";
 }
@@ -83,10 +83,10 @@ export function sentence(error) {
 const address = (thread, ...rest) => ["/api/threads", encodeURIComponent(thread), ...rest].join("/");
 
 async function request(path, body) {
-  return (await answered(path, body)).json();
+  return (await fetchChecked(path, body)).json();
 }
 
-async function answered(path, body) {
+async function fetchChecked(path, body) {
   const response = await fetch(path, body && {
     method: "POST",
     headers: { "Content-Type": "application/json" },

@@ -1,35 +1,35 @@
-/** The page: which conversation is open, what happens in it, and what a click does. */
+/** The page: the list of conversations, the open conversation, and its events. */
 
 import * as api from "./api.js";
 import { createComposer } from "./composer.js";
-import { createDesk } from "./desk.js";
-import { createMark } from "./mark.js";
-import { $, clone, keyed, openLightbox, patchMessage, setRatio, write } from "./view.js";
+import { createDialogs } from "./dialogs.js";
+import { createRegionEditor } from "./region_editor.js";
+import { $, clone, keyed, openLightbox, patchMessage, setRatio, write } from "./render_message.js";
 
-const AT_BOTTOM = 64; // pixels; closer than this counts as reading the end
+const AT_BOTTOM = 64; // pixels; the user reads the end of the log if it is closer than this
 const UNTITLED = "New conversation";
 
 const log = $("#log");
 const scroll = $("#scroll");
 const empty = $("#empty");
 const lightbox = $("#lightbox");
-const mark = createMark($("#mark"));
-const composer = createComposer($("#composer"), { submit, notice, mark });
-const desk = createDesk({
+const regionEditor = createRegionEditor($("#region-editor"));
+const composer = createComposer($("#composer"), { submit, notice, regionEditor });
+const dialogs = createDialogs({
   current: () => current,
-  needed: async () => current ?? createThread(),
+  ensureThread: async () => current ?? createThread(),
   author: () => composer.author,
   title: titleOf,
   notice,
-  enlarge: (picture) => openLightbox(lightbox, picture, { find: () => find(picture.number) }),
+  enlarge: (picture) => openLightbox(lightbox, picture, { find: () => showInLog(picture.number) }),
 });
 
 let current = null; // id of the open thread
 let threads = [];
-let unfollow = () => {};
+let unsubscribe = () => {};
 let atBottom = true;
-let lastTop = 0; // where the scrolling stood, in pixels
-let refreshing; // timer
+let lastTop = 0; // the last scroll position, in pixels
+let refreshTimer;
 const pictures = new Map(); // number -> picture, of the open thread
 const articles = new Map(); // message id -> element
 const messages = new Map(); // message id -> message
@@ -40,7 +40,7 @@ async function start() {
   if (matchMedia("(hover: hover)").matches) composer.focus(); // on a phone the keyboard would cover the page
 }
 
-/** Shows a thread (null: none yet) and follows it until another is opened. */
+/** Shows a thread, or none if it is null, and subscribes to it until another one is opened. */
 async function open(thread) {
   if (thread !== null && thread === current) return;
   leave();
@@ -49,35 +49,35 @@ async function open(thread) {
   if (thread === null) return showEmpty();
   if (threadInAddress() !== thread) history.replaceState(null, "", addressOf(thread));
   try {
-    const known = await api.listMessages(thread);
+    const stored = await api.listMessages(thread);
     if (current !== thread) return;
-    known.forEach(showMessage);
+    stored.forEach(showMessage);
     showEmpty();
   } catch (error) {
     if (current !== thread) return;
-    if (error.status === 404) return forget(error);
-    connected(false);
+    if (error.status === 404) return closeUnknown(error);
+    showConnected(false);
   }
-  unfollow = api.follow(thread, { happened, forgotten, connected });
+  unsubscribe = api.subscribe(thread, { onMessage, onDeleted, onConnection: showConnected });
 }
 
-/** Forgets a thread that the server does not know. */
-function forget(error) {
+/** Closes a thread that the server does not know. */
+function closeUnknown(error) {
   notice(error.message);
   history.replaceState(null, "", location.pathname);
   open(null);
 }
 
 function leave() {
-  unfollow();
-  unfollow = () => {};
-  connected(true);
-  desk.close();
+  unsubscribe();
+  unsubscribe = () => {};
+  showConnected(true);
+  dialogs.close();
   lightbox.close();
   clear();
-  desk.setEmpty(true);
+  dialogs.setEmpty(true);
   empty.hidden = true;
-  settle(true);
+  setAtBottom(true);
 }
 
 function clear() {
@@ -88,12 +88,12 @@ function clear() {
   composer.setAbout(null);
 }
 
-/** All of the open thread was forgotten, here or in another window. */
-function forgotten() {
+/** The open thread was deleted, here or in another window. */
+function onDeleted() {
   clear();
   showEmpty();
   refreshThreads();
-  desk.changed();
+  dialogs.refresh();
 }
 
 async function createThread() {
@@ -106,22 +106,22 @@ async function createThread() {
 
 async function submit(message) {
   notice("");
-  if (!message.pictures.length && (await desk.typed(message.text))) return;
+  if (!message.pictures.length && (await dialogs.runTyped(message.text))) return;
   const thread = current ?? (await createThread());
   await api.send(thread, message);
   toBottom();
 }
 
 /** A message has arrived or changed. */
-function happened(message) {
+function onMessage(message) {
   const wasFinal = articles.get(message.id)?.dataset.final === "true";
   showMessage(message);
-  if (atBottom) toBottom(); // now, before a shrinking reply looks like a person scrolling up
-  if (message.final && !wasFinal) soonRefreshThreads();
+  if (atBottom) toBottom(); // at once: a reply that shrinks looks like the user scrolling up
+  if (message.final && !wasFinal) scheduleRefresh();
 }
 
 function showMessage(message) {
-  const changed = keepPictures(message);
+  const changed = updatePictures(message);
   if (!articles.has(message.id)) {
     articles.set(message.id, clone("message"));
     log.append(articles.get(message.id));
@@ -129,25 +129,27 @@ function showMessage(message) {
   }
   patchMessage(articles.get(message.id), message, pictures);
   if (!changed.size) return;
-  for (const each of messages.values()) if (changed.has(each.about)) patchMessage(articles.get(each.id), each, pictures);
+  for (const other of messages.values()) {
+    if (changed.has(other.about)) patchMessage(articles.get(other.id), other, pictures);
+  }
   if (lightbox.open && !pictures.has(Number(lightbox.dataset.number))) lightbox.close();
   if (composer.about && changed.has(composer.about) && !pictures.has(composer.about)) {
-    notice(`Picture #${composer.about} was deleted: what you write is about no picture now.`);
+    notice(`Image #${composer.about} was deleted. Your message is not about an image any more.`);
     composer.setAbout(null);
   }
-  desk.changed();
+  dialogs.refresh();
 }
 
-/** Has `pictures` hold what the messages show: a deleted one is in none of them. The numbers of those that changed. */
-function keepPictures(message) {
-  const shownBy = ({ parts } = { parts: [] }) => parts.filter(({ picture }) => picture).map(({ picture }) => picture);
-  const before = shownBy(messages.get(message.id));
+/** Updates `pictures` from a message; an image in no message was deleted. Returns the numbers that changed. */
+function updatePictures(message) {
+  const picturesOf = ({ parts } = { parts: [] }) => parts.filter(({ picture }) => picture).map(({ picture }) => picture);
+  const before = picturesOf(messages.get(message.id));
   messages.set(message.id, message);
-  const now = shownBy(message);
+  const now = picturesOf(message);
   const changed = new Set(now.filter(({ number }) => !pictures.has(number)).map(({ number }) => number));
   for (const picture of now) pictures.set(picture.number, picture);
   for (const { number } of before.filter((old) => !now.some((picture) => picture.number === old.number))) {
-    if ([...messages.values()].some((each) => shownBy(each).some((picture) => picture.number === number))) continue;
+    if ([...messages.values()].some((other) => picturesOf(other).some((picture) => picture.number === number))) continue;
     pictures.delete(number);
     changed.add(number);
   }
@@ -156,28 +158,28 @@ function keepPictures(message) {
 
 function showEmpty() {
   empty.hidden = articles.size > 0;
-  desk.setEmpty(articles.size === 0);
+  dialogs.setEmpty(articles.size === 0);
 }
 
-function connected(yes) {
-  const again = yes && !$("#reconnecting").hidden;
-  $("#reconnecting").hidden = yes;
-  if (again) missed();
+function showConnected(isConnected) {
+  const isReconnected = isConnected && !$("#reconnecting").hidden;
+  $("#reconnecting").hidden = isConnected;
+  if (isReconnected) checkDeleted();
 }
 
-/** Nothing told this page what was forgotten while it was away. */
-async function missed() {
+/** Checks whether the thread was deleted while the page had no connection. */
+async function checkDeleted() {
   const thread = current;
-  const known = thread && (await api.listMessages(thread).catch(() => null));
-  if (known && current === thread && known.length === 0 && articles.size) forgotten();
+  const stored = thread && (await api.listMessages(thread).catch(() => null));
+  if (stored && current === thread && stored.length === 0 && articles.size) onDeleted();
 }
 
-/** Tells the person a sentence; an empty one takes the last away. */
+/** Shows a sentence above the message box; an empty text hides it. */
 function notice(text) {
   write($("#notice"), text, $("#notice span"));
 }
 
-// ---- Conversations at the side
+// ---- List of conversations
 
 async function refreshThreads() {
   try {
@@ -188,10 +190,10 @@ async function refreshThreads() {
   }
 }
 
-/** One request for a burst of final messages. */
-function soonRefreshThreads() {
-  clearTimeout(refreshing);
-  refreshing = setTimeout(refreshThreads, 200);
+/** Reloads the list once for several final messages. */
+function scheduleRefresh() {
+  clearTimeout(refreshTimer);
+  refreshTimer = setTimeout(refreshThreads, 200);
 }
 
 function showThreads() {
@@ -212,7 +214,7 @@ function patchThread(link, { id, title, updated }) {
   write($("time", link), ago(updated));
 }
 
-/** "5 minutes ago", of a time in Unix seconds. */
+/** Returns a text such as "5 minutes ago" for a time in Unix seconds. */
 function ago(time) {
   const seconds = Math.max(0, Date.now() / 1000 - time);
   const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
@@ -227,31 +229,32 @@ function threadInAddress() {
   return new URLSearchParams(location.hash.slice(1)).get("t");
 }
 
-function setDrawer(out) {
-  document.body.classList.toggle("drawer-open", out);
-  $("#menu").setAttribute("aria-expanded", String(out));
-  if (out) $("#new-thread").focus();
+function setDrawer(isOpen) {
+  document.body.classList.toggle("drawer-open", isOpen);
+  $("#menu").setAttribute("aria-expanded", String(isOpen));
+  if (isOpen) $("#new-thread").focus();
 }
 
-// ---- What a click does
+// ---- Buttons
 
-/** The page's own actions; every other one (vary, stop, retry) is the server's. */
+/** The actions that the page carries out; the server carries out all others, such as vary and stop. */
 const ACTIONS = {
   reply: (number) => composer.setAbout(pictures.get(number), "reply"),
   edit: (number) => composer.setAbout(pictures.get(number), "edit"),
   open: (number) => openLightbox(lightbox, pictures.get(number)),
-  show: (number, part) => {
-    if (part && pictures.has(number)) openLightbox(lightbox, pictures.get(number), { part, find: () => find(number) });
+  show: (number, region) => {
+    const picture = pictures.get(number);
+    if (region && picture) openLightbox(lightbox, picture, { region, find: () => showInLog(number) });
     else cardOf(number)?.scrollIntoView({ block: "center" });
   },
 };
 
 const cardOf = (number) => log.querySelector(`.card[data-number="${number}"][data-state=rendered]`);
 
-/** Leaves whatever lies over the conversation, and goes to the picture in it. */
-function find(number) {
+/** Closes all dialogs and scrolls to the image in the conversation. */
+function showInLog(number) {
   lightbox.close();
-  desk.close();
+  dialogs.close();
   const card = cardOf(number);
   card?.scrollIntoView({ block: "center" });
   $(".open", card ?? document)?.focus({ preventScroll: true });
@@ -276,8 +279,8 @@ async function press(button) {
 log.addEventListener("click", ({ target }) => {
   const button = target.closest("[data-action]");
   if (!button) return;
-  const own = ACTIONS[button.dataset.action];
-  if (own) own(Number(button.dataset.target), button.dataset.part);
+  const action = ACTIONS[button.dataset.action];
+  if (action) action(Number(button.dataset.target), button.dataset.region);
   else press(button);
 });
 
@@ -289,7 +292,7 @@ $("#examples").addEventListener("click", ({ target }) => {
 $("#new-thread").addEventListener("click", async () => {
   setDrawer(false);
   try {
-    if (current === null || articles.size > 0) await createThread(); // an empty one is new enough
+    if (current === null || articles.size > 0) await createThread(); // an empty conversation is reused
     composer.focus();
   } catch (error) {
     notice(api.sentence(error));
@@ -312,28 +315,28 @@ $("#notice button").addEventListener("click", () => {
 
 lightbox.addEventListener("close", () => $(".stage img", lightbox).removeAttribute("src"));
 lightbox.addEventListener("click", ({ target }) => {
-  if (target === lightbox || target.matches(".stage")) lightbox.close(); // beside the picture
+  if (target === lightbox || target.matches(".stage")) lightbox.close(); // a click outside the image
 });
 
 document.addEventListener("keydown", (event) => {
-  if (event.key !== "Escape" || event.isComposing || lightbox.open || mark.open || desk.open) return;
+  if (event.key !== "Escape" || event.isComposing || lightbox.open || regionEditor.isOpen || dialogs.isOpen) return;
   if (document.body.classList.contains("drawer-open")) $("#close-drawer").click();
   else composer.setAbout(null);
 });
 
 window.addEventListener("hashchange", () => open(threadInAddress() ?? threads[0]?.id ?? null));
-window.addEventListener("focus", soonRefreshThreads);
+window.addEventListener("focus", scheduleRefresh);
 
-// ---- Pictures that arrive
+// ---- Images that finish loading
 
 // `load` and `error` do not bubble, hence the capture.
 log.addEventListener("load", ({ target }) => {
   target.classList.add("loaded");
   if (target.matches(".preview")) setRatio(target.parentElement, target.naturalWidth, target.naturalHeight);
 }, true);
-log.addEventListener("error", ({ target }) => target.classList.add("loaded"), true); // shows its alt text
+log.addEventListener("error", ({ target }) => target.classList.add("loaded"), true); // show the alternative text
 
-// ---- Pictures dropped anywhere on the page
+// ---- Images dropped on the page
 
 const carriesFiles = (event) => event.dataTransfer?.types.includes("Files");
 
@@ -343,7 +346,7 @@ document.addEventListener("dragover", (event) => {
   document.body.classList.add("dropping");
 });
 document.addEventListener("dragleave", (event) => {
-  if (!event.relatedTarget) document.body.classList.remove("dropping"); // left the window
+  if (!event.relatedTarget) document.body.classList.remove("dropping"); // the pointer left the window
 });
 document.addEventListener("drop", (event) => {
   if (!carriesFiles(event)) return;
@@ -353,23 +356,23 @@ document.addEventListener("drop", (event) => {
   composer.focus();
 });
 
-// ---- Staying at the end, for whoever is there
+// ---- Scrolling with new messages
 
-function settle(yes) {
-  atBottom = yes;
+function setAtBottom(isAtBottom) {
+  atBottom = isAtBottom;
   lastTop = scroll.scrollTop;
-  $("#latest").hidden = yes;
+  $("#latest").hidden = isAtBottom;
 }
 
 function toBottom() {
   scroll.scrollTop = scroll.scrollHeight;
-  settle(true);
+  setAtBottom(true);
 }
 
-// Only the way up leaves the end: a reply that grows while the page scrolls down after it must not.
+// Only scrolling up leaves the end; a reply that grows while the page scrolls down does not.
 scroll.addEventListener("scroll", () => {
-  const near = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < AT_BOTTOM;
-  settle(near || (atBottom && scroll.scrollTop >= lastTop));
+  const isNear = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < AT_BOTTOM;
+  setAtBottom(isNear || (atBottom && scroll.scrollTop >= lastTop));
 });
 $("#latest").addEventListener("click", toBottom);
 

@@ -1,177 +1,177 @@
-/** The box one writes in: words, pictures, whom one is, and which picture, or part of one, it is about. */
+/** The message box: text, uploads, the name of the user, and the image or region that the message is about. */
 
 import { newId, sentence } from "./api.js";
-import { showPart } from "./part.js";
-import { $, clone, keyed, write } from "./view.js";
+import { showRegion } from "./region.js";
+import { $, clone, keyed, write } from "./render_message.js";
 
-const MOST_PICTURES = 4;
-const MOST_BYTES = 20 * 1024 * 1024; // of one picture
-const PLACEHOLDER = "Describe a picture, or just chat…";
+const MAX_IMAGES = 4;
+const MAX_BYTES = 20 * 1024 * 1024; // per image
+const PLACEHOLDER = "Describe an image, or just chat…";
 
 /**
- * Brings the form to life. `submit(message)` sends it and throws where it cannot; `notice(sentence)` tells the person.
- * `mark` is the dialog in which a part is marked. Words and pictures stay in the box until they have arrived.
+ * Adds the event listeners of the form. `submit(message)` sends a message and throws if that fails; `notice(sentence)`
+ * shows a sentence. `regionEditor` is the dialog for regions. Text and uploads stay in the form until they are sent.
  */
-export function createComposer(form, { submit, notice, mark }) {
-  const words = $("textarea", form);
+export function createComposer(form, { submit, notice, regionEditor }) {
+  const text = $("textarea", form);
   const name = $("[data-testid=name]", form);
   const chip = $(".chip", form);
   const uploads = $(".uploads", form);
   const sendButton = $(".send", form);
-  const markButton = $("[data-testid=mark]", form);
+  const regionButton = $("[data-testid=mark-region]", form);
   let files = []; // [{ id, file, url }], url for the thumbnail
-  let picture = null; // the one that the next message is about
-  let part = ""; // of it
-  let draftId = null; // kept after a send that may have arrived, so that sending again is the same message
+  let picture = null; // the image that the next message is about
+  let region = ""; // of this image
+  let draftId = null; // kept after a failed send, because the message may have arrived
 
   const composer = {
     get author() {
-      return name.value.trim() || remembered();
+      return name.value.trim() || storedName();
     },
     get about() {
       return picture?.number ?? null;
     },
-    /** Sets which picture the next message is about, null for none; `verb` is "reply" or "edit". */
+    /** Sets the image that the next message is about, or null; `verb` is "reply" or "edit". */
     setAbout(chosen, verb = "reply") {
-      if (chosen?.number !== picture?.number) setPart("");
+      if (chosen?.number !== picture?.number) setRegion("");
       picture = chosen;
       chip.hidden = !picture;
-      words.placeholder = PLACEHOLDER;
+      text.placeholder = PLACEHOLDER;
       if (!picture) return $("img", chip).removeAttribute("src");
       const { number, url } = picture;
       write($(".verb", chip), `${verb === "edit" ? "Editing" : "Replying to"} #${number}`);
-      markButton.hidden = $(".thumbnail", chip).hidden = !url;
+      regionButton.hidden = $(".thumbnail", chip).hidden = !url;
       if (url) $("img", chip).src = url;
-      words.placeholder = verb === "edit" ? `What should change in #${number}?` : `What about #${number}?`;
-      return words.focus();
+      text.placeholder = verb === "edit" ? `What should change in #${number}?` : `What about #${number}?`;
+      return text.focus();
     },
     addFiles(added) {
-      const { accepted, complaint } = sift([...added], MOST_PICTURES - files.length);
+      const { accepted, error } = checkFiles([...added], MAX_IMAGES - files.length);
       files.push(...accepted.map((file) => ({ id: newId(), file, url: URL.createObjectURL(file) })));
-      if (complaint) notice(complaint);
-      changed();
+      if (error) notice(error);
+      update();
     },
-    say(text) {
-      if (words.readOnly) return;
-      words.value = text;
-      changed();
+    say(message) {
+      if (text.readOnly) return;
+      text.value = message;
+      update();
       form.requestSubmit();
     },
-    focus: () => words.focus(),
+    focus: () => text.focus(),
   };
 
-  const ready = () => words.value.trim() !== "" || files.length > 0;
+  const isReady = () => text.value.trim() !== "" || files.length > 0;
 
-  function setPart(marked) {
+  function setRegion(marked) {
     draftId = null;
-    part = marked;
-    mark.close();
-    write($(".partly", chip), part && ", a part of it");
-    showPart($("svg", chip), part, picture ?? {});
+    region = marked;
+    regionEditor.close();
+    write($(".region-note", chip), region && " (a region)");
+    showRegion($("svg", chip), region, picture ?? {});
   }
 
-  function changed() {
+  function update() {
     draftId = null;
-    words.style.height = "auto";
-    words.style.height = `${words.scrollHeight}px`;
-    sendButton.disabled = !ready();
+    text.style.height = "auto";
+    text.style.height = `${text.scrollHeight}px`;
+    sendButton.disabled = !isReady();
     uploads.hidden = files.length === 0;
     keyed(uploads, files, { key: ({ id }) => id, create: () => clone("upload"), patch: patchUpload });
   }
 
   async function send() {
-    if (!ready() || words.readOnly) return;
-    busy(true);
+    if (!isReady() || text.readOnly) return;
+    setBusy(true);
     draftId ??= newId();
     try {
       const pictures = await Promise.all(files.map(({ file }) => base64(file)));
       const { author, about } = composer;
-      await submit({ id: draftId, author, text: words.value.trim(), about, part: part || undefined, pictures });
+      await submit({ id: draftId, author, text: text.value.trim(), about, region: region || undefined, pictures });
       clear();
     } catch (error) {
-      notice(error instanceof Unreadable ? error.message : sentence(error));
+      notice(error instanceof UnreadableFile ? error.message : sentence(error));
     } finally {
-      busy(false);
+      setBusy(false);
     }
   }
 
-  function busy(yes) {
-    words.readOnly = yes;
-    form.classList.toggle("busy", yes);
+  function setBusy(isBusy) {
+    text.readOnly = isBusy;
+    form.classList.toggle("busy", isBusy);
   }
 
   function clear() {
     for (const { url } of files) URL.revokeObjectURL(url);
     files = [];
-    words.value = "";
+    text.value = "";
     composer.setAbout(null);
-    changed();
+    update();
   }
 
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     send();
   });
-  words.addEventListener("input", changed);
-  words.addEventListener("keydown", (event) => {
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also ends an input method's word
+  text.addEventListener("input", update);
+  text.addEventListener("keydown", (event) => {
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also confirms text of an input method
     event.preventDefault();
     send();
   });
-  words.addEventListener("paste", (event) => {
+  text.addEventListener("paste", (event) => {
     if (!event.clipboardData.files.length) return;
     event.preventDefault();
     composer.addFiles(event.clipboardData.files);
   });
   $("[data-testid=file]", form).addEventListener("change", ({ target }) => {
     composer.addFiles(target.files);
-    target.value = ""; // so that the same file may be picked again
+    target.value = ""; // so that the same file can be selected again
   });
   uploads.addEventListener("click", ({ target }) => {
     const item = target.closest("button")?.closest("li");
     if (!item) return;
     URL.revokeObjectURL(files.find(({ id }) => id === item.dataset.key).url);
     files = files.filter(({ id }) => id !== item.dataset.key);
-    changed();
-    words.focus();
+    update();
+    text.focus();
   });
-  markButton.addEventListener("click", () => {
-    mark.ask(picture, part, (marked) => {
-      setPart(marked);
-      words.focus();
+  regionButton.addEventListener("click", () => {
+    regionEditor.open(picture, region, (marked) => {
+      setRegion(marked);
+      text.focus();
     });
   });
-  $("[data-testid=unmark]", chip).addEventListener("click", () => {
+  $("[data-testid=remove-about]", chip).addEventListener("click", () => {
     composer.setAbout(null);
-    words.focus();
+    text.focus();
   });
   name.addEventListener("change", () => {
     name.value = composer.author;
-    remember(name.value);
+    storeName(name.value);
   });
   name.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault(); // it would send the message
-    words.focus();
+    text.focus();
   });
 
-  name.value = remembered();
+  name.value = storedName();
   composer.setAbout(null);
-  changed();
+  update();
   return composer;
 }
 
-/** Splits what was added into pictures that may come along and a sentence about those that may not. */
-function sift(added, room) {
-  const pictures = added.filter((file) => file.type.startsWith("image/"));
-  const fitting = pictures.filter((file) => file.size > 0 && file.size <= MOST_BYTES);
-  const left = added.find((file) => !fitting.includes(file));
+/** Returns the files that are accepted, and a sentence about the first file that is not. */
+function checkFiles(added, room) {
+  const images = added.filter((file) => file.type.startsWith("image/"));
+  const fitting = images.filter((file) => file.size > 0 && file.size <= MAX_BYTES);
+  const rejected = added.find((file) => !fitting.includes(file));
   const accepted = fitting.slice(0, room);
-  if (left && !pictures.includes(left)) return { accepted, complaint: `“${left.name}” is not a picture.` };
-  if (left?.size === 0) return { accepted, complaint: `“${left.name}” is empty.` };
-  if (left) return { accepted, complaint: `“${left.name}” is too large: a picture may have at most 20 MB.` };
-  if (fitting.length > room) return { accepted, complaint: `One message can carry at most ${MOST_PICTURES} pictures.` };
-  return { accepted, complaint: null };
+  if (rejected && !images.includes(rejected)) return { accepted, error: `“${rejected.name}” is not an image.` };
+  if (rejected?.size === 0) return { accepted, error: `“${rejected.name}” is empty.` };
+  if (rejected) return { accepted, error: `“${rejected.name}” is too large: an image may have at most 20 MB.` };
+  if (fitting.length > room) return { accepted, error: `A message can contain at most ${MAX_IMAGES} images.` };
+  return { accepted, error: null };
 }
 
 function patchUpload(item, { file, url }) {
@@ -181,21 +181,21 @@ function patchUpload(item, { file, url }) {
   $("button", item).setAttribute("aria-label", `Remove ${file.name}`);
 }
 
-/** A picked file has gone away or changed since; the message is for the person. */
-class Unreadable extends Error {}
+/** A selected file was moved or changed. `message` is a sentence for the user. */
+class UnreadableFile extends Error {}
 
-/** The file's bytes in base64, without the `data:` prefix. */
+/** Returns the file in base64, without the `data:` prefix. */
 function base64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.split(",")[1]);
-    reader.onerror = () => reject(new Unreadable(`“${file.name}” cannot be read any more. Please add it again.`));
+    reader.onerror = () => reject(new UnreadableFile(`“${file.name}” cannot be read any more. Please add it again.`));
     reader.readAsDataURL(file);
   });
 }
 
-/** The name of last time, or a guest's. Storage may be forbidden; then the guest's name lasts as long as the page. */
-function remembered() {
+/** Returns the stored name, or a guest name. If storage is blocked, the guest name lasts as long as the page. */
+function storedName() {
   guest ??= `Guest-${100 + Math.floor(Math.random() * 900)}`;
   try {
     const name = localStorage.getItem("name") ?? guest;
@@ -208,7 +208,7 @@ function remembered() {
 
 let guest;
 
-function remember(name) {
+function storeName(name) {
   try {
     localStorage.setItem("name", name);
   } catch {

@@ -1,57 +1,64 @@
-/** The dialog of settings: whose, one row a field, each saved by itself and refused in its place. */
+/** The settings dialog: a scope, and one row per setting that is saved by itself and shows its own errors. */
 
 import { sentence } from "./api.js";
-import { $, clone, fillSelect, keyed, write } from "./view.js";
+import { $, clone, fillSelect, keyed, write } from "./render_message.js";
 
 const SOURCES = {
-  default: "default", server: "everybody here", channel: "this page", thread: "this conversation", me: "you",
+  default: "default", server: "everyone here", channel: "this page", thread: "this conversation", me: "you",
 };
-// Only chat platforms have mentions, channels and ranks; here these would change nothing.
-const ELSEWHERE = ["answer", "unasked", "allowed", "blocked", "changers"];
+// Settings of chat platforms: they have no effect here. The second names are those of older servers.
+const HIDDEN = [
+  "reply_in", "reply_mode", "allowed", "blocked", "who_can_edit_settings", "answer", "unasked", "changers",
+];
 const UNSAVED = "This is not saved yet.";
 
-/** Brings the dialog to life; `command(name, arguments)` asks the server. */
+export const DEFAULTS = ["default", "usual"]; // the values that choose the default
+
+/** Returns the name of a choice that users see. */
+export const choiceLabel = (choice) => (DEFAULTS.includes(choice) ? "Default" : choice);
+
+/** Adds the event listeners of the dialog; `command(name, arguments)` sends a command to the server. */
 export function createSettings(dialog, { command }) {
   const list = $(".fields", dialog);
-  const told = $(".told", dialog);
+  const result = $(".result", dialog);
   const scopes = $(".scopes", dialog);
   let scope = "me";
-  let warned = false; // that something is not saved
+  let wasWarned = false; // about an unsaved value
 
   async function open() {
     await load(scope);
-    warned = false;
+    wasWarned = false;
     dialog.showModal();
     $("input:checked", scopes).focus();
   }
 
-  async function load(wanted) {
-    const { panel } = await command("settings", { scope: wanted });
-    scope = wanted;
+  async function load(selected) {
+    const { panel } = await command("settings", { scope: selected });
+    scope = selected;
     list.replaceChildren();
-    write(told, "");
+    write(result, "");
     show(panel);
     for (const radio of scopes.querySelectorAll("input")) radio.checked = radio.value === scope;
   }
 
   function show({ fields }) {
-    const here = fields.filter(({ key }) => !ELSEWHERE.includes(key));
-    keyed(list, here, { key: ({ key }) => key, create, patch });
+    const visible = fields.filter(({ key }) => !HIDDEN.includes(key));
+    keyed(list, visible, { key: ({ key }) => key, create, patch });
   }
 
   function create(field) {
     const row = clone("field");
-    const control = controlFor(field);
+    const control = createControl(field);
     control.id = `setting-${field.key}`;
     $(".control", row).prepend(control);
     $("label", row).htmlFor = control.id;
     for (const name of ["about", "source", "refusal"]) $(`.${name}`, row).id = `${control.id}-${name}`;
     control.setAttribute("aria-describedby", ["about", "source", "refusal"].map((name) => `${control.id}-${name}`).join(" "));
-    control.addEventListener("input", () => edited(row));
+    control.addEventListener("input", () => showSave(row));
     control.addEventListener("change", () => control.matches("select") && save(row));
     control.addEventListener("keydown", (event) => {
       if (event.key !== "Enter" || (control.matches("textarea") && !event.ctrlKey && !event.metaKey)) return;
-      event.preventDefault(); // it would close the dialog
+      event.preventDefault(); // Enter would close the dialog
       if (!control.matches("select")) save(row);
     });
     $(".save", row).addEventListener("click", () => save(row));
@@ -59,85 +66,85 @@ export function createSettings(dialog, { command }) {
     return row;
   }
 
-  /** Shows what holds, but leaves alone what somebody has typed and not saved. */
+  /** Shows the current value, but keeps a value that is not saved yet. */
   function patch(row, field) {
     const control = controlOf(row);
-    const dirty = isDirty(row);
+    const keepInput = isDirty(row);
     write($("label", row), field.title);
-    write($(".about", row), field.about);
+    write($(".about", row), field.description);
     write($(".source span", row), `from: ${SOURCES[field.source] ?? field.source}`);
     $(".reset", row).hidden = field.source !== scope;
     $(".reset", row).setAttribute("aria-label", `Reset ${field.title}`);
     $(".save", row).setAttribute("aria-label", `Save ${field.title}`);
-    if (field.choices.length) fillSelect(control, field.choices.map((choice) => [choice, choice]));
-    row.dataset.held = field.value;
-    if (!dirty) control.value = field.value;
-    edited(row);
+    if (field.choices.length) fillSelect(control, field.choices.map((choice) => [choice, choiceLabel(choice)]));
+    row.dataset.saved = field.value;
+    if (!keepInput) control.value = field.value;
+    showSave(row);
   }
 
-  function edited(row) {
+  function showSave(row) {
     $(".save", row).hidden = controlOf(row).matches("select") || !isDirty(row);
   }
 
   const save = (row) => change(row, { do: "set", value: controlOf(row).value });
 
-  async function change(row, asked) {
+  async function change(row, values) {
     const control = controlOf(row);
     row.setAttribute("aria-busy", "true");
     try {
-      const { text, panel } = await command("settings", { scope, key: row.dataset.key, ...asked });
-      row.dataset.held = control.value; // what was typed is not waited for any more
-      refuse(row, "");
-      warned = false;
+      const { text, panel } = await command("settings", { scope, key: row.dataset.key, ...values });
+      row.dataset.saved = control.value; // the input is saved now
+      showError(row, "");
+      wasWarned = false;
       show(panel);
-      write(told, text.replaceAll("**", ""));
+      write(result, text.replaceAll("**", ""));
     } catch (error) {
-      if (control.matches("select")) control.value = row.dataset.held;
-      refuse(row, sentence(error));
+      if (control.matches("select")) control.value = row.dataset.saved;
+      showError(row, sentence(error));
     } finally {
       row.removeAttribute("aria-busy");
     }
   }
 
-  /** Says once that something would be lost; true if so. */
-  function holdsBack() {
+  /** Warns once about an unsaved value; returns whether it did. */
+  function warnUnsaved() {
     const row = [...list.children].find(isDirty);
-    if (!row || warned) return false;
-    warned = true;
-    refuse(row, UNSAVED);
+    if (!row || wasWarned) return false;
+    wasWarned = true;
+    showError(row, UNSAVED);
     controlOf(row).focus();
     return true;
   }
 
   scopes.addEventListener("change", async ({ target }) => {
-    if (holdsBack()) {
+    if (warnUnsaved()) {
       $(`input[value=${scope}]`, scopes).checked = true;
       return;
     }
-    warned = false;
+    wasWarned = false;
     try {
       await load(target.value);
     } catch (error) {
-      write(told, sentence(error));
+      write(result, sentence(error));
     }
   });
-  dialog.addEventListener("cancel", (event) => holdsBack() && event.preventDefault());
-  $(".close", dialog).addEventListener("click", () => holdsBack() || dialog.close());
+  dialog.addEventListener("cancel", (event) => warnUnsaved() && event.preventDefault());
+  $(".close", dialog).addEventListener("click", () => warnUnsaved() || dialog.close());
 
   return { open };
 }
 
 const controlOf = (row) => $("select, input, textarea", row);
-const isDirty = (row) => row.dataset.held !== undefined && controlOf(row).value !== row.dataset.held;
+const isDirty = (row) => row.dataset.saved !== undefined && controlOf(row).value !== row.dataset.saved;
 
-function refuse(row, text) {
+function showError(row, text) {
   write($(".refusal", row), text);
   if (text) controlOf(row).setAttribute("aria-invalid", "true");
   else controlOf(row).removeAttribute("aria-invalid");
 }
 
-function controlFor({ choices, highest, longest }) {
+function createControl({ choices, maximum, max_length }) {
   if (choices.length) return document.createElement("select");
-  if (!highest) return Object.assign(document.createElement("textarea"), { rows: 3, maxLength: longest });
-  return Object.assign(document.createElement("input"), { type: "number", min: 0, max: highest, step: 1 });
+  if (!maximum) return Object.assign(document.createElement("textarea"), { rows: 3, maxLength: max_length });
+  return Object.assign(document.createElement("input"), { type: "number", min: 0, max: maximum, step: 1 });
 }

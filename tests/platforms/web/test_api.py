@@ -294,9 +294,9 @@ async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
         ("messages", {"text": "Hi", "about": "1"}, 400, "'about'"),
         ("messages", {"text": "Hi", "about": True}, 400, "'about'"),
         ("messages", {"text": "Hi", "about": 2**63}, 400, "'about'"),
-        ("messages", {"text": "Hi", "about": 1, "part": "1,1 2"}, 400, "3 to 100 corners"),
-        ("messages", {"text": "Hi", "part": "0,0 1,0 1,1"}, 400, "needs 'about'"),
-        ("messages", {"text": "Hi", "about": 1, "part": 7}, 400, "'part'"),
+        ("messages", {"text": "Hi", "about": 1, "region": "1,1 2"}, 400, "3 to 100 corners"),
+        ("messages", {"text": "Hi", "region": "0,0 1,0 1,1"}, 400, "needs 'about'"),
+        ("messages", {"text": "Hi", "about": 1, "region": 7}, 400, "'region'"),
         ("messages", {"text": "Hi", "pictures": ["%%%"]}, 400, "base64"),
         ("messages", {"text": "Hi", "pictures": [7, None]}, 400, "base64"),
         (

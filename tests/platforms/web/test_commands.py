@@ -26,13 +26,13 @@ async def test_a_setting_is_set_shown_and_reset(tmp_path: Path) -> None:
         told = await here.command(thread, "settings", do="set", scope="me", key="ratio", value="16:9")
         assert told["text"] == "Shape for you: **16:9**."
         assert told["html"] == "<p>Shape for you: <strong>16:9</strong>.</p>\n"
-        assert (told["panel"]["scope"], told["paper"]) == ("me", None)
+        assert (told["panel"]["scope"], told["attachment"]) == ("me", None)
         fields = {field["key"]: field for field in told["panel"]["fields"]}
         choices = fields["ratio"].pop("choices")
         assert {"usual", "1:1", "16:9"} <= set(choices)
         assert fields["ratio"] == {
-            "key": "ratio", "title": "Shape", "about": "Width to height of new pictures.", "value": "16:9",
-            "source": "me", "longest": 0, "highest": 0,
+            "key": "ratio", "title": "Shape", "description": "Width to height of new pictures.", "value": "16:9",
+            "source": "me", "max_length": 0, "maximum": 0,
         }  # fmt: skip
         told = await here.command(thread, "settings", do="reset", scope="me", key="ratio")
         (ratio,) = [field for field in told["panel"]["fields"] if field["key"] == "ratio"]
@@ -109,7 +109,7 @@ def test_times_are_told_from_now_on() -> None:
         CommandResponse(f"One is free {time_marker(0)}.", attachment=Attachment("usage.csv", b"a,b")), command
     )
     assert told["text"] == "One is free in about 1 s."
-    assert told["paper"] == {"name": "usage.csv", "alt": "", "data": "data:application/octet-stream;base64,YSxi"}
+    assert told["attachment"] == {"name": "usage.csv", "alt": "", "data": "data:application/octet-stream;base64,YSxi"}
 
 
 # Wishes
@@ -120,12 +120,12 @@ async def test_a_wish_is_drawn_past_the_chat_model(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         thread = await here.thread()
         body = {
-            "id": "w-1", "author": "Ann", "prompt": " a  fox ", "ratio": "3:2", "count": 2, "model": "deep", "seed": 7,
-            "negative": "snow",
+            "id": "w-1", "author": "Ann", "prompt": " a  fox ", "aspect_ratio": "3:2", "count": 2, "model": "deep",
+            "seed": 7, "negative_prompt": "snow",
         }  # fmt: skip
         async with here.watch(thread) as events:
             for _ in range(2):
-                assert await here.post(f"{thread}/wishes", body) == (200, {"message_id": "w-1"})
+                assert await here.post(f"{thread}/imagine", body) == (200, {"message_id": "w-1"})
             name, question = await anext(events)
             assert (name, question["parts"][0]["markdown"]) == ("message", "a fox")
         reply = await here.final(thread, "w-1")
@@ -141,7 +141,7 @@ async def test_a_wish_leaves_open_what_was_chosen(tmp_path: Path) -> None:
         thread = await here.thread()
         for key, value in (("count", "3"), ("ratio", "2:3")):
             await here.command(thread, "settings", do="set", key=key, value=value)
-        _, told = await here.post(f"{thread}/wishes", {"author": "Ann", "prompt": "a fox"})
+        _, told = await here.post(f"{thread}/imagine", {"author": "Ann", "prompt": "a fox"})
         await here.final(thread, told["message_id"])
         assert [job.ratio for job in here.renderer.jobs] == ["2:3"] * 3
 
@@ -152,8 +152,8 @@ async def test_a_wish_leaves_open_what_was_chosen(tmp_path: Path) -> None:
         ({}, "empty"),
         ({"prompt": 7}, "'prompt'"),
         ({"prompt": "x" * 8_001}, "8,000 characters"),
-        ({"prompt": "x", "ratio": "wide"}, "'ratio'"),
-        ({"prompt": "x", "ratio": "0:1"}, "'ratio'"),
+        ({"prompt": "x", "aspect_ratio": "wide"}, "'aspect_ratio'"),
+        ({"prompt": "x", "aspect_ratio": "0:1"}, "'aspect_ratio'"),
         ({"prompt": "x", "count": 0}, "1 to 4"),
         ({"prompt": "x", "count": 5}, "1 to 4"),
         ({"prompt": "x", "count": "2"}, "'count'"),
@@ -163,15 +163,15 @@ async def test_a_wish_leaves_open_what_was_chosen(tmp_path: Path) -> None:
         ({"prompt": "x", "seed": 2**31}, "'seed'"),
         ({"prompt": "x", "seed": 0.5}, "'seed'"),
         ({"prompt": "x", "model": "m" * 201}, "'model'"),
-        ({"prompt": "x", "negative": "n" * 501}, "'negative'"),
-        ({"prompt": "x", "negative": ["n"]}, "'negative'"),
+        ({"prompt": "x", "negative_prompt": "n" * 501}, "'negative_prompt'"),
+        ({"prompt": "x", "negative_prompt": ["n"]}, "'negative_prompt'"),
     ],
 )
 async def test_a_wrong_wish_is_refused(tmp_path: Path, wish: object, told: str) -> None:
     """With a sentence, and nothing is recorded."""
     async with house(tmp_path) as here:
         thread = await here.thread()
-        status, answer = await here.post(f"{thread}/wishes", wish)
+        status, answer = await here.post(f"{thread}/imagine", wish)
         assert (status, list(answer)) == (400, ["error"])
         assert told in answer["error"]
         assert (await here.get(thread))[1] == {"messages": []}
@@ -211,18 +211,18 @@ async def test_papers_have_addresses(tmp_path: Path) -> None:
         await here.say(thread, "Look: <image>a sun</image>", "draw a sun")
         told = await here.command(thread, "pictures")
         assert "a sun" in told["text"]
-        assert told["paper"] == {
+        assert told["attachment"] == {
             "name": "pictures.png", "alt": "1 picture, with arrows from each to what came of it",
             "url": f"{thread}/sheet.png",
         }  # fmt: skip
-        async with here.session.get(here.url + told["paper"]["url"]) as response:
+        async with here.session.get(here.url + told["attachment"]["url"]) as response:
             assert (response.content_type, response.headers["Cache-Control"]) == ("image/png", "private, no-cache")
             assert response.headers["Content-Disposition"] == 'inline; filename="pictures.png"'
             with Image.open(io.BytesIO(await response.read())) as sheet:
                 assert min(sheet.size) > 200
         told = await here.command(thread, "export")
-        assert told["paper"]["url"] == f"{thread}/export.zip"
-        async with here.session.get(here.url + told["paper"]["url"]) as response:
+        assert told["attachment"]["url"] == f"{thread}/export.zip"
+        async with here.session.get(here.url + told["attachment"]["url"]) as response:
             assert response.headers["Content-Disposition"] == 'attachment; filename="thread.zip"'
             with zipfile.ZipFile(io.BytesIO(await response.read())) as folder:
                 assert sorted(folder.namelist()) == ["index.html", "pictures.json", "pictures/0001.png"]
@@ -234,7 +234,7 @@ async def test_unknown_threads_have_no_desk(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         for thread in ("/api/threads/nobody", "/api/threads/..%2Fx"):
             answers = [await here.get(f"{thread}/{what}") for what in ("lineage", "sheet.png", "export.zip")]
-            answers += [await here.post(f"{thread}/{what}", {"name": "help"}) for what in ("commands", "wishes")]
+            answers += [await here.post(f"{thread}/{what}", {"name": "help"}) for what in ("commands", "imagine")]
             assert answers == [(404, {"error": "There is no such thread."})] * 5
 
 
@@ -304,3 +304,16 @@ async def test_a_big_thread_is_packed_whole(tmp_path: Path) -> None:
         with zipfile.ZipFile(io.BytesIO(packed)) as folder:
             assert folder.read("pictures/0004.png") == noise(512)
             assert len(packed) > 4 * 512 * 512
+
+
+async def test_old_path_and_old_keys_of_imagine_still_work(tmp_path: Path) -> None:
+    """`/wishes` with `ratio` and `negative` is the same request as `/imagine` with the new keys."""
+    async with house(tmp_path) as here:
+        thread = await here.thread()
+        body = {"author": "Ann", "prompt": "a fox", "ratio": "3:2", "negative": "snow"}
+        status, answer = await here.post(f"{thread}/wishes", body)
+        assert status == 200
+        await here.final(thread, answer["message_id"])
+        assert [(job.ratio, job.negative) for job in here.renderer.jobs] == [("3:2", "snow")]
+        status, answer = await here.post(f"{thread}/messages", {"text": "Hi", "part": "0,0 1,0 1,1"})
+        assert (status, "needs 'about'" in answer["error"]) == (400, True)

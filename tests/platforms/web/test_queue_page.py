@@ -13,7 +13,7 @@ import pytest
 
 from adapters.web import serializers as draw
 from adapters.web.queue_routes import MAX_JOBS, status_json
-from adapters.web.server import WebApp
+from adapters.web.server import OLD_PATHS, WebApp
 from bot.domain import Operation, PicturePart, Queued, ThreadKey
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.storage.picture_files import PictureFiles
@@ -58,7 +58,7 @@ async def site(tmp_path: Path, line: Line, token: str | None = None) -> AsyncIte
 async def test_the_line_as_json(tmp_path: Path) -> None:
     """What runs, what waits and the workers; only a thread of the page is named, and nobody else at all."""
     line = Line(QueueStatus((RUNS, WAITS), (BENCH,), {"<model>": 0.5}))
-    async with site(tmp_path, line) as session, session.get("/api/line") as response:
+    async with site(tmp_path, line) as session, session.get("/api/queue") as response:
         assert await response.json() == {
             "running": [
                 {"id": "m.0", "thread": "abc", "number": 1, "operation": "generate", "model": "", "waited": 9.0,
@@ -69,7 +69,7 @@ async def test_the_line_as_json(tmp_path: Path) -> None:
                  "eta": None, "position": 1, "ahead": 1},
             ],
             "counts": {"running": 1, "waiting": 1},
-            "workers": [{"name": "cuda:0", "model": "<model>", "slots": 2, "busy": 1, "trouble": ""}],
+            "workers": [{"name": "cuda:0", "model": "<model>", "slots": 2, "busy": 1, "problem": ""}],
             "pace": {"<model>": 0.5},
         }  # fmt: skip
 
@@ -82,7 +82,7 @@ def test_of_a_long_line_the_beginning_is_shown() -> None:
 
 async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]]:
     """What the stream tells."""
-    async with session.get("/api/line/events") as stream:
+    async with session.get("/api/queue/events") as stream:
         async for line in stream.content:
             if line.startswith(b"data:"):
                 yield json.loads(line[5:])
@@ -104,7 +104,7 @@ async def test_only_changes_are_told(tmp_path: Path) -> None:
 
 async def test_all_of_it_is_behind_the_token(tmp_path: Path) -> None:
     """The page, its data and the metrics; Prometheus shows the token as a bearer."""
-    paths = ("/line", "/metrics", "/api/line", "/api/line/events", "/static/line.js")
+    paths = ("/queue", "/metrics", "/api/queue", "/api/queue/events", "/static/queue.js")
     async with site(tmp_path, Line(), "s3cret") as session:
         for path in paths:
             async with session.get(path) as response:
@@ -115,7 +115,7 @@ async def test_all_of_it_is_behind_the_token(tmp_path: Path) -> None:
 
 async def test_the_page_runs_no_script_of_its_own_text(tmp_path: Path) -> None:
     """The policy holds for it, and it keeps to it."""
-    async with site(tmp_path, Line()) as session, session.get("/line") as response:
+    async with site(tmp_path, Line()) as session, session.get("/queue") as response:
         assert "default-src 'self'" in response.headers["Content-Security-Policy"]
         page = await response.text()
         assert page.count("<script") == page.count('<script type="module" src="/static/') == 1
@@ -139,3 +139,17 @@ async def test_the_page_runs_no_script_of_its_own_text(tmp_path: Path) -> None:
 def test_a_picture_that_waits_says_for_how_long(state: Queued, note: str) -> None:
     """As far as it is known, and no more exact than it can be."""
     assert draw.part(PicturePart(0, 1, Operation.GENERATE, "p", state))["note"] == note
+
+
+async def test_old_paths_and_old_keys_still_work(tmp_path: Path) -> None:
+    """Scripts for earlier versions use other paths, keys and another event name."""
+    status = QueueStatus((RUNS,))
+    async with site(tmp_path, Line(status)) as session:
+        for old, new in OLD_PATHS.items():
+            if "{" in old or old.endswith("events"):
+                continue
+            async with session.get(old) as response, session.get(new) as expected:
+                assert (response.status, await response.read()) == (200, await expected.read())
+        for path, name in (("/api/line/events", b"event: line"), ("/api/queue/events", b"event: queue")):
+            async with session.get(path) as stream:
+                assert (await stream.content.readline()).strip() == name

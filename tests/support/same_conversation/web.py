@@ -78,7 +78,7 @@ class Page:
 
     async def imagine(self, who: str, prompt: str) -> None:
         """Send a wish."""
-        assert not await self._post("wishes", who, prompt=prompt)
+        assert not await self._post("imagine", who, prompt=prompt)
 
     def named(self, name: str) -> str:
         """People go by their names here, and all of it is one channel."""
@@ -103,8 +103,8 @@ class Page:
     async def take(self, who: str, name: str) -> tuple[str, Paper]:
         """Give the command, and fetch what it points to."""
         told = await self._command(who, name)
-        _, data = await self._here.get(told["paper"]["url"])
-        return told["text"], Paper(told["paper"]["name"], data)
+        _, data = await self._here.get(told["attachment"]["url"])
+        return told["text"], Paper(told["attachment"]["name"], data)
 
     async def forget(self, who: str) -> str:
         """Give the command."""

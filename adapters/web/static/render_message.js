@@ -1,20 +1,20 @@
-/** Messages and picture cards: values in, page out. Patches what is there; no network, no state of its own. */
+/** Renders messages and image cards: updates the elements of the page from JSON values. No network, no state. */
 
-import { showPart } from "./part.js";
+import { showRegion } from "./region.js";
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
 export const clone = (name) => $(`#${name}-template`).content.firstElementChild.cloneNode(true);
 
-/** Shows `text` in `node`, or hides the node when there is none. Untouched when equal, so nothing is read out twice. */
+/** Shows `text` in `node`, or hides the node if it is empty. Equal text is not written again, or a screen reader repeats it. */
 export function write(node, text, target = node) {
   if (target.textContent !== text) target.textContent = text;
   node.hidden = !text;
 }
 
 /**
- * Makes the children of `parent` match `items` in order, keeping the element of every key that is already there:
- * a picture stays loaded, a <details> open, a button focused.
+ * Makes the children of `parent` match `items` in order, and keeps the element of each key that exists already:
+ * an image stays loaded, a <details> open, a button focused.
  */
 export function keyed(parent, items, { key, create, patch }) {
   const keys = items.map((item, index) => String(key(item, index)));
@@ -31,17 +31,17 @@ export function keyed(parent, items, { key, create, patch }) {
   });
 }
 
-/** Gives a <select> these [value, text] pairs, and leaves alone what is chosen if it is still among them. */
+/** Fills a <select> with [value, text] pairs; the selected value stays selected if it is one of them. */
 export function fillSelect(select, pairs) {
-  const told = JSON.stringify(pairs);
-  if (select.dataset.told === told) return;
+  const options = JSON.stringify(pairs);
+  if (select.dataset.options === options) return;
   const chosen = select.value;
-  select.dataset.told = told;
+  select.dataset.options = options;
   select.replaceChildren(...pairs.map(([value, text]) => new Option(text, value)));
   if (pairs.some(([value]) => value === chosen)) select.value = chosen;
 }
 
-/** Brings one message's element up to date. `pictures` maps each known number to its picture. */
+/** Updates the element of one message. `pictures` maps the numbers of the thread's images to the images. */
 export function patchMessage(article, message, pictures) {
   Object.assign(article.dataset, { messageId: message.id, kind: message.kind, final: message.final });
   article.setAttribute("aria-busy", String(!message.final)); // a screen reader waits for the whole reply
@@ -49,9 +49,9 @@ export function patchMessage(article, message, pictures) {
   patchQuote($(".quote", article), message, pictures);
   keyed($(".parts", article), withKeys(message.parts), {
     key: (part) => part.key,
-    create: (part) => (part.type === "picture" ? clone("card") : wordsElement()),
+    create: (part) => (part.type === "picture" ? clone("card") : textElement()),
     patch: (element, part) =>
-      part.type === "picture" ? patchCard(element, part, message) : patchWords(element, part.html),
+      part.type === "picture" ? patchCard(element, part, message) : patchText(element, part.html),
   });
   write($(".status", article), message.status || (message.final || message.parts.length ? "" : "Thinking…"));
   keyed($(".buttons", article), message.buttons.filter(({ action }) => !CARD_ACTIONS.includes(action)), {
@@ -62,15 +62,15 @@ export function patchMessage(article, message, pictures) {
 }
 
 /**
- * Fills the large view of one picture and opens it, with a part of it marked if there is one; `find`, if there is one,
- * goes to it in the conversation.
+ * Opens the large view of an image, with its region outlined if there is one. `find` is called to show the image in
+ * the conversation; null hides that button.
  */
-export function openLightbox(dialog, picture, { find = null, part = "" } = {}) {
+export function openLightbox(dialog, picture, { find = null, region = "" } = {}) {
   const image = $(".stage img", dialog);
   Object.assign(image, { src: picture.url, alt: picture.alt, width: picture.width, height: picture.height });
-  showPart($(".stage svg", dialog), part, picture);
+  showRegion($(".stage svg", dialog), region, picture);
   dialog.dataset.number = picture.number;
-  write($("h2", dialog), `Picture #${picture.number}`);
+  write($("h2", dialog), `Image #${picture.number}`);
   patchFacts($("dl", dialog), picture);
   patchDownload($("a", dialog), picture);
   Object.assign($(".find", dialog), { hidden: !find, onclick: find });
@@ -79,7 +79,7 @@ export function openLightbox(dialog, picture, { find = null, part = "" } = {}) {
 
 const CARD_ACTIONS = ["vary", "edit", "upscale", "redo", "delete"];
 
-/** Gives each part a key that outlives the parts that stream in around it: the second picture stays the second. */
+/** Adds a key to each part that stays the same while other parts arrive: the second image stays the second. */
 function withKeys(parts) {
   const counts = { text: 0, picture: 0 };
   return parts.map((part) => ({ ...part, key: `${part.type} ${counts[part.type]++}` }));
@@ -93,38 +93,38 @@ function patchAuthor(article, { author, kind }) {
   avatar.style.setProperty("--hue", hue(author));
 }
 
-/** The same colour for the same name, in degrees. */
+/** Returns the hue of a name's colour, in degrees. */
 function hue(name) {
   let sum = 0;
   for (const letter of name) sum = (sum * 31 + letter.codePointAt(0)) % 360;
   return sum;
 }
 
-function patchQuote(quote, { about, part }, pictures) {
+function patchQuote(quote, { about, region }, pictures) {
   quote.hidden = !about;
   if (quote.hidden) return;
   const picture = pictures.get(about);
   const image = $("img", quote);
-  Object.assign(quote.dataset, { target: about, part: part ?? "" });
+  Object.assign(quote.dataset, { target: about, region: region ?? "" });
   $(".thumbnail", quote).hidden = !picture?.url;
   if (picture?.url) show(image, picture.url);
   else image.removeAttribute("src");
-  showPart($("svg", quote), part, picture);
-  write($(".says", quote), `About #${about}${part ? ", a part of it" : ""}`);
+  showRegion($("svg", quote), region, picture);
+  write($(".says", quote), `${region ? "About a region of" : "About"} #${about}`);
 }
 
-function wordsElement() {
+function textElement() {
   const element = document.createElement("div");
   element.className = "words";
   return element;
 }
 
-const lastHtml = new WeakMap(); // what innerHTML was given; reading it back would differ in spelling
+const lastHtml = new WeakMap(); // the value that innerHTML was set to; reading it back returns different markup
 
-function patchWords(element, html) {
+function patchText(element, html) {
   if (lastHtml.get(element) === html) return;
   lastHtml.set(element, html);
-  element.innerHTML = html; // the server's own rendering of Markdown, raw HTML off
+  element.innerHTML = html; // the server renders the Markdown, without raw HTML
   for (const link of element.querySelectorAll("a")) Object.assign(link, { target: "_blank", rel: "noopener" });
 }
 
@@ -134,14 +134,14 @@ function patchButton(button, { action, label, target }) {
   write($("span", button), label);
 }
 
-/** Which of a card's elements show in which state is the style sheet's business, by `data-state`. */
+/** Updates an image card. The style sheet shows and hides its elements by `data-state`. */
 function patchCard(card, part, { buttons }) {
   const number = part.number ?? part.picture?.number ?? "";
   Object.assign(card.dataset, { number, state: part.state });
   write($(".badge", card), number && `#${number}`);
   patchProgress(card, part);
-  if (part.state === "failed") write($(".failure p", card), part.reason ?? "This picture could not be drawn.");
-  if (part.state !== "rendered") return $(".picture", card).removeAttribute("src"); // it may have been deleted
+  if (part.state === "failed") write($(".failure p", card), part.reason ?? "This image could not be created.");
+  if (part.state !== "rendered") return $(".picture", card).removeAttribute("src"); // the image may have been deleted
 
   const { picture } = part;
   const offered = (action) => buttons.some((button) => button.action === action && button.target === String(number));
@@ -157,10 +157,10 @@ function patchProgress(card, { state, fraction, note, preview, number }) {
   const bar = $(".bar", card);
   const known = state === "rendering" && fraction !== null;
   const percent = known ? Math.round(fraction * 100) : 0;
-  write($(".stage-name", card), state === "queued" ? "Waiting for its turn" : known ? `Drawing… ${percent}%` : "Drawing…");
+  write($(".stage-name", card), state === "queued" ? "In the queue" : known ? `Rendering… ${percent}%` : "Rendering…");
   write($(".note", card), note ?? "");
   bar.classList.toggle("unknown", !known);
-  bar.setAttribute("aria-label", `Picture ${number ?? ""}`);
+  bar.setAttribute("aria-label", `Image ${number ?? ""}`);
   if (known) bar.setAttribute("aria-valuenow", percent);
   else bar.removeAttribute("aria-valuenow");
   bar.firstElementChild.style.width = known ? `${percent}%` : "";
@@ -173,24 +173,24 @@ function patchPicture(card, picture) {
   setRatio($(".frame", card), width, height);
   Object.assign(image, { alt, width, height });
   show(image, url);
-  $(".open", card).setAttribute("aria-label", `Enlarge picture ${picture.number}: ${alt}`);
+  $(".open", card).setAttribute("aria-label", `Enlarge image ${picture.number}: ${alt}`);
 }
 
-/** Sets `src` only when it changes: setting it again would load the picture anew. */
+/** Sets `src` only if it changes: setting it again would reload the image. */
 function show(image, url) {
   image.hidden = false;
   if (image.getAttribute("src") !== url) image.src = url;
 }
 
-/** Gives the frame a picture's shape before the picture is there. A preview's shape comes from the preview itself. */
+/** Sets the aspect ratio of the frame before the image is loaded. */
 export function setRatio(frame, width, height) {
   frame.style.aspectRatio = `${width} / ${height}`;
 }
 
 function patchDownload(link, { url, number }) {
   link.href = url;
-  link.download = `picture-${number}.png`;
-  link.setAttribute("aria-label", `Download picture ${number}`);
+  link.download = `image-${number}.png`;
+  link.setAttribute("aria-label", `Download image ${number}`);
 }
 
 function patchFacts(list, picture) {
@@ -208,18 +208,18 @@ function patchFacts(list, picture) {
   });
 }
 
-const ORIGINS = { edit: "edited from", vary: "variation of", refine: "refined from", upscale: "enlarged from", select: "chosen from" };
+const ORIGINS = { edit: "edit of", vary: "variation of", refine: "refinement of", upscale: "upscale of", select: "selection of" };
 
 function facts({ prompt, refined, seed, model, width, height, parent, operation, way, notes }) {
   const origin = parent && `${ORIGINS[operation] ?? "made from"} #${parent}`;
   return [
     ["Prompt", prompt],
-    ["Drawn as", refined],
-    ["Origin", origin],
+    ["Improved prompt", refined],
+    ["Source", origin],
     ["Size", `${width} × ${height}`],
     ["Seed", seed],
     ["Model", model],
-    ["Made", way],
+    ["Method", way],
     ["Notes", (notes ?? []).join(" ")],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
 }
