@@ -1,6 +1,6 @@
 PYTHON ?= python3
 PARALLEL ?= -n auto --dist loadgroup
-.PHONY: install run test test-fast check lock benchmark benchmark-gpu chaos ray-test
+.PHONY: install run test test-fast check openapi lock benchmark benchmark-gpu chaos ray-test
 
 install: .venv/installed
 
@@ -23,6 +23,9 @@ check: install
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports
+
+openapi: install
+	.venv/bin/python -m adapters.web.openapi > docs/openapi.json
 
 lock: install  # without the name of the build that pip took for torch, so that each machine takes its own
 	.venv/bin/pip-compile --quiet --strip-extras --all-extras --no-allow-unsafe --no-emit-find-links --no-emit-index-url --output-file requirements.lock pyproject.toml

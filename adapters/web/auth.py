@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
+from pydantic import BaseModel
 
 from bot.errors import INTERNAL_ERROR, BotError, NotFound, Refused, StorageError
 from bot.formatting import replace_time_markers
@@ -60,13 +61,13 @@ class Middlewares:
         A POST must be JSON.
         """
         if self._token:
-            shown = request.headers.get("Authorization", "").removeprefix("Bearer ")
-            if not self._is_token(shown or request.cookies.get(COOKIE, "")):
+            bearer = request.headers.get("Authorization", "").removeprefix("Bearer ")
+            if not self._is_token(bearer or request.cookies.get(COOKIE, "")):
                 if not self._is_token(request.query.get("token", "")):
                     raise web.HTTPUnauthorized
-                entered = web.HTTPSeeOther(request.path)
-                entered.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Lax")
-                raise entered
+                redirect = web.HTTPSeeOther(request.path)
+                redirect.set_cookie(COOKIE, request.query["token"], httponly=True, samesite="Lax")
+                raise redirect
         elif request.host.rpartition(":")[0] not in LOOPBACK_NAMES and request.host not in LOOPBACK_NAMES:
             raise web.HTTPForbidden
         if request.method == "POST" and request.content_type != "application/json":
@@ -74,8 +75,13 @@ class Middlewares:
         return await handler(request)
 
     def _is_token(self, given: str) -> bool:
-        told = given.encode("utf-8", "surrogateescape")  # a header may hold any bytes
-        return bool(self._token) and hmac.compare_digest(told, (self._token or "").encode())
+        encoded = given.encode("utf-8", "surrogateescape")  # a header may hold any bytes
+        return bool(self._token) and hmac.compare_digest(encoded, (self._token or "").encode())
+
+
+def json_response(body: BaseModel) -> web.Response:
+    """Return a response of the web API."""
+    return web.Response(text=body.model_dump_json(by_alias=True), content_type="application/json")
 
 
 async def json_body(request: web.Request) -> Any:
@@ -91,6 +97,6 @@ _SENTENCES = {
     403: "This page answers only on this machine's own name.",
     404: "There is nothing at this address.",
     405: "This address does not take that method.",
-    413: "The message is too large: at most four pictures of 20 MB.",
+    413: "The message is too large: at most four images of 20 MB.",
     415: "A POST must have the content type application/json.",
 }

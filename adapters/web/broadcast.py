@@ -2,9 +2,9 @@
 
 import asyncio
 from collections import defaultdict
-from typing import Any
 
-from adapters.web import serializers as draw
+from adapters.web import serializers
+from adapters.web.response_schemas import MessageJson
 from bot.domain import ThreadKey, View
 
 MAX_LIVE_REPLIES = 500  # replies
@@ -15,27 +15,27 @@ class Subscriber:
     """One open page. A slow page misses intermediate states of a message, never its newest state."""
 
     def __init__(self) -> None:
-        self._pending: dict[str, dict[str, Any]] = {}
+        self._pending: dict[str, MessageJson | None] = {}
         self._has_pending = asyncio.Event()
 
-    def send(self, message: dict[str, Any]) -> None:
+    def send(self, message: MessageJson) -> None:
         """Queue this state of the message; it replaces an older state that was not sent yet."""
-        self._pending[message["id"]] = message
+        self._pending[message.id] = message
         self._has_pending.set()
 
     def forget(self) -> None:
         """Drop all queued states and queue the event that the thread was forgotten."""
-        self._pending = {_FORGOTTEN: {}}
+        self._pending = {_FORGOTTEN: None}
         self._has_pending.set()
 
-    async def next_event(self) -> tuple[str, dict[str, Any]]:
-        """Wait for the next event: `message` with the changed message, in the order of first change, or `forgotten`."""
+    async def next_message(self) -> MessageJson | None:
+        """Wait for the next changed message, in the order of first change; None if the thread was forgotten."""
         await self._has_pending.wait()
         name = next(iter(self._pending))
         message = self._pending.pop(name)
         if not self._pending:
             self._has_pending.clear()
-        return ("forgotten" if name == _FORGOTTEN else "message"), message
+        return message
 
 
 class Broadcaster:
@@ -61,9 +61,9 @@ class Broadcaster:
 
     def subscribe(self, thread: ThreadKey) -> Subscriber:
         """Return a subscriber that receives every changed message of the thread from now on."""
-        watcher = Subscriber()
-        self._subscribers[thread].add(watcher)
-        return watcher
+        subscriber = Subscriber()
+        self._subscribers[thread].add(subscriber)
+        return subscriber
 
     def unsubscribe(self, thread: ThreadKey, subscriber: Subscriber) -> None:
         """Remove the subscriber."""
@@ -71,16 +71,16 @@ class Broadcaster:
         if not self._subscribers[thread]:
             del self._subscribers[thread]
 
-    def publish(self, thread: ThreadKey, message: dict[str, Any]) -> None:
-        """Send a message object to all subscribers of the thread."""
-        for watcher in self._subscribers.get(thread, ()):
-            watcher.send(message)
+    def publish(self, thread: ThreadKey, message: MessageJson) -> None:
+        """Send a message to all subscribers of the thread."""
+        for subscriber in self._subscribers.get(thread, ()):
+            subscriber.send(message)
 
     def forget(self, thread: ThreadKey) -> None:
         """Drop the views of the thread, and tell its subscribers that it was forgotten."""
         self._live = {known: kept for known, kept in self._live.items() if kept[0] != thread}
-        for watcher in self._subscribers.get(thread, ()):
-            watcher.forget()
+        for subscriber in self._subscribers.get(thread, ()):
+            subscriber.forget()
 
 
 class PageSurface:
@@ -96,4 +96,4 @@ class PageSurface:
     async def put(self, view: View) -> None:
         """Publish the view to the subscribers of the thread."""
         self._broadcaster.keep_view(self._thread, self._message_id, view)
-        self._broadcaster.publish(self._thread, draw.reply(self._message_id, view))
+        self._broadcaster.publish(self._thread, serializers.reply(self._message_id, view))

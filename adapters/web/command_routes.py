@@ -2,14 +2,22 @@
 
 import base64
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 from aiohttp import web
 
-from adapters.web import schemas as parse
-from adapters.web import serializers as draw
-from adapters.web.auth import json_body
+from adapters.web import parse, serializers
+from adapters.web.auth import json_body, json_response
 from adapters.web.broadcast import Broadcaster
+from adapters.web.response_schemas import (
+    AttachmentJson,
+    CommandJson,
+    LineageJson,
+    LineageNodeJson,
+    SettingJson,
+    SettingsJson,
+)
+from adapters.web.schemas import new_id
 from bot.domain import Picture, ThreadKey
 from bot.errors import NotFound
 from bot.formatting import replace_time_markers
@@ -77,10 +85,10 @@ class CommandRoutes:
         answer = await self._inbox().run_command(command)
         if command.name == "forget" and command.arguments.get("what") != "settings":
             self._broadcaster.forget(thread)
-        return web.json_response(answer_json(answer, command))
+        return json_response(answer_json(answer, command))
 
     async def _lineage_nodes(self, request: web.Request) -> web.Response:
-        return web.json_response({"nodes": list(map(node_json, self._lineage(self._find_thread(request))))})
+        return json_response(LineageJson(nodes=list(map(node_json, self._lineage(self._find_thread(request))))))
 
     async def _sheet(self, request: web.Request) -> web.Response:
         return await self._attachment(request, "pictures", "inline")
@@ -90,7 +98,7 @@ class CommandRoutes:
 
     async def _attachment(self, request: web.Request, name: str, disposition: str) -> web.Response:
         thread = self._find_thread(request)
-        answer = await self._inbox().run_command(Command(parse.new_id(), thread, parse.author({}), name))
+        answer = await self._inbox().run_command(Command(new_id(), thread, parse.person(""), name))
         if answer.attachment is None:
             raise NotFound(answer.text)
         headers = {
@@ -101,37 +109,45 @@ class CommandRoutes:
         return web.Response(body=answer.attachment.data, content_type=kind, headers=headers)
 
 
-def answer_json(answer: CommandResponse, command: Command) -> dict[str, Any]:
-    """Return the answer of a command as a JSON object."""
+def answer_json(answer: CommandResponse, command: Command) -> CommandJson:
+    """Return the answer of a command."""
     text = replace_time_markers(answer.text)
-    return {
-        "text": text,
-        "html": draw.markdown(text),
-        "panel": answer.panel and panel_json(answer.panel),
-        "attachment": answer.attachment and _attachment_json(answer.attachment, command),
-    }
+    return CommandJson(
+        text=text,
+        html=serializers.markdown(text),
+        panel=answer.panel and panel_json(answer.panel),
+        attachment=answer.attachment and _attachment_json(answer.attachment, command),
+    )
 
 
-def panel_json(panel: SettingsPanel) -> dict[str, Any]:
-    """Return the settings of a scope as a JSON object."""
-    return {"scope": panel.scope.value, "fields": list(map(_field_json, panel.fields))}
+def panel_json(panel: SettingsPanel) -> SettingsJson:
+    """Return the settings of a scope."""
+    return SettingsJson(scope=panel.scope.value, fields=list(map(_field_json, panel.fields)))
 
 
-def node_json(node: LineageItem) -> dict[str, Any]:
-    """Return an image of the lineage as a JSON object."""
-    shown = draw.picture(node.picture)
-    return {"picture": shown, "column": node.column, "row": node.row, "parent": node.parent}
+def node_json(node: LineageItem) -> LineageNodeJson:
+    """Return an image of the lineage."""
+    picture = serializers.picture(node.picture)
+    return LineageNodeJson(picture=picture, column=node.column, row=node.row, parent=node.parent)
 
 
-def _field_json(field: SettingField) -> dict[str, Any]:
-    shown = {"key": field.key, "title": field.title, "description": field.description, "value": field.value}
-    limits = {"choices": list(field.choices), "max_length": field.max_length, "maximum": field.maximum}
-    return shown | {"source": field.source} | limits
+def _field_json(field: SettingField) -> SettingJson:
+    return SettingJson(
+        key=field.key,
+        title=field.title,
+        description=field.description,
+        value=field.value,
+        choices=list(field.choices),
+        max_length=field.max_length,
+        maximum=field.maximum,
+        source=field.source,
+    )
 
 
-def _attachment_json(attachment: Attachment, command: Command) -> dict[str, Any]:
+def _attachment_json(attachment: Attachment, command: Command) -> AttachmentJson:
     """Return the attachment with the address of its route, or with its data if there is no route."""
-    shown = {"name": attachment.name, "alt": attachment.alt}
     if command.name in ATTACHMENT_FILES:
-        return shown | {"url": f"/api/threads/{command.thread.thread}/{ATTACHMENT_FILES[command.name]}"}
-    return shown | {"data": "data:application/octet-stream;base64," + base64.b64encode(attachment.data).decode()}
+        url = f"/api/threads/{command.thread.thread}/{ATTACHMENT_FILES[command.name]}"
+        return AttachmentJson(name=attachment.name, alt=attachment.alt, url=url)
+    data = "data:application/octet-stream;base64," + base64.b64encode(attachment.data).decode()
+    return AttachmentJson(name=attachment.name, alt=attachment.alt, data=data)

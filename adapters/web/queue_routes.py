@@ -1,7 +1,6 @@
 """Routes of the render queue: a page, its status as JSON and as a stream, and metrics for Prometheus."""
 
 import asyncio
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,13 +9,15 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 from prometheus_client import CONTENT_TYPE_PLAIN_0_0_4
 
-from adapters.web.schemas import PLATFORM
-from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
+from adapters.web.auth import json_response
+from adapters.web.parse import PLATFORM
+from adapters.web.response_schemas import JobCountsJson, QueueJson, RunningJobJson, WaitingJobJson, WorkerJson
+from bot.queue_status import QueuedJob, QueueStatus
 
 STATIC = Path(__file__).parent / "static"
 PAUSE = 0.5  # seconds between two events of the stream
 MAX_JOBS = 200  # running jobs in the status, and waiting jobs
-TIME_FIELDS = ("waited", "eta")  # fields that change with time alone; the page counts them itself
+TIME_FIELDS = {"waited", "eta"}  # fields that change with time alone; the page counts them itself
 
 
 class QueueRoutes:
@@ -25,7 +26,7 @@ class QueueRoutes:
     def __init__(self, queue_status: Callable[[], QueueStatus], metrics: Callable[[], bytes]) -> None:
         self._queue_status = queue_status
         self._metrics = metrics
-        self._latest: tuple[float, dict[str, Any]] | None = None
+        self._latest: tuple[float, QueueJson] | None = None
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -43,7 +44,7 @@ class QueueRoutes:
         return web.Response(body=self._metrics(), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def _state(self, request: web.Request) -> web.Response:
-        return web.json_response(status_json(self._queue_status()))
+        return json_response(status_json(self._queue_status()))
 
     async def _events(self, request: web.Request) -> EventSourceResponse:
         """Send the status now, and again after every change other than the passing of time."""
@@ -53,11 +54,11 @@ class QueueRoutes:
                 state = self._latest_status()
                 if (still := _without_times(state)) != shown:
                     shown = still
-                    await stream.send(json.dumps(state), event="line" if "/line/" in request.path else "queue")
+                    await stream.send(state.model_dump_json(), event="line" if "/line/" in request.path else "queue")
                 await asyncio.sleep(PAUSE)
         return stream
 
-    def _latest_status(self) -> dict[str, Any]:
+    def _latest_status(self) -> QueueJson:
         """Return the latest status; clients that ask at the same time share one read of the queue."""
         now = asyncio.get_running_loop().time()
         if self._latest is None or now - self._latest[0] > PAUSE / 2:
@@ -65,23 +66,26 @@ class QueueRoutes:
         return self._latest[1]
 
 
-def status_json(status: QueueStatus) -> dict[str, Any]:
+def status_json(status: QueueStatus) -> QueueJson:
     """Return the queue status as a JSON object, with at most 200 running and 200 waiting jobs."""
     running = [each for each in status.jobs if each.running]
     waiting = [each for each in status.jobs if not each.running]
-    return {
-        "running": [_job_json(each) | {"fraction": round(each.fraction, 3)} for each in running[:MAX_JOBS]],
-        "waiting": [
-            _job_json(each) | {"position": position, "ahead": each.ahead}
+    return QueueJson(
+        running=[RunningJobJson(**_job(each), fraction=round(each.fraction, 3)) for each in running[:MAX_JOBS]],
+        waiting=[
+            WaitingJobJson(**_job(each), position=position, ahead=each.ahead)
             for position, each in enumerate(waiting[:MAX_JOBS], start=1)
         ],
-        "counts": {"running": len(running), "waiting": len(waiting)},
-        "workers": [_worker_json(each) for each in status.workers],
-        "pace": status.pace,
-    }
+        counts=JobCountsJson(running=len(running), waiting=len(waiting)),
+        workers=[
+            WorkerJson(name=each.name, model=each.model, slots=each.slots, busy=each.busy_slots, problem=each.problem)
+            for each in status.workers
+        ],
+        pace=status.pace,
+    )
 
 
-def _job_json(job: QueuedJob) -> dict[str, Any]:
+def _job(job: QueuedJob) -> dict[str, Any]:
     return {
         "id": job.job_id,
         "thread": job.thread.thread if job.thread.platform == PLATFORM else None,
@@ -93,13 +97,6 @@ def _job_json(job: QueuedJob) -> dict[str, Any]:
     }
 
 
-def _worker_json(worker: WorkerStatus) -> dict[str, Any]:
-    load = {"slots": worker.slots, "busy": worker.busy_slots}
-    return {"name": worker.name, "model": worker.model} | load | {"problem": worker.problem}
-
-
-def _without_times(state: dict[str, Any]) -> dict[str, Any]:
+def _without_times(state: QueueJson) -> dict[str, Any]:
     """Return the status without the fields that change with time alone."""
-    lists = ("running", "waiting")
-    still = {name: [{k: v for k, v in job.items() if k not in TIME_FIELDS} for job in state[name]] for name in lists}
-    return state | still
+    return state.model_dump(exclude={name: {"__all__": TIME_FIELDS} for name in ("running", "waiting")})

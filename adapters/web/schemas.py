@@ -1,131 +1,107 @@
-"""Converts the JSON of the web API to domain values; invalid input raises Refused with a sentence. Pure."""
+"""Requests and responses of the web API as pydantic models. The OpenAPI document is generated from them."""
 
 import base64
 import binascii
 import re
 import uuid
-from typing import Any
+from typing import Annotated, Any, Self, TypeVar
 
-from bot.domain import (
-    HIGHEST_SEED,
-    MANAGER,
-    OWNER,
-    Action,
-    ButtonPress,
-    ImageRequest,
-    ImagineCommand,
-    Message,
-    Operation,
-    Person,
-    ThreadKey,
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StrictInt,
+    StringConstraints,
+    ValidationError,
+    WithJsonSchema,
+    model_validator,
 )
-from bot.errors import NotFound, Refused
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from bot.domain import HIGHEST_SEED, Action
+from bot.errors import Refused
 from bot.region import parse_polygon
-from bot.settings.values import Command
 
-PLATFORM = "web"
-LONGEST_NAME = 60  # characters
-LONGEST_ARGUMENT = 10_000
-LONGEST_NEGATIVE = 500
-LONGEST_MODEL = 200
-MOST_ARGUMENTS = 10
-_ID = re.compile(r"[A-Za-z0-9-]{1,64}")
-_JOB = re.compile(r"[A-Za-z0-9-]{1,64}\.[0-9]{1,4}")
-_NUMBER = re.compile(r"[0-9]{1,9}")
-_NAME = re.compile(r"[a-z_]{1,40}")
-_OLD_KEYS = {"ratio": "aspect_ratio", "negative": "negative_prompt"}
-_RATIO = re.compile(r"[1-9][0-9]?:[1-9][0-9]?")
+MAX_ARGUMENT = 10_000  # characters
+MAX_ARGUMENTS = 10
+ID = r"^[A-Za-z0-9-]{1,64}$"
+JOB_ID = r"^[A-Za-z0-9-]{1,64}\.[0-9]{1,4}$"
+NUMBER = r"^[0-9]{1,9}$"
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def thread_key(thread_id: str) -> ThreadKey:
-    """Return the key of the thread with this id. Raises NotFound if the id is not valid."""
-    if not _ID.fullmatch(thread_id):
-        raise NotFound("There is no such thread.")
-    return ThreadKey(PLATFORM, "local", "page", thread_id)
-
-
-def message(thread: ThreadKey, body: Any) -> Message:
-    """Parse a posted message. Raises Refused."""
-    fields = _fields(body)
-    about = fields.get("about")
-    if about is not None and (not isinstance(about, int) or not _NUMBER.fullmatch(str(about))):
-        raise Refused("'about' must be the number of a picture, or null.")
-    region = _string(fields, "region") or _string(fields, "part")
-    if region and about is None:
-        raise Refused("'region' marks a region of the image that the message is about: it needs 'about'.")
-    if region:
-        _check_region(region)
-    pictures = fields.get("pictures") or []
-    if not isinstance(pictures, list):
-        raise Refused("'pictures' must be a list of base64 texts.")
-    return Message(
-        id=_event_id(fields),
-        thread=thread,
-        author=author(fields),
-        text=_string(fields, "text"),
-        uploads=tuple(map(_decode_picture, pictures)),
-        about=about,
-        region=region,
-    )
-
-
-def _check_region(region: str) -> None:
+def validate(model: type[Model], body: Any) -> Model:
+    """Return the body of a request as a model. Raises Refused with a sentence about the first error."""
     try:
-        parse_polygon(region)
+        return model.model_validate(body)
+    except ValidationError as error:
+        raise Refused(_error_sentence(model, error.errors(include_url=False)[0])) from None
+
+
+def _error_sentence(model: type[BaseModel], error: ErrorDetails) -> str:
+    """Return a sentence about an error; the description of the field says what its value must be."""
+    match error["type"], error["loc"]:
+        case "sentence", _:
+            return error["msg"]
+        case _, ():
+            return "The body must be a JSON object."
+        case _, (*_, "[key]"):
+            return "An argument's name must be 1 to 40 small letters and underscores."
+        case "text", (*_, name):
+            return f"'{name}' must be a text."
+        case "string_too_long", (*_, name):
+            return f"'{name}' may have {error['ctx']['max_length']:,} characters; this has {len(error['input']):,}."
+    name = str(error["loc"][0])
+    fields = (field for known, field in model.model_fields.items() if name in (known, *_old_keys(field)))
+    return f"'{name}' must be {next(fields).description}."
+
+
+def _old_keys(field: Any) -> list[str]:
+    alias = field.validation_alias
+    return [str(choice) for choice in alias.choices] if isinstance(alias, AliasChoices) else []
+
+
+def _sentence(text: str) -> PydanticCustomError:
+    return PydanticCustomError("sentence", "{text}", {"text": text})
+
+
+def _clean(value: Any) -> str:
+    """Return the text; null is an empty text, and lone surrogates, which UTF-8 cannot encode, are replaced."""
+    if not isinstance(value, str | None):
+        raise PydanticCustomError("text", "must be a text")
+    return (value or "").encode("utf-8", "replace").decode()
+
+
+def _decode_file(value: Any) -> bytes:
+    try:
+        return base64.b64decode(value, validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise _sentence("An image must be sent as base64 of the whole file.") from None
+
+
+def _check_region(value: str) -> str:
+    try:
+        if value:
+            parse_polygon(value)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise _sentence(str(error)) from None
+    return value
 
 
-def button(thread: ThreadKey, body: Any) -> ButtonPress:
-    """Parse a button press. Raises Refused."""
-    fields = _fields(body)
-    actions = [action.value for action in Action]
-    if fields.get("action") not in actions:
-        raise Refused(f"'action' must be one of {', '.join(actions)}.")
-    target = fields.get("target")
-    action = Action(fields["action"])
-    known = _JOB if action is Action.CANCEL else _ID if action in (Action.STOP, Action.RETRY) else _NUMBER
-    if not isinstance(target, str | int) or isinstance(target, bool) or not known.fullmatch(str(target)):
-        raise Refused("'target' must be the target of a button.")
-    return ButtonPress(_event_id(fields), thread, author(fields), action, str(target))
+def _target_text(value: Any) -> str:
+    return str(value)[:100] if isinstance(value, str | int) and not isinstance(value, bool) else ""
 
 
-def command(thread: ThreadKey, body: Any) -> Command:
-    """Parse a slash command. Raises Refused."""
-    fields = _fields(body)
-    name, given = fields.get("name"), fields.get("arguments") or {}
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise Refused("'name' must be the name of a command.")
-    if not isinstance(given, dict) or len(given) > MOST_ARGUMENTS:
-        raise Refused(f"'arguments' must be an object of at most {MOST_ARGUMENTS} texts.")
-    for key in given:
-        if not _NAME.fullmatch(key):
-            raise Refused("An argument's name must be 1 to 40 small letters and underscores.")
-        _check_length(key, _string(given, key), LONGEST_ARGUMENT)
-    told = {key: _string(given, key) for key in given}
-    return Command(_event_id(fields), thread, author(fields), name, told)
-
-
-def imagine(thread: ThreadKey, body: Any) -> ImagineCommand:
-    """Parse `/imagine`: images requested without the chat model. Raises Refused."""
-    fields = _fields(body)
-    fields = {_OLD_KEYS.get(name, name): value for name, value in fields.items()}
-    ratio, model, negative = (_string(fields, name).strip() for name in ("aspect_ratio", "model", "negative_prompt"))
-    if ratio and not _RATIO.fullmatch(ratio):
-        raise Refused("'aspect_ratio' must be width to height, such as 3:2.")
-    _check_length("model", model, LONGEST_MODEL)
-    _check_length("negative_prompt", negative, LONGEST_NEGATIVE)
-    request = ImageRequest(
-        0, Operation.GENERATE, " ".join(_string(fields, "prompt").split()), ratio=ratio, model=model,
-        seed=_whole_number(fields, "seed", HIGHEST_SEED), negative=negative,
-    )  # fmt: skip
-    return ImagineCommand(_event_id(fields), thread, author(fields), request, _whole_number(fields, "count", 99))
-
-
-def author(fields: dict[str, Any]) -> Person:
-    """Return the author with the name that the request gives, or `Guest`."""
-    name = " ".join(_string(fields, "author").split())[:LONGEST_NAME] or "Guest"
-    return Person(name, name, frozenset({MANAGER, OWNER}))  # anyone who can open the page is taken for the operator
+Text = Annotated[str, BeforeValidator(_clean)]
+Trimmed = Annotated[str, StringConstraints(strip_whitespace=True), BeforeValidator(_clean)]
+File = Annotated[bytes, BeforeValidator(_decode_file), WithJsonSchema({"type": "string", "contentEncoding": "base64"})]
+Target = Annotated[str, BeforeValidator(_target_text), WithJsonSchema({"type": ["string", "integer"]})]
+ArgumentName = Annotated[str, StringConstraints(pattern=r"^[a-z_]{1,40}$")]
+Argument = Annotated[str, StringConstraints(max_length=MAX_ARGUMENT), BeforeValidator(_clean)]
 
 
 def new_id() -> str:
@@ -133,43 +109,91 @@ def new_id() -> str:
     return uuid.uuid4().hex
 
 
-def _fields(body: Any) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        raise Refused("The body must be a JSON object.")
-    return body
+class UserRequest(BaseModel):
+    """The fields of every request of a user; unknown fields are ignored, and null means an empty text.
+
+    The description of a field completes the sentence "'field' must be ..." of an error.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    id: Annotated[str, BeforeValidator(lambda value: value or new_id())] = Field(
+        default_factory=new_id, pattern=ID, description="1 to 64 letters, digits and hyphens"
+    )
+    author: Text = Field("", description="the name of the user")
 
 
-def _event_id(fields: dict[str, Any]) -> str:
-    """Return the id of the request, which identifies a repeated request, or a new id."""
-    given = fields.get("id") or new_id()
-    if not isinstance(given, str) or not _ID.fullmatch(given):
-        raise Refused("'id' must be 1 to 64 letters, digits and hyphens.")
-    return given
+class MessageRequest(UserRequest):
+    """A message of a user. `pictures` holds at most four image files of at most 20 MB."""
+
+    text: Text = Field("", description="the text of the message")
+    about: StrictInt | None = Field(
+        None, ge=0, le=999_999_999, description="the number of the image that the message is about, or null"
+    )
+    region: Annotated[Text, AfterValidator(_check_region)] = Field(
+        "",
+        validation_alias=AliasChoices("region", "part"),
+        description="3 to 100 points around the region that should change, in percent of the image's width and height",
+        examples=["12.5,30 40,30 40,62"],
+    )
+    pictures: Annotated[list[File], BeforeValidator(lambda value: value or [])] = Field(
+        [], description="a list of image files in base64"
+    )
+
+    @model_validator(mode="after")
+    def _check_about(self) -> Self:
+        if self.region and self.about is None:
+            raise _sentence("'region' marks a region of the image that the message is about: it needs 'about'.")
+        return self
 
 
-def _string(fields: dict[str, Any], name: str) -> str:
-    value = fields.get(name) or ""
-    if not isinstance(value, str):
-        raise Refused(f"'{name}' must be a text.")
-    return value.encode("utf-8", "replace").decode()  # replaces lone surrogates, which UTF-8 cannot encode
+class ButtonRequest(UserRequest):
+    """A button press. `target` is the target of the button in the message."""
+
+    action: Action = Field(description=f"one of {', '.join(Action)}")
+    target: Target = Field(description="the target of a button")
+
+    @model_validator(mode="after")
+    def _check_target(self) -> Self:
+        match self.action:
+            case Action.CANCEL:
+                pattern = JOB_ID
+            case Action.STOP | Action.RETRY:
+                pattern = ID
+            case _:
+                pattern = NUMBER
+        if not re.fullmatch(pattern, self.target):
+            raise _sentence("'target' must be the target of a button.")
+        return self
 
 
-def _whole_number(fields: dict[str, Any], name: str, highest: int) -> int | None:
-    value = fields.get(name)
-    if value is None:
-        return None
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= highest:
-        raise Refused(f"'{name}' must be a whole number from 0 to {highest:,}, or null.")
-    return value
+class CommandRequest(UserRequest):
+    """A slash command."""
+
+    name: ArgumentName = Field(description="the name of a command")
+    arguments: Annotated[dict[ArgumentName, Argument], BeforeValidator(lambda value: value or {})] = Field(
+        {}, max_length=MAX_ARGUMENTS, description=f"an object of at most {MAX_ARGUMENTS} texts"
+    )
 
 
-def _check_length(name: str, value: str, longest: int) -> None:
-    if len(value) > longest:
-        raise Refused(f"'{name}' may have {longest:,} characters; this has {len(value):,}.")
+class ImagineRequest(UserRequest):
+    """An image request without the chat model. Empty values and null mean the values of the settings."""
 
-
-def _decode_picture(picture: Any) -> bytes:
-    try:
-        return base64.b64decode(picture, validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise Refused("A picture must be sent as base64 of the whole file.") from None
+    prompt: Text = Field("", description="the prompt")
+    aspect_ratio: Trimmed = Field(
+        "",
+        pattern=r"^([1-9][0-9]?:[1-9][0-9]?)?$",
+        validation_alias=AliasChoices("aspect_ratio", "ratio"),
+        description="width to height, such as 3:2",
+    )
+    count: StrictInt | None = Field(None, ge=0, le=99, description="a whole number from 0 to 99, or null")
+    model: Trimmed = Field("", max_length=200, description="the name of an image model")
+    seed: StrictInt | None = Field(
+        None, ge=0, le=HIGHEST_SEED, description=f"a whole number from 0 to {HIGHEST_SEED:,}, or null"
+    )
+    negative_prompt: Trimmed = Field(
+        "",
+        max_length=500,
+        validation_alias=AliasChoices("negative_prompt", "negative"),
+        description="the text that says what the image must not show",
+    )

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import json
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,24 +10,25 @@ from typing import Any
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from adapters.web import schemas as parse
-from adapters.web import serializers as draw
-from adapters.web.auth import Middlewares, json_body
+from adapters.web import openapi, parse, serializers
+from adapters.web.auth import Middlewares, json_body, json_response
 from adapters.web.broadcast import Broadcaster, PageSurface
 from adapters.web.command_routes import CommandRoutes, Lineage
 from adapters.web.queue_routes import STATIC, QueueRoutes
+from adapters.web.response_schemas import (
+    AcceptedJson,
+    HealthJson,
+    MessageJson,
+    MessagesJson,
+    NewThreadJson,
+    ThreadsJson,
+)
 from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, View
 from bot.errors import ConfigError, NotFound
 from bot.ports import Archive, Inbox
 from bot.queue_status import QueueStatus
 
 LARGEST_BODY = 120 * 2**20  # bytes: four images of 20 MB in base64
-OLD_PATHS = {  # paths of earlier versions
-    "/line": "/queue",
-    "/api/line": "/api/queue",
-    "/api/line/events": "/api/queue/events",
-    "/api/threads/{id}/wishes": "/api/threads/{id}/imagine",
-}
 
 
 class WebApp:
@@ -71,7 +71,7 @@ class WebApp:
     async def run(self, inbox: Inbox) -> None:
         """Serve until cancelled. Raises ConfigError if the port is taken."""
         self._inbox = inbox
-        runner = web.AppRunner(self._app(), access_log=None, shutdown_timeout=1, handler_cancellation=True)
+        runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
         try:
             await web.TCPSite(runner, self._host, self._port).start()
@@ -85,7 +85,8 @@ class WebApp:
         finally:
             await runner.cleanup()
 
-    def _app(self) -> web.Application:
+    def app(self) -> web.Application:
+        """Return the aiohttp application with all routes."""
         app = web.Application(
             client_max_size=LARGEST_BODY, middlewares=[self._middlewares.handle_errors, self._middlewares.check_access]
         )
@@ -93,6 +94,7 @@ class WebApp:
             web.get("/", self._page),
             web.static("/static", STATIC),
             web.get("/healthz", self._health),
+            web.get("/api/openapi.json", self._openapi),
             web.get("/pictures/{digest}.png", self._picture),
             web.get("/api/threads", self._threads),
             web.post("/api/threads", self._open),
@@ -115,25 +117,29 @@ class WebApp:
     async def _health(self, request: web.Request) -> web.Response:
         others = self._platform_health()
         well = all(each.get("connected", True) for each in others.values())
-        return web.json_response({"status": "ok" if well else "degraded", **others})
+        return json_response(HealthJson(status="ok" if well else "degraded", **others))
+
+    async def _openapi(self, request: web.Request) -> web.Response:
+        return web.Response(text=openapi.text(), content_type="application/json")
 
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         digest = request.match_info["digest"]
         path = self._picture_path(digest) if self._archive.knows_picture(digest) else None
         if path is None:
-            raise NotFound("There is no such picture.")
+            raise NotFound("There is no such image.")
         return web.FileResponse(path, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
     async def _threads(self, request: web.Request) -> web.Response:
-        return web.json_response({"threads": [draw.thread(each) for each in self._archive.threads(parse.PLATFORM)]})
+        threads = [serializers.thread(each) for each in self._archive.threads(parse.PLATFORM)]
+        return json_response(ThreadsJson(threads=threads))
 
     async def _open(self, request: web.Request) -> web.Response:
         thread_id = uuid.uuid4().hex[:12]
         self._archive.open_thread(parse.thread_key(thread_id))
-        return web.json_response({"id": thread_id})
+        return json_response(NewThreadJson(id=thread_id))
 
     async def _thread(self, request: web.Request) -> web.Response:
-        return web.json_response({"messages": self._messages(self._find_thread(request))})
+        return json_response(MessagesJson(messages=self._messages(self._find_thread(request))))
 
     async def _message(self, request: web.Request) -> web.Response:
         thread = self._find_thread(request)
@@ -143,7 +149,7 @@ class WebApp:
         thread = self._find_thread(request)
         press = parse.button(thread, await json_body(request))
         if press.action is Action.EDIT:  # the page asks for the text and sends it as a message about the image
-            return web.json_response({"about": int(press.target) if press.target.isdecimal() else None})
+            return json_response(AcceptedJson(about=int(press.target)))
         if press.action is Action.DELETE:
             return await self._delete(thread, press)
         return await self._accept(thread, press)
@@ -156,19 +162,19 @@ class WebApp:
         message_id = await self._running_inbox().accept(event)
         if not isinstance(event, PlaceRemoved) and message_id == event.id:
             self._publish_message(thread, message_id)
-        return web.json_response({"message_id": message_id})
+        return json_response(AcceptedJson(message_id=message_id))
 
     async def _delete(self, thread: ThreadKey, press: ButtonPress) -> web.Response:
         """Delete an image, and publish the messages that uploaded it again; the core updates the replies."""
-        brought = [entry.id for entry in self._archive.entries(thread) if _has_upload(entry, press.target)]
+        affected = [entry.id for entry in self._archive.entries(thread) if _has_upload(entry, press.target)]
         response = await self._accept(thread, press)
-        for message_id in brought:
+        for message_id in affected:
             self._publish_message(thread, message_id)
         return response
 
     def _publish_message(self, thread: ThreadKey, message_id: str) -> None:
         if entry := self._archive.entry(message_id):
-            self._broadcaster.publish(thread, draw.question(entry))
+            self._broadcaster.publish(thread, serializers.question(entry))
             self._broadcaster.publish(thread, self._reply(entry))
 
     def _running_inbox(self) -> Inbox:
@@ -178,16 +184,17 @@ class WebApp:
     async def _events(self, request: web.Request) -> EventSourceResponse:
         """Send every message of the thread, then every changed message, and an event if the thread is forgotten."""
         thread = self._find_thread(request)
-        watcher = self._broadcaster.subscribe(thread)
+        subscriber = self._broadcaster.subscribe(thread)
         try:
             async with sse_response(request) as stream:
                 for message in self._messages(thread):
-                    await stream.send(json.dumps(message), event="message")
+                    await stream.send(message.model_dump_json(), event="message")
                 while stream.is_connected():
-                    event, message = await watcher.next_event()
-                    await stream.send(json.dumps(message), event=event)
+                    changed = await subscriber.next_message()
+                    text, event = (changed.model_dump_json(), "message") if changed else ("{}", "forgotten")
+                    await stream.send(text, event=event)
         finally:
-            self._broadcaster.unsubscribe(thread, watcher)
+            self._broadcaster.unsubscribe(thread, subscriber)
         return stream
 
     def _find_thread(self, request: web.Request) -> ThreadKey:
@@ -196,21 +203,21 @@ class WebApp:
             raise NotFound("There is no such thread.")
         return thread
 
-    def _messages(self, thread: ThreadKey) -> list[dict[str, Any]]:
-        messages: list[dict[str, Any]] = []
+    def _messages(self, thread: ThreadKey) -> list[MessageJson]:
+        messages: list[MessageJson] = []
         for entry in self._archive.entries(thread):
-            messages += [draw.question(entry), self._reply(entry)]
+            messages += [serializers.question(entry), self._reply(entry)]
         return messages
 
-    def _reply(self, entry: Entry) -> dict[str, Any]:
+    def _reply(self, entry: Entry) -> MessageJson:
         waiting = View(status="Waiting…", buttons=(Button(Action.STOP, "Stop", entry.id),))
-        return draw.reply(entry.id, self._broadcaster.current_view(entry.id, entry.view) or waiting)
+        return serializers.reply(entry.id, self._broadcaster.current_view(entry.id, entry.view) or waiting)
 
 
 def _old_routes(routes: Sequence[web.AbstractRouteDef]) -> list[web.RouteDef]:
     """Return the routes of the old paths, with the handlers of the new ones."""
     defined = {route.path: route for route in routes if isinstance(route, web.RouteDef)}
-    return [web.route(defined[new].method, old, defined[new].handler) for old, new in OLD_PATHS.items()]
+    return [web.route(defined[new].method, old, defined[new].handler) for old, new in openapi.OLD_PATHS.items()]
 
 
 def _has_upload(entry: Entry, number: str) -> bool:

@@ -19,6 +19,7 @@ from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import ScriptedModel
 from tests.support.images import Filing, PaintingRenderer
+from tests.support.openapi_check import check_event, check_exchange
 from tests.support.records import desk_of
 
 
@@ -35,13 +36,18 @@ class House:
     async def get(self, path: str) -> tuple[int, Any]:
         """Status and JSON, or bytes, of an address."""
         async with self.session.get(self.url + path) as response:
-            told = await (response.json() if response.content_type == "application/json" else response.read())
-            return response.status, told
+            if response.content_type != "application/json":
+                return response.status, await response.read()
+            answer = await response.json()
+            check_exchange("GET", path, None, response.status, answer)
+            return response.status, answer
 
     async def post(self, path: str, body: object) -> tuple[int, Any]:
         """Status and JSON of a POST."""
         async with self.session.post(self.url + path, json=body) as response:
-            return response.status, await response.json()
+            answer = await response.json()
+            check_exchange("POST", path, body, response.status, answer)
+            return response.status, answer
 
     async def thread(self) -> str:
         """The API's address of a new thread."""
@@ -81,6 +87,7 @@ class House:
                 if field == "event":
                     name = value
                 if field == "data":
+                    check_event(f"{thread}/events", name, json.loads(value))
                     yield name, json.loads(value)
 
         async with self.session.get(f"{self.url}{thread}/events") as response:

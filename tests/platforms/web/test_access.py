@@ -31,6 +31,7 @@ from bot.errors import ConfigError, Refused, StorageError
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import NoCommands, picture
+from tests.support.openapi_check import check_exchange
 
 
 class Desk(NoCommands):
@@ -68,7 +69,10 @@ class Site:
         async with self.session.request(
             method, self.url + path, data=data, headers=headers, allow_redirects=False
         ) as response:
-            return response.status, await response.json() if "json" in response.content_type else None
+            answer = await response.json() if "json" in response.content_type else None
+            if answer is not None:
+                check_exchange(method, path, body, response.status, answer)
+            return response.status, answer
 
     async def thread(self) -> str:
         """A new thread."""

@@ -38,6 +38,7 @@ from bot.domain import (
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import NoCommands
+from tests.support.openapi_check import check_event, check_exchange
 
 ANN = Person("Ann", "Ann", frozenset({MANAGER, OWNER}))
 
@@ -76,13 +77,17 @@ class Site:
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
         """Status and JSON of an address."""
         async with self.session.get(self.url + path, headers=headers) as response:
-            return response.status, await response.json()
+            answer = await response.json()
+            check_exchange("GET", path, None, response.status, answer)
+            return response.status, answer
 
     async def post(self, path: str, body: object, content_type: str = "application/json") -> tuple[int, Any]:
         """Status and JSON of a POST; bytes are sent as they are."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self.session.post(self.url + path, data=data, headers={"Content-Type": content_type}) as response:
-            return response.status, await response.json()
+            answer = await response.json()
+            check_exchange("POST", path, body, response.status, answer)
+            return response.status, answer
 
     async def thread(self) -> str:
         """The API's address of a new thread."""
@@ -102,7 +107,9 @@ class Site:
                 name, _, value = line.decode().strip().partition(": ")
                 assert name != "event" or value == "message"
                 if name == "data":
-                    yield json.loads(value)
+                    message = json.loads(value)
+                    check_event(f"{thread}/events", "message", message)
+                    yield message
 
         async with self.session.get(f"{self.url}{thread}/events") as response:
             yield told(response)
@@ -363,4 +370,4 @@ async def test_only_pictures_of_a_thread_are_served(tmp_path: Path) -> None:
             assert (response.status, response.content_type, await response.read()) == (200, "image/png", b"known")
             assert "immutable" in response.headers["Cache-Control"]
         for digest in (unknown, gone, known.upper(), "..%2Fx", "..%2F..%2Fx", f"%2e%2f{known}", "%00"):
-            assert await here.get(f"/pictures/{digest}.png") == (404, {"error": "There is no such picture."})
+            assert await here.get(f"/pictures/{digest}.png") == (404, {"error": "There is no such image."})

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from adapters.web import command_routes as page_desk
-from adapters.web.schemas import LONGEST_ARGUMENT
+from adapters.web.schemas import MAX_ARGUMENT
 from bot.formatting import time_marker
 from bot.settings.values import Attachment, Command, CommandResponse
 from tests.support.doubles import ANN, THREAD
@@ -72,7 +72,7 @@ async def test_scopes_reach_as_far_as_they_say(tmp_path: Path) -> None:
         ({"name": "settings", "arguments": {"a b": "x"}}, 400, "An argument's name"),
         ({"name": "settings", "arguments": {"a" * 41: "x"}}, 400, "An argument's name"),
         ({"name": "settings", "arguments": dict.fromkeys("abcdefghijk", "x")}, 400, "at most 10 texts"),
-        ({"name": "settings", "arguments": {"value": "x" * (LONGEST_ARGUMENT + 1)}}, 400, "'value' may have 10,000"),
+        ({"name": "settings", "arguments": {"value": "x" * (MAX_ARGUMENT + 1)}}, 400, "'value' may have 10,000"),
         ({"name": "settings", "arguments": {"scope": "world"}}, 400, "Settings hold for"),
         ({"name": "settings", "arguments": {"do": "set", "key": "count", "value": "9"}}, 400, "can be 1, 2, 3, 4"),
         ({"name": "details", "arguments": {"picture": "7"}}, 404, "There is no picture #7"),
@@ -108,8 +108,9 @@ def test_times_are_told_from_now_on() -> None:
     told = page_desk.answer_json(
         CommandResponse(f"One is free {time_marker(0)}.", attachment=Attachment("usage.csv", b"a,b")), command
     )
-    assert told["text"] == "One is free in about 1 s."
-    assert told["attachment"] == {"name": "usage.csv", "alt": "", "data": "data:application/octet-stream;base64,YSxi"}
+    assert told.text == "One is free in about 1 s."
+    data = "data:application/octet-stream;base64,YSxi"
+    assert told.model_dump()["attachment"] == {"name": "usage.csv", "alt": "", "data": data}
 
 
 # Wishes

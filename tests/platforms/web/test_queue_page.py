@@ -11,14 +11,16 @@ from typing import Any
 import aiohttp
 import pytest
 
-from adapters.web import serializers as draw
+from adapters.web import serializers
+from adapters.web.openapi import OLD_PATHS
 from adapters.web.queue_routes import MAX_JOBS, status_json
-from adapters.web.server import OLD_PATHS, WebApp
+from adapters.web.server import WebApp
 from bot.domain import Operation, PicturePart, Queued, ThreadKey
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.platforms.web.test_access import Desk
+from tests.support.openapi_check import check_event, check_exchange
 
 HERE = ThreadKey("web", "local", "page", "abc")
 RUNS = QueuedJob("m.0", HERE, 1, Operation.GENERATE, "Ann", "", True, 0.25, 0, 4.0, 9.0)
@@ -59,7 +61,9 @@ async def test_the_line_as_json(tmp_path: Path) -> None:
     """What runs, what waits and the workers; only a thread of the page is named, and nobody else at all."""
     line = Line(QueueStatus((RUNS, WAITS), (BENCH,), {"<model>": 0.5}))
     async with site(tmp_path, line) as session, session.get("/api/queue") as response:
-        assert await response.json() == {
+        answer = await response.json()
+        check_exchange("GET", "/api/queue", None, 200, answer)
+        assert answer == {
             "running": [
                 {"id": "m.0", "thread": "abc", "number": 1, "operation": "generate", "model": "", "waited": 9.0,
                  "eta": 4.0, "fraction": 0.25},
@@ -77,7 +81,7 @@ async def test_the_line_as_json(tmp_path: Path) -> None:
 def test_of_a_long_line_the_beginning_is_shown() -> None:
     """With the number of all."""
     shown = status_json(QueueStatus((WAITS,) * (MAX_JOBS + 5)))
-    assert (len(shown["waiting"]), shown["counts"]["waiting"]) == (MAX_JOBS, MAX_JOBS + 5)
+    assert (len(shown.waiting), shown.counts.waiting) == (MAX_JOBS, MAX_JOBS + 5)
 
 
 async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]]:
@@ -85,6 +89,7 @@ async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]
     async with session.get("/api/queue/events") as stream:
         async for line in stream.content:
             if line.startswith(b"data:"):
+                check_event("/api/queue/events", "queue", json.loads(line[5:]))
                 yield json.loads(line[5:])
 
 
@@ -138,7 +143,7 @@ async def test_the_page_runs_no_script_of_its_own_text(tmp_path: Path) -> None:
 )
 def test_a_picture_that_waits_says_for_how_long(state: Queued, note: str) -> None:
     """As far as it is known, and no more exact than it can be."""
-    assert draw.part(PicturePart(0, 1, Operation.GENERATE, "p", state))["note"] == note
+    assert serializers.part(PicturePart(0, 1, Operation.GENERATE, "p", state)).model_dump()["note"] == note
 
 
 async def test_old_paths_and_old_keys_still_work(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from adapters.web import schemas as parse
+from adapters.web import parse
 from bot.storage.picture_files import PictureFiles
 from tests.support import web_app as web_house
 from tests.support.images import png

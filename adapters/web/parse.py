@@ -1,0 +1,64 @@
+"""Converts requests of the web API to domain values; invalid input raises Refused with a sentence. Pure."""
+
+import re
+from typing import Any
+
+from adapters.web.schemas import ID, ButtonRequest, CommandRequest, ImagineRequest, MessageRequest, validate
+from bot.domain import (
+    MANAGER,
+    OWNER,
+    ButtonPress,
+    ImageRequest,
+    ImagineCommand,
+    Message,
+    Operation,
+    Person,
+    ThreadKey,
+)
+from bot.errors import NotFound
+from bot.settings.values import Command
+
+PLATFORM = "web"
+MAX_NAME = 60  # characters
+
+
+def thread_key(thread_id: str) -> ThreadKey:
+    """Return the key of the thread with this id. Raises NotFound if the id is not valid."""
+    if not re.fullmatch(ID, thread_id):
+        raise NotFound("There is no such thread.")
+    return ThreadKey(PLATFORM, "local", "page", thread_id)
+
+
+def message(thread: ThreadKey, body: Any) -> Message:
+    """Parse a posted message. Raises Refused."""
+    sent = validate(MessageRequest, body)
+    uploads = tuple(sent.pictures)
+    return Message(sent.id, thread, person(sent.author), sent.text, uploads, sent.about, region=sent.region)
+
+
+def button(thread: ThreadKey, body: Any) -> ButtonPress:
+    """Parse a button press. Raises Refused."""
+    sent = validate(ButtonRequest, body)
+    return ButtonPress(sent.id, thread, person(sent.author), sent.action, sent.target)
+
+
+def command(thread: ThreadKey, body: Any) -> Command:
+    """Parse a slash command. Raises Refused."""
+    sent = validate(CommandRequest, body)
+    return Command(sent.id, thread, person(sent.author), sent.name, sent.arguments)
+
+
+def imagine(thread: ThreadKey, body: Any) -> ImagineCommand:
+    """Parse `/imagine`: images requested without the chat model. Raises Refused."""
+    sent = validate(ImagineRequest, body)
+    request = ImageRequest(
+        0, Operation.GENERATE, " ".join(sent.prompt.split()), ratio=sent.aspect_ratio, model=sent.model,
+        seed=sent.seed, negative=sent.negative_prompt,
+    )  # fmt: skip
+    return ImagineCommand(sent.id, thread, person(sent.author), request, sent.count)
+
+
+def person(name: str) -> Person:
+    """Return the user with this name, or `Guest`. Anyone who can open the page counts as the operator."""
+    name = " ".join(name.split())[:MAX_NAME] or "Guest"
+    return Person(name, name, frozenset({MANAGER, OWNER}))
