@@ -34,8 +34,8 @@ class RequestOptions:
 
 def narrow_options(history: Sequence[ChatMessage], tools: Sequence[Tool], options: RequestOptions) -> RequestOptions:
     """Return the features that a request with these options really uses."""
-    images = sum(len(said.images) for said in history)
-    system = any(said.role is Role.SYSTEM for said in history)
+    images = sum(len(message.images) for message in history)
+    system = any(message.role is Role.SYSTEM for message in history)
     return RequestOptions(
         options.has_tools and bool(tools), min(options.max_images, images), options.has_system_message and system
     )
@@ -45,31 +45,35 @@ def build_request(
     model: str, history: Sequence[ChatMessage], tools: Sequence[Tool], options: RequestOptions
 ) -> dict[str, object]:
     """Return the JSON body of the request, without the images and features that the options exclude."""
-    told = _limit_images(history if options.has_system_message else _fold_system_message(history), options.max_images)
-    body: dict[str, object] = {"model": model, "messages": [_message_body(said) for said in told], "stream": True}
+    if not options.has_system_message:
+        history = _fold_system_message(history)
+    messages = [_message_body(message) for message in _limit_images(history, options.max_images)]
+    body: dict[str, object] = {"model": model, "messages": messages, "stream": True}
     return body | ({"tools": [_function_schema(tool) for tool in tools]} if options.has_tools and tools else {})
 
 
 def _fold_system_message(history: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Put the system prompt in front of the first user message, for chat templates without a system role."""
-    system = "\n\n".join(said.text for said in history if said.role is Role.SYSTEM)
-    told = [said for said in history if said.role is not Role.SYSTEM]
+    system = "\n\n".join(message.text for message in history if message.role is Role.SYSTEM)
+    messages = [message for message in history if message.role is not Role.SYSTEM]
     if not system:
-        return told
-    if told and told[0].role is Role.USER:
-        return [replace(told[0], text=f"{system}\n\n{told[0].text}"), *told[1:]]
-    return [ChatMessage(Role.USER, system), *told]
+        return messages
+    if messages and messages[0].role is Role.USER:
+        return [replace(messages[0], text=f"{system}\n\n{messages[0].text}"), *messages[1:]]
+    return [ChatMessage(Role.USER, system), *messages]
 
 
 def _limit_images(history: Iterable[ChatMessage], limit: int) -> list[ChatMessage]:
     """Keep the first images of the history; a message that loses all its images also loses the note about them."""
-    told: list[ChatMessage] = []
-    for said in history:
-        kept = said.images[:limit]
+    messages: list[ChatMessage] = []
+    for message in history:
+        kept = message.images[:limit]
         limit -= len(kept)
-        blind = bool(said.images) and not kept
-        told.append(replace(said, text=_SHOWN_NOTE.sub("", said.text, count=1) if blind else said.text, images=kept))
-    return told
+        blind = bool(message.images) and not kept
+        messages.append(
+            replace(message, text=_SHOWN_NOTE.sub("", message.text, count=1) if blind else message.text, images=kept)
+        )
+    return messages
 
 
 def _message_body(message: ChatMessage) -> dict[str, object]:
@@ -148,18 +152,18 @@ class CompletionReader:
         """Return the text and tool calls that this event completes. Raises ValueError for other data."""
         completion = _Completion.model_validate(data)
         self.has_begun = True
-        said: list[TextDelta | ToolCall] = []
+        events: list[TextDelta | ToolCall] = []
         for choice in completion.choices or ():
             for message in filter(None, (choice.delta, choice.message)):
                 self.has_reasoning_field |= bool(message.reasoning_content or message.reasoning)
-                if words := _text_of(message):
-                    said += [*self._calls.take_complete(), TextDelta(words)]
+                if text := _text_of(message):
+                    events += [*self._calls.take_complete(), TextDelta(text)]
                 for piece in _call_pieces(message):
-                    said += self._calls.add(piece)
+                    events += self._calls.add(piece)
             if choice.finish_reason:
                 self._finish_reason = choice.finish_reason
-                said += self._calls.take_rest()
-        return said
+                events += self._calls.take_rest()
+        return events
 
     def end(self) -> list[ToolCall | StreamEnd]:
         """Return the remaining tool calls and the end. Without a finish reason the answer counts as truncated."""

@@ -25,8 +25,8 @@ class Moderator:
     async def check(self, prompt: str) -> None:
         """Raises Refused if the endpoint flags the prompt, with the category names, or if it does not answer."""
         try:
-            told = await self._client.moderations.create(input=prompt, model=self._model)
-            verdicts = list(told.results)
+            response = await self._client.moderations.create(input=prompt, model=self._model)
+            verdicts = list(response.results)
             flagged = [verdict for verdict in verdicts if verdict.flagged]
             if not verdicts:
                 raise ValueError("no verdict")

@@ -49,7 +49,7 @@ def build_fallback_request(text: str, newest: Picture | None) -> ImageRequest:
     """
     plain = " ".join(text.split())
     if newest is None or detect_intent(text) is Intent.PICTURE:
-        wish = _POLITE_ENDING.sub("", _REQUEST_PHRASE.sub("", plain, count=1), count=1)
-        return ImageRequest(0, Operation.GENERATE, wish or plain)
+        prompt = _POLITE_ENDING.sub("", _REQUEST_PHRASE.sub("", plain, count=1), count=1)
+        return ImageRequest(0, Operation.GENERATE, prompt or plain)
     change = _POLITE_ENDING.sub("", plain, count=1) or plain
     return ImageRequest(0, Operation.EDIT, ", ".join(filter(None, (newest.prompt, change))))

@@ -76,11 +76,11 @@ def is_block_end(block: OpenConstruct, found: Any) -> bool:
 
 def end_block(block: OpenConstruct, events: Sequence[Event]) -> ParseResult:
     """Return the requests of a code block that holds nothing but tags, or else the code block as text."""
-    asked = tuple(event for event in events if isinstance(event, ImageRequest))
-    words = any(isinstance(event, Text) and event.markdown.strip() for event in events)
-    if words or not asked or any(request.prompt and is_placeholder(request.prompt) for request in asked):
+    requests = tuple(event for event in events if isinstance(event, ImageRequest))
+    has_text = any(isinstance(event, Text) and event.markdown.strip() for event in events)
+    if has_text or not requests or any(request.prompt and is_placeholder(request.prompt) for request in requests):
         return ParseResult("".join(block.raw))
-    return ParseResult(requests=asked, form=RequestOrigin.WRITTEN_CALL)
+    return ParseResult(requests=requests, form=RequestOrigin.WRITTEN_CALL)
 
 
 def _is_request(name: str, context: ParserContext) -> bool:

@@ -111,18 +111,18 @@ _POINTS_AT_PICTURE = re.compile(rf"\b(?:this|that|these|my|attached|uploaded|abo
 
 def detect_intent(text: str, has_pictures: bool = False) -> Intent:
     """Return the intent of a message. `has_pictures` means that the thread has images to edit."""
-    said = text.strip()[:_MAX_LENGTH]
-    draws = bool(_ASKS_TO_DRAW.search(said) or _ASKS_IN_OTHER_LANGUAGE.search(said))
-    if _REFUSES.search(said):
+    message = text.strip()[:_MAX_LENGTH]
+    draws = bool(_ASKS_TO_DRAW.search(message) or _ASKS_IN_OTHER_LANGUAGE.search(message))
+    if _REFUSES.search(message):
         return Intent.WORDS if not draws else Intent.UNCLEAR
-    asks = bool(_QUESTION.match(said)) or said.endswith(("?", "？"))
-    if asks and not draws and _ASKS_ABOUT_MARKUP.search(said):
+    asks = bool(_QUESTION.match(message)) or message.endswith(("?", "？"))
+    if asks and not draws and _ASKS_ABOUT_MARKUP.search(message):
         return Intent.MARKUP
-    if _ABOUT_DRAWING.search(said) and not _ASKS_TO_DRAW.match(said):
+    if _ABOUT_DRAWING.search(message) and not _ASKS_TO_DRAW.match(message):
         return Intent.WORDS
-    if draws or _ASKS_FOR_PICTURE.search(said) or _BEGINS_WITH_PICTURE.match(said):
+    if draws or _ASKS_FOR_PICTURE.search(message) or _BEGINS_WITH_PICTURE.match(message):
         return Intent.PICTURE
-    if has_pictures and (_ASKS_FOR_CHANGE.match(said) or _ASKS_FOR_MORE.match(said)):
+    if has_pictures and (_ASKS_FOR_CHANGE.match(message) or _ASKS_FOR_MORE.match(message)):
         return Intent.PICTURE
     return Intent.WORDS if asks else Intent.UNCLEAR
 
@@ -142,5 +142,5 @@ _ASKS_BACK = re.compile(
 
 def is_clarifying_question(answer: str) -> bool:
     """Whether an answer ends with a question to the user about missing details."""
-    last = answer.strip()[-400:]
-    return last.rstrip("*_ )\"'🙂😊").endswith(("?", "？")) and bool(_ASKS_BACK.search(last))
+    ending = answer.strip()[-400:]
+    return ending.rstrip("*_ )\"'🙂😊").endswith(("?", "？")) and bool(_ASKS_BACK.search(ending))

@@ -76,10 +76,10 @@ class LineStarts:
 
     def _step_at_turn(self, text: str, at: int, is_final: bool) -> Transition | None:
         """End the answer at an invented turn; if the turn repeats the user's message, retract the text before it."""
-        own, said = self._context.text.strip()[:MAX_ECHO_LENGTH], text[at : at + MAX_ECHO_LENGTH + 1].lstrip(" ")
-        if own and said.startswith(own):
+        own, start = self._context.text.strip()[:MAX_ECHO_LENGTH], text[at : at + MAX_ECHO_LENGTH + 1].lstrip(" ")
+        if own and start.startswith(own):
             return Transition(at, Zone.ECHO, retracts=True)
-        return Transition(at, Zone.AFTER_TURN) if is_final or not own.startswith(said) else None
+        return Transition(at, Zone.AFTER_TURN) if is_final or not own.startswith(start) else None
 
     def _step_at_construct(self, found: Any, is_blank: bool, has_requests: bool, before: str) -> Transition:
         start, end, raw = found.start(), found.end(), found.group()

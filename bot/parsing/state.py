@@ -99,41 +99,42 @@ class EventBuffer:
     """Buffers text and image requests until `fetch` returns them."""
 
     def __init__(self) -> None:
-        self._words: list[str] = []
+        self._text: list[str] = []
         self._events: list[Event] = []
-        self._recants = self._firm = False
+        self._retracts = self._is_confirmed = False
         self._reset()
 
     def _reset(self) -> None:
-        self._silent = True
+        self._is_silent = True
         self._requests: list[ImageRequest] = []
-        self._once: list[tuple[RequestOrigin, Operation, str, int | None]] = []  # requests that came in one form only
+        # requests that came in one form only
+        self._requested_once: list[tuple[RequestOrigin, Operation, str, int | None]] = []
 
     @property
     def is_blank(self) -> bool:
         """Whether the answer has no text but whitespace and no request; retracted ones do not count."""
-        return self._silent or self._recants
+        return self._is_silent or self._retracts
 
     @property
     def has_requests(self) -> bool:
         """Whether the answer has an image request that is not retracted."""
-        return bool(self._requests) and not self._recants
+        return bool(self._requests) and not self._retracts
 
     def add_text(self, text: str) -> None:
         """Add text that the user reads."""
-        if self._recants:
+        if self._retracts:
             text = text.lstrip()
             if not text:
                 return
             self._apply_retraction()
-        if self._silent:
-            self._silent = text.isspace()
-        self._words.append(text)
+        if self._is_silent:
+            self._is_silent = text.isspace()
+        self._text.append(text)
 
     def add_request(self, request: ImageRequest, origin: RequestOrigin = RequestOrigin.TAG) -> None:
         """Add an image request; its position in the answer becomes its key."""
         self._apply_retraction()
-        self._silent = False
+        self._is_silent = False
         if origin is RequestOrigin.INFERRED and (article := _ARTICLE.match(request.prompt)):
             request = replace(request, prompt=article.group().lower() + request.prompt[article.end() :])
         if self._is_repeated(request, origin):
@@ -141,44 +142,44 @@ class EventBuffer:
         request = replace(request, key=0) if request.key else request
         if len(self._requests) < MAX_REQUESTS and self._requests.count(request) < MAX_REPEATS:
             self._flush()
-            self._once.append((origin, request.operation, request.prompt.lower(), request.of))
+            self._requested_once.append((origin, request.operation, request.prompt.lower(), request.of))
             self._events.append(replace(request, key=len(self._requests)) if self._requests else request)
             self._requests.append(request)
 
     def _is_repeated(self, request: ImageRequest, origin: RequestOrigin) -> bool:
         """Whether the same image was requested before in another form."""
-        said = (request.operation, request.prompt.lower(), request.of)
-        for number, (earlier, *asked) in enumerate(self._once):
-            promoted = RequestOrigin.INFERRED in (origin, earlier) and bool(said[1]) and said[1] == asked[1]
-            if earlier is not origin and (promoted or (*asked,) == said):
-                del self._once[number]
+        wanted = (request.operation, request.prompt.lower(), request.of)
+        for number, (earlier, *known) in enumerate(self._requested_once):
+            promoted = RequestOrigin.INFERRED in (origin, earlier) and bool(wanted[1]) and wanted[1] == known[1]
+            if earlier is not origin and (promoted or (*known,) == wanted):
+                del self._requested_once[number]
                 return True
         return False
 
     def retract(self) -> None:
-        """Retract everything so far as thoughts of the model, as soon as more text or a request follows."""
-        self._recants = not self._firm and (not self._silent or bool(self._requests))
+        """Retract everything so far as reasoning of the model, as soon as more text or a request follows."""
+        self._retracts = not self._is_confirmed and (not self._is_silent or bool(self._requests))
 
     def confirm(self) -> None:
         """Make all requests so far count; a later `retract` has no effect."""
-        self._firm, self._recants = True, False
+        self._is_confirmed, self._retracts = True, False
 
     def _apply_retraction(self) -> None:
-        if self._recants:
+        if self._retracts:
             self._flush()
             self._events.append(Retracted())
-            self._recants = False
+            self._retracts = False
             self._reset()
 
     def fetch(self) -> list[Event]:
         """Return the new events since the last call."""
-        if not (self._words or self._events):
+        if not (self._text or self._events):
             return []
         self._flush()
         events, self._events = self._events, []
         return events
 
     def _flush(self) -> None:
-        if self._words:
-            self._events.append(Text("".join(self._words)))
-            self._words = []
+        if self._text:
+            self._events.append(Text("".join(self._text)))
+            self._text = []

@@ -160,31 +160,31 @@ def end_cut_off_tag(tag: OpenConstruct, context: ParserContext) -> ParseResult:
     return end_tag(tag, context, TagEnd.CLOSED, words)
 
 
-def end_tag(tag: OpenConstruct, context: ParserContext, ending: TagEnd, words: str | None = None) -> ParseResult:
+def end_tag(tag: OpenConstruct, context: ParserContext, ending: TagEnd, prompt: str | None = None) -> ParseResult:
     """Return the result of a tag. If the tag was not closed, text that does not look like a prompt is parsed again."""
     rest, kept, unclosed = "", "".join(tag.content), ending is not TagEnd.CLOSED
-    if words is None:
+    if prompt is None:
         if unclosed and tag.limit:
-            words, rest = "", kept
+            prompt, rest = "", kept
         else:
-            words, rest = _split_unclosed(kept, tag, ending)
+            prompt, rest = _split_unclosed(kept, tag, ending)
         paired = unclosed and tag.closing_pair and kept.startswith(tag.closing_pair)
         if paired or ((tag.is_mention or unclosed) and _MENTION_AFTER.match(kept.lstrip())):
             written = "".join(tag.raw)
             return ParseResult(written.removesuffix(kept), text_to_reparse=kept) if unclosed else ParseResult(written)
-    repeats = bool(context.user_tag_prompts) and clean_prompt(words).lower() in context.user_tag_prompts
-    placeholder = bool(words) and not words.isspace() and is_placeholder(words)
-    if repeats or (placeholder and _is_visible_placeholder(words, tag, context)):
+    repeats = bool(context.user_tag_prompts) and clean_prompt(prompt).lower() in context.user_tag_prompts
+    placeholder = bool(prompt) and not prompt.isspace() and is_placeholder(prompt)
+    if repeats or (placeholder and _is_visible_placeholder(prompt, tag, context)):
         return ParseResult("".join(tag.raw).removesuffix(rest), text_to_reparse=rest)
-    words = "" if placeholder else words
-    if words.lstrip().startswith("{"):
-        asked = tuple(parse_tool_call(f"{tag.operation.value}_image", words, context.last_picture_number))
+    prompt = "" if placeholder else prompt
+    if prompt.lstrip().startswith("{"):
+        requests = tuple(parse_tool_call(f"{tag.operation.value}_image", prompt, context.last_picture_number))
     else:
-        request = make_image_request(tag.operation, words, tag.attributes, context.last_picture_number)
-        asked = (request,) if request else ()
-    foreign = not asked and context.intent is Intent.WORDS and bool(_SVG_ATTRIBUTES & {*tag.attributes})
+        request = make_image_request(tag.operation, prompt, tag.attributes, context.last_picture_number)
+        requests = (request,) if request else ()
+    foreign = not requests and context.intent is Intent.WORDS and bool(_SVG_ATTRIBUTES & {*tag.attributes})
     rest = rest if tag.size <= MAX_PROMPT_LENGTH else ""
-    return ParseResult("".join(tag.raw) if foreign else "", asked, rest, tag.form)
+    return ParseResult("".join(tag.raw) if foreign else "", requests, rest, tag.form)
 
 
 def _split_unclosed(kept: str, tag: OpenConstruct, ending: TagEnd) -> tuple[str, str]:
@@ -201,8 +201,8 @@ def _split_unclosed(kept: str, tag: OpenConstruct, ending: TagEnd) -> tuple[str,
     return line, newline + more
 
 
-def _is_visible_placeholder(words: str, tag: OpenConstruct, context: ParserContext) -> bool:
+def _is_visible_placeholder(prompt: str, tag: OpenConstruct, context: ParserContext) -> bool:
     """Whether a placeholder, such as `your prompt` or `...`, is meant for the user to read."""
-    if any(map(str.isalpha, words)):
+    if any(map(str.isalpha, prompt)):
         return tag.is_mention or context.intent is not Intent.PICTURE
-    return ("…" in words or ".." in words) and (tag.is_mention or context.intent is Intent.WORDS)
+    return ("…" in prompt or ".." in prompt) and (tag.is_mention or context.intent is Intent.WORDS)

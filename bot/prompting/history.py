@@ -61,8 +61,8 @@ def build_history(
     names = display_names(entry.author for entry in (*earlier, current))
     uploaders = {upload.number: names[entry.author.id] for entry in (*earlier, current) for upload in entry.uploads}
     thread = _ThreadFacts(names, uploaders, tuple(picture.number for picture in pictures), profile)
-    told = ChatMessage(Role.SYSTEM, system)
-    free = input_budget(profile) - estimate_message_tokens(told) - reserved
+    system_message = ChatMessage(Role.SYSTEM, system)
+    free = input_budget(profile) - estimate_message_tokens(system_message) - reserved
     longest = free // 4  # of one text in the history
     newest = _newest_message(
         thread, current, pictures, _attached_images(current, pictures, profile, images, free), free
@@ -71,23 +71,23 @@ def build_history(
     turns = _recent_messages(thread, earlier, free, longest)
     if len(turns) < len(earlier):
         turns = _recent_messages(thread, earlier, free - min(free // 4, LONGEST_SUMMARY), longest)
-        free -= sum(estimate_message_tokens(said) for exchange in turns for said in exchange) + 1
+        free -= sum(estimate_message_tokens(message) for exchange in turns for message in exchange) + 1
         left_out = [_summarize(thread, entry) for entry in earlier[: len(earlier) - len(turns)]]
         summary = f"[earlier: {keep_newest(left_out, min(free, LONGEST_SUMMARY) - estimate_tokens('[earlier: ]'))}]"
         if estimate_tokens(summary) <= free:
             turns, newest = _with_summary(summary, turns, newest)
-    return _merge_same_roles([told, *(said for exchange in turns for said in exchange), newest])
+    return _merge_same_roles([system_message, *(message for exchange in turns for message in exchange), newest])
 
 
 def join_earlier_messages(messages: Sequence[tuple[Person, str]]) -> str:
     """Join the messages from before the bot was mentioned on one line; only the newest that fit are included."""
     names, free = display_names(person for person, _ in messages), MAX_EARLIER_MESSAGES
     kept: list[str] = []
-    for person, said in reversed(messages):
-        one = sanitize_line(said)
-        short = one if len(one) <= MAX_EARLIER_MESSAGE else one[: MAX_EARLIER_MESSAGE - 1] + "…"
+    for person, raw_text in reversed(messages):
+        text = sanitize_line(raw_text)
+        short = text if len(text) <= MAX_EARLIER_MESSAGE else text[: MAX_EARLIER_MESSAGE - 1] + "…"
         line = f'{names[person.id]}: "{short}"'
-        if not one:
+        if not text:
             continue
         if len(line) >= free:
             break
@@ -207,13 +207,13 @@ def _parse_unfinished_answer(thread: _ThreadFacts, entry: Entry) -> list[Text | 
     """Parse an answer that was never finished, without its thoughts and its broken markup."""
     thinks_first = thread.profile.thinks_first
     parser = StreamParser(ParserContext(entry.text, max(thread.numbers, default=0), thinks_first=thinks_first))
-    heard: list[Text | ImageRequest] = []
+    events: list[Text | ImageRequest] = []
     for event in (*parser.feed(entry.raw_answer), *parser.end()):
         if isinstance(event, Retracted):
-            heard.clear()
+            events.clear()
         else:
-            heard.append(event)
-    return heard
+            events.append(event)
+    return events
 
 
 def _summarize(thread: _ThreadFacts, entry: Entry) -> str:
@@ -245,11 +245,13 @@ def _with_summary(
 def _merge_same_roles(turns: Sequence[ChatMessage]) -> list[ChatMessage]:
     """Join neighbours of the same role: the chat templates of many models refuse two user messages in a row."""
     joined: list[ChatMessage] = []
-    for said in turns:
-        if joined and joined[-1].role is said.role:
-            joined[-1] = ChatMessage(said.role, f"{joined[-1].text}\n\n{said.text}", joined[-1].images + said.images)
+    for message in turns:
+        if joined and joined[-1].role is message.role:
+            joined[-1] = ChatMessage(
+                message.role, f"{joined[-1].text}\n\n{message.text}", joined[-1].images + message.images
+            )
         else:
-            joined.append(said)
+            joined.append(message)
     return joined
 
 

@@ -35,15 +35,15 @@ PLACEHOLDERS = MappingProxyType(
 _EDIT_PROMPTS = {
     Editing.DESCRIBE: "the whole picture as it is to be after the change",
     Editing.INSTRUCT: "the change alone, as an instruction that names what stays",
-    Editing.REDRAW: "the whole picture as it is to be after the change, because it is drawn anew",
+    Editing.REDRAW: "the whole picture as it is to be after the change, because it is drawn again",
 }
 _DIALECTS = {
     Dialect.SENTENCES: "One to three plain English sentences: subject, what it does, place, light, style.",
     Dialect.PHRASES: "English phrases set apart by commas, the most important first, about forty words at most:"
     " subject, details, place, light, style. What stands first weighs most, and nothing is read beyond 77 tokens.",
-    Dialect.SCENES: "The painter knows only simple scenes, so put what is wanted into such words: one or two kinds of"
-    " things (circle, square, triangle, star, heart, diamond, moon, cross, house, tree, flower, face, cat, fish), up to"
-    " four of each, with a size (small, large) and a colour (red, orange, yellow, green, blue, purple, pink, brown,"
+    Dialect.SCENES: "The image model knows only simple scenes, so put what is wanted into such words: one or two kinds"
+    " of things (circle, square, triangle, star, heart, diamond, moon, cross, house, tree, flower, face, cat, fish), up"
+    " to four of each, with a size (small, large) and a colour (red, orange, yellow, green, blue, purple, pink, brown,"
     " black, gray, white); one left of, right of, above, below or inside the other; on a background of one colour, or"
     " on the beach, in a meadow, at night, at sunset, in the sea, in the snow; in outline style or in pixel style.",
 }

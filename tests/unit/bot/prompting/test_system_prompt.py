@@ -89,7 +89,7 @@ def test_an_instruction_model_is_given_instructions() -> None:
     """What stands in an edit depends on what the picture model wants to be told."""
     assert "the change alone" in build_system_prompt(ModelCapabilities(Editing.INSTRUCT), TAGS)
     assert "the whole picture as it is to be" in build_system_prompt(ModelCapabilities(Editing.DESCRIBE), TAGS)
-    assert "drawn anew" in build_system_prompt(ModelCapabilities(Editing.REDRAW), TAGS)
+    assert "drawn again" in build_system_prompt(ModelCapabilities(Editing.REDRAW), TAGS)
 
 
 def test_the_persona_is_told_as_it_is() -> None:
