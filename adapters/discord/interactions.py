@@ -20,7 +20,7 @@ from bot.settings.values import THREAD_COMMANDS, Command, CommandResponse
 log = logging.getLogger(__name__)
 
 MAX_PAGES = 4  # messages of one ephemeral reply
-SLOW_COMMANDS = ("pictures", "export")  # commands that take longer than Discord waits for the first response
+SLOW_COMMANDS = ("images", "export")  # commands that take longer than Discord waits for the first response
 
 Interaction = discord.Interaction[Any]
 

@@ -80,7 +80,7 @@ def edit_form(target: str, prompt: str) -> discord.ui.Modal:
     modal = discord.ui.Modal(title=f"Edit #{target}"[:45], custom_id=f"mini:edit:{target}")
     if prompt:
         modal.add_item(discord.ui.TextDisplay(f"-# #{target} was drawn from: {escape_markdown(prompt[:500])}"))
-    _add_text_input(modal, "What is to change?", "make the cape red")
+    _add_text_input(modal, "What should change?", "make the cape red")
     options = [discord.SelectOption(label=area, default=area == WHOLE_IMAGE) for area in NAMED_REGIONS]
     where: discord.ui.Select[Any] = discord.ui.Select(custom_id="where", options=options, required=False)
     modal.add_item(discord.ui.Label(text="Where?", description="Everything else stays as it is.", component=where))

@@ -26,15 +26,15 @@ MAX_CHOICES = 25  # Discord docs, application-commands
 EVERYWHERE = app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True)
 INSTALLS = app_commands.AppInstallationType(guild=True, user=True)
 PLAIN_COMMANDS = {  # commands without arguments, and their descriptions
-    "queue": "How long the line is, and where your pictures stand",
-    "pictures": "The pictures of this thread, and how they come of each other",
-    "export": "This thread with its pictures, as a ZIP to take away",
-    "usage": "How much was drawn",
+    "queue": "The render queue, and the position of your images",
+    "images": "The images of this thread, and their version history",
+    "export": "Download this thread with its images as a ZIP file",
+    "usage": "How many images were created",
     "help": "What I can do, and how to ask for it",
 }
 MESSAGE_FORMS = {  # menu commands that open a form, and the question and the example of the form
-    "Edit picture": ("What is to change?", "make the sky red"),
-    "Ask about picture": ("What would you like to know?", "which style is this?"),
+    "Edit image": ("What should change?", "make the sky red"),
+    "Ask about image": ("What would you like to know?", "which style is this?"),
 }
 
 
@@ -66,14 +66,14 @@ async def _on_error(interaction: Interaction, error: app_commands.AppCommandErro
 
 
 def _imagine_command(context: Context) -> app_commands.Command[Any, ..., None]:
-    @app_commands.command(description="Draw at once what you describe")
+    @app_commands.command(description="Generate an image directly from a prompt")
     @app_commands.describe(
-        prompt="What is to be seen",
-        ratio="Width to height",
-        count="How many pictures, 1 to 4",
-        model="Who draws",
-        seed="The same seed and prompt give the same picture",
-        negative="What is not to be seen",
+        prompt="What the image shows",
+        ratio="Width to height, such as 16:9",
+        count="How many images, 1 to 4",
+        model="The image model",
+        seed="The same seed and prompt give the same image",
+        negative="What the image must not show",
     )
     async def imagine(
         interaction: Interaction,
@@ -110,8 +110,8 @@ def _plain_command(context: Context, name: str, description: str) -> app_command
 
 
 def _cancel_command(context: Context) -> app_commands.Command[Any, ..., None]:
-    @app_commands.command(description="End what you asked for here")
-    @app_commands.describe(whose="Managers can end everybody's")
+    @app_commands.command(description="Cancel your requests in this place")
+    @app_commands.describe(whose="Managers can cancel the requests of everybody")
     @app_commands.choices(whose=[Choice(name="mine", value="mine"), Choice(name="everybody's", value="all")])
     async def cancel(interaction: Interaction, whose: str = "mine") -> None:
         await interactions.answer_command(context, interaction, "cancel", {"whose": whose})
@@ -120,8 +120,8 @@ def _cancel_command(context: Context) -> app_commands.Command[Any, ..., None]:
 
 
 def _forget_command(context: Context) -> app_commands.Command[Any, ..., None]:
-    @app_commands.command(description="Have me forget this thread, or your own settings")
-    @app_commands.describe(what="What to forget")
+    @app_commands.command(description="Delete this thread from my memory, or your own settings")
+    @app_commands.describe(what="What I should forget")
     @app_commands.choices(
         what=[Choice(name="this thread", value="thread"), Choice(name="my settings", value="settings")]
     )
@@ -145,29 +145,29 @@ def _vary_menu(context: Context) -> app_commands.ContextMenu:
     async def run(interaction: Interaction, message: discord.Message) -> None:
         await _vary_message(context, interaction, message)
 
-    return app_commands.ContextMenu(name="Vary picture", callback=run)
+    return app_commands.ContextMenu(name="Vary image", callback=run)
 
 
 def _settings_group(context: Context) -> app_commands.Group:
     group = app_commands.Group(
         name="settings",
-        description="Who talks, who draws, and how",
+        description="The settings: models, limits, language and more",
         allowed_contexts=EVERYWHERE,
         allowed_installs=INSTALLS,
     )
     scopes = [Choice(name=scope.value, value=scope.value) for scope in Scope]
 
-    @group.command(name="panel", description="All settings, to look at and to change")
+    @group.command(name="panel", description="Show and change the settings in a form")
     async def panel(interaction: Interaction) -> None:
         await interactions.answer_command(context, interaction, "settings", {})
 
-    @group.command(description="What holds, and where it comes from")
+    @group.command(description="Show the settings that apply, and the scope that each comes from")
     @app_commands.choices(scope=scopes)
     async def show(interaction: Interaction, scope: str = Scope.PERSON.value) -> None:
         await interactions.answer_command(context, interaction, "settings", {"scope": scope})
 
-    @group.command(name="set", description="Choose something")
-    @app_commands.describe(key="Which setting", value="What it is to be", scope="For whom")
+    @group.command(name="set", description="Change a setting")
+    @app_commands.describe(key="Which setting", value="The new value", scope="Where it applies")
     @app_commands.choices(scope=scopes)
     async def set_(interaction: Interaction, key: str, value: str, scope: str = Scope.PERSON.value) -> None:
         key = await _find_key(context, interaction, key)
@@ -175,8 +175,8 @@ def _settings_group(context: Context) -> app_commands.Group:
             context, interaction, "settings", {"do": "set", "scope": scope, "key": key, "value": value}
         )
 
-    @group.command(description="As usual again")
-    @app_commands.describe(key="Which setting; none for all", scope="For whom")
+    @group.command(description="Set a setting back to its default")
+    @app_commands.describe(key="Which setting; none for all", scope="Where it applies")
     @app_commands.choices(scope=scopes)
     async def reset(interaction: Interaction, key: str = "", scope: str = Scope.PERSON.value) -> None:
         key = await _find_key(context, interaction, key)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 _OWN_ACTIONS = re.compile("mini:.*")
 _MESSAGE_FORMS = {  # shortcuts of messages: the title, the question and the example of the form that they open
-    "edit_picture": ("Edit picture", "What is to change?", "make the sky red"),
+    "edit_picture": ("Edit picture", "What should change?", "make the sky red"),
     "ask_picture": ("Ask about picture", "What would you like to know?", "what could the sign say?"),
 }
 

@@ -22,9 +22,9 @@ HELP = """\
 - Mention me in a channel, also in a thread of others; in my threads and in direct messages there is no need to.
 - Say “#2” to speak of that picture; else I take the newest. Send pictures along with a mention, and say what to do.
 - **Below each picture**: Vary, Edit, Upscale, Redo, Details, Delete. Stop ends an answer.
-- In the menu of any message with a picture: Edit this picture, Ask about this picture.
+- In the menu of any message with an image: Edit this image, Ask about this image.
 - `/imagine a fox in snow --ratio 16:9 --count 2 --seed 7` draws at once, past the chat model.
-- `/minidalle settings` says who talks, who draws and how; `queue`, `cancel`, `usage`, `pictures`, `export` and \
+- `/minidalle settings` says who talks, who draws and how; `queue`, `cancel`, `usage`, `images`, `export` and \
 `forget` are there, too. Slack takes no commands in threads: mention me there with that one word.\
 """
 
@@ -36,7 +36,7 @@ def edit_form(number: int, prompt: str, metadata: str) -> Block:
     menu = {"type": "static_select", "action_id": "where", "options": options, "initial_option": options[0]}
     where: Block = {"type": "input", "block_id": "where", "optional": True, "label": blocks.plain_text("Where?")}
     where |= {"hint": {"type": "plain_text", "text": "Everything else stays as it is."}, "element": menu}
-    words = _input("words", "What is to change?", "make the cape red")
+    words = _input("words", "What should change?", "make the cape red")
     return _form("mini:edit", f"Edit #{number}", [*shown, words, where], metadata)
 
 

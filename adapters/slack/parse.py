@@ -24,7 +24,8 @@ WRITTEN_COMMANDS = {
     "settings": ("",),
     "queue": ("",),
     "cancel": ("", "all"),
-    "pictures": ("",),
+    "images": ("",),
+    "pictures": ("",),  # the old name of `images`
     "export": ("",),
     "usage": ("",),
     "forget": ("", "settings"),

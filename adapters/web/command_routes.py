@@ -24,7 +24,11 @@ from bot.formatting import replace_time_markers
 from bot.ports import Inbox
 from bot.settings.values import Attachment, Command, CommandResponse, SettingField, SettingsPanel
 
-ATTACHMENT_FILES = {"pictures": "sheet.png", "export": "export.zip"}  # attachments with their own route
+ATTACHMENT_FILES = {
+    "images": "sheet.png",
+    "pictures": "sheet.png",
+    "export": "export.zip",
+}  # attachments with their own route
 
 
 class LineageItem(Protocol):

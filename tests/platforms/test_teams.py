@@ -40,11 +40,11 @@ async def test_how_pictures_came_about_is_drawn_and_taken_away(tmp_path: Path) -
             Press("Bo", Action.VARY, 1),
             Change("Cid", 1, "make it green", ("<edit>a green lighthouse</edit>",)),
             Say("Ann", "make it snow", ("<edit>a blue square in the snow</edit>",), ("blue",)),
-            Take("Cid", "pictures"),
+            Take("Cid", "images"),
             Take("Ann", "export"),
             Refused(Press("Ann", Action.DELETE, 3), of_rank=True),
             Press("Cid", Action.DELETE, 3),
-            Take("Ann", "pictures"),
+            Take("Ann", "images"),
         ],
     )
     lines = [

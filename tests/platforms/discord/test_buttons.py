@@ -13,7 +13,7 @@ from tests.support.discord_sim import House, contents, hidden, house, labels, pi
 SUN = ["Here it is: ", "<image>a sun</image>"]
 RED = ["<edit>a red sun</edit>"]
 TWO = ["<image>a sun</image>", "<image>a moon</image>"]
-ABOVE = "What is to change?"
+ABOVE = "What should change?"
 
 
 async def drawn(here: House) -> tuple[Any, Any]:

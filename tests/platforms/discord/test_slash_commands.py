@@ -239,9 +239,9 @@ async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
     async with house(tmp_path, SUN, RED) as here:
         thread = await here.draw()
         entry = await here.reply(pictures(thread)[0], "make it red")
-        told = hidden(here, thread, await here.cid.slash(thread, "pictures"))
+        told = hidden(here, thread, await here.cid.slash(thread, "images"))
         assert told == "- **#1** drawn: a sun\n  - **#2** an edit of #1: a red sun"
-        told = hidden(here, here.channel, await here.cid.slash(here.channel, "pictures"))
+        told = hidden(here, here.channel, await here.cid.slash(here.channel, "images"))
         assert told == "There is no picture in this thread yet."
         told = hidden(here, thread, await here.ann.slash(thread, "usage"))
         assert told.startswith("You: **2 pictures** in the last day, 2 in 30 days")
@@ -258,7 +258,7 @@ async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
         assert told.startswith("**Ask me for pictures in plain words**") and len(told) <= 2000
 
 
-@pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "pictures", "cancel"])
+@pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "images", "cancel"])
 async def test_commands_work_in_direct_messages(tmp_path: Path, name: str) -> None:
     """They are answered to the one who is there."""
     async with house(tmp_path) as here:
@@ -282,20 +282,20 @@ async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
     async with house(tmp_path, SUN, RED, WORDS) as here:
         thread = await here.draw()
         (picture,) = pictures(thread)
-        form = await here.cid.context_menu(thread, "Edit picture", picture)
-        assert form.modal["title"] == "Edit picture"
-        assert form.modal["components"][0]["label"] == "What is to change?"
+        form = await here.cid.context_menu(thread, "Edit image", picture)
+        assert form.modal["title"] == "Edit image"
+        assert form.modal["components"][0]["label"] == "What should change?"
         sent = await here.cid.submit_modal(form, {"words": "make it red"})
         entry = await here.newest(1)
         assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "cid") and sent.response is None
         assert pictures(thread)[-1].reference.message_id == picture.id
-        form = await here.ann.context_menu(thread, "Ask about picture", picture)
+        form = await here.ann.context_menu(thread, "Ask about image", picture)
         assert form.modal["components"][0]["label"] == "What would you like to know?"
         await here.restart()
         await here.ann.submit_modal(form, {"words": "which style is it?"})
         entry = await here.newest(2)
         assert entry.about == 1 and contents(thread)[-1] == "-# ann\\: which style is it?\nHello."
-        chosen = await here.bob.context_menu(thread, "Vary picture", picture)
+        chosen = await here.bob.context_menu(thread, "Vary image", picture)
         entry = await here.newest(3)
         assert chosen.response is None and here.store.pictures(entry.thread)[-1].operation is Operation.VARY
         assert pictures(thread)[-1].content == "**#3**\n-# like #1 · a sun"
@@ -305,22 +305,22 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
     """The upload gets a number in a thread that is opened on it; what has no picture is told so."""
     async with house(tmp_path, RED, ["<vary/>"]) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
-        form = await here.ann.context_menu(here.channel, "Edit picture", photo)
+        form = await here.ann.context_menu(here.channel, "Edit image", photo)
         await here.ann.submit_modal(form, {"words": "make it red"})
         entry = await here.newest(0)
         assert len(entry.uploads) == 1 and here.store.pictures(entry.thread)[-1].parent == 1
         (made,) = pictures(here.thread(photo.id))
         assert made.content.startswith("-# ann\\: make it red\n**#2**")
-        await here.cid.context_menu(here.channel, "Vary picture", photo)
+        await here.cid.context_menu(here.channel, "Vary image", photo)
         entry = await here.newest(1)
         assert entry.text == "Draw a variation of this picture." and len(entry.uploads) == 1
         words = await here.bob.send(here.channel, "no picture here")
-        form = await here.ann.context_menu(here.channel, "Ask about picture", words)
+        form = await here.ann.context_menu(here.channel, "Ask about image", words)
         sent = await here.ann.submit_modal(form, {"words": "what is it?"})
         assert hidden(here, here.channel, sent) == "There is no picture in that message."
         await here.bob.delete(photo)
         await here.restart()
-        form = await here.ann.context_menu(here.channel, "Ask about picture", words)
+        form = await here.ann.context_menu(here.channel, "Ask about image", words)
         await here.bob.delete(words)
         here.client.context.chosen_messages.clear()
         sent = await here.ann.submit_modal(form, {"words": "what is it?"})

@@ -72,6 +72,7 @@ async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
         await here.draw()
         told = {
             "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is under way here.",
+            "images": "Slack takes no commands in threads: mention me in the thread that you mean, with `images`.",
             "pictures": "Slack takes no commands in threads: mention me in the thread that you mean, with `pictures`.",
             "export": "Slack takes no commands", "forget": "Slack takes no commands", "forget settings": "Your own",
             "help": "**Ask me for pictures", "": "**Ask me for",
@@ -99,15 +100,14 @@ async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path
     async with house(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         here.slack.uploads.polls = 0  # Slack looks at files at once
-        await here.ask("pictures", thread_ts=asked.ts)
-        await here.slack.until(lambda: len(here.thread(asked)) == 2)
-        await here.ask("export", thread_ts=asked.ts)
-        await here.slack.until(lambda: len(here.thread(asked)) == 3)
-        assert [one.files[0].name for one in here.thread(asked)[1:]] == ["pictures.png", "thread.zip"]
-        assert here.hints()[0].startswith("- **#1** drawn: a sun")
+        for count, word in enumerate(("images", "pictures", "export"), 2):  # `pictures` is the old name
+            await here.ask(word, thread_ts=asked.ts)
+            await here.slack.until(lambda count=count: len(here.thread(asked)) == count)
+        assert [one.files[0].name for one in here.thread(asked)[1:]] == ["pictures.png", "pictures.png", "thread.zip"]
+        assert all(hint.startswith("- **#1** drawn: a sun") for hint in here.hints()[:2])
         await here.draw("forget it", thread_ts=asked.ts)
         await here.ask("forget", thread_ts=asked.ts)
-        assert await here.hint(count=3) == "Forgotten: 2 messages and 1 picture of this thread."
+        assert await here.hint(count=4) == "Forgotten: 2 messages and 1 picture of this thread."
 
 
 async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:

@@ -256,7 +256,7 @@ async def _commanded(place: Place, step: Choose | Show | Look | Take, outcome: O
         case Take(who, name):
             told, paper = await place.take(who, name)
             outcome.told.append(told)
-            outcome.papers.append((paper.name, _sheet(place, paper) if name == "pictures" else _packed(place, paper)))
+            outcome.papers.append((paper.name, _sheet(place, paper) if name == "images" else _packed(place, paper)))
 
 
 async def _choose(place: Place, step: Choose) -> str:
