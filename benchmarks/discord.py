@@ -40,6 +40,7 @@ from bot.storage.store import Store
 from render.protocol import Batch, ImageDone, Started, StepDone, WorkerEvent, WorkerReport
 from render.queue.queue import RenderQueue
 from tests.support.discord_server import TOKEN
+from tests.support.scripted_bot import WatchedSurface
 
 THREADS = 200
 SPREAD = 10.0  # seconds over which they begin
@@ -97,27 +98,13 @@ class CountingDiscord(Discord):
         self.final: asyncio.Queue[None] = asyncio.Queue()
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """Return the surface of the platform, wrapped to report its final view."""
-        return CountingSurface(self, super().surface(thread, message_id))
+        """Return the surface of the platform, which reports a final view after RECORD_DELAY seconds."""
 
+        def on_shown(view: View) -> None:
+            if view.final:
+                asyncio.get_running_loop().call_later(RECORD_DELAY, self.final.put_nowait, None)
 
-@dataclass
-class CountingSurface:
-    """A surface that reports its final view."""
-
-    platform: CountingDiscord
-    surface: Surface
-
-    @property
-    def pause(self) -> float:
-        """The pause of the wrapped surface."""
-        return self.surface.pause
-
-    async def put(self, view: View) -> None:
-        """Show the view; report a final one after RECORD_DELAY seconds."""
-        await self.surface.put(view)
-        if view.final:
-            asyncio.get_running_loop().call_later(RECORD_DELAY, self.platform.final.put_nowait, None)
+        return WatchedSurface(super().surface(thread, message_id), on_shown)
 
 
 class BareDiscord(discord.AutoShardedClient):

@@ -43,6 +43,7 @@ from bot.ports import Surface
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from render.queue.queue import RenderQueue
+from tests.support.scripted_bot import WatchedSurface
 from tests.support.slack_server import APP_TOKEN, BOT_TOKEN
 from tests.support.slack_server.client import direct
 
@@ -60,27 +61,13 @@ class CountingSlack(Slack):
         self.final: asyncio.Queue[None] = asyncio.Queue()
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """Return the surface of the platform, wrapped to report its final view."""
-        return CountingSurface(self.final, super().surface(thread, message_id))
+        """Return the surface of the platform, which reports a final view after RECORD_DELAY seconds."""
 
+        def on_shown(view: View) -> None:
+            if view.final:
+                asyncio.get_running_loop().call_later(RECORD_DELAY, self.final.put_nowait, None)
 
-@dataclass
-class CountingSurface:
-    """A surface that reports its final view."""
-
-    final: "asyncio.Queue[None]"
-    surface: Surface
-
-    @property
-    def pause(self) -> float:
-        """The pause of the wrapped surface."""
-        return self.surface.pause
-
-    async def put(self, view: View) -> None:
-        """Show the view; report a final one after RECORD_DELAY seconds."""
-        await self.surface.put(view)
-        if view.final:
-            asyncio.get_running_loop().call_later(RECORD_DELAY, self.final.put_nowait, None)
+        return WatchedSurface(super().surface(thread, message_id), on_shown)
 
 
 class BareSlack:

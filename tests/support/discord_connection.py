@@ -1,30 +1,23 @@
-"""The bot on Discord as the program puts it together, on the double, over real sockets."""
+"""The harness of connections: the bot on the Discord double, over real sockets."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from adapters.discord.client import Client
 from adapters.discord.platform import Account, Discord
-from bot.capabilities import RefineMode
-from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import ThreadKey, View
 from bot.ports import Inbox, Surface
-from bot.storage.picture_files import PictureFiles
-from bot.storage.store import Store
 from tests.support.discord_server import TOKEN, Channel, DiscordDouble, Message, Person
-from tests.support.discord_sim import Script
-from tests.support.doubles import ScriptedModel
-from tests.support.images import Filing, PaintingRenderer
+from tests.support.scripted_bot import Script, ScriptedBot, WatchedSurface
 
 UNLIMITED = (10_000, 1.0)
 
 
-class Prompt(Discord):
-    """The platform, which identifies at once: discord.py waits for five seconds before the second time."""
+class WatchedDiscord(Discord):
+    """The platform with a client that identifies at once: discord.py waits five seconds before the second time."""
 
     def __init__(self, double: DiscordDouble, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -32,13 +25,14 @@ class Prompt(Discord):
         self.final: set[str] = set()  # the messages whose replies are shown to their end
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """The usual one, watched."""
-        return Watched(self, super().surface(thread, message_id), message_id)
+        """Return the surface, which notifies the double when it has shown the final view."""
 
-    def has_shown(self, message_id: str) -> None:
-        """A reply is at its end: whoever waits looks again."""
-        self.final.add(message_id)
-        self._double.world.changed()
+        def on_shown(view: View) -> None:
+            if view.final:
+                self.final.add(message_id)
+                self._double.world.changed()
+
+        return WatchedSurface(super().surface(thread, message_id), on_shown)
 
     def create_client(self, inbox: Inbox) -> Client:
         """Return a client that identifies without a pause."""
@@ -51,59 +45,39 @@ class Prompt(Discord):
         return client
 
 
-@dataclass
-class Watched:
-    """A surface that tells when a reply is shown to its end."""
+class ConnectedBot(ScriptedBot):
+    """A bot that is connected to the Discord double. `notes` are the notes of the platform about its connection."""
 
-    platform: Prompt
-    surface: Surface
-    message_id: str
+    platform_name = "discord"
 
-    @property
-    def pause(self) -> float:
-        """As long as the surface behind it waits."""
-        return self.surface.pause
-
-    async def put(self, view: View) -> None:
-        """Show it, and tell."""
-        await self.surface.put(view)
-        if view.final:
-            self.platform.has_shown(self.message_id)
-
-
-@dataclass
-class House:
-    """A bot that runs, and what it told of its connection."""
-
-    store: Store
-    model: ScriptedModel
-    renderer: PaintingRenderer
-    platform: Prompt
-    serving: asyncio.Task[None]
-    told: list[str] = field(default_factory=list)
+    def __init__(
+        self, double: DiscordDouble, folder: Path, scripts: Sequence[Script], account: Account, **options: Any
+    ) -> None:
+        super().__init__(folder, scripts, double.world.changed)
+        self.notes: list[str] = []
+        options = {"guild_ready_timeout": 0.01, "rate": UNLIMITED} | options
+        self.platform = WatchedDiscord(
+            double, account, self.store, self.store.posts, self.files.read, self.notes.append, **options
+        )
+        self.running = asyncio.create_task(self.create_inbox().run({"discord": self.platform}))
+        self._work = {self.running}
 
 
 @asynccontextmanager
-async def house(
+async def running_bot(
     double: DiscordDouble, folder: Path, *scripts: Script, token: str = TOKEN, **options: Any
-) -> AsyncIterator[House]:
-    """A running bot; the chat model says the scripts one after the other. `options` are the client's."""
-    store, files, told = Store(folder / "db.sqlite"), PictureFiles(folder / "pictures"), list[str]()
-    model, renderer = ScriptedModel(list(scripts)), PaintingRenderer(store, files)
-    inbox = Dispatcher(store, model, renderer, Filing(files), DispatcherOptions(refining=RefineMode.OFF))
+) -> AsyncIterator[ConnectedBot]:
+    """Run a bot until the end of the block. The chat model answers with the scripts; `options` are the client's."""
     account = Account(token, double.api_url, double.gateway_url, double.cdn_url)
-    usual: dict[str, Any] = {"guild_ready_timeout": 0.01, "rate": UNLIMITED}
-    platform = Prompt(double, account, store, store.posts, files.read, told.append, **usual | options)
-    serving = asyncio.create_task(inbox.run({"discord": platform}))
+    here = ConnectedBot(double, folder, scripts, account, **options)
     try:
-        yield House(store, model, renderer, platform, serving, told)
+        yield here
     finally:
-        serving.cancel()
-        await asyncio.wait({serving})
-        store.close()
+        await here.close()
+        here.store.close()
 
 
-async def ready(double: DiscordDouble, here: House) -> None:
+async def ready(double: DiscordDouble, here: ConnectedBot) -> None:
     """Wait until the bot listens and has looked for what it missed."""
     await here.platform.connected_client()
     await double.until(lambda: double.gateway.connected >= double.shards)

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +19,17 @@ from simcord.results import InteractionResult
 
 from adapters.discord.client import Client
 from adapters.discord.platform import Account, Discord
-from bot.capabilities import RefineMode
-from bot.commands.slash_commands import SlashCommands
-from bot.commands.thread_export import ThreadExport
-from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.domain import Entry, Incoming, Person, ThreadKey, View
-from bot.llm.messages import ModelEvent
 from bot.ports import Inbox, Surface
-from bot.queue_status import QueueStatus, WorkerStatus
 from bot.settings.values import Command, CommandResponse, Settings
-from bot.storage.picture_files import PictureFiles
 from tests.support.discord_bodies import violations
-from tests.support.doubles import ScriptedModel
-from tests.support.images import Filing, PaintingRenderer, TellingStore
+from tests.support.scripted_bot import Script, ScriptedBot
 
 # discord.py writes it so where it edits by a webhook, and Discord reads it
 route("PATCH", "/webhooks/{webhook_id}/{token}/messages/%40original")(edit_original_response)
 
-Script = Sequence[str | None | ModelEvent]
 
-
-class Apart:
+class SeparateInbox:
     """The inbox as the simulated account knows it: what comes of an event is no work that the simulation waits for."""
 
     def __init__(self, inbox: Inbox) -> None:
@@ -70,11 +60,11 @@ class Apart:
         return await self._inbox.run_command(command)
 
 
-class Watched:
+class SimulatedPlatform:
     """A platform before the simulated account, which tells of every view that is on the screen."""
 
-    def __init__(self, house: "House", platform: Discord) -> None:
-        self._house, self._platform = house, platform
+    def __init__(self, bot: "SimulatedBot", platform: Discord) -> None:
+        self._bot, self._platform = bot, platform
 
     async def run(self, inbox: Inbox) -> None:
         """The simulation brings the events."""
@@ -82,73 +72,62 @@ class Watched:
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
         """The account's surface, watched."""
-        return WatchedSurface(self._house, self._platform.surface(thread, message_id))
+        return SimulatedSurface(self._bot, self._platform.surface(thread, message_id))
 
 
-class WatchedSurface:
+class SimulatedSurface:
     """A surface that notifies whoever waits after every put."""
 
     pause = 0.0
 
-    def __init__(self, house: "House", surface: Surface) -> None:
-        self._house, self._surface = house, surface
+    def __init__(self, bot: "SimulatedBot", surface: Surface) -> None:
+        self._bot, self._surface = bot, surface
 
     async def put(self, view: View) -> None:
         """Show it, and tell."""
-        self._house.putting += 1
+        self._bot.putting += 1
         try:
-            with self._house.env.time_context():  # which also brings the simulation's own way to webhooks
+            with self._bot.env.time_context():  # which also brings the simulation's own way to webhooks
                 await self._surface.put(view)
         finally:
-            self._house.putting -= 1
-            self._house.changed()
+            self._bot.putting -= 1
+            self._bot.changed()
 
 
-@dataclass
-class House:
+class SimulatedBot(ScriptedBot):
     """A bot in a simulated server with a channel and three people; Bob may manage messages."""
 
-    store: TellingStore
-    files: PictureFiles
-    model: ScriptedModel
-    renderer: PaintingRenderer
+    platform_name = "discord"
     env: Any = None
     client: Client = None  # type: ignore[assignment]
-    inbox: Dispatcher = None  # type: ignore[assignment]
     guild: Any = None
     channel: Any = None
     ann: Any = None
     bob: Any = None
     cid: Any = None
-    refused: list[int] = field(default_factory=list)  # the sizes of files that were refused
-    content: bool = True  # whether the intent is there to read what does not mention the bot
-    lineup: QueueStatus = field(default_factory=lambda: QueueStatus(workers=(WorkerStatus("b", "sketch", 1, 0),)))
 
-    def __post_init__(self) -> None:
-        self.putting = 0  # views that are on their way to the screen
+    def __init__(self, folder: Path, scripts: Sequence[Script], *, content: bool) -> None:
+        """`content` says whether the bot has the intent to read messages that do not mention it."""
+        super().__init__(folder, scripts, self.changed)
+        self.content = content
+        self.refused: list[int] = []  # the sizes of files that were refused
+        self.putting = 0  # surfaces that are showing a view
         self._news = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.store.told = self.changed
 
     def changed(self) -> None:
         """Wake whoever waits for something to be on the screen."""
         self._news.set()
         self._news = asyncio.Event()
 
-    async def until(self, holds: Callable[[], Any]) -> Any:
-        """What `holds` gives as soon as it is true; asked after each view and each final reply."""
-        while not (value := holds()) or self.putting:
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Return the value of the condition as soon as it is true; asked after each view and each final reply."""
+        while not (value := condition()) or self.putting:
             await self._news.wait()
         await self.env.settle()
         return value
 
     def start(self) -> Client:
         """A new bot on the same record, with an inbox that works; it is not connected yet."""
-        desk = SlashCommands(self.store, queue_status=lambda: self.lineup, chat_models=("clever", "quick"))
-        self.inbox = Dispatcher(
-            self.store, self.model, self.renderer, Filing(self.files), DispatcherOptions(refining=RefineMode.OFF),
-            commands=desk, thread_export=ThreadExport(self.files.read),
-        )  # fmt: skip
         platform = Discord(
             Account("token", message_content=self.content),
             self.store,
@@ -157,17 +136,11 @@ class House:
             guild_ready_timeout=0.01,
             rate=(10_000, 1),
         )
-        apart = Apart(self.inbox)
-        self.client = platform.create_client(apart)
-        work = self.inbox.run({"discord": Watched(self, platform)}), apart.run()
-        self._tasks = {asyncio.create_task(each) for each in work}
+        inbox = SeparateInbox(self.create_inbox())
+        self.client = platform.create_client(inbox)
+        work = self.inbox.run({"discord": SimulatedPlatform(self, platform)}), inbox.run()
+        self._work = {asyncio.create_task(each) for each in work}
         return self.client
-
-    async def close(self) -> None:
-        """Have it stop, as a signal would."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.wait(self._tasks)
 
     async def restart(self) -> None:
         """End the bot and start another one on the same record."""
@@ -216,29 +189,9 @@ class House:
         await self.env.settle()
         return said
 
-    async def final(self, message_id: int | str) -> Entry:
-        """Wait until the reply to a message is final and on record."""
-
-        def ended() -> Entry | None:
-            entry = self.store.entry(str(message_id))
-            return entry if entry and entry.view else None
-
-        return await self.until(ended)  # type: ignore[no-any-return]
-
-    async def newest(self, more_than: int) -> Entry:
-        """The newest message on record, once there are more than so many and it is answered."""
-
-        def come() -> Entry | None:
-            entries = self.entries()
-            return entries[-1] if len(entries) > more_than and entries[-1].view else None
-
-        return await self.until(come)  # type: ignore[no-any-return]
-
     def entries(self) -> list[Entry]:
-        """All that is on record, the oldest first."""
-        threads = reversed(self.store.threads("discord"))
-        found = [entry for known in threads for entry in self.store.entries(known.key)]
-        return sorted(found, key=lambda entry: int(entry.id))
+        """Return all stored messages, in the order in which they arrived."""
+        return sorted(super().entries(), key=lambda entry: int(entry.id))
 
     async def command_named(self, name: str) -> dict[str, Any]:
         """What an interaction says of which command it is."""
@@ -334,7 +287,7 @@ def answers(result: Any) -> list[Any]:
     return [message for message in (result.response, *result.followups) if message and message.ephemeral]
 
 
-def hidden(here: House, channel: Any, result: Any) -> str:
+def hidden(here: SimulatedBot, channel: Any, result: Any) -> str:
     """What was said to one person alone; nobody else sees it."""
     (told,) = answers(result)
     people = (here.ann, here.bob, here.cid)
@@ -360,10 +313,9 @@ def labels(message: Any) -> list[str]:
 
 
 @asynccontextmanager
-async def house(tmp_path: Path, *scripts: Script, content: bool = True) -> AsyncIterator[House]:
-    """A running house; the chat model says the scripts one after the other."""
-    store, files = TellingStore(tmp_path / "db.sqlite"), PictureFiles(tmp_path / "pictures")
-    here = House(store, files, ScriptedModel(list(scripts)), PaintingRenderer(store, files), content=content)
+async def running_bot(tmp_path: Path, *scripts: Script, content: bool = True) -> AsyncIterator[SimulatedBot]:
+    """Run a bot until the end of the block; the chat model answers with the scripts, one after the other."""
+    here = SimulatedBot(tmp_path, scripts, content=content)
     client = here.start()
     approved = discord.Intents.all() if content else discord.Intents.default()
     async with simcord.run(client, shard_count=1, approved_intents=approved) as here.env:
@@ -378,4 +330,4 @@ async def house(tmp_path: Path, *scripts: Script, content: bool = True) -> Async
             assert violations(here.env.http_requests) == []
         finally:
             await here.close()
-    store.close()
+    here.store.close()

@@ -1,4 +1,4 @@
-"""Pictures with files, in the place of a picture model and of what makes uploads safe; and a store that tells."""
+"""Images with files, a renderer and an upload check that need no model, and a store that reports final replies."""
 
 import asyncio
 import io
@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -56,15 +57,17 @@ class Filing:
         self._files.delete(digest)
 
 
-class TellingStore(Store):
-    """A store that tells when a reply is final or open again."""
+class NotifyingStore(Store):
+    """A store that calls `on_finish` when a reply becomes final."""
 
-    told: Callable[[], None] = staticmethod(lambda: None)
+    def __init__(self, path: Path, on_finish: Callable[[], None]) -> None:
+        super().__init__(path)
+        self._on_finish = on_finish
 
     def finish(self, message_id: str, view: View) -> None:
-        """Keep the final view, and tell."""
+        """Store the final view, and call `on_finish`."""
         super().finish(message_id, view)
-        self.told()
+        self._on_finish()
 
 
 class PaintingRenderer(InstantRenderer):

@@ -14,17 +14,11 @@ from PIL import Image
 
 from adapters.slack.parse import message_id
 from adapters.slack.platform import Account, Slack
-from bot.capabilities import ModelCapabilities, RefineMode
-from bot.commands.slash_commands import SlashCommands
-from bot.commands.thread_export import ThreadExport
-from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
+from bot.capabilities import ModelCapabilities
 from bot.domain import Entry
-from bot.llm.messages import ModelEvent
-from bot.queue_status import QueueStatus, WorkerStatus
-from bot.storage.picture_files import PictureFiles
-from tests.support.doubles import ScriptedModel
-from tests.support.images import Filing, PaintingRenderer, TellingStore, png
+from tests.support.images import png
 from tests.support.paths import ROOT
+from tests.support.scripted_bot import Script, ScriptedBot
 from tests.support.slack_server import (
     APP_TOKEN,
     BOT_TOKEN,
@@ -39,7 +33,6 @@ from tests.support.slack_server import (
 from tests.support.slack_server.client import direct
 from tests.support.slack_server.contract.schemas import read
 
-Script = Sequence[str | None | ModelEvent]
 Json = dict[str, Any]
 
 MANIFEST: Json = json.loads((ROOT / "deploy" / "slack-manifest.json").read_text("utf-8"))
@@ -52,36 +45,26 @@ TALK: Script = ("One ", None, "two ", "<image>a sun</image>", " three.")
 WHOLE = "One two\n#1 · a sun\nthree."
 
 
-class House:
+class SlackBot(ScriptedBot):
     """A bot in a workspace with a channel and three people; Bo is an admin of it."""
 
+    platform_name = "slack"
+    platform: Slack = None  # type: ignore[assignment]
+
     def __init__(self, slack: SlackDouble, folder: Path, scripts: Sequence[Script]) -> None:
+        super().__init__(folder, scripts, slack.world.changed)
         self.slack = slack
         slack.events.subscribed = set(MANIFEST["settings"]["event_subscriptions"]["bot_events"])
         self.folder = folder
-        self.files = PictureFiles(folder / "pictures")
-        self.store = TellingStore(folder / "db.sqlite")
-        self.store.told = slack.world.changed
-        self.model = ScriptedModel(list(scripts))
-        self.renderer = PaintingRenderer(self.store, self.files)
         self.renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
         self.general = slack.channel("general")
         self.ana, self.cid = slack.person("Ana"), slack.person("Cid")
         self.bo = slack.person("Bo", admin=True)
         self.general.members |= {one.id: one for one in (self.ana, self.bo, self.cid)}
-        self.platform: Slack = None  # type: ignore[assignment]
-        self.inbox: Dispatcher = None  # type: ignore[assignment]
         self.account = Account(BOT_TOKEN, APP_TOKEN, api_url=slack.api_url)
-        self._work: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """A new bot on the same record, connected."""
-        lineup = QueueStatus(workers=(WorkerStatus("b", "sketch", 1, 0),))
-        desk = SlashCommands(self.store, queue_status=lambda: lineup, chat_models=("clever", "quick"))
-        self.inbox = Dispatcher(
-            self.store, self.model, self.renderer, Filing(self.files), DispatcherOptions(refining=RefineMode.OFF),
-            commands=desk, thread_export=ThreadExport(self.files.read),
-        )  # fmt: skip
         self.platform = Slack(
             self.account,
             self.store,
@@ -91,23 +74,22 @@ class House:
             pause=0.0,
             second_delivery_timeout=0.2,
         )
-        self._work = asyncio.create_task(self.inbox.run({"slack": self.platform}))
-        self._work.add_done_callback(lambda _: self.slack.world.changed())
+        running = asyncio.create_task(self.create_inbox().run({"slack": self.platform}))
+        self._work = {running}
+        running.add_done_callback(lambda _: self.slack.world.changed())
         if not self.account.app_token:
             serving = asyncio.create_task(self.platform.serving.wait())
-            await asyncio.wait({serving, self._work}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({serving, running}, return_when=asyncio.FIRST_COMPLETED)
             serving.cancel()
         else:
-            await self.slack.until(lambda: self.slack.link.lines or (self._work and self._work.done()))
-        if self._work.done():
-            self._work.result()
+            await self.slack.until(lambda: self.slack.link.lines or running.done())
+        if running.done():
+            running.result()
 
     async def close(self) -> None:
-        """Have it stop, as a signal would."""
-        if self._work:
-            self._work.cancel()
-            await asyncio.wait({self._work})
-            await self.slack.until(lambda: not self.slack.link.lines)
+        """Stop the bot, as a signal would, and wait until its connection has ended."""
+        await super().close()
+        await self.slack.until(lambda: not self.slack.link.lines)
 
     async def restart(self) -> None:
         """End the bot and start another one on the same record."""
@@ -157,28 +139,16 @@ class House:
 
     # What is to be seen
 
-    async def final(self, said: Message | str) -> Entry:
-        """What is on record of a message, as soon as the reply to it is final."""
-        name = said if isinstance(said, str) else message_id(said.channel.id, said.ts)
-        return await self.record(lambda: next((one for one in self.entries() if one.id == name and one.view), None))
-
-    async def newest(self, more_than: int) -> Entry:
-        """The newest message on record, once there are more than so many and it is answered."""
-        return await self.record(
-            lambda: self.entries()[-1] if len(self.entries()) > more_than and self.entries()[-1].view else None
+    async def final(self, message: Message | str | int) -> Entry:
+        """Return the stored message as soon as the reply to it is final."""
+        return await super().final(
+            message_id(message.channel.id, message.ts) if isinstance(message, Message) else message
         )
 
-    async def record(self, holds: Callable[[], Entry | None]) -> Entry:
-        """What `holds` gives as soon as it gives anything."""
-        await self.slack.until(holds)
-        found = holds()
-        assert found
-        return found
-
-    def entries(self) -> list[Entry]:
-        """All that is on record, in the order in which it came."""
-        threads = self.store.threads("slack")
-        return [entry for known in reversed(threads) for entry in self.store.entries(known.key)]
+    async def until(self, condition: Callable[[], Any]) -> Any:
+        """Return the value of the condition as soon as it is true; asked whenever something changed on Slack."""
+        await self.slack.until(condition)
+        return condition()
 
     def thread(self, asked: Message) -> list[Message]:
         """What the bot has said in the thread of a message."""
@@ -265,7 +235,7 @@ def upload(name: str = "cat.png", colour: str = "blue", **more: Any) -> Upload:
     return Upload(name, png(colour), **more)
 
 
-async def streaming(here: House) -> tuple[Message, Message]:
+async def streaming(here: SlackBot) -> tuple[Message, Message]:
     """A question, and the message in which the words to it stream; the chat model waits for `go`."""
     asked = await here.ask()
     await here.slack.until(lambda: here.thread(asked) and here.thread(asked)[0].streaming is Streaming.RUNNING)
@@ -274,7 +244,7 @@ async def streaming(here: House) -> tuple[Message, Message]:
     return asked, here.thread(asked)[0]
 
 
-def is_whole(here: House, asked: Message, text: str = WHOLE) -> bool:
+def is_whole(here: SlackBot, asked: Message, text: str = WHOLE) -> bool:
     """The reply is there once, with its words and its picture."""
     (reply,) = here.thread(asked)
     return words(reply) == text and alts(reply) == ["#1: a sun"] and labels(reply)[0] == "Vary"
@@ -295,8 +265,8 @@ class Bugs(logging.Handler):
 
 
 @asynccontextmanager
-async def house(tmp_path: Path, *scripts: Script, clean: bool = True) -> AsyncIterator[House]:
-    """A running house; the chat model says the scripts one after the other.
+async def running_bot(tmp_path: Path, *scripts: Script, clean: bool = True) -> AsyncIterator[SlackBot]:
+    """Run a bot until the end of the block; the chat model answers with the scripts, one after the other.
 
     At the end Slack has found no fault with anything, and no error was logged.
     """
@@ -304,7 +274,7 @@ async def house(tmp_path: Path, *scripts: Script, clean: bool = True) -> AsyncIt
     logging.getLogger().addHandler(bugs)
     with direct():
         async with SlackDouble() as slack:
-            here = House(slack, tmp_path, scripts)
+            here = SlackBot(slack, tmp_path, scripts)
             try:
                 await here.start()
                 yield here

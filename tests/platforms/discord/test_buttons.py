@@ -8,7 +8,7 @@ import pytest
 
 from bot.domain import Failed, Operation, PicturePart
 from bot.region import NAMED_REGIONS
-from tests.support.discord_sim import House, contents, hidden, house, labels, pictures, silent
+from tests.support.discord_sim import SimulatedBot, contents, hidden, labels, pictures, running_bot, silent
 
 SUN = ["Here it is: ", "<image>a sun</image>"]
 RED = ["<edit>a red sun</edit>"]
@@ -16,13 +16,13 @@ TWO = ["<image>a sun</image>", "<image>a moon</image>"]
 ABOVE = "What should change?"
 
 
-async def drawn(here: House) -> tuple[Any, Any]:
+async def drawn(here: SimulatedBot) -> tuple[Any, Any]:
     """A thread, and the message of its one picture."""
     thread = await here.draw()
     return thread, pictures(thread)[0]
 
 
-def reasons(here: House, nth: int = -1) -> list[str]:
+def reasons(here: SimulatedBot, nth: int = -1) -> list[str]:
     """Why pictures of a final reply did not come."""
     view = here.entries()[nth].view
     parts = view.parts if view else ()
@@ -32,7 +32,7 @@ def reasons(here: House, nth: int = -1) -> list[str]:
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -> None:
     """Whoever presses it; the answer replies to the picture, and nothing else is said."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         if restarted:
             await here.restart()
@@ -49,7 +49,7 @@ async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -
 
 async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
     """The caption says of what it is larger; the answer replies to that picture."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         pressed = await here.cid.click(picture, label="Upscale")
         await here.newest(1)
@@ -62,7 +62,7 @@ async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> None:
     """The form shows what the picture was drawn from; it can be sent after a restart as well."""
-    async with house(tmp_path, SUN, RED) as here:
+    async with running_bot(tmp_path, SUN, RED) as here:
         thread, picture = await drawn(here)
         pressed = await here.bob.click(picture, label="Edit")
         form = pressed.modal
@@ -85,7 +85,7 @@ async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> N
 
 async def test_an_edit_may_be_of_a_part(tmp_path: Path) -> None:
     """One of those that have a name; or all of it, as before."""
-    async with house(tmp_path, SUN, RED, RED) as here:
+    async with running_bot(tmp_path, SUN, RED, RED) as here:
         _, picture = await drawn(here)
         for nth, (where, part) in enumerate((("Left half", NAMED_REGIONS["Left half"]), ("All of it", "")), 1):
             told = {"words": "make it red", "where": [where]}
@@ -96,7 +96,7 @@ async def test_an_edit_may_be_of_a_part(tmp_path: Path) -> None:
 
 async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None:
     """Blanks say nothing."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         sent = await here.ann.submit_modal(await here.ann.click(picture, label="Edit"), {"words": "   "})
         assert "Say in a message about #1 what should change in it." in hidden(here, thread, sent)
@@ -106,7 +106,7 @@ async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_redo_draws_the_same_words_with_another_seed(tmp_path: Path, restarted: bool) -> None:
     """The new picture stands beside the old one."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         if restarted:
             await here.restart()
@@ -120,7 +120,7 @@ async def test_redo_draws_the_same_words_with_another_seed(tmp_path: Path, resta
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_details_are_for_whoever_asks(tmp_path: Path, restarted: bool) -> None:
     """Prompt, seed and model, seen by nobody else."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         if restarted:
             await here.restart()
@@ -134,7 +134,7 @@ async def test_details_are_for_whoever_asks(tmp_path: Path, restarted: bool) -> 
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_delete_is_for_whoever_asked_and_for_moderators(tmp_path: Path, restarted: bool) -> None:
     """Others are refused privately; then the picture is gone from the thread, the record and the disk."""
-    async with house(tmp_path, TWO) as here:
+    async with running_bot(tmp_path, TWO) as here:
         thread = await here.draw()
         first, second = pictures(thread)
         key = here.entries()[0].thread
@@ -159,7 +159,7 @@ async def test_delete_is_for_whoever_asked_and_for_moderators(tmp_path: Path, re
 
 async def test_pictures_deleted_in_quick_succession_are_all_gone(tmp_path: Path) -> None:
     """Also where the screen is slower than the one who presses."""
-    async with house(tmp_path, TWO) as here:
+    async with running_bot(tmp_path, TWO) as here:
         thread = await here.draw()
         for picture in pictures(thread):
             await here.ann.click(picture, label="Delete")
@@ -169,7 +169,7 @@ async def test_pictures_deleted_in_quick_succession_are_all_gone(tmp_path: Path)
 
 async def test_a_button_of_what_is_gone_is_answered_privately(tmp_path: Path) -> None:
     """Also where the whole thread was forgotten."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         form = await here.ann.click(picture, label="Edit")
         await here.ann.slash(thread, "forget", what="thread")
@@ -183,7 +183,7 @@ async def test_a_button_of_what_is_gone_is_answered_privately(tmp_path: Path) ->
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_stop_ends_the_words(tmp_path: Path, restarted: bool) -> None:
     """The asker's, or a moderator's; what was said stays, and Retry is offered."""
-    async with house(tmp_path, ["Once upon", None, " a time"], [None], ["The end."]) as here:
+    async with running_bot(tmp_path, ["Once upon", None, " a time"], [None], ["The end."]) as here:
         asked = await here.ask("tell")
         await here.model.waiting.wait()
         thread = await here.until(lambda: here.channel.threads and here.channel.threads[0])
@@ -208,7 +208,7 @@ async def test_stop_ends_the_words(tmp_path: Path, restarted: bool) -> None:
 
 async def test_stop_ends_the_pictures(tmp_path: Path) -> None:
     """A single one has no button of its own."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.renderer.held.add("a sun")
         asked = await here.ask()
         await here.renderer.waiting.wait()
@@ -223,7 +223,7 @@ async def test_stop_ends_the_pictures(tmp_path: Path) -> None:
 
 async def test_cancel_ends_one_picture(tmp_path: Path) -> None:
     """The other one comes, and the first can be had again."""
-    async with house(tmp_path, TWO) as here:
+    async with running_bot(tmp_path, TWO) as here:
         here.renderer.held |= {"a sun", "a moon"}
         asked = await here.ask("draw both")
         thread = await here.until(lambda: here.channel.threads and here.channel.threads[0])
@@ -246,7 +246,7 @@ async def test_cancel_ends_one_picture(tmp_path: Path) -> None:
 @pytest.mark.parametrize("restarted", [False, True])
 async def test_retry_makes_anew_what_failed(tmp_path: Path, restarted: bool) -> None:
     """In the same messages; what succeeded stays."""
-    async with house(tmp_path, TWO) as here:
+    async with running_bot(tmp_path, TWO) as here:
         here.renderer.refused["a sun"] = "The worker fell over."
         thread = await here.draw("draw both")
         sun, moon = thread.history()
@@ -265,7 +265,7 @@ async def test_retry_makes_anew_what_failed(tmp_path: Path, restarted: bool) -> 
 @pytest.mark.parametrize("name", ["another-bot:7", "mini:dance:1", "mini:vary:" + "9" * 80, "mini::", "mini:edit:x"])
 async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) -> None:
     """Those of an older version, or of another program on the same account."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         view = discord.ui.View(timeout=None)
         view.add_item(discord.ui.Button(label="Old", custom_id=name))
         message = await here.client.get_channel(here.channel.id).send("old", view=view)  # type: ignore[union-attr]
@@ -278,7 +278,7 @@ async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) 
 
 async def test_buttons_work_in_direct_messages_and_in_place(tmp_path: Path) -> None:
     """The conversation goes on where the picture stands."""
-    async with house(tmp_path, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN) as here:
         await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
         await here.final((await here.ask()).id)
         await here.cid.click(pictures(here.channel)[0], label="Redo")

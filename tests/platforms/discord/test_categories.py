@@ -3,24 +3,24 @@
 from pathlib import Path
 from typing import Any
 
-from tests.support.discord_sim import House, hidden, house
+from tests.support.discord_sim import SimulatedBot, hidden, running_bot
 
 SUN = ["<image>a sun</image>"]
 
 
-async def told(here: House, channel: Any, do: str = "set", who: Any = None, **arguments: str) -> str:
+async def told(here: SimulatedBot, channel: Any, do: str = "set", who: Any = None, **arguments: str) -> str:
     """What is said of a choice for the category in which a channel lies."""
     told = {"scope": "category", "key": "ratio", **arguments}
     return hidden(here, channel, await (who or here.bob).slash(channel, f"settings {do}", **told))
 
 
-async def shown(here: House, channel: Any, scope: str = "me") -> str:
+async def shown(here: SimulatedBot, channel: Any, scope: str = "me") -> str:
     """What ratio holds there, and where it comes from."""
     panel = hidden(here, channel, await here.ann.slash(channel, "settings show", scope=scope))
     return panel.partition("**Shape**: ")[2].partition("\n**")[0].replace("\\", "").replace("\n-# from:", "")
 
 
-def in_categories(here: House, *names: str) -> list[Any]:
+def in_categories(here: SimulatedBot, *names: str) -> list[Any]:
     """Each a category and a channel in it."""
     found = [here.guild.create_category(name) for name in names]
     return [each for one in found for each in (one, here.guild.create_text_channel(f"in-{one.name}", category=one))]
@@ -34,7 +34,7 @@ def selects(components: Any) -> list[Any]:
 
 async def test_a_category_holds_for_its_channels_and_their_threads(tmp_path: Path) -> None:
     """Not for others; a channel's own choice wins over it, and it wins over the server's."""
-    async with house(tmp_path, SUN, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN, SUN) as here:
         rooms, room, _, other = in_categories(here, "rooms", "others")
         sister = here.guild.create_text_channel("sister", category=rooms)
         await here.bob.slash(here.channel, "settings set", scope="server", key="ratio", value="2:3")
@@ -52,7 +52,7 @@ async def test_a_category_holds_for_its_channels_and_their_threads(tmp_path: Pat
 
 async def test_a_channel_that_moves_goes_by_its_new_category_at_once(tmp_path: Path) -> None:
     """Also for what is pressed on old pictures; without a category the server's holds."""
-    async with house(tmp_path, SUN, SUN, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN, SUN, SUN) as here:
         rooms, room, others, other = in_categories(here, "rooms", "others")
         await told(here, room, value="3:2")
         await told(here, other, value="16:9")
@@ -68,7 +68,7 @@ async def test_a_channel_that_moves_goes_by_its_new_category_at_once(tmp_path: P
 
 async def test_what_is_known_of_a_move_is_known_without_a_message(tmp_path: Path) -> None:
     """Discord tells of it as it happens, also after a restart that did not see it."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         rooms, room, others, other = in_categories(here, "rooms", "others")
         await told(here, room, value="3:2")
         await told(here, other, value="16:9")
@@ -85,7 +85,7 @@ async def test_what_is_known_of_a_move_is_known_without_a_message(tmp_path: Path
 
 async def test_a_category_that_is_deleted_holds_no_more(tmp_path: Path) -> None:
     """Whether or not Discord has told of each of its channels."""
-    async with house(tmp_path, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN) as here:
         rooms, room = in_categories(here, "rooms")
         await told(here, room, value="3:2")
         thread = await here.draw(channel=room)
@@ -98,7 +98,7 @@ async def test_a_category_that_is_deleted_holds_no_more(tmp_path: Path) -> None:
 
 async def test_the_panel_offers_the_category_where_there_is_one(tmp_path: Path) -> None:
     """Somewhere else it is no choice."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         _, room = in_categories(here, "rooms")
         for channel, offered in ((room, True), (here.channel, False)):
             panel = await here.bob.slash(channel, "settings panel")
@@ -111,7 +111,7 @@ async def test_the_panel_offers_the_category_where_there_is_one(tmp_path: Path) 
 
 async def test_only_managers_choose_for_a_category(tmp_path: Path) -> None:
     """Also where everybody may change a channel's settings: it holds for many of them."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         _, room = in_categories(here, "rooms")
         await here.bob.slash(room, "settings set", scope="server", key="changers", value="everyone")
         assert await told(here, room, who=here.ann, value="1:1") == (

@@ -9,7 +9,7 @@ import pytest
 from adapters.discord.platform import NO_MESSAGE_CONTENT, Account, Discord
 from bot.errors import ConfigError
 from bot.storage.store import Store
-from tests.support.discord_connection import House, ask, house, ready, replies, under_way
+from tests.support.discord_connection import ConnectedBot, ask, ready, replies, running_bot, under_way
 from tests.support.discord_server import Broken, Channel, DiscordDouble, Hang, Limited, Lose, Message, Person, busiest
 from tests.support.discord_server.aim import aimed
 from tests.support.discord_server.contract import read
@@ -54,13 +54,13 @@ def check_sun(double: DiscordDouble, place: Channel | Message) -> None:
     assert not words.attachments and not rest.attachments
 
 
-async def final(double: DiscordDouble, here: House, asked: Message) -> None:
+async def final(double: DiscordDouble, here: ConnectedBot, asked: Message) -> None:
     """Wait for the end of a reply."""
     await double.until(lambda: str(asked.id) in here.platform.final)
     assert not any(map(under_way, replies(double, asked)))
 
 
-async def answered(double: DiscordDouble, here: House, asked: Message) -> None:
+async def answered(double: DiscordDouble, here: ConnectedBot, asked: Message) -> None:
     """Wait for the end of a reply about a sun, and look at all of it."""
     await final(double, here, asked)
     check_sun(double, asked)
@@ -73,7 +73,7 @@ async def test_a_question_gets_a_thread_and_a_reply_to_its_picture_an_edit(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """Words and picture in their places, the picture with alt text and buttons; a reply to it changes that one."""
-    async with house(double, tmp_path, SUN, ["<edit>a red sun</edit>"]) as here:
+    async with running_bot(double, tmp_path, SUN, ["<edit>a red sun</edit>"]) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
         await answered(double, here, asked)
@@ -98,7 +98,7 @@ async def test_words_stream_before_the_end(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """The first words are there, with a way to stop, while the model is still writing."""
-    async with house(double, tmp_path, HELD) as here:
+    async with running_bot(double, tmp_path, HELD) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
         await here.model.waiting.wait()
@@ -119,7 +119,7 @@ async def test_a_request_that_fails_costs_nothing(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path, route: str, fault: Fault
 ) -> None:
     """Whatever becomes of a request in the middle of a reply, in the end all is there once, in its newest form."""
-    async with house(double, tmp_path, HELD) as here:
+    async with running_bot(double, tmp_path, HELD) as here:
         await ready(double, here)
         double.fail(route, fault)
         asked = await ask(double, channel, ana)
@@ -138,7 +138,7 @@ async def test_a_picture_whose_post_is_lost_comes_once(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """Discord took the message with the file, and nobody was told."""
-    async with house(double, tmp_path, SUN, SUN) as here:
+    async with running_bot(double, tmp_path, SUN, SUN) as here:
         await ready(double, here)
         double.fail(POST, Lose(), where=with_file)
         await answered(double, here, await ask(double, channel, ana))
@@ -154,7 +154,7 @@ async def test_the_library_tries_again_after_an_error_of_the_server(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """An internal error is gone the second time."""
-    async with house(double, tmp_path, SUN) as here:
+    async with running_bot(double, tmp_path, SUN) as here:
         await ready(double, here)
         double.fail(POST, Broken(500))
         await answered(double, here, await ask(double, channel, ana))
@@ -164,7 +164,7 @@ async def test_a_write_that_hangs_holds_up_nobody_else(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """Another thread is answered meanwhile; and what hung is made good when it goes on."""
-    async with house(double, tmp_path, SUN, SUN) as here:
+    async with running_bot(double, tmp_path, SUN, SUN) as here:
         await ready(double, here)
         double.fail(POST, Hang())
         first = await ask(double, channel, ana)
@@ -178,7 +178,7 @@ async def test_a_write_that_hangs_holds_up_nobody_else(
 async def test_a_channel_takes_no_more_than_its_share(double: DiscordDouble, ana: Person, tmp_path: Path) -> None:
     """However many messages make up a reply, its thread gets no more writes in a while than it takes."""
     channel = double.channel(double.guild())
-    async with house(double, tmp_path, SUN, rate=(5, 1.0)) as here:
+    async with running_bot(double, tmp_path, SUN, rate=(5, 1.0)) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
         await answered(double, here, asked)
@@ -192,7 +192,7 @@ async def test_what_was_said_during_a_break_is_replayed(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """The session goes on, and so does the talk."""
-    async with house(double, tmp_path, SUN) as here:
+    async with running_bot(double, tmp_path, SUN) as here:
         await ready(double, here)
         double.gateway.drop()
         asked = await ask(double, channel, ana)
@@ -205,7 +205,7 @@ async def test_what_was_missed_is_read_from_the_history(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """A session that is lost takes events along: they are looked for, and answered once."""
-    async with house(double, tmp_path, SUN, SUN, SUN) as here:
+    async with running_bot(double, tmp_path, SUN, SUN, SUN) as here:
         await ready(double, here)
         first = await ask(double, channel, ana)
         await answered(double, here, first)
@@ -224,7 +224,7 @@ async def test_a_question_that_comes_while_it_gets_ready_hides_none_before_it(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """The newest message is no sign that those before it were seen."""
-    async with house(double, tmp_path, SUN, SUN, guild_ready_timeout=0.3) as here:
+    async with running_bot(double, tmp_path, SUN, SUN, guild_ready_timeout=0.3) as here:
         await ready(double, here)
         double.gateway.forget()
         double.gateway.drop()
@@ -239,7 +239,7 @@ async def test_an_event_that_comes_again_is_answered_once(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """Discord may tell of a message twice, at once or later."""
-    async with house(double, tmp_path, SUN, SUN) as here:
+    async with running_bot(double, tmp_path, SUN, SUN) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
         double.gateway.tell("MESSAGE_CREATE", asked)
@@ -254,7 +254,7 @@ async def test_an_event_that_cannot_be_read_ends_one_connection(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
     """Another one is made, on which a reply that was under way is finished and the next question answered."""
-    async with house(double, tmp_path, HELD, SUN) as here:
+    async with running_bot(double, tmp_path, HELD, SUN) as here:
         await ready(double, here)
         begun = await ask(double, channel, ana)
         await double.until(lambda: replies(double, begun))
@@ -270,7 +270,7 @@ async def test_an_event_that_cannot_be_read_ends_one_connection(
 async def test_it_tells_whether_it_is_connected(double: DiscordDouble, channel: Channel, tmp_path: Path) -> None:
     """And how long ago Discord last gave a sign of life."""
     double.gateway.heartbeat_seconds = 0.05
-    async with house(double, tmp_path) as here:
+    async with running_bot(double, tmp_path) as here:
         assert here.platform.health() == {"connected": False, "last_heartbeat": None, "message_content": True}
         await ready(double, here)
         await double.until(lambda: double.gateway.beats > 2)
@@ -287,9 +287,9 @@ async def test_it_does_without_what_it_may_not_read(
 ) -> None:
     """Where the message content intent is not granted, mentions are answered, and people can know."""
     double.gateway.approved = 0
-    async with house(double, tmp_path, SUN) as here:
+    async with running_bot(double, tmp_path, SUN) as here:
         await ready(double, here)
-        assert here.told == [NO_MESSAGE_CONTENT] and not here.platform.health()["message_content"]
+        assert here.notes == [NO_MESSAGE_CONTENT] and not here.platform.health()["message_content"]
         asked = await ask(double, channel, ana)
         await answered(double, here, asked)
         assert not double.gateway.sees_content
@@ -306,9 +306,9 @@ def test_people_can_know_that_the_intent_is_not_asked_for(tmp_path: Path) -> Non
 
 async def test_a_token_that_is_refused_ends_the_program_with_its_name(double: DiscordDouble, tmp_path: Path) -> None:
     """Nothing can be done without a person."""
-    async with house(double, tmp_path, token="another") as here:
-        await asyncio.wait({here.serving})
-        error = here.serving.exception()
+    async with running_bot(double, tmp_path, token="another") as here:
+        await asyncio.wait({here.running})
+        error = here.running.exception()
         assert isinstance(error, ExceptionGroup)
         assert error.subgroup(lambda each: isinstance(each, ConfigError) and "DISCORD_TOKEN" in str(each))
 
@@ -320,7 +320,7 @@ async def test_shards_share_one_bot(double: DiscordDouble, ana: Person, tmp_path
     while len(channels) < 2:
         guild = double.guild()
         channels[(guild.id >> 22) % 2] = double.channel(guild)
-    async with house(double, tmp_path, *[SUN] * 4) as here:
+    async with running_bot(double, tmp_path, *[SUN] * 4) as here:
         await ready(double, here)
         for channel in channels.values():
             await answered(double, here, await ask(double, channel, ana))

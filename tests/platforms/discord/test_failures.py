@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bot.domain import Failed, PicturePart
-from tests.support.discord_sim import House, contents, house, labels, pictures, silent
+from tests.support.discord_sim import SimulatedBot, contents, labels, pictures, running_bot, silent
 from tests.support.images import png
 
 SUN = ["Here it is: ", "<image>a sun</image>"]
@@ -18,7 +18,7 @@ WORDS = ["Hello."]
 MESSAGES, MESSAGE = "/channels/*/messages", "/channels/*/messages/*"
 
 
-async def drawing(here: House, words: str = "draw a sun", messages: int = 1) -> tuple[Any, Any]:
+async def drawing(here: SimulatedBot, words: str = "draw a sun", messages: int = 1) -> tuple[Any, Any]:
     """A question, and the thread in which its picture is held."""
     here.renderer.held.add("a sun")
     asked = await here.ask(words)
@@ -28,13 +28,13 @@ async def drawing(here: House, words: str = "draw a sun", messages: int = 1) -> 
     return asked, thread
 
 
-def go_on(here: House) -> None:
+def go_on(here: SimulatedBot) -> None:
     """Let the held pictures come."""
     here.renderer.held.clear()
     here.renderer.go.set()
 
 
-def reasons(here: House) -> list[str]:
+def reasons(here: SimulatedBot) -> list[str]:
     """Why pictures of the newest reply did not come."""
     view = here.entries()[-1].view
     parts = view.parts if view else ()
@@ -46,7 +46,7 @@ def reasons(here: House) -> list[str]:
 
 async def test_a_reply_under_way_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     """In the same messages: what is done stays as it is, what is not comes, nothing is posted twice."""
-    async with house(tmp_path, ["First: ", *MOON, " Then: ", *ONE, " Enjoy!"]) as here:
+    async with running_bot(tmp_path, ["First: ", *MOON, " Then: ", *ONE, " Enjoy!"]) as here:
         asked, thread = await drawing(here, "draw both", 5)
         await here.until(lambda: pictures(thread))
         before = thread.history()
@@ -64,7 +64,7 @@ async def test_a_reply_under_way_is_taken_up_after_a_restart(tmp_path: Path) -> 
 
 async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> None:
     """The bot ended between posting and recording: the message is taken up, not posted again."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked, thread = await drawing(here, messages=2)
         before = [message.id for message in thread.history()]
         await here.close()
@@ -78,7 +78,7 @@ async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> No
 
 async def test_what_was_said_in_its_absence_is_answered_once(tmp_path: Path) -> None:
     """Mentions in channels, words in its threads, and direct messages; what was for others is not."""
-    async with house(tmp_path, *[WORDS] * 6) as here:
+    async with running_bot(tmp_path, *[WORDS] * 6) as here:
         thread = await here.draw("hello")
         await here.final((await here.ann.send_dm("hello")).id)
         await here.close()
@@ -103,7 +103,7 @@ async def test_what_was_said_in_its_absence_is_answered_once(tmp_path: Path) -> 
 
 async def test_a_deleted_question_ends_its_pictures(tmp_path: Path) -> None:
     """While they are drawn: the job is cancelled, the message says why."""
-    async with house(tmp_path, ONE) as here:
+    async with running_bot(tmp_path, ONE) as here:
         asked, thread = await drawing(here)
         await here.ann.delete(asked)
         await here.final(asked.id)
@@ -113,7 +113,7 @@ async def test_a_deleted_question_ends_its_pictures(tmp_path: Path) -> None:
 
 async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> None:
     """The answer in place stands there without a reference."""
-    async with house(tmp_path, [None, "Hello."]) as here:
+    async with running_bot(tmp_path, [None, "Hello."]) as here:
         await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
         here.env.inject_error("POST", MESSAGES, status=500)
         asked = await here.ask("hello")
@@ -125,7 +125,7 @@ async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> 
 
 async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path: Path) -> None:
     """In the same message, from the new words; until then the old answer stays."""
-    async with house(tmp_path, ONE, MOON) as here:
+    async with running_bot(tmp_path, ONE, MOON) as here:
         thread = await here.draw()
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
         await here.ann.edit(asked, f"<@{here.me}> draw a moon")
@@ -143,7 +143,7 @@ async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path
 
 async def test_an_edit_that_changes_no_words_changes_nothing(tmp_path: Path) -> None:
     """Such as when Discord adds the preview of a link, or somebody corrects a space."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         thread = await here.draw("hello")
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
         await here.ann.edit(asked, f"<@{here.me}>  hello ")
@@ -152,7 +152,7 @@ async def test_an_edit_that_changes_no_words_changes_nothing(tmp_path: Path) -> 
 
 async def test_a_question_edited_while_it_is_answered(tmp_path: Path) -> None:
     """The answer comes to its end, and then another one is offered."""
-    async with house(tmp_path, ["One ", None, "two."], ["Three."]) as here:
+    async with running_bot(tmp_path, ["One ", None, "two."], ["Three."]) as here:
         asked = await here.ask("count")
         await here.model.waiting.wait()
         await here.ann.edit(asked, f"<@{here.me}> count on")
@@ -171,7 +171,7 @@ async def test_a_question_edited_while_it_is_answered(tmp_path: Path) -> None:
 
 async def test_an_archived_thread_is_woken(tmp_path: Path) -> None:
     """An answer goes on there, and so does the conversation."""
-    async with house(tmp_path, ONE, WORDS) as here:
+    async with running_bot(tmp_path, ONE, WORDS) as here:
         asked, thread = await drawing(here)
         here.env.backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
         await here.env.settle()
@@ -186,7 +186,7 @@ async def test_an_archived_thread_is_woken(tmp_path: Path) -> None:
 
 async def test_a_locked_thread_ends_the_answer(tmp_path: Path) -> None:
     """Who locked it wants no more said there; the record has the end."""
-    async with house(tmp_path, ONE) as here:
+    async with running_bot(tmp_path, ONE) as here:
         asked, _ = await drawing(here)
         here.env.inject_error("PATCH", MESSAGE, status=400, code=50083, times=None)
         here.env.inject_error("PATCH", "/channels/*", status=403, code=50013, times=None)
@@ -198,7 +198,7 @@ async def test_a_locked_thread_ends_the_answer(tmp_path: Path) -> None:
 @pytest.mark.parametrize("what", ["thread", "channel", "server"])
 async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) -> None:
     """A deleted thread or channel, or a bot that was sent away: the jobs are cancelled, the record has the end."""
-    async with house(tmp_path, ONE) as here:
+    async with running_bot(tmp_path, ONE) as here:
         asked, thread = await drawing(here)
         match what:
             case "thread":
@@ -220,7 +220,7 @@ async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) 
 
 async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None:
     """And says what it lacks and who can grant it; the next one is opened once it may."""
-    async with house(tmp_path, SUN, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS) as here:
         for lacking in ("create_public_threads", "send_messages_in_threads", "read_message_history"):
             here.forbid(here.channel, here.me, **{lacking: True})
             here.model.scripts = [SUN]
@@ -240,7 +240,7 @@ async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None
 async def test_what_is_lacking_is_not_told_at_the_cost_of_words(tmp_path: Path) -> None:
     """Where an answer fills its first message, there is no room for it."""
     words = " ".join(f"{n:04d}" for n in range(500))
-    async with house(tmp_path, [words]) as here:
+    async with running_bot(tmp_path, [words]) as here:
         here.forbid(here.channel, here.me, create_public_threads=True)
         await here.final((await here.ask("count")).id)
         assert " ".join(contents(here.channel)[1:]) == words
@@ -248,7 +248,7 @@ async def test_what_is_lacking_is_not_told_at_the_cost_of_words(tmp_path: Path) 
 
 async def test_without_files_the_words_come(tmp_path: Path) -> None:
     """With a plea in the picture's place; the picture is on record all the same."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.forbid(here.channel, here.me, attach_files=True)
         here.refuse_files(50013, 403, 9)
         thread = await here.draw()
@@ -261,7 +261,7 @@ async def test_without_files_the_words_come(tmp_path: Path) -> None:
 
 async def test_where_it_may_not_speak_nothing_is_drawn(tmp_path: Path) -> None:
     """Nobody would see it: the reply ends, and the bot goes on elsewhere."""
-    async with house(tmp_path, ONE, WORDS) as here:
+    async with running_bot(tmp_path, ONE, WORDS) as here:
         here.forbid(here.channel, here.me, send_messages=True, send_messages_in_threads=True)
         here.renderer.held.add("a sun")
         asked = await here.ask()
@@ -279,7 +279,7 @@ async def test_where_it_may_not_speak_nothing_is_drawn(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("status", "code"), [(400, 40005), (413, 0)])
 async def test_a_file_that_is_too_large_is_made_smaller(tmp_path: Path, status: int, code: int) -> None:
     """As long as it is refused, at the least loss."""
-    async with house(tmp_path, ONE) as here:
+    async with running_bot(tmp_path, ONE) as here:
         here.renderer.size = 600
         asked, thread = await drawing(here)
         here.refuse_files(code, status, 2)
@@ -295,7 +295,7 @@ async def test_a_file_that_is_too_large_is_made_smaller(tmp_path: Path, status: 
 
 async def test_a_file_that_is_never_taken_is_told_of(tmp_path: Path) -> None:
     """The words stand without it."""
-    async with house(tmp_path, ONE) as here:
+    async with running_bot(tmp_path, ONE) as here:
         here.renderer.size = 600
         asked, thread = await drawing(here)
         here.refuse_files(0, 413, 99)
@@ -308,7 +308,7 @@ async def test_a_file_that_is_never_taken_is_told_of(tmp_path: Path) -> None:
 
 async def test_a_message_that_is_too_old_to_be_edited_is_posted_anew(tmp_path: Path) -> None:
     """The old one is removed, and the new one counts in its stead."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked, thread = await drawing(here, messages=2)
         old = thread.last_message
         here.env.inject_error("PATCH", f"/channels/*/messages/{old.id}", status=400, code=30046)
@@ -323,7 +323,7 @@ async def test_a_message_that_is_too_old_to_be_edited_is_posted_anew(tmp_path: P
 
 async def test_a_message_that_a_moderator_removed_stays_away(tmp_path: Path) -> None:
     """The rest of the answer comes."""
-    async with house(tmp_path, ["Here it is: ", *ONE, " Enjoy!"]) as here:
+    async with running_bot(tmp_path, ["Here it is: ", *ONE, " Enjoy!"]) as here:
         asked, thread = await drawing(here, messages=3)
         await here.bob.delete(thread.history()[1])
         go_on(here)
@@ -335,7 +335,7 @@ async def test_a_message_that_a_moderator_removed_stays_away(tmp_path: Path) -> 
 @pytest.mark.parametrize(("status", "code"), [(404, 10062), (400, 40060)])
 async def test_a_press_that_discord_no_longer_knows_is_survived(tmp_path: Path, status: int, code: int) -> None:
     """Whoever pressed is told by Discord itself; nothing is done, and the next press works."""
-    async with house(tmp_path, ONE) as here:
+    async with running_bot(tmp_path, ONE) as here:
         thread = await here.draw()
         (picture,) = pictures(thread)
         for label in ("Vary", "Edit", "Details"):
@@ -351,7 +351,7 @@ async def test_a_press_that_discord_no_longer_knows_is_survived(tmp_path: Path, 
 
 async def test_a_server_error_is_waited_out(tmp_path: Path) -> None:
     """Nothing is lost, nothing comes twice."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked, thread = await drawing(here, messages=2)
         here.env.inject_error("PATCH", MESSAGE, status=500, times=2)
         go_on(here)
@@ -361,7 +361,7 @@ async def test_a_server_error_is_waited_out(tmp_path: Path) -> None:
 
 async def test_it_does_not_talk_to_itself(tmp_path: Path) -> None:
     """A model that mentions the bot, or another bot that answers each of its messages, starts no loop."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         here.model.scripts = [[f"<@{here.me}> draw a sun"]]
         thread = await here.draw("hello")
         robot = here.guild.add_member(here.env.create_user("robot", bot=True))
@@ -371,7 +371,7 @@ async def test_it_does_not_talk_to_itself(tmp_path: Path) -> None:
 
 async def test_an_answer_that_was_carried_along_may_come_too_late(tmp_path: Path) -> None:
     """Discord takes no more after fifteen minutes: the work ends, and nothing is tried for ever."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         here.renderer.held.add("a sun")
         wish = [{"name": "prompt", "type": 3, "value": "a sun"}]
         given = await here.carried(here.ann, "friend", **await here.command_named("imagine"), options=wish)
@@ -385,7 +385,7 @@ async def test_an_answer_that_was_carried_along_may_come_too_late(tmp_path: Path
 
 async def test_a_thread_that_slept_through_a_restart_goes_on(tmp_path: Path) -> None:
     """Discord does not tell of archived threads: where something is said in one, it is looked up."""
-    async with house(tmp_path, SUN, WORDS, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS, WORDS) as here:
         thread = await here.draw()
         here.env.backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
         await here.restart()

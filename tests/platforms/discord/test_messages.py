@@ -11,7 +11,7 @@ from simcord.enums import MessageType
 from bot.domain import Entry, Operation, ThreadKey
 from tests.support.discord_bodies import violations
 from tests.support.discord_server.contract import read
-from tests.support.discord_sim import House, contents, house, labels, pictures
+from tests.support.discord_sim import SimulatedBot, contents, labels, pictures, running_bot
 from tests.support.images import png
 
 SUN = ["Here it is: ", "<image>a sun</image>", " Enjoy!"]
@@ -19,19 +19,19 @@ RED = ["<edit>a red sun</edit>"]
 WORDS = ["Hello."]
 
 
-def last(here: House, entry: Entry) -> Any:
+def last(here: SimulatedBot, entry: Entry) -> Any:
     """The newest picture of an entry's thread."""
     return here.store.pictures(entry.thread)[-1]
 
 
-async def in_place(here: House) -> None:
+async def in_place(here: SimulatedBot) -> None:
     """Have questions of the channel answered there."""
     await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
 
 
 async def test_a_mention_opens_a_thread_with_words_and_pictures_in_their_places(tmp_path: Path) -> None:
     """Each picture stands where the model put it, with its number, alt text and buttons."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread = await here.draw()
         assert thread.name == "draw a sun"
         words, picture, rest = thread.history()
@@ -48,7 +48,7 @@ async def test_a_mention_opens_a_thread_with_words_and_pictures_in_their_places(
 
 async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path) -> None:
     """Everybody's words there are answered, and the chat model is told what was said before."""
-    async with house(tmp_path, SUN, ["<image>a moon</image>"]) as here:
+    async with running_bot(tmp_path, SUN, ["<image>a moon</image>"]) as here:
         thread = await here.draw()
         entry = await here.say(thread, "and a moon", here.cid)
         assert entry.thread.thread == str(thread.id)
@@ -60,7 +60,7 @@ async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path
 
 async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
     """In its thread, who mentions or replies to somebody else is not answered, unless the bot is mentioned too."""
-    async with house(tmp_path, SUN, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS) as here:
         thread = await here.draw()
         chat = await here.bob.send(thread, f"{here.ann.mention} do you like it?")
         await here.ann.send(thread, "very much", reply_to=chat)
@@ -74,7 +74,7 @@ async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
 
 async def test_answers_in_place_go_on_by_replies(tmp_path: Path) -> None:
     """Where the channel is set so, no thread is opened; a reply to an answer goes on with the same conversation."""
-    async with house(tmp_path, SUN, RED, WORDS) as here:
+    async with running_bot(tmp_path, SUN, RED, WORDS) as here:
         await in_place(here)
         asked = await here.ask()
         first = await here.final(asked.id)
@@ -97,7 +97,7 @@ async def test_what_is_answered_without_a_mention_is_set(
     tmp_path: Path, unasked: str, talk: bool, picture: bool
 ) -> None:
     """Everything in its threads, replies to pictures alone, or nothing at all."""
-    async with house(tmp_path, SUN, *[WORDS] * 3) as here:
+    async with running_bot(tmp_path, SUN, *[WORDS] * 3) as here:
         await here.bob.slash(here.channel, "settings set", key="unasked", value=unasked, scope="server")
         thread = await here.draw()
         said = await here.ann.send(thread, "how nice")
@@ -110,7 +110,7 @@ async def test_what_is_answered_without_a_mention_is_set(
 
 async def test_a_reply_to_a_picture_edits_that_very_picture(tmp_path: Path) -> None:
     """Without a mention, and whoever made it; two replies make two branches."""
-    async with house(tmp_path, SUN, RED, RED, ["<edit>a dark sun</edit>"]) as here:
+    async with running_bot(tmp_path, SUN, RED, RED, ["<edit>a dark sun</edit>"]) as here:
         thread = await here.draw()
         (first,) = pictures(thread)
         for who, number in ((here.ann, 2), (here.bob, 3)):
@@ -130,7 +130,7 @@ async def test_a_reply_to_a_picture_edits_that_very_picture(tmp_path: Path) -> N
 
 async def test_a_reply_with_a_mention_edits_somebodys_upload(tmp_path: Path) -> None:
     """The picture of a person's message becomes the first of the new thread, and is edited."""
-    async with house(tmp_path, RED) as here:
+    async with running_bot(tmp_path, RED) as here:
         photo = await here.bob.send(here.channel, "my holiday", attachments=[("beach.png", png("blue"))])
         assert here.entries() == []
         thread = await here.draw("make it red", reply_to=photo)
@@ -143,7 +143,7 @@ async def test_a_reply_with_a_mention_edits_somebodys_upload(tmp_path: Path) -> 
 
 async def test_a_reply_to_an_upload_in_a_thread_needs_no_mention(tmp_path: Path) -> None:
     """What a person brought into the conversation has its number there."""
-    async with house(tmp_path, SUN, WORDS, RED) as here:
+    async with running_bot(tmp_path, SUN, WORDS, RED) as here:
         thread = await here.draw()
         brought = await here.bob.send(thread, "look", attachments=[("cat.png", png("blue"))])
         await here.final(brought.id)
@@ -155,7 +155,7 @@ async def test_several_pictures_come_with_a_mention(tmp_path: Path) -> None:
     """Up to four get numbers, the others are told of; what is no picture is left alone."""
     colours = ("red", "green", "blue", "white", "black")
     files = [("notes.txt", b"words"), *((f"{colour}.png", png(colour)) for colour in colours)]
-    async with house(tmp_path, ['<edit of="2">a red sun</edit>']) as here:
+    async with running_bot(tmp_path, ['<edit of="2">a red sun</edit>']) as here:
         thread = await here.draw("combine them", attachments=files)
         (entry,) = here.entries()
         assert [upload.number for upload in entry.uploads] == [1, 2, 3, 4]
@@ -167,7 +167,7 @@ async def test_several_pictures_come_with_a_mention(tmp_path: Path) -> None:
 
 async def test_a_link_brings_a_picture_along(tmp_path: Path) -> None:
     """That of a message in another channel of the server, or in another thread of the bot."""
-    async with house(tmp_path, SUN, RED, RED) as here:
+    async with running_bot(tmp_path, SUN, RED, RED) as here:
         other = here.guild.create_text_channel("photos")
         photo = await here.bob.send(other, "beach", attachments=[("beach.png", png("blue"))])
         made = pictures(await here.draw())[0]
@@ -184,7 +184,7 @@ async def test_a_link_brings_a_picture_along(tmp_path: Path) -> None:
 
 async def test_a_question_with_a_link_may_be_told_of_again(tmp_path: Path) -> None:
     """As Discord does when a thread is opened on it: the link was left out of its words, and they are the same."""
-    async with house(tmp_path, RED, WORDS) as here:
+    async with running_bot(tmp_path, RED, WORDS) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         asked = await here.ask(
             f"make this red https://discord.com/channels/{here.guild.id}/{here.channel.id}/{photo.id}"
@@ -200,7 +200,7 @@ async def test_a_question_with_a_link_may_be_told_of_again(tmp_path: Path) -> No
 
 async def test_a_link_is_followed_only_to_where_its_writer_may_read(tmp_path: Path) -> None:
     """Not into a channel that is hidden from whoever writes, not into another server, not to nowhere."""
-    async with house(tmp_path, *[WORDS] * 4) as here:
+    async with running_bot(tmp_path, *[WORDS] * 4) as here:
         hidden = here.guild.create_text_channel("secret")
         secret = await here.bob.send(hidden, "plans", attachments=[("plans.png", png("blue"))])
         here.forbid(hidden, here.ann.id, view_channel=True)
@@ -213,7 +213,7 @@ async def test_a_link_is_followed_only_to_where_its_writer_may_read(tmp_path: Pa
 
 async def test_a_link_into_a_private_thread_is_for_those_who_are_in_it(tmp_path: Path) -> None:
     """And for whoever manages threads: to nobody else Discord shows it."""
-    async with house(tmp_path, *[WORDS] * 3) as here:
+    async with running_bot(tmp_path, *[WORDS] * 3) as here:
         keepers = here.guild.create_role("Keepers", permissions=discord.Permissions(manage_threads=True))
         dee = here.guild.add_member(here.env.create_user("dee"), roles=[keepers])
         private = here.env.backend.create_thread(
@@ -229,7 +229,7 @@ async def test_a_link_into_a_private_thread_is_for_those_who_are_in_it(tmp_path:
 
 async def test_pictures_of_an_age_restricted_channel_stay_there(tmp_path: Path) -> None:
     """A link from outside is told so; among such channels it works."""
-    async with house(tmp_path, *[WORDS] * 2) as here:
+    async with running_bot(tmp_path, *[WORDS] * 2) as here:
         adult, other = here.guild.create_text_channel("adults"), here.guild.create_text_channel("more-adults")
         for channel in (adult, other):
             here.restrict(channel)
@@ -244,7 +244,7 @@ async def test_pictures_of_an_age_restricted_channel_stay_there(tmp_path: Path) 
 
 async def test_a_forwarded_picture_counts_as_an_own_one(tmp_path: Path) -> None:
     """In its thread and in direct messages, a forwarded message needs no words."""
-    async with house(tmp_path, SUN, RED) as here:
+    async with running_bot(tmp_path, SUN, RED) as here:
         other = here.guild.create_text_channel("photos")
         photo = await here.bob.send(other, "beach", attachments=[("beach.png", png("blue"))])
         thread = await here.draw()
@@ -255,7 +255,7 @@ async def test_a_forwarded_picture_counts_as_an_own_one(tmp_path: Path) -> None:
 
 async def test_a_mention_in_somebody_elses_thread_takes_the_picture_it_is_about(tmp_path: Path) -> None:
     """The picture of the message on which people opened the thread; there it goes on answering mentions alone."""
-    async with house(tmp_path, RED, RED) as here:
+    async with running_bot(tmp_path, RED, RED) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         here.env.backend.create_thread(here.channel.id, "about the beach", here.bob.id, message_id=photo.id)
         await here.env.settle()
@@ -273,7 +273,7 @@ async def test_a_mention_in_somebody_elses_thread_takes_the_picture_it_is_about(
 
 async def test_direct_messages_need_no_mention(tmp_path: Path) -> None:
     """They are one conversation; a reply to a picture there is about that picture."""
-    async with house(tmp_path, SUN, WORDS, RED) as here:
+    async with running_bot(tmp_path, SUN, WORDS, RED) as here:
         asked = await here.ann.send_dm("draw a sun")
         first = await here.final(asked.id)
         direct = here.ann.user.dm_channel
@@ -288,7 +288,7 @@ async def test_direct_messages_need_no_mention(tmp_path: Path) -> None:
 
 async def test_machines_are_not_answered(tmp_path: Path) -> None:
     """Neither other bots nor webhooks nor Discord's own notices start anything, whatever they say."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         thread = await here.draw()
         other = here.guild.add_member(here.env.create_user("robot", bot=True))
         hook = here.guild.create_webhook(here.channel)
@@ -304,7 +304,7 @@ async def test_machines_are_not_answered(tmp_path: Path) -> None:
 async def test_a_long_answer_goes_on_in_another_message(tmp_path: Path) -> None:
     """No message passes what Discord takes; a block of code is closed at a cut and opened again."""
     code = "```python\n" + "".join(f"print({n:04d})\n" for n in range(400)) + "```\nDone."
-    async with house(tmp_path, ["Look:\n", *(code[at : at + 50] for at in range(0, len(code), 50))]) as here:
+    async with running_bot(tmp_path, ["Look:\n", *(code[at : at + 50] for at in range(0, len(code), 50))]) as here:
         thread = await here.draw("explain")
         said = contents(thread)
         assert len(said) == 3 and all(len(words) <= 2000 and words.count("```") % 2 == 0 for words in said)
@@ -315,7 +315,7 @@ async def test_a_long_answer_goes_on_in_another_message(tmp_path: Path) -> None:
 
 async def test_nothing_pings_but_the_person_who_asked(tmp_path: Path) -> None:
     """Whatever a model writes, and also when it is edited in."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         role = here.guild.roles["Mods"]
         loud = f"@everyone @here {here.cid.mention} {role.mention}"
         here.model.scripts = [[f"{loud} first", None, f" then {loud}"], [f"<image>{loud}</image>"]]
@@ -335,7 +335,7 @@ async def test_nothing_pings_but_the_person_who_asked(tmp_path: Path) -> None:
 
 async def test_a_hostile_file_name_is_harmless(tmp_path: Path) -> None:
     """What people call their files is never passed on; pictures get a name of their own."""
-    async with house(tmp_path, ["<edit>../../etc/passwd\x00 con.png</edit>"]) as here:
+    async with running_bot(tmp_path, ["<edit>../../etc/passwd\x00 con.png</edit>"]) as here:
         name = "../../<@1>`evil\u202egnp.png"
         thread = await here.draw("make it red", attachments=[(name, png("blue"))])
         (entry,) = here.entries()
@@ -347,7 +347,7 @@ async def test_a_hostile_file_name_is_harmless(tmp_path: Path) -> None:
 
 async def test_a_mention_without_words_is_told_what_to_say(tmp_path: Path) -> None:
     """Nothing is begun; with a picture it is a message like any other."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         await here.ask("")
         assert here.channel.last_message.content == "-# The message is empty: say what to draw, or ask something."
         assert here.channel.threads == [] and here.entries() == []
@@ -357,7 +357,7 @@ async def test_a_mention_without_words_is_told_what_to_say(tmp_path: Path) -> No
 
 async def test_mentions_in_a_question_are_names_to_the_model(tmp_path: Path) -> None:
     """People, roles, channels and emoji are told of in words; the thread's name has no markup."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         role = here.guild.roles["Mods"]
         thread = await here.draw(
             f"draw {here.bob.mention} of {role.mention} in {here.channel.mention} <:wow:123456789012345678>"
@@ -367,7 +367,7 @@ async def test_mentions_in_a_question_are_names_to_the_model(tmp_path: Path) -> 
 
 async def test_a_name_may_hold_backslashes(tmp_path: Path) -> None:
     """It is passed on as it is."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         dee = here.guild.add_member(here.env.create_user("\\o/"))
         await here.draw(f"draw {dee.mention}")
         assert here.entries()[0].text == "draw @\\o/"
@@ -375,7 +375,7 @@ async def test_a_name_may_hold_backslashes(tmp_path: Path) -> None:
 
 async def test_without_the_content_intent_mentions_are_enough(tmp_path: Path) -> None:
     """Mentions, replies that ping and direct messages are answered as ever; others are not seen."""
-    async with house(tmp_path, SUN, RED, WORDS, WORDS, content=False) as here:
+    async with running_bot(tmp_path, SUN, RED, WORDS, WORDS, content=False) as here:
         thread = await here.draw("draw a sun", attachments=[("a.png", png())])
         assert len(here.entries()[0].uploads) == 1
         await here.ann.send(thread, "how nice")

@@ -10,7 +10,17 @@ from bot.capabilities import ModelCapabilities
 from bot.domain import Operation, ThreadKey
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.settings.values import ReplyIn, ReplyMode
-from tests.support.discord_sim import House, answers, contents, hidden, house, labels, pictures, silent, texts
+from tests.support.discord_sim import (
+    SimulatedBot,
+    answers,
+    contents,
+    hidden,
+    labels,
+    pictures,
+    running_bot,
+    silent,
+    texts,
+)
 from tests.support.images import png
 
 SUN = ["Here it is: ", "<image>a sun</image>"]
@@ -31,7 +41,7 @@ def panel(result: Any) -> Any:
     return told
 
 
-def administer(here: House) -> None:
+def administer(here: SimulatedBot) -> None:
     """Have everybody be an administrator where they use a command, as Discord tells of it."""
 
     def grant(_: str, payload: Any) -> None:
@@ -42,7 +52,7 @@ def administer(here: House) -> None:
 
 async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
     """In the open it says who asks for what; the pictures come in a thread below that."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         here.renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
         given = await here.ann.slash(
             here.channel, "imagine", prompt="a *fox*", ratio="16:9", count=2, model="sketch", seed=7, negative="people"
@@ -60,7 +70,7 @@ async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
 
 async def test_a_wish_that_cannot_be_is_refused_privately(tmp_path: Path) -> None:
     """Nothing of it stays in the channel."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "imagine", prompt="a fox", negative="people")
         assert "cannot be told what to leave out" in hidden(here, here.channel, given)
         assert here.channel.history(viewer=here.bob) == [] and here.entries() == []
@@ -68,7 +78,7 @@ async def test_a_wish_that_cannot_be_is_refused_privately(tmp_path: Path) -> Non
 
 async def test_imagine_goes_on_where_it_was_given(tmp_path: Path) -> None:
     """In a thread of the bot, in a direct conversation, and in a channel that is answered in place."""
-    async with house(tmp_path, SUN, RED) as here:
+    async with running_bot(tmp_path, SUN, RED) as here:
         thread = await here.draw()
         given = await here.cid.slash(thread, "imagine", prompt="a moon")
         entry = await here.newest(1)
@@ -88,7 +98,7 @@ async def test_imagine_goes_on_where_it_was_given(tmp_path: Path) -> None:
 
 async def test_imagine_keeps_to_what_was_chosen(tmp_path: Path) -> None:
     """Where an option is left out, the settings hold; what can be chosen is offered while one types."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         for key, value in (("ratio", "2:3"), ("count", "3"), ("picture_model", "sketch")):
             await here.ann.slash(here.channel, "settings set", key=key, value=value)
         offered = await here.ann.autocomplete(here.channel, "imagine", "ratio", "16:")
@@ -102,7 +112,7 @@ async def test_imagine_keeps_to_what_was_chosen(tmp_path: Path) -> None:
 
 async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
     """All by choosing: whose, which, and what it is to be; only the one who opened it sees it."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         shown = panel(await here.bob.slash(here.channel, "settings panel"))
         assert shown.ephemeral
         (words,) = texts(shown.components)
@@ -123,7 +133,7 @@ async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
 
 async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
     """A persona is written, and taken back with a button."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         shown = panel(await here.bob.slash(here.channel, "settings show", scope="server"))
         await here.bob.select(shown, ["persona"], custom_id="mini:settings:key.server")
         form = await here.bob.click(shown, label="Write…")
@@ -138,7 +148,7 @@ async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
 
 async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
     """Others are told so, alone, in the panel too; their own and their thread's settings are theirs."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         refusal = "Only managers can change the settings of the channel."
         given = await here.ann.slash(here.channel, "settings set", key="ratio", value="2:3", scope="channel")
         assert refusal in hidden(here, here.channel, given)
@@ -162,7 +172,7 @@ async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
 )
 async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
     """Not at each word that people say to each other in its threads."""
-    async with house(tmp_path, SUN, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS) as here:
         thread = await here.draw()
         named = {"blocked": here.cid, "allowed": here.ann}[key]
         await here.bob.slash(here.channel, "settings set", key=key, value=named.mention, scope="server")
@@ -178,7 +188,7 @@ async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path
 
 async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
     """What is typed is completed; what makes no sense is refused with what would."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         offered = await here.ann.autocomplete(here.channel, "settings set", "key", "sha")
         assert offered == [{"name": "Shape", "value": "ratio"}] or offered[0]["value"] == "ratio"
         offered = await here.bob.autocomplete(here.channel, "settings set", "key", "", scope="server")
@@ -199,13 +209,13 @@ async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
 
 async def test_the_queue_names_nobody_else(tmp_path: Path) -> None:
     """One's own pictures are told of one by one, those of others are counted."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         key = ThreadKey("discord", str(here.guild.id), "c", "t")
 
         def standing(number: int, who: Any, running: bool) -> QueuedJob:
             return QueuedJob(f"j{number}", key, number, Operation.GENERATE, str(who.id), "m", running, 0.5, 2, 30, 1)
 
-        here.lineup = QueueStatus(
+        here.queue_status = QueueStatus(
             (standing(1, here.ann, True), standing(2, here.bob, False)), (WorkerStatus("b", "m", 1, 1),)
         )
         told = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
@@ -215,7 +225,7 @@ async def test_the_queue_names_nobody_else(tmp_path: Path) -> None:
 
 async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
     """A manager can end everybody's; others are refused."""
-    async with house(tmp_path, ["<image>a sun</image>"], ["<image>a moon</image>"]) as here:
+    async with running_bot(tmp_path, ["<image>a sun</image>"], ["<image>a moon</image>"]) as here:
         here.renderer.held |= {"a sun", "a moon"}
         first = await here.ask("draw a sun", here.ann)
         second = await here.ask("draw a moon", here.cid)
@@ -236,7 +246,7 @@ async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
 
 async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
     """The pictures of a thread, how much was drawn, and that all of it can be forgotten."""
-    async with house(tmp_path, SUN, RED) as here:
+    async with running_bot(tmp_path, SUN, RED) as here:
         thread = await here.draw()
         entry = await here.reply(pictures(thread)[0], "make it red")
         told = hidden(here, thread, await here.cid.slash(thread, "images"))
@@ -261,14 +271,14 @@ async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "images", "cancel"])
 async def test_commands_work_in_direct_messages(tmp_path: Path, name: str) -> None:
     """They are answered to the one who is there."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         given = await here.ann.user.slash(name)
         assert given.response.ephemeral and (given.response.content or texts(given.response.components))
 
 
 async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
     """The panel shows nothing else, and whoever types it in full need not choose from the list."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "settings set", key="STYLE ", value="ink")
         assert "**Style**: ink" in texts(panel(given).components)[0]
         given = await here.ann.slash(here.channel, "settings set", key="pictures of a  wish", value="3")
@@ -279,7 +289,7 @@ async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
 
 async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
     """Edit, Vary and Ask speak of that very picture, in its thread."""
-    async with house(tmp_path, SUN, RED, WORDS) as here:
+    async with running_bot(tmp_path, SUN, RED, WORDS) as here:
         thread = await here.draw()
         (picture,) = pictures(thread)
         form = await here.cid.context_menu(thread, "Edit image", picture)
@@ -303,7 +313,7 @@ async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
 
 async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
     """The upload gets a number in a thread that is opened on it; what has no picture is told so."""
-    async with house(tmp_path, RED, ["<vary/>"]) as here:
+    async with running_bot(tmp_path, RED, ["<vary/>"]) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         form = await here.ann.context_menu(here.channel, "Edit image", photo)
         await here.ann.submit_modal(form, {"words": "make it red"})
@@ -329,7 +339,7 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
 
 async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> None:
     """Not even an administrator there: it would hold for all who carry the bot along."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         administer(here)
         given = {"key": "allowed", "value": here.cid.mention, "scope": "server"}
         chosen = [{"name": key, "type": 3, "value": value} for key, value in given.items()]
@@ -343,7 +353,7 @@ async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> N
 @pytest.mark.parametrize("place", ["friend", "group", "server"])
 async def test_carried_along_it_answers_in_a_single_message(tmp_path: Path, place: str) -> None:
     """Where the bot is no member, the words and all pictures of a wish stand in the answer to the command."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         imagine = await here.command_named("imagine")
         wish = [{"name": "prompt", "type": 3, "value": "a fox"}, {"name": "count", "type": 4, "value": 2}]
         given = await here.carried(here.ann, place, **imagine, options=wish)

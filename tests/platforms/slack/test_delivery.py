@@ -7,13 +7,24 @@ import pytest
 
 from bot.domain import Failed, PicturePart
 from tests.support.slack_server import Call, Error, Lose
-from tests.support.slack_workspace import RED, SUN, TALK, WORDS, House, alts, house, is_whole, labels, streaming
+from tests.support.slack_workspace import (
+    RED,
+    SUN,
+    TALK,
+    WORDS,
+    SlackBot,
+    alts,
+    is_whole,
+    labels,
+    running_bot,
+    streaming,
+)
 
 
 @pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "chat.startStream", "chat.stopStream"])
 async def test_an_answer_that_is_lost_makes_nothing_twice(tmp_path: Path, method: str) -> None:
     """What was posted although nobody heard of it is found and used, in threads and in direct conversations."""
-    async with house(tmp_path, SUN, TALK) as here:
+    async with running_bot(tmp_path, SUN, TALK) as here:
         direct = here.slack.direct(here.ana)
         here.slack.fail(method, Lose(), times=1)
         if "Stream" not in method:
@@ -33,7 +44,7 @@ async def test_an_answer_that_is_lost_makes_nothing_twice(tmp_path: Path, method
 
 async def test_a_reply_is_stopped_before_its_first_word(tmp_path: Path) -> None:
     """By Slack's own button, which is there while the bot thinks; an admin may stop what is another's."""
-    async with house(tmp_path, (None, "Hello.")) as here:
+    async with running_bot(tmp_path, (None, "Hello.")) as here:
         asked = await here.ask()
         await here.slack.until(lambda: here.slack.world.statuses and here.slack.world.sessions)
         assert list(here.slack.world.sessions.values()) == ["processing"]
@@ -47,7 +58,7 @@ async def test_a_reply_is_stopped_before_its_first_word(tmp_path: Path) -> None:
 @pytest.mark.parametrize("drawing", [True, False])
 async def test_a_reply_is_taken_up_after_a_restart(tmp_path: Path, drawing: bool) -> None:
     """In the same message, whether words were streaming or a picture was drawn, and nothing is there twice."""
-    async with house(tmp_path, TALK, ("One two ", "<image>a sun</image>", " three.")) as here:
+    async with running_bot(tmp_path, TALK, ("One two ", "<image>a sun</image>", " three.")) as here:
         if drawing:
             here.model.go.set()
             here.renderer.held.add("a sun")
@@ -64,7 +75,7 @@ async def test_a_reply_is_taken_up_after_a_restart(tmp_path: Path, drawing: bool
 
 async def test_a_reply_whose_post_was_lost_at_the_end_of_the_bot_is_found(tmp_path: Path) -> None:
     """It was posted, and never recorded."""
-    async with house(tmp_path, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN) as here:
 
         def late(call: Call) -> bool:
             return call.method == "chat.postMessage"
@@ -88,7 +99,7 @@ async def test_a_reply_whose_post_was_lost_at_the_end_of_the_bot_is_found(tmp_pa
 
 async def test_a_reply_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
     """Nothing comes in its place; the conversation goes on."""
-    async with house(tmp_path, TALK, RED) as here:
+    async with running_bot(tmp_path, TALK, RED) as here:
         here.slack.fail("chat.startStream", Error("team_not_found"))
         asked = await here.ask()
         await here.slack.until(lambda: here.thread(asked))
@@ -102,7 +113,7 @@ async def test_a_reply_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
 
 async def test_a_stream_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
     """As any other message."""
-    async with house(tmp_path, TALK) as here:
+    async with running_bot(tmp_path, TALK) as here:
         asked, reply = await streaming(here)
         here.slack.chat.remove(reply)
         here.model.go.set()
@@ -110,30 +121,30 @@ async def test_a_stream_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
         assert here.thread(asked) == []
 
 
-def kick(here: House) -> None:
+def kick(here: SlackBot) -> None:
     """The bot is sent away."""
     here.slack.kick(here.general)
 
 
-def archive(here: House) -> None:
+def archive(here: SlackBot) -> None:
     """The channel is archived."""
     here.general.archived = True
 
 
-def revoke(here: House) -> None:
+def revoke(here: SlackBot) -> None:
     """The token is taken away."""
     here.slack.revoke()
 
 
-def uninstall(here: House) -> None:
+def uninstall(here: SlackBot) -> None:
     """The app is thrown out."""
     here.slack.uninstall()
 
 
 @pytest.mark.parametrize("happens", [kick, archive, revoke, uninstall])
-async def test_where_nothing_can_be_shown_nothing_is_drawn(tmp_path: Path, happens: Callable[[House], None]) -> None:
+async def test_where_nothing_can_be_shown_nothing_is_drawn(tmp_path: Path, happens: Callable[[SlackBot], None]) -> None:
     """The reply ends on record, without a bug; its picture is not drawn for nobody."""
-    async with house(tmp_path, TALK, WORDS) as here:
+    async with running_bot(tmp_path, TALK, WORDS) as here:
         here.renderer.held.add("a sun")
         asked, _ = await streaming(here)
         happens(here)
@@ -151,7 +162,7 @@ async def test_where_nothing_can_be_shown_nothing_is_drawn(tmp_path: Path, happe
 
 async def test_a_connection_that_ends_is_made_anew(tmp_path: Path) -> None:
     """Slack asks for it now and then, and closes it; what was said meanwhile is answered."""
-    async with house(tmp_path, *[WORDS] * 2) as here:
+    async with running_bot(tmp_path, *[WORDS] * 2) as here:
         opened = here.slack.link.opened
         here.slack.link.refresh()
         await here.slack.until(lambda: here.slack.link.opened > opened)
@@ -166,7 +177,7 @@ async def test_a_connection_that_ends_is_made_anew(tmp_path: Path) -> None:
 
 async def test_tokens_that_slack_refuses_are_told_of_at_the_start(tmp_path: Path) -> None:
     """Each by its name."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         for method, name in (("auth.test", "SLACK_BOT_TOKEN"), ("apps.connections.open", "SLACK_APP_TOKEN")):
             await here.close()
             here.slack.fail(method, Error("invalid_auth"))

@@ -25,10 +25,10 @@ from tests.support.slack_workspace import (
     WHOLE,
     WORDS,
     alts,
-    house,
     is_whole,
     knows_scopes,
     labels,
+    running_bot,
     shape,
     streaming,
     upload,
@@ -49,7 +49,7 @@ async def test_each_request_may_fail_once(tmp_path: Path, fault: Fault) -> None:
         ["files.getUploadURLExternal", UPLOAD],
         ["files.completeUploadExternal", "files.info"],
     )
-    async with house(tmp_path, (*TALK[:-1], None, " three."), MOON, ("<image>a star</image>",)) as here:
+    async with running_bot(tmp_path, (*TALK[:-1], None, " three."), MOON, ("<image>a star</image>",)) as here:
         for methods, shown in zip(rounds, (WHOLE, "#2 · a moon", "#3 · a star"), strict=True):
             for method in methods if fault != Broken(503) else methods[-2:]:  # the client waits a while after each
                 here.slack.fail(method, fault)
@@ -65,7 +65,7 @@ async def test_each_request_may_fail_once(tmp_path: Path, fault: Fault) -> None:
 
 async def test_it_waits_as_long_as_slack_says(tmp_path: Path) -> None:
     """No call comes before its time."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.renderer.held.add("a sun")
         asked = await here.ask()
         await here.slack.until(lambda: here.thread(asked) and "Stop" in labels(here.thread(asked)[0]))
@@ -79,7 +79,7 @@ async def test_it_waits_as_long_as_slack_says(tmp_path: Path) -> None:
 
 async def test_a_burst_of_questions_keeps_to_what_slack_allows(tmp_path: Path) -> None:
     """With the tiers of Slack enforced nobody is refused, and all are answered."""
-    async with house(tmp_path, *[SUN] * 4) as here:
+    async with running_bot(tmp_path, *[SUN] * 4) as here:
         here.slack.web.tiers.enforced = True
         for nth in range(4):
             channel = here.slack.channel(f"room-{nth}")
@@ -93,7 +93,7 @@ async def test_a_burst_of_questions_keeps_to_what_slack_allows(tmp_path: Path) -
 
 async def test_a_stream_that_expires_becomes_a_message_that_is_edited(tmp_path: Path) -> None:
     """It is the same message."""
-    async with house(tmp_path, TALK) as here:
+    async with running_bot(tmp_path, TALK) as here:
         asked, reply = await streaming(here)
         here.slack.expire(reply)
         here.model.go.set()
@@ -103,7 +103,7 @@ async def test_a_stream_that_expires_becomes_a_message_that_is_edited(tmp_path: 
 
 async def test_who_asked_stops_the_stream(tmp_path: Path) -> None:
     """Slack's own button does what ours does; Retry then answers in the same message."""
-    async with house(tmp_path, TALK, SUN) as here:
+    async with running_bot(tmp_path, TALK, SUN) as here:
         asked, reply = await streaming(here)
         await here.slack.stop_stream(reply, here.ana)
         entry = await here.final(asked)
@@ -117,7 +117,7 @@ async def test_who_asked_stops_the_stream(tmp_path: Path) -> None:
 
 async def test_somebody_else_cannot_stop_the_reply(tmp_path: Path) -> None:
     """The stream ends, as Slack has it; the reply goes on, and they are told why."""
-    async with house(tmp_path, TALK) as here:
+    async with running_bot(tmp_path, TALK) as here:
         asked, reply = await streaming(here)
         await here.slack.stop_stream(reply, here.cid)
         assert "Only Ana" in await here.hint(here.cid)
@@ -129,7 +129,7 @@ async def test_somebody_else_cannot_stop_the_reply(tmp_path: Path) -> None:
 @pytest.mark.parametrize("code", ["not_subscribed_to_message_stream_stopped", "missing_recipient_team_id"])
 async def test_where_no_stream_may_be_begun_the_words_are_edited(tmp_path: Path, code: str) -> None:
     """From the start there is a button to stop them."""
-    async with house(tmp_path, TALK) as here:
+    async with running_bot(tmp_path, TALK) as here:
         here.slack.fail("chat.startStream", Error(code))
         asked = await here.ask()
         await here.slack.until(lambda: here.thread(asked) and labels(here.thread(asked)[0]) == ["Stop"])
@@ -143,7 +143,7 @@ async def test_where_no_stream_may_be_begun_the_words_are_edited(tmp_path: Path,
 
 async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_path: Path) -> None:
     """The words come without it; Retry sends it once more."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.slack.uploads.polls = 1_000
         asked = await here.draw()
         (reply,) = here.thread(asked)
@@ -159,7 +159,7 @@ async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_p
 @knows_scopes
 async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) -> None:
     """As where Slack does not take them."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.slack.web.scopes = {"chat:write", "users:read", "files:read"}
         asked = await here.draw()
         assert "Slack has not taken #1" in words(here.thread(asked)[0])
@@ -176,7 +176,7 @@ async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) ->
 )
 async def test_what_is_no_picture_is_not_taken_for_one(tmp_path: Path, fault: Fault, told: str) -> None:
     """The token goes to nobody but Slack, the words are answered, and it is told."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         if isinstance(fault, Error):
             brought = Upload("cat.png", b"<html>no picture</html>")
         else:
@@ -190,7 +190,7 @@ async def test_what_is_no_picture_is_not_taken_for_one(tmp_path: Path, fault: Fa
 
 async def test_a_huge_picture_is_left_out(tmp_path: Path) -> None:
     """Whether its size comes with the event or must be asked for."""
-    async with house(tmp_path, WORDS, WORDS) as here:
+    async with running_bot(tmp_path, WORDS, WORDS) as here:
         for count in (1, 2):
             huge = Upload("huge.png", noise(8) + bytes(21 * 2**20), check_file_info=count == 2)
             said = await here.draw("what is it?", files=[huge])
@@ -207,7 +207,7 @@ async def test_slacks_own_samples_do_no_harm(tmp_path: Path, backwards: bool) ->
     sent = list(samples().values())
     if not sent:
         pytest.skip("the contract folder is not there")
-    async with house(tmp_path, *[WORDS] * len(sent), clean=False) as here:
+    async with running_bot(tmp_path, *[WORDS] * len(sent), clean=False) as here:
         for envelope in reversed(sent) if backwards else sent:
             for _ in range(2):
                 await here.slack.deliver(type(envelope)(envelope.kind, envelope.payload)).settled()

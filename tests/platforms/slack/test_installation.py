@@ -19,7 +19,7 @@ from slack_sdk.signature import SignatureVerifier
 from adapters.slack import components, listeners, slash_commands
 from tests.support.slack_server import Channel, Kind, payloads
 from tests.support.slack_server.contract.schemas import FOLDER
-from tests.support.slack_workspace import MANIFEST, RED, WORDS, House, house, labels, upload, words
+from tests.support.slack_workspace import MANIFEST, RED, WORDS, SlackBot, labels, running_bot, upload, words
 
 SECRET = "of-the-double"
 EVENTS: list[str] = MANIFEST["settings"]["event_subscriptions"]["bot_events"]
@@ -56,7 +56,7 @@ def test_the_manifest_declares_exactly_the_listeners() -> None:
 async def test_the_manifest_asks_for_what_is_needed_and_no_more(tmp_path: Path) -> None:
     """Everything that the bot does in channels, groups and direct conversations needs just these scopes."""
     known = {event["name"]: event.get("scopes", []) for event in from_contract("slack-api-ref", "events.json")}
-    async with house(tmp_path, *[RED] * 5) as here:
+    async with running_bot(tmp_path, *[RED] * 5) as here:
         wanted = set(MANIFEST["oauth_config"]["scopes"]["bot"])
         here.slack.web.scopes = wanted
         rooms = [here.slack.channel(kind.value, kind=kind) for kind in (Kind.PUBLIC, Kind.PRIVATE, Kind.GROUP)]
@@ -79,7 +79,7 @@ async def test_the_manifest_asks_for_what_is_needed_and_no_more(tmp_path: Path) 
 class Door:
     """Sends what Slack would send, signed or not."""
 
-    def __init__(self, here: House, session: aiohttp.ClientSession) -> None:
+    def __init__(self, here: SlackBot, session: aiohttp.ClientSession) -> None:
         self._here = here
         self._session = session
 
@@ -114,7 +114,7 @@ class Door:
         return await self.knock(body, content="application/x-www-form-urlencoded")
 
 
-async def over_http(here: House) -> House:
+async def over_http(here: SlackBot) -> SlackBot:
     """The same bot, with a door in place of a socket."""
     await here.close()
     here.account = replace(here.account, app_token="", signing_secret=SECRET, port=unused_port())
@@ -124,7 +124,7 @@ async def over_http(here: House) -> House:
 
 async def test_signed_requests_are_taken(tmp_path: Path) -> None:
     """Events and buttons; twice the same is answered once."""
-    async with house(tmp_path, RED, WORDS) as here, aiohttp.ClientSession() as session:
+    async with running_bot(tmp_path, RED, WORDS) as here, aiohttp.ClientSession() as session:
         door = Door(await over_http(here), session)
         assert here.platform.health() == {"connected": True}
         status, name = await door.say("draw", here.general)
@@ -141,7 +141,7 @@ async def test_signed_requests_are_taken(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [{"secret": "of-somebody-else"}, {"age": 600}])
 async def test_requests_that_are_not_slacks_are_refused(tmp_path: Path, fault: dict[str, Any]) -> None:
     """Another signature, or one that is too old: nothing is done."""
-    async with house(tmp_path) as here, aiohttp.ClientSession() as session:
+    async with running_bot(tmp_path) as here, aiohttp.ClientSession() as session:
         door = Door(await over_http(here), session)
         status, _ = await door.say("draw", here.general, **fault)
         assert status == 401 and here.entries() == []
@@ -149,7 +149,7 @@ async def test_requests_that_are_not_slacks_are_refused(tmp_path: Path, fault: d
 
 async def test_a_port_that_is_taken_is_told_of(tmp_path: Path) -> None:
     """By the name of its setting."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         other = web.AppRunner(web.Application())
         await other.setup()
         site = web.TCPSite(other, "127.0.0.1", 0)

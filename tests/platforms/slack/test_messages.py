@@ -11,11 +11,11 @@ from tests.support.slack_workspace import (
     RED,
     SUN,
     WORDS,
-    House,
+    SlackBot,
     alts,
     buttons,
-    house,
     labels,
+    running_bot,
     shape,
     upload,
     words,
@@ -24,14 +24,14 @@ from tests.support.slack_workspace import (
 BELOW = ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
 
 
-def last(here: House, entry: Entry) -> Picture:
+def last(here: SlackBot, entry: Entry) -> Picture:
     """The newest picture of an entry's thread."""
     return here.store.pictures(entry.thread)[-1]
 
 
 async def test_a_mention_is_answered_in_its_thread(tmp_path: Path) -> None:
     """Each picture stands where the model put it, with its number, its alt text and its buttons."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
         assert shape(reply) == ["markdown", "image", "context", "actions", "markdown"]
@@ -46,7 +46,7 @@ async def test_a_mention_is_answered_in_its_thread(tmp_path: Path) -> None:
 async def test_words_stream_and_the_stream_is_closed_before_a_picture_is_drawn(tmp_path: Path) -> None:
     """First a sign of life, then the words as they come, then the same message with the picture and a way to stop."""
     script = ("Let me", None, " see. ", "<image>a sun</image>", " Done.")
-    async with house(tmp_path, (None, *script)) as here:
+    async with running_bot(tmp_path, (None, *script)) as here:
         here.renderer.held.add("a sun")
         asked = await here.ask()
         await here.slack.until(lambda: here.slack.world.statuses)
@@ -69,7 +69,7 @@ async def test_words_stream_and_the_stream_is_closed_before_a_picture_is_drawn(t
 
 async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path) -> None:
     """Everybody's words there are answered, and the chat model is told what was said before."""
-    async with house(tmp_path, SUN, MOON) as here:
+    async with running_bot(tmp_path, SUN, MOON) as here:
         asked = await here.draw()
         entry = await here.say(asked, "and a moon", here.cid)
         assert entry.thread.thread == asked.ts and alts(here.thread(asked)[-1]) == ["#2: a moon"]
@@ -78,7 +78,7 @@ async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path
 
 async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
     """Who mentions somebody else is not answered, nor is who talks elsewhere: nobody is even asked for there."""
-    async with house(tmp_path, SUN, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         await here.slack.say(here.general, here.bo, "hello all")
         await here.slack.say(here.general, here.bo, f"{here.ana.mention} look", thread_ts=asked.ts)
@@ -91,7 +91,7 @@ async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
 
 async def test_nobody_is_asked_for_who_talks_elsewhere(tmp_path: Path) -> None:
     """The talk of a channel costs no requests."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         for _ in range(3):
             await here.slack.say(here.general, here.cid, "hello all")
         await here.draw()
@@ -105,7 +105,7 @@ async def test_what_is_answered_without_a_mention_is_set(
     tmp_path: Path, unasked: str, talk: bool, picture: bool
 ) -> None:
     """Everything in its threads, what names a picture, or nothing at all."""
-    async with house(tmp_path, SUN, *[WORDS] * 3) as here:
+    async with running_bot(tmp_path, SUN, *[WORDS] * 3) as here:
         asked = await here.draw()
         await here.ask(f"settings set unasked {unasked} channel", here.bo)
         await here.hint(here.bo)
@@ -118,7 +118,7 @@ async def test_what_is_answered_without_a_mention_is_set(
 
 async def test_a_direct_conversation_needs_no_mention_and_no_thread(tmp_path: Path) -> None:
     """It goes on as one, and the bot answers beside; a thread in it is a conversation of its own."""
-    async with house(tmp_path, SUN, RED, WORDS) as here:
+    async with running_bot(tmp_path, SUN, RED, WORDS) as here:
         direct = here.slack.direct(here.ana)
         first = await here.slack.say(direct, here.ana, "draw a sun")
         assert (await here.final(first)).thread.thread == "direct"
@@ -133,7 +133,7 @@ async def test_a_direct_conversation_needs_no_mention_and_no_thread(tmp_path: Pa
 
 async def test_a_direct_conversation_shows_at_once_that_an_answer_comes(tmp_path: Path) -> None:
     """Outside of threads Slack shows no other sign; it can be stopped before the first word."""
-    async with house(tmp_path, (None, "Hello.")) as here:
+    async with running_bot(tmp_path, (None, "Hello.")) as here:
         direct = here.slack.direct(here.ana)
         said = await here.slack.say(direct, here.ana, "hi")
         await here.slack.until(lambda: here.said(direct))
@@ -146,7 +146,7 @@ async def test_a_direct_conversation_shows_at_once_that_an_answer_comes(tmp_path
 
 async def test_in_a_thread_below_a_picture_of_a_direct_conversation_that_picture_is_meant(tmp_path: Path) -> None:
     """It becomes the first of the new thread."""
-    async with house(tmp_path, SUN, RED) as here:
+    async with running_bot(tmp_path, SUN, RED) as here:
         direct = here.slack.direct(here.ana)
         await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
         (shown,) = here.said(direct)
@@ -160,7 +160,7 @@ async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> N
     """Up to four; what is no picture is left alone, and what is too much is told of."""
     colours = ("red", "green", "blue", "white", "black")
     files = [upload("notes.txt"), *(upload(f"{colour}.png", colour) for colour in colours)]
-    async with house(tmp_path, ('<edit of="2">a red sun</edit>',), RED) as here:
+    async with running_bot(tmp_path, ('<edit of="2">a red sun</edit>',), RED) as here:
         asked = await here.draw("combine them", files=files)
         (entry,) = here.entries()
         assert [each.number for each in entry.uploads] == [1, 2, 3, 4]
@@ -172,7 +172,7 @@ async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> N
 
 async def test_an_edit_by_words_is_of_the_newest_or_of_the_one_that_is_named(tmp_path: Path) -> None:
     """The caption says where a picture came from."""
-    async with house(tmp_path, SUN, MOON, RED, ('<edit of="1">a red sun</edit>',)) as here:
+    async with running_bot(tmp_path, SUN, MOON, RED, ('<edit of="1">a red sun</edit>',)) as here:
         asked = await here.draw()
         for said, parent in (("and a moon", None), ("make it red", 2), ("make #1 red", 1)):
             assert last(here, await here.say(asked, said)).parent == parent
@@ -182,7 +182,7 @@ async def test_an_edit_by_words_is_of_the_newest_or_of_the_one_that_is_named(tmp
 
 async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path) -> None:
     """People's words stand before the question, and their newest pictures come along; the bot is called once."""
-    async with house(tmp_path, RED, WORDS) as here:
+    async with running_bot(tmp_path, RED, WORDS) as here:
         root = await here.slack.say(here.general, here.bo, "Our mascot:", files=[upload("old.png", "green")])
         for colour in ("red", "white", "blue"):
             await here.slack.say(here.general, here.cid, f"{here.bo.mention} & {colour}?", thread_ts=root.ts,
@@ -203,7 +203,7 @@ async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path)
 
 async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: Path) -> None:
     """No more than thirty messages, over pages that begin with the oldest; pictures with the mention are enough."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         subscribed, here.slack.events.subscribed = here.slack.events.subscribed, set()
         root = await here.slack.say(here.general, here.bo, "begin", files=[upload()])
         for nth in range(130):
@@ -217,7 +217,7 @@ async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: P
 
 async def test_a_thread_that_cannot_be_read_is_no_hindrance(tmp_path: Path) -> None:
     """The question is answered as it is."""
-    async with house(tmp_path, WORDS) as here:
+    async with running_bot(tmp_path, WORDS) as here:
         here.slack.web.scopes = {"chat:write", "users:read"}
         root = await here.slack.say(here.general, here.bo, "secret")
         await here.draw("well?", thread_ts=root.ts)
@@ -226,7 +226,7 @@ async def test_a_thread_that_cannot_be_read_is_no_hindrance(tmp_path: Path) -> N
 
 async def test_private_channels_and_groups_are_like_any_other(tmp_path: Path) -> None:
     """The answer is in the thread of the question."""
-    async with house(tmp_path, WORDS, WORDS) as here:
+    async with running_bot(tmp_path, WORDS, WORDS) as here:
         for kind in (Kind.PRIVATE, Kind.GROUP):
             place = here.slack.channel("secret", kind=kind)
             asked = await here.draw("hello", channel=place)
@@ -235,7 +235,7 @@ async def test_private_channels_and_groups_are_like_any_other(tmp_path: Path) ->
 
 async def test_a_question_that_is_edited_can_be_answered_again(tmp_path: Path) -> None:
     """Retry answers the new words, in the same message."""
-    async with house(tmp_path, SUN, MOON) as here:
+    async with running_bot(tmp_path, SUN, MOON) as here:
         asked = await here.draw()
         await here.slack.edit(asked, f"{here.slack.bot.mention} draw a moon")
         (reply,) = here.thread(asked)
@@ -249,7 +249,7 @@ async def test_a_question_that_is_edited_can_be_answered_again(tmp_path: Path) -
 @pytest.mark.parametrize("tombstone", [True, False])
 async def test_a_question_that_is_deleted_ends_its_reply(tmp_path: Path, tombstone: bool) -> None:
     """Also where Slack leaves a stone in its place, since a thread hangs on it."""
-    async with house(tmp_path, ("One ", None, "two")) as here:
+    async with running_bot(tmp_path, ("One ", None, "two")) as here:
         asked = await here.ask()
         await here.model.waiting.wait()
         if tombstone:
@@ -268,7 +268,7 @@ async def test_nothing_is_said_twice_of_long_words_and_many_pictures(tmp_path: P
     """What Slack takes in no single message becomes several, in order, with the buttons below their pictures."""
     long = "word " * 3_000
     script = (long, *(f"<image>sun {nth}</image>" for nth in range(10)), "The end.")
-    async with house(tmp_path, script) as here:
+    async with running_bot(tmp_path, script) as here:
         asked = await here.draw()
         replies = here.thread(asked)
         assert len(replies) == 2 and all(len(reply.blocks) <= 50 for reply in replies)
@@ -283,7 +283,7 @@ EVIL = "<!channel> <@U0STRANGER> <!here|x> `<!everyone>` <!subteam^S1> &lt;!chan
 async def test_nobody_is_called_by_what_a_model_writes(tmp_path: Path) -> None:
     """Not in words, code, captions, alt texts or the line for notifications; while they stream, nor in the end."""
     script = (f"{EVIL}\n```\n{EVIL[:30]}", f"{EVIL}\n```\n", "<", "!channel> ", f"<image>{EVIL}</image>")
-    async with house(tmp_path, script, (EVIL, None, "<", None, "@U0STRANGER>")) as here:
+    async with running_bot(tmp_path, script, (EVIL, None, "<", None, "@U0STRANGER>")) as here:
         asked = await here.draw(f"{EVIL} draw it")
         assert alts(here.thread(asked)[0])
         said = await here.slack.say(here.general, here.ana, "again", thread_ts=asked.ts)
@@ -300,7 +300,7 @@ async def test_a_mention_is_answered_once_with_its_files(
     tmp_path: Path, mention_first: bool, files_in_mention: bool, copies: int
 ) -> None:
     """It comes as two events in any order, of which one may lack the files, and each may come again."""
-    async with house(tmp_path, RED, WORDS) as here:
+    async with running_bot(tmp_path, RED, WORDS) as here:
         here.slack.delivery = Delivery(mention_first=mention_first, files_in_mention=files_in_mention, copies=copies)
         asked = await here.draw("make it red", files=[upload()])
         assert [len(entry.uploads) for entry in here.entries()] == [1] and len(here.thread(asked)) == 1
@@ -313,7 +313,7 @@ async def test_a_mention_is_answered_once_with_its_files(
 @pytest.mark.parametrize("delivery", [Delivery(message=False), Delivery(mention=False), Delivery(own=False)])
 async def test_one_of_the_two_events_is_enough(tmp_path: Path, delivery: Delivery) -> None:
     """Where only one of them is subscribed to, or comes."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.slack.delivery = delivery
         asked = await here.draw()
         assert len(here.thread(asked)) == 1
@@ -321,7 +321,7 @@ async def test_one_of_the_two_events_is_enough(tmp_path: Path, delivery: Deliver
 
 async def test_what_comes_again_after_a_restart_is_known(tmp_path: Path) -> None:
     """Slack sends an event once more of which it is not sure."""
-    async with house(tmp_path, RED, WORDS) as here:
+    async with running_bot(tmp_path, RED, WORDS) as here:
         asked = await here.draw("make it red", files=[upload()])
         sent = [one for one in here.slack.link.sent if one.payload["event"].get("ts") == asked.ts]
         await here.restart()

@@ -7,7 +7,19 @@ from bot.domain import Operation, ThreadKey
 from bot.region import NAMED_REGIONS
 from bot.settings.values import Scope
 from tests.support.slack_server import LoginPage, View
-from tests.support.slack_workspace import MOON, RED, SUN, WORDS, House, alts, buttons, house, labels, upload, words
+from tests.support.slack_workspace import (
+    MOON,
+    RED,
+    SUN,
+    WORDS,
+    SlackBot,
+    alts,
+    buttons,
+    labels,
+    running_bot,
+    upload,
+    words,
+)
 
 
 def choices(view: View, block: str) -> list[str]:
@@ -24,12 +36,12 @@ def value(view: View, block: str) -> str:
     return str(chosen.get("value") or element.get("initial_value", ""))
 
 
-def somewhere(here: House) -> ThreadKey:
+def somewhere(here: SlackBot) -> ThreadKey:
     """Any place of the workspace."""
     return ThreadKey("slack", here.slack.world.team_id, "", "")
 
 
-async def scope(here: House, chosen: str, who: Any = None) -> View:
+async def scope(here: SlackBot, chosen: str, who: Any = None) -> View:
     """Choose another scope in the form of the settings; the form then."""
     view = await here.modal(who)
     before = view.hash
@@ -43,7 +55,7 @@ async def scope(here: House, chosen: str, who: Any = None) -> View:
 
 async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
     """More like it, a larger one, the same again, and what there is to know of it, which only one person sees."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
         ways = {"Vary": Operation.VARY, "Upscale": Operation.UPSCALE, "Redo": Operation.GENERATE}
@@ -59,7 +71,7 @@ async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
 
 async def test_a_picture_is_deleted_by_who_asked_for_it(tmp_path: Path) -> None:
     """Others are told that they may not, alone; afterwards a note stands in its place."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
         await here.press(reply, "Delete", here.cid)
@@ -71,7 +83,7 @@ async def test_a_picture_is_deleted_by_who_asked_for_it(tmp_path: Path) -> None:
 
 async def test_a_reply_under_way_is_stopped_and_tried_again(tmp_path: Path) -> None:
     """Stop is for the whole reply, Cancel for one of several pictures, Retry for what is missing."""
-    async with house(tmp_path, ("<image>a sun</image>", "<image>a moon</image>")) as here:
+    async with running_bot(tmp_path, ("<image>a sun</image>", "<image>a moon</image>")) as here:
         here.renderer.held |= {"a sun", "a moon"}
         asked = await here.ask()
         await here.slack.until(lambda: here.thread(asked) and "Cancel #2" in labels(here.thread(asked)[0]))
@@ -92,7 +104,7 @@ async def test_a_reply_under_way_is_stopped_and_tried_again(tmp_path: Path) -> N
 
 async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
     """Which shows what the picture was drawn from; the new picture comes in the thread."""
-    async with house(tmp_path, SUN, RED) as here:
+    async with running_bot(tmp_path, SUN, RED) as here:
         asked = await here.draw()
         await here.press(here.thread(asked)[0], "Edit", here.cid)
         view = await here.modal(here.cid)
@@ -107,7 +119,7 @@ async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
 
 async def test_old_buttons_and_forms_work_after_a_restart(tmp_path: Path) -> None:
     """A form that was open while the bot was away is taken, and so are buttons in a direct conversation."""
-    async with house(tmp_path, SUN, RED, SUN) as here:
+    async with running_bot(tmp_path, SUN, RED, SUN) as here:
         asked = await here.draw()
         direct = here.slack.direct(here.ana)
         (reply,) = here.thread(asked)
@@ -127,7 +139,7 @@ async def test_old_buttons_and_forms_work_after_a_restart(tmp_path: Path) -> Non
 
 async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
     """Nothing happens, and that is told."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
         buttons(reply, "Vary")[0]["action_id"] = "mini:frame:0"
@@ -141,7 +153,7 @@ async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
 async def test_a_shortcut_speaks_of_a_picture_of_the_bot(tmp_path: Path) -> None:
     """Of several it is chosen which; the answer comes in the same thread."""
     two = ("<image>a sun</image>", "<image>a moon</image>")
-    async with house(tmp_path, two, RED, WORDS) as here:
+    async with running_bot(tmp_path, two, RED, WORDS) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
         await here.slack.shortcut(reply, "edit_picture", here.cid)
@@ -158,7 +170,7 @@ async def test_a_shortcut_speaks_of_a_picture_of_the_bot(tmp_path: Path) -> None
 
 async def test_a_shortcut_brings_a_persons_picture_into_its_thread(tmp_path: Path) -> None:
     """Of several files one is chosen by name; next time they have their numbers."""
-    async with house(tmp_path, RED, RED) as here:
+    async with running_bot(tmp_path, RED, RED) as here:
         photos = [upload("beach.png", "blue"), upload("wood.png", "green"), upload("notes.txt")]
         said = await here.slack.say(here.general, here.bo, "my holiday", files=photos)
         await here.slack.shortcut(said, "edit_picture", here.ana)
@@ -179,7 +191,7 @@ async def test_a_shortcut_brings_a_persons_picture_into_its_thread(tmp_path: Pat
 
 async def test_a_picture_that_was_brought_along_goes_by_its_number(tmp_path: Path) -> None:
     """It is not taken in twice."""
-    async with house(tmp_path, WORDS, RED) as here:
+    async with running_bot(tmp_path, WORDS, RED) as here:
         asked = await here.draw("look", files=[upload(), upload("dog.png", "red")])
         await here.slack.shortcut(asked, "edit_picture", here.ana)
         assert choices(await here.modal(), "picture") == ["1", "2"]
@@ -190,7 +202,7 @@ async def test_a_picture_that_was_brought_along_goes_by_its_number(tmp_path: Pat
 
 async def test_a_shortcut_on_words_is_told_so(tmp_path: Path) -> None:
     """As is one on a picture that cannot be read."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         said = await here.slack.say(here.general, here.bo, "hello")
         await here.slack.shortcut(said, "ask_picture", here.ana)
         assert await here.hint() == "There is no picture in that message."
@@ -204,7 +216,7 @@ async def test_a_shortcut_on_words_is_told_so(tmp_path: Path) -> None:
 
 async def test_a_shortcut_where_the_bot_is_not_is_answered_directly(tmp_path: Path) -> None:
     """It cannot speak there, not even to one person alone."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         away = here.slack.channel("elsewhere", member=False)
         said = await here.slack.say(away, here.bo, "cat", files=[upload()])
         await here.slack.shortcut(said, "edit_picture", here.ana)
@@ -216,7 +228,7 @@ async def test_a_shortcut_where_the_bot_is_not_is_answered_directly(tmp_path: Pa
 
 async def test_a_shortcut_on_a_deleted_message_says_that_it_was_deleted(tmp_path: Path) -> None:
     """The message was deleted while the form was open: a reply in a thread, and a message that nobody replied to."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         first = await here.slack.say(here.general, here.bo, "cats?")
         reply = await here.slack.say(here.general, here.bo, "cat", files=[upload()], thread_ts=first.ts)
         alone = await here.slack.say(here.general, here.bo, "cat", files=[upload()])
@@ -233,7 +245,7 @@ async def test_a_shortcut_on_a_deleted_message_says_that_it_was_deleted(tmp_path
 
 async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
     """The word brings a list and a button to the form, in which the thread has its own settings."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         await here.ask("settings", thread_ts=asked.ts)
         assert "**Shape** (`ratio`): usual, from: default" in await here.hint()
@@ -250,7 +262,7 @@ async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
 
 async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
     """Menus, text and numbers; what is emptied is as usual again; what did not change is not chosen."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         await here.command("settings", here.bo)
         view = await here.modal(here.bo)
         assert choices(view, "scope-me") == ["me", "channel", "server"]
@@ -272,7 +284,7 @@ async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
 
 async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
     """What one of them chose meanwhile is not taken back by the other, who did not change it."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         dee = here.slack.person("Dee", admin=True)
         for who in (here.bo, dee):
             await here.command("settings", who)
@@ -286,7 +298,7 @@ async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
 
 async def test_faults_stand_below_their_fields(tmp_path: Path) -> None:
     """The form stays open; who may not change anything is told so there as well."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         await here.command("settings", here.bo)
         await scope(here, "server", here.bo)
         view = await here.fill({"rule": "/gr[ae/", "daily": "200000"}, here.bo)
@@ -300,7 +312,7 @@ async def test_faults_stand_below_their_fields(tmp_path: Path) -> None:
 
 async def test_the_home_tab_tells_what_there_is(tmp_path: Path) -> None:
     """Help, the line and what was drawn; from there the settings open."""
-    async with house(tmp_path, MOON) as here:
+    async with running_bot(tmp_path, MOON) as here:
         await here.draw()
         await here.slack.open_home(here.ana, "messages")
         await here.slack.open_home(here.ana)
@@ -315,7 +327,7 @@ async def test_the_home_tab_tells_what_there_is(tmp_path: Path) -> None:
 
 async def test_a_form_that_comes_too_late_is_told_of(tmp_path: Path) -> None:
     """Slack gives three seconds."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         here.slack.modals.trigger_seconds = 0.0
         await here.press(here.thread(asked)[0], "Edit")

@@ -1,16 +1,17 @@
 """Slash commands on Slack, and the same by words in threads, where Slack takes none."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from tests.support.slack_server import NotInThreads
-from tests.support.slack_workspace import RED, SUN, WORDS, alts, house
+from tests.support.slack_workspace import RED, SUN, WORDS, alts, running_bot
 
 
 async def test_imagine_draws_at_once(tmp_path: Path) -> None:
     """Below a message that says who asked for what, which calls nobody."""
-    async with house(tmp_path, RED) as here:
+    async with running_bot(tmp_path, RED) as here:
         text = "a <!channel> fox &amp; me --ratio 16:9 —count 2 --seed=7 --no 'fog and rain' --model sketch"
         await here.command(text, name="/imagine")
         entry = await here.newest(0)
@@ -39,7 +40,7 @@ async def test_imagine_draws_at_once(tmp_path: Path) -> None:
 )
 async def test_imagine_says_what_it_does_not_understand(tmp_path: Path, text: str, told: str) -> None:
     """To whoever gave the command, and nothing is left in the channel."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         await here.command(text, name="/imagine")
         assert await here.hint() == told
         await here.slack.until(lambda: here.said(here.general) == [])
@@ -48,7 +49,7 @@ async def test_imagine_says_what_it_does_not_understand(tmp_path: Path, text: st
 
 async def test_a_command_is_answered_where_the_bot_is_not(tmp_path: Path) -> None:
     """It says how to have it come."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         away = here.slack.channel("elsewhere", member=False)
         await here.command("a fox", name="/imagine", channel=away)
         assert await here.hint() == "I am not in this channel: /invite me first."
@@ -58,7 +59,7 @@ async def test_a_command_is_answered_where_the_bot_is_not(tmp_path: Path) -> Non
 
 async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) -> None:
     """What is said next speaks of that picture."""
-    async with house(tmp_path, RED) as here:
+    async with running_bot(tmp_path, RED) as here:
         direct = here.slack.direct(here.ana)
         await here.command("a fox", name="/imagine", channel=direct)
         await here.newest(0)
@@ -68,7 +69,7 @@ async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) ->
 
 async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
     """Each that there is, and help for what there is not."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         await here.draw()
         told = {
             "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is under way here.",
@@ -88,7 +89,7 @@ async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
 
 async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(tmp_path: Path) -> None:
     """Which is one long thread."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         direct = here.slack.direct(here.ana)
         await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
         await here.command("forget", channel=direct)
@@ -97,12 +98,13 @@ async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(
 
 async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path) -> None:
     """The list of pictures and the thread's ZIP come as files for everybody; other words are for the chat model."""
-    async with house(tmp_path, SUN, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         here.slack.uploads.polls = 0  # Slack looks at files at once
-        for count, word in enumerate(("images", "pictures", "export"), 2):  # `pictures` is the old name
+        for word in ("images", "pictures", "export"):  # `pictures` is the old name
+            shown = len(here.thread(asked))
             await here.ask(word, thread_ts=asked.ts)
-            await here.slack.until(lambda count=count: len(here.thread(asked)) == count)
+            await here.slack.until(partial(lambda before: len(here.thread(asked)) > before, shown))
         assert [one.files[0].name for one in here.thread(asked)[1:]] == ["pictures.png", "pictures.png", "thread.zip"]
         assert all(hint.startswith("- **#1** drawn: a sun") for hint in here.hints()[:2])
         await here.draw("forget it", thread_ts=asked.ts)
@@ -112,7 +114,7 @@ async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path
 
 async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
     """The scope stands at the end; a value may have many words."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         await here.ask("settings set persona You are a pirate of few words. thread")
         assert await here.hint() == "Persona for this thread: **You are a pirate of few words.**."
         await here.command("settings set ratio")
@@ -123,7 +125,7 @@ async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
 
 async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
     """A mention in a setting stays one, for a name means nobody."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         await here.ask(f"settings set blocked {here.cid.mention} server", here.bo)
         assert (await here.hint(here.bo)).startswith("Blocked for this server")
         await here.ask("draw a sun", here.cid)
@@ -139,7 +141,7 @@ async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
 )
 async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
     """Not at each word that people say to each other in its threads."""
-    async with house(tmp_path, SUN, WORDS) as here:
+    async with running_bot(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         named = {"blocked": here.cid, "allowed": here.ana}[key]
         await here.ask(f"settings set {key} {named.mention} server", here.bo)

@@ -9,20 +9,20 @@ from adapters.slack.users import memberships_by_user
 from bot.domain import MANAGER
 from tests.support.slack_server import Error, Lose
 from tests.support.slack_server.faults import Fault
-from tests.support.slack_workspace import SUN, House, house, knows_scopes
+from tests.support.slack_workspace import SUN, SlackBot, knows_scopes, running_bot
 
 NOT_LET = "The managers have not let the bot answer here."
 OTHERS_LET = "The managers let the bot answer only in other places, or others."
 
 
-async def told(here: House, text: str) -> str:
+async def told(here: SlackBot, text: str) -> str:
     """What Bo, who manages, is told of a command."""
     before = len(here.hints(here.bo))
     await here.command(text, here.bo)
     return await here.hint(here.bo, before + 1)
 
 
-async def refused(here: House, count: int = 1) -> str:
+async def refused(here: SlackBot, count: int = 1) -> str:
     """What Cid is told who asks for a picture in vain."""
     await here.ask("draw a sun", here.cid)
     return await here.hint(here.cid, count)
@@ -31,7 +31,7 @@ async def refused(here: House, count: int = 1) -> str:
 @pytest.mark.parametrize("by", ["mention", "id", "handle"])
 async def test_a_group_is_blocked(tmp_path: Path, by: str) -> None:
     """By its mention, its id or its handle; those who are not in it are answered, and managers."""
-    async with house(tmp_path, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN) as here:
         group = here.slack.group("interns", here.cid, here.bo)
         name = {"mention": group.mention, "id": group.id, "handle": "@interns"}[by]
         assert (await told(here, f"settings set blocked {name} server")).startswith("Blocked for this server")
@@ -42,7 +42,7 @@ async def test_a_group_is_blocked(tmp_path: Path, by: str) -> None:
 
 async def test_a_mention_of_a_group_is_a_setting_in_a_thread_too(tmp_path: Path) -> None:
     """As Slack completes it; the answer calls nobody."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         group = here.slack.group("interns", here.cid)
         asked = await here.draw()
         await here.ask(f"settings set allowed {group.mention} server", here.bo, thread_ts=asked.ts)
@@ -54,7 +54,7 @@ async def test_a_mention_of_a_group_is_a_setting_in_a_thread_too(tmp_path: Path)
 
 async def test_slack_tells_of_a_change_and_it_holds_at_once(tmp_path: Path) -> None:
     """Who leaves the group is answered, who joins it is not, and one that is switched off names nobody."""
-    async with house(tmp_path, SUN, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN, SUN) as here:
         group = here.slack.group("interns", here.cid)
         await told(here, "settings set blocked @interns server")
         assert await refused(here) == NOT_LET
@@ -71,7 +71,7 @@ async def test_slack_tells_of_a_change_and_it_holds_at_once(tmp_path: Path) -> N
 
 async def test_a_group_may_manage(tmp_path: Path) -> None:
     """It stops others' work and chooses for the workspace, until it is not named any more."""
-    async with house(tmp_path, SUN) as here:
+    async with running_bot(tmp_path, SUN) as here:
         here.slack.group("leads", here.cid)
         await here.command("settings set ratio 3:2 server", here.cid)
         assert (await here.hint(here.cid)).startswith("Only managers")
@@ -86,7 +86,7 @@ async def test_a_group_may_manage(tmp_path: Path) -> None:
 @knows_scopes
 async def test_without_the_scope_groups_name_nobody(tmp_path: Path) -> None:
     """All else works, and Slack is not asked each time."""
-    async with house(tmp_path, SUN, SUN) as here:
+    async with running_bot(tmp_path, SUN, SUN) as here:
         here.slack.web.scopes = {
             "chat:write", "users:read", "files:write", "files:read", "channels:history", "app_mentions:read",
         }  # fmt: skip
@@ -100,7 +100,7 @@ async def test_without_the_scope_groups_name_nobody(tmp_path: Path) -> None:
 @pytest.mark.parametrize("fault", [Error("internal_error"), Lose()])
 async def test_what_slack_does_not_tell_stays_as_it_was(tmp_path: Path, fault: Fault) -> None:
     """Whoever was blocked is blocked while Slack is ill."""
-    async with house(tmp_path) as here:
+    async with running_bot(tmp_path) as here:
         group = here.slack.group("interns", here.cid)
         await told(here, "settings set blocked @interns server")
         assert await refused(here) == NOT_LET

@@ -23,7 +23,7 @@ class Server:
 
     when, ranks, overhears = r"<t:\d+:R>", True, True
 
-    def __init__(self, here: discord_sim.House) -> None:
+    def __init__(self, here: discord_sim.SimulatedBot) -> None:
         self._here = here
         self.store, self.model, self.renderer, self.files = here.store, here.model, here.renderer, here.files
         here.renderer.capabilities = ABLE
@@ -151,5 +151,5 @@ class Server:
 @asynccontextmanager
 async def on_discord(folder: Path) -> AsyncIterator[Place]:
     """A server with a channel in which nothing was said yet."""
-    async with discord_sim.house(folder) as here:
+    async with discord_sim.running_bot(folder) as here:
         yield Server(here)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain import ThreadKey
-from tests.support import slack_workspace as slack_house
+from tests.support import slack_workspace
 from tests.support.images import png
 from tests.support.same_conversation.script import Paper, Place, plain
 from tests.support.slack_server import Message, Upload
@@ -18,7 +18,7 @@ class Workspace:
 
     when, ranks, overhears = r"in about \d+ h", True, True
 
-    def __init__(self, here: slack_house.House) -> None:
+    def __init__(self, here: slack_workspace.SlackBot) -> None:
         self._here = here
         self.store, self.model, self.renderer, self.files = here.store, here.model, here.renderer, here.files
         people = {name: here.slack.person(name, admin=name == "Bo") for name in ("Ann", "Bo", "Cid")}
@@ -69,7 +69,7 @@ class Workspace:
         before = len(self._here.hints(self._people[who]))
         if label == "Cancel":
             label, nth = f"Cancel #{number}", 0
-            message = next(one for one in self._messages() if label in slack_house.labels(one))
+            message = next(one for one in self._messages() if label in slack_workspace.labels(one))
         else:
             message = next(one for one in self._messages() if number in _numbers(one))
             nth = _numbers(message).index(number)
@@ -83,7 +83,7 @@ class Workspace:
         """Send a message, and wait for a button."""
         await self.say(who, words)
         await self._here.slack.until(
-            lambda: any(label in each for one in self._messages() for each in slack_house.labels(one))
+            lambda: any(label in each for one in self._messages() for each in slack_workspace.labels(one))
         )
 
     async def answered(self, count: int) -> None:
@@ -93,7 +93,7 @@ class Workspace:
     async def gone(self, number: int) -> None:
         """Wait until a picture is not shown any more."""
         note = f"⚠️ #{number} "
-        await self._here.slack.until(lambda: any(note in slack_house.words(one) for one in self._messages()))
+        await self._here.slack.until(lambda: any(note in slack_workspace.words(one) for one in self._messages()))
 
     async def imagine(self, who: str, prompt: str) -> None:
         """Give the command in the channel."""
@@ -140,12 +140,12 @@ class Workspace:
 
     async def screen(self) -> tuple[list[tuple[int, str]], str]:
         """The pictures and the words of the replies."""
-        alts = [alt for one in self._messages() for alt in slack_house.alts(one)]
-        return [(_number(alt), alt) for alt in alts], "\n".join(map(slack_house.words, self._messages()))
+        alts = [alt for one in self._messages() for alt in slack_workspace.alts(one)]
+        return [(_number(alt), alt) for alt in alts], "\n".join(map(slack_workspace.words, self._messages()))
 
 
 def _numbers(message: Message) -> list[int]:
-    return list(map(_number, slack_house.alts(message)))
+    return list(map(_number, slack_workspace.alts(message)))
 
 
 def _number(alt: str) -> int:
@@ -155,5 +155,5 @@ def _number(alt: str) -> int:
 @asynccontextmanager
 async def on_slack(folder: Path) -> AsyncIterator[Place]:
     """A workspace with a channel in which nothing was said yet."""
-    async with slack_house.house(folder) as here:
+    async with slack_workspace.running_bot(folder) as here:
         yield Workspace(here)
