@@ -24,7 +24,7 @@ from threading import Event
 import numpy as np
 from PIL import Image
 
-from bot.domain import ImageRequest, Message, Operation, Person, Rendered, RenderUpdate, ThreadKey
+from bot.domain import ImageRequest, Message, Operation, Person, Rendered, RenderUpdate, Sampling, ThreadKey
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from render.__main__ import DEVICE_ENVIRONMENT
@@ -44,7 +44,10 @@ PROMPTS = (
     "a house at the bottom right",
     "five purple squares",
 )
-TASKS = [ImageTask(f"{seed}", Operation.GENERATE, prompt, seed) for seed, prompt in enumerate(PROMPTS)]
+TASKS = [
+    ImageTask(f"{seed}", Operation.GENERATE, prompt, sampling=Sampling(seed=seed))
+    for seed, prompt in enumerate(PROMPTS)
+]
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks import shapes
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion.diffusers_model import DiffusersModel
 from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, WorkerEvent
 
@@ -147,7 +147,12 @@ def measure_worker(model: DiffusersModel, case: BenchmarkCase, people: int) -> T
             raise RuntimeError(event.reason)
 
     tasks = [
-        ImageTask(f"{nth}", Operation.GENERATE, _new_prompt(), nth, None, case.side, case.side, case.steps)
+        ImageTask(
+            f"{nth}",
+            Operation.GENERATE,
+            _new_prompt(),
+            sampling=Sampling(seed=nth, size=(case.side, case.side), num_inference_steps=case.steps),
+        )
         for nth in range(people)
     ]
     model.render(Batch(tasks), tell, Event())

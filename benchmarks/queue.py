@@ -31,7 +31,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from bot.domain import ImageRequest, Message, Operation, Person, Picture, Rendering, RenderJob, ThreadKey
+from bot.domain import ImageRequest, Message, Operation, Person, Picture, Rendering, RenderJob, Sampling, ThreadKey
 from bot.formatting import format_count
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
@@ -44,7 +44,15 @@ JOBS = 2000
 WAITING = 20_000
 BATCHES = 60
 PEOPLE = [Person(f"p{n}", f"Person {n}") for n in range(32)]
-PICTURE = Picture(1, "0" * 64, 256, 256, "a sun", "a sun", Operation.GENERATE, 1, "flat")
+PICTURE = Picture(
+    1,
+    "0" * 64,
+    256,
+    256,
+    "a sun",
+    ImageRequest(0, Operation.GENERATE, "a sun", sampling=Sampling(seed=1)),
+    model="flat",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +113,10 @@ def recorded_jobs(name: str, pictures: int) -> list[RenderJob]:
     """Return the jobs that were recorded under this name."""
     ids = [f"{name}{n}.{key}" for n in range(JOBS // pictures) for key in range(pictures)]
     thread = ThreadKey("bench", "server0", "c", f"{name}0")
-    return [RenderJob(each, thread, number, "p0", Operation.GENERATE, "a sun", 1) for number, each in enumerate(ids, 1)]
+    return [
+        RenderJob(each, thread, number, "p0", ImageRequest(0, Operation.GENERATE, "a sun", sampling=Sampling(seed=1)))
+        for number, each in enumerate(ids, 1)
+    ]
 
 
 async def dispatch(store: Store, jobs: Sequence[RenderJob], size: int, slots: int) -> None:
@@ -126,7 +137,7 @@ def time_decisions() -> tuple[list[float], list[float]]:
     for n in range(WAITING):
         person = n % 2000
         server = f"s{person % 100}"
-        kind = BatchKey(num_inference_steps=rng.choice((8, 20, 30)))
+        kind = BatchKey(Sampling(num_inference_steps=rng.choice((8, 20, 30))))
         job = ScheduledJob(
             str(n), server, f"{server}/c{person % 7}", f"p{person}", kind, rng.choice((1.0, 8.0)), float(n)
         )

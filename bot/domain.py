@@ -1,6 +1,6 @@
 """The values that all parts of the bot share: frozen, compared by content, without fields of a platform."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
@@ -45,6 +45,9 @@ class Person:
     roles: frozenset[str] = frozenset()
 
 
+# Images
+
+
 class Operation(StrEnum):
     """The operation that made a picture."""
 
@@ -58,26 +61,65 @@ class Operation(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Sampling:
+    """The options that decide the pixels besides operation, prompt, source and region. Empty or None: not chosen.
+
+    `aspect_ratio` is `WIDTH:HEIGHT`; `size` is width and height in pixels. With an empty `model` any image model may
+    render the request. `lora` is a file in the folder of styles, applied with `lora_scale`.
+    """
+
+    seed: int | None = None
+    aspect_ratio: str = ""
+    negative_prompt: str = ""
+    model: str = ""
+    size: tuple[int, int] | None = None
+    num_inference_steps: int | None = None
+    guidance_scale: float | None = None
+    lora: str = ""
+    lora_scale: float = 1.0
+
+    @property
+    def shared_options(self) -> Self:
+        """The options that all images of one pipeline call have in common."""
+        return replace(self, seed=None, negative_prompt="")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """A request for one image, of the chat model or of a user.
+
+    `key` counts the requests of a reply from 0. `source` is the number of the source picture, or None for the picture
+    that the conversation is about. `change` is `small`, `large` or empty. `region` is the polygon of the source picture
+    to change, see `bot.region`; empty for the whole picture.
+    """
+
+    key: int
+    operation: Operation
+    prompt: str
+    source: int | None = None
+    change: str = ""
+    region: str = ""
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True, slots=True)
 class Picture:
     """A finished picture. `number` counts within its thread, from 1; `digest` is the SHA-256 of its PNG file.
 
-    `width` and `height` are in pixels. `prompt` is the requested prompt, `refined` the prompt that the image model got
-    instead, if another one. `way` names the edit method in a few words, `notes` are sentences about the parts of the
-    request that could not be fulfilled. `parent` is the number of the source picture.
+    `width` and `height` are in pixels. `request` made it, with all options that decided its pixels; `refined_prompt` is
+    the prompt that the image model got instead of the requested one, if another one. `edit_method` names the edit
+    method in a few words, `notes` are sentences about the parts of the request that could not be fulfilled.
     """
 
     number: int
     digest: str
     width: int
     height: int
-    prompt: str
     alt: str
-    operation: Operation
-    seed: int | None = None
+    request: ImageRequest
     model: str | None = None
-    parent: int | None = None
-    refined: str = ""
-    way: str = ""
+    refined_prompt: str = ""
+    edit_method: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -153,7 +195,7 @@ class ImagineCommand:
     id: str
     thread: ThreadKey
     author: Person
-    request: "ImageRequest"
+    request: ImageRequest
     count: int | None = None
 
 
@@ -184,7 +226,7 @@ class PlaceRemoved:
 Incoming = Message | ButtonPress | ImagineCommand | MessageEdited | MessageDeleted | PlaceRemoved
 
 
-# Image requests and render updates
+# Answers and render updates
 
 
 @dataclass(slots=True, unsafe_hash=True)
@@ -203,65 +245,32 @@ class Retracted:
 
 
 @dataclass(frozen=True, slots=True)
-class ImageRequest:
-    """A request for one image, of the chat model or of a user.
-
-    `key` counts the requests of a reply from 0. `of` is the number of the source picture, or None for the picture that
-    the conversation is about. `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. Only users
-    set `model`, `seed`, `negative`, the negative prompt, and `part`, the polygon of the region to change; chat models
-    leave them empty.
-    """
-
-    key: int
-    operation: Operation
-    prompt: str
-    of: int | None = None
-    change: str = ""
-    ratio: str = ""
-    model: str = ""
-    seed: int | None = None
-    negative: str = ""
-    part: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class RenderJob:
-    """One image to render: all options that decide the pixels, and the owner.
+    """One image to render: its request, with a seed and a resolved source, and the owner.
 
-    `prompt` is the requested prompt, `refined` the prompt that the image model gets instead, if another one. `change`,
-    `ratio`, `negative` and `part` come from the request. `source` is the digest of the source picture, and
-    `source_prompt` describes that picture as far as the bot knows. `size` is width and height in pixels; `size`,
-    `num_inference_steps` and `guidance_scale` are None for the defaults of the model. With an empty `model` any worker
-    may render the job. `lora` is a file in the folder of styles, applied with `lora_scale`. If `embeds_metadata`, the
-    PNG file contains prompt and seed. `ordered` is in seconds since 1970. `attempt` counts the attempts, `faults` the
-    attempts that failed, possibly because of the job itself.
+    `refined_prompt` is the prompt that the image model gets instead of the requested one, if another one.
+    `source_digest` names the file of the source picture, and `source_prompt` describes that picture as far as the bot
+    knows. If `embeds_metadata`, the PNG file contains prompt and seed. `ordered` is in seconds since 1970. `attempt`
+    counts the attempts, `faults` the attempts that failed, possibly because of the job itself.
     """
 
     id: str
     thread: ThreadKey
     number: int
     owner: str
-    operation: Operation
-    prompt: str
-    seed: int
-    parent: int | None = None
-    change: str = ""
-    ratio: str = ""
-    refined: str = ""
-    source: str | None = None
-    size: tuple[int, int] | None = None
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    model: str = ""
-    negative: str = ""
-    embeds_metadata: bool = True
+    request: ImageRequest
+    refined_prompt: str = ""
+    source_digest: str | None = None
     source_prompt: str = ""
-    lora: str = ""
-    lora_scale: float = 1.0
-    part: str = ""
+    embeds_metadata: bool = True
     attempt: int = 0
     faults: int = 0
     ordered: float = 0.0
+
+    @property
+    def final_prompt(self) -> str:
+        """The prompt that the image model gets."""
+        return self.refined_prompt or self.request.prompt
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,7 +326,7 @@ class PicturePart:
     operation: Operation
     prompt: str
     state: RenderUpdate
-    parent: int | None = None
+    source: int | None = None
 
 
 Part = TextPart | PicturePart

@@ -49,7 +49,11 @@ def format_estimate(seconds: float) -> str:
 
 def describe_origin(picture: Picture) -> str:
     """Describe the origin of a picture for a caption, such as `edit of #1` (empty for a new image), with its notes."""
-    came = _ORIGINS.get(picture.operation, "").format(parent=picture.parent) if picture.parent else ""
+    came = (
+        _ORIGINS.get(picture.request.operation, "").format(parent=picture.request.source)
+        if picture.request.source
+        else ""
+    )
     return " · ".join(filter(None, (came, *picture.notes)))
 
 

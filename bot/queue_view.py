@@ -47,14 +47,14 @@ def queue_table(queue: QueueSnapshot, show_prompts: bool) -> RenderableType:
             str(position) if position > 0 else "",
             names[row.id],
             f"#{row.number} in {row.thread.platform}/{row.thread.thread}",
-            row.operation,
+            row.request.operation,
             row.owner_name,
             row.state,
             format_duration(queue.now - row.ordered),
             "~" + format_duration(place.eta) if place and place.eta is not None else "",
             f"{row.cost:.1f}" if row.cost else "",
             _format_attempts(row),
-            *([row.prompt] if show_prompts else []),
+            *([row.request.prompt] if show_prompts else []),
         ]
         table.add_row(*map(_truncated_cell, cells), style="bold" if row.state == "running" else "")
     return Group(table, Text(told))
@@ -69,11 +69,11 @@ def failed_jobs_table(rows: Sequence[JobRow], show_prompts: bool) -> RenderableT
     for row in rows:
         ordered = time.strftime("%Y-%m-%d %H:%M", time.localtime(row.ordered))
         picture = f"#{row.number} in {row.thread.platform}/{row.thread.thread}"
-        cells = [names[row.id], picture, row.operation, row.owner_name, ordered, _format_attempts(row)]
+        cells = [names[row.id], picture, row.request.operation, row.owner_name, ordered, _format_attempts(row)]
         table.add_row(
             *map(_truncated_cell, cells),
             _printable_text(row.reason or ""),
-            *([_truncated_cell(row.prompt)] if show_prompts else []),
+            *([_truncated_cell(row.request.prompt)] if show_prompts else []),
         )
     return table
 
@@ -145,7 +145,7 @@ def _job_json(row: JobRow, show_prompts: bool) -> dict[str, Any]:
         "id": row.id,
         "thread": str(row.thread),
         "number": row.number,
-        "operation": row.operation,
+        "operation": row.request.operation,
         "who": row.owner_name,
         "state": row.state,
         "attempts": row.attempt,
@@ -153,4 +153,4 @@ def _job_json(row: JobRow, show_prompts: bool) -> dict[str, Any]:
         "ordered": row.ordered,
         "cost": row.cost,
     }
-    return told | ({"prompt": row.prompt} if show_prompts else {})
+    return told | ({"prompt": row.request.prompt} if show_prompts else {})

@@ -1,14 +1,14 @@
 """Protocol between the bot and a render worker: one JSON request, answered by one JSON event per line."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
 from bot.capabilities import ModelCapabilities
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 
-VERSION = 4
+VERSION = 5
 HEARTBEAT_INTERVAL = 4.0  # seconds without another event after which the worker sends a Heartbeat
 HEARTBEAT_TIMEOUT = 15.0  # seconds without any event after which the bot considers the worker dead
 
@@ -17,12 +17,11 @@ _BYTES = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
 @dataclass(frozen=True, slots=True)
 class ImageTask:
-    """One image of a batch. `source` is a PNG, and `before` describes its content, if that is known.
+    """One image of a batch. `source` is a PNG, and `source_prompt` describes its content, if that is known.
 
-    `change` is `small`, `large` or empty, `ratio` is `WIDTH:HEIGHT` or empty. `part` is the region of the source that
-    changes, as the corners of a polygon (see `bot.region`); empty for the whole image. `lora` is a file in the
-    worker's folder of styles, applied with `lora_scale`. If `telling`, the prompt may be written into the metadata of
-    the file. None, and an empty `model`, leave the choice to the worker.
+    `change` is `small`, `large` or empty. `region` is the part of the source that changes, as the corners of a polygon
+    (see `bot.region`); empty for the whole image. If `embeds_metadata`, the prompt may be written into the metadata of
+    the file. `sampling` leaves to the worker what it does not choose.
     """
 
     __pydantic_config__ = _BYTES
@@ -30,21 +29,17 @@ class ImageTask:
     id: str
     operation: Operation
     prompt: str
-    seed: int
     source: bytes | None = None
-    width: int | None = None
-    height: int | None = None
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    model: str = ""
-    negative: str = ""
-    telling: bool = True
-    before: str = ""
+    source_prompt: str = ""
     change: str = ""
-    ratio: str = ""
-    part: str = ""
-    lora: str = ""
-    lora_scale: float = 1.0
+    region: str = ""
+    embeds_metadata: bool = True
+    sampling: Sampling = field(default_factory=Sampling)
+
+    @property
+    def seed(self) -> int:
+        """The number that starts the noise; 0 if `sampling` chooses none."""
+        return self.sampling.seed or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +78,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class ImageDone:
-    """An image is done. `way` names the edit method in a few words; `notes` are sentences about unmet requests."""
+    """An image is done. `edit_method` names the edit method; `notes` are sentences about unmet requests."""
 
     __pydantic_config__ = _BYTES
 
@@ -92,7 +87,7 @@ class ImageDone:
     width: int
     height: int
     model: str
-    way: str = ""
+    edit_method: str = ""
     notes: tuple[str, ...] = ()
     event: Literal["picture"] = "picture"
 

@@ -128,7 +128,7 @@ async def _open_edit_form(context: Context, interaction: Interaction, target: st
     if picture is None:
         await reply_ephemerally(interaction, f"There is no picture #{target[:9]} in this thread.")
     else:
-        await interaction.response.send_modal(settings_panel.edit_form(target, picture.prompt))
+        await interaction.response.send_modal(settings_panel.edit_form(target, picture.request.prompt))
 
 
 async def handle_selection(context: Context, interaction: Interaction, target: str) -> None:

@@ -158,7 +158,7 @@ def _status_line(view: View) -> str:
 
 def _caption(picture: Picture) -> str:
     said = " · ".join(
-        filter(None, (describe_origin(picture), escape_markdown(truncate(picture.prompt, LONGEST_CAPTION))))
+        filter(None, (describe_origin(picture), escape_markdown(truncate(picture.request.prompt, LONGEST_CAPTION))))
     )
     return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
 
@@ -175,7 +175,7 @@ def escape_markdown(text: str) -> str:
 
 def alt_text(picture: Picture) -> str:
     """Return the alternative text of an image, at most `LONGEST_ALT` characters."""
-    return f"#{picture.number}: {picture.alt or picture.prompt or 'a picture'}"[:LONGEST_ALT]
+    return f"#{picture.number}: {picture.alt or picture.request.prompt or 'a picture'}"[:LONGEST_ALT]
 
 
 def _button_rows(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:

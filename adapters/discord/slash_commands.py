@@ -14,7 +14,7 @@ from adapters.discord.context import Context
 from adapters.discord.interactions import Interaction
 from adapters.discord.parse import USER_INSTALL
 from adapters.discord.surface import ReplyPlace
-from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation
+from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation, Sampling
 from bot.errors import INTERNAL_ERROR
 from bot.settings.values import ReplyIn, Scope, SettingsPanel
 
@@ -85,7 +85,10 @@ def _imagine_command(context: Context) -> app_commands.Command[Any, ..., None]:
         negative: app_commands.Range[str, 1, LONGEST_NEGATIVE_PROMPT] | None = None,
     ) -> None:
         request = ImageRequest(
-            0, Operation.GENERATE, prompt, ratio=ratio or "", model=model or "", seed=seed, negative=negative or ""
+            0,
+            Operation.GENERATE,
+            prompt,
+            sampling=Sampling(seed=seed, aspect_ratio=ratio or "", negative_prompt=negative or "", model=model or ""),
         )
         await _imagine(context, interaction, request, count)
 

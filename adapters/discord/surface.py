@@ -395,5 +395,5 @@ def _file_size(file: discord.File) -> int:
 
 
 def _to_file(picture: Picture, upload: ImageFile) -> discord.File:
-    name = safe_file_name(picture.prompt or picture.alt, upload.extension)
+    name = safe_file_name(picture.request.prompt or picture.alt, upload.extension)
     return discord.File(BytesIO(upload.data), name, description=payloads.alt_text(picture))

@@ -97,7 +97,7 @@ def fallback_text(view: View) -> str:
 def _picture_label(part: PicturePart) -> str:
     match part.state:
         case Rendered(picture):
-            seen = truncate(picture.alt or picture.prompt, LONGEST_CAPTION)
+            seen = truncate(picture.alt or picture.request.prompt, LONGEST_CAPTION)
             return f"[picture #{part.number}: {seen}]" if seen else f"[picture #{part.number}]"
         case Failed(reason):
             return f"[{replace_time_markers(reason)}]"
@@ -145,7 +145,9 @@ def _is_unfinished(part: Part) -> bool:
 
 def _caption(picture: Picture) -> str:
     return " · ".join(
-        filter(None, (f"#{picture.number}", describe_origin(picture), truncate(picture.prompt, LONGEST_CAPTION)))
+        filter(
+            None, (f"#{picture.number}", describe_origin(picture), truncate(picture.request.prompt, LONGEST_CAPTION))
+        )
     )
 
 
@@ -202,7 +204,7 @@ def _bar(fraction: float) -> str:
 
 def image(picture: Picture, file_id: str) -> Block:
     """Return a block that shows the image from an uploaded Slack file."""
-    alt = f"#{picture.number}: {picture.alt or picture.prompt or 'a picture'}"
+    alt = f"#{picture.number}: {picture.alt or picture.request.prompt or 'a picture'}"
     return {"type": "image", "slack_file": {"id": file_id}, "alt_text": alt[:LONGEST_ALT]}
 
 

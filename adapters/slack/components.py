@@ -124,7 +124,7 @@ async def _press_edit(handlers: EventHandlers, press: _Press, ref: MessageRef) -
         await _press_action(handlers, press, ref)
         return
     picture = handlers.archive.picture(ref.key, int(press.value))
-    prompt = picture.prompt if picture else ""
+    prompt = picture.request.prompt if picture else ""
     form = modals.edit_form(int(press.value), prompt, _form_metadata(ref, press.value))
     await _open_form(handlers, press.trigger, form, handlers.reply_place(ref, press.user))
 

@@ -59,7 +59,7 @@ class Uploads:
             if upload is None:
                 return None
             data, extension = upload
-            name = safe_file_name(picture.prompt or picture.alt, extension)
+            name = safe_file_name(picture.request.prompt or picture.alt, extension)
             try:
                 self._file_ids[picture.digest] = await self._send(data, name, picture, thread.space)
             except SlackApiError as error:

@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from bot.domain import HIGHEST_SEED, IMAGE_TYPES, MANAGER, OWNER, Action, ImageRequest, Operation, Person, ThreadKey
+from bot.domain import (
+    HIGHEST_SEED,
+    IMAGE_TYPES,
+    MANAGER,
+    OWNER,
+    Action,
+    ImageRequest,
+    Operation,
+    Person,
+    Sampling,
+    ThreadKey,
+)
 from bot.errors import Refused
 from bot.settings.values import ReplyMode, Scope
 
@@ -197,10 +208,11 @@ def imagine(text: str) -> tuple[ImageRequest, int | None]:
         raise Refused(f"--seed must be at most {HIGHEST_SEED}, not {told['seed']}.")
     if not prompt.strip():
         raise Refused("Say what is to be seen: /imagine a fox in the snow")
-    request = ImageRequest(
-        0, Operation.GENERATE, prompt.strip(), ratio=told.get("ratio", ""), model=told.get("model", ""),
-        seed=int(told["seed"]) if "seed" in told else None, negative=told.get("no", ""),
+    sampling = Sampling(
+        seed=int(told["seed"]) if "seed" in told else None, aspect_ratio=told.get("ratio", ""),
+        negative_prompt=told.get("no", ""), model=told.get("model", ""),
     )  # fmt: skip
+    request = ImageRequest(0, Operation.GENERATE, prompt.strip(), sampling=sampling)
     return request, int(told["count"]) if "count" in told else None
 
 

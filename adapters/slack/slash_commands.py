@@ -61,7 +61,7 @@ async def _imagine(handlers: EventHandlers, body: Body) -> str:
     author = await handlers.users.person(user)
     try:
         request, count = parse.imagine(html.unescape(str(body.get("text") or "")))
-        await _check_model(handlers, MessageRef(team, channel, "", ""), user, request.model)
+        await _check_model(handlers, MessageRef(team, channel, "", ""), user, request.sampling.model)
     except BotError as refused:
         return str(refused)
     text = f"{blocks.escape(author.name)} asks for: {blocks.escape(request.prompt)}"[: blocks.LONGEST_TEXT]

@@ -13,6 +13,7 @@ from bot.domain import (
     Message,
     Operation,
     Person,
+    Sampling,
     ThreadKey,
 )
 from bot.errors import NotFound
@@ -51,10 +52,8 @@ def command(thread: ThreadKey, body: Any) -> Command:
 def imagine(thread: ThreadKey, body: Any) -> ImagineCommand:
     """Parse `/imagine`: images requested without the chat model. Raises Refused."""
     sent = validate(ImagineRequest, body)
-    request = ImageRequest(
-        0, Operation.GENERATE, " ".join(sent.prompt.split()), ratio=sent.aspect_ratio, model=sent.model,
-        seed=sent.seed, negative=sent.negative_prompt,
-    )  # fmt: skip
+    sampling = Sampling(sent.seed, sent.aspect_ratio, sent.negative_prompt, sent.model)
+    request = ImageRequest(0, Operation.GENERATE, " ".join(sent.prompt.split()), sampling=sampling)
     return ImagineCommand(sent.id, thread, person(sent.author), request, sent.count)
 
 

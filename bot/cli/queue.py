@@ -16,7 +16,7 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
-from bot.domain import Operation, Queued, RenderJob
+from bot.domain import Queued, RenderJob
 from bot.errors import NotFound
 from bot.formatting import format_count
 from bot.queue_view import QueueSnapshot, failed_jobs_json, failed_jobs_table, queue_json, queue_table
@@ -113,10 +113,7 @@ def read_queue(store: Store, estimate_positions: EstimatePositions) -> QueueSnap
 
 
 def _to_render_job(row: JobRow) -> RenderJob:
-    return RenderJob(
-        row.id, row.thread, row.number, row.owner, Operation(row.operation), row.prompt, seed=0, faults=row.faults,
-        ordered=row.ordered,
-    )  # fmt: skip
+    return RenderJob(row.id, row.thread, row.number, row.owner, row.request, faults=row.faults, ordered=row.ordered)
 
 
 def watch(console: Console, frames: Iterable[RenderableType]) -> None:

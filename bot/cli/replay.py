@@ -99,7 +99,7 @@ def build_result(name: str, context: ParserContext, events: Iterable[Event]) -> 
                 if isinstance(routed, Failed):
                     told.visible += f" {routed.reason} "
                     continue
-                of = 0 if (routed.source_number or 0) > context.last_picture_number else routed.request.of
+                of = 0 if (routed.source_number or 0) > context.last_picture_number else routed.request.source
                 space = " " if told.visible.endswith("]]") else ""
                 told.visible += f"{space}[[{len(told.jobs)}]]"
                 told.jobs.append(ReplayedJob(routed.request.operation, routed.request.prompt, of))

@@ -57,7 +57,7 @@ def _draw_cell(sheet: Image.Image, pen: ImageDraw.ImageDraw, node: PlacedPicture
     pen.text((left, top + CELL + 6), number, fill=_INK, font=bold)
     pen.text(
         (left + pen.textlength(number, bold) + 10, top + CELL + 12),
-        OPERATION_LABELS[node.picture.operation],
+        OPERATION_LABELS[node.picture.request.operation],
         _MUTED_TEXT,
         plain,
     )

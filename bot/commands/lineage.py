@@ -71,11 +71,11 @@ def select_newest(pictures: Sequence[Picture], limit: int) -> list[Picture]:
         step: Picture | None = picture
         while step and step.number not in kept and len(kept) < limit:
             kept[step.number] = step
-            step = by_number.get(step.parent) if step.parent else None
+            step = by_number.get(step.request.source) if step.request.source else None
     return [picture for picture in pictures if picture.number in kept]
 
 
 def _parent(picture: Picture, known: Collection[int]) -> int | None:
     """The number of the source image, if known. A source with a higher number is ignored: it would make a cycle."""
-    parent = picture.parent
+    parent = picture.request.source
     return parent if parent is not None and parent in known and parent < picture.number else None

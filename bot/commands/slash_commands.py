@@ -199,16 +199,16 @@ def _format_position(each: QueuedJob) -> str:
 
 def _format_details(picture: Picture) -> str:
     lines = [f"**#{picture.number}** · {_format_origin(picture)} · {picture.width} × {picture.height}"]
-    if picture.prompt:
-        lines.append(f"Prompt: {_quote(picture.prompt)}")
-    if picture.refined:
-        lines.append(f"Drawn from: {_quote(picture.refined)}")
-    if picture.seed is not None:
-        lines.append(f"Seed: `{picture.seed}`")
+    if picture.request.prompt:
+        lines.append(f"Prompt: {_quote(picture.request.prompt)}")
+    if picture.refined_prompt:
+        lines.append(f"Drawn from: {_quote(picture.refined_prompt)}")
+    if picture.request.sampling.seed is not None:
+        lines.append(f"Seed: `{picture.request.sampling.seed}`")
     if picture.model:
         lines.append(f"Model: `{picture.model}`")
-    if picture.way:
-        lines.append(f"Made: {picture.way}")
+    if picture.edit_method:
+        lines.append(f"Made: {picture.edit_method}")
     lines += picture.notes
     return "\n".join(lines)
 
@@ -218,8 +218,8 @@ def _quote(words: str) -> str:
 
 
 def _format_origin(picture: Picture) -> str:
-    of = f" of #{picture.parent}" if picture.parent else ""
-    return f"{_OPERATION_PHRASES[picture.operation]}{of}"
+    of = f" of #{picture.request.source}" if picture.request.source else ""
+    return f"{_OPERATION_PHRASES[picture.request.operation]}{of}"
 
 
 _OPERATION_PHRASES: Mapping[Operation, str] = {
@@ -238,12 +238,12 @@ def _format_tree(pictures: Sequence[Picture]) -> list[str]:
     known = {picture.number for picture in pictures}
     children: dict[int | None, list[Picture]] = {}
     for picture in pictures:
-        children.setdefault(picture.parent if picture.parent in known else None, []).append(picture)
+        children.setdefault(picture.request.source if picture.request.source in known else None, []).append(picture)
     lines: list[str] = []
     waiting = [(0, picture) for picture in reversed(children.get(None, []))]
     while waiting:
         depth, picture = waiting.pop()
-        words = picture.prompt or picture.alt
+        words = picture.request.prompt or picture.alt
         short = words if len(words) <= MAX_LISTED_PROMPT else words[: MAX_LISTED_PROMPT - 1] + "…"
         lines.append(
             f"{'  ' * min(depth, 5)}- **#{picture.number}** {_format_origin(picture)}: {' '.join(short.split())}"

@@ -92,11 +92,11 @@ def _picture_json(picture: Picture, name: str | None, entry: Entry | None) -> di
     return {
         "number": picture.number,
         "file": name,
-        "operation": picture.operation.value,
-        "parent": picture.parent,
-        "prompt": picture.prompt,
-        "refined": picture.refined or None,
-        "seed": picture.seed,
+        "operation": picture.request.operation.value,
+        "parent": picture.request.source,
+        "prompt": picture.request.prompt,
+        "refined": picture.refined_prompt or None,
+        "seed": picture.request.sampling.seed,
         "model": picture.model,
         "width": picture.width,
         "height": picture.height,
@@ -131,9 +131,10 @@ def _render_article(entry: Entry, names: dict[int, str]) -> str:
 def _render_figure(picture: Picture, names: dict[int, str]) -> str:
     if picture.number not in names:
         return f"<p><em>#{picture.number} is not here any more.</em></p>"
-    of = f" of #{picture.parent}" if picture.parent else ""
-    seed = f" · seed <code>{picture.seed}</code>" if picture.seed is not None else ""
-    caption = f"#{picture.number} · {OPERATION_LABELS[picture.operation]}{of}{seed}<br>{html.escape(picture.prompt)}"
-    alt = html.escape(picture.alt or picture.prompt, quote=True)
+    of = f" of #{picture.request.source}" if picture.request.source else ""
+    seed = f" · seed <code>{picture.request.sampling.seed}</code>" if picture.request.sampling.seed is not None else ""
+    what = OPERATION_LABELS[picture.request.operation]
+    caption = f"#{picture.number} · {what}{of}{seed}<br>{html.escape(picture.request.prompt)}"
+    alt = html.escape(picture.alt or picture.request.prompt, quote=True)
     image = f'<img src="{names[picture.number]}" alt="{alt}" width="{picture.width}" height="{picture.height}">'
     return f"<figure>{image}<figcaption>{caption}</figcaption></figure>"

@@ -124,7 +124,7 @@ class FixedRequests:
     def vary(self, press: ButtonPress) -> MessageAndRequests:
         """A request for a variation of the image."""
         picture = self._find_picture(press)
-        request = ImageRequest(0, Operation.VARY, "", of=picture.number)
+        request = ImageRequest(0, Operation.VARY, "", source=picture.number)
         return self._message_about(press, picture, f"More like #{picture.number}", request)
 
     def upscale(self, press: ButtonPress) -> MessageAndRequests:
@@ -132,51 +132,40 @@ class FixedRequests:
         picture = self._find_picture(press)
         if 2 * max(picture.width, picture.height) > LARGEST_SIDE:
             raise Refused(f"#{picture.number} is as large as pictures become here: {picture.width} x {picture.height}.")
-        request = ImageRequest(0, Operation.UPSCALE, "", of=picture.number)
+        request = ImageRequest(0, Operation.UPSCALE, "", source=picture.number)
         return self._message_about(press, picture, f"#{picture.number}, larger", request)
 
     def redo(self, press: ButtonPress) -> MessageAndRequests:
         """The same request as that of the image, with another seed."""
         picture = self._find_picture(press)
-        if picture.operation is Operation.UPLOAD:
+        if picture.request.operation is Operation.UPLOAD:
             raise Refused(f"#{picture.number} was uploaded, not drawn: ask for a change, or for more like it.")
-        request = ImageRequest(0, picture.operation, picture.prompt, of=picture.parent, seed=random.getrandbits(31))
         job = self._store.jobs.job(self._job_id(press.thread, picture.number))
-        if job:  # None if the reply was answered again after an edit of the message
-            request = replace(
-                request,
-                change=job.change,
-                ratio=job.ratio,
-                model=job.model,
-                negative=job.negative,
-                prompt=job.prompt,
-                part=job.part,
-            )
+        made_by = job.request if job else picture.request  # no job if the reply was answered again after an edit
+        request = replace(made_by, key=0, sampling=replace(made_by.sampling, seed=random.getrandbits(31)))
         return self._message_about(press, picture, f"#{picture.number} again", request)
 
     def imagine(self, command: ImagineCommand) -> MessageAndRequests:
         """The requests of `/imagine`, completed from the settings; a given seed grows by 1 for every further image."""
-        ratio, model = (
-            "" if said == DEFAULT_CHOICE else said for said in (command.request.ratio, command.request.model)
-        )
-        command = replace(command, request=replace(command.request, ratio=ratio, model=model))
-        settings, abilities = self._settings(command.thread, command.author), self._capabilities()
-        if command.request.negative and not abilities.negatives:
+        settings, capabilities = self._settings(command.thread, command.author), self._capabilities()
+        asked = command.request.sampling
+        asked_ratio, model = ("" if said == DEFAULT_CHOICE else said for said in (asked.aspect_ratio, asked.model))
+        aspect_ratio = parse_aspect_ratio(asked_ratio)
+        if asked.negative_prompt and not capabilities.negatives:
             raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
-        if parse_aspect_ratio(command.request.ratio) not in ("", "1:1") and not abilities.ratios:
+        if aspect_ratio not in ("", "1:1") and not capabilities.ratios:
             raise Refused("This picture model paints in one shape alone.")
-        drawing = self._available_models().picture
-        if command.request.model and drawing and command.request.model not in drawing:
-            raise Refused(f"There is no picture model {command.request.model[:50]!r}; there is {', '.join(drawing)}.")
-        ratio = parse_aspect_ratio(command.request.ratio)
-        if command.request.ratio and not ratio:
-            raise Refused(f"Width to height are given as in 16:9, not as {command.request.ratio[:20]!r}.")
+        available = self._available_models().picture
+        if model and available and model not in available:
+            raise Refused(f"There is no picture model {model[:50]!r}; there is {', '.join(available)}.")
+        if asked_ratio and not aspect_ratio:
+            raise Refused(f"Width to height are given as in 16:9, not as {asked_ratio[:20]!r}.")
         count = settings.count if command.count is None else command.count
         if not 1 <= count <= MAX_IMAGES_PER_REQUEST:
             raise Refused(f"A wish may be for 1 to {MAX_IMAGES_PER_REQUEST} pictures, not {count}.")
-        request = apply_settings(replace(command.request, ratio=ratio), settings)
-        seeds = [None if request.seed is None else (request.seed + nth) % (HIGHEST_SEED + 1) for nth in range(count)]
-        requests = tuple(replace(request, key=nth, seed=seed) for nth, seed in enumerate(seeds))
+        sampling = replace(asked, aspect_ratio=aspect_ratio, model=model)
+        request = apply_settings(replace(command.request, sampling=sampling), settings)
+        requests = tuple(_with_seed_of(request, nth) for nth in range(count))
         return Message(command.id, command.thread, command.author, request.prompt), requests
 
     def _message_about(
@@ -203,5 +192,20 @@ class FixedRequests:
 
 def apply_settings(request: ImageRequest, settings: Settings) -> ImageRequest:
     """The request, with aspect ratio and image model from the settings where the request leaves them open."""
-    ratio = request.ratio or (settings.ratio if request.operation is Operation.GENERATE else "")
-    return replace(request, ratio=ratio, model=request.model or settings.picture_model)
+    sampling = request.sampling
+    default_ratio = settings.ratio if request.operation is Operation.GENERATE else ""
+    return replace(
+        request,
+        sampling=replace(
+            sampling,
+            aspect_ratio=sampling.aspect_ratio or default_ratio,
+            model=sampling.model or settings.picture_model,
+        ),
+    )
+
+
+def _with_seed_of(request: ImageRequest, nth: int) -> ImageRequest:
+    """The nth request of several like this one; a given seed grows by 1 for each."""
+    seed = request.sampling.seed
+    seed = None if seed is None else (seed + nth) % (HIGHEST_SEED + 1)
+    return replace(request, key=nth, sampling=replace(request.sampling, seed=seed))

@@ -79,7 +79,7 @@ class ImageOrders:
             return resolved
         request, source = resolved.request, resolved.source_number
         if self._turn.region and source == self._turn.about and request.operation in (Operation.EDIT, Operation.VARY):
-            request = replace(request, part=self._turn.region)
+            request = replace(request, region=self._turn.region)
         if request.operation is Operation.SELECT and source is not None and self._pictures[source].done():
             picture = self._pictures[source].result()
             self._show(ImageOrdered(request, source))
@@ -102,8 +102,7 @@ class ImageOrders:
             self._entry.id,
             request,
             source,
-            ratio=chosen.ratio,
-            model=chosen.model,
+            sampling=chosen.sampling,
             allow=lambda: self._check_allowed(request),
         )
 
@@ -130,13 +129,14 @@ class ImageOrders:
         if outcome := self._store.jobs.outcome(job):
             self._show(ImageProgress(key, outcome))
             return outcome
-        if job.parent is not None:
-            source = await self._pictures[job.parent]
-            if source is None or not self._is_available(job.parent):
-                failed = Failed(f"{self._why_missing(job.parent)} There is nothing to start from.")
+        if job.request.source is not None:
+            source = await self._pictures[job.request.source]
+            if source is None or not self._is_available(job.request.source):
+                failed = Failed(f"{self._why_missing(job.request.source)} There is nothing to start from.")
                 self._show(ImageProgress(key, failed))
                 return failed
-            job = replace(job, source=source.digest, prompt=job.prompt or source.prompt)
+            request = replace(job.request, prompt=job.request.prompt or source.request.prompt)
+            job = replace(job, source_digest=source.digest, request=request)
         try:
             job = await self._prepare(job)
         except Refused as refused:
@@ -155,25 +155,27 @@ class ImageOrders:
         """The job with the prompt, LoRA and metadata for the image model; the prompt is checked. Raises Refused."""
         job = replace(job, embeds_metadata=self._settings.metadata, source_prompt=self._source_prompt(job))
         chosen = self._styles.get(self._settings.style, Style())
-        style = chosen if job.operation is Operation.GENERATE else find_lora_style(self._styles, job.source_prompt)
-        job = replace(job, lora=style.lora, lora_scale=style.lora_scale)
-        known = bool(job.refined)  # refined before a restart or a Retry: checked again, not changed
+        is_new = job.request.operation is Operation.GENERATE
+        style = chosen if is_new else find_lora_style(self._styles, job.source_prompt)
+        sampling = replace(job.request.sampling, lora=style.lora, lora_scale=style.lora_scale)
+        job = replace(job, request=replace(job.request, sampling=sampling))
+        known = bool(job.refined_prompt)  # refined before a restart or a Retry: checked again, not changed
         job = await self._refiner(job, self._renderer.capabilities)
-        prompt = job.refined or job.prompt
-        if job.operation is Operation.GENERATE and not known:
+        prompt = job.final_prompt
+        if is_new and not known:
             prompt = apply_style(prompt, self._settings.style, style)
-        check_blocked_words(self._settings, job.prompt, prompt)
+        check_blocked_words(self._settings, job.request.prompt, prompt)
         if self._moderate and prompt:
             await self._moderate(prompt)
-        if prompt != (job.refined or job.prompt):
+        if prompt != job.final_prompt:
             self._store.jobs.refine(job, prompt)
-            job = replace(job, refined=prompt)
+            job = replace(job, refined_prompt=prompt)
         return job
 
     def _source_prompt(self, job: RenderJob) -> str:
         """The prompt that the image model received for the source image; empty without a source."""
-        source = self._store.picture(job.thread, job.parent) if job.parent else None
-        return source.refined or source.prompt if source else ""
+        source = self._store.picture(job.thread, job.request.source) if job.request.source else None
+        return source.refined_prompt or source.request.prompt if source else ""
 
     async def _add_alt_text(self, key: int, rendered: Rendered) -> Rendered:
         """Record and show an alternative text by the chat model.
@@ -187,7 +189,7 @@ class ImageOrders:
             jpeg = await self._picture_folder.read_thumbnail(picture.digest)
         except OSError:  # the file is gone
             return rendered
-        alt = await write_alt_text(self._refiner.model, jpeg, picture.prompt)
+        alt = await write_alt_text(self._refiner.model, jpeg, picture.request.prompt)
         if not alt:
             return rendered
         described = replace(picture, alt=alt)

@@ -52,13 +52,13 @@ class PromptRefiner:
 
     async def __call__(self, job: RenderJob, capabilities: ModelCapabilities) -> RenderJob:
         """The job, with a recorded refined prompt if it needs one and the result keeps the content of its prompt."""
-        if job.refined or not needs_refinement(job, capabilities, self.mode):
+        if job.refined_prompt or not needs_refinement(job, capabilities, self.mode):
             return job
-        refined = await refine_prompt(self.model, job.prompt, capabilities.dialect)
+        refined = await refine_prompt(self.model, job.request.prompt, capabilities.dialect)
         if not refined:
             return job
         self.store.refine(job, refined)
-        return replace(job, refined=refined)
+        return replace(job, refined_prompt=refined)
 
 
 def needs_refinement(job: RenderJob, capabilities: ModelCapabilities, mode: RefineMode) -> bool:
@@ -67,12 +67,14 @@ def needs_refinement(job: RenderJob, capabilities: ModelCapabilities, mode: Refi
     A variation keeps the prompt of its source, and an instruction says what changes: neither is refined. In `auto`
     only short prompts are: models that read sentences render long prompts as well as refined ones.
     """
-    describes = job.operation is Operation.GENERATE or (
-        job.operation in (Operation.EDIT, Operation.REFINE) and capabilities.editing is not Editing.INSTRUCT
+    describes = job.request.operation is Operation.GENERATE or (
+        job.request.operation in (Operation.EDIT, Operation.REFINE) and capabilities.editing is not Editing.INSTRUCT
     )
-    if mode is RefineMode.OFF or not describes or not job.prompt:
+    if mode is RefineMode.OFF or not describes or not job.request.prompt:
         return False
-    fresh = job.operation is Operation.GENERATE and len(job.prompt.split()) <= SHORT_PROMPT.get(capabilities.dialect, 0)
+    fresh = job.request.operation is Operation.GENERATE and len(job.request.prompt.split()) <= SHORT_PROMPT.get(
+        capabilities.dialect, 0
+    )
     return mode is RefineMode.ALWAYS or fresh
 
 

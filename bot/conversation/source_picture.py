@@ -29,11 +29,11 @@ def resolve_source(
     """
     if request.operation is Operation.GENERATE:
         return ResolvedRequest(request)
-    start = current if request.of is None else request.of
+    start = current if request.source is None else request.source
     if start is not None and start in picture_numbers:
         return ResolvedRequest(request, start)
     if current is None and request.prompt and request.operation is not Operation.SELECT and not points_at_picture(text):
-        return ResolvedRequest(replace(request, operation=Operation.GENERATE, of=None, change=""))
+        return ResolvedRequest(replace(request, operation=Operation.GENERATE, source=None, change=""))
     if current is None:
         return Failed("There is no picture in this thread yet: send one along, or ask for a new one.")
     return Failed(f"There is no picture #{start} in this thread.")

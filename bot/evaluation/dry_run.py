@@ -17,6 +17,7 @@ from bot.domain import (
     PicturePart,
     Rendered,
     Retracted,
+    Sampling,
     Text,
     TextPart,
     ThreadKey,
@@ -176,7 +177,7 @@ def _resolve(request: ImageRequest, known: set[int], newest: int | None, text: s
         case ResolvedRequest(routed, start):
             return RequestedImage(routed, start)
         case Failed():
-            return RequestedImage(request, request.of, is_missing=True)
+            return RequestedImage(request, request.source, is_missing=True)
 
 
 def _expected_part(
@@ -193,17 +194,25 @@ def _expected_part(
         )
     if operation is Operation.SELECT and start is not None:
         return PicturePart(key, start, operation, "", Rendered(pictures[start - 1]), start), []
-    prompt, before = image.request.prompt if image else "", "" if start is None else pictures[start - 1].prompt
+    prompt, before = image.request.prompt if image else "", "" if start is None else pictures[start - 1].request.prompt
     if not prompt and operation in (Operation.GENERATE, Operation.EDIT):
         prompt = ", ".join(filter(None, (before, exchange.user)))
     shown, number = prompt or before, len(pictures) + 1
-    made = Picture(number, f"{number:064x}", SIDE, SIDE, shown, shown, operation, number, "none", start)
+    made = Picture(
+        number,
+        f"{number:064x}",
+        SIDE,
+        SIDE,
+        shown,
+        ImageRequest(0, operation, shown, source=start, sampling=Sampling(seed=number)),
+        model="none",
+    )
     return PicturePart(key, number, operation, prompt, Rendered(made), start), [made]
 
 
 def _tag(part: PicturePart) -> str:
-    return as_tag(ImageRequest(part.key, part.operation, part.prompt, part.parent))
+    return as_tag(ImageRequest(part.key, part.operation, part.prompt, source=part.source))
 
 
 def _upload(number: int) -> Picture:
-    return Picture(number, f"{number:064x}", SIDE, SIDE, "", "An uploaded picture", Operation.UPLOAD)
+    return Picture(number, f"{number:064x}", SIDE, SIDE, "An uploaded picture", ImageRequest(0, Operation.UPLOAD, ""))

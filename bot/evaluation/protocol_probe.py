@@ -197,7 +197,7 @@ async def run_dialogue(
 def is_right(dialogue: ProbeDialogue, answer: ProbeAnswer) -> bool:
     """Whether the requested images are the expected ones. If none is expected, the answer must have text."""
     asked = tuple(request.operation for request in answer.requests)
-    meant = {request.of or len(dialogue.earlier_prompts) or None for request in answer.requests}
+    meant = {request.source or len(dialogue.earlier_prompts) or None for request in answer.requests}
     if asked not in dialogue.expected:
         return False
     return meant <= {dialogue.source} if asked else answer.text_length > 0
@@ -205,20 +205,20 @@ def is_right(dialogue: ProbeDialogue, answer: ProbeAnswer) -> bool:
 
 def _build_turn(dialogue: ProbeDialogue, profile: ModelProfile, capabilities: ModelCapabilities) -> Turn:
     drawn = tuple(_picture(number, prompt) for number, prompt in enumerate(dialogue.earlier_prompts, start=1))
-    earlier = [_entry(f"draw {picture.prompt}", picture) for picture in drawn]
+    earlier = [_entry(f"draw {picture.request.prompt}", picture) for picture in drawn]
     told = build_history(build_system_prompt(capabilities, profile), earlier, _entry(dialogue.text), drawn, profile)
     offered = image_tools(capabilities) if profile.request_protocol is RequestProtocol.TOOLS else ()
     return Turn(tuple(told), drawn, None, dialogue.text, (_ANN.name,), offered)
 
 
 def _picture(number: int, prompt: str) -> Picture:
-    return Picture(number, f"{number:064x}", 512, 512, prompt, prompt, _DRAW)
+    return Picture(number, f"{number:064x}", 512, 512, prompt, ImageRequest(0, _DRAW, prompt))
 
 
 def _entry(text: str, picture: Picture | None = None) -> Entry:
     if picture is None:
         return Entry("now", _THREAD, _ANN, text, None, (), "", None)
-    shown = PicturePart(0, picture.number, _DRAW, picture.prompt, Rendered(picture))
+    shown = PicturePart(0, picture.number, _DRAW, picture.request.prompt, Rendered(picture))
     view = View((TextPart("Here it is."), shown), final=True)
     return Entry(str(picture.number), _THREAD, _ANN, text, None, (), "", view)
 

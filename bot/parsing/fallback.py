@@ -52,4 +52,4 @@ def build_fallback_request(text: str, newest: Picture | None) -> ImageRequest:
         prompt = _POLITE_ENDING.sub("", _REQUEST_PHRASE.sub("", plain, count=1), count=1)
         return ImageRequest(0, Operation.GENERATE, prompt or plain)
     change = _POLITE_ENDING.sub("", plain, count=1) or plain
-    return ImageRequest(0, Operation.EDIT, ", ".join(filter(None, (newest.prompt, change))))
+    return ImageRequest(0, Operation.EDIT, ", ".join(filter(None, (newest.request.prompt, change))))

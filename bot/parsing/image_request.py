@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from math import gcd
 
-from bot.domain import ImageRequest, Operation
+from bot.domain import ImageRequest, Operation, Sampling
 
 TAG_OPERATIONS = {
     "image": Operation.GENERATE,
@@ -136,7 +136,12 @@ def make_image_request(
     change = given.get("change", "").strip().lower()
     ratio = f"{given['width']}x{given['height']}" if {"width", "height"} <= {*given} else given.get("ratio", "")
     return ImageRequest(
-        0, operation, prompt, of, change if change in ("small", "large") else "", parse_aspect_ratio(ratio)
+        0,
+        operation,
+        prompt,
+        source=of,
+        change=change if change in ("small", "large") else "",
+        sampling=Sampling(aspect_ratio=parse_aspect_ratio(ratio)),
     )
 
 
@@ -155,9 +160,9 @@ def _has_letter(prompt: str) -> bool:
 
 def as_tag(request: ImageRequest) -> str:
     """Return the canonical tag of the request."""
-    attributes = "" if request.of is None else f' of="{request.of}"'
-    for name in ("change", "ratio"):
-        if value := getattr(request, name):
+    attributes = "" if request.source is None else f' of="{request.source}"'
+    for name, value in (("change", request.change), ("ratio", request.sampling.aspect_ratio)):
+        if value:
             attributes += f' {name}="{value}"'
     name, prompt = TAG_NAMES[request.operation], request.prompt.replace("<", "‹")
     return f"<{name}{attributes}>{prompt}</{name}>" if prompt else f"<{name}{attributes}/>"

@@ -142,13 +142,13 @@ class EventBuffer:
         request = replace(request, key=0) if request.key else request
         if len(self._requests) < MAX_REQUESTS and self._requests.count(request) < MAX_REPEATS:
             self._flush()
-            self._requested_once.append((origin, request.operation, request.prompt.lower(), request.of))
+            self._requested_once.append((origin, request.operation, request.prompt.lower(), request.source))
             self._events.append(replace(request, key=len(self._requests)) if self._requests else request)
             self._requests.append(request)
 
     def _is_repeated(self, request: ImageRequest, origin: RequestOrigin) -> bool:
         """Whether the same image was requested before in another form."""
-        wanted = (request.operation, request.prompt.lower(), request.of)
+        wanted = (request.operation, request.prompt.lower(), request.source)
         for number, (earlier, *known) in enumerate(self._requested_once):
             promoted = RequestOrigin.INFERRED in (origin, earlier) and bool(wanted[1]) and wanted[1] == known[1]
             if earlier is not origin and (promoted or (*known,) == wanted):

@@ -160,10 +160,10 @@ def _describe_line(picture: Picture, thread: _ThreadFacts) -> str:
 
 def describe_picture(picture: Picture, uploader: str = "") -> str:
     """Return the description of a picture that the chat model gets."""
-    if picture.operation is Operation.UPLOAD:
+    if picture.request.operation is Operation.UPLOAD:
         brought = f"uploaded by {uploader}" if uploader else "uploaded picture"
-        return f"{brought}: {picture.prompt}" if picture.prompt else brought
-    return picture.prompt or picture.alt
+        return f"{brought}: {picture.request.prompt}" if picture.request.prompt else brought
+    return picture.request.prompt or picture.alt
 
 
 # The messages before it
@@ -196,8 +196,8 @@ def _answer_text(thread: _ThreadFacts, entry: Entry, longest: int) -> str:
             case ImageRequest():
                 written.append(as_tag(part))
             case PicturePart():
-                of = part.number if part.operation is Operation.SELECT else part.parent
-                written.append(as_tag(ImageRequest(part.key, part.operation, part.prompt, of or None)))
+                of = part.number if part.operation is Operation.SELECT else part.source
+                written.append(as_tag(ImageRequest(part.key, part.operation, part.prompt, source=of or None)))
             case _:
                 assert_never(part)
     return "\n".join(filter(None, written))  # on a line of its own, a tag is not part of a quotation or a block of code

@@ -116,9 +116,9 @@ def _examples(capabilities: ModelCapabilities, front_end: RequestProtocol) -> st
     red = "Paint the lighthouse tower red. Keep everything else." if instructs else _RED_TOWER
     asked = {
         "lighthouse": ImageRequest(0, Operation.GENERATE, _LIGHTHOUSE),
-        "red_tower": ImageRequest(0, Operation.EDIT, red, of=1, change="small"),
-        "another": ImageRequest(0, Operation.VARY, "", of=1),
-        "chosen": ImageRequest(0, Operation.SELECT, "", of=2),
+        "red_tower": ImageRequest(0, Operation.EDIT, red, source=1, change="small"),
+        "another": ImageRequest(0, Operation.VARY, "", source=1),
+        "chosen": ImageRequest(0, Operation.SELECT, "", source=2),
         "cat_awake": ImageRequest(0, Operation.GENERATE, _CAT),
         "cat_asleep": ImageRequest(0, Operation.EDIT, _CAT_ASLEEP, change="large"),
     }
@@ -129,7 +129,7 @@ def _examples(capabilities: ModelCapabilities, front_end: RequestProtocol) -> st
 
 def _format_call(request: ImageRequest) -> str:
     """Write the tool call on a line of its own; the parser also accepts this form if a model writes it as text."""
-    given = {"prompt": request.prompt, "of": request.of, "change": request.change}
+    given = {"prompt": request.prompt, "of": request.source, "change": request.change}
     arguments = ", ".join(f"{name}={json.dumps(value)}" for name, value in given.items() if value)
     return f"\n{_TOOL_NAMES[request.operation]}({arguments})"
 

@@ -9,23 +9,21 @@ import random
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from pydantic import TypeAdapter
 from sqlite_utils import Database
 
-from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, ThreadKey
+from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, Sampling, ThreadKey
 from bot.storage.database import transaction, watch_changes
 from bot.storage.group_commit import GroupCommit
 from bot.storage.pictures import insert_picture, next_number, picture
 from bot.storage.usage import DAY, DailyUsage
 
-_COLUMNS = (
-    "id, thread, number, owner, operation, prompt, seed, parent, change, ratio, refined, attempt, faults, ordered,"
-    " wanted, negative, part"
-)
-_REQUEST_COLUMNS = ("operation", "prompt", "parent", "change", "ratio")
+_REQUEST = TypeAdapter(ImageRequest)
+_COLUMNS = "id, thread, number, owner, request, refined, attempt, faults, ordered"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +36,7 @@ class JobRow:
     number: int
     owner: str
     owner_name: str
-    operation: str
-    prompt: str
+    request: ImageRequest
     state: str
     reason: str | None
     attempt: int
@@ -62,111 +59,71 @@ class Jobs:
         self,
         message_id: str,
         request: ImageRequest,
-        parent: int | None,
+        source: int | None,
         *,
-        ratio: str = "",
-        model: str = "",
+        sampling: Sampling | None = None,
         allow: Callable[[], None] = lambda: None,
     ) -> RenderJob:
         """Return the job for an image request of a reply; a new job is recorded with a number in the thread.
 
-        `ratio` and `model` are used if the request leaves them open. After a restart the same request finds its job
-        again, rendered or not, even if other settings apply then. A different request with the same key replaces the
-        old job. `allow` is called before a new job is recorded; its exceptions are raised here.
+        A new job has the given `sampling` instead of that of the request. After a restart the same request finds its
+        job again, rendered or not, even if other settings apply then. A different request with the same key replaces
+        the old job. `allow` is called before a new job is recorded; its exceptions are raised here.
         """
         job_id = f"{message_id}.{request.key}"
-        wanted = [request.operation.value, request.prompt, parent, request.change]
-        wanted += [request.ratio] if request.ratio else []
+        request = replace(request, source=source)
         with transaction(self._db):
-            row = self._row(job_id)
-            if row and all(row[column] == value for column, value in zip(_REQUEST_COLUMNS, wanted, strict=False)):
+            known = self.job(job_id)
+            if known and _is_same(request, known.request):
                 # no worker has this job: its end could not be recorded
                 self._db.execute("UPDATE jobs SET state = 'queued' WHERE id = ? AND state = 'running'", [job_id])
-                return _job_from_row(row)
-            if row:  # the new job replaces the old one, which must not count for the limits
+                return known
+            if known:  # the new job replaces the old one, which must not count for the limits
                 self._db.execute("DELETE FROM jobs WHERE id = ?", [job_id])
             allow()
             sql = "SELECT thread, author_id FROM messages WHERE id = ?"
             thread, owner = self._db.execute(sql, [message_id]).fetchone()
             key = ThreadKey.parse(thread)
-            number = next_number(self._db, key)
-            attempt = row["attempt"] if row else 0  # a late result of the old job must not count for the new one
-            return self._insert(
-                message_id,
-                RenderJob(
-                    job_id,
-                    key,
-                    number,
-                    owner,
-                    request.operation,
-                    request.prompt,
-                    self._choose_seed(key, request, parent),
-                    parent,
-                    request.change,
-                    request.ratio or ratio,
-                    model=request.model or model,
-                    negative=request.negative,
-                    part=request.part,
-                    attempt=attempt,
-                    ordered=time.time(),
-                ),
-            )
+            attempt = known.attempt if known else 0  # a late result of the old job must not count for the new one
+            chosen = replace(request, sampling=sampling or request.sampling)
+            return self._insert(message_id, key, next_number(self._db, key), owner, chosen, attempt)
 
     def insert_for_message(self, message: Message, request: ImageRequest, number: int) -> None:
         """Record the job of an image request inside the transaction that records its message."""
-        seed = self._choose_seed(message.thread, request, request.of)
-        self._insert(
-            message.id,
-            RenderJob(
-                f"{message.id}.{request.key}",
-                message.thread,
-                number,
-                message.author.id,
-                request.operation,
-                request.prompt,
-                seed,
-                request.of,
-                request.change,
-                request.ratio,
-                model=request.model,
-                negative=request.negative,
-                part=request.part,
-                ordered=time.time(),
-            ),
-        )
+        self._insert(message.id, message.thread, number, message.author.id, request)
 
-    def _insert(self, message_id: str, job: RenderJob) -> RenderJob:
+    def _insert(
+        self, message_id: str, thread: ThreadKey, number: int, owner: str, request: ImageRequest, attempt: int = 0
+    ) -> RenderJob:
+        request = self._choose_seed(thread, request)
+        job = RenderJob(
+            f"{message_id}.{request.key}", thread, number, owner, request, attempt=attempt, ordered=time.time()
+        )
         self._db.execute(
-            f"INSERT OR REPLACE INTO jobs (message, {_COLUMNS}) VALUES (?, ?, ?, ?, ?, {'?, ' * 12}?)",
+            "INSERT OR REPLACE INTO jobs (message, id, thread, number, owner, request, attempt, ordered)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 message_id,
                 job.id,
-                str(job.thread),
-                job.number,
-                job.owner,
-                job.operation.value,
-                job.prompt,
-                job.seed,
-                job.parent,
-                job.change,
-                job.ratio,
-                job.refined,
-                job.attempt,
-                job.faults,
+                str(thread),
+                number,
+                owner,
+                _REQUEST.dump_json(request, exclude_defaults=True).decode(),
+                attempt,
                 job.ordered,
-                job.model,
-                job.negative,
-                job.part,
             ],
         )
         return job
 
-    def _choose_seed(self, thread: ThreadKey, request: ImageRequest, parent: int | None) -> int:
+    def _choose_seed(self, thread: ThreadKey, request: ImageRequest) -> ImageRequest:
         """Choose the seed: an edit uses the seed of its source picture, to keep the rest of the image."""
-        if request.seed is not None:
-            return request.seed
-        start = picture(self._db, thread, parent) if parent and request.operation is Operation.EDIT else None
-        return start.seed if start and start.seed is not None else random.getrandbits(31)
+        if request.sampling.seed is not None:
+            return request
+        source = request.source if request.operation is Operation.EDIT else None
+        start = picture(self._db, thread, source) if source else None
+        known = start.request.sampling.seed if start else None
+        seed = random.getrandbits(31) if known is None else known
+        return replace(request, sampling=replace(request.sampling, seed=seed))
 
     def refine(self, job: RenderJob, prompt: str) -> None:
         """Store the refined prompt, which the image model gets instead of the prompt of the job."""
@@ -218,9 +175,8 @@ class Jobs:
             sql = "DELETE FROM jobs WHERE thread = ? AND (ordered <= ? OR state IN ('dead', 'cancelled'))"
             self._db.execute(sql, [str(thread), past])
             sql = (
-                "UPDATE jobs SET state = 'forgotten', id = '/' || hex(randomblob(16)), message = '', prompt = '',"
-                " refined = '', negative = '', change = '', ratio = '', part = '', operation = '', parent = NULL,"
-                " seed = 0, reason = NULL WHERE thread = ?"
+                "UPDATE jobs SET state = 'forgotten', id = '/' || hex(randomblob(16)), message = '', request = '',"
+                " refined = '', reason = NULL WHERE thread = ?"
             )
             self._db.execute(sql, [str(thread)])
 
@@ -335,8 +291,14 @@ class Jobs:
 
     def job(self, job_id: str) -> RenderJob | None:
         """Return the job with this id; None if there is none."""
-        row = self._row(job_id)
-        return _job_from_row(row) if row else None
+        row = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", [job_id]).fetchone()
+        if row is None:
+            return None
+        job_id, thread, number, owner, request, refined, attempt, faults, ordered = row
+        return RenderJob(
+            job_id, ThreadKey.parse(thread), number, owner, _REQUEST.validate_json(request), refined,
+            attempt=attempt, faults=faults, ordered=ordered,
+        )  # fmt: skip
 
     def newest_job_id(self, thread: ThreadKey, number: int) -> str:
         """Return the id of the newest job of the picture with this number; empty if there is none."""
@@ -390,18 +352,22 @@ class Jobs:
 
     def _rows(self, which: str, order: str, *values: object) -> list[JobRow]:
         sql = (
-            "SELECT jobs.id, message, jobs.thread, number, owner, author_name, operation, prompt, state, reason,"
+            "SELECT jobs.id, message, jobs.thread, number, owner, author_name, request, state, reason,"
             " attempt, faults, ordered, claimed, cost"
             f" FROM jobs JOIN messages ON messages.id = jobs.message WHERE {which} ORDER BY {order}"
         )
         rows: Iterable[Sequence[Any]] = self._db.execute(sql, list(values))
-        return [JobRow(row[0], row[1], ThreadKey.parse(row[2]), *row[3:]) for row in rows]
+        return [
+            JobRow(
+                job_id, message_id, ThreadKey.parse(thread), number, owner, name, _REQUEST.validate_json(request), *rest
+            )
+            for job_id, message_id, thread, number, owner, name, request, *rest in rows
+        ]
 
-    def _row(self, job_id: str) -> dict[str, Any] | None:
-        found: Sequence[Any] | None = self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", [job_id]).fetchone()
-        return dict(zip(_COLUMNS.split(", "), found, strict=True)) if found else None
 
-
-def _job_from_row(row: dict[str, Any]) -> RenderJob:
-    told = row | {"thread": ThreadKey.parse(row["thread"]), "operation": Operation(row["operation"])}
-    return RenderJob(model=told.pop("wanted"), **told)
+def _is_same(request: ImageRequest, known: ImageRequest) -> bool:
+    """Whether a repeated request is that of a known job; what it leaves open may have come from settings."""
+    aspect_ratio = request.sampling.aspect_ratio
+    return (request.operation, request.prompt, request.source, request.change) == (
+        known.operation, known.prompt, known.source, known.change
+    ) and aspect_ratio in ("", known.sampling.aspect_ratio)  # fmt: skip

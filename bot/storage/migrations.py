@@ -1,4 +1,12 @@
-"""The database schema as a list of migrations; each migration runs once on a database."""
+"""The database schema as a list of migrations; each migration runs once on a database, in a transaction.
+
+The name of a migration function is recorded in the database: a function is not renamed and not changed. A migration
+does not use the values of the program, which change later.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
 
 from sqlite_utils import Database, Migrations
 
@@ -113,3 +121,71 @@ def parts(db: Database) -> None:
         ALTER TABLE messages ADD COLUMN part TEXT NOT NULL DEFAULT '';
         ALTER TABLE jobs ADD COLUMN part TEXT NOT NULL DEFAULT '';
     """)
+
+
+@migrations()
+def image_requests(db: Database) -> None:
+    """Store the image request of a job, of a picture and in a view as one JSON object."""
+    for sql in (
+        """CREATE TABLE new_jobs (
+            id TEXT PRIMARY KEY,  -- the message's id, a dot, the key of the request
+            message TEXT NOT NULL, thread TEXT NOT NULL REFERENCES threads(key), number INTEGER NOT NULL,
+            owner TEXT NOT NULL, request TEXT NOT NULL,  -- the image request, as JSON
+            refined TEXT NOT NULL DEFAULT '',  -- the refined prompt
+            state TEXT NOT NULL DEFAULT 'queued', reason TEXT,
+            attempt INTEGER NOT NULL DEFAULT 0, faults INTEGER NOT NULL DEFAULT 0,
+            ordered REAL NOT NULL DEFAULT 0, claimed REAL, ended REAL,
+            cost REAL NOT NULL DEFAULT 0,  -- in megapixel-steps
+            batch TEXT, model TEXT NOT NULL DEFAULT ''  -- the image model that rendered it
+        ) WITHOUT ROWID""",
+        """INSERT INTO new_jobs
+            SELECT id, message, thread, number, owner,
+                   CASE state WHEN 'forgotten' THEN '' ELSE json_object(
+                       'key', CAST(substr(id, length(message) + 2) AS INTEGER), 'operation', operation,
+                       'prompt', prompt, 'source', parent, 'change', change, 'region', part,
+                       'sampling', json_object(
+                           'seed', seed, 'aspect_ratio', ratio, 'negative_prompt', negative, 'model', wanted)) END,
+                   refined, state, reason, attempt, faults, ordered, claimed, ended, cost, batch, model FROM jobs""",
+        "DROP TABLE jobs",
+        "ALTER TABLE new_jobs RENAME TO jobs",
+        "CREATE INDEX served_jobs ON jobs(claimed) WHERE claimed IS NOT NULL",
+        "CREATE INDEX ordered_jobs ON jobs(ordered)",
+    ):
+        db.execute(sql)
+    _convert_json(db, "pictures", "picture", _convert_picture)
+    _convert_json(db, "messages", "settled", lambda requests: [_convert_request(each) for each in requests])
+    _convert_json(db, "messages", "view", _convert_view)
+
+
+def _convert_json(db: Database, table: str, column: str, convert: Callable[[Any], Any]) -> None:
+    """Replace each JSON value of the column by its conversion; an empty column stays."""
+    rows = db.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} != ''").fetchall()
+    for rowid, text in rows:
+        converted = json.dumps(convert(json.loads(text)), ensure_ascii=False, separators=(",", ":"))
+        db.execute(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", [converted, rowid])
+
+
+def _convert_request(old: dict[str, Any]) -> dict[str, Any]:
+    names = {"seed": "seed", "ratio": "aspect_ratio", "negative": "negative_prompt", "model": "model"}
+    renamed = {"of": "source", "parent": "source", "part": "region"}
+    kept = {renamed.get(name, name): value for name, value in old.items() if name not in names}
+    return kept | {"sampling": {names[name]: value for name, value in old.items() if name in names}}
+
+
+def _convert_picture(old: dict[str, Any]) -> dict[str, Any]:
+    """The request gets the options that the old record had; the model of the picture may not be the requested one."""
+    of_request = ("operation", "prompt", "parent", "seed")
+    renamed = {"refined": "refined_prompt", "way": "edit_method"}
+    picture = {renamed.get(name, name): value for name, value in old.items() if name not in of_request}
+    return picture | {"request": {"key": 0} | _convert_request({name: old.get(name) for name in of_request})}
+
+
+def _convert_view(view: dict[str, Any]) -> dict[str, Any]:
+    return view | {"parts": [_convert_part(part) for part in view["parts"]]}
+
+
+def _convert_part(old: dict[str, Any]) -> dict[str, Any]:
+    part = {"source" if name == "parent" else name: value for name, value in old.items()}
+    if picture := old.get("state", {}).get("picture"):
+        part["state"] = old["state"] | {"picture": _convert_picture(picture)}
+    return part

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from bot.domain import Operation, Picture
+from bot.domain import ImageRequest, Operation, Picture
 from bot.ports import PictureFolder
 from bot.storage.store import Store
 
@@ -96,7 +96,7 @@ class AsyncPictureFiles:
     def _add_upload(self, upload: bytes) -> Picture:
         png, width, height = self._sanitize(upload)
         digest = self._files.put(png)
-        return Picture(0, digest, width, height, prompt="", alt="An uploaded picture", operation=Operation.UPLOAD)
+        return Picture(0, digest, width, height, "An uploaded picture", ImageRequest(0, Operation.UPLOAD, ""))
 
 
 async def delete_unused_files(store: Store, picture_folder: PictureFolder, digests: Iterable[str]) -> int:

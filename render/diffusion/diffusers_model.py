@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from bot.capabilities import Dialect, Editing, ModelCapabilities
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion import diffedit_mask as contrast
 from render.diffusion import prompt_limit as reading
 from render.diffusion.latent_preview import PreviewDecoder
@@ -104,7 +104,9 @@ class DiffusersModel:
         """Render once, so that the model compiles before the first user waits; undo the compiling if that fails."""
         told: list[WorkerEvent] = []
         self.render(
-            Batch([ImageTask("", Operation.GENERATE, "a red circle", 0, num_inference_steps=2)]), told.append, Event()
+            Batch([ImageTask("", Operation.GENERATE, "a red circle", sampling=Sampling(num_inference_steps=2))]),
+            told.append,
+            Event(),
         )
         if not any(isinstance(event, ImageDone) for event in told):
             undo_compile(self._pipe)
@@ -197,7 +199,7 @@ class DiffusersModel:
         if place:
             share = sum(place.histogram()[128:]) / (place.width * place.height)
             return replace(planned, mask=place, plan=replace(planned.plan, changed_share=share))
-        how_much = edit_strength(planned.task.before, planned.plan.prompt)
+        how_much = edit_strength(planned.task.source_prompt, planned.plan.prompt)
         return replace(planned, plan=EditPlan(EditMethod.IMAGE_TO_IMAGE, planned.plan.prompt, how_much))
 
     def _call_pipeline(
@@ -230,7 +232,7 @@ class DiffusersModel:
         self, signature: PipelineSignature, planned: PlannedImage, use_source: bool = False
     ) -> dict[str, Any]:
         """Apply the LoRA of the task; returns the IP-Adapter arguments of the call. Raises ValueError."""
-        self._lora_loader.apply(planned.task.lora, planned.task.lora_scale)
+        self._lora_loader.apply(planned.task.sampling.lora, planned.task.sampling.lora_scale)
         return self._ip_adapter.call_arguments(planned.source if use_source else None) if signature.ip_adapter else {}
 
     def _relative_size(self, planned: PlannedImage) -> float:

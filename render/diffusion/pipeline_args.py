@@ -26,12 +26,12 @@ def pipeline_arguments(
         "num_inference_steps": _step_count(first, preset),
         "strength": first.plan.strength if "strength" in known else None,
     }
-    guidance = preset.guidance_scale if task.guidance_scale is None else task.guidance_scale
+    guidance = preset.guidance_scale if task.sampling.guidance_scale is None else task.sampling.guidance_scale
     if signature.guidance_argument:
         given[signature.guidance_argument] = guidance
     needed = signature.guidance_argument == "true_cfg_scale"  # true CFG does nothing without a negative prompt
-    if signature.negative_prompt and (needed or any(wish.task.negative for wish in planned)):
-        given["negative_prompt"] = [wish.task.negative or (" " if needed else "") for wish in planned]
+    if signature.negative_prompt and (needed or any(wish.task.sampling.negative_prompt for wish in planned)):
+        given["negative_prompt"] = [wish.task.sampling.negative_prompt or (" " if needed else "") for wish in planned]
     if first.size and signature.size:
         given["width"], given["height"] = first.size
     if any(wish.source for wish in planned) and way is not EditMethod.IMAGE_PROMPT:
@@ -47,7 +47,7 @@ def pipeline_arguments(
 
 def diffedit_arguments(pipe: Any, signature: PipelineSignature, planned: PlannedImage, seed: int) -> dict[str, Any]:
     """Arguments for DiffEdit: the old and the new prompt with the same noise, at strength 0.5."""
-    words = (planned.task.before, planned.plan.prompt)
+    words = (planned.task.source_prompt, planned.plan.prompt)
     pair = [replace(planned, plan=replace(planned.plan, prompt=each, strength=0.5)) for each in words]
     given = pipeline_arguments(pipe, signature, pair, Preset(num_inference_steps=4, guidance_scale=1.0))
     return given | {"generator": [torch.Generator("cpu").manual_seed(seed) for _ in pair]}
@@ -55,7 +55,7 @@ def diffedit_arguments(pipe: Any, signature: PipelineSignature, planned: Planned
 
 def _step_count(planned: PlannedImage, preset: Preset) -> int | None:
     """The number of steps. A strength below 1 skips a part of them, so there are enough that one step remains."""
-    steps = planned.task.num_inference_steps or preset.num_inference_steps
+    steps = planned.task.sampling.num_inference_steps or preset.num_inference_steps
     if steps and planned.plan.strength:
         return max(steps, int(1 / planned.plan.strength) + 1)
     return steps

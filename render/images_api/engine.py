@@ -286,17 +286,17 @@ def _upload_files(planned: PlannedImage) -> dict[str, bytes]:
 def _with_full_description(planned: PlannedImage) -> PlannedImage:
     """Prepend the prompt of the source image: an edit prompt may be an instruction, too little for a new image."""
     task = planned.task
-    if not (task.before and task.prompt) or is_local(task.before, task.prompt):
+    if not (task.source_prompt and task.prompt) or is_local(task.source_prompt, task.prompt):
         return planned
-    return replace(planned, plan=replace(planned.plan, prompt=f"{task.before}\n{task.prompt}"))
+    return replace(planned, plan=replace(planned.plan, prompt=f"{task.source_prompt}\n{task.prompt}"))
 
 
 def _result_notes(planned: PlannedImage, image: Image.Image) -> tuple[str, ...]:
     task, notes = planned.task, []
-    redrawn = task.operation in (Operation.EDIT, Operation.REFINE) and not task.part  # a region has its own note
+    redrawn = task.operation in (Operation.EDIT, Operation.REFINE) and not task.region  # a region has its own note
     if planned.plan.method is EditMethod.TEXT_TO_IMAGE and task.source and redrawn:
         notes.append(REDRAWN_NOTE)
-    if task.lora and planned.plan.method is not EditMethod.RESIZE:
+    if task.sampling.lora and planned.plan.method is not EditMethod.RESIZE:
         notes.append(NO_LORA_NOTE)
     if planned.plan.method is not EditMethod.RESIZE and planned.size:
         notes.append(size_mismatch_note(task, planned.size, image.size))

@@ -48,7 +48,7 @@ def size_mismatch_note(task: ImageTask, requested: Size, received: Size) -> str:
     turned = max(received[0] * requested[1], received[1] * requested[0]) / min(
         received[0] * requested[1], received[1] * requested[0]
     )
-    sized = task.width is not None and received != requested
+    sized = task.sampling.size is not None and received != requested
     if turned <= MIN_RATIO_DIFFERENCE and not sized:
         return ""
     return f"The images server made it {received[0]} x {received[1]} pixels, not {requested[0]} x {requested[1]}."
@@ -98,8 +98,8 @@ def request_body(task: ImageTask, model: str, prompt: str, size: Size, omitted: 
         "output_format": "png",
         "size": f"{size[0]}x{size[1]}",
         "seed": task.seed,
-        "num_inference_steps": task.num_inference_steps,
-        "guidance_scale": task.guidance_scale,
+        "num_inference_steps": task.sampling.num_inference_steps,
+        "guidance_scale": task.sampling.guidance_scale,
     }
     sent = {name: value for name, value in extras.items() if value is not None and name not in omitted}
     return {"model": model, "prompt": prompt} | sent

@@ -65,15 +65,15 @@ def plan_image(task: ImageTask, limits: ModelLimits) -> PlannedImage:
     """Decode the source image and choose the edit plan. Raises ValueError if the source image cannot be read."""
     chosen = choose_plan(task, limits.methods)
     settled = (
-        _limit_to_region(task.part, _prepare_image(task, chosen, limits))
-        if task.part
+        _limit_to_region(task.region, _prepare_image(task, chosen, limits))
+        if task.region
         else _prepare_image(task, chosen, limits)
     )
     read = limits.truncate_prompt(settled.plan.prompt)
     if len(read) == len(settled.plan.prompt):
         return settled
     note = (
-        f"{PROMPT_CUT_AFTER} “…{read[-EXCERPT_LENGTH:].strip()}”." if task.telling else PROMPT_TOO_LONG
+        f"{PROMPT_CUT_AFTER} “…{read[-EXCERPT_LENGTH:].strip()}”." if task.embeds_metadata else PROMPT_TOO_LONG
     )  # notes go into the file, too
     return replace(settled, notes=(*settled.notes, note))
 
@@ -96,7 +96,9 @@ def _prepare_image(task: ImageTask, chosen: EditPlan, limits: ModelLimits) -> Pl
     if task.source is None or chosen.method in (EditMethod.TEXT_TO_IMAGE, EditMethod.BLANK_CANVAS):
         size, notes = _new_image_size(task, limits)
         blank = Image.new("RGB", size, "white") if chosen.method is EditMethod.BLANK_CANVAS else None
-        return PlannedImage(task, chosen, None if limits.has_fixed_size and not task.width else size, blank, notes)
+        return PlannedImage(
+            task, chosen, None if limits.has_fixed_size and not task.sampling.size else size, blank, notes
+        )
     try:
         source = decode_png(task.source)
     except Exception as error:  # Pillow raises many types of exceptions
@@ -128,16 +130,15 @@ def smaller_size_note(requested: tuple[int, int], size: tuple[int, int]) -> str:
 
 
 def _new_image_size(task: ImageTask, limits: ModelLimits) -> tuple[tuple[int, int], tuple[str, ...]]:
-    if not (task.width and task.height):
-        return size_of(limits.native_size, task.ratio, limits.multiple), ()
-    asked = (task.width, task.height)
+    requested = task.sampling.size
+    if requested is None:
+        return size_of(limits.native_size, task.sampling.aspect_ratio, limits.multiple), ()
     if limits.has_fixed_size:
-        return asked, ()
-    size = round_size(asked, limits.multiple)
-    note = (
-        f"The model paints sizes divisible by {limits.multiple}: {asked[0]} x {asked[1]} became {size[0]} x {size[1]}."
-    )
-    return size, (note,) if size != asked else ()
+        return requested, ()
+    size = round_size(requested, limits.multiple)
+    became = f"{requested[0]} x {requested[1]} became {size[0]} x {size[1]}"
+    note = f"The model paints sizes divisible by {limits.multiple}: {became}."
+    return size, (note,) if size != requested else ()
 
 
 def group_by_call(planned: Iterable[PlannedImage], limits: ModelLimits) -> list[list[PlannedImage]]:
@@ -151,9 +152,8 @@ def group_by_call(planned: Iterable[PlannedImage], limits: ModelLimits) -> list[
             if way is EditMethod.IMAGE_PROMPT or (way is EditMethod.INSTRUCTION and limits.edits_one_at_a_time)
             else ""
         )
-        style = (task.lora, task.lora_scale) if task.lora else ""
         resized = way is EditMethod.RESIZE
-        return repr((how, wish.size, task.num_inference_steps, task.guidance_scale, style, lone, resized))
+        return repr((how, wish.size, task.sampling.shared_options, lone, resized))
 
     return [list(group) for _, group in groupby(sorted(planned, key=shape), key=shape)]
 
@@ -261,9 +261,9 @@ def image_metadata(task: ImageTask, model: str, method: str, notes: tuple[str, .
     told["DigitalSourceType"] = IPTC_SOURCE_TYPE
     if notes:
         told["Notes"] = "\n".join(notes)
-    if not task.telling:
+    if not task.embeds_metadata:
         return told
-    words = task.prompt or task.before
+    words = task.prompt or task.source_prompt
     return told | {
         "Description": words[:MAX_METADATA_PROMPT],
         "parameters": _parameters_text(task, model, words),
@@ -274,8 +274,13 @@ def image_metadata(task: ImageTask, model: str, method: str, notes: tuple[str, .
 def _parameters_text(task: ImageTask, model: str, prompt: str) -> str:
     """The text that image browsers expect: the prompt, the negative prompt, and one line of settings."""
     lines = [prompt[:MAX_METADATA_PROMPT]]
-    if task.negative:
-        lines.append(f"Negative prompt: {task.negative[:MAX_METADATA_PROMPT]}")
-    settings = {"Steps": task.num_inference_steps, "CFG scale": task.guidance_scale, "Seed": task.seed, "Model": model}
+    if task.sampling.negative_prompt:
+        lines.append(f"Negative prompt: {task.sampling.negative_prompt[:MAX_METADATA_PROMPT]}")
+    settings = {
+        "Steps": task.sampling.num_inference_steps,
+        "CFG scale": task.sampling.guidance_scale,
+        "Seed": task.seed,
+        "Model": model,
+    }
     lines.append(", ".join(f"{name}: {value}" for name, value in settings.items() if value is not None))
     return "\n".join(lines)

@@ -81,14 +81,15 @@ def choose_plan(task: ImageTask, methods: SupportedMethods) -> EditPlan:
 def plan_generation(task: ImageTask, methods: SupportedMethods) -> EditPlan:
     """A new image from the prompt; without a prompt, from the prompt of the source image."""
     return EditPlan(
-        EditMethod.TEXT_TO_IMAGE if methods.text_to_image else EditMethod.BLANK_CANVAS, task.prompt or task.before
+        EditMethod.TEXT_TO_IMAGE if methods.text_to_image else EditMethod.BLANK_CANVAS,
+        task.prompt or task.source_prompt,
     )
 
 
 def plan_edit(task: ImageTask, methods: SupportedMethods) -> EditPlan:
     """A small change keeps the composition, a large change the subject. A region always makes a small change."""
     return (
-        plan_large_edit(task, methods) if task.change == "large" and not task.part else plan_small_edit(task, methods)
+        plan_large_edit(task, methods) if task.change == "large" and not task.region else plan_small_edit(task, methods)
     )
 
 
@@ -100,8 +101,8 @@ def plan_small_edit(task: ImageTask, methods: SupportedMethods) -> EditPlan:
     """
     if methods.instruction:
         return EditPlan(EditMethod.INSTRUCTION, task.prompt)
-    how_much = edit_strength(task.before, task.prompt)
-    if methods.inpaint and (task.part or (task.before and is_local(task.before, task.prompt))):
+    how_much = edit_strength(task.source_prompt, task.prompt)
+    if methods.inpaint and (task.region or (task.source_prompt and is_local(task.source_prompt, task.prompt))):
         return EditPlan(EditMethod.INPAINT, task.prompt, max(STRENGTHS))
     if methods.image_to_image:
         return EditPlan(EditMethod.IMAGE_TO_IMAGE, task.prompt, how_much)
@@ -121,15 +122,15 @@ def plan_large_edit(task: ImageTask, methods: SupportedMethods) -> EditPlan:
 
 def plan_variation(task: ImageTask, methods: SupportedMethods) -> EditPlan:
     """A variation of the source image: a small or a large one."""
-    prompt = task.prompt or task.before
+    prompt = task.prompt or task.source_prompt
     how_much = SMALL_VARIATION if task.change == "small" else LARGE_VARIATION
     if methods.image_to_image:
         return EditPlan(EditMethod.IMAGE_TO_IMAGE, prompt, how_much)
-    if task.part and methods.inpaint:
+    if task.region and methods.inpaint:
         return EditPlan(EditMethod.INPAINT, prompt, max(STRENGTHS))
-    if methods.image_prompt and not task.part:
+    if methods.image_prompt and not task.region:
         return EditPlan(EditMethod.IMAGE_PROMPT, prompt)
-    if prompt and methods.text_to_image and not (task.part and methods.instruction):
+    if prompt and methods.text_to_image and not (task.region and methods.instruction):
         return EditPlan(EditMethod.TEXT_TO_IMAGE, prompt)
     if methods.instruction:
         return EditPlan(EditMethod.INSTRUCTION, prompt if methods.needs_full_description else VARY_INSTRUCTION)
@@ -140,14 +141,18 @@ def plan_refinement(task: ImageTask, methods: SupportedMethods) -> EditPlan:
     """More detail with the same content: a second pass at a higher resolution, with the prompt if there is one."""
     if methods.image_to_image:
         return EditPlan(
-            EditMethod.IMAGE_TO_IMAGE, task.prompt or task.before, REFINE_STRENGTH, SCALE_FACTORS[Operation.REFINE]
+            EditMethod.IMAGE_TO_IMAGE,
+            task.prompt or task.source_prompt,
+            REFINE_STRENGTH,
+            SCALE_FACTORS[Operation.REFINE],
         )
     if methods.instruction:
-        told = task.prompt if task.prompt != task.before else ""
+        told = task.prompt if task.prompt != task.source_prompt else ""
         return EditPlan(
-            EditMethod.INSTRUCTION, told or (task.before if methods.needs_full_description else REFINE_INSTRUCTION)
+            EditMethod.INSTRUCTION,
+            told or (task.source_prompt if methods.needs_full_description else REFINE_INSTRUCTION),
         )
-    if task.prompt in ("", task.before):
+    if task.prompt in ("", task.source_prompt):
         return EditPlan(EditMethod.RESIZE, "", None, SCALE_FACTORS[Operation.REFINE])
     return plan_generation(task, methods)
 
@@ -155,7 +160,9 @@ def plan_refinement(task: ImageTask, methods: SupportedMethods) -> EditPlan:
 def plan_upscale(task: ImageTask, methods: SupportedMethods) -> EditPlan:
     """Double width and height; a model with image to image then sharpens the result."""
     if methods.image_to_image:
-        return EditPlan(EditMethod.IMAGE_TO_IMAGE, task.before, UPSCALE_STRENGTH, SCALE_FACTORS[Operation.UPSCALE])
+        return EditPlan(
+            EditMethod.IMAGE_TO_IMAGE, task.source_prompt, UPSCALE_STRENGTH, SCALE_FACTORS[Operation.UPSCALE]
+        )
     return EditPlan(EditMethod.RESIZE, "", None, SCALE_FACTORS[Operation.UPSCALE])
 
 

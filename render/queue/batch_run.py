@@ -26,7 +26,7 @@ class AttemptStore(Protocol):
     """Records how an attempt ended. A write counts only if its attempt is the newest of the job."""
 
     def release(self, job: RenderJob, blamed: bool) -> int:
-        """Put a running job back into the queue. Return its number of faults; `blamed` adds one. Raises StorageError."""
+        """Put a running job back into the queue. Return its faults; `blamed` adds one. Raises StorageError."""
         ...
 
     async def complete(self, job: RenderJob, finished: Picture) -> bool:
@@ -155,10 +155,12 @@ class BatchRunner:
         for ticket in list(batch_run.pending.values()):
             job = ticket.job
             try:
-                source = await asyncio.to_thread(self._files.read, job.source) if job.source else None
+                source = await asyncio.to_thread(self._files.read, job.source_digest) if job.source_digest else None
             except OSError:
                 batch_run.pending.pop(job.id, None)
-                self._give_up(ticket, f"The file of picture #{job.parent} is gone, so there is nothing to start from.")
+                self._give_up(
+                    ticket, f"The file of picture #{job.request.source} is gone, so there is nothing to start from."
+                )
             else:
                 tasks.append(to_image_task(job, source, self._steps))
         return [each for each in tasks if each.id in batch_run.pending]

@@ -1,6 +1,8 @@
 """Converts a job to the values of the scheduler and of the worker, and a result to a Picture. Pure."""
 
-from bot.domain import Operation, Picture, RenderJob, ThreadKey
+from dataclasses import replace
+
+from bot.domain import Operation, Picture, RenderJob, Sampling, ThreadKey
 from render.protocol import Defaults, ImageDone, ImageTask
 from render.queue.scheduler import BatchKey, ScheduledJob
 
@@ -18,7 +20,7 @@ def to_scheduled_job(job: RenderJob, defaults: Defaults, steps: int | None, sinc
         batch_key=batch_key(job, steps),
         cost=render_cost(job, defaults, steps),
         since=since,
-        is_urgent=job.operation in URGENT_OPERATIONS,
+        is_urgent=job.request.operation in URGENT_OPERATIONS,
         runs_alone=job.faults > 0,
     )
 
@@ -30,42 +32,39 @@ def server_key(thread: ThreadKey) -> str:
 
 def batch_key(job: RenderJob, steps: int | None) -> BatchKey:
     """Return the values that jobs must have in common to share a batch."""
-    how = "" if job.source is None else f"{job.operation} {job.change} {'part' if job.part else 'whole'}"
-    return BatchKey(
-        job.model, how, job.size, job.ratio, job.num_inference_steps or steps, job.guidance_scale,
-        f"{job.lora} {job.lora_scale}" if job.lora else "",
-    )  # fmt: skip
+    request = job.request
+    extent = "region" if request.region else "whole"
+    change = "" if job.source_digest is None else f"{request.operation} {request.change} {extent}"
+    return BatchKey(_sampling(job, steps).shared_options, change)
 
 
 def render_cost(job: RenderJob, defaults: Defaults, steps: int | None) -> float:
     """Return the cost of the job in megapixel-steps."""
-    width, height = job.size or (defaults.width, defaults.height)
-    return width * height / 1e6 * (job.num_inference_steps or steps or defaults.num_inference_steps)
+    sampling = _sampling(job, steps)
+    width, height = sampling.size or (defaults.width, defaults.height)
+    return width * height / 1e6 * (sampling.num_inference_steps or defaults.num_inference_steps)
 
 
 def to_image_task(job: RenderJob, source: bytes | None, steps: int | None) -> ImageTask:
     """Return the job as a task for a worker. `source` is a PNG."""
-    width, height = job.size or (None, None)
+    request = job.request
     return ImageTask(
-        id=job.id,
-        operation=job.operation,
-        prompt=job.refined or job.prompt,
-        seed=job.seed,
-        source=source,
-        width=width,
-        height=height,
-        num_inference_steps=job.num_inference_steps or steps,
-        guidance_scale=job.guidance_scale,
-        model=job.model,
-        negative=job.negative,
-        telling=job.embeds_metadata,
-        before=job.source_prompt,
-        change=job.change,
-        ratio=job.ratio,
-        part=job.part,
-        lora=job.lora,
-        lora_scale=job.lora_scale,
+        job.id,
+        request.operation,
+        job.final_prompt,
+        source,
+        job.source_prompt,
+        request.change,
+        request.region,
+        job.embeds_metadata,
+        _sampling(job, steps),
     )
+
+
+def _sampling(job: RenderJob, steps: int | None) -> Sampling:
+    """Return the sampling of the job, with `steps` if the request does not choose the number of steps."""
+    sampling = job.request.sampling
+    return replace(sampling, num_inference_steps=sampling.num_inference_steps or steps)
 
 
 def to_picture(job: RenderJob, result: ImageDone, digest: str) -> Picture:
@@ -75,13 +74,10 @@ def to_picture(job: RenderJob, result: ImageDone, digest: str) -> Picture:
         digest=digest,
         width=result.width,
         height=result.height,
-        prompt=job.prompt,
-        alt=job.prompt or f"A picture like #{job.parent}",
-        operation=Operation(job.operation),
-        seed=job.seed,
+        alt=job.request.prompt or f"A picture like #{job.request.source}",
+        request=job.request,
         model=result.model,
-        parent=job.parent,
-        refined=job.refined,
-        way=result.way,
+        refined_prompt=job.refined_prompt,
+        edit_method=result.edit_method,
         notes=result.notes,
     )

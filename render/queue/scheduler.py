@@ -6,12 +6,13 @@ megapixel-steps, not in images. Times are seconds of one monotonic clock.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush
 from itertools import count, islice
 
 from sortedcontainers import SortedDict
 
+from bot.domain import Sampling
 from render.queue.fair_share import FairQueue, Snapshot
 
 AGING = 20.0  # seconds after which urgent jobs do not overtake a waiting job any more
@@ -22,18 +23,18 @@ HORIZON = 200  # jobs whose position is forecast
 
 @dataclass(frozen=True, slots=True)
 class BatchKey:
-    """Values that jobs must have in common to be rendered in one batch. An empty `model` means any model.
+    """Values that jobs must have in common to be rendered in one batch.
 
     `change` says how a source image is used; it is empty without a source.
     """
 
-    model: str = ""
+    sampling: Sampling = field(default_factory=Sampling)
     change: str = ""
-    size: tuple[int, int] | None = None
-    ratio: str = ""
-    num_inference_steps: int | None = None
-    guidance_scale: float | None = None
-    lora: str = ""
+
+    @property
+    def model(self) -> str:
+        """The image model of the jobs; empty means any model."""
+        return self.sampling.model
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,13 +80,17 @@ class Slot:
 
     def capacity_for(self, batch_key: BatchKey) -> int:
         """Return how many images of this size fit into one batch, at least 1."""
-        if batch_key.size is None:
+        if batch_key.sampling.size is None:
             return self.capacity
         return max(
             1,
             min(
                 self.capacity,
-                int(self.capacity * self.default_megapixels / (batch_key.size[0] * batch_key.size[1] / 1e6)),
+                int(
+                    self.capacity
+                    * self.default_megapixels
+                    / (batch_key.sampling.size[0] * batch_key.sampling.size[1] / 1e6)
+                ),
             ),
         )
 

@@ -171,7 +171,7 @@ class Device:
     def _check(self, batch: Batch) -> WorkerReport:
         if not self._report.slots:
             raise DeviceBusy(self._report.trouble or "The picture model is being loaded.")
-        if any(task.model not in ("", self._report.model) for task in batch.tasks):
+        if any(task.sampling.model not in ("", self._report.model) for task in batch.tasks):
             raise DeviceBusy(f"This render worker has the picture model {self._report.model!r} and no other.")
         return self._report
 

@@ -9,7 +9,7 @@ import struct
 import tempfile
 import time
 from contextlib import suppress
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 from render.models.image_files import read_metadata
@@ -98,9 +98,9 @@ class ResultCache:
 def cache_key(task: ImageTask, slots: WorkerReport) -> str:
     """Return the digest of everything that decides the pixels: model, revision, and all of the task but its id."""
     digest = hashlib.sha256(f"{slots.revision}\0{slots.model}".encode())
+    task = replace(task, id="", sampling=replace(task.sampling, model=""))
     for part in fields(task):
-        if part.name not in ("id", "model"):
-            value = getattr(task, part.name)
-            told = hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else repr(value)
-            digest.update(f"\0{part.name}={told}".encode("utf-8", "surrogatepass"))
+        value = getattr(task, part.name)
+        content = hashlib.sha256(value).hexdigest() if isinstance(value, bytes) else repr(value)
+        digest.update(f"\0{part.name}={content}".encode("utf-8", "surrogatepass"))
     return digest.hexdigest()

@@ -15,7 +15,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render import protocol as wire
 from render.image_model import ImageModel, Options
 from render.protocol import Batch, End, ImageDone, ImageTask, Preview, Started, StepDone, WorkerEvent, WorkerReport
@@ -37,7 +37,9 @@ from tests.support.paths import ROOT
 
 def batch(*names: str, prompt: str = "a red circle", model: str = "") -> Batch:
     """Tasks with these names."""
-    return Batch([ImageTask(name, Operation.GENERATE, prompt, ord(name), model=model) for name in names])
+    return Batch(
+        [ImageTask(name, Operation.GENERATE, prompt, sampling=Sampling(seed=ord(name), model=model)) for name in names]
+    )
 
 
 def whole(told: Batch) -> list[WorkerEvent]:

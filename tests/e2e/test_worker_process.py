@@ -71,7 +71,10 @@ async def test_a_worker_keeps_to_its_settings(tmp_path: Path) -> None:
         async with engine_at(json.loads(await worker.stdout.readline())["listening"]) as engine:
             slots = await ready(engine)
             assert (slots.model, slots.largest_batch, len(slots.revision)) == ("builtin", 3, 16)
-            await outcome(engine, Batch([replace(BATCH.tasks[0], num_inference_steps=1)]))
+            await outcome(
+                engine,
+                Batch([replace(BATCH.tasks[0], sampling=replace(BATCH.tasks[0].sampling, num_inference_steps=1))]),
+            )
             while not list((tmp_path / "kept").iterdir()):
                 await asyncio.sleep(0.01)
         worker.terminate()

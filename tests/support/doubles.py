@@ -8,6 +8,7 @@ from bot.capabilities import ModelCapabilities
 from bot.domain import (
     MANAGER,
     Failed,
+    ImageRequest,
     Message,
     Operation,
     Person,
@@ -17,6 +18,7 @@ from bot.domain import (
     Rendering,
     RenderJob,
     RenderUpdate,
+    Sampling,
     ThreadKey,
     View,
 )
@@ -37,10 +39,25 @@ def message(message_id: str, text: str, about: int | None = None, author: Person
     return Message(message_id, THREAD, author, text, about=about)
 
 
-def picture(number: int, prompt: str = "a red circle", parent: int | None = None) -> Picture:
-    """A finished picture."""
+def picture(
+    number: int,
+    prompt: str = "a red circle",
+    source: int | None = None,
+    operation: Operation = Operation.GENERATE,
+    seed: int | None = -1,
+) -> Picture:
+    """A finished picture; its seed is its number unless another one is given."""
+    seed = number if seed == -1 else seed
     digest = f"{number:064x}"
-    return Picture(number, digest, 256, 256, prompt, prompt, Operation.GENERATE, seed=number, model="m", parent=parent)
+    return Picture(
+        number,
+        digest,
+        256,
+        256,
+        prompt,
+        ImageRequest(0, operation, prompt, source=source, sampling=Sampling(seed=seed)),
+        model="m",
+    )
 
 
 def claimed(store: Store, job: RenderJob) -> RenderJob:
@@ -114,18 +131,15 @@ class InstantRenderer:
         done = False
         try:
             yield Queued(0)
-            if job.prompt in self.held:
+            if job.request.prompt in self.held:
                 self.waiting.set()
                 await self.go.wait()
             yield Rendering(0.5)
             done = True
-            if reason := self.refused.get(job.prompt):
+            if reason := self.refused.get(job.request.prompt):
                 yield Failed(reason)
             else:
-                made = Picture(
-                    job.number, f"{job.number:064x}", 256, 256, job.prompt, job.prompt, job.operation, job.seed, "m",
-                    job.parent,
-                )  # fmt: skip
+                made = Picture(job.number, f"{job.number:064x}", 256, 256, job.request.prompt, job.request, model="m")
                 self.keep(job, made)
                 yield Rendered(made)
         finally:

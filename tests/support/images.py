@@ -13,9 +13,10 @@ from typing import Any
 
 from PIL import Image
 
-from bot.domain import Failed, Operation, Picture, Rendered, RenderJob, RenderUpdate, View
+from bot.domain import Failed, ImageRequest, Operation, Picture, Rendered, RenderJob, RenderUpdate, Sampling, View
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
+from render.protocol import ImageTask
 from tests.support.doubles import InstantRenderer, claimed
 
 PIXEL = bytes.fromhex(  # a PNG file of one pixel
@@ -38,6 +39,12 @@ def noise(size: int) -> bytes:
     return file.getvalue()
 
 
+def image_task(task_id: str, operation: Operation, prompt: str, **options: Any) -> ImageTask:
+    """A task for a worker; the options of its sampling are given by their own names."""
+    sampling = {name: options.pop(name) for name in Sampling.__slots__ if name in options}
+    return ImageTask(task_id, operation, prompt, sampling=Sampling(**sampling), **options)
+
+
 class Filing:
     """An album that keeps uploads as they are."""
 
@@ -46,7 +53,7 @@ class Filing:
 
     async def add_upload(self, upload: bytes) -> Picture:
         """The upload as a picture."""
-        return Picture(0, self._files.put(upload), 8, 8, "", "An uploaded picture", Operation.UPLOAD)
+        return Picture(0, self._files.put(upload), 8, 8, "An uploaded picture", ImageRequest(0, Operation.UPLOAD, ""))
 
     async def read_thumbnail(self, digest: str) -> bytes:
         """The file itself."""
@@ -122,9 +129,9 @@ class PaintingRenderer(InstantRenderer):
                 await asyncio.wait({step})
 
     def _sized(self, job: RenderJob, made: Picture) -> Picture:
-        if job.operation is not Operation.UPSCALE or job.parent is None:
+        if job.request.operation is not Operation.UPSCALE or job.request.source is None:
             return made
-        start = self._store.picture(job.thread, job.parent)
+        start = self._store.picture(job.thread, job.request.source)
         assert start
         return replace(made, width=2 * start.width, height=2 * start.height)
 

@@ -10,7 +10,7 @@ from bot.domain import Operation
 from render.images_api.engine import ImagesApiEngine
 from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, WorkerEvent
 from render.worker.client import EngineLost
-from tests.support.images import png
+from tests.support.images import image_task, png
 from tests.support.images_server import ImagesDouble, images_server
 
 KEY = "sk-hunter2"
@@ -19,12 +19,12 @@ PROMPT = "a lighthouse at dusk"
 
 def draw(prompt: str = PROMPT, name: str = "a", **more: Any) -> ImageTask:
     """A picture from words."""
-    return ImageTask(name, Operation.GENERATE, prompt, 7, **more)
+    return image_task(name, Operation.GENERATE, prompt, **{"seed": 7} | more)
 
 
 def change(prompt: str = "make the sky green", operation: Operation = Operation.EDIT, **more: Any) -> ImageTask:
     """A picture from a picture."""
-    return ImageTask("a", operation, prompt, 7, source=png("red", 64), **more)
+    return image_task("a", operation, prompt, source=png("red", 64), **{"seed": 7} | more)
 
 
 @asynccontextmanager

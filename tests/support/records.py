@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from bot.commands.slash_commands import SlashCommands
 from bot.domain import (
@@ -20,6 +21,7 @@ from bot.domain import (
     Rendered,
     RenderJob,
     RenderUpdate,
+    Sampling,
     ThreadKey,
     View,
 )
@@ -56,10 +58,10 @@ def press(action: Action, target: str, author: Person = ANN, *, nth: int = 1, wo
     return ButtonPress(f"{action}-{target}-{nth}", THREAD, author, action, target, words)
 
 
-def wish(text: str, count: int | None = None, wish_id: str = "w1", **more: object) -> ImagineCommand:
+def wish(text: str, count: int | None = None, wish_id: str = "w1", **sampling: Any) -> ImagineCommand:
     """Pictures asked for past the chat model."""
-    request = ImageRequest(0, Operation.GENERATE, text)
-    return ImagineCommand(wish_id, THREAD, ANN, replace(request, **more), count)  # type: ignore[arg-type]
+    request = ImageRequest(0, Operation.GENERATE, text, sampling=Sampling(**sampling))
+    return ImagineCommand(wish_id, THREAD, ANN, request, count)
 
 
 def pictures_of(view: View) -> list[PicturePart]:
@@ -114,7 +116,7 @@ class Shelf:
 
     async def add_upload(self, upload: bytes) -> Picture:
         """A picture that was uploaded."""
-        return replace(picture(99, ""), operation=Operation.UPLOAD, alt="a photo", seed=None, model=None)
+        return replace(picture(99, "", operation=Operation.UPLOAD, seed=None), alt="a photo", model=None)
 
     async def read_thumbnail(self, digest: str) -> bytes:
         """Something like a JPEG."""

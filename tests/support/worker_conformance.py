@@ -12,7 +12,7 @@ from itertools import count, pairwise
 
 import aiohttp
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.protocol import (
     BATCH,
     EVENT,
@@ -41,7 +41,10 @@ _fresh = count(time.time_ns() % 2**31)  # seeds that no engine has kept pictures
 
 def tasks(number: int, prompt: str = "a red circle") -> list[ImageTask]:
     """Tasks that no engine was given before."""
-    return [ImageTask(f"t{name}", Operation.GENERATE, prompt, next(_fresh)) for name in range(number)]
+    return [
+        ImageTask(f"t{name}", Operation.GENERATE, prompt, sampling=Sampling(seed=next(_fresh)))
+        for name in range(number)
+    ]
 
 
 def long() -> Batch:

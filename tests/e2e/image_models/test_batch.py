@@ -9,7 +9,7 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="the worker needs the render extra")
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion.diffusers_model import DiffusersModel
 from render.image_model import Cancelled
 from render.models.batch import MIN_TIME_LEFT, PREVIEW_INTERVAL, STEP_INTERVAL, BatchProgress
@@ -106,14 +106,18 @@ def test_previews_come_once_the_first_picture_is_known(name: str) -> None:
     """From the second picture on there are previews, packed latents or not."""
     drawing = DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
     events: list[WorkerEvent] = []
-    first = ImageTask("a", Operation.GENERATE, "a box", 5, width=128, height=128, num_inference_steps=2)
+    first = ImageTask(
+        "a", Operation.GENERATE, "a box", sampling=Sampling(seed=5, size=(128, 128), num_inference_steps=2)
+    )
     drawing.render(Batch([first]), events.append, Event())
     assert not [event for event in events if isinstance(event, Preview)]
-    second = ImageTask("b", Operation.GENERATE, "a box", 6, width=128, height=128, num_inference_steps=ENDLESS)
+    second = ImageTask(
+        "b", Operation.GENERATE, "a box", sampling=Sampling(seed=6, size=(128, 128), num_inference_steps=ENDLESS)
+    )
     assert Image.open(io.BytesIO(shown(drawing, second))).format == "JPEG"
 
 
 def test_the_model_that_ships_shows_previews() -> None:
     """It needs no picture before."""
-    task = ImageTask("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=ENDLESS)
+    task = ImageTask("t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5, num_inference_steps=ENDLESS))
     assert Image.open(io.BytesIO(shown(DiffusersModel("builtin", "cpu"), task))).size == (128, 128)

@@ -11,7 +11,7 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 import torch
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion import diffedit_mask as contrast
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.latent_preview import PreviewDecoder, latent_grid, predict_final_latents
@@ -54,9 +54,9 @@ def test_a_small_change_of_a_part_keeps_the_rest(name: str) -> None:
     studio = DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
     task = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
     picture = made(told(studio, task))[task.id]
-    assert picture.way.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
-    if picture.way.startswith(EditMethod.INPAINT):
-        assert "% of the picture" in picture.way
+    assert picture.edit_method.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
+    if picture.edit_method.startswith(EditMethod.INPAINT):
+        assert "% of the picture" in picture.edit_method
         before = np.asarray(Image.open(io.BytesIO(source())).convert("RGB"), np.int16)
         assert (np.abs(pixels(picture) - before).max(axis=2) == 0).mean() > 0.2
 
@@ -107,15 +107,23 @@ def test_each_change_keeps_its_own_strength() -> None:
     few, many = before, f"{before}, with seven small black cats and dogs"  # beyond what this encoder reads
     tasks = [
         ImageTask(
-            name, Operation.EDIT, prompt, 1, blank.getvalue(), num_inference_steps=8, before=before, change="small"
+            name,
+            Operation.EDIT,
+            prompt,
+            sampling=Sampling(seed=1, num_inference_steps=8),
+            source=blank.getvalue(),
+            source_prompt=before,
+            change="small",
         )
         for name, prompt in (("few", few), ("many", many))
     ]
     alone = {task.id: made(told(studio, task))[task.id] for task in tasks}
-    assert {picture.way for picture in alone.values()} == {
+    assert {picture.edit_method for picture in alone.values()} == {
         f"{EditMethod.IMAGE_TO_IMAGE}, strength {each}" for each in (0.5, 0.7)
     }
     together = made(told(studio, *tasks))
-    assert {name: picture.way for name, picture in together.items()} == {n: p.way for n, p in alone.items()}
+    assert {name: picture.edit_method for name, picture in together.items()} == {
+        n: p.edit_method for n, p in alone.items()
+    }
     for name, picture in together.items():
         assert np.abs(pixels(picture) - pixels(alone[name])).max() <= 2

@@ -17,7 +17,7 @@ from diffusers import AutoencoderKL, DDIMScheduler, StableDiffusionPipeline, UNe
 from transformers import CLIPTextConfig, CLIPTextModel, CLIPTokenizer
 
 from bot.capabilities import Dialect, Editing, ModelCapabilities
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.builtin.training.paint import paint
 from render.builtin.training.scenes import Group, Scene
 from render.diffusion.diffusers_model import DiffusersModel
@@ -26,6 +26,7 @@ from render.models.image_files import encode_png
 from render.protocol import Batch, Defaults, ImageDone, ImageFailed, ImageTask, Preview, StepDone, WorkerEvent
 from render.worker.model_revision import find_revision
 from tests.support.fake_models.small_device import SmallDevice
+from tests.support.images import image_task
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,8 @@ def small(device: SmallDevice, largest_batch: int = 4) -> DiffusersModel:
 def plain(*prompts: str, **parameters: Any) -> list[ImageTask]:
     """Tasks without a source, named by their places."""
     return [
-        ImageTask(str(place), Operation.GENERATE, prompt, place, **parameters) for place, prompt in enumerate(prompts)
+        image_task(str(place), Operation.GENERATE, prompt, seed=place, **parameters)
+        for place, prompt in enumerate(prompts)
     ]
 
 
@@ -111,26 +113,34 @@ def png(colour: str, side: int) -> bytes:
 def test_any_text_to_image_pipeline_draws_and_edits(tiny: Path) -> None:
     """A folder of the usual layout draws, reproducibly; an edit starts from its source by image-to-image."""
     studio = DiffusersModel(str(tiny), "cpu")
-    task = ImageTask("t", Operation.GENERATE, "a dog", seed=1, num_inference_steps=4, width=32, height=32)
+    task = ImageTask("t", Operation.GENERATE, "a dog", sampling=Sampling(seed=1, size=(32, 32), num_inference_steps=4))
     image, events = painted(studio, task)
     assert image.size == (32, 32)
     steps = [event.fraction for event in events if isinstance(event, StepDone)]
     assert steps == sorted(set(steps)) and steps[-1] == 1.0
     assert painted(studio, task)[0].tobytes() == image.tobytes()
-    edit = ImageTask("t", Operation.EDIT, "a dog", seed=1, source=png("red", 32), num_inference_steps=4)
+    edit = ImageTask(
+        "t", Operation.EDIT, "a dog", sampling=Sampling(seed=1, num_inference_steps=4), source=png("red", 32)
+    )
     edited, events = painted(studio, edit)
     assert edited.size == (32, 32) and edited.tobytes() != image.tobytes()
-    other = ImageTask("t", Operation.EDIT, "a dog", seed=1, source=png("blue", 32), num_inference_steps=4)
+    other = ImageTask(
+        "t", Operation.EDIT, "a dog", sampling=Sampling(seed=1, num_inference_steps=4), source=png("blue", 32)
+    )
     assert painted(studio, other)[0].tobytes() != edited.tobytes()
 
 
 def test_the_model_that_ships_says_what_it_made() -> None:
     """The file tells its prompt, its seed, and that a machine made it."""
-    image, _ = painted(DiffusersModel("builtin", "cpu"), ImageTask("t", Operation.GENERATE, "a red circle", seed=5))
+    image, _ = painted(
+        DiffusersModel("builtin", "cpu"), ImageTask("t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5))
+    )
     assert image.info["parameters"] == "a red circle\nSeed: 5, Model: builtin" and image.info["Seed"] == "5"
     assert image.info["Description"] == "a red circle" and image.info["Way"] == "from words alone"
     assert "machine" in image.info["Comment"]
-    silent = ImageTask("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=1, telling=False)
+    silent = ImageTask(
+        "t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5, num_inference_steps=1), embeds_metadata=False
+    )
     image, _ = painted(DiffusersModel("builtin", "cpu"), silent)
     assert "machine" in image.info["Comment"] and not {"parameters", "Seed"} & set(image.info)
 
@@ -138,7 +148,7 @@ def test_the_model_that_ships_says_what_it_made() -> None:
 def test_a_cancelled_batch_stops_at_the_next_step() -> None:
     """The device is free again without the rest of the steps, and the next picture is as good as any."""
     studio = DiffusersModel("builtin", "cpu")
-    task = ImageTask("t", Operation.GENERATE, "a red circle", seed=5, num_inference_steps=40)
+    task = ImageTask("t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5, num_inference_steps=40))
     before, _ = painted(studio, task)
     cancelled, heard = Event(), list[WorkerEvent]()
 
@@ -157,12 +167,21 @@ def test_a_cancelled_batch_stops_at_the_next_step() -> None:
 
 
 COMPANY = [
-    ImageTask("circle", Operation.GENERATE, "a red circle", 1),
-    ImageTask("cats", Operation.GENERATE, "two blue cats on a white background", 2),
-    ImageTask("edit", Operation.EDIT, "a green star", 3, encode_png(paint(Scene((Group("heart", "red"),)), 256), {})),
-    ImageTask("steps", Operation.GENERATE, "a pink heart", 4, num_inference_steps=4),
-    ImageTask("guidance", Operation.GENERATE, "a pink heart", 5, guidance_scale=1.0),
-    *(ImageTask(f"star {seed}", Operation.GENERATE, "a small star at the top left", seed) for seed in range(6, 12)),
+    ImageTask("circle", Operation.GENERATE, "a red circle", sampling=Sampling(seed=1)),
+    ImageTask("cats", Operation.GENERATE, "two blue cats on a white background", sampling=Sampling(seed=2)),
+    ImageTask(
+        "edit",
+        Operation.EDIT,
+        "a green star",
+        sampling=Sampling(seed=3),
+        source=encode_png(paint(Scene((Group("heart", "red"),)), 256), {}),
+    ),
+    ImageTask("steps", Operation.GENERATE, "a pink heart", sampling=Sampling(seed=4, num_inference_steps=4)),
+    ImageTask("guidance", Operation.GENERATE, "a pink heart", sampling=Sampling(seed=5, guidance_scale=1.0)),
+    *(
+        ImageTask(f"star {seed}", Operation.GENERATE, "a small star at the top left", sampling=Sampling(seed=seed))
+        for seed in range(6, 12)
+    ),
 ]
 
 
@@ -181,11 +200,23 @@ def test_a_picture_does_not_depend_on_its_company() -> None:
 def test_any_pipeline_draws_a_batch(tiny: Path) -> None:
     """Pictures and edits of a batch are those of single calls; sources of several sizes do no harm."""
     studio = DiffusersModel(str(tiny), "cpu", 4)
-    parameters: dict[str, Any] = {"num_inference_steps": 4, "width": 32, "height": 32}
-    tasks = [ImageTask(f"{seed}", Operation.GENERATE, "a dog", seed, **parameters) for seed in range(3)]
+    parameters: dict[str, Any] = {"num_inference_steps": 4, "size": (32, 32)}
+    tasks = [image_task(f"{seed}", Operation.GENERATE, "a dog", seed=seed, **parameters) for seed in range(3)]
     for seed, (colour, side) in enumerate((("red", 32), ("blue", 32), ("red", 48)), start=3):
-        tasks.append(ImageTask(f"{seed}", Operation.EDIT, "a cat", seed, png(colour, side), num_inference_steps=4))
-    tasks.append(ImageTask("6", Operation.REFINE, "a cat", 6, png("red", 32), num_inference_steps=8))
+        tasks.append(
+            ImageTask(
+                f"{seed}",
+                Operation.EDIT,
+                "a cat",
+                sampling=Sampling(seed=seed, num_inference_steps=4),
+                source=png(colour, side),
+            )
+        )
+    tasks.append(
+        ImageTask(
+            "6", Operation.REFINE, "a cat", sampling=Sampling(seed=6, num_inference_steps=8), source=png("red", 32)
+        )
+    )
     together = pictures(told(studio, *tasks))
     for task in tasks:
         assert difference(together[task.id], painted(studio, task)[0]) <= 1
@@ -194,10 +225,10 @@ def test_any_pipeline_draws_a_batch(tiny: Path) -> None:
 def test_tasks_that_go_together_are_one_call() -> None:
     """As many as the largest batch holds, counted by their pixels; another size or number of steps is another call."""
     device = SmallDevice()
-    told(small(device), *plain(*"abcdef"), *plain("g", width=16, height=16), *plain("h", num_inference_steps=3))
+    told(small(device), *plain(*"abcdef"), *plain("g", size=(16, 16)), *plain("h", num_inference_steps=3))
     assert sorted(device.calls) == [list("abcd"), ["e", "f"], ["g"], ["h"]]
     device.calls.clear()
-    told(small(device, 8), *plain(*"abc", width=16, height=16))
+    told(small(device, 8), *plain(*"abc", size=(16, 16)))
     assert device.calls == [["a", "b"], ["c"]]
 
 
@@ -213,7 +244,9 @@ def test_a_fault_of_one_does_not_spoil_the_others() -> None:
 def test_a_source_that_cannot_be_read_spoils_its_own_picture() -> None:
     """Its neighbours do not notice."""
     events = told(
-        DiffusersModel("builtin", "cpu"), *plain("a red circle"), ImageTask("x", Operation.EDIT, "a cat", 1, b"no PNG")
+        DiffusersModel("builtin", "cpu"),
+        *plain("a red circle"),
+        ImageTask("x", Operation.EDIT, "a cat", sampling=Sampling(seed=1), source=b"no PNG"),
     )
     assert set(pictures(events)) == {"0"}
     assert reasons(events) == {"x": "The picture model refused: the picture to start from cannot be read."}
@@ -263,7 +296,9 @@ def test_a_picture_that_does_not_fit_is_drawn_with_less(needs: tuple[str, ...]) 
 def test_a_picture_that_never_fits_is_spoilt() -> None:
     """With a sentence; one that fits is drawn all the same."""
     device = SmallDevice(rows=2)
-    events = told(small(device), *plain("a"), ImageTask("x", Operation.GENERATE, "b", 1, width=16, height=16))
+    events = told(
+        small(device), *plain("a"), ImageTask("x", Operation.GENERATE, "b", sampling=Sampling(seed=1, size=(16, 16)))
+    )
     assert set(pictures(events)) == {"0"}
     assert reasons(events) == {"x": "The picture needs more memory than the device has."}
     assert device.enabled == [OFFLOAD, "slicing", "tiling"]

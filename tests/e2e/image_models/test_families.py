@@ -12,7 +12,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="the worker needs the render extra")
 
 from bot.capabilities import Editing
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.pipelines import SiblingPipelines
 from render.models.edit_plan import EditMethod
@@ -45,9 +45,14 @@ def asked(
 ) -> ImageTask:
     """A task of two steps at a small size."""
     return ImageTask(
-        f"{operation}-{change}-{seed}", operation, prompt, seed, picture, SIDE, SIDE, 2, before="a red box on a wall",
+        f"{operation}-{change}-{seed}",
+        operation,
+        prompt,
+        sampling=Sampling(seed=seed, size=(SIDE, SIDE), num_inference_steps=2),
+        source=picture,
+        source_prompt="a red box on a wall",
         change=change,
-    )  # fmt: skip
+    )
 
 
 def told(studio: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
@@ -85,7 +90,7 @@ def test_every_family_does_everything(name: str) -> None:
     for title, task in OPERATIONS.items():
         events = told(studio(name), task)
         picture = made(events)[task.id]
-        assert picture.way, title
+        assert picture.edit_method, title
         assert Image.open(io.BytesIO(picture.png)).size == (picture.width, picture.height)
         if title == "upscale":
             assert (picture.width, picture.height) == (2 * SIDE, 2 * SIDE)
@@ -99,7 +104,7 @@ def test_the_choice_of_the_way_is_that_of_the_family(name: str) -> None:
     family, ways = SiblingPipelines(FAMILIES[name].build()), {}
     for title in ("edit small", "edit large", "upscale"):
         task = OPERATIONS[title]
-        ways[title] = made(told(studio(name), task))[task.id].way
+        ways[title] = made(told(studio(name), task))[task.id].edit_method
     abilities = studio(name).capabilities
     if family.methods.instruction:
         assert abilities.editing is Editing.INSTRUCT

@@ -1,5 +1,6 @@
 """What a model wears for one picture: style files, and an eye for the subject of another picture."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def lora(pipe: Any, file: Path) -> None:
 
 def dressed(task: ImageTask, file: str, scale: float = 1.0) -> ImageTask:
     """The task in a style."""
-    return ImageTask(**{name: getattr(task, name) for name in task.__slots__} | {"lora": file, "lora_scale": scale})
+    return replace(task, sampling=replace(task.sampling, lora=file, lora_scale=scale))
 
 
 def test_a_style_is_worn_for_its_own_picture_alone(tmp_path: Path) -> None:
@@ -80,7 +81,7 @@ def test_a_large_change_looks_at_the_picture_where_there_is_an_eye(tmp_path: Pat
         for colour in ("red", "blue")
     )
     (one,), (other,) = red.values(), blue.values()
-    assert one.way == EditMethod.IMAGE_PROMPT and abs(pixels(one) - pixels(other)).max() > 0
+    assert one.edit_method == EditMethod.IMAGE_PROMPT and abs(pixels(one) - pixels(other)).max() > 0
     assert abs(pixels(made(told(studio, plain))[plain.id]) - before).max() <= 1
 
 
@@ -99,7 +100,7 @@ def test_an_eye_changes_nothing_else(tmp_path: Path) -> None:
     options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
     studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
     small = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
-    assert made(told(studio, small))[small.id].way.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
+    assert made(told(studio, small))[small.id].edit_method.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
     several = [asked(Operation.GENERATE, "a box", seed) for seed in (1, 2, 3)]
     together = made(told(studio, *several))
     alone = made(told(studio, several[1]))[several[1].id]

@@ -15,7 +15,7 @@ from PIL import Image
 pytest.importorskip("torch", reason="the worker needs the render extra")
 
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.__main__ import DEVICE_ENVIRONMENT
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.prompt_limit import prompt_truncator
@@ -76,7 +76,13 @@ def test_a_workers_log_holds_no_words() -> None:
 def drawn(studio: DiffusersModel, prompt: str, telling: bool = True) -> ImageDone:
     """The picture of a prompt."""
     events: list[WorkerEvent] = []
-    task = ImageTask("t", Operation.GENERATE, prompt, 1, None, SIDE, SIDE, 2, telling=telling)
+    task = ImageTask(
+        "t",
+        Operation.GENERATE,
+        prompt,
+        sampling=Sampling(seed=1, size=(SIDE, SIDE), num_inference_steps=2),
+        embeds_metadata=telling,
+    )
     studio.render(Batch([task]), events.append, Event())
     return next(event for event in events if isinstance(event, ImageDone))
 

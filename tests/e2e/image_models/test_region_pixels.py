@@ -10,7 +10,7 @@ from PIL import Image
 
 pytest.importorskip("torch", reason="the worker needs the render extra")
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.builtin.training.paint import paint
 from render.builtin.training.scenes import Group, Scene
 from render.diffusion.diffusers_model import DiffusersModel
@@ -37,7 +37,7 @@ def changed(before: bytes, after: ImageDone) -> np.ndarray:
 @pytest.mark.parametrize("operation", [Operation.EDIT, Operation.VARY])
 def test_nothing_changes_around_the_part(name: str, operation: Operation) -> None:
     """Whatever the model's way, the rest is the source's own pixels."""
-    task = replace(asked(operation, "a blue box on a wall", change="large", picture=source()), part=TOP_LEFT)
+    task = replace(asked(operation, "a blue box on a wall", change="large", picture=source()), region=TOP_LEFT)
     (picture,) = made(told(studio(name), task)).values()
     inside = np.asarray(region_mask(TOP_LEFT, (picture.width, picture.height))) > 0
     different = changed(source(), picture)
@@ -48,7 +48,7 @@ def test_nothing_changes_around_the_part(name: str, operation: Operation) -> Non
 def test_people_with_and_without_a_part_share_a_batch() -> None:
     """Each gets what he asked for."""
     whole = asked(Operation.EDIT, "a blue box on a wall", picture=source())
-    part = replace(whole, id="part", part=TOP_LEFT)
+    part = replace(whole, id="part", region=TOP_LEFT)
     pictures = made(told(studio("flux-kontext"), whole, part))
     assert changed(source(), pictures[whole.id])[40:, 40:].any()
     assert not changed(source(), pictures["part"])[40:, 40:].any()
@@ -57,7 +57,7 @@ def test_people_with_and_without_a_part_share_a_batch() -> None:
 def test_a_part_that_is_none_spoils_nobody_else() -> None:
     """Whoever speaks to the worker past the bot may say anything."""
     good = asked(Operation.EDIT, "a blue box on a wall", picture=source())
-    events = told(studio("sd"), replace(good, id="bad", part="1,1 2"), good)
+    events = told(studio("sd"), replace(good, id="bad", region="1,1 2"), good)
     assert [event.task for event in events if isinstance(event, ImageFailed)] == ["bad"]
     assert [event.task for event in events if isinstance(event, ImageDone)] == [good.id]
 
@@ -66,11 +66,16 @@ def test_the_model_that_ships_changes_one_of_three() -> None:
     """The heart that was marked is green, the others are as they were."""
     before = paint(Scene((Group("heart", "red", 3),)), 256)
     task = ImageTask(
-        "t", Operation.EDIT, "three green hearts", 1, encode_png(before, {}), before="three red hearts",
-        part="0,0 33,0 33,100 0,100",
-    )  # fmt: skip
+        "t",
+        Operation.EDIT,
+        "three green hearts",
+        sampling=Sampling(seed=1),
+        source=encode_png(before, {}),
+        source_prompt="three red hearts",
+        region="0,0 33,0 33,100 0,100",
+    )
     picture = made(told(DiffusersModel("builtin", "cpu"), task))["t"]
-    inside = np.asarray(region_mask(task.part, (256, 256))) > 0
+    inside = np.asarray(region_mask(task.region, (256, 256))) > 0
     after, was = pixels(picture), np.asarray(before, np.int16)
     assert not np.abs(after - was).max(axis=2)[~inside].any()
     red = (was[..., 0] > 180) & (was[..., 1] < 80)
@@ -82,7 +87,7 @@ async def test_an_images_server_gets_a_mask() -> None:
     """It is clear where the picture is to change; around it, what the server painted is left out."""
     double = ImagesDouble(sizes=("1536x1024",))
     async with engine(double) as there:
-        picture = await drawn(there, change(part=TOP_LEFT, change="large"))
+        picture = await drawn(there, change(region=TOP_LEFT, change="large"))
     sent = double.asked[-1]
     with Image.open(io.BytesIO(sent.mask or b"")) as mask:
         assert (mask.mode, mask.getpixel((5, 5)), mask.getpixel((40, 5))) == ("RGBA", (255, 0, 0, 0), (255, 0, 0, 255))
@@ -99,6 +104,6 @@ async def test_a_server_without_masks_is_not_sent_one_again(refusal: Any) -> Non
     double.refusal = refusal or double.refusal
     async with engine(double) as there:
         for _ in range(2):
-            picture = await drawn(there, change(part=TOP_LEFT))
+            picture = await drawn(there, change(region=TOP_LEFT))
     assert [bool(asked.mask) for asked in double.asked] == [True, False, False]
     assert (pixels(picture)[40:] == (255, 0, 0)).all()

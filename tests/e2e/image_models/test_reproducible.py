@@ -21,11 +21,13 @@ def painted(studio: DiffusersModel, store: Store, files: PictureFiles, job_id: s
     """The picture that the job on record comes to."""
     job = store.jobs.job(job_id)
     assert job
-    start = store.picture(job.thread, job.parent) if job.parent else None
+    start = store.picture(job.thread, job.request.source) if job.request.source else None
     told: list[WorkerEvent] = []
     source = files.read(start.digest) if start else None
     studio.render(
-        Batch([to_image_task(replace(job, source=start.digest if start else None), source, None)]), told.append, Event()
+        Batch([to_image_task(replace(job, source_digest=start.digest if start else None), source, None)]),
+        told.append,
+        Event(),
     )
     return next(event for event in told if isinstance(event, ImageDone))
 
@@ -34,11 +36,11 @@ def test_a_picture_and_its_edit_are_painted_again(tmp_path: Path) -> None:
     """The second time from the record alone, in another studio: the files are the same."""
     store, files = Store(tmp_path / "db.sqlite"), PictureFiles(tmp_path / "pictures")
     sun = ImageRequest(0, Operation.GENERATE, "a large yellow circle on a blue background")
-    red = ImageRequest(0, Operation.EDIT, "a large red circle on a blue background", of=1)
+    red = ImageRequest(0, Operation.EDIT, "a large red circle on a blue background", source=1)
     first = DiffusersModel("builtin", "cpu")
     for message_id, request in (("m1", sun), ("m2", red)):
         store.accept(message(message_id, request.prompt))
-        job = claimed(store, store.jobs.order(message_id, request, request.of))
+        job = claimed(store, store.jobs.order(message_id, request, request.source))
         made = painted(first, store, files, job.id)
         assert store.jobs.mark_rendered(job, to_picture(job, made, files.put(made.png)))
     again = DiffusersModel("builtin", "cpu")

@@ -11,7 +11,7 @@ from diffusers import StableDiffusionPipeline
 from diffusers.pipelines.stable_diffusion import StableDiffusionSafetyChecker
 from transformers import CLIPConfig, CLIPImageProcessor
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion.diffusers_model import DiffusersModel
 from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, WorkerEvent
 from tests.e2e.image_models.test_diffusers_model import tiny  # noqa: F401
@@ -41,7 +41,10 @@ def test_what_its_checker_holds_back_fails_with_a_sentence(tiny: Path, threshold
     """Nobody is posted a black picture; what is not flagged comes as ever."""
     studio = DiffusersModel(str(careful(tiny, threshold)), "cpu")
     told: list[WorkerEvent] = []
-    tasks = [ImageTask(f"{seed}", Operation.GENERATE, "a dog", seed, num_inference_steps=2) for seed in range(2)]
+    tasks = [
+        ImageTask(f"{seed}", Operation.GENERATE, "a dog", sampling=Sampling(seed=seed, num_inference_steps=2))
+        for seed in range(2)
+    ]
     studio.render(Batch(tasks), told.append, _never())
     made = [event for event in told if isinstance(event, ImageDone)]
     spoilt = [event for event in told if isinstance(event, ImageFailed)]

@@ -10,7 +10,7 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 import torch
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.speedups import (
     TEXT_ENCODERS,
@@ -139,6 +139,6 @@ def test_where_nothing_can_be_compiled_pictures_come_all_the_same(
     assert "cannot compile" in caplog.text
     assert not any(part._compiled_call_impl for part in pipe.transformer.modules())
     events: list[WorkerEvent] = []
-    task = ImageTask("t", Operation.GENERATE, "a box", 1, width=64, height=64, num_inference_steps=2)
+    task = ImageTask("t", Operation.GENERATE, "a box", sampling=Sampling(seed=1, size=(64, 64), num_inference_steps=2))
     studio.render(Batch([task]), events.append, Event())
     assert isinstance(events[-1], ImageDone)

@@ -43,7 +43,7 @@ async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -
         made = pictures(thread)[-1]
         assert made.content == "**#2**\n-# like #1 · a sun" and made.reference.message_id == picture.id
         assert labels(made) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
-        assert here.store.pictures(entry.thread)[-1].operation is Operation.VARY
+        assert here.store.pictures(entry.thread)[-1].request.operation is Operation.VARY
         assert here.renderer.jobs[-1].owner == str(here.cid.id)
 
 
@@ -56,7 +56,7 @@ async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
         made = pictures(thread)[-1]
         assert silent(pressed)
         assert made.content == "**#2**\n-# #1, larger · a sun" and made.reference.message_id == picture.id
-        assert here.renderer.jobs[-1].operation is Operation.UPSCALE
+        assert here.renderer.jobs[-1].request.operation is Operation.UPSCALE
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -113,7 +113,11 @@ async def test_redo_draws_the_same_words_with_another_seed(tmp_path: Path, resta
         await here.ann.click(picture, label="Redo")
         entry = await here.newest(1)
         first, second = here.store.pictures(entry.thread)
-        assert entry.text == "#1 again" and second.prompt == first.prompt and second.seed != first.seed
+        assert (
+            entry.text == "#1 again"
+            and second.request.prompt == first.request.prompt
+            and second.request.sampling.seed != first.request.sampling.seed
+        )
         assert [message.content for message in pictures(thread)] == ["**#1**\n-# a sun", "**#2**\n-# a sun"]
 
 
@@ -125,7 +129,7 @@ async def test_details_are_for_whoever_asks(tmp_path: Path, restarted: bool) -> 
         if restarted:
             await here.restart()
         pressed = await here.cid.click(picture, label="Details")
-        seed = here.store.pictures(here.entries()[0].thread)[0].seed
+        seed = here.store.pictures(here.entries()[0].thread)[0].request.sampling.seed
         assert f"**#1** · drawn · 256 × 256\nPrompt: `a sun`\nSeed: `{seed}`\nModel: `m`" in hidden(
             here, thread, pressed
         )

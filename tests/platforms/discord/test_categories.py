@@ -41,7 +41,7 @@ async def test_a_category_holds_for_its_channels_and_their_threads(tmp_path: Pat
         assert (await told(here, room, value="3:2")).startswith("Shape for this category: **3:2**")
         thread = await here.draw(channel=sister)
         await here.draw(channel=other)
-        assert [job.ratio for job in here.renderer.jobs] == ["3:2", "2:3"]
+        assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["3:2", "2:3"]
         assert await shown(here, thread) == "3:2 category"
         await here.bob.slash(sister, "settings set", scope="channel", key="ratio", value="1:1")
         assert (await shown(here, sister), await shown(here, room)) == ("1:1 channel", "3:2 category")
@@ -63,7 +63,7 @@ async def test_a_channel_that_moves_goes_by_its_new_category_at_once(tmp_path: P
         await here.say(thread, "another one")
         here.env.backend.edit_channel(room.id, {"parent_id": rooms.id})
         await here.say(thread, "another one")
-        assert [job.ratio for job in here.renderer.jobs] == ["3:2", "16:9", "", "3:2"]
+        assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["3:2", "16:9", "", "3:2"]
 
 
 async def test_what_is_known_of_a_move_is_known_without_a_message(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ async def test_a_category_that_is_deleted_holds_no_more(tmp_path: Path) -> None:
         here.env.backend.delete_channel(rooms.id)
         await here.env.settle()
         await here.say(thread, "another one")
-        assert [job.ratio for job in here.renderer.jobs] == ["3:2", ""]
+        assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["3:2", ""]
         assert await told(here, room, value="1:1") == "This channel is in no category, such as Discord has."
 
 

@@ -124,7 +124,7 @@ async def test_a_reply_to_a_picture_edits_that_very_picture(tmp_path: Path) -> N
             "**#3**\n-# edit of #1 · a red sun",
             "**#4**\n-# edit of #2 · a dark sun",
         ]
-        sources = [job.source for job in here.renderer.jobs]
+        sources = [job.source_digest for job in here.renderer.jobs]
         assert sources[1] == sources[2] == here.store.picture(here.entries()[0].thread, 1).digest  # type: ignore[union-attr]
 
 

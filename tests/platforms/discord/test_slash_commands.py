@@ -63,7 +63,16 @@ async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
         assert thread.name == "a *fox*" and entry.thread.thread == str(thread.id)
         assert [message.content for message in pictures(thread)] == [f"**#{n}**\n-# a \\*fox\\*" for n in (1, 2)]
         assert [message.attachments[0].description for message in pictures(thread)] == ["#1: a *fox*", "#2: a *fox*"]
-        told = [(job.ratio, job.model, job.seed, job.negative, job.owner) for job in here.renderer.jobs]
+        told = [
+            (
+                job.request.sampling.aspect_ratio,
+                job.request.sampling.model,
+                job.request.sampling.seed,
+                job.request.sampling.negative_prompt,
+                job.owner,
+            )
+            for job in here.renderer.jobs
+        ]
         assert sorted(told) == [("16:9", "sketch", seed, "people", str(here.ann.id)) for seed in (7, 8)]
         assert here.model.heard == [] and entry.author.name == "ann"
 
@@ -85,7 +94,7 @@ async def test_imagine_goes_on_where_it_was_given(tmp_path: Path) -> None:
         assert entry.thread.thread == str(thread.id) and pictures(thread)[-1].content == "**#2**\n-# a moon"
         assert pictures(thread)[-1].reference.message_id == given.response.id
         edited = await here.say(thread, "make it red")
-        assert here.store.pictures(edited.thread)[-1].parent == 2
+        assert here.store.pictures(edited.thread)[-1].request.source == 2
         await here.ann.user.slash("imagine", prompt="a star")
         entry = await here.newest(3)
         direct = here.ann.user.dm_channel
@@ -107,7 +116,9 @@ async def test_imagine_keeps_to_what_was_chosen(tmp_path: Path) -> None:
         assert [choice["value"] for choice in offered] == ["usual", "sketch"]
         await here.ann.slash(here.channel, "imagine", prompt="a fox")
         await here.newest(0)
-        assert [(job.ratio, job.model) for job in here.renderer.jobs] == [("2:3", "sketch")] * 3
+        assert [(job.request.sampling.aspect_ratio, job.request.sampling.model) for job in here.renderer.jobs] == [
+            ("2:3", "sketch")
+        ] * 3
 
 
 async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
@@ -307,7 +318,7 @@ async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
         assert entry.about == 1 and contents(thread)[-1] == "-# ann\\: which style is it?\nHello."
         chosen = await here.bob.context_menu(thread, "Vary image", picture)
         entry = await here.newest(3)
-        assert chosen.response is None and here.store.pictures(entry.thread)[-1].operation is Operation.VARY
+        assert chosen.response is None and here.store.pictures(entry.thread)[-1].request.operation is Operation.VARY
         assert pictures(thread)[-1].content == "**#3**\n-# like #1 · a sun"
 
 
@@ -318,7 +329,7 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
         form = await here.ann.context_menu(here.channel, "Edit image", photo)
         await here.ann.submit_modal(form, {"words": "make it red"})
         entry = await here.newest(0)
-        assert len(entry.uploads) == 1 and here.store.pictures(entry.thread)[-1].parent == 1
+        assert len(entry.uploads) == 1 and here.store.pictures(entry.thread)[-1].request.source == 1
         (made,) = pictures(here.thread(photo.id))
         assert made.content.startswith("-# ann\\: make it red\n**#2**")
         await here.cid.context_menu(here.channel, "Vary image", photo)
@@ -366,7 +377,7 @@ async def test_carried_along_it_answers_in_a_single_message(tmp_path: Path, plac
         vary = await here.carried(here.ann, place, custom_id="mini:vary:2", component_type=2, message=message)
         entry = await here.newest(1)
         assert [file.description for file in vary.response.attachments] == ["#3: a fox"]
-        assert here.store.pictures(entry.thread)[-1].parent == 2
+        assert here.store.pictures(entry.thread)[-1].request.source == 2
         details = await here.carried(here.ann, place, custom_id="mini:details:1", component_type=2, message=message)
         assert answers(details)[0].content.startswith("**#1** · drawn")
         assert silent(vary) or vary.response

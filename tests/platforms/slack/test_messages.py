@@ -124,7 +124,7 @@ async def test_a_direct_conversation_needs_no_mention_and_no_thread(tmp_path: Pa
         assert (await here.final(first)).thread.thread == "direct"
         second = await here.slack.say(direct, here.ana, "make it red")
         entry = await here.final(second)
-        assert (entry.thread.thread, last(here, entry).parent) == ("direct", 1)
+        assert (entry.thread.thread, last(here, entry).request.source) == ("direct", 1)
         assert [alts(one) for one in here.said(direct)] == [["#1: a sun"], ["#2: a red sun"]]
         third = await here.slack.say(direct, here.ana, "hi", thread_ts=first.ts)
         assert (await here.final(third)).thread.thread == first.ts
@@ -153,7 +153,7 @@ async def test_in_a_thread_below_a_picture_of_a_direct_conversation_that_picture
         entry = await here.say(shown, "make it red")
         (brought,) = entry.uploads
         assert here.files.read(brought.digest) == here.slack.world.files[shown.slack_files[0]].data
-        assert last(here, entry).parent == brought.number == 1
+        assert last(here, entry).request.source == brought.number == 1
 
 
 async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> None:
@@ -164,10 +164,10 @@ async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> N
         asked = await here.draw("combine them", files=files)
         (entry,) = here.entries()
         assert [each.number for each in entry.uploads] == [1, 2, 3, 4]
-        assert (last(here, entry).number, last(here, entry).parent) == (5, 2)
+        assert (last(here, entry).number, last(here, entry).request.source) == (5, 2)
         assert here.hints() == ["I take 4 pictures with a message; the others were left out."]
         entry = await here.say(asked, "redder", files=[upload("x.png", "navy", check_file_info=True)])
-        assert ([each.number for each in entry.uploads], last(here, entry).parent) == ([6], 6)
+        assert ([each.number for each in entry.uploads], last(here, entry).request.source) == ([6], 6)
 
 
 async def test_an_edit_by_words_is_of_the_newest_or_of_the_one_that_is_named(tmp_path: Path) -> None:
@@ -175,7 +175,7 @@ async def test_an_edit_by_words_is_of_the_newest_or_of_the_one_that_is_named(tmp
     async with running_bot(tmp_path, SUN, MOON, RED, ('<edit of="1">a red sun</edit>',)) as here:
         asked = await here.draw()
         for said, parent in (("and a moon", None), ("make it red", 2), ("make #1 red", 1)):
-            assert last(here, await here.say(asked, said)).parent == parent
+            assert last(here, await here.say(asked, said)).request.source == parent
         shown = [words(one) for one in here.thread(asked)[2:]]
         assert shown == ["#3 · edit of #2 · a red sun", "#4 · edit of #1 · a red sun"]
 
@@ -192,7 +192,7 @@ async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path)
         said = ['Bo: "Our mascot:"', *(f'Cid: "@Bo & {colour}?"' for colour in ("red", "white", "blue"))]
         lines = " · ".join(said)
         assert (entry.text, entry.earlier_messages) == ("make it red", lines)
-        assert [each.number for each in entry.uploads] == [1, 2, 3] and last(here, entry).parent == 3
+        assert [each.number for each in entry.uploads] == [1, 2, 3] and last(here, entry).request.source == 3
         assert here.files.read(entry.uploads[-1].digest) == upload("blue.png", "blue").data
         await here.say(asked, "thanks")
         assert len(here.slack.called("conversations.replies")) == 1 and here.entries()[-1].text == "thanks"
@@ -329,4 +329,4 @@ async def test_what_comes_again_after_a_restart_is_known(tmp_path: Path) -> None
             assert await here.slack.deliver(type(envelope)(envelope.kind, envelope.payload, 1, "timeout")).settled()
         await here.draw("hello")
         assert len(here.entries()) == 2 and here.entries()[0].view
-        assert last(here, here.entries()[0]).operation is Operation.EDIT and len(here.thread(asked)) == 1
+        assert last(here, here.entries()[0]).request.operation is Operation.EDIT and len(here.thread(asked)) == 1

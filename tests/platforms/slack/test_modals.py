@@ -62,7 +62,7 @@ async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
         for count, (label, way) in enumerate(ways.items(), 1):
             await here.press(reply, label, here.cid)
             entry = await here.newest(count)
-            assert here.store.pictures(entry.thread)[-1].operation is way and entry.author.name == "Cid"
+            assert here.store.pictures(entry.thread)[-1].request.operation is way and entry.author.name == "Cid"
         assert [alts(one)[0].partition(":")[0] for one in here.thread(asked)] == ["#1", "#2", "#3", "#4"]
         assert "#3 · #1, larger · a sun" in words(here.thread(asked)[2])
         await here.press(reply, "Details", here.cid)
@@ -161,7 +161,7 @@ async def test_a_shortcut_speaks_of_a_picture_of_the_bot(tmp_path: Path) -> None
         assert choices(view, "picture") == ["1", "2"]
         await here.fill({"words": "make it red", "picture": "1"}, here.cid)
         entry = await here.newest(1)
-        assert (entry.about, here.store.pictures(entry.thread)[-1].parent) == (1, 1)
+        assert (entry.about, here.store.pictures(entry.thread)[-1].request.source) == (1, 1)
         await here.slack.shortcut(here.thread(asked)[-1], "ask_picture", here.ana)
         await here.fill({"words": "what is it?"})
         entry = await here.newest(2)

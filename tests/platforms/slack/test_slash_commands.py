@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from bot.domain import Sampling
 from tests.support.slack_server import NotInThreads
 from tests.support.slack_workspace import RED, SUN, WORDS, alts, running_bot
 
@@ -17,9 +18,9 @@ async def test_imagine_draws_at_once(tmp_path: Path) -> None:
         entry = await here.newest(0)
         (said,) = here.said(here.general)
         assert said.text == "Ana asks for: a &lt;!channel&gt; fox &amp; me" and entry.thread.thread == said.ts
-        assert [(job.seed, job.ratio, job.negative, job.model) for job in here.renderer.jobs] == [
-            (7, "16:9", "fog and rain", "sketch"), (8, "16:9", "fog and rain", "sketch")
-        ]  # fmt: skip
+        assert [job.request.sampling for job in here.renderer.jobs] == [
+            Sampling(seed, "16:9", "fog and rain", "sketch") for seed in (7, 8)
+        ]
         (reply,) = here.thread(said)
         assert len(alts(reply)) == 2
         assert (await here.say(said, "make it red")).thread == entry.thread
@@ -64,7 +65,7 @@ async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) ->
         await here.command("a fox", name="/imagine", channel=direct)
         await here.newest(0)
         entry = await here.final(await here.slack.say(direct, here.ana, "make it red"))
-        assert here.store.pictures(entry.thread)[-1].parent == 1
+        assert here.store.pictures(entry.thread)[-1].request.source == 1
 
 
 async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:

@@ -186,7 +186,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
     event = site.desk.events[0]
     assert isinstance(event, Message)
     surface = site.page.surface(event.thread, "m1")
-    made = PicturePart(3, 4, Operation.EDIT, "p", Rendered(picture(4, "p", parent=1)), 1)
+    made = PicturePart(3, 4, Operation.EDIT, "p", Rendered(picture(4, "p", source=1)), 1)
     parts = (
         TextPart("![x](http://x/y.png) [l](javascript:alert(1)) <i>"),
         PicturePart(0, 1, Operation.GENERATE, "p", Queued(2)),

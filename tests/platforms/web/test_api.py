@@ -20,6 +20,7 @@ from bot.domain import (
     Button,
     ButtonPress,
     Failed,
+    ImageRequest,
     Incoming,
     Message,
     Operation,
@@ -31,6 +32,7 @@ from bot.domain import (
     Rendered,
     Rendering,
     RenderUpdate,
+    Sampling,
     TextPart,
     ThreadKey,
     View,
@@ -135,9 +137,16 @@ def key(thread: str) -> ThreadKey:
 
 
 PICTURE = Picture(
-    2, "ab" * 32, 64, 48, "a red circle", "A red circle", Operation.EDIT, 7, "builtin", 1,
-    way="image to image, strength 0.6", notes=("It could not be wider.",),
-)  # fmt: skip
+    2,
+    "ab" * 32,
+    64,
+    48,
+    "A red circle",
+    ImageRequest(0, Operation.EDIT, "a red circle", source=1, sampling=Sampling(seed=7)),
+    model="builtin",
+    edit_method="image to image, strength 0.6",
+    notes=("It could not be wider.",),
+)
 SHOWN = {
     "number": 2, "url": f"/pictures/{'ab' * 32}.png", "alt": "A red circle", "prompt": "a red circle", "seed": 7,
     "model": "builtin", "width": 64, "height": 48, "parent": 1, "operation": "edit", "refined": "",

@@ -131,7 +131,16 @@ async def test_a_wish_is_drawn_past_the_chat_model(tmp_path: Path) -> None:
             assert (name, question["parts"][0]["markdown"]) == ("message", "a fox")
         reply = await here.final(thread, "w-1")
         assert [part["number"] for part in reply["parts"] if part["type"] == "picture"] == [1, 2]
-        jobs = [(job.prompt, job.ratio, job.model, job.seed, job.negative) for job in here.renderer.jobs]
+        jobs = [
+            (
+                job.request.prompt,
+                job.request.sampling.aspect_ratio,
+                job.request.sampling.model,
+                job.request.sampling.seed,
+                job.request.sampling.negative_prompt,
+            )
+            for job in here.renderer.jobs
+        ]
         assert jobs == [("a fox", "3:2", "deep", 7, "snow"), ("a fox", "3:2", "deep", 8, "snow")]
         assert not here.model.heard
 
@@ -144,7 +153,7 @@ async def test_a_wish_leaves_open_what_was_chosen(tmp_path: Path) -> None:
             await here.command(thread, "settings", do="set", key=key, value=value)
         _, told = await here.post(f"{thread}/imagine", {"author": "Ann", "prompt": "a fox"})
         await here.final(thread, told["message_id"])
-        assert [job.ratio for job in here.renderer.jobs] == ["2:3"] * 3
+        assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["2:3"] * 3
 
 
 @pytest.mark.parametrize(
@@ -315,6 +324,8 @@ async def test_old_path_and_old_keys_of_imagine_still_work(tmp_path: Path) -> No
         status, answer = await here.post(f"{thread}/wishes", body)
         assert status == 200
         await here.final(thread, answer["message_id"])
-        assert [(job.ratio, job.negative) for job in here.renderer.jobs] == [("3:2", "snow")]
+        assert [
+            (job.request.sampling.aspect_ratio, job.request.sampling.negative_prompt) for job in here.renderer.jobs
+        ] == [("3:2", "snow")]
         status, answer = await here.post(f"{thread}/messages", {"text": "Hi", "part": "0,0 1,0 1,1"})
         assert (status, "needs 'about'" in answer["error"]) == (400, True)

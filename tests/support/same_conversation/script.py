@@ -318,21 +318,21 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
                 outcome.reasons.append(reason)
     outcome.pictures = [
         (
-            each.number, each.parent, each.operation, each.prompt, each.refined, each.alt, each.model,
-            (each.width, each.height),
+            each.number, (request := each.request).source, request.operation, request.prompt, each.refined_prompt,
+            each.alt, each.model, (each.width, each.height),
         )
         for each in place.store.pictures(place.key)
     ]  # fmt: skip
     outcome.jobs = sorted(
         (
             job.number,
-            job.operation,
-            job.prompt,
-            job.refined,
-            job.parent or 0,
-            job.change,
-            job.ratio,
-            job.negative,
+            job.request.operation,
+            job.request.prompt,
+            job.refined_prompt,
+            job.request.source or 0,
+            job.request.change,
+            job.request.sampling.aspect_ratio,
+            job.request.sampling.negative_prompt,
             job.embeds_metadata,
         )
         for job in place.renderer.jobs
@@ -346,7 +346,14 @@ def _part(part: Part) -> object:
         case TextPart(markdown):
             return markdown
         case PicturePart(key, number, operation, prompt, Rendered(made), parent):
-            return key, number, operation, prompt, parent, (made.number, made.parent, made.operation, made.prompt)
+            return (
+                key,
+                number,
+                operation,
+                prompt,
+                parent,
+                (made.number, made.request.source, made.request.operation, made.request.prompt),
+            )
         case PicturePart(key, number, operation, prompt, Failed(reason, again), parent):
             return key, number, operation, prompt, parent, replace_time_markers(reason, lambda at: WHEN), again
     raise AssertionError(part)

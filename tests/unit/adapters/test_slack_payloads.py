@@ -17,12 +17,14 @@ from bot.domain import (
     Action,
     Button,
     Failed,
+    ImageRequest,
     Operation,
     Picture,
     PicturePart,
     Queued,
     Rendered,
     Rendering,
+    Sampling,
     TextPart,
     View,
 )
@@ -44,7 +46,15 @@ def event(**more: Any) -> dict[str, Any]:
 
 def picture(number: int, prompt: str = "a sun") -> Picture:
     """A picture."""
-    return Picture(number, f"{number:064x}", 8, 8, prompt, prompt, Operation.GENERATE, 1, "m")
+    return Picture(
+        number,
+        f"{number:064x}",
+        8,
+        8,
+        prompt,
+        ImageRequest(0, Operation.GENERATE, prompt, sampling=Sampling(seed=1)),
+        model="m",
+    )
 
 
 # What comes in
@@ -164,7 +174,7 @@ def test_commands_among_words(words: str, told: tuple[str, dict[str, str]] | Non
 @pytest.mark.parametrize("seed", [0, 7, 1_946_572_819, 2**31 - 1])
 def test_a_wish_takes_every_seed_that_a_picture_is_drawn_with(seed: int) -> None:
     """Half of those that the bot chooses have ten digits."""
-    assert parse.imagine(f"a fox --seed {seed}")[0].seed == seed
+    assert parse.imagine(f"a fox --seed {seed}")[0].sampling.seed == seed
 
 
 @settings(deadline=None)

@@ -1,6 +1,7 @@
 """A part of a picture that somebody marked: from the message to the job, and what is no part."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,11 +17,11 @@ from render.protocol import ImageTask
 from render.queue.job_mapping import batch_key, to_image_task
 from tests.support.conversation import running
 from tests.support.doubles import ScriptedModel, message
-from tests.support.images import png
+from tests.support.images import image_task, png
 from tests.support.records import press, recorded
 
 PART = "0,0 50,0 50,50 0,50"
-EDIT = ImageRequest(0, Operation.EDIT, "a red sun", of=1)
+EDIT = ImageRequest(0, Operation.EDIT, "a red sun", source=1)
 TOP_LEFT = "0,0 49.9,0 49.9,49.9 0,49.9"
 
 
@@ -79,12 +80,12 @@ async def test_an_edit_of_the_marked_picture_is_of_its_part_alone(store: Store) 
         await inbox.accept(message("m3", "and now?", about=3))
     said = model.heard[1][-1].text
     assert "[about: #1]\n[marked: a part of #1; nothing else of it will change]\n" in said
-    changed = {job.number: job.part for job in renderer.jobs}
+    changed = {job.number: job.request.region for job in renderer.jobs}
     assert changed == {1: "", 2: "", 3: PART, 4: "", 5: "", 6: "", 7: PART}
     entry = store.entry("m2")
     assert entry and entry.region == PART
     kept = store.jobs.job("m2.0")
-    assert kept and kept.part == PART
+    assert kept and kept.request.region == PART
 
 
 async def test_people_cannot_say_that_a_part_is_marked(store: Store) -> None:
@@ -99,18 +100,22 @@ async def test_people_cannot_say_that_a_part_is_marked(store: Store) -> None:
 def test_the_worker_is_told_and_batches_are_alike(store: Store) -> None:
     """A part goes along; those who change all of a picture are of another kind."""
     store.accept(message("m1", "draw"))
-    job = replace(store.jobs.order("m1", EDIT, 1), source="ab", part=PART)
-    assert to_image_task(job, b"png", None).part == PART
-    assert batch_key(job, None) != batch_key(replace(job, part=""), None)
+    job = replace(
+        store.jobs.order("m1", EDIT, 1),
+        source_digest="ab",
+        request=replace(store.jobs.order("m1", EDIT, 1).request, region=PART),
+    )
+    assert to_image_task(job, b"png", None).region == PART
+    assert batch_key(job, None) != batch_key(replace(job, request=replace(job.request, region="")), None)
 
 
 # How it is painted
 
 
-def asked(**more: object) -> ImageTask:
+def asked(**more: Any) -> ImageTask:
     """An edit of a red square."""
-    told: dict[str, object] = {"change": "large", "before": "a red square", "part": TOP_LEFT} | more
-    return ImageTask("t", Operation.EDIT, "a blue square", 1, png("red", 64), **told)  # type: ignore[arg-type]
+    given = {"change": "large", "source_prompt": "a red square", "region": TOP_LEFT} | more
+    return image_task("t", Operation.EDIT, "a blue square", seed=1, source=png("red", 64), **given)
 
 
 @pytest.mark.parametrize(
@@ -129,7 +134,7 @@ def test_a_part_keeps_the_composition_whatever_the_change(means: SupportedMethod
     assert wished.mask and wished.mask.size == (64, 64)
     assert "in 25% of the picture" in str(wished.plan)
     assert wished.notes == ()
-    assert plan_image(asked(before=""), ModelLimits(means, (64, 64))).plan.method is way
+    assert plan_image(asked(source_prompt=""), ModelLimits(means, (64, 64))).plan.method is way
 
 
 @pytest.mark.parametrize("means", [SupportedMethods(), SupportedMethods(image_prompt=True)])

@@ -15,7 +15,7 @@ from rich.text import Text
 from bot.__main__ import main
 from bot.cli import queue as queue_command
 from bot.config import DATABASE
-from bot.domain import Failed, ImageRequest, Message, Operation, Person, RenderJob, ThreadKey, View
+from bot.domain import Failed, ImageRequest, Message, Operation, Person, RenderJob, Sampling, ThreadKey, View
 from bot.queue_view import format_duration
 from bot.storage.store import Store
 from tests.support.doubles import picture
@@ -43,7 +43,14 @@ class Bot:
         attempts = self.store.jobs.claim("batch", dict.fromkeys(ids, cost))
         thread = ThreadKey("web", "local", "page", "t1")
         return [
-            RenderJob(row.id, thread, row.number, row.owner, Operation.GENERATE, "", 0, attempt=attempts[row.id])
+            RenderJob(
+                row.id,
+                thread,
+                row.number,
+                row.owner,
+                ImageRequest(0, Operation.GENERATE, "", sampling=Sampling(seed=0)),
+                attempt=attempts[row.id],
+            )
             for row in self.store.jobs.find(ids)
         ]
 

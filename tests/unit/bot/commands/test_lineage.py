@@ -25,12 +25,12 @@ def threads(draw: st.DrawFn, sane: bool = True) -> list[Picture]:
     """The pictures of a thread, with gaps; those that are not `sane` may come of anything, themselves included."""
     numbers = sorted(draw(st.sets(st.integers(1, 60), max_size=40)))
     parents = [draw(st.none() | st.integers(0, number - 1 if sane else 61)) for number in numbers]
-    return [picture(number, parent=parent) for number, parent in zip(numbers, parents, strict=True)]
+    return [picture(number, source=parent) for number, parent in zip(numbers, parents, strict=True)]
 
 
 def chain(length: int) -> list[Picture]:
     """Each made of the one before."""
-    return [picture(number, parent=number - 1 or None) for number in range(1, length + 1)]
+    return [picture(number, source=number - 1 or None) for number in range(1, length + 1)]
 
 
 def places(pictures: Sequence[Picture]) -> dict[int, tuple[int, int]]:
@@ -50,7 +50,7 @@ def test_each_picture_has_a_place_of_its_own(pictures: list[Picture]) -> None:
     assert len({(node.column, node.row) for node in nodes}) == len(nodes)
     for node in nodes:
         if node.parent is not None:
-            assert node.parent == node.picture.parent
+            assert node.parent == node.picture.request.source
             assert node.column == by_number[node.parent].column + 1
             assert node.row >= by_number[node.parent].row
 
@@ -60,15 +60,17 @@ def test_no_row_is_empty_and_no_parent_forgotten(pictures: list[Picture]) -> Non
     """Whatever came from a picture that is there is joined to it; the rows are filled from the top."""
     nodes = build_tree(pictures)
     known = {each.number for each in pictures}
-    assert all(node.parent == (node.picture.parent if node.picture.parent in known else None) for node in nodes)
+    assert all(
+        node.parent == (node.picture.request.source if node.picture.request.source in known else None) for node in nodes
+    )
     assert {node.row for node in nodes} == set(range(max((node.row for node in nodes), default=-1) + 1))
 
 
 def test_the_first_child_goes_on_and_its_siblings_begin_a_row() -> None:
     """In the order in which they were made, each with its own descent before the next sibling."""
     family = [
-        picture(1), picture(2, parent=1), picture(3, parent=1), picture(4, parent=2), picture(5, parent=2), picture(6),
-        picture(7, parent=6),
+        picture(1), picture(2, source=1), picture(3, source=1), picture(4, source=2), picture(5, source=2), picture(6),
+        picture(7, source=6),
     ]  # fmt: skip
     assert places(family) == {1: (0, 0), 2: (1, 0), 4: (2, 0), 5: (2, 1), 3: (1, 2), 6: (0, 3), 7: (1, 3)}
 
@@ -76,8 +78,8 @@ def test_the_first_child_goes_on_and_its_siblings_begin_a_row() -> None:
 def test_pictures_without_kin_stand_side_by_side() -> None:
     """So many in a row; a family begins a row of its own, and so does what comes after it."""
     several = [picture(number) for number in range(1, MAX_UNRELATED_PER_ROW + 3)]
-    family = [picture(20), picture(21, parent=20)]
-    assert places([*several, *family, picture(30), picture(31, parent=9)]) == {
+    family = [picture(20), picture(21, source=20)]
+    assert places([*several, *family, picture(30), picture(31, source=9)]) == {
         1: (0, 0), 2: (1, 0), 3: (2, 0), 4: (3, 0), 5: (0, 1), 6: (1, 1),
         20: (0, 2), 21: (1, 2), 30: (0, 3), 31: (1, 3),
     }  # fmt: skip
@@ -85,7 +87,7 @@ def test_pictures_without_kin_stand_side_by_side() -> None:
 
 def test_a_circle_is_cut() -> None:
     """Two pictures that say they came of each other are both there, the later one right of the earlier."""
-    circle = [picture(1, parent=2), picture(2, parent=1), picture(3, parent=3)]
+    circle = [picture(1, source=2), picture(2, source=1), picture(3, source=3)]
     assert [(node.picture.number, node.parent) for node in build_tree(circle)] == [(1, None), (2, 1), (3, None)]
 
 
@@ -101,13 +103,13 @@ def test_the_newest_are_kept_with_what_they_came_from(pictures: list[Picture], m
     assert [each for each in pictures if each.number in numbers] == kept
     assert pictures[-1:] == kept[-1:]
     order = [each.number for each in pictures]
-    cut = [each for each in kept if each.parent in order and each.parent not in numbers]
+    cut = [each for each in kept if each.request.source in order and each.request.source not in numbers]
     assert len(cut) <= 1
 
 
 def test_an_old_ancestor_takes_the_place_of_something_newer() -> None:
     """#9 came of #1; what lies between has nothing to do with it."""
-    several = [picture(number, parent=1 if number == 9 else None) for number in range(1, 10)]
+    several = [picture(number, source=1 if number == 9 else None) for number in range(1, 10)]
     assert [each.number for each in select_newest(several, 3)] == [1, 8, 9]
     assert select_newest(several, 9) == several
 
@@ -141,7 +143,7 @@ def of_colours(*colours: str, size: int = CELL) -> Read:
 
 def test_each_picture_is_seen_in_its_place() -> None:
     """A large one made smaller, a small one as it is, in the middle of its cell; the rest is paper."""
-    family = [picture(1), picture(2, parent=1), picture(3, parent=1)]
+    family = [picture(1), picture(2, source=1), picture(3, source=1)]
     sheet = drawn(family, of_colours("#ff0000", "#00ff00", "#0000ff", size=2 * CELL))
     assert sheet.size == (2 * (CELL + GAP) + GAP, 2 * (CELL + CAPTION + GAP) + GAP)
     assert [at(sheet, *place) for place in ((0, 0), (1, 0), (1, 1))] == [RED, (0, 255, 0), BLUE]
@@ -170,7 +172,7 @@ def test_what_can_be_seen_through_stands_on_white() -> None:
 @pytest.mark.parametrize(("parent", "joined"), [(1, True), (None, False)])
 def test_an_arrow_leads_from_a_picture_to_what_came_of_it(parent: int | None, joined: bool) -> None:
     """Through the gap between them, around the corner to the lower one, and nowhere else."""
-    family = [picture(1), picture(2, parent=parent), picture(3, parent=parent)]
+    family = [picture(1), picture(2, source=parent), picture(3, source=parent)]
     sheet = drawn(family, of_colours("red", "red", "red"))
     between = [at(sheet, 0, 0, 1 + GAP / CELL * step) for step in (0.25, 0.5, 0.75)]
     assert [pixel != PAPER for pixel in between] == [joined] * 3
@@ -182,7 +184,7 @@ def test_an_arrow_leads_from_a_picture_to_what_came_of_it(parent: int | None, jo
 
 def test_each_picture_is_told_by_its_number() -> None:
     """The words below two pictures differ in the number, and in how the picture came about."""
-    sheet = drawn([picture(1), picture(2), picture(3, parent=2)], of_colours("red", "red", "red"))
+    sheet = drawn([picture(1), picture(2), picture(3, source=2)], of_colours("red", "red", "red"))
 
     def caption(column: int, row: int) -> Image.Image:
         left, top = GAP + column * (CELL + GAP), GAP + row * (CELL + CAPTION + GAP) + CELL + 2
@@ -204,7 +206,7 @@ def test_a_file_that_is_gone_or_broken_leaves_a_frame(broken: bytes) -> None:
             return broken
         return png("red", CELL)
 
-    sheet = drawn([picture(1), picture(2, parent=1)], read)
+    sheet = drawn([picture(1), picture(2, source=1)], read)
     assert (at(sheet, 0, 0, 0.8, 0.2), at(sheet, 1, 0)) == (WHITE, RED)
     assert at(sheet, 0, 0, -1 / CELL) not in (WHITE, PAPER)
 
@@ -213,9 +215,9 @@ def test_a_file_that_is_gone_or_broken_leaves_a_frame(broken: bytes) -> None:
     "pictures",
     [
         [picture(number) for number in range(1, 201)],
-        [picture(number, parent=number // 2 or None) for number in range(1, 201)],
+        [picture(number, source=number // 2 or None) for number in range(1, 201)],
         chain(200),
-        [picture(number, parent=None if number == 1 else 1) for number in range(1, 201)],
+        [picture(number, source=None if number == 1 else 1) for number in range(1, 201)],
     ],
     ids=["alone", "branching", "chain", "siblings"],
 )

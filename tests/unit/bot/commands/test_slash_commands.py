@@ -28,8 +28,8 @@ def fields(answer: CommandResponse) -> dict[str, tuple[str, str]]:
 def drawn(store: Store, message_id: str, made: Picture, author: Person = ANN, thread: ThreadKey = THREAD) -> None:
     """Have a picture drawn as the first of a reply."""
     store.accept(replace(message(message_id, "draw", author=author), thread=thread))
-    request = ImageRequest(0, made.operation, made.prompt)
-    job = store.jobs.order(message_id, request, made.parent)
+    request = ImageRequest(0, made.request.operation, made.request.prompt)
+    job = store.jobs.order(message_id, request, made.request.source)
     assert store.jobs.mark_rendered(claimed(store, job), made)
 
 
@@ -185,11 +185,11 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
     made = [
         picture(1, "a sun"),
         picture(2, "a moon"),
-        replace(picture(3, "a red sun", parent=1), operation=Operation.EDIT),
-        replace(picture(4, "a star", parent=9), operation=Operation.VARY),
-        replace(picture(5, "a big\nred sun", parent=3), operation=Operation.REFINE),
-        replace(picture(6, ""), operation=Operation.UPLOAD, alt="a photo"),
-        replace(picture(7, "x" * 500, parent=1), operation=Operation.EDIT),
+        picture(3, "a red sun", 1, operation=Operation.EDIT),
+        picture(4, "a star", 9, operation=Operation.VARY),
+        picture(5, "a big\nred sun", 3, operation=Operation.REFINE),
+        replace(picture(6, "", operation=Operation.UPLOAD), alt="a photo"),
+        picture(7, "x" * 500, 1, operation=Operation.EDIT),
     ]
     for nth, each in enumerate(made):
         drawn(store, f"m{nth}", each)
@@ -215,7 +215,7 @@ def test_the_old_name_of_the_images_command_still_works(store: Store) -> None:
 def test_a_long_chain_is_no_staircase(store: Store) -> None:
     """After some steps it goes straight down."""
     for n in range(1, 12):
-        drawn(store, f"m{n}", replace(picture(n, "p", parent=n - 1 or None), operation=Operation.EDIT))
+        drawn(store, f"m{n}", picture(n, "p", n - 1 or None, Operation.EDIT))
     lines = desk_of(store).answer(command("images")).text.splitlines()
     assert [(len(line) - len(line.lstrip())) // 2 for line in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
 
@@ -223,9 +223,9 @@ def test_a_long_chain_is_no_staircase(store: Store) -> None:
 def test_details_tell_all_that_is_known_of_a_picture(store: Store) -> None:
     """What it was drawn from stands in code, where no Markdown in it counts."""
     drawn(store, "m1", picture(1, "a `red`\nsun"))
-    edit = replace(picture(2, "a moon", parent=1), operation=Operation.EDIT, refined="a `pale` moon", seed=0)
+    edit = replace(picture(2, "a moon", 1, Operation.EDIT, seed=0), refined_prompt="a `pale` moon")
     drawn(store, "m2", edit)
-    bare = replace(picture(3, ""), operation=Operation.UPLOAD, alt="a photo", seed=None, model=None)
+    bare = replace(picture(3, "", operation=Operation.UPLOAD, seed=None), alt="a photo", model=None)
     drawn(store, "m3", bare)
 
     def details(number: str) -> list[str]:

@@ -20,12 +20,14 @@ from bot.commands.thread_export import write_export
 from bot.domain import (
     Entry,
     Failed,
+    ImageRequest,
     Operation,
     Person,
     Picture,
     PicturePart,
     Queued,
     Rendered,
+    Sampling,
     TextPart,
     View,
 )
@@ -45,18 +47,33 @@ COLOURS = ("red", "lime", "blue")
 def pictures(files: PictureFiles) -> list[Picture]:
     """One that was uploaded, one made of it, and one made of that."""
     digests = [files.put(png(colour, 64)) for colour in COLOURS]
-    told = Picture(2, digests[1], 64, 64, "a sun & a moon", QUOTES, Operation.EDIT, 7, "deep", 1, "A bright sun.")
+    told = Picture(
+        2,
+        digests[1],
+        64,
+        64,
+        QUOTES,
+        ImageRequest(0, Operation.EDIT, "a sun & a moon", source=1, sampling=Sampling(seed=7)),
+        model="deep",
+        refined_prompt="A bright sun.",
+    )
     return [
-        Picture(1, digests[0], 64, 64, "", "a photo", Operation.UPLOAD),
+        Picture(1, digests[0], 64, 64, "a photo", ImageRequest(0, Operation.UPLOAD, "")),
         told,
-        replace(told, number=3, digest=digests[2], operation=Operation.VARY, parent=2, prompt=SCRIPT, refined=""),
+        replace(
+            told,
+            number=3,
+            digest=digests[2],
+            refined_prompt="",
+            request=replace(told.request, operation=Operation.VARY, source=2, prompt=SCRIPT),
+        ),
     ]
 
 
 def part(picture: Picture, key: int = 0, operation: Operation | None = None) -> PicturePart:
     """A picture in a reply."""
-    made = operation or picture.operation
-    return PicturePart(key, picture.number, made, picture.prompt, Rendered(picture), picture.parent)
+    made = operation or picture.request.operation
+    return PicturePart(key, picture.number, made, picture.request.prompt, Rendered(picture), picture.request.source)
 
 
 def said(message_id: str, text: str, *parts: TextPart | PicturePart, author: Person = ANN, more: Any = ()) -> Entry:

@@ -218,7 +218,7 @@ async def test_a_deleted_picture_is_spoken_of_as_not_there(store: Store) -> None
             "Picture #1 was deleted. There is nothing to start from."
         ]
         assert come(await told(inbox, screen, store, "and a star", "m5")) == [4]
-    assert [job.prompt for job in renderer.jobs] == ["a sun", "a moon", "a star"]
+    assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a star"]
 
 
 async def test_retry_does_not_draw_a_deleted_picture_again(store: Store) -> None:
@@ -234,7 +234,7 @@ async def test_retry_does_not_draw_a_deleted_picture_again(store: Store) -> None
         await inbox.accept(press(Action.RETRY, "m1"))
         final = await screen.final("m1", 3)
     assert failures(final) == [GONE] and come(final) == [2]
-    assert [job.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
+    assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
 
 
 def test_a_deleted_job_stays_ended(store: Store) -> None:

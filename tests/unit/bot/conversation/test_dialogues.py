@@ -100,7 +100,7 @@ def outline(view: View) -> list[str]:
             case TextPart(markdown):
                 shown.append(markdown)
             case PicturePart(state=Rendered(made)):
-                shown.append(f"#{made.number} {part.operation} of {part.parent}: {made.prompt}")
+                shown.append(f"#{made.number} {part.operation} of {part.source}: {made.request.prompt}")
             case PicturePart():
                 shown.append("?")
     return [*shown, view.status]

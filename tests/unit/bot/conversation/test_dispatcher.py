@@ -22,7 +22,7 @@ async def test_a_message_is_answered_and_recorded(store: Store) -> None:
         final = await screen.final("m1")
     entry = store.entry("m1")
     assert entry and entry.view == final and entry.raw_answer == "Hi! <image>a sun</image>"
-    assert [picture.prompt for picture in store.pictures(THREAD)] == ["a sun"]
+    assert [picture.request.prompt for picture in store.pictures(THREAD)] == ["a sun"]
 
 
 async def test_a_message_delivered_twice_is_answered_once(store: Store) -> None:
@@ -167,9 +167,9 @@ async def test_vary_needs_no_chat_model(store: Store) -> None:
         assert [(row.number, row.state) for row in store.jobs.find(["b1.0"])] == [(2, "queued")]
         await screen.final("b1")
     assert len(model.heard) == 1
-    assert [(job.prompt, job.parent) for job in renderer.jobs] == [("a sun", None), ("a sun", 1)]
+    assert [(job.request.prompt, job.request.source) for job in renderer.jobs] == [("a sun", None), ("a sun", 1)]
     assert [job.number for job in renderer.jobs] == [1, 2]  # the one that was ordered with the message
-    assert renderer.jobs[0].seed != renderer.jobs[1].seed
+    assert renderer.jobs[0].request.sampling.seed != renderer.jobs[1].request.sampling.seed
 
 
 async def test_buttons_of_what_is_not_there_are_refused(store: Store) -> None:
@@ -231,7 +231,7 @@ async def test_a_forgotten_picture_is_asked_for_once_more(store: Store) -> None:
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw a dog"))
         final = await screen.final("m1")
-    assert [job.prompt for job in renderer.jobs] == ["a dog in a hat"]
+    assert [job.request.prompt for job in renderer.jobs] == ["a dog in a hat"]
     assert [part.markdown for part in final.parts if isinstance(part, TextPart)] == ["Sure, I will!"]
     first, second = model.heard
     assert second[: len(first)] == first
@@ -247,7 +247,7 @@ async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> N
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "Can you draw a cute dog?"))
         final = await screen.final("m1")
-    assert [job.prompt for job in renderer.jobs] == ["a cute dog"]
+    assert [job.request.prompt for job in renderer.jobs] == ["a cute dog"]
     assert any(isinstance(part, TextPart) and FALLBACK_NOTE in part.markdown for part in final.parts)
     assert len(model.heard) == 2
 
@@ -304,7 +304,7 @@ async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
     async with running(store, model, refining=RefineMode.ALWAYS) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw two kites and a fish"))
         await screen.final("m1")
-    drawn = {job.prompt: job.refined for job in renderer.jobs}
+    drawn = {job.request.prompt: job.refined_prompt for job in renderer.jobs}
     assert drawn == {"two red kites": "two red kites over a windy beach, low sun", "a blue fish": ""}
     again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, "two red kites"), None)
-    assert again.refined == "two red kites over a windy beach, low sun"
+    assert again.refined_prompt == "two red kites over a windy beach, low sun"

@@ -149,7 +149,7 @@ async def test_what_is_made_of_a_picture_that_goes_in_the_same_answer_fails(stor
     reasons = [failed.reason for failed in failures(final)]
     assert reasons[:2] == ["Deleted by Ann.", "Picture #1 was deleted. There is nothing to start from."]
     assert (come(final), len(reasons)) == ([], 3)
-    assert [job.prompt for job in renderer.jobs] == ["a sun"]
+    assert [job.request.prompt for job in renderer.jobs] == ["a sun"]
 
 
 async def test_of_the_only_picture_that_was_deleted_no_edit_is_drawn(store: Store) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bot.capabilities import ModelCapabilities
-from bot.domain import Action, ImageRequest, Operation, RenderJob, TextPart
+from bot.domain import Action, ImageRequest, Operation, RenderJob, Sampling, TextPart
 from bot.errors import NotFound, Refused
 from bot.storage.store import Store
 from tests.support.conversation import running
@@ -56,7 +56,9 @@ async def test_what_was_chosen_goes_into_the_job(store: Store) -> None:
     async with running(store, ScriptedModel([[script]]), desk=desk) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
-    jobs = {job.prompt: (job.model, job.ratio) for job in renderer.jobs}
+    jobs = {
+        job.request.prompt: (job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs
+    }
     assert jobs == {"a sun": ("deep", "16:9"), "a moon": ("deep", "2:1"), "a red sun": ("deep", "")}
 
 
@@ -88,18 +90,25 @@ async def test_the_desk_answers_through_the_inbox(store: Store) -> None:
 async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
     """Each of its pictures has the next seed, and all that was said of it."""
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
-        told = wish("a cat", 3, seed=7, negative="dogs", model="deep", ratio="2:1")
+        told = wish("a cat", 3, seed=7, negative_prompt="dogs", model="deep", aspect_ratio="2:1")
         assert await inbox.accept(told) == "w1"
         await inbox.accept(told)
         final = await screen.final("w1")
     assert come(final) == [1, 2, 3]
     assert not final.status
     jobs = sorted(renderer.jobs, key=lambda job: job.number)
-    assert [(job.number, job.seed) for job in jobs] == [(1, 7), (2, 8), (3, 9)]
-    assert {(job.prompt, job.negative, job.model, job.ratio, job.owner) for job in jobs} == {
-        ("a cat", "dogs", "deep", "2:1", "ann")
-    }
-    assert [picture.seed for picture in store.pictures(THREAD)] == [7, 8, 9]
+    assert [(job.number, job.request.sampling.seed) for job in jobs] == [(1, 7), (2, 8), (3, 9)]
+    assert {
+        (
+            job.request.prompt,
+            job.request.sampling.negative_prompt,
+            job.request.sampling.model,
+            job.request.sampling.aspect_ratio,
+            job.owner,
+        )
+        for job in jobs
+    } == {("a cat", "dogs", "deep", "2:1", "ann")}
+    assert [picture.request.sampling.seed for picture in store.pictures(THREAD)] == [7, 8, 9]
 
 
 async def test_no_seed_grows_beyond_what_may_be_said(store: Store) -> None:
@@ -107,7 +116,7 @@ async def test_no_seed_grows_beyond_what_may_be_said(store: Store) -> None:
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat", 2, seed=2**31 - 1))
         await screen.final("w1")
-    assert sorted(job.seed for job in renderer.jobs) == [0, 2**31 - 1]
+    assert {job.request.sampling.seed for job in renderer.jobs} == {0, 2**31 - 1}
 
 
 async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) -> None:
@@ -117,17 +126,19 @@ async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) 
         choose(desk, "me", key, value)
     async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat"))
-        await inbox.accept(wish("a dog", 1, "w2", model="deep", ratio="1:1"))
+        await inbox.accept(wish("a dog", 1, "w2", model="deep", aspect_ratio="1:1"))
         await screen.final("w2")
-    assert sorted((job.prompt, job.model, job.ratio) for job in renderer.jobs) == [
+    assert sorted(
+        (job.request.prompt, job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs
+    ) == [
         ("a cat", "flat", "3:2"),
         ("a cat", "flat", "3:2"),
         ("a dog", "deep", "1:1"),
     ]
-    assert len({job.seed for job in renderer.jobs}) == 3
+    assert len({job.request.sampling.seed for job in renderer.jobs}) == 3
 
 
-@pytest.mark.parametrize("said", ["model", "ratio"])
+@pytest.mark.parametrize("said", ["model", "aspect_ratio"])
 async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, said: str) -> None:
     """It is offered among the models and shapes, and is as if nothing had been said."""
     desk = desk_of(store)
@@ -136,7 +147,9 @@ async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, s
     async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat", 1, **{said: "usual"}))
         await screen.final("w1")
-    assert [(job.model, job.ratio) for job in renderer.jobs] == [("flat", "3:2")]
+    assert [(job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs] == [
+        ("flat", "3:2")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -144,8 +157,8 @@ async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, s
     [
         (wish("a cat", 5), "A wish may be for 1 to 4 pictures, not 5."),
         (wish("a cat", -1), "A wish may be for 1 to 4 pictures, not -1."),
-        (wish("a cat", negative="dogs"), "This picture model cannot be told what to leave out"),
-        (wish("a cat", ratio="2:1"), "This picture model paints in one shape alone."),
+        (wish("a cat", negative_prompt="dogs"), "This picture model cannot be told what to leave out"),
+        (wish("a cat", aspect_ratio="2:1"), "This picture model paints in one shape alone."),
         (wish("  "), "The message is empty"),
         (wish("x" * 9_000), "A message may have 8,000 characters"),
     ],
@@ -168,7 +181,7 @@ async def test_a_wish_is_drawn_as_it_is_written(store: Store, text: str) -> None
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(wish(text, 1))
         final = await screen.final("w1")
-        assert [job.prompt for job in renderer.jobs] == [text]
+        assert [job.request.prompt for job in renderer.jobs] == [text]
         assert [part.prompt for part in pictures_of(final)] == [text]
         await inbox.accept(message("m2", "what is it?"))
         await screen.final("m2")
@@ -184,7 +197,7 @@ async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     desk = desk_of(first)
     choose(desk, "me", "ratio", "3:2")
     async with running(first, ScriptedModel([]), renderer, desk=desk) as (inbox, _, _):
-        await inbox.accept(wish("a cat", 2, negative="dogs"))
+        await inbox.accept(wish("a cat", 2, negative_prompt="dogs"))
         await renderer.waiting.wait()
         while len(renderer.jobs) < 2:
             await asyncio.sleep(0)
@@ -196,8 +209,8 @@ async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     async with running(store, ScriptedModel([]), again, desk=desk) as (_, screen, _):
         assert come(await screen.final("w1")) == [1, 2]
 
-    def told(jobs: list[RenderJob]) -> list[tuple[int, int, str, str]]:
-        return sorted((job.number, job.seed, job.negative, job.ratio) for job in jobs)
+    def told(jobs: list[RenderJob]) -> list[tuple[int, Sampling]]:
+        return sorted(((job.number, job.request.sampling) for job in jobs), key=lambda each: each[0])
 
     assert told(again.jobs) == told(renderer.jobs)
 
@@ -214,18 +227,28 @@ async def test_retry_of_a_wish_draws_the_same(store: Store) -> None:
         choose(desk, "me", "picture_model", "deep")
         await inbox.accept(press(Action.RETRY, "w1"))
         assert come(await screen.final("w1", 2)) == [1, 2]
-    seeds = [job.seed for job in sorted(renderer.jobs, key=lambda job: job.number)]
+    seeds = [job.request.sampling.seed for job in sorted(renderer.jobs, key=lambda job: job.number)]
     assert seeds[0] == seeds[1] and seeds[2] == seeds[3] and seeds[0] != seeds[2]
-    assert {(job.ratio, job.model) for job in renderer.jobs} == {("", "")}
+    assert {(job.request.sampling.aspect_ratio, job.request.sampling.model) for job in renderer.jobs} == {("", "")}
 
 
 def test_a_job_keeps_all_that_was_asked_of_it(store: Store) -> None:
     """Model and negative come back from the record."""
     store.accept(message("m1", "draw"))
-    request = ImageRequest(0, Operation.GENERATE, "a sun", model="deep", negative="clouds", seed=5, ratio="2:1")
+    request = ImageRequest(
+        0,
+        Operation.GENERATE,
+        "a sun",
+        sampling=Sampling(seed=5, aspect_ratio="2:1", negative_prompt="clouds", model="deep"),
+    )
     job = store.jobs.order("m1", request, None)
-    assert (job.model, job.negative, job.seed, job.ratio) == ("deep", "clouds", 5, "2:1")
-    assert store.jobs.order("m1", replace(request, model="flat"), None) == job
+    assert (
+        job.request.sampling.model,
+        job.request.sampling.negative_prompt,
+        job.request.sampling.seed,
+        job.request.sampling.aspect_ratio,
+    ) == ("deep", "clouds", 5, "2:1")
+    assert store.jobs.order("m1", replace(request, sampling=replace(request.sampling, model="flat")), None) == job
 
 
 # Redo
@@ -243,14 +266,14 @@ async def test_redo_draws_the_same_wish_with_another_seed(store: Store) -> None:
             await recorded(store, f"redo-{number}-1")
     sun, red, again, red_again = renderer.jobs
     for old, new in ((sun, again), (red, red_again)):
-        assert (new.prompt, new.operation, new.parent, new.source) == (
-            old.prompt,
-            old.operation,
-            old.parent,
-            old.source,
+        assert (new.request.prompt, new.request.operation, new.request.source, new.source_digest) == (
+            old.request.prompt,
+            old.request.operation,
+            old.request.source,
+            old.source_digest,
         )
-        assert (new.seed != old.seed, new.owner) == (True, "cid")
-    assert red_again.parent == 1
+        assert (new.request.sampling.seed != old.request.sampling.seed, new.owner) == (True, "cid")
+    assert red_again.request.source == 1
     entry = store.entry("redo-1-1")
     assert entry and (entry.text, entry.about, entry.raw_answer) == ("#1 again", 1, "<image>a sun</image>")
 
@@ -282,4 +305,4 @@ async def test_edit_with_words_is_a_message_about_the_picture(store: Store) -> N
         await screen.final(edit.id)
     entry = store.entry(edit.id)
     assert entry and (entry.text, entry.about, entry.author.id) == ("make it red", 1, "cid")
-    assert (renderer.jobs[-1].parent, renderer.jobs[-1].prompt) == (1, "a red sun")
+    assert (renderer.jobs[-1].request.source, renderer.jobs[-1].request.prompt) == (1, "a red sun")

@@ -256,7 +256,7 @@ async def test_a_number_of_another_thread_is_none_of_this_one(store: Store, thei
         view = await screen.final("m2")
     number = tag.partition('"')[2][0]
     assert failures(view) == [Failed(f"There is no picture #{number} in this thread.")]
-    assert [job.operation for job in renderer.jobs] == [Operation.GENERATE] * 4
+    assert [job.request.operation for job in renderer.jobs] == [Operation.GENERATE] * 4
     assert all(SECRET not in said.text for heard in model.heard[1:] for said in heard)
 
 
@@ -269,7 +269,7 @@ async def test_the_same_ids_elsewhere_are_others(store: Store, theirs: ThreadKey
             await recorded(store, name)
         await inbox.accept(ButtonPress("v1", MINE, ANN, Action.VARY, "1"))
         await screen.final("v1")
-        assert [job.prompt for job in renderer.jobs] == [SECRET, "a cat", "a cat"]
+        assert [job.request.prompt for job in renderer.jobs] == [SECRET, "a cat", "a cat"]
         assert "a cat" in (await inbox.run_command(command("details", ANN, MINE, picture="1"))).text
         await inbox.accept(ButtonPress("d1", MINE, ANN, Action.DELETE, "1"))
         assert store.picture(theirs, 1) and store.picture(MINE, 1) is None

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from bot.capabilities import Dialect, Editing, ModelCapabilities, RefineMode
 from bot.conversation.prompt_refiner import PromptRefiner, keeps_content, needs_refinement, refine_prompt
-from bot.domain import Operation, RenderJob
+from bot.domain import ImageRequest, Operation, RenderJob, Sampling
 from bot.llm.messages import ModelFailed
 from tests.support.doubles import THREAD, ScriptedModel
 
@@ -18,7 +18,9 @@ PHRASES, SENTENCES = ModelCapabilities(dialect=Dialect.PHRASES), ModelCapabiliti
 
 def job(prompt: str, operation: Operation = Operation.GENERATE, refined: str = "") -> RenderJob:
     """A job for a picture of that."""
-    return RenderJob("j", THREAD, 1, "ann", operation, prompt, 7, refined=refined)
+    return RenderJob(
+        "j", THREAD, 1, "ann", ImageRequest(0, operation, prompt, sampling=Sampling(seed=7)), refined_prompt=refined
+    )
 
 
 @dataclass
@@ -120,7 +122,7 @@ async def test_what_is_refined_is_recorded() -> None:
     """Before it is drawn."""
     model, shelf = ScriptedModel([["a knight in armour, dusk"]]), Shelf()
     refined = await PromptRefiner(model, shelf)(job("a knight"), PHRASES)
-    assert (refined.prompt, refined.refined) == ("a knight", "a knight in armour, dusk")
+    assert (refined.request.prompt, refined.refined_prompt) == ("a knight", "a knight in armour, dusk")
     assert shelf.kept == ["a knight in armour, dusk"]
 
 

@@ -217,7 +217,7 @@ async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
     model = ScriptedModel([["<image>a brown cow</image>"]])
     async with running(store, model, KnowingRenderer(store=store), desk=desk_of(store)) as (inbox, screen, again):
         assert len(come(await screen.final("m2"))) == 1
-        assert [job.prompt for job in again.jobs] == ["a brown cow"]
+        assert [job.request.prompt for job in again.jobs] == ["a brown cow"]
         with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
             await inbox.accept(wish("a cat", 1))
     assert used(store) == 2

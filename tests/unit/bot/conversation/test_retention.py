@@ -48,8 +48,12 @@ class Painter(InstantRenderer):
         """A new file."""
         self.jobs.append(job)
         assert self.files
-        digest = self.files.put(png("red") + job.prompt.encode())
-        made = replace(picture(job.number, job.prompt, job.parent), digest=digest, refined=job.refined)
+        digest = self.files.put(png("red") + job.request.prompt.encode())
+        made = replace(
+            picture(job.number, job.request.prompt, job.request.source),
+            digest=digest,
+            refined_prompt=job.refined_prompt,
+        )
         self.keep(job, made)
         yield Rendered(made)
 

@@ -49,7 +49,7 @@ async def test_retry_keeps_the_edit_of_a_picture_that_was_deleted(store: Store) 
         renderer.refused.clear()
         final = await again(inbox, screen, store, 3)
     assert (come(final), failures(final)) == ([2, 3], [GONE])
-    assert sorted(job.prompt for job in renderer.jobs) == ["a red sun", "a star", "a star", "a sun"]
+    assert sorted(job.request.prompt for job in renderer.jobs) == ["a red sun", "a star", "a star", "a sun"]
 
 
 async def test_retry_keeps_the_edit_of_another_replys_deleted_picture(store: Store) -> None:
@@ -63,7 +63,7 @@ async def test_retry_keeps_the_edit_of_another_replys_deleted_picture(store: Sto
         renderer.refused.clear()
         final = await again(inbox, screen, store, 2)
     assert (come(final), failures(final)) == ([3, 4], [])
-    assert sum(job.prompt == "a red sun" for job in renderer.jobs) == 1
+    assert sum(job.request.prompt == "a red sun" for job in renderer.jobs) == 1
 
 
 async def test_retry_of_an_edit_that_failed_and_lost_its_picture_says_so(store: Store) -> None:
@@ -89,7 +89,7 @@ async def test_retry_keeps_what_came_whatever_was_chosen_since(store: Store, key
         choose(desk, "me", key, value)
         renderer.refused.clear()
         assert come(await again(inbox, screen, store, 2)) == [1, 2]
-    assert [job.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
+    assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
 
 
 async def test_a_picture_is_deleted_while_retry_waits_for_its_turn(store: Store) -> None:
@@ -153,14 +153,14 @@ async def test_buttons_draw_with_the_model_that_was_chosen(store: Store) -> None
         for action in (Action.VARY, Action.REDO):
             await inbox.accept(press(action, "1"))
             await screen.final(f"{action}-1-1")
-    assert [job.model for job in renderer.jobs] == ["deep"] * 3
+    assert [job.request.sampling.model for job in renderer.jobs] == ["deep"] * 3
 
 
 async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
     """Shape, model and what is to be left out, whatever was chosen since; another seed."""
     able, desk = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), desk_of(store)
     async with running(store, ScriptedModel([]), able, desk=desk) as (inbox, screen, _):
-        await inbox.accept(wish("a cat", 1, ratio="2:1", negative="dogs", model="deep", seed=5))
+        await inbox.accept(wish("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
         await screen.final("w1")
         await recorded(store, "w1")
         choose(desk, "me", "ratio", "1:1")
@@ -168,8 +168,9 @@ async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
         await inbox.accept(press(Action.REDO, "1"))
         await screen.final("redo-1-1")
     first, second = able.jobs
-    assert (second.prompt, second.ratio, second.negative, second.model) == ("a cat", "2:1", "dogs", "deep")
-    assert first.seed == 5 != second.seed
+    asked = replace(second.request, sampling=replace(second.request.sampling, seed=5))
+    assert asked == first.request
+    assert first.request.sampling.seed == 5 != second.request.sampling.seed
 
 
 # Upscale
@@ -186,8 +187,12 @@ async def test_a_picture_is_made_larger(store: Store) -> None:
         twice = await inbox.accept(press(Action.REDO, "2"))
         await screen.final(twice)
     _, job, same = renderer.jobs
-    assert (job.operation, job.parent, job.source_prompt) == (Operation.UPSCALE, 1, "a sun") and job.source
-    assert (same.operation, same.parent) == (Operation.UPSCALE, 1)
+    assert (job.request.operation, job.request.source, job.source_prompt) == (
+        Operation.UPSCALE,
+        1,
+        "a sun",
+    ) and job.source_digest
+    assert (same.request.operation, same.request.source) == (Operation.UPSCALE, 1)
 
 
 async def test_what_is_as_large_as_may_be_is_made_no_larger(store: Store) -> None:

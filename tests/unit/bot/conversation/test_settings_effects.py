@@ -72,7 +72,10 @@ async def test_the_chosen_picture_model_draws_in_the_chosen_shape(store: Store) 
     jobs, _, _ = await drawn(
         store, ['<image>a cat</image><edit of="1">a red cat</edit>'], picture_model="deep", ratio="3:2"
     )
-    assert [(job.model, job.ratio) for job in jobs] == [("deep", "3:2"), ("deep", "")]
+    assert [(job.request.sampling.model, job.request.sampling.aspect_ratio) for job in jobs] == [
+        ("deep", "3:2"),
+        ("deep", ""),
+    ]
 
 
 @pytest.mark.parametrize("style", STYLE_PROMPTS)
@@ -80,14 +83,14 @@ async def test_a_style_is_told_to_the_picture_model(store: Store, style: str) ->
     """Behind the wish, which is kept; a change and a wish that names the style are left as they are."""
     script = f'<image>a pink boiler</image><edit of="1">a red boiler</edit><image>a cat, {style.upper()}</image>'
     jobs, view, _ = await drawn(store, [script], style=style)
-    assert sorted((job.prompt, job.refined) for job in jobs) == sorted(
+    assert sorted((job.request.prompt, job.refined_prompt) for job in jobs) == sorted(
         [
             ("a pink boiler", f"a pink boiler, {STYLE_PROMPTS[style]}"),
             ("a red boiler", ""),
             (f"a cat, {style.upper()}", ""),
         ]
     )
-    assert all(kept.refined == job.refined for job in jobs if (kept := store.jobs.job(job.id)))
+    assert all(kept.refined_prompt == job.refined_prompt for job in jobs if (kept := store.jobs.job(job.id)))
     assert next(part.prompt for part in view.parts if isinstance(part, PicturePart)) == "a pink boiler"
 
 
@@ -95,14 +98,19 @@ async def test_wishes_are_refined_where_that_was_chosen(store: Store) -> None:
     """By a second call of the chat model; the style comes on top."""
     better = "a cat asleep on a sofa, soft light"
     jobs, _, model = await drawn(store, CAT, [better], refine="always", style="ink")
-    assert [(job.prompt, job.refined) for job in jobs] == [("a cat", f"{better}, {STYLE_PROMPTS['ink']}")]
+    assert [(job.request.prompt, job.refined_prompt) for job in jobs] == [
+        ("a cat", f"{better}, {STYLE_PROMPTS['ink']}")
+    ]
     assert len(model.heard) == 2
 
 
 async def test_without_a_choice_nothing_is_added(store: Store) -> None:
     """Neither words nor a model nor a shape."""
     jobs, _, model = await drawn(store)
-    assert [(job.refined, job.model, job.ratio, job.embeds_metadata) for job in jobs] == [("", "", "", True)]
+    assert [
+        (job.refined_prompt, job.request.sampling.model, job.request.sampling.aspect_ratio, job.embeds_metadata)
+        for job in jobs
+    ] == [("", "", "", True)]
     assert "Who you are here" not in model.heard[0][0].text
 
 
@@ -220,7 +228,7 @@ async def test_the_rule_holds_for_what_the_chat_model_asks_for(store: Store, cap
     script = ['<image>gore</image> <image>a cat</image> <edit of="1">a cat and gore</edit>']
     with caplog.at_level("DEBUG"):
         jobs, view, _ = await drawn(store, script, rule="gore")
-    assert [job.prompt for job in jobs] == ["a cat"]
+    assert [job.request.prompt for job in jobs] == ["a cat"]
     assert [failed.reason for failed in failures(view)] == [OF_RULE, OF_RULE]
     assert len(come(view)) == 1
     assert "gore" not in caplog.text
@@ -242,7 +250,7 @@ async def test_the_rule_holds_for_what_a_picture_was_drawn_from(store: Store) ->
             assert [failed.reason for failed in failures(await screen.final(name))] == [OF_RULE]
         with pytest.raises(Refused, match="forbids a word"):
             await inbox.accept(press(Action.REDO, "1"))
-    assert [job.operation for job in renderer.jobs] == [Operation.GENERATE]
+    assert [job.request.operation for job in renderer.jobs] == [Operation.GENERATE]
 
 
 async def test_the_rule_holds_for_refined_prompts_and_styles(store: Store) -> None:

@@ -133,14 +133,14 @@ async def test_an_edit_starts_from_the_picture_that_is_named(replies: Replies) -
     ):
         await replies.run(turn(*three, about=about), script)
         assert replies.orders[0][1] == parent
-        assert replies.renderer.jobs[-1].source == picture(parent).digest
+        assert replies.renderer.jobs[-1].source_digest == picture(parent).digest
 
 
 async def test_an_edit_of_a_picture_of_the_same_reply_waits_for_it(replies: Replies) -> None:
     """The second job starts from the first one's result."""
     await replies.run(turn(), "<image>a ball</image> now on fire: <edit>a ball on fire</edit>")
-    assert [job.parent for job in replies.renderer.jobs] == [None, 1]
-    assert replies.renderer.jobs[1].source == f"{1:064x}"
+    assert [job.request.source for job in replies.renderer.jobs] == [None, 1]
+    assert replies.renderer.jobs[1].source_digest == f"{1:064x}"
     assert shape(replies) == ["#1", "now on fire:", "#2"]
 
 
@@ -175,7 +175,7 @@ async def test_selecting_shows_the_picture_again_without_a_job(replies: Replies)
 async def test_a_variation_takes_over_the_description(replies: Replies) -> None:
     """`<vary>` has no words of its own: the job gets those of the picture that it is like."""
     await replies.run(turn(picture(1, "a blue cat")), '<vary of="1"/>')
-    assert replies.renderer.jobs[0].prompt == "a blue cat"
+    assert replies.renderer.jobs[0].request.prompt == "a blue cat"
 
 
 async def test_too_many_pictures_are_left_out(replies: Replies) -> None:
@@ -252,4 +252,10 @@ async def test_tool_calls_end_like_tags(replies: Replies) -> None:
 
 def without_identity(job: RenderJob) -> RenderJob:
     """The job without what differs between two replies."""
-    return replace(job, id="", thread=THREAD, seed=0, ordered=0.0)
+    return replace(
+        job,
+        id="",
+        thread=THREAD,
+        ordered=0.0,
+        request=replace(job.request, sampling=replace(job.request.sampling, seed=0)),
+    )

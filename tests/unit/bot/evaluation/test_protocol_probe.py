@@ -38,7 +38,9 @@ CALLS = {
 def wishes(dialogue: ProbeDialogue) -> list[ImageRequest]:
     """What is right to ask for."""
     return [
-        ImageRequest(key, operation, f"a castle {key}", None if operation is Operation.GENERATE else dialogue.source)
+        ImageRequest(
+            key, operation, f"a castle {key}", source=None if operation is Operation.GENERATE else dialogue.source
+        )
         for key, operation in enumerate(dialogue.expected[0])
     ]
 
@@ -46,7 +48,7 @@ def wishes(dialogue: ProbeDialogue) -> list[ImageRequest]:
 def call(wish: ImageRequest) -> tuple[str, str]:
     """The same as a call."""
     given = {"prompt": wish.prompt} if wish.operation in (Operation.GENERATE, Operation.EDIT) else {}
-    return CALLS[wish.operation], json.dumps(given | ({"of": wish.of} if wish.of else {}))
+    return CALLS[wish.operation], json.dumps(given | ({"of": wish.source} if wish.source else {}))
 
 
 PICTURES = [dialogue for dialogue in DIALOGUES if dialogue.expected != ((),)]
@@ -216,11 +218,11 @@ async def test_one_line_with_the_scores_is_logged(tmp_path: Path, caplog: pytest
 @pytest.mark.parametrize(
     ("asked", "right"),
     [
-        ([ImageRequest(0, Operation.EDIT, "x", of=1)], True),
-        ([ImageRequest(0, Operation.EDIT, "x", of=2)], False),
+        ([ImageRequest(0, Operation.EDIT, "x", source=1)], True),
+        ([ImageRequest(0, Operation.EDIT, "x", source=2)], False),
         ([ImageRequest(0, Operation.EDIT, "x")], False),  # the newest is #2
         ([ImageRequest(0, Operation.GENERATE, "x")], False),
-        ([ImageRequest(0, Operation.EDIT, "x", of=1)] * 2, False),
+        ([ImageRequest(0, Operation.EDIT, "x", source=1)] * 2, False),
         ([], False),
     ],
 )

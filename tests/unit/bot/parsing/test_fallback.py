@@ -62,11 +62,11 @@ def test_what_only_makes_sense_with_a_picture_changes_it() -> None:
 @pytest.mark.parametrize(
     ("request_", "known", "newest", "expected"),
     [
-        (ImageRequest(0, GENERATE, "a", of=None), {1}, 1, None),
+        (ImageRequest(0, GENERATE, "a"), {1}, 1, None),
         (ImageRequest(0, EDIT, "a"), {1, 2}, 2, 2),
-        (ImageRequest(0, EDIT, "a", of=1), {1, 2}, 2, 1),
+        (ImageRequest(0, EDIT, "a", source=1), {1, 2}, 2, 1),
         (ImageRequest(0, Operation.VARY, ""), {1}, 1, 1),
-        (ImageRequest(0, Operation.SELECT, "", of=1), {1}, 1, 1),
+        (ImageRequest(0, Operation.SELECT, "", source=1), {1}, 1, 1),
         (ImageRequest(0, Operation.REFINE, "a"), {1}, 1, 1),
     ],
 )
@@ -79,12 +79,12 @@ def test_each_kind_of_request_finds_its_picture(
 
 def test_what_cannot_be_done_is_told() -> None:
     """A number that is not there, and a choice where there is nothing to choose from."""
-    assert isinstance(resolve_source(ImageRequest(0, EDIT, "a", of=9), {1}, 1), Failed)
-    assert isinstance(resolve_source(ImageRequest(0, Operation.SELECT, "", of=1), set(), None), Failed)
+    assert isinstance(resolve_source(ImageRequest(0, EDIT, "a", source=9), {1}, 1), Failed)
+    assert isinstance(resolve_source(ImageRequest(0, Operation.SELECT, "", source=1), set(), None), Failed)
     assert isinstance(resolve_source(ImageRequest(0, EDIT, "a hat"), set(), None, "put a hat on this photo"), Failed)
 
 
 def test_a_change_of_nothing_is_a_new_picture() -> None:
     """Its words tell what is to be seen."""
-    routed = resolve_source(ImageRequest(0, EDIT, "a dog in a hat", of=1, change="small"), set(), None, "add a hat")
+    routed = resolve_source(ImageRequest(0, EDIT, "a dog in a hat", source=1, change="small"), set(), None, "add a hat")
     assert routed == ResolvedRequest(ImageRequest(0, GENERATE, "a dog in a hat"))

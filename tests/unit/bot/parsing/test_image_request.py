@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.domain import ImageRequest, Operation
+from bot.domain import ImageRequest, Operation, Sampling
 from bot.parsing.image_request import (
     as_tag,
     clean_prompt,
@@ -31,7 +31,7 @@ def test_the_canonical_tag_is_read_as_what_it_was_made_of(
 ) -> None:
     """The transcript's tags mean exactly what was asked for."""
     of = None if operation is Operation.GENERATE else of
-    request = ImageRequest(0, operation, words, of, change, ratio)
+    request = ImageRequest(0, operation, words, source=of, change=change, sampling=Sampling(aspect_ratio=ratio))
     parser = StreamParser()
     assert [*parser.feed(as_tag(request)), *parser.end()] == [request]
 
@@ -98,15 +98,17 @@ def test_attributes_are_told_apart(attributes: str, given_: dict[str, str], word
 def test_a_picture_is_named_in_many_ways(of: str, number: int | None) -> None:
     """A number, an ordinal, or the first of several; what names none means the newest."""
     request = make_image_request(Operation.EDIT, "a dog", {"of": of})
-    assert request is not None and request.of == number
+    assert request is not None and request.source == number
 
 
 def test_an_id_names_a_picture_only_if_there_is_one() -> None:
     """The number of the picture that is to come is not the one that it is made from."""
-    assert make_image_request(Operation.EDIT, "a dog", {"id": "2"}, 3) == ImageRequest(0, Operation.EDIT, "a dog", 2)
+    assert make_image_request(Operation.EDIT, "a dog", {"id": "2"}, 3) == ImageRequest(
+        0, Operation.EDIT, "a dog", source=2
+    )
     assert make_image_request(Operation.EDIT, "a dog", {"id": "4"}, 3) == ImageRequest(0, Operation.EDIT, "a dog")
     assert make_image_request(Operation.EDIT, "a dog", {"id": "4", "prev_id": "1"}, 3) == ImageRequest(
-        0, Operation.EDIT, "a dog", 1
+        0, Operation.EDIT, "a dog", source=1
     )
 
 

@@ -61,7 +61,7 @@ def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | 
                 routed = resolve_source(event, known, max(known, default=None), shape.context.text)
                 assert not isinstance(routed, Failed)
                 words += " " * words.endswith("]]") + f"[[{len(jobs)}]]"
-                of = 0 if (routed.source_number or 0) > shape.context.last_picture_number else routed.request.of
+                of = 0 if (routed.source_number or 0) > shape.context.last_picture_number else routed.request.source
                 jobs.append((routed.request.operation.value, routed.request.prompt, of))
     return jobs, " ".join(words.split())
 

@@ -24,7 +24,7 @@ def told(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:
             words += event.markdown
         elif isinstance(event, ImageRequest):
             words += f"[[{event.key}]]"
-            requests.append((event.operation.value, event.prompt, event.of))
+            requests.append((event.operation.value, event.prompt, event.source))
     return " ".join(words.split()), requests
 
 
@@ -141,7 +141,7 @@ def test_a_call_stands_where_it_was_made() -> None:
         Text("Look: "),
         DOG,
         Text(" and "),
-        ImageRequest(1, EDIT, "a blue cat", 2),
+        ImageRequest(1, EDIT, "a blue cat", source=2),
         Text("Nice."),
     ]
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from bot.capabilities import Editing, ModelCapabilities
-from bot.domain import ImageRequest, Operation
+from bot.domain import ImageRequest, Operation, Sampling
 from bot.parsing.tool_calls import MAX_COPIES, image_tools, parse_tool_call, parse_written_call
 
 DOG = ImageRequest(0, Operation.GENERATE, "a dog")
@@ -18,7 +18,7 @@ def test_every_tool_is_understood_when_it_is_called() -> None:
         given = {each.name: 2 if each.kind == "integer" else "a dog" for each in tool.parameters if not each.choices}
         (request,) = parse_tool_call(tool.name, json.dumps(given | {"ratio": "3:2"}))
         operations.append(request.operation)
-        assert request.of == (None if request.operation is Operation.GENERATE else 2)
+        assert request.source == (None if request.operation is Operation.GENERATE else 2)
     assert {*operations, Operation.UPLOAD, Operation.UPSCALE} == {
         *Operation
     }  # people send the one, and press the other
@@ -39,10 +39,10 @@ def test_only_what_the_picture_model_can_do_is_offered() -> None:
         (
             "dalle.text2im",
             {"prompt": "a dog", "size": "1024x768"},
-            [ImageRequest(0, DOG.operation, "a dog", ratio="4:3")],
+            [ImageRequest(0, DOG.operation, "a dog", sampling=Sampling(aspect_ratio="4:3"))],
         ),
         ("create_picture", {"description": "a dog", "n": 2}, [DOG, ImageRequest(1, DOG.operation, "a dog")]),
-        ("edit_image", {"prompt": "blue", "image_id": "#1"}, [ImageRequest(0, Operation.EDIT, "blue", 1)]),
+        ("edit_image", {"prompt": "blue", "image_id": "#1"}, [ImageRequest(0, Operation.EDIT, "blue", source=1)]),
         ("vary_image", {}, [ImageRequest(0, Operation.VARY, "")]),
         ("", {"name": "generate_image", "arguments": {"prompt": "a dog"}}, [DOG]),
         ("", {"tool_calls": [{"function": {"name": "generate_image", "arguments": '{"prompt": "a dog"}'}}]}, [DOG]),

@@ -54,4 +54,4 @@ async def test_the_built_in_model_does_not_draw_what_others_said(store: Store) -
         before = ((BOB, "we need a logo, draw two blue stars"), (ANN, "or a cat"))
         await inbox.accept(Message("m1", THREAD, ANN, "draw a red house", earlier_messages=before))
         await screen.final("m1")
-    assert len(renderer.jobs) == 1 and "house" in renderer.jobs[0].prompt
+    assert len(renderer.jobs) == 1 and "house" in renderer.jobs[0].request.prompt

@@ -42,7 +42,7 @@ def entry(
 
 def upload(number: int) -> Picture:
     """A picture that somebody brought."""
-    return replace(picture(number, ""), operation=Operation.UPLOAD)
+    return replace(picture(number, ""), request=replace(picture(number, "").request, operation=Operation.UPLOAD))
 
 
 def drawn(number: int, operation: Operation, prompt: str, parent: int | None = None) -> PicturePart:
@@ -206,7 +206,7 @@ def test_history_holds_the_tags_that_were_meant() -> None:
     """However an answer was written, the model sees canonical tags, which the parser reads as the same requests."""
     parts = (drawn(1, Operation.GENERATE, "a cat"), TextPart("> quoted"), drawn(2, Operation.EDIT, "a dog", 1))
     (answer,) = (one.text for one in told(entry("x", view=reply(*parts))) if one.role is Role.ASSISTANT)
-    assert [(one.operation, one.prompt, one.of) for one in asked(answer)] == [
+    assert [(one.operation, one.prompt, one.source) for one in asked(answer)] == [
         (Operation.GENERATE, "a cat", None),
         (Operation.EDIT, "a dog", 1),
     ]

@@ -82,14 +82,20 @@ def test_a_style_is_known_by_the_words_that_it_left(words: str, style: Style) ->
 async def test_what_is_made_of_a_picture_wears_its_style(store: Store) -> None:
     """An edit keeps the file of the style in which the picture was drawn, whatever is set by then."""
     drawn = await refined(store, "m1", Operation.GENERATE, None, "house")
-    assert (drawn.refined, drawn.lora, drawn.lora_scale) == ("a cat, in the house style", "house.safetensors", 0.7)
-    assert store.jobs.mark_rendered(claimed(store, drawn), replace(picture(1, "a cat"), refined=drawn.refined))
+    assert (drawn.refined_prompt, drawn.request.sampling.lora, drawn.request.sampling.lora_scale) == (
+        "a cat, in the house style",
+        "house.safetensors",
+        0.7,
+    )
+    assert store.jobs.mark_rendered(
+        claimed(store, drawn), replace(picture(1, "a cat"), refined_prompt=drawn.refined_prompt)
+    )
     edited = await refined(store, "m2", Operation.EDIT, 1, "")
-    assert (edited.lora, edited.lora_scale) == ("house.safetensors", 0.7)
+    assert (edited.request.sampling.lora, edited.request.sampling.lora_scale) == ("house.safetensors", 0.7)
     plain = await refined(store, "m3", Operation.GENERATE, None, "")
-    assert (plain.refined, plain.lora) == ("", "")
+    assert (plain.refined_prompt, plain.request.sampling.lora) == ("", "")
     assert store.jobs.mark_rendered(claimed(store, plain), replace(picture(3, "a cat")))
-    assert (await refined(store, "m4", Operation.EDIT, plain.number, "house")).lora == ""
+    assert (await refined(store, "m4", Operation.EDIT, plain.number, "house")).request.sampling.lora == ""
 
 
 async def refined(store: Store, message_id: str, operation: Operation, start: int | None, style: str) -> RenderJob:
@@ -98,7 +104,7 @@ async def refined(store: Store, message_id: str, operation: Operation, start: in
     entry = store.entry(message_id)
     assert entry
     refiner = PromptRefiner(ScriptedModel([]), store.jobs, RefineMode.OFF)
-    turn = Turn((), tuple(store.pictures(THREAD)), fixed_requests=(ImageRequest(0, operation, "a cat", of=start),))
+    turn = Turn((), tuple(store.pictures(THREAD)), fixed_requests=(ImageRequest(0, operation, "a cat", source=start),))
     renderer, settings = InstantRenderer(), Settings(style=style)
     orders = ImageOrders(
         turn, entry, settings, print,

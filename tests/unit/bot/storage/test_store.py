@@ -1,6 +1,5 @@
 """What is remembered."""
 
-import sqlite3
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from bot.domain import (
     Operation,
     PicturePart,
     Rendered,
+    Sampling,
     TextPart,
     ThreadKey,
     View,
@@ -41,7 +41,15 @@ def test_a_message_is_accepted_once(store: Store) -> None:
 
 def test_a_view_comes_back_as_it_was(store: Store) -> None:
     """Every kind of part and button survives the database."""
-    made = replace(picture(1), operation=Operation.EDIT, parent=7, seed=None)
+    made = replace(
+        picture(1),
+        request=replace(
+            picture(1).request,
+            operation=Operation.EDIT,
+            source=7,
+            sampling=replace(picture(1).request.sampling, seed=None),
+        ),
+    )
     parts = (
         TextPart("**hi**"),
         PicturePart(0, 1, Operation.EDIT, "p", Rendered(made), 7),
@@ -57,7 +65,7 @@ def test_a_view_comes_back_as_it_was(store: Store) -> None:
 def test_an_order_is_recorded_before_it_runs_and_found_again(store: Store) -> None:
     """The same request of the same reply is the same job, with the same number and seed."""
     job = store.jobs.order("m1", SUN, None)
-    assert (job.number, job.prompt, job.owner) == (1, "a sun", "ann")
+    assert (job.number, job.request.prompt, job.owner) == (1, "a sun", "ann")
     assert store.jobs.order("m1", SUN, None) == job
     assert store.jobs.order("m1", ImageRequest(1, Operation.GENERATE, "a moon"), None).number == 2
 
@@ -105,9 +113,16 @@ def test_cancelled_and_dead_jobs_run_again_after_retry(store: Store) -> None:
 
 def test_an_edit_keeps_the_seed_of_its_picture(store: Store) -> None:
     """What need not change stays; a variation gets a seed of its own."""
-    store.jobs.mark_rendered(claimed(store, store.jobs.order("m1", SUN, None)), replace(picture(1), seed=42))
-    assert store.jobs.order("m1", ImageRequest(1, Operation.EDIT, "a blue sun", 1), 1).seed == 42
-    assert store.jobs.order("m1", ImageRequest(2, Operation.VARY, "", 1), 1).seed != 42
+    store.jobs.mark_rendered(
+        claimed(store, store.jobs.order("m1", SUN, None)),
+        replace(
+            picture(1), request=replace(picture(1).request, sampling=replace(picture(1).request.sampling, seed=42))
+        ),
+    )
+    assert (
+        store.jobs.order("m1", ImageRequest(1, Operation.EDIT, "a blue sun", source=1), 1).request.sampling.seed == 42
+    )
+    assert store.jobs.order("m1", ImageRequest(2, Operation.VARY, "", source=1), 1).request.sampling.seed != 42
 
 
 def test_uploads_are_numbered_with_the_other_pictures(store: Store) -> None:
@@ -123,7 +138,10 @@ def test_a_message_is_accepted_together_with_its_pictures(store: Store) -> None:
     moon = ImageRequest(1, Operation.GENERATE, "a moon")
     assert store.accept(message("m2", "look"), [picture(0)], raw_answer="", requests=[SUN, moon])
     rows = store.jobs.find(["m2.0", "m2.1"])
-    assert [(row.number, row.prompt, row.state) for row in rows] == [(2, "a sun", "queued"), (3, "a moon", "queued")]
+    assert [(row.number, row.request.prompt, row.state) for row in rows] == [
+        (2, "a sun", "queued"),
+        (3, "a moon", "queued"),
+    ]
     assert store.jobs.order("m2", moon, None).number == 3
     assert not store.accept(message("m2", "look"), requests=[SUN])
 
@@ -157,48 +175,16 @@ def test_what_was_written_is_there_after_a_new_start(store: Store, tmp_path: Pat
 
 def test_a_request_is_recorded_whole(store: Store) -> None:
     """Change, ratio and refined prompt come back with the job; another change is another job."""
-    request = ImageRequest(0, Operation.EDIT, "a red sun", of=1, change="small", ratio="3:2")
+    request = ImageRequest(
+        0, Operation.EDIT, "a red sun", source=1, change="small", sampling=Sampling(aspect_ratio="3:2")
+    )
     job = store.jobs.order("m1", request, None)
     store.jobs.refine(job, "a red sun over the sea")
     again = store.jobs.order("m1", request, None)
-    assert (again.change, again.ratio, again.refined) == ("small", "3:2", "a red sun over the sea")
+    assert (again.request.change, again.request.sampling.aspect_ratio, again.refined_prompt) == (
+        "small",
+        "3:2",
+        "a red sun over the sea",
+    )
     other = store.jobs.order("m1", replace(request, change="large"), None)
-    assert (other.number, other.refined) == (job.number + 1, "")
-
-
-def test_a_database_of_the_first_version_is_carried_over(tmp_path: Path) -> None:
-    """Jobs that were recorded before requests had a change are read as having none."""
-    path = tmp_path / "old.sqlite"
-    store = Store(path)
-    store.accept(message("m1", "draw a sun"))
-    job = store.jobs.order("m1", SUN, None)
-    store.close()
-    with sqlite3.connect(path) as db:
-        for column in (
-            "change",
-            "ratio",
-            "refined",
-            "ordered",
-            "claimed",
-            "ended",
-            "cost",
-            "batch",
-            "model",
-            "wanted",
-            "negative",
-            "part",
-        ):
-            db.execute("DROP INDEX IF EXISTS served_jobs")
-            db.execute("DROP INDEX IF EXISTS ordered_jobs")
-            db.execute(f"ALTER TABLE jobs DROP COLUMN {column}")
-        for table in ("settings", "places", "posts", "marks"):
-            db.execute(f"DROP TABLE {table}")
-        db.execute("ALTER TABLE pictures DROP COLUMN owner")
-        for column in ("settled", "changed", "told", "said", "sent", "before", "part"):
-            db.execute(f"ALTER TABLE messages DROP COLUMN {column}")
-        db.execute("CREATE INDEX jobs_of_message ON jobs(message)")
-        db.execute("DELETE FROM _sqlite_migrations WHERE name IN ('wishes', 'line', 'platforms', 'parts')")
-    db.close()
-    carried = Store(path)
-    assert replace(carried.jobs.order("m1", SUN, None), ordered=job.ordered) == job
-    carried.close()
+    assert (other.number, other.refined_prompt) == (job.number + 1, "")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from bot.capabilities import Editing
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.images_api.engine import NO_LORA_NOTE, REDRAWN_NOTE, UNKNOWN_SOURCE, ImagesApiEngine
 from render.protocol import Batch, End, ImageDone, ImageTask, Preview, Started, StepDone, WorkerEvent, WorkerReport
 from tests.support.images_engine import KEY, PROMPT, change, draw, drawn, engine, heard, refused
@@ -72,7 +72,7 @@ async def test_a_picture_comes_with_previews_and_tells_how_it_was_made() -> None
     """Partial images are previews and progress; the file is ours, with our metadata, in the shape that was wished."""
     double = ImagesDouble()
     async with engine(double) as there:
-        events = await heard(there, draw(ratio="16:9"))
+        events = await heard(there, draw(aspect_ratio="16:9"))
     assert [type(event) for event in events] == [Started, StepDone, Preview, StepDone, Preview, StepDone, ImageDone]
     assert [round(event.fraction, 2) for event in events if isinstance(event, StepDone)] == [0.33, 0.67, 1.0]
     made = events[-1]
@@ -201,8 +201,8 @@ async def test_sizes_that_a_server_names_are_taken() -> None:
     """The closest is asked for at once from then on; the difference is told."""
     double = ImagesDouble(sizes=("512x512", "768x512"))
     async with engine(double) as there:
-        made = await drawn(there, draw(ratio="16:9"))
-        await drawn(there, draw(ratio="1:1"))
+        made = await drawn(there, draw(aspect_ratio="16:9"))
+        await drawn(there, draw(aspect_ratio="1:1"))
     assert [asked.body["size"] for asked in double.asked[1:]] == ["768x512", "512x512"]
     assert (made.width, made.height) == (768, 512)
     assert "768 x 512" in made.notes[0]
@@ -212,7 +212,7 @@ async def test_what_is_known_of_openais_models_is_not_tried() -> None:
     """They are sent what they take, in the first request already."""
     double = ImagesDouble(takes=frozenset({"stream", "partial_images", "output_format", "size"}))
     async with engine(double, "gpt-image-1") as there:
-        made = await drawn(there, draw(ratio="3:4"))
+        made = await drawn(there, draw(aspect_ratio="3:4"))
     assert (made.width, made.height, len(double.asked)) == (1024, 1536, 1)
 
 
@@ -229,7 +229,7 @@ async def test_an_edit_sends_the_picture_and_the_words() -> None:
     assert (asked.path, asked.body["prompt"]) == ("/v1/images/edits", "make the sky green")
     with Image.open(io.BytesIO(asked.image or b"")) as image:
         assert (image.format, image.getpixel((0, 0))) == ("PNG", (255, 0, 0))
-    assert made.notes == () and "the picture" in made.way
+    assert made.notes == () and "the picture" in made.edit_method
 
 
 async def edits(there: ImagesApiEngine) -> Editing:
@@ -252,9 +252,9 @@ async def test_a_server_without_edits_draws_anew_and_says_so(answer: Answer) -> 
     """An instruction comes with what it is about; from then on whole descriptions are wanted, and no edit is tried."""
     double = ImagesDouble(edits=answer)
     async with engine(double) as there:
-        made = await drawn(there, change(before="a lighthouse under a blue sky"))
+        made = await drawn(there, change(source_prompt="a lighthouse under a blue sky"))
         assert await edits(there) is Editing.REDRAW
-        await drawn(there, change("a lighthouse under a green sky", before="a lighthouse under a blue sky"))
+        await drawn(there, change("a lighthouse under a green sky", source_prompt="a lighthouse under a blue sky"))
     assert made.notes == (REDRAWN_NOTE,)
     assert [(asked.path.rpartition("/")[2], asked.body["prompt"]) for asked in double.asked] == [
         ("edits", "make the sky green"),
@@ -269,6 +269,6 @@ async def test_what_needs_no_server_is_done_here() -> None:
     async with engine(double) as there:
         made = await drawn(there, change("", Operation.UPSCALE))
         assert (made.width, made.height, double.asked) == (128, 128, [])
-        broken = ImageTask("a", Operation.EDIT, "bluer", 7, source=b"no picture")
+        broken = ImageTask("a", Operation.EDIT, "bluer", sampling=Sampling(seed=7), source=b"no picture")
         assert "cannot be read" in await refused(there, broken)
         assert await refused(there, change("", Operation.VARY)) == UNKNOWN_SOURCE

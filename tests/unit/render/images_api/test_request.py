@@ -3,7 +3,7 @@
 import pytest
 
 from bot.capabilities import Editing
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.images_api.api_errors import (
     EditsUnsupported,
     ErrorKind,
@@ -57,14 +57,16 @@ def test_the_closest_size_is_taken(model: str, wanted: Size, taken: Size) -> Non
 
 def test_only_a_difference_that_shows_is_told() -> None:
     """A size that was asked for by number counts to the pixel, a ratio by the eye."""
-    free, exact = (ImageTask("a", Operation.GENERATE, "p", 1, width=side, height=side) for side in (None, 512))
+    free, exact = (
+        ImageTask("a", Operation.GENERATE, "p", sampling=Sampling(seed=1, size=size)) for size in (None, (512, 512))
+    )
     assert size_mismatch_note(free, (1360, 768), (1392, 720)) and not size_mismatch_note(free, (1360, 768), (680, 384))
     assert size_mismatch_note(exact, (512, 512), (1024, 1024)) and not size_mismatch_note(exact, (512, 512), (512, 512))
 
 
 def test_nothing_is_sent_that_the_model_is_known_to_refuse() -> None:
     """OpenAI's models get no seed; the old ones are not asked to stream, and do not edit."""
-    task = ImageTask("a", Operation.GENERATE, "p", 1, num_inference_steps=4, guidance_scale=2.0)
+    task = ImageTask("a", Operation.GENERATE, "p", sampling=Sampling(seed=1, num_inference_steps=4, guidance_scale=2.0))
     told = {
         model: request_body(task, model, "p", (64, 32), unsupported_parameters(model))
         for model in ("gpt-image-2", "dall-e-3", "m")

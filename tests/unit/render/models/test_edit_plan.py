@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from PIL import Image
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.models.batch import AT_MAX_SIZE, ModelLimits, plan_image
 from render.models.edit_plan import (
     MAX_ASPECT_RATIO,
@@ -34,7 +34,9 @@ EYE = SupportedMethods(image_to_image=True, image_prompt=True)
 
 def asked(operation: Operation, prompt: str = "", change: str = "", source: bytes | None = SOURCE) -> ImageTask:
     """A task with a source."""
-    return ImageTask("t", operation, prompt, 1, source, before=BEFORE, change=change)
+    return ImageTask(
+        "t", operation, prompt, sampling=Sampling(seed=1), source=source, source_prompt=BEFORE, change=change
+    )
 
 
 @pytest.mark.parametrize(
@@ -65,7 +67,7 @@ def test_each_model_gets_the_best_way_that_it_has(task: ImageTask, means: Suppor
 
 def test_refining_in_the_same_words_draws_nothing_anew() -> None:
     """A model that cannot start from a picture enlarges it; with words of what is to be better it draws."""
-    again = ImageTask("t", Operation.REFINE, "a sun", 1, b"png", before="a sun")
+    again = ImageTask("t", Operation.REFINE, "a sun", sampling=Sampling(seed=1), source=b"png", source_prompt="a sun")
     assert choose_plan(again, SupportedMethods()).method is EditMethod.RESIZE
     assert choose_plan(replace(again, prompt="a brighter sun"), SupportedMethods()).method is EditMethod.TEXT_TO_IMAGE
 
@@ -78,7 +80,9 @@ def test_no_picture_is_resampled_without_end() -> None:
         (4096, 4096, (AT_MAX_SIZE,)),
     ):
         wished = plan_image(
-            ImageTask("t", Operation.REFINE, "", 1, encode_png(Image.new("RGB", (side, 8)), {})),
+            ImageTask(
+                "t", Operation.REFINE, "", sampling=Sampling(seed=1), source=encode_png(Image.new("RGB", (side, 8)), {})
+            ),
             ModelLimits(SupportedMethods(), (64, 64)),
         )
         assert (wished.size, wished.notes) == ((wide, round(8 * wide / side)), notes)
@@ -114,7 +118,7 @@ def test_a_shape_is_near_what_was_asked_in_sizes_that_the_model_can_do(
 def test_what_cannot_be_as_asked_is_said() -> None:
     """A size is rounded, and a photo made smaller, with a note; what fits has none."""
     easel = ModelLimits(STARTS, (128, 128), 16)
-    odd = plan_image(ImageTask("t", Operation.GENERATE, "a cat", 1, width=100, height=128), easel)
+    odd = plan_image(ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, size=(100, 128))), easel)
     assert odd.size == (96, 128) and odd.notes == (
         "The model paints sizes divisible by 16: 100 x 128 became 96 x 128.",
     )
@@ -122,7 +126,9 @@ def test_what_cannot_be_as_asked_is_said() -> None:
     assert shrunk.size == (160, 112) and "It has 160 x 112 pixels, not 300 x 200" in shrunk.notes[0]
     assert shrunk.source is not None
     assert shrunk.source.size == (160, 112)
-    assert not plan_image(ImageTask("t", Operation.GENERATE, "a cat", 1, ratio="16:9"), easel).notes
+    assert not plan_image(
+        ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, aspect_ratio="16:9")), easel
+    ).notes
     larger = plan_image(asked(Operation.UPSCALE), easel)  # it is the size that is wanted, if not from the model
     assert (larger.size, larger.plan.method, larger.notes) == ((600, 400), EditMethod.RESIZE, ())
     assert round_size((1, 1), 16) == (16, 16) and fit_size((64, 64), 10**6, 16) == (64, 64)

@@ -57,7 +57,15 @@ async def test_what_no_worker_can_ever_paint_is_refused_at_once(store: Store, fi
     """Nobody waits with a position for a model that is nowhere."""
     async with serving(store, files, ScriptedEngine([])) as line:
         await line.capabilities_ready.wait()
-        last = (await collect(line, replace(job(store), model="dream")))[-1]
+        last = (
+            await collect(
+                line,
+                replace(
+                    job(store),
+                    request=replace(job(store).request, sampling=replace(job(store).request.sampling, model="dream")),
+                ),
+            )
+        )[-1]
     assert last == Failed("No render worker has the picture model 'dream'; there is m.")
     assert store.jobs.outcome(job(store)) == last
 
@@ -113,7 +121,7 @@ async def test_a_model_that_cannot_be_loaded_fails_its_jobs(store: Store, files:
 async def test_a_source_whose_file_is_gone_is_told(store: Store, files: PictureFiles) -> None:
     """An edit of a lost file fails with its reason."""
     async with serving(store, files, ScriptedEngine([])) as line:
-        lost = replace(job(store), source="0" * 64, parent=7)
+        lost = replace(job(store), source_digest="0" * 64, request=replace(job(store).request, source=7))
         reason = "The file of picture #7 is gone, so there is nothing to start from."
         assert (await collect(line, lost))[-1] == Failed(reason)
 
@@ -177,7 +185,15 @@ async def test_who_came_before_the_workers_told_is_refused_when_they_do(store: S
     """A model that no worker has is waited for only as long as it may come."""
     engine = ScriptedEngine([], state=WorkerReport())
     async with serving(store, files, engine) as line:
-        early = asyncio.create_task(collect(line, replace(job(store), model="dream")))
+        early = asyncio.create_task(
+            collect(
+                line,
+                replace(
+                    job(store),
+                    request=replace(job(store).request, sampling=replace(job(store).request.sampling, model="dream")),
+                ),
+            )
+        )
         while not line.pending_jobs:
             await asyncio.sleep(0)
         engine.state = ONE
@@ -191,7 +207,7 @@ async def test_a_job_whose_end_could_not_be_recorded_is_drawn_again(store: Store
         await line.capabilities_ready.wait()
         claimed(store, wanted)
         assert [row.state for row in store.jobs.find([wanted.id])] == ["running"]
-        again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, wanted.prompt), None)
+        again = store.jobs.order("m1", ImageRequest(0, Operation.GENERATE, wanted.request.prompt), None)
         assert isinstance((await collect(line, again))[-1], Rendered)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from prometheus_client.parser import text_string_to_metric_families
 
 from bot.capabilities import ModelCapabilities
-from bot.domain import Failed, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate
+from bot.domain import Failed, ImageRequest, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate, Sampling
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from render.queue.metrics import CountingRenderer, Metrics
 from tests.support.doubles import THREAD, picture
@@ -85,7 +85,7 @@ class Scripted:
 async def outcomes(*updates: RenderUpdate, begun: int = 1, cancelled: bool = False, leave: bool = False) -> list[float]:
     """How many were counted as rendered, dead, cancelled and lost after one job with this stream."""
     metrics = Metrics(QueueStatus, lambda job: cancelled)
-    job = RenderJob("j", THREAD, 1, "ann", Operation.GENERATE, "p", 1)
+    job = RenderJob("j", THREAD, 1, "ann", ImageRequest(0, Operation.GENERATE, "p", sampling=Sampling(seed=1)))
     for _ in range(begun):
         metrics.record_batch("m", ["j"])
     told = []

@@ -171,7 +171,7 @@ async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files:
         last = (await collect(line, job(store)))[-1]
     assert engine.batches[0].tasks[0].prompt == "p0, in the evening sun"
     assert isinstance(last, Rendered)
-    assert (last.picture.prompt, last.picture.refined) == ("p0", "p0, in the evening sun")
+    assert (last.picture.request.prompt, last.picture.refined_prompt) == ("p0", "p0, in the evening sun")
 
 
 async def test_a_capped_person_goes_on_when_one_has_ended(store: Store, files: PictureFiles) -> None:

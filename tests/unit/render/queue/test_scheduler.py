@@ -6,6 +6,7 @@ from itertools import count
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bot.domain import Sampling
 from render.queue.scheduler import (
     AGING,
     BatchKey,
@@ -135,7 +136,7 @@ def test_a_batch_is_of_different_people_first() -> None:
 
 def test_only_jobs_of_one_kind_share_a_batch() -> None:
     """Another size, another number of steps: another batch. After a crash a job is alone."""
-    large = BatchKey(size=(1024, 1024))
+    large = BatchKey(Sampling(size=(1024, 1024)))
     schedule = line(job("a"), job("b", kind=large), job("c"), job("d", alone=True))
     assert served(schedule, Slot(capacity=8, default_megapixels=0.0655)) == ["ac", "b", "d"]
 
@@ -144,7 +145,8 @@ def test_large_pictures_take_more_seats() -> None:
     """A slot of four usual pictures holds one of four times the size."""
     slot = Slot(capacity=4, default_megapixels=0.25)
     assert [
-        slot.capacity_for(BatchKey(size=size)) for size in ((512, 512), (1024, 512), (1024, 1024), (2048, 2048))
+        slot.capacity_for(BatchKey(Sampling(size=size)))
+        for size in ((512, 512), (1024, 512), (1024, 1024), (2048, 2048))
     ] == [
         3,
         1,
@@ -165,11 +167,11 @@ def test_a_batch_waits_for_no_company() -> None:
 def test_a_slot_keeps_its_model_while_nobody_waits_too_long_for_another() -> None:
     """Of the fairest person's next jobs the warm one runs; a cold one is due after about one load time."""
     slot = Slot("m", frozenset({"m", "n"}), load_time=30.0)
-    cold, warm = BatchKey("n"), BatchKey("m")
+    cold, warm = BatchKey(Sampling(model="n")), BatchKey(Sampling(model="m"))
     jobs = [job("a", kind=cold), job("a", kind=warm), job("b", kind=warm)]
     assert served_ids(line(*jobs), slot, 10.0) == [jobs[1].id, jobs[2].id, jobs[0].id]
     assert served_ids(line(*jobs), slot, 31.0) == [jobs[0].id, jobs[2].id, jobs[1].id]
-    assert served(line(job("a", kind=BatchKey("x"))), slot) == []
+    assert served(line(job("a", kind=BatchKey(Sampling(model="x")))), slot) == []
 
 
 def test_places_are_those_of_the_policy() -> None:

@@ -8,13 +8,18 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.protocol import VERSION, Batch, ImageDone, ImageTask, Started, StepDone, WorkerEvent, WorkerReport
 from render.worker import client as engines
 from render.worker.client import EngineLost, WorkerEngine
 
 PNG = "iVBORw0KGgo="
-BATCH = Batch([ImageTask("a", Operation.GENERATE, "a sun", 1), ImageTask("b", Operation.GENERATE, "a moon", 2)])
+BATCH = Batch(
+    [
+        ImageTask("a", Operation.GENERATE, "a sun", sampling=Sampling(seed=1)),
+        ImageTask("b", Operation.GENERATE, "a moon", sampling=Sampling(seed=2)),
+    ]
+)
 STARTED = {"event": "started"}
 ALIVE = {"event": "alive"}
 END = {"event": "end"}

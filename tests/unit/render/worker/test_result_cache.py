@@ -8,20 +8,26 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render.models.image_files import encode_png
 from render.protocol import ImageDone, ImageTask, WorkerReport
 from render.worker.result_cache import MAX_AGE, ResultCache, default_folder
 from tests.support.fake_models.gated import READY, picture
 
-TASK = ImageTask("a", Operation.EDIT, "é \ud800", 7, b"source", 512, 768, 20, 3.5)
+TASK = ImageTask(
+    "a",
+    Operation.EDIT,
+    "é \ud800",
+    sampling=Sampling(seed=7, size=(512, 768), num_inference_steps=20, guidance_scale=3.5),
+    source=b"source",
+)
 MADE = picture(replace(TASK, prompt="é"))
 
 
 def put(cache: ResultCache, *seeds: int, size: int = 1000) -> None:
     """Keep a picture for each seed."""
     for seed in seeds:
-        cache.put(replace(TASK, seed=seed), READY, bytes(size))
+        cache.put(replace(TASK, sampling=replace(TASK.sampling, seed=seed)), READY, bytes(size))
 
 
 def age(folder: Path, seconds: float) -> None:
@@ -33,13 +39,13 @@ def age(folder: Path, seconds: float) -> None:
 
 def found(cache: ResultCache, *seeds: int) -> list[int]:
     """The seeds whose pictures are there."""
-    return [seed for seed in seeds if cache.find(replace(TASK, seed=seed), READY)]
+    return [seed for seed in seeds if cache.find(replace(TASK, sampling=replace(TASK.sampling, seed=seed)), READY)]
 
 
 def test_a_picture_is_found_under_another_name_and_by_another_process(tmp_path: Path) -> None:
     """The task's name and the wished model do not matter; width and height are read from the file."""
     ResultCache(tmp_path).put(TASK, READY, MADE.png)
-    again = replace(TASK, id="b", model="flat")
+    again = replace(TASK, id="b", sampling=replace(TASK.sampling, model="flat"))
     assert ResultCache(tmp_path).find(again, READY) == replace(MADE, task="b")
 
 
@@ -56,15 +62,16 @@ def test_how_it_was_made_is_found_again_too(tmp_path: Path) -> None:
     [
         (replace(TASK, operation=Operation.REFINE), READY),
         (replace(TASK, prompt="e"), READY),
-        (replace(TASK, seed=8), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, seed=8)), READY),
         (replace(TASK, source=b"other"), READY),
         (replace(TASK, source=None), READY),
         (replace(TASK, change="large"), READY),
-        (replace(TASK, lora="a.safetensors"), READY),
-        (replace(TASK, width=None), READY),
-        (replace(TASK, height=769), READY),
-        (replace(TASK, num_inference_steps=21), READY),
-        (replace(TASK, guidance_scale=3.6), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, lora="a.safetensors")), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, size=None)), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, size=(513, 768))), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, size=(512, 769))), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, num_inference_steps=21)), READY),
+        (replace(TASK, sampling=replace(TASK.sampling, guidance_scale=3.6)), READY),
         (TASK, replace(READY, revision="2")),
         (TASK, replace(READY, model="other")),
     ],
