@@ -1,4 +1,4 @@
-"""When a chat model forgot the picture, and what is drawn if it will not."""
+"""The fallback: how it notices that a chat model forgot the image, and which image is requested instead."""
 
 import pytest
 
@@ -28,10 +28,10 @@ GENERATE, EDIT = Operation.GENERATE, Operation.EDIT
         ("put a hat on this photo", 0, "There is no photo here.", False),
     ],
 )
-def test_a_missing_picture_is_missed_only_where_it_was_wanted(
+def test_an_image_is_missing_only_if_the_user_asked_for_one(
     text: str, pictures: int, answer: str, expected: bool
 ) -> None:
-    """Refusals, promises and bare descriptions lack it; questions and answers to questions do not."""
+    """It is missing after refusals, promises and bare descriptions; not after questions and answers to questions."""
     assert is_image_missing(ParserContext(text, pictures), answer) is expected
 
 
@@ -45,13 +45,13 @@ def test_a_missing_picture_is_missed_only_where_it_was_wanted(
         ("zeichne einen Hund mit Hut", "zeichne einen Hund mit Hut"),
     ],
 )
-def test_the_persons_own_words_are_the_prompt(text: str, prompt: str) -> None:
-    """Without the words that only ask for it, as far as they are known."""
+def test_the_message_of_the_user_becomes_the_prompt(text: str, prompt: str) -> None:
+    """Known phrases that only ask for an image are left out."""
     assert build_fallback_request(text, None) == ImageRequest(0, GENERATE, prompt)
 
 
-def test_what_only_makes_sense_with_a_picture_changes_it() -> None:
-    """The newest picture's description goes before the change; a new wish stays a new picture."""
+def test_a_change_becomes_an_edit_of_the_newest_image() -> None:
+    """The prompt of the newest image precedes the change; a request for a new image stays one."""
     assert build_fallback_request("make it blue", picture(1, "a red circle")) == ImageRequest(
         0, EDIT, "a red circle, make it blue"
     )
@@ -70,21 +70,21 @@ def test_what_only_makes_sense_with_a_picture_changes_it() -> None:
         (ImageRequest(0, Operation.REFINE, "a"), {1}, 1, 1),
     ],
 )
-def test_each_kind_of_request_finds_its_picture(
+def test_each_operation_finds_its_source_image(
     request_: ImageRequest, known: set[int], newest: int, expected: int | None
 ) -> None:
-    """The one that is named, or else the one that is talked about; a new one starts from none."""
+    """The image with the given number, or else the current image; a new image has no source."""
     assert resolve_source(request_, known, newest) == ResolvedRequest(request_, expected)
 
 
-def test_what_cannot_be_done_is_told() -> None:
-    """A number that is not there, and a choice where there is nothing to choose from."""
+def test_a_request_without_its_source_image_fails() -> None:
+    """An unknown number fails, and so does a selection in a thread without images."""
     assert isinstance(resolve_source(ImageRequest(0, EDIT, "a", source=9), {1}, 1), Failed)
     assert isinstance(resolve_source(ImageRequest(0, Operation.SELECT, "", source=1), set(), None), Failed)
     assert isinstance(resolve_source(ImageRequest(0, EDIT, "a hat"), set(), None, "put a hat on this photo"), Failed)
 
 
-def test_a_change_of_nothing_is_a_new_picture() -> None:
-    """Its words tell what is to be seen."""
+def test_an_edit_in_a_thread_without_images_becomes_a_new_image() -> None:
+    """Its prompt describes what to draw."""
     routed = resolve_source(ImageRequest(0, EDIT, "a dog in a hat", source=1, change="small"), set(), None, "add a hat")
     assert routed == ResolvedRequest(ImageRequest(0, GENERATE, "a dog in a hat"))

@@ -1,4 +1,4 @@
-"""What tags and calls say, however they are spelled."""
+"""Image requests from the attributes and prompts of tags and tool calls, in all their spellings."""
 
 import pytest
 from hypothesis import given
@@ -26,10 +26,10 @@ WORDS = st.text(st.sampled_from("abc äß猫🙂,.-'()"), min_size=1, max_size=4
     st.sampled_from(["", "small", "large"]),
     st.sampled_from(["", "3:2", "16:9"]),
 )
-def test_the_canonical_tag_is_read_as_what_it_was_made_of(
+def test_a_canonical_tag_parses_to_its_request(
     operation: Operation, words: str, of: int | None, change: str, ratio: str
 ) -> None:
-    """The transcript's tags mean exactly what was asked for."""
+    """The tags in the history mean exactly what was requested."""
     of = None if operation is Operation.GENERATE else of
     request = ImageRequest(0, operation, words, source=of, change=change, sampling=Sampling(aspect_ratio=ratio))
     parser = StreamParser()
@@ -53,8 +53,8 @@ def test_the_canonical_tag_is_read_as_what_it_was_made_of(
         ("a dog, 5 > 4 & 3 < 4", "a dog, 5 > 4 & 3 < 4"),
     ],
 )
-def test_a_prompt_is_freed_of_its_dress(words: str, plain: str) -> None:
-    """Markdown, HTML, labels and outer quotes go; what is to be painted as it stands stays."""
+def test_a_prompt_is_cleaned_of_markup(words: str, plain: str) -> None:
+    """Markdown, HTML, labels and outer quotes are removed; the rest of the prompt stays as it is."""
     assert clean_prompt(words) == plain
 
 
@@ -72,8 +72,8 @@ def test_a_prompt_is_freed_of_its_dress(words: str, plain: str) -> None:
         (" disabled", {}, ""),
     ],
 )
-def test_attributes_are_told_apart(attributes: str, given_: dict[str, str], words: str) -> None:
-    """Any quotes will do, or none; words on the wrong side of the > are words."""
+def test_attributes_are_split_from_the_prompt(attributes: str, given_: dict[str, str], words: str) -> None:
+    """With any quotes or none; text on the wrong side of the `>` belongs to the prompt."""
     assert split_attributes(attributes) == (given_, words)
 
 
@@ -95,14 +95,14 @@ def test_attributes_are_told_apart(attributes: str, given_: dict[str, str], word
         ('', None),
     ],
 )  # fmt: skip
-def test_a_picture_is_named_in_many_ways(of: str, number: int | None) -> None:
-    """A number, an ordinal, or the first of several; what names none means the newest."""
+def test_a_source_image_is_named_in_many_ways(of: str, number: int | None) -> None:
+    """By a number, an ordinal, or the first of several; anything else means the newest image."""
     request = make_image_request(Operation.EDIT, "a dog", {"of": of})
     assert request is not None and request.source == number
 
 
-def test_an_id_names_a_picture_only_if_there_is_one() -> None:
-    """The number of the picture that is to come is not the one that it is made from."""
+def test_an_id_counts_as_source_only_if_the_image_exists() -> None:
+    """The number of the next image is not the number of its source."""
     assert make_image_request(Operation.EDIT, "a dog", {"id": "2"}, 3) == ImageRequest(
         0, Operation.EDIT, "a dog", source=2
     )
@@ -112,8 +112,8 @@ def test_an_id_names_a_picture_only_if_there_is_one() -> None:
     )
 
 
-def test_the_surest_name_of_an_attribute_counts() -> None:
-    """`prompt` goes before `alt`, whichever comes first."""
+def test_the_more_specific_prompt_attribute_wins() -> None:
+    """`prompt` wins over `alt`, in either order."""
     assert make_image_request(Operation.GENERATE, "", {"alt": "Dog", "prompt": "a dog"}) == make_image_request(
         Operation.GENERATE, "a dog"
     )
@@ -123,22 +123,22 @@ def test_the_surest_name_of_an_attribute_counts() -> None:
     ("text", "ratio"),
     [("1024x768", "4:3"), ("16:9", "16:9"), ("1024 × 1024 px", "1:1"), ("wide", "3:2"), ("0x5", ""), ("huge", "")],
 )
-def test_a_shape_is_a_ratio_in_lowest_terms(text: str, ratio: str) -> None:
-    """Sizes, ratios and words for shapes."""
+def test_a_size_or_shape_is_reduced_to_an_aspect_ratio(text: str, ratio: str) -> None:
+    """Sizes, ratios and words for shapes give a ratio in lowest terms."""
     assert parse_aspect_ratio(text) == ratio
 
 
 @pytest.mark.parametrize(
     "words", ["prompt", "your prompt here", "...", "a description of the image", "and", "[prompt]"]
 )
-def test_words_may_only_hold_a_place(words: str) -> None:
-    """Nobody wants these painted."""
+def test_a_placeholder_is_not_a_prompt(words: str) -> None:
+    """Text such as `your prompt here` requests no image."""
     assert is_placeholder(words)
     assert not is_placeholder(f"{words} with a dog")
 
 
-def test_functions_are_known_by_what_they_do() -> None:
-    """Whatever they are called elsewhere; what has nothing to do with pictures is none of ours."""
+def test_functions_are_recognized_by_other_names() -> None:
+    """Names of similar functions are accepted; functions that do not concern images are not."""
     names = ["dalle.text2im", "image_edit", "create_variation", "pick_image", "upscale", "get_weather"]
     assert [find_operation(name) for name in names] == [
         Operation.GENERATE,

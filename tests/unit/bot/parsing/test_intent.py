@@ -1,4 +1,4 @@
-"""What a message plainly asks for."""
+"""The intent of a message, by its words alone."""
 
 import pytest
 
@@ -83,19 +83,19 @@ take the first image and make it watercolor
     + [(text, pictures, Intent.MARKUP) for text in MARKUP for pictures in (False, True)]
     + [(text, False, Intent.UNCLEAR) for text in UNCLEAR],
 )
-def test_plain_wishes_are_told_from_questions(text: str, pictures: bool, expected: Intent) -> None:
-    """Each message is what anybody would say that it is."""
+def test_the_intent_of_a_plain_message_is_detected(text: str, pictures: bool, expected: Intent) -> None:
+    """Each message has the intent that a reader would see in it."""
     assert detect_intent(text, pictures) is expected
 
 
 @pytest.mark.parametrize("text", ["", " ", "?", "🙂", "draw", "<image>x</image>", "a" * 100_000, "draw " * 50_000])
 def test_any_text_has_an_intent(text: str) -> None:
-    """Nothing is too odd or too long."""
+    """No text is too odd or too long."""
     assert detect_intent(text) in Intent
 
 
-def test_a_picture_on_the_table_is_pointed_at() -> None:
-    """An answer to "this photo" without a photo would draw something else."""
+def test_a_reference_to_an_attached_image_is_detected() -> None:
+    """Without the photo, an answer to "this photo" would draw something else."""
     assert points_at_picture("put a hat on this photo")
     assert points_at_picture("make my drawing blue")
     assert not points_at_picture("add a hat")
@@ -114,6 +114,6 @@ def test_a_picture_on_the_table_is_pointed_at() -> None:
         ("", False),
     ],
 )
-def test_a_question_for_what_is_missing_is_told_from_a_promise(answer: str, asks: bool) -> None:
-    """Only the first wants an answer before anything is drawn."""
+def test_a_clarifying_question_is_distinguished_from_a_promise(answer: str, asks: bool) -> None:
+    """Only the question needs an answer before anything is drawn."""
     assert is_clarifying_question(answer) is asks

@@ -1,4 +1,4 @@
-"""Answers in the shapes that chat models really write, each with what a good bot makes of it."""
+"""Answers as real chat models write them, each with the text and the requests that the parser must produce."""
 
 import codecs
 import json
@@ -19,7 +19,7 @@ RECORDED = DATA / "recorded"
 
 @dataclass(frozen=True)
 class Shape:
-    """An answer, and what is to come of it: jobs as `(operation, prompt, of)`, and words with `[[k]]` for the kth."""
+    """An answer and its expected result: requests as `(operation, prompt, of)`, and text with `[[k]]` for the kth."""
 
     id: str
     output: str
@@ -32,7 +32,7 @@ class Shape:
 
 
 def shapes(name: str) -> Iterator[Shape]:
-    """The shapes of a file."""
+    """The recorded answers of a file."""
     for line in (RECORDED / name).read_text(encoding="utf-8").splitlines():
         recorded: dict[str, Any] = json.loads(line)
         context = ParserContext(
@@ -46,8 +46,8 @@ def shapes(name: str) -> Iterator[Shape]:
 SHAPES = [*shapes("shapes.jsonl"), *shapes("more_shapes.jsonl")]
 
 
-def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | None]], str]:
-    """The jobs and the words. 0 is the picture made in this very answer, as it is the newest when its turn comes."""
+def result(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | None]], str]:
+    """The requests and the text. 0 is an image of this very answer, as it is the newest when its request comes."""
     words, jobs = "", list[tuple[str, str, int | None]]()
     for event in events:
         match event:
@@ -67,14 +67,14 @@ def told(shape: Shape, events: list[Event]) -> tuple[list[tuple[str, str, int | 
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_an_answer_is_understood(shape: Shape) -> None:
-    """The person sees what was meant, and the pictures that were meant are made."""
-    assert told(shape, read(shape.context, iter([shape.output]))) == (shape.jobs, shape.visible)
+def test_a_recorded_answer_is_parsed_as_meant(shape: Shape) -> None:
+    """The user sees the text that was meant, and the images that were meant are requested."""
+    assert result(shape, read(shape.context, iter([shape.output]))) == (shape.jobs, shape.visible)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_an_answer_may_be_cut_anywhere(shape: Shape) -> None:
-    """However the answer comes in two pieces, in characters, or in bytes, the same is made of it."""
+def test_a_recorded_answer_may_be_cut_anywhere(shape: Shape) -> None:
+    """In any two pieces, in characters or in bytes, the result is the same."""
     whole, output = read(shape.context, iter([shape.output])), shape.output
     assert read(shape.context, iter(output)) == whole
     for cut in range(0, len(output), 1 if len(output) < 2000 else 13):

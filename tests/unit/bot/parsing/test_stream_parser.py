@@ -1,4 +1,4 @@
-"""What the model writes, and what is made of it."""
+"""The stream parser: answers of chat models in, text and image requests out."""
 
 import random
 
@@ -12,12 +12,12 @@ GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
 
 
 def parsed(*chunks: str) -> list[Event]:
-    """All events of an answer to nothing in particular."""
+    """All events of an answer without context."""
     return read(ParserContext(), chunks)
 
 
-def told(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:
-    """The words with `[[k]]` for the kth picture, and the requests."""
+def result(output: str) -> tuple[str, list[tuple[str, str, int | None]]]:
+    """The text with `[[k]]` for the kth image, and the requests."""
     words, requests = "", []
     for event in parsed(output):
         if isinstance(event, Text):
@@ -61,13 +61,13 @@ CASES = {
 
 
 @pytest.mark.parametrize("output", CASES)
-def test_words_and_requests_are_told_apart(output: str) -> None:
-    """Each way of writing comes out as meant, and no markup is left in the words."""
-    assert told(output) == CASES[output]
+def test_text_and_requests_are_separated(output: str) -> None:
+    """Each notation gives the meant requests, and no markup is left in the text."""
+    assert result(output) == CASES[output]
 
 
 @pytest.mark.parametrize("output", CASES)
-def test_it_does_not_matter_how_the_answer_is_cut(output: str) -> None:
+def test_the_cuts_of_the_stream_do_not_matter(output: str) -> None:
     """Every split into two, and into single characters, gives the same events."""
     whole = parsed(output)
     assert parsed(*output) == whole
@@ -98,7 +98,7 @@ PIECES += ["<think>", "</think>", "<image>", "</image>", "<vary", "&lt;", "selec
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_any_rubbish_in_any_pieces_is_survived(seed: int) -> None:
+def test_random_markup_raises_nothing(seed: int) -> None:
     """Random mixtures of pieces of tags raise nothing, and do not depend on the cuts."""
     rng = random.Random(seed)
     output = "".join(rng.choice(PIECES) for _ in range(rng.randint(2, 40)))
@@ -107,7 +107,7 @@ def test_any_rubbish_in_any_pieces_is_survived(seed: int) -> None:
     assert parsed(*parts) == parsed(output)
 
 
-def test_a_request_is_there_with_the_last_character_of_its_tag() -> None:
+def test_a_request_is_emitted_with_the_last_character_of_its_tag() -> None:
     """The job can start while the model still writes."""
     parser = StreamParser()
     events = [parser.feed(character) for character in "<image>a dog</image>"]
@@ -115,17 +115,17 @@ def test_a_request_is_there_with_the_last_character_of_its_tag() -> None:
     assert not any(events[:-1])
 
 
-def test_ordinary_words_are_not_held_back() -> None:
-    """What cannot become a tag is shown at once."""
+def test_plain_text_is_not_held_back() -> None:
+    """Text that cannot become a tag is emitted at once."""
     parser = StreamParser()
     assert parser.feed("Hello, a < b") == [Text("Hello, a < b")]
 
 
-def heard(*said: str | tuple[str, str], context: ParserContext | None = None) -> list[Event]:
-    """All events of an answer in which the model says words and calls tools."""
+def parse_pieces(*pieces: str | tuple[str, str], context: ParserContext | None = None) -> list[Event]:
+    """All events of an answer made of text and tool calls."""
     parser = StreamParser(context or ParserContext("draw a dog", 2))
     events: list[Event] = []
-    for each in said:
+    for each in pieces:
         events += parser.feed(each) if isinstance(each, str) else parser.feed_call(*each)
     return [*events, *parser.end()]
 
@@ -134,10 +134,10 @@ DOG = ImageRequest(0, GENERATE, "a dog")
 CALL = ("generate_image", '{"prompt": "a dog"}')
 
 
-def test_a_call_stands_where_it_was_made() -> None:
-    """Words before and behind it keep their places, and keys go on counting."""
+def test_a_tool_call_keeps_its_place_in_the_text() -> None:
+    """Text before and after it keeps its place, and the keys continue."""
     cat = ("edit_image", '{"prompt": "a blue cat", "of": 2}')
-    assert heard("Look: ", CALL, " and ", cat, "Nice.") == [
+    assert parse_pieces("Look: ", CALL, " and ", cat, "Nice.") == [
         Text("Look: "),
         DOG,
         Text(" and "),
@@ -158,30 +158,30 @@ def test_a_call_stands_where_it_was_made() -> None:
         ("Here <|im_end|>", [Text("Here ")]),
     ],
 )
-def test_what_is_open_before_a_call_is_closed(open_words: str, events: list[Event]) -> None:
-    """A call ends what the words left open, as the end of the answer does; behind it plain words go on."""
+def test_a_tool_call_closes_the_open_construct(open_words: str, events: list[Event]) -> None:
+    """A call ends an open construct as the end of the answer does; after it, plain text continues."""
     key = sum(isinstance(event, ImageRequest) for event in events)
     request = ImageRequest(key, GENERATE, "a dog")
-    said = heard(open_words, CALL, "So.")
+    parsed_events = parse_pieces(open_words, CALL, "So.")
     words = "".join(event.markdown for event in events if isinstance(event, Text))
-    assert "".join(event.markdown for event in said if isinstance(event, Text)) == words + "So."
-    assert [event for event in said if isinstance(event, ImageRequest)] == [
+    assert "".join(event.markdown for event in parsed_events if isinstance(event, Text)) == words + "So."
+    assert [event for event in parsed_events if isinstance(event, ImageRequest)] == [
         *(event for event in events if isinstance(event, ImageRequest)),
         request,
     ]
-    assert said[-1] == Text("So.")
+    assert parsed_events[-1] == Text("So.")
 
 
-def test_a_call_about_something_else_adds_nothing() -> None:
-    """Other tools, and arguments that are no JSON, ask for no picture."""
-    assert heard("Hi ", ("get_weather", '{"city": "Oslo"}'), ("generate_image", "{{"), "there") == [
+def test_an_unrelated_tool_call_requests_no_image() -> None:
+    """Other tools, and arguments that are not JSON, request no image."""
+    assert parse_pieces("Hi ", ("get_weather", '{"city": "Oslo"}'), ("generate_image", "{{"), "there") == [
         Text("Hi "),
         Text("there"),
     ]
 
 
 @pytest.mark.parametrize(
-    "said",
+    "pieces",
     [
         ("<image>a dog</image>", CALL),
         (CALL, "<image>a dog</image>"),
@@ -191,54 +191,54 @@ def test_a_call_about_something_else_adds_nothing() -> None:
         ("<image>a dog</image>\n\n**Prompt:** a dog",),
     ],
 )
-def test_what_is_asked_for_in_two_ways_is_drawn_once(said: tuple[str | tuple[str, str], ...]) -> None:
-    """A model that writes the tag and makes the same call means one picture."""
-    assert sum(isinstance(event, ImageRequest) for event in heard(*said)) == 1
+def test_an_image_requested_in_two_forms_is_rendered_once(pieces: tuple[str | tuple[str, str], ...]) -> None:
+    """A model that writes the tag and makes the same call means one image."""
+    assert sum(isinstance(event, ImageRequest) for event in parse_pieces(*pieces)) == 1
 
 
 @pytest.mark.parametrize("words", ["> a <image>x</image>", "```\n<image>x</image>\n```", "- <image>a dog</image> b"])
-def test_the_words_behind_a_call_are_read_alike_however_they_are_cut(words: str) -> None:
-    """A line begins there: what is a quotation, or code, is one in every piece."""
+def test_the_text_after_a_call_does_not_depend_on_the_cuts(words: str) -> None:
+    """A line begins there: a quotation or a code block is one in every piece."""
 
-    whole = joined(heard("Look: ", CALL, words))
+    whole = joined(parse_pieces("Look: ", CALL, words))
     for cut in range(1, len(words)):
-        assert joined(heard("Look: ", CALL, words[:cut], words[cut:])) == whole
+        assert joined(parse_pieces("Look: ", CALL, words[:cut], words[cut:])) == whole
 
 
 def test_every_tag_pairs_off_with_one_call() -> None:
-    """Two tags and then the same two calls are two pictures; a third call is a third."""
+    """Two tags and then the same two calls are two images; a third call is a third image."""
     cat = ("generate_image", '{"prompt": "a cat"}')
     tags = "<image>a dog</image> <image>a cat</image>"
-    assert sum(isinstance(event, ImageRequest) for event in heard(tags, CALL, cat)) == 2
-    assert sum(isinstance(event, ImageRequest) for event in heard(tags, CALL, cat, CALL)) == 3
+    assert sum(isinstance(event, ImageRequest) for event in parse_pieces(tags, CALL, cat)) == 2
+    assert sum(isinstance(event, ImageRequest) for event in parse_pieces(tags, CALL, cat, CALL)) == 3
 
 
-def test_calls_are_capped_like_tags() -> None:
-    """The very same is drawn four times at most, and no more than ten pictures in all."""
-    assert sum(isinstance(event, ImageRequest) for event in heard(*[CALL] * 9)) == 4
+def test_calls_are_limited_like_tags() -> None:
+    """The same request counts four times at most, and an answer has ten images at most."""
+    assert sum(isinstance(event, ImageRequest) for event in parse_pieces(*[CALL] * 9)) == 4
     many = [("generate_image", f'{{"prompt": "dog {n}"}}') for n in range(20)]
-    assert [event.key for event in heard(*many) if isinstance(event, ImageRequest)] == list(range(10))
+    assert [event.key for event in parse_pieces(*many) if isinstance(event, ImageRequest)] == list(range(10))
 
 
-def test_a_call_is_never_taken_back() -> None:
-    """A thought that ends behind it was not the call's."""
-    assert not any(isinstance(event, Retracted) for event in heard("Hm. ", CALL, "</think>Here."))
+def test_a_tool_call_is_never_retracted() -> None:
+    """The end of reasoning after a call does not retract the call."""
+    assert not any(isinstance(event, Retracted) for event in parse_pieces("Hm. ", CALL, "</think>Here."))
 
 
-def test_thoughts_without_an_opening_tag_are_taken_back() -> None:
-    """What was shown and asked for until their end does not count; keys start anew."""
-    said = heard("Maybe <image>a cat</image> no. ", "</think> So: <image>a dog</image>")
-    assert said[said.index(Retracted()) + 1 :] == [Text("So: "), DOG]
+def test_reasoning_without_an_opening_tag_is_retracted() -> None:
+    """The text and the requests before its closing tag do not count; keys start from 0 again."""
+    events = parse_pieces("Maybe <image>a cat</image> no. ", "</think> So: <image>a dog</image>")
+    assert events[events.index(Retracted()) + 1 :] == [Text("So: "), DOG]
 
 
-def test_a_prompt_has_an_end() -> None:
-    """What a model writes beyond 32,000 characters is dropped, and the answer goes on behind it."""
-    said = heard("<image>" + "very " * 10_000 + "</image> Done.")
-    assert isinstance(said[0], ImageRequest) and len(said[0].prompt) < 32_000
-    assert said[1:] == [Text(" Done.")]
+def test_a_prompt_has_a_maximum_length() -> None:
+    """Text beyond 32,000 characters is dropped, and the answer continues after it."""
+    events = parse_pieces("<image>" + "very " * 10_000 + "</image> Done.")
+    assert isinstance(events[0], ImageRequest) and len(events[0].prompt) < 32_000
+    assert events[1:] == [Text(" Done.")]
 
 
 def test_a_file_in_base64_is_not_kept() -> None:
-    """A megabyte of it leaves nothing in the answer but what was to be seen."""
-    said = heard("![a dog](data:image/png;base64," + "iVBORw0KGgo" * 90_000 + ") Done.")
-    assert said == [DOG, Text(" Done.")]
+    """A megabyte of base64 leaves only the visible text in the answer."""
+    events = parse_pieces("![a dog](data:image/png;base64," + "iVBORw0KGgo" * 90_000 + ") Done.")
+    assert events == [DOG, Text(" Done.")]

@@ -1,4 +1,4 @@
-"""Whatever a chat model writes, in whatever pieces: nothing breaks, no markup is shown, and the work stays linear."""
+"""Properties of the stream parser for any answer in any pieces: no markup is shown, and the work stays linear."""
 
 import re
 import sys
@@ -104,8 +104,8 @@ MARKUP = re.compile(
 )
 
 
-def standing(events: Sequence[Event]) -> list[Text | ImageRequest]:
-    """What was not taken back."""
+def not_retracted(events: Sequence[Event]) -> list[Text | ImageRequest]:
+    """The events that were not retracted."""
     kept: list[Text | ImageRequest] = []
     for event in events:
         if isinstance(event, Retracted):
@@ -118,13 +118,13 @@ def standing(events: Sequence[Event]) -> list[Text | ImageRequest]:
 @pytest.mark.timeout(400)
 @settings(max_examples=7_000, deadline=None)
 @given(st.sampled_from(CONTEXTS), ANSWERS, st.lists(st.integers(0, 400), max_size=12))
-def test_it_does_not_matter_how_an_answer_is_cut(context: ParserContext, answer: str, cuts: list[int]) -> None:
-    """In one piece, in characters, or in any pieces: the same words, and requests that are counted and capped."""
+def test_the_cuts_of_an_answer_do_not_matter(context: ParserContext, answer: str, cuts: list[int]) -> None:
+    """In one piece, in characters, or in any pieces: the same text, and requests that are counted and limited."""
     whole = read(context, [answer])
     assert read(context, answer) == whole
     places = [0, *sorted(cut % (len(answer) + 1) for cut in cuts), len(answer)]
     assert read(context, (answer[begin:end] for begin, end in pairwise(places))) == whole
-    keys = [event.key for event in standing(whole) if isinstance(event, ImageRequest)]
+    keys = [event.key for event in not_retracted(whole) if isinstance(event, ImageRequest)]
     assert keys == list(range(len(keys))) and len(keys) <= MAX_REQUESTS
 
 
@@ -132,9 +132,9 @@ def test_it_does_not_matter_how_an_answer_is_cut(context: ParserContext, answer:
 @settings(max_examples=3_000, deadline=None)
 @given(st.sampled_from(DRAWING), UNQUOTED)
 def test_no_markup_is_shown(context: ParserContext, answer: str) -> None:
-    """Where a picture was asked for, no tag, thought, token or invented address is among the words."""
-    said = "\n".join(event.markdown for event in standing(read(context, [answer])) if isinstance(event, Text))
-    assert not MARKUP.search(said)
+    """In an answer that should request an image, the text has no tag, reasoning, token or invented address."""
+    text = "\n".join(event.markdown for event in not_retracted(read(context, [answer])) if isinstance(event, Text))
+    assert not MARKUP.search(text)
 
 
 HOSTILE = [
@@ -177,8 +177,8 @@ HOSTILE += [
 HOSTILE += ['<image prompt="a', '<vary of="1">', "\nUser: ", "\nPrompt: a", "<image>a cat</image> ", "`<image>`\n", "a"]
 
 
-def calls(context: ParserContext, answer: str) -> int:
-    """How many functions are called to read the answer in pieces of five characters: a count, where a clock varies."""
+def count_calls(context: ParserContext, answer: str) -> int:
+    """The number of function count_calls for an answer in pieces of five characters: a count, because time varies."""
     count = 0
 
     def profile(frame: Any, event: str, argument: Any) -> None:
@@ -197,21 +197,21 @@ def calls(context: ParserContext, answer: str) -> int:
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
-def test_the_work_grows_with_the_answer_and_no_faster(piece: str) -> None:
-    """Four times as much of something hostile takes about four times the work, and little for each character."""
+def test_the_work_grows_linearly_with_the_answer(piece: str) -> None:
+    """Four times as much hostile text takes about four times the work, and little for each character."""
     for context in (
         ParserContext("draw a cat"),
         ParserContext("hello"),
         ParserContext("draw a cat", thinks_first=True),
     ):
-        short, long = (calls(context, (piece * size)[:size]) for size in (2_500, 10_000))
+        short, long = (count_calls(context, (piece * size)[:size]) for size in (2_500, 10_000))
         assert long < 5 * short + 2_000
         assert long < 40 * 10_000
 
 
 @pytest.mark.parametrize("piece", HOSTILE)
 def test_little_is_held_back(piece: str) -> None:
-    """However long an answer gets, what waits to be understood stays short, and so what is looked at twice."""
+    """In an answer of any length, the text that waits for a decision stays short."""
     parser = StreamParser(ParserContext("hello"))
     for at in range(0, 10_000, 5):
         parser.feed((piece * 10_000)[at : at + 5])

@@ -1,4 +1,4 @@
-"""What a chat model may call, and what its calls ask for."""
+"""The tools that chat models get, and the image requests that their calls make."""
 
 import json
 
@@ -11,7 +11,7 @@ from bot.parsing.tool_calls import MAX_COPIES, image_tools, parse_tool_call, par
 DOG = ImageRequest(0, Operation.GENERATE, "a dog")
 
 
-def test_every_tool_is_understood_when_it_is_called() -> None:
+def test_a_call_of_every_tool_is_parsed() -> None:
     """Each tool's name and required arguments make the request that its description promises."""
     operations = []
     for tool in image_tools(ModelCapabilities(ratios=True)):
@@ -24,8 +24,8 @@ def test_every_tool_is_understood_when_it_is_called() -> None:
     }  # people send the one, and press the other
 
 
-def test_only_what_the_picture_model_can_do_is_offered() -> None:
-    """A model of one shape is asked for none, and one that takes instructions is given the change alone."""
+def test_the_tools_match_the_image_model() -> None:
+    """A model with one aspect ratio gets no ratio argument; one that takes instructions gets only the change."""
     plain, able = image_tools(ModelCapabilities()), image_tools(ModelCapabilities(Editing.INSTRUCT, ratios=True))
     assert "ratio" not in {each.name for tool in plain for each in tool.parameters}
     assert "ratio" in {each.name for tool in able for each in tool.parameters}
@@ -53,19 +53,19 @@ def test_only_what_the_picture_model_can_do_is_offered() -> None:
         ("generate_image", ["a dog"], []),
     ],
 )
-def test_a_call_is_understood_however_it_is_spelled(name: str, arguments: object, expected: list[ImageRequest]) -> None:
-    """Other names for the tools and their arguments count, and calls within calls."""
+def test_a_call_is_parsed_in_many_spellings(name: str, arguments: object, expected: list[ImageRequest]) -> None:
+    """Other names of tools and arguments are accepted, and nested calls are."""
     assert parse_tool_call(name, json.dumps(arguments)) == expected
 
 
-def test_json_that_breaks_off_is_read_as_far_as_it_goes() -> None:
-    """An answer that was cut short still says what was to be seen."""
+def test_incomplete_json_is_parsed_as_far_as_it_goes() -> None:
+    """An answer that was cut short still requests its image."""
     assert parse_tool_call("generate_image", '{"prompt": "a dog') == [DOG]
     assert parse_tool_call("generate_image", "") == parse_tool_call("generate_image", "[") == []
 
 
-def test_no_call_asks_for_a_hundred_pictures() -> None:
-    """Copies are capped, whatever the number looks like, and however deep calls are nested."""
+def test_the_images_of_one_call_are_limited() -> None:
+    """Copies are limited for every number, and however deep calls are nested."""
     assert len(parse_tool_call("generate_image", '{"prompt": "a dog", "n": 100}')) == MAX_COPIES
     assert len(parse_tool_call("generate_image", '{"prompt": "a dog", "n": -3}')) == 1
     assert len(parse_tool_call("generate_image", json.dumps([{"prompt": f"dog {n}"} for n in range(50)]))) == MAX_COPIES
@@ -84,6 +84,6 @@ def test_no_call_asks_for_a_hundred_pictures() -> None:
         '<invoke name="generate_image"><parameter name="prompt">a dog</parameter>',
     ],
 )
-def test_a_call_among_the_words_is_understood(payload: str) -> None:
-    """As JSON, as a line of Python, and in the other ways of writing one."""
+def test_a_call_written_in_the_text_is_parsed(payload: str) -> None:
+    """As JSON, as a line of Python, and in other notations."""
     assert parse_written_call(payload) == [DOG]

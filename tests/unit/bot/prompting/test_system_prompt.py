@@ -1,4 +1,4 @@
-"""What chat models are told, before every kind of picture model."""
+"""The system prompts, for every kind of image model."""
 
 import re
 from itertools import product
@@ -30,19 +30,19 @@ EVERY = [
 
 
 def examples(text: str) -> list[tuple[str, list[str]]]:
-    """What a person says and the lines that are answered to it, in the examples of a system text."""
+    """The messages of users and the lines of the answers, from the examples of a system prompt."""
     found = re.findall(r"^(?:Ann|Ben): (.*)\n((?:(?!\n\n).|\n(?!\n))*)", text.partition("# Examples")[2], re.MULTILINE)
-    return [(said, answer.removeprefix("You: ").split("\n")) for said, answer in found]
+    return [(message, answer.removeprefix("You: ").split("\n")) for message, answer in found]
 
 
-def parsed(said: str, answer: str) -> list[Event]:
-    """The events of an answer in a thread of three pictures."""
-    parser = StreamParser(ParserContext(said, 3))
+def parsed(message: str, answer: str) -> list[Event]:
+    """The events of an answer in a thread of three images."""
+    parser = StreamParser(ParserContext(message, 3))
     return [*parser.feed(answer), *parser.end()]
 
 
 @pytest.mark.parametrize(
-    ("name", "abilities", "profile", "persona"),
+    ("name", "capabilities", "profile", "persona"),
     [
         (
             "system_tags",
@@ -54,20 +54,20 @@ def parsed(said: str, answer: str) -> list[Event]:
         ("system_builtin", ModelCapabilities(Editing.DESCRIBE, Dialect.SCENES), TAGS, ""),
     ],
 )
-def test_whole_prompts_are_as_they_were_read(
-    name: str, abilities: ModelCapabilities, profile: ModelProfile, persona: str
+def test_whole_prompts_match_the_golden_files(
+    name: str, capabilities: ModelCapabilities, profile: ModelProfile, persona: str
 ) -> None:
-    """A change of any part shows in the whole text, where it is read as the model reads it."""
+    """A change of any part appears in the whole text, as the model reads it."""
     golden = (GOLDEN / f"{name}.txt").read_text(encoding="utf-8")
-    assert build_system_prompt(abilities, profile, persona) + "\n" == golden
+    assert build_system_prompt(capabilities, profile, persona) + "\n" == golden
 
 
-@pytest.mark.parametrize(("abilities", "profile"), EVERY)
-def test_every_example_is_understood_as_it_is_meant(abilities: ModelCapabilities, profile: ModelProfile) -> None:
-    """The parser draws exactly what the examples want drawn, and questions get words alone."""
+@pytest.mark.parametrize(("capabilities", "profile"), EVERY)
+def test_every_example_is_parsed_as_meant(capabilities: ModelCapabilities, profile: ModelProfile) -> None:
+    """The parser finds exactly the meant requests, and questions get only text."""
     drawn = []
-    for said, lines in examples(build_system_prompt(abilities, profile)):
-        events = parsed(said, "\n".join(lines))
+    for message, lines in examples(build_system_prompt(capabilities, profile)):
+        events = parsed(message, "\n".join(lines))
         drawn.append([event.operation for event in events if isinstance(event, ImageRequest)])
         shown = "".join(event.markdown for event in events if isinstance(event, Text))
         assert not re.search(r"</?(?:image|edit|vary|select|refine)\b(?! href)|_image\(", shown)
@@ -75,51 +75,51 @@ def test_every_example_is_understood_as_it_is_meant(abilities: ModelCapabilities
     assert drawn == [[generate], [edit], [Operation.VARY], [Operation.SELECT], [], [generate, edit], []]
 
 
-@pytest.mark.parametrize(("abilities", "profile"), EVERY)
-def test_nothing_is_left_to_be_filled_in(abilities: ModelCapabilities, profile: ModelProfile) -> None:
-    """No placeholder survives, and each front end is told of alone."""
-    text = build_system_prompt(abilities, profile)
+@pytest.mark.parametrize(("capabilities", "profile"), EVERY)
+def test_no_placeholder_is_left(capabilities: ModelCapabilities, profile: ModelProfile) -> None:
+    """Only the request protocol of the model is described."""
+    text = build_system_prompt(capabilities, profile)
     assert "$" not in text
     assert ("generate_image" in text) is (profile.request_protocol is RequestProtocol.TOOLS)
     assert ("<image>" in text) is (profile.request_protocol is RequestProtocol.TAGS)
-    assert ("16:9" in text) is abilities.ratios
+    assert ("16:9" in text) is capabilities.ratios
 
 
-def test_an_instruction_model_is_given_instructions() -> None:
-    """What stands in an edit depends on what the picture model wants to be told."""
+def test_the_edit_prompt_depends_on_the_image_model() -> None:
+    """An edit contains the change alone, or a description of the whole image."""
     assert "the change alone" in build_system_prompt(ModelCapabilities(Editing.INSTRUCT), TAGS)
     assert "the whole picture as it is to be" in build_system_prompt(ModelCapabilities(Editing.DESCRIBE), TAGS)
     assert "drawn again" in build_system_prompt(ModelCapabilities(Editing.REDRAW), TAGS)
 
 
-def test_the_persona_is_told_as_it_is() -> None:
-    """The channel's own words stand in the system text, dollar signs and all; without them no heading is empty."""
+def test_the_persona_is_included_unchanged() -> None:
+    """The text of the setting stays, dollar signs included; without it there is no empty heading."""
     assert "You charge $5 a word." in build_system_prompt(ModelCapabilities(), TAGS, "  You charge $5 a word.\n")
     assert "Who you are" not in build_system_prompt(ModelCapabilities(), TAGS, "  \n")
 
 
-def test_the_system_text_leaves_room_in_a_small_context() -> None:
+def test_the_system_prompt_leaves_room_in_a_small_context() -> None:
     """A server with 4096 tokens still has more than a third of them for the conversation."""
-    longest = max(estimate_tokens(build_system_prompt(abilities, profile)) for abilities, profile in EVERY)
+    longest = max(estimate_tokens(build_system_prompt(capabilities, profile)) for capabilities, profile in EVERY)
     assert longest < input_budget(ModelProfile(context_window=4096)) * 0.62
 
 
-def test_the_built_in_painter_is_described_by_the_words_that_it_knows() -> None:
-    """Its vocabulary is told in full, and nothing that it cannot paint."""
-    told = build_refinement_prompt(Dialect.SCENES)
+def test_the_builtin_image_model_is_described_by_its_vocabulary() -> None:
+    """The whole vocabulary is listed, and no other word."""
+    prompt = build_refinement_prompt(Dialect.SCENES)
     for word in (*KINDS, *COLOURS):
-        assert word in told
+        assert word in prompt
     for scenic in SCENIC.values():
-        assert scenic[0] in told
+        assert scenic[0] in prompt
 
 
-def test_a_reminder_shows_how_in_either_front_end() -> None:
-    """Both name the tag, because both are understood always."""
+def test_a_reminder_shows_the_tag_for_either_protocol() -> None:
+    """Both reminders name the tag, because tags are always understood."""
     for front_end in RequestProtocol:
         assert "<image>" in build_reminder(front_end)
 
 
 def test_every_prompt_file_is_used_and_has_its_placeholders() -> None:
-    """A file that nobody reads would rot."""
+    """There is no unused prompt file."""
     assert {path.stem for path in FOLDER.glob("*.md")} == set(PLACEHOLDERS)
     check_templates()
