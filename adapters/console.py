@@ -11,6 +11,7 @@ from pathlib import Path
 from bot.domain import MANAGER, Failed, Message, Person, PicturePart, Rendered, TextPart, ThreadKey, View
 from bot.errors import BotError
 from bot.formatting import replace_time_markers
+from bot.notices import text
 from bot.ports import Inbox
 
 
@@ -39,7 +40,7 @@ class Console:
                 await inbox.accept(Message(uuid.uuid4().hex, self._thread, self._person, text, about=about))
                 await self._answered.wait()
             except BotError as refused:
-                print(replace_time_markers(str(refused)))
+                print(replace_time_markers(refused.text))
         raise asyncio.CancelledError
 
     def _read_line(self) -> str:
@@ -84,7 +85,7 @@ class TerminalSurface:
                     where = f" {self._folder / picture.digest}.png" if self._folder else ""
                     shown.append(f"\n[#{picture.number}: {picture.alt}]{where}\n")
                 case PicturePart(state=Failed(reason)):
-                    shown.append(f"\n[no picture: {replace_time_markers(reason)}]\n")
+                    shown.append(f"\n[no picture: {replace_time_markers(text(reason))}]\n")
                 case PicturePart():
                     break
         return "".join(shown)

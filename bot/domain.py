@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
+from bot.notices import UserText
+
 
 @dataclass(frozen=True, slots=True)
 class ThreadKey:
@@ -108,7 +110,7 @@ class Picture:
 
     `width` and `height` are in pixels. `request` made it, with all options that decided its pixels; `refined_prompt` is
     the prompt that the image model got instead of the requested one, if another one. `edit_method` names the edit
-    method in a few words, `notes` are sentences about the parts of the request that could not be fulfilled.
+    method in a few words, `notes` are messages about the parts of the request that could not be fulfilled.
     """
 
     number: int
@@ -119,8 +121,8 @@ class Picture:
     request: ImageRequest
     model: str | None = None
     refined_prompt: str = ""
-    edit_method: str = ""
-    notes: tuple[str, ...] = ()
+    edit_method: UserText = ""
+    notes: tuple[UserText, ...] = ()
 
 
 # Incoming events
@@ -298,9 +300,9 @@ class Rendered:
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """The job failed. `reason` is a sentence for the user, `again` says whether a retry may succeed."""
+    """The job failed. `reason` is for the user, `again` says whether a retry may succeed."""
 
-    reason: str
+    reason: UserText
     again: bool = True
 
 
@@ -337,7 +339,7 @@ class Button:
     """A button below a reply."""
 
     action: Action
-    label: str
+    label: UserText
     target: str
 
 
@@ -345,11 +347,11 @@ class Button:
 class View:
     """A snapshot of a reply for a platform. Until `final`, text only grows and parts are only appended.
 
-    `language` is the language of the bot's own sentences in the view; empty for English.
+    A platform receives a view whose messages are texts in `language`, see `bot.i18n`; the stored view has notices.
     """
 
     parts: tuple[Part, ...] = ()
-    status: str = ""
+    status: UserText = ""
     buttons: tuple[Button, ...] = ()
     final: bool = False
     language: str = ""

@@ -1,6 +1,6 @@
-"""The expected errors of the bot: the text of each error is a sentence for a user.
+"""The expected errors of the bot: each carries a message for a user.
 
-    BotError               str(error) is a plain sentence for the user who asked
+    BotError               a message for the user who asked
     ├── Refused            the request cannot be accepted as it is
     │   ├── NotFound       the request refers to something that does not exist
     │   └── NotAllowed     the managers do not let the bot answer this user or in this channel
@@ -11,11 +11,31 @@
 Every other exception is a bug: the reply ends visibly and the traceback is logged once, at the edge.
 """
 
-INTERNAL_ERROR = "Something went wrong here; the log says what."  # the sentence for a user who met a bug
+from bot.notices import Argument, Notice, notice, text
+
+INTERNAL_ERROR = notice("bug")  # for a user who met a bug
 
 
 class BotError(Exception):
-    """`str(error)` is a sentence for the user; the cause, if any, is for the log."""
+    """An error with a message for the user; the cause, if any, is for the log.
+
+    Errors for the operator alone, such as ConfigError, have an English sentence in place of the id.
+    """
+
+    language = "en"  # that of `text`; the dispatcher sets it to the language of the user
+
+    def __init__(self, id_: str | Notice, /, **arguments: Argument) -> None:
+        self.notice = notice(id_, **arguments) if isinstance(id_, str) else id_
+        super().__init__(self.notice)
+
+    def __str__(self) -> str:
+        """Return the English text, for the log and the operator."""
+        return text(self.notice)
+
+    @property
+    def text(self) -> str:
+        """The text in the language of the user."""
+        return text(self.notice, self.language)
 
 
 class Refused(BotError):

@@ -7,12 +7,15 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from bot.domain import Operation, Picture
+from bot.notices import Notice, UserText, format_remaining, notice, text
+
+UPLOAD_ALT = "An uploaded picture"  # the stored alternative text of an upload
 
 _ORIGINS = {
-    Operation.EDIT: "edit of #{parent}",
-    Operation.VARY: "like #{parent}",
-    Operation.REFINE: "refined from #{parent}",
-    Operation.UPSCALE: "#{parent}, larger",
+    Operation.EDIT: "origin-edit-of",
+    Operation.VARY: "origin-vary-of",
+    Operation.REFINE: "origin-refine-of",
+    Operation.UPSCALE: "origin-upscale-of",
 }
 
 
@@ -21,14 +24,9 @@ def format_count(number: int, singular: str, plural: str = "") -> str:
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
-def time_marker(seconds: float) -> str:
-    """Return a marker for a point in time (seconds since 1970) in a sentence; each platform formats markers itself."""
-    return f"⟦{seconds:.0f}⟧"
-
-
-def replace_time_markers(text: str, format_time: Callable[[float], str] | None = None) -> str:
-    """Replace the time markers of a sentence; the default format is the time from now: `in about 3 h`."""
-    tell = format_time or (lambda at: f"in {format_estimate(max(1.0, at - time.time()))}")
+def replace_time_markers(text: str, format_time: Callable[[float], str] | None = None, *, language: str = "en") -> str:
+    """Replace the time markers of a text; the default format is the time from now, such as `in about 3 hr`."""
+    tell = format_time or (lambda at: format_remaining(max(1.0, at - time.time()), language))
     return re.sub(r"⟦(\d{1,12})⟧", lambda match: tell(float(match[1])), text)
 
 
@@ -37,24 +35,34 @@ def parse_picture_number(text: str) -> int:
     return int(text) if text.isdecimal() and len(text) <= 9 else 0
 
 
-def format_estimate(seconds: float) -> str:
-    """Format a duration with the precision of an estimate: `about 3 s`, `about 20 s`, `about 2 min`."""
-    if seconds < 9.5:
-        return f"about {max(1, round(seconds))} s"
-    if seconds < 57.5:
-        return f"about {5 * round(seconds / 5)} s"
-    minutes = max(1, round(seconds / 60))
-    return f"about {minutes} min" if minutes < 90 else f"about {round(minutes / 60)} h"
-
-
-def describe_origin(picture: Picture) -> str:
+def describe_origin(picture: Picture, language: str = "en") -> str:
     """Describe the origin of a picture for a caption, such as `edit of #1` (empty for a new image), with its notes."""
-    came = (
-        _ORIGINS.get(picture.request.operation, "").format(parent=picture.request.source)
-        if picture.request.source
-        else ""
-    )
-    return " · ".join(filter(None, (came, *picture.notes)))
+    is_change = picture.request.source and picture.request.operation in _ORIGINS
+    described = text(describe_operation(picture), language) if is_change else ""
+    return " · ".join(filter(None, (described, *(text(note, language) for note in picture.notes))))
+
+
+def describe_operation(picture: Picture) -> Notice:
+    """Return how the picture was made, such as `edit of #1` or `generated`."""
+    if picture.request.source and picture.request.operation in _ORIGINS:
+        return notice(_ORIGINS[picture.request.operation], parent=picture.request.source)
+    return notice(f"origin-{picture.request.operation}")
+
+
+def describe_content(picture: Picture) -> UserText:
+    """Return what the picture shows: its prompt, or its alternative text."""
+    return picture.request.prompt or alternative_text(picture)
+
+
+def alternative_text(picture: Picture) -> UserText:
+    """Return the alternative text for users; that of an upload, which chat models read in English, is a notice."""
+    return notice("uploaded-image") if picture.alt == UPLOAD_ALT else picture.alt
+
+
+def queue_position(ahead: int, ready: float | None = None) -> Notice:
+    """Return the position of a job that waits behind `ahead` others; it is done at `ready`, in seconds since 1970."""
+    position = notice("position-ahead", count=ahead) if ahead else notice("position-next")
+    return position if ready is None else notice("position-with-time", position=position, ready=ready)
 
 
 def truncate(text: str, max_length: int) -> str:

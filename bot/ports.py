@@ -9,6 +9,7 @@ from typing import Protocol
 from bot.capabilities import ModelCapabilities
 from bot.domain import Entry, Incoming, Person, Picture, Post, RenderJob, RenderUpdate, ThreadKey, ThreadSummary, View
 from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, Tool
+from bot.notices import UserText
 from bot.settings.values import Command, CommandResponse, Settings
 
 
@@ -37,7 +38,7 @@ class Renderer(Protocol):
         """Stream the updates of the job; the last is `Rendered` or `Failed`. A known job is resumed, not repeated."""
         ...
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """End the job as `Failed(reason)`, waiting or running; False if the job has ended or does not exist."""
         ...
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from bot.domain import Operation, ThreadKey
+from bot.notices import UserText
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class WorkerStatus:
     model: str
     slots: int
     busy_slots: int
-    problem: str = ""
+    problem: UserText = ""
 
 
 @dataclass(frozen=True, slots=True)

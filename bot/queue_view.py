@@ -72,7 +72,7 @@ def failed_jobs_table(rows: Sequence[JobRow], show_prompts: bool) -> RenderableT
         cells = [names[row.id], picture, row.request.operation, row.owner_name, ordered, _format_attempts(row)]
         table.add_row(
             *map(_truncated_cell, cells),
-            _printable_text(row.reason or ""),
+            _printable_text(str(row.reason or "")),
             *([_truncated_cell(row.request.prompt)] if show_prompts else []),
         )
     return table
@@ -137,7 +137,7 @@ def queue_json(queue: QueueSnapshot, show_prompts: bool) -> dict[str, Any]:
 
 def failed_jobs_json(rows: Sequence[JobRow], show_prompts: bool) -> dict[str, Any]:
     """Return the jobs that failed for good as one JSON object."""
-    return {"dead": [_job_json(row, show_prompts) | {"reason": row.reason} for row in rows]}
+    return {"dead": [_job_json(row, show_prompts) | {"reason": row.reason and str(row.reason)} for row in rows]}
 
 
 def _job_json(row: JobRow, show_prompts: bool) -> dict[str, Any]:

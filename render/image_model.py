@@ -6,12 +6,13 @@ from threading import Event
 from typing import Protocol
 
 from bot.capabilities import ModelCapabilities
+from bot.notices import Notice, notice
 from render.protocol import Batch, Defaults, WorkerEvent
 
 EventCallback = Callable[[WorkerEvent], None]
 
-NO_MEMORY = "The picture needs more memory than the device has."
-FAILED = "The picture model failed; the worker's log says why."
+NO_MEMORY = notice("out-of-memory")
+FAILED = notice("image-model-failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,19 @@ class Cancelled(Exception):
 
 
 class ModelLoadError(Exception):
-    """The model cannot be loaded. The text is a sentence for users."""
+    """The model cannot be loaded. `notice` says why."""
+
+    def __init__(self, reason: Notice) -> None:
+        super().__init__(reason)
+        self.notice = reason
+
+
+class ModelRefusal(ValueError):
+    """The model cannot render this task. `notice` says why."""
+
+    def __init__(self, reason: Notice) -> None:
+        super().__init__(reason)
+        self.notice = reason
 
 
 class DeviceBroken(Exception):
@@ -65,10 +78,12 @@ class ImageModel(Protocol):
         ...
 
 
-def describe_error(error: Exception) -> str:
-    """Describe an error to users in a sentence. Only a ValueError, by which a model refuses, has its own text in it."""
+def describe_error(error: Exception) -> Notice:
+    """Describe an error to users. Only a ValueError, by which a pipeline refuses, has its own text in it."""
+    if isinstance(error, ModelRefusal):
+        return error.notice
     if type(error).__name__ == "OutOfMemoryError" or isinstance(error, MemoryError):
         return NO_MEMORY
     if isinstance(error, ValueError):
-        return f"The picture model refused: {error}"
+        return notice("image-model-refused", reason=str(error))
     return FAILED

@@ -7,6 +7,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from bot.capabilities import ModelCapabilities
 from bot.domain import Operation, Sampling
+from bot.notices import UserText
 
 VERSION = 5
 HEARTBEAT_INTERVAL = 4.0  # seconds without another event after which the worker sends a Heartbeat
@@ -78,7 +79,7 @@ class Preview:
 
 @dataclass(frozen=True, slots=True)
 class ImageDone:
-    """An image is done. `edit_method` names the edit method; `notes` are sentences about unmet requests."""
+    """An image is done. `edit_method` is the edit method; `notes` are messages about unmet requests."""
 
     __pydantic_config__ = _BYTES
 
@@ -87,17 +88,17 @@ class ImageDone:
     width: int
     height: int
     model: str
-    edit_method: str = ""
-    notes: tuple[str, ...] = ()
+    edit_method: UserText = ""
+    notes: tuple[UserText, ...] = ()
     event: Literal["picture"] = "picture"
 
 
 @dataclass(frozen=True, slots=True)
 class ImageFailed:
-    """An image failed, and another attempt would not help. `reason` is a sentence for users."""
+    """An image failed, and another attempt would not help. `reason` is for users."""
 
     task: str
-    reason: str
+    reason: UserText
     event: Literal["failed"] = "failed"
 
 
@@ -140,7 +141,7 @@ class WorkerReport:
     free: int = 0
     model: str = ""
     revision: str = ""
-    trouble: str | None = None
+    trouble: UserText | None = None
     version: int = VERSION
     abilities: ModelCapabilities | None = None
     usual: Defaults | None = None

@@ -172,9 +172,9 @@ class Client(discord.AutoShardedClient):
         try:
             await self.context.hand_over(event, place)
         except NotAllowed as refused:  # tell only users who mentioned the bot
-            found.notes = [str(refused)] if self.user in message.mentions else []
+            found.notes = [refused.text] if self.user in message.mentions else []
         except BotError as refused:
-            found.notes.append(replace_time_markers(str(refused), payloads.relative_time))
+            found.notes.append(replace_time_markers(refused.text, payloads.relative_time))
         self._seen.mark_seen(message.guild.shard_id if message.guild else 0, message.id)
         if found.notes:
             await self._post_note(message, " ".join(dict.fromkeys(found.notes)))

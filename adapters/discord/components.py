@@ -20,6 +20,7 @@ from adapters.discord.interactions import (
 )
 from adapters.discord.parse import USER_INSTALL
 from bot.domain import NEW_REPLY_ACTIONS, Action, ButtonPress, Message
+from bot.notices import text
 from bot.region import find_region
 from bot.settings.values import ReplyIn, SettingsPanel
 
@@ -174,4 +175,4 @@ async def _update_panel(context: Context, interaction: Interaction, arguments: d
 async def _load_panel(context: Context, interaction: Interaction, arguments: dict[str, str]) -> SettingsPanel | str:
     """Run /settings and return the panel, or a text if the command was refused or returned none."""
     told = await run_command(context, interaction, "settings", arguments)
-    return told if isinstance(told, str) else told.panel or told.text
+    return told if isinstance(told, str) else told.panel or text(told.text)

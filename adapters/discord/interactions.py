@@ -15,6 +15,7 @@ from adapters.pagination import pages
 from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import INTERNAL_ERROR, BotError
 from bot.formatting import replace_time_markers
+from bot.notices import text
 from bot.settings.values import THREAD_COMMANDS, Command, CommandResponse
 
 log = logging.getLogger(__name__)
@@ -30,11 +31,11 @@ async def hand_over(context: Context, interaction: Interaction, event: Incoming,
     try:
         await context.hand_over(event, place)
     except BotError as refused:
-        await reply_ephemerally(interaction, str(refused))
+        await reply_ephemerally(interaction, refused.text)
         return False
     except Exception:
         log.exception("an interaction failed because of a bug")
-        await reply_ephemerally(interaction, INTERNAL_ERROR)
+        await reply_ephemerally(interaction, text(INTERNAL_ERROR))
         return False
     return True
 
@@ -54,7 +55,7 @@ async def answer_command(
     if isinstance(told, str):
         await reply_ephemerally(interaction, told)
     else:
-        await reply_ephemerally(interaction, told.text, told)
+        await reply_ephemerally(interaction, text(told.text), told)
 
 
 async def run_command(
@@ -74,17 +75,17 @@ async def run_command(
             Command(str(interaction.id), thread, person(interaction), name, arguments)
         )
     except BotError as refused:
-        return str(refused)
+        return refused.text
     except Exception:
         log.exception("the command %s failed because of a bug", name)
-        return INTERNAL_ERROR
+        return text(INTERNAL_ERROR)
 
 
-async def reply_ephemerally(interaction: Interaction, text: str, result: CommandResponse | None = None) -> None:
+async def reply_ephemerally(interaction: Interaction, words: str, result: CommandResponse | None = None) -> None:
     """Send the user an ephemeral reply, as the first response or as a followup. Logs it if Discord refuses."""
-    first, *rest = pages(replace_time_markers(text, payloads.relative_time), payloads.CONTENT_LIMIT - 100) or ["Done."]
+    first, *rest = pages(replace_time_markers(words, payloads.relative_time), payloads.CONTENT_LIMIT - 100) or ["Done."]
     more: dict[str, Any] = (
-        {"view": settings_panel.panel_view(result.text, result.panel)}
+        {"view": settings_panel.panel_view(text(result.text), result.panel)}
         if result and result.panel
         else {"content": first}
     )
@@ -94,7 +95,7 @@ async def reply_ephemerally(interaction: Interaction, text: str, result: Command
             more = {"content": f"{first}\nThe file has {size}, more than Discord takes: ask who runs the bot."}
         else:
             more["file"] = discord.File(
-                BytesIO(result.attachment.data), result.attachment.name, description=result.attachment.alt or None
+                BytesIO(result.attachment.data), result.attachment.name, description=text(result.attachment.alt) or None
             )
     try:
         if interaction.response.is_done():

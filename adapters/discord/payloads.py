@@ -1,7 +1,7 @@
 """Turns a view into the messages that Discord should show: content, image and buttons. Pure."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from adapters.pagination import close_fence, pages
@@ -19,7 +19,8 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.formatting import describe_origin, format_count, replace_time_markers, truncate
+from bot.formatting import describe_origin, queue_position, replace_time_markers, truncate
+from bot.notices import notice, text
 
 CONTENT_LIMIT = 2000  # characters of one message; Discord docs, resources/message
 RESERVED = 120  # characters of a message that are kept free for the status line
@@ -71,7 +72,7 @@ def messages(view: View, now: float) -> list[MessagePayload]:
 
     While text grows and parts are appended, only the last messages change.
     """
-    drawn = [sheet for part in view.parts for sheet in _part_messages(part, view.buttons, now)]
+    drawn = [sheet for part in view.parts for sheet in _part_messages(part, view, now)]
     if view.status and not (drawn and drawn[-1].picture is None and _is_unfinished(view.parts[-1])):
         drawn = _with_status(drawn, view)
     rest = tuple(_to_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
@@ -86,9 +87,9 @@ def add_note(payload: MessagePayload, note: str) -> MessagePayload:
     return replace(payload, content=f"-# {note}\n{payload.content}") if fits else payload
 
 
-def add_quote(payload: MessagePayload, text: str) -> MessagePayload:
+def add_quote(payload: MessagePayload, quoted: str) -> MessagePayload:
     """Put a quotation of the question above the content, if both fit into one message; else leave it unchanged."""
-    short = " ".join(text.split())
+    short = " ".join(quoted.split())
     short = short if len(short) <= LONGEST_QUOTE else f"{short[: LONGEST_QUOTE - 1].rstrip()}…"
     quote = f"-# {escape_markdown(short)}"
     fits = len(quote) + 1 + len(payload.content) <= CONTENT_LIMIT
@@ -97,8 +98,9 @@ def add_quote(payload: MessagePayload, text: str) -> MessagePayload:
 
 def single_message(view: View, now: float) -> SingleMessagePayload:
     """Return the reply as one message: its text as far as it fits, and up to `MAX_PICTURES` images."""
+    plain = replace(view, buttons=())
     words = "\n\n".join(
-        sheet.content for part in view.parts for sheet in _part_messages(part, (), now) if sheet.content
+        sheet.content for part in view.parts for sheet in _part_messages(part, plain, now) if sheet.content
     )
     status = f"\n{_status_line(view)}" if view.status else ""
     kept = pages(words, CONTENT_LIMIT - RESERVED)
@@ -106,33 +108,34 @@ def single_message(view: View, now: float) -> SingleMessagePayload:
     content = f"{kept[0] if kept else ''}{cut}{status}".strip()
     pictures = [part.state.picture for part in view.parts if _is_rendered(part)]  # type: ignore[union-attr]
     distinct = tuple({picture.number: picture for picture in pictures}.values())[:MAX_PICTURES]
-    rows = [row for picture in distinct for row in _button_rows(picture, view.buttons)[:1]]
+    rows = [row for picture in distinct for row in _button_rows(picture, view)[:1]]
     rest = tuple(_to_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
     rows = [row for row in rows if row][: MAX_ROWS - bool(rest)] + ([rest] if rest else [])
     return SingleMessagePayload(content, distinct, tuple(rows))
 
 
-def _part_messages(part: Part, buttons: Sequence[Button], now: float) -> list[MessagePayload]:
+def _part_messages(part: Part, view: View, now: float) -> list[MessagePayload]:
     match part:
         case TextPart(markdown):
             return [MessagePayload(close_fence(page)) for page in pages(markdown, CONTENT_LIMIT - RESERVED)]
         case PicturePart(state=Queued(ahead, eta)):
-            place = f"{format_count(ahead, 'picture')} ahead of it" if ahead else "next"
-            when = f", done <t:{_round_up(now + eta)}:R>" if eta is not None and ahead else ""
-            return [MessagePayload(f"⏳ **#{part.number}** {place}{when}", rows=_cancel_row(part, buttons))]
+            ready = _round_up(now + eta) if eta is not None and ahead else None
+            position = replace_time_markers(text(queue_position(ahead, ready), view.language), relative_time)
+            return [MessagePayload(f"⏳ **#{part.number}** {position}", rows=_cancel_row(part, view.buttons))]
         case PicturePart(state=Rendering(fraction, preview)):
             return [
                 MessagePayload(
-                    f"🎨 **#{part.number}** {_progress_bar(fraction)}", preview=preview, rows=_cancel_row(part, buttons)
+                    f"🎨 **#{part.number}** {_progress_bar(fraction)}",
+                    preview=preview,
+                    rows=_cancel_row(part, view.buttons),
                 )
             ]
         case PicturePart(state=Rendered(picture)):
-            return [MessagePayload(_caption(picture), picture=picture, rows=_button_rows(picture, buttons))]
+            return [MessagePayload(_caption(picture, view.language), picture=picture, rows=_button_rows(picture, view))]
         case PicturePart(state=Failed(reason)):
             name = f" **#{part.number}**" if part.number else ""
-            return [
-                MessagePayload(f"⚠️{name} {replace_time_markers(reason, relative_time)}"[: CONTENT_LIMIT - RESERVED])
-            ]
+            told = replace_time_markers(text(reason, view.language), relative_time)
+            return [MessagePayload(f"⚠️{name} {told}"[: CONTENT_LIMIT - RESERVED])]
     raise AssertionError(part)
 
 
@@ -151,14 +154,17 @@ def _with_status(payloads: list[MessagePayload], view: View) -> list[MessagePayl
 
 
 def _status_line(view: View) -> str:
-    told = replace_time_markers(view.status, relative_time)
+    told = replace_time_markers(text(view.status, view.language), relative_time)
     said = f"⚠️ {told}" if view.final else told
     return "-# " + " ".join(said.split())[: RESERVED - 4]
 
 
-def _caption(picture: Picture) -> str:
+def _caption(picture: Picture, language: str) -> str:
     said = " · ".join(
-        filter(None, (describe_origin(picture), escape_markdown(truncate(picture.request.prompt, LONGEST_CAPTION))))
+        filter(
+            None,
+            (describe_origin(picture, language), escape_markdown(truncate(picture.request.prompt, LONGEST_CAPTION))),
+        )
     )
     return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
 
@@ -168,26 +174,28 @@ def relative_time(seconds: float) -> str:
     return f"<t:{seconds:.0f}:R>"
 
 
-def escape_markdown(text: str) -> str:
+def escape_markdown(plain: str) -> str:
     """Escape the characters that have a meaning in Discord's Markdown."""
-    return "".join(f"\\{letter}" if letter in "\\`*_~|>[]()#-<:" else letter for letter in text)
+    return "".join(f"\\{letter}" if letter in "\\`*_~|>[]()#-<:" else letter for letter in plain)
 
 
-def alt_text(picture: Picture) -> str:
+def alt_text(picture: Picture, language: str = "en") -> str:
     """Return the alternative text of an image, at most `LONGEST_ALT` characters."""
-    return f"#{picture.number}: {picture.alt or picture.request.prompt or 'a picture'}"[:LONGEST_ALT]
+    return f"#{picture.number}: {picture.alt or picture.request.prompt or text(notice('an-image'), language)}"[
+        :LONGEST_ALT
+    ]
 
 
-def _button_rows(picture: Picture, buttons: Iterable[Button]) -> tuple[tuple[Control, ...], ...]:
+def _button_rows(picture: Picture, view: View) -> tuple[tuple[Control, ...], ...]:
     """Return the button rows of an image. The first row has the buttons that create images.
 
     A message with several images has room only for that first row of each image.
     """
-    mine = [b for b in buttons if b.action in IMAGE_ACTIONS and b.target == str(picture.number)]
+    mine = [b for b in view.buttons if b.action in IMAGE_ACTIONS and b.target == str(picture.number)]
     if not mine:
         return ()
-    controls = [_to_control(replace(button, label=button.label.partition(" #")[0])) for button in mine]
-    details = Control(DETAILS, str(picture.number), "Details")
+    controls = [_to_control(replace(button, label=text(button.label).partition(" #")[0])) for button in mine]
+    details = Control(DETAILS, str(picture.number), text(notice("button-details"), view.language))
     return tuple(controls[:-1]), (details, controls[-1])
 
 
@@ -197,7 +205,9 @@ def _cancel_row(part: PicturePart, buttons: Iterable[Button]) -> tuple[tuple[Con
 
 
 def _to_control(button: Button) -> Control:
-    return Control(button.action.value, button.target, button.label, button.action in (Action.STOP, Action.DELETE))
+    return Control(
+        button.action.value, button.target, text(button.label), button.action in (Action.STOP, Action.DELETE)
+    )
 
 
 def _progress_bar(fraction: float) -> str:

@@ -5,6 +5,7 @@ from typing import Any
 import discord
 
 from adapters.discord.payloads import escape_markdown
+from bot.notices import text
 from bot.region import NAMED_REGIONS, WHOLE_IMAGE
 from bot.settings.values import Scope, SettingField, SettingsPanel
 
@@ -21,12 +22,12 @@ _SCOPES = {
 }
 
 
-def panel_view(text: str, panel: SettingsPanel, key: str = "") -> discord.ui.LayoutView:
+def panel_view(words: str, panel: SettingsPanel, key: str = "") -> discord.ui.LayoutView:
     """Build the panel of a scope; with a key, also the choices of that setting. The custom_ids carry all state."""
     view = discord.ui.LayoutView(timeout=None)
     lines = [f"### Settings · {_SCOPES[panel.scope]}", *map(_field_text, panel.fields)]
-    if text:
-        lines.insert(0, text)
+    if words:
+        lines.insert(0, words)
     view.add_item(discord.ui.Container(discord.ui.TextDisplay("\n".join(lines)[:3900])))
     scopes = [
         discord.SelectOption(label=label, value=scope, default=scope is panel.scope)
@@ -36,7 +37,10 @@ def panel_view(text: str, panel: SettingsPanel, key: str = "") -> discord.ui.Lay
     view.add_item(_menu("scope", "Whose settings", scopes))
     keys = [
         discord.SelectOption(
-            label=field.title, value=field.key, description=field.description[:100], default=field.key == key
+            label=text(field.title),
+            value=field.key,
+            description=text(field.description)[:100],
+            default=field.key == key,
         )
         for field in panel.fields
     ]
@@ -104,7 +108,7 @@ def _add_text_input(modal: discord.ui.Modal, question: str, example: str) -> dis
 
 def value_form(target: str, field: SettingField) -> discord.ui.Modal:
     """Build the form that asks for the value of a setting without choices."""
-    modal = discord.ui.Modal(title=field.title[:45], custom_id=f"mini:{SETTINGS}:{target}")
+    modal = discord.ui.Modal(title=text(field.title)[:45], custom_id=f"mini:{SETTINGS}:{target}")
     value: discord.ui.TextInput[Any] = discord.ui.TextInput(
         custom_id="value",
         style=discord.TextStyle.paragraph if field.max_length else discord.TextStyle.short,
@@ -112,5 +116,5 @@ def value_form(target: str, field: SettingField) -> discord.ui.Modal:
         max_length=field.max_length or MAX_DIGITS,
         required=False,
     )
-    modal.add_item(discord.ui.Label(text=field.title, description=field.description[:100], component=value))
+    modal.add_item(discord.ui.Label(text=text(field.title), description=text(field.description)[:100], component=value))
     return modal

@@ -16,6 +16,7 @@ from adapters.discord.parse import USER_INSTALL
 from adapters.discord.surface import ReplyPlace
 from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation, Sampling
 from bot.errors import INTERNAL_ERROR
+from bot.notices import text
 from bot.settings.values import ReplyIn, Scope, SettingsPanel
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ async def _on_error(interaction: Interaction, error: app_commands.AppCommandErro
         log.info("a command was answered too late: %s", cause.code)
         return
     log.error("a command failed because of a bug", exc_info=error)
-    await interactions.reply_ephemerally(interaction, INTERNAL_ERROR)
+    await interactions.reply_ephemerally(interaction, text(INTERNAL_ERROR))
 
 
 def _imagine_command(context: Context) -> app_commands.Command[Any, ..., None]:
@@ -189,7 +190,7 @@ def _settings_group(context: Context) -> app_commands.Group:
     @reset.autocomplete("key")
     async def keys(interaction: Interaction, typed: str) -> list[Choice[str]]:
         shown = await _load_panel(context, interaction)
-        return _matching_choices({field.title: field.key for field in shown.fields}, typed)
+        return _matching_choices({text(field.title): field.key for field in shown.fields}, typed)
 
     @set_.autocomplete("value")
     async def values(interaction: Interaction, typed: str) -> list[Choice[str]]:
@@ -208,7 +209,7 @@ async def _find_key(context: Context, interaction: Interaction, typed: str) -> s
     """Return the key of the setting that the user typed by key or by title; else the typed text."""
     wanted = " ".join(typed.split()).casefold()
     fields = (await _load_panel(context, interaction)).fields if wanted else ()
-    return next((field.key for field in fields if wanted in (field.key, field.title.casefold())), typed)
+    return next((field.key for field in fields if wanted in (field.key, text(field.title).casefold())), typed)
 
 
 async def _value_choices(context: Context, interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:

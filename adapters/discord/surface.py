@@ -55,7 +55,7 @@ class ReplyPlace:
     def parse(cls, text: str) -> "ReplyPlace":
         """Parse the JSON that `str` returns. Raises Unreachable if the text is empty."""
         if not text:
-            raise Unreachable("It is not known any more where this was asked.")
+            raise Unreachable("place-unknown")
         return cls(**json.loads(text))
 
 
@@ -173,7 +173,7 @@ class ThreadSurface:
         try:
             channel = self._client.get_channel(channel_id) or await self._client.fetch_channel(channel_id)
         except (discord.NotFound, discord.Forbidden) as error:
-            raise Unreachable("The place where it was asked is gone.") from error
+            raise Unreachable("place-gone") from error
         return channel
 
     def _owner_mention(self, channel: Any) -> str:
@@ -325,7 +325,7 @@ class ThreadSurface:
         try:
             await self._channel.edit(archived=False)
         except discord.HTTPException as error:
-            raise Unreachable("The thread was closed.") from error
+            raise Unreachable("discord-thread-closed") from error
 
     async def _delete(self, nth: int, posted: PostedMessage) -> None:
         await self._wait_for_turn()

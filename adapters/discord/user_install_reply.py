@@ -55,7 +55,7 @@ class UserInstallSurface:
             message = await webhook.edit_message("@original", **changed)  # type: ignore[call-overload]
         except discord.HTTPException as error:
             if error.code in EXPIRED:
-                raise Unreachable("Discord lets no more be added to this answer.") from error
+                raise Unreachable("discord-answer-closed") from error
             raise
         if self._posted is None or view.final:
             numbers = [picture.number for picture in wanted.pictures]

@@ -2,6 +2,7 @@
 
 import math
 import re
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -21,7 +22,8 @@ from bot.domain import (
     TextPart,
     View,
 )
-from bot.formatting import describe_origin, format_count, format_estimate, replace_time_markers, truncate
+from bot.formatting import describe_origin, queue_position, replace_time_markers, truncate
+from bot.notices import UserText, lines, notice, text
 from bot.settings.values import CommandResponse
 
 PAGE = 6_000  # characters of one markdown block
@@ -88,54 +90,64 @@ def streamable_text(view: View) -> str | None:
 
 def fallback_text(view: View) -> str:
     """Return the reply in one line, which notifications show and screen readers read instead of the blocks."""
-    said = [part.markdown if isinstance(part, TextPart) else _picture_label(part) for part in view.parts] or [
-        view.status
-    ]
+    said = [part.markdown if isinstance(part, TextPart) else _picture_label(part, view.language) for part in view.parts]
+    said = said or [text(view.status, view.language)]
     return escape(" ".join(" ".join(said).split()))[:LONGEST_TEXT] or "…"
 
 
-def _picture_label(part: PicturePart) -> str:
+def _picture_label(part: PicturePart, language: str) -> str:
+    label = notice("image-number", number=part.number)
     match part.state:
         case Rendered(picture):
-            seen = truncate(picture.alt or picture.request.prompt, LONGEST_CAPTION)
-            return f"[picture #{part.number}: {seen}]" if seen else f"[picture #{part.number}]"
+            if seen := truncate(picture.alt or picture.request.prompt, LONGEST_CAPTION):
+                label = notice("image-of", number=part.number, alt=seen)
         case Failed(reason):
-            return f"[{replace_time_markers(reason)}]"
-        case Queued() | Rendering():
-            return f"[picture #{part.number}]"
+            return f"[{_plain(reason, language)}]"
+    return f"[{text(label, language)}]"
+
+
+def _plain(message: UserText, language: str) -> str:
+    return replace_time_markers(text(message, language), language=language)
 
 
 def _block_groups(view: View) -> list[list["Block | PicturePlaceholder"]]:
     """Return groups of blocks; all blocks of a group belong in the same message."""
     pieces: list[list[Block | PicturePlaceholder]] = [
-        piece for part in view.parts for piece in _part_blocks(part, view.buttons)
+        piece for part in view.parts for piece in _part_blocks(part, view)
     ]
     if view.status and not (view.parts and _is_unfinished(view.parts[-1]) and not view.final):
-        pieces.append([context(f"⚠️ {replace_time_markers(view.status)}" if view.final else view.status)])
+        status = _plain(view.status, view.language)
+        pieces.append([context(f"⚠️ {status}" if view.final else status)])
     rest = [button for button in view.buttons if button.action in (Action.STOP, Action.RETRY)]
     if rest:
         pieces.append([actions(map(_button, rest))])
     return pieces
 
 
-def _part_blocks(part: Part, buttons: Sequence[Button]) -> list[list["Block | PicturePlaceholder"]]:
+def _part_blocks(part: Part, view: View) -> list[list["Block | PicturePlaceholder"]]:
     match part:
         case TextPart(markdown):
             return [
                 [{"type": "markdown", "text": close_fence(page)}] for page in pages(disable_mentions(markdown), PAGE)
             ]
         case PicturePart(state=Queued(ahead, eta)):
-            place = f"{format_count(ahead, 'picture')} ahead of it" if ahead else "next"
-            when = f", done in {format_estimate(eta)}" if eta is not None and ahead else ""
-            return [[context(f"⏳ #{part.number} {place}{when}"), *_cancel(part, buttons)]]
+            ready = time.time() + eta if eta is not None and ahead else None
+            position = _plain(queue_position(ahead, ready), view.language)
+            return [[context(f"⏳ #{part.number} {position}"), *_cancel(part, view.buttons)]]
         case PicturePart(state=Rendering(fraction)):
-            return [[context(f"🎨 #{part.number} {_bar(fraction)}"), *_cancel(part, buttons)]]
+            return [[context(f"🎨 #{part.number} {_bar(fraction)}"), *_cancel(part, view.buttons)]]
         case PicturePart(state=Rendered(picture)):
-            mine = [b for b in buttons if b.action in IMAGE_ACTIONS and b.target == str(picture.number)]
-            return [[PicturePlaceholder(picture), context(_caption(picture)), *_row(picture, mine)]]
+            mine = [b for b in view.buttons if b.action in IMAGE_ACTIONS and b.target == str(picture.number)]
+            return [
+                [
+                    PicturePlaceholder(picture),
+                    context(_caption(picture, view.language)),
+                    *_row(picture, mine, view.language),
+                ]
+            ]
         case PicturePart(state=Failed(reason)):
             name = f" #{part.number}" if part.number else ""
-            return [[context(f"⚠️{name} {replace_time_markers(reason)}")]]
+            return [[context(f"⚠️{name} {_plain(reason, view.language)}")]]
     raise AssertionError(part)
 
 
@@ -143,22 +155,27 @@ def _is_unfinished(part: Part) -> bool:
     return isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
 
 
-def _caption(picture: Picture) -> str:
+def _caption(picture: Picture, language: str) -> str:
     return " · ".join(
         filter(
-            None, (f"#{picture.number}", describe_origin(picture), truncate(picture.request.prompt, LONGEST_CAPTION))
+            None,
+            (
+                f"#{picture.number}",
+                describe_origin(picture, language),
+                truncate(picture.request.prompt, LONGEST_CAPTION),
+            ),
         )
     )
 
 
-def _row(picture: Picture, buttons: Sequence[Button]) -> list[Block]:
+def _row(picture: Picture, buttons: Sequence[Button], language: str) -> list[Block]:
     if not buttons:
         return []
-    drawn = [_button(button, button.label.partition(" #")[0]) for button in buttons]
+    drawn = [_button(button, text(button.label).partition(" #")[0]) for button in buttons]
     details = {
         "type": "button",
         "action_id": f"mini:{DETAILS}",
-        "text": plain_text("Details"),
+        "text": plain_text(text(notice("button-details"), language)),
         "value": str(picture.number),
     }
     return [actions([*drawn[:-1], details, drawn[-1]])]
@@ -173,7 +190,7 @@ def _button(button: Button, label: str = "") -> Block:
     drawn: Block = {
         "type": "button",
         "action_id": f"mini:{button.action}",
-        "text": plain_text(label or button.label),
+        "text": plain_text(label or text(button.label)),
         "value": button.target,
     }
     return drawn | ({"style": "danger"} if button.action in (Action.STOP, Action.DELETE) else {})
@@ -187,14 +204,14 @@ def actions(elements: Iterable[Block]) -> Block:
     return {"type": "actions", "elements": several}
 
 
-def context(text: str) -> Block:
+def context(words: str) -> Block:
     """Return a context block: text in small print, at most 2,900 characters."""
-    return {"type": "context", "elements": [{"type": "plain_text", "text": text[:LONGEST_TEXT], "emoji": True}]}
+    return {"type": "context", "elements": [{"type": "plain_text", "text": words[:LONGEST_TEXT], "emoji": True}]}
 
 
-def plain_text(text: str) -> Block:
+def plain_text(words: str) -> Block:
     """Return a plain text object for a label, at most 75 characters."""
-    return {"type": "plain_text", "text": text[:75], "emoji": True}
+    return {"type": "plain_text", "text": words[:75], "emoji": True}
 
 
 def _bar(fraction: float) -> str:
@@ -202,27 +219,26 @@ def _bar(fraction: float) -> str:
     return f"{'█' * full}{'░' * (10 - full)} {full * 10} %"
 
 
-def image(picture: Picture, file_id: str) -> Block:
+def image(picture: Picture, file_id: str, language: str = "en") -> Block:
     """Return a block that shows the image from an uploaded Slack file."""
-    alt = f"#{picture.number}: {picture.alt or picture.request.prompt or 'a picture'}"
+    alt = f"#{picture.number}: {picture.alt or picture.request.prompt or text(notice('an-image'), language)}"
     return {"type": "image", "slack_file": {"id": file_id}, "alt_text": alt[:LONGEST_ALT]}
 
 
-def missing_picture(picture: Picture) -> Block:
+def missing_picture(picture: Picture, language: str = "en") -> Block:
     """Return the note in place of an image that could not be uploaded to Slack."""
-    return context(f"⚠️ Slack has not taken #{picture.number}; it is safe here, and Retry tries again.")
+    return context("⚠️ " + text(notice("slack-image-refused", number=picture.number), language))
 
 
-def retry_button(reply: str) -> Block:
+def retry_button(reply: str, language: str = "en") -> Block:
     """Return the button that uploads the missing images of the reply again."""
-    return actions(
-        [{"type": "button", "action_id": f"mini:{RETRY_UPLOAD}", "text": plain_text("Retry"), "value": reply}]
-    )
+    label = plain_text(text(notice("button-retry"), language))
+    return actions([{"type": "button", "action_id": f"mini:{RETRY_UPLOAD}", "text": label, "value": reply}])
 
 
-def escape(text: str) -> str:
+def escape(plain: str) -> str:
     """Escape the control characters of Slack's text, so that it mentions nobody; Slack docs, formatting text."""
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return plain.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def disable_mentions(markdown: str) -> str:
@@ -230,18 +246,18 @@ def disable_mentions(markdown: str) -> str:
     return _MENTION_START.sub("\\1\u200b", markdown)
 
 
-def message_body(markdown: str, below: Sequence[Block] = ()) -> Block:
+def message_body(markdown: str, below: Sequence[Block] = (), *, language: str = "en") -> Block:
     """Return the text and the blocks of a message from a note or a refusal and the blocks `below` it."""
-    plain = replace_time_markers(markdown)
+    plain = replace_time_markers(markdown, language=language)
     blocks = [
         {"type": "markdown", "text": close_fence(page)} for page in pages(disable_mentions(plain), PAGE - 100)[:2]
     ]
     return {"text": escape(plain)[:LONGEST_TEXT], "blocks": [*blocks, *below]}
 
 
-def sections(markdown: str) -> list[Block]:
+def sections(markdown: str, language: str = "en") -> list[Block]:
     """Convert Markdown to at most five mrkdwn sections, for places where Slack takes no Markdown blocks."""
-    plain = _BOLD.sub(r"*\1*", escape(replace_time_markers(markdown)))
+    plain = _BOLD.sub(r"*\1*", escape(replace_time_markers(markdown, language=language)))
     listed = re.sub(r"^- ", "• ", plain, flags=re.MULTILINE)
     return [{"type": "section", "text": {"type": "mrkdwn", "text": page}} for page in pages(listed, LONGEST_TEXT)[:5]]
 
@@ -250,14 +266,22 @@ def answer_text(answer: CommandResponse) -> str:
     """Return the answer of a command as text: its own text, or else a list of all settings of its panel."""
     fields = answer.panel.fields if answer.panel else ()
     if answer.text or not fields:
-        return answer.text or "There is nothing to tell."
-    lines = [
-        f"- **{field.title}** (`{field.key}`): {field.value or 'nothing'}, from: {field.source}" for field in fields
+        return text(answer.text or notice("slack-nothing-to-show"), answer.language)
+    told = [
+        notice(
+            "slack-setting-line",
+            title=field.title,
+            key=field.key,
+            value=field.value_name or notice("setting-empty"),
+            source=notice(f"source-{field.source}"),
+        )
+        for field in fields
     ]
-    return "\n".join([*lines, "Change one with `settings set KEY VALUE [server|channel|thread|me]`, or here:"])
+    return text(lines([*told, notice("slack-settings-hint")]), answer.language)
 
 
-def settings_button(value: str) -> Block:
+def settings_button(value: str, language: str = "en") -> Block:
     """Return the button that opens the settings form for the place in `value`."""
-    button = {"type": "button", "action_id": f"mini:{SETTINGS}", "text": plain_text("Open settings"), "value": value}
+    label = plain_text(text(notice("slack-open-settings"), language))
+    button = {"type": "button", "action_id": f"mini:{SETTINGS}", "text": label, "value": value}
     return actions([button])

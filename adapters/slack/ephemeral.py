@@ -11,6 +11,7 @@ from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.blocks import Block
 from adapters.slack.rate_limits import RateLimits
 from adapters.slack.surface import ReplyPlace
+from bot.notices import text
 from bot.settings.values import Attachment, CommandResponse
 
 log = logging.getLogger(__name__)
@@ -76,7 +77,7 @@ class EphemeralMessages:
                 thread_ts=place.thread_ts or None,
                 filename=attachment.name,
                 file=attachment.data,
-                title=attachment.alt or attachment.name,
+                title=text(attachment.alt) or attachment.name,
             )
         except API_ERRORS as error:
             log.info("could not upload an attachment: %s", error_code(error))

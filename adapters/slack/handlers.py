@@ -30,6 +30,7 @@ from bot.domain import (
     ThreadKey,
 )
 from bot.errors import INTERNAL_ERROR, BotError, NotAllowed, Refused
+from bot.notices import text
 from bot.ports import Archive, Inbox, PostStore, Surface
 from bot.settings.values import Command, CommandResponse, SettingsPanel
 
@@ -106,7 +107,7 @@ class EventHandlers:
             await self._answer(received, author, place, ours)
         except Exception:
             log.exception("a message was not handled because of a bug")
-            await self.ephemeral.send(place, INTERNAL_ERROR)
+            await self.ephemeral.send(place, text(INTERNAL_ERROR))
 
     async def _answer(self, received: SlackMessage, author: Person, place: ReplyPlace, is_own_thread: bool) -> None:
         words = parse.text(received.text, self.bot_user, await self.reader.mentioned_names(received.text))
@@ -141,9 +142,9 @@ class EventHandlers:
         try:
             await self.hand_over(message, place)
         except NotAllowed as refused:
-            notes[:] = [str(refused)] if is_addressed else []
+            notes[:] = [refused.text] if is_addressed else []
         except BotError as refused:
-            notes.append(str(refused))
+            notes.append(refused.text)
         if notes:
             await self.ephemeral.send(place, " ".join(notes))
 
@@ -184,10 +185,10 @@ class EventHandlers:
             press = ButtonPress(press_id, ref.key, author, action, target, text, region)
             await self.hand_over(press, place if action in NEW_REPLY_ACTIONS else None)
         except BotError as refused:
-            await self.ephemeral.send(place, str(refused))
+            await self.ephemeral.send(place, refused.text)
         except Exception:
             log.exception("a button press was not handled because of a bug")
-            await self.ephemeral.send(place, INTERNAL_ERROR)
+            await self.ephemeral.send(place, str(INTERNAL_ERROR))
 
     async def retry_upload(self, ref: MessageRef, user: str, reply: str) -> None:
         """Show a final reply again and upload the images that Slack did not take."""
@@ -263,16 +264,16 @@ class EventHandlers:
         try:
             return await self.inbox.run_command(Command(event_id, key, author, name, arguments))
         except BotError as refused:
-            return str(refused)
+            return refused.text
         except Exception:
             log.exception("the command %s failed because of a bug", name)
-            return INTERNAL_ERROR
+            return text(INTERNAL_ERROR)
 
     async def settings_panel(self, ref: MessageRef, user: str, scope: str, event_id: str) -> SettingsPanel | str:
         """Return the settings of a scope in this place, or a sentence that says why they are not shown."""
         author = await self.users.person(user)
         told = await self.command(ref.key, author, event_id, "settings", {"scope": scope})
-        return told if isinstance(told, str) else told.panel or told.text
+        return told if isinstance(told, str) else told.panel or text(told.text)
 
     async def change_settings(
         self, ref: MessageRef, user: str, scope: str, event_id: str, values: Mapping[str, str]

@@ -46,8 +46,8 @@ class ThreadReader:
         except API_ERRORS as error:
             log.info("could not read a message: %s", error_code(error))
             if error_code(error) != THREAD_NOT_FOUND:
-                raise Refused("I cannot read that message: /invite me to its channel first.") from error
-        raise NotFound("That message was deleted.")
+                raise Refused("slack-message-unreadable") from error
+        raise NotFound("slack-message-deleted")
 
     async def fetch_earlier(self, received: SlackMessage) -> tuple[list[tuple[Person, str]], list[File]]:
         """Return the earlier messages of users in the thread, and its three newest images, of users and of bots."""

@@ -13,6 +13,7 @@ from adapters.slack.handlers import EventHandlers
 from adapters.slack.parse import Body, MessageRef
 from adapters.slack.slash_commands import register_commands
 from bot.domain import PlaceRemoved, ThreadKey
+from bot.notices import text
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ async def show_home(handlers: EventHandlers, team: str, user: str) -> None:
     texts = []
     for name in ("help", "queue", "usage"):
         response = await handlers.command(key, author, f"home-{user}", name, {})
-        texts.append(response if isinstance(response, str) else response.text)
+        texts.append(response if isinstance(response, str) else text(response.text))
     try:
         await handlers.rate_limits.acquire("views.publish", team)
         await handlers.client.views_publish(user_id=user, view=modals.home_tab(*texts))

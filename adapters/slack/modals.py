@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from adapters.slack import blocks
 from adapters.slack.blocks import Block
+from bot.notices import text
 from bot.region import NAMED_REGIONS
 from bot.settings.values import Scope, SettingField, SettingsPanel
 
@@ -102,7 +103,7 @@ def _field(field: SettingField, scope: Scope) -> Block:
         "type": "input",
         "block_id": field_id(scope, field.key),
         "optional": True,
-        "label": blocks.plain_text(field.title),
+        "label": blocks.plain_text(text(field.title)),
         "hint": {"type": "plain_text", "text": hint[:2000]},
         "element": element,
     }

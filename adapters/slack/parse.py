@@ -22,6 +22,7 @@ from bot.domain import (
     ThreadKey,
 )
 from bot.errors import Refused
+from bot.notices import listed
 from bot.settings.values import ReplyMode, Scope
 
 Body = dict[str, Any]  # the payload of a request from Slack
@@ -187,6 +188,9 @@ def changed_fields(view: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
+IMAGINE_OPTIONS = ("ratio", "count", "model", "seed", "no")
+
+
 def imagine(text: str) -> tuple[ImageRequest, int | None]:
     """Parse `a fox in snow --ratio 16:9 --count 2 --model m --seed 7 --no fog`.
 
@@ -196,18 +200,18 @@ def imagine(text: str) -> tuple[ImageRequest, int | None]:
     told: dict[str, str] = {}
     for option in options:
         name, _, value = option.strip().lstrip("-—–").replace("=", " ", 1).partition(" ")
-        if name not in ("ratio", "count", "model", "seed", "no"):
-            raise Refused(f"There is no option --{name[:20]}; there is --ratio, --count, --model, --seed, --no.")
+        if name not in IMAGINE_OPTIONS:
+            raise Refused("slack-no-option", name=name[:20], options=listed(f"--{each}" for each in IMAGINE_OPTIONS))
         told[name] = " ".join(_unquote(value))
         if not told[name]:
-            raise Refused(f"Say something behind --{name}.")
+            raise Refused("slack-option-empty", name=name)
     for name, digits in (("count", 9), ("seed", 10)):
         if name in told and not re.fullmatch(rf"\d{{1,{digits}}}", told[name], re.ASCII):
-            raise Refused(f"--{name} must be a whole number, not {told[name][:20]!r}.")
+            raise Refused("slack-option-number", name=name, value=told[name][:20])
     if int(told.get("seed", 0)) > HIGHEST_SEED:
-        raise Refused(f"--seed must be at most {HIGHEST_SEED}, not {told['seed']}.")
+        raise Refused("slack-seed-too-large", maximum=str(HIGHEST_SEED), seed=told["seed"])
     if not prompt.strip():
-        raise Refused("Say what is to be seen: /imagine a fox in the snow")
+        raise Refused("slack-imagine-empty")
     sampling = Sampling(
         seed=int(told["seed"]) if "seed" in told else None, aspect_ratio=told.get("ratio", ""),
         negative_prompt=told.get("no", ""), model=told.get("model", ""),

@@ -15,6 +15,7 @@ from adapters.slack.parse import DIRECT, Body, MessageRef
 from adapters.slack.surface import ReplyPlace
 from bot.domain import ImagineCommand
 from bot.errors import BotError, Refused
+from bot.notices import listed
 from bot.settings.values import THREAD_COMMANDS, Scope
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ async def _check_model(handlers: EventHandlers, ref: MessageRef, user: str, mode
     fields = () if isinstance(panel, str) else panel.fields
     known = next((field.choices for field in fields if field.key == "picture_model"), ())
     if model and model not in known:
-        raise Refused(f"There is no picture model {model[:50]!r}; there is {', '.join(known)}.")
+        raise Refused("no-such-image-model", model=model[:50], models=listed(known))
 
 
 async def _delete_post(handlers: EventHandlers, channel: str, ts: str) -> None:

@@ -22,6 +22,7 @@ from adapters.slack.parse import DIRECT, post_id
 from adapters.slack.rate_limits import RateLimits
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
+from bot.notices import text
 from bot.ports import PostStore
 
 log = logging.getLogger(__name__)
@@ -62,7 +63,7 @@ class ReplyPlace:
     def parse(cls, text: str) -> "ReplyPlace":
         """Parse the output of `str`. Raises Unreachable for an empty text: no place was stored."""
         if not text:
-            raise Unreachable("It is not known any more where this was asked.")
+            raise Unreachable("place-unknown")
         return cls(*json.loads(text))
 
 
@@ -125,7 +126,7 @@ class ThreadSurface:
         shown = self._load_posts()
         assert self._place
         if not view.final and not view.parts and self._place.thread_ts and not shown:
-            await self._set_status(view.status)
+            await self._set_status(text(view.status))
             return
         said = None if view.final else blocks.streamable_text(view)
         if said is not None and await self._stream_text(said):

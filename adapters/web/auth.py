@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from bot.errors import INTERNAL_ERROR, BotError, NotFound, Refused, StorageError
 from bot.formatting import replace_time_markers
+from bot.notices import text
 
 log = logging.getLogger(__name__)
 
@@ -32,12 +33,12 @@ class Middlewares:
         try:
             response = await handler(request)
         except NotFound as error:
-            return web.json_response({"error": str(error)}, status=404)
+            return web.json_response({"error": error.text}, status=404)
         except StorageError as error:
             log.error("%s", error)
-            return web.json_response({"error": str(error)}, status=503)
+            return web.json_response({"error": error.text}, status=503)
         except BotError as error:
-            return web.json_response({"error": replace_time_markers(str(error))}, status=400)
+            return web.json_response({"error": replace_time_markers(error.text, language=error.language)}, status=400)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
@@ -46,7 +47,7 @@ class Middlewares:
             raise
         except Exception:
             log.exception("a request failed because of a bug")
-            return web.json_response({"error": INTERNAL_ERROR}, status=500)
+            return web.json_response({"error": text(INTERNAL_ERROR)}, status=500)
         if not response.prepared:
             response.headers["Content-Security-Policy"] = POLICY
             response.headers["X-Content-Type-Options"] = "nosniff"
@@ -89,7 +90,7 @@ async def json_body(request: web.Request) -> Any:
     try:
         return await request.json()
     except (ValueError, RecursionError):
-        raise Refused("The body is not JSON.") from None
+        raise Refused("web-bad-request", reason="not JSON") from None
 
 
 _SENTENCES = {

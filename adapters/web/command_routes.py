@@ -21,6 +21,7 @@ from adapters.web.schemas import new_id
 from bot.domain import Picture, ThreadKey
 from bot.errors import NotFound
 from bot.formatting import replace_time_markers
+from bot.notices import text
 from bot.ports import Inbox
 from bot.settings.values import Attachment, Command, CommandResponse, SettingField, SettingsPanel
 
@@ -115,10 +116,10 @@ class CommandRoutes:
 
 def answer_json(answer: CommandResponse, command: Command) -> CommandJson:
     """Return the answer of a command."""
-    text = replace_time_markers(answer.text)
+    told = replace_time_markers(text(answer.text, answer.language), language=answer.language)
     return CommandJson(
-        text=text,
-        html=serializers.markdown(text),
+        text=told,
+        html=serializers.markdown(told),
         panel=answer.panel and panel_json(answer.panel),
         attachment=answer.attachment and _attachment_json(answer.attachment, command),
     )
@@ -138,8 +139,8 @@ def node_json(node: LineageItem) -> LineageNodeJson:
 def _field_json(field: SettingField) -> SettingJson:
     return SettingJson(
         key=field.key,
-        title=field.title,
-        description=field.description,
+        title=text(field.title),
+        description=text(field.description),
         value=field.value,
         choices=list(field.choices),
         max_length=field.max_length,

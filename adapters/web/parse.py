@@ -26,7 +26,7 @@ MAX_NAME = 60  # characters
 def thread_key(thread_id: str) -> ThreadKey:
     """Return the key of the thread with this id. Raises NotFound if the id is not valid."""
     if not re.fullmatch(ID, thread_id):
-        raise NotFound("There is no such thread.")
+        raise NotFound("web-no-thread")
     return ThreadKey(PLATFORM, "local", "page", thread_id)
 
 

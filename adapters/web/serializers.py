@@ -1,6 +1,7 @@
 """Converts domain values to the responses of the web API. Pure."""
 
 import base64
+import time
 
 from markdown_it import MarkdownIt
 
@@ -25,7 +26,9 @@ from bot.domain import (
     ThreadSummary,
     View,
 )
-from bot.formatting import format_estimate, replace_time_markers
+from bot.formatting import queue_position, replace_time_markers
+from bot.i18n import localized_picture
+from bot.notices import UserText, notice, text
 
 BOT_NAME = "Mini-DALL·E 3"
 REPLY = ".reply"  # the id of a reply is the id of its message with this suffix
@@ -33,19 +36,22 @@ REPLY = ".reply"  # the id of a reply is the id of its message with this suffix
 _markdown = MarkdownIt("commonmark", {"html": False, "linkify": False, "breaks": True}).enable("table").disable("image")
 
 
-def thread(summary: ThreadSummary) -> ThreadJson:
+def thread(summary: ThreadSummary, language: str = "en") -> ThreadJson:
     """Return one item of the list of threads."""
-    return ThreadJson(id=summary.key.thread, title=summary.title or "New conversation", updated=summary.updated)
+    title = summary.title or text(notice("web-new-conversation"), language)
+    return ThreadJson(id=summary.key.thread, title=title, updated=summary.updated)
 
 
-def question(entry: Entry) -> MessageJson:
+def question(entry: Entry, language: str = "en") -> MessageJson:
     """Return the message of a user."""
     parts: list[TextPartJson | PicturePartJson] = [_text(entry.text)] if entry.text else []
-    parts += [PicturePartJson(number=each.number, state="rendered", picture=picture(each)) for each in entry.uploads]
+    parts += [
+        PicturePartJson(number=each.number, state="rendered", picture=picture(each, language)) for each in entry.uploads
+    ]
     buttons = [
-        ButtonJson(action=action, label=f"{label} #{upload.number}", target=str(upload.number))
+        ButtonJson(action=action, label=_button_label(action, upload.number, language), target=str(upload.number))
         for upload in entry.uploads
-        for action, label in (("vary", "Vary"), ("edit", "Edit"), ("upscale", "Upscale"), ("delete", "Delete"))
+        for action in ("vary", "edit", "upscale", "delete")
     ]
     return MessageJson(
         id=entry.id, author=entry.author.name, kind="person", final=True, status="", about=entry.about,
@@ -55,39 +61,51 @@ def question(entry: Entry) -> MessageJson:
 
 def reply(message_id: str, view: View) -> MessageJson:
     """Return the reply of the bot."""
-    buttons = [ButtonJson(action=each.action.value, label=each.label, target=each.target) for each in view.buttons]
+    buttons = [
+        ButtonJson(action=each.action.value, label=text(each.label, view.language), target=each.target)
+        for each in view.buttons
+    ]
+    status = _plain(view.status, view.language)
     return MessageJson(
-        id=message_id + REPLY, author=BOT_NAME, kind="bot", final=view.final, status=view.status, about=None,
-        parts=[part(each) for each in view.parts], buttons=buttons, reply_to=message_id,
+        id=message_id + REPLY, author=BOT_NAME, kind="bot", final=view.final, status=status, about=None,
+        parts=[part(each, view.language) for each in view.parts], buttons=buttons, reply_to=message_id,
     )  # fmt: skip
 
 
-def part(part: Part) -> TextPartJson | PicturePartJson:
+def _button_label(action: str, number: int, language: str) -> str:
+    return text(notice("numbered", label=notice(f"button-{action}"), number=number), language)
+
+
+def _plain(message: UserText, language: str) -> str:
+    return replace_time_markers(text(message, language), language=language)
+
+
+def part(part: Part, language: str = "en") -> TextPartJson | PicturePartJson:
     """Return a part of a reply: text, or an image in its current state."""
     match part:
         case TextPart(words):
             return _text(words)
         case PicturePart(state=Queued(ahead, eta)):
-            place = f"{ahead} ahead of it" if ahead else "next in line"
-            note = place if eta is None else f"{place}, done in {format_estimate(eta)}"
-            return PicturePartJson(number=part.number, state="queued", note=note)
+            position = queue_position(ahead, None if eta is None else time.time() + eta)
+            return PicturePartJson(number=part.number, state="queued", note=_plain(position, language))
         case PicturePart(state=Rendering(fraction, preview)):
             shown = "data:image/jpeg;base64," + base64.b64encode(preview).decode() if preview else None
             return PicturePartJson(number=part.number, state="rendering", fraction=fraction, preview=shown)
         case PicturePart(state=Rendered(finished)):
-            shown_picture = picture(finished)
+            shown_picture = picture(finished, language)
             return PicturePartJson(number=finished.number, state="rendered", fraction=1.0, picture=shown_picture)
         case PicturePart(state=Failed(reason)):
-            return PicturePartJson(number=part.number, state="failed", reason=replace_time_markers(reason))
+            return PicturePartJson(number=part.number, state="failed", reason=_plain(reason, language))
     raise AssertionError(part)
 
 
-def picture(picture: Picture) -> PictureJson:
+def picture(picture: Picture, language: str = "en") -> PictureJson:
     """Return a finished image."""
+    picture = localized_picture(picture, language)
     return PictureJson(
         number=picture.number,
         url=f"/pictures/{picture.digest}.png",
-        alt=picture.alt,
+        alt=text(picture.alt, language),
         prompt=picture.request.prompt,
         refined=picture.refined_prompt,
         seed=picture.request.sampling.seed,
@@ -96,8 +114,8 @@ def picture(picture: Picture) -> PictureJson:
         height=picture.height,
         parent=picture.request.source,
         operation=picture.request.operation.value,
-        way=picture.edit_method,
-        notes=list(picture.notes),
+        way=text(picture.edit_method, language),
+        notes=[text(note, language) for note in picture.notes],
     )
 
 

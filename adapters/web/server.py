@@ -25,6 +25,7 @@ from adapters.web.response_schemas import (
 )
 from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, View
 from bot.errors import ConfigError, NotFound
+from bot.notices import notice
 from bot.ports import Archive, Inbox
 from bot.queue_status import QueueStatus
 
@@ -126,7 +127,7 @@ class WebApp:
         digest = request.match_info["digest"]
         path = self._picture_path(digest) if self._archive.knows_picture(digest) else None
         if path is None:
-            raise NotFound("There is no such image.")
+            raise NotFound("web-no-image")
         return web.FileResponse(path, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
     async def _threads(self, request: web.Request) -> web.Response:
@@ -200,7 +201,7 @@ class WebApp:
     def _find_thread(self, request: web.Request) -> ThreadKey:
         thread = parse.thread_key(request.match_info["id"])
         if not self._archive.knows_thread(thread):
-            raise NotFound("There is no such thread.")
+            raise NotFound("web-no-thread")
         return thread
 
     def _messages(self, thread: ThreadKey) -> list[MessageJson]:
@@ -210,7 +211,7 @@ class WebApp:
         return messages
 
     def _reply(self, entry: Entry) -> MessageJson:
-        waiting = View(status="Waiting…", buttons=(Button(Action.STOP, "Stop", entry.id),))
+        waiting = View(status=notice("status-waiting"), buttons=(Button(Action.STOP, notice("button-stop"), entry.id),))
         return serializers.reply(entry.id, self._broadcaster.current_view(entry.id, entry.view) or waiting)
 
 

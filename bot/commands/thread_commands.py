@@ -7,7 +7,7 @@ from bot.commands.slash_commands import SlashCommands
 from bot.commands.thread_export import ThreadExport
 from bot.domain import MANAGER, ThreadKey
 from bot.errors import Refused
-from bot.formatting import format_count
+from bot.notices import UserText, notice
 from bot.ports import PictureFolder
 from bot.settings.rules import scope_key
 from bot.settings.values import Attachment, Command, CommandResponse, Scope
@@ -16,7 +16,7 @@ from bot.storage.store import Store
 
 # Stops the open replies in a place, for a reason that users read, and returns their number. With a user id, only the
 # replies to this user.
-StopReplies = Callable[[ThreadKey, str, str], int]
+StopReplies = Callable[[ThreadKey, UserText, str], int]
 
 
 class ThreadCommands:
@@ -55,32 +55,30 @@ class ThreadCommands:
         """Stop the open replies to this user in this thread or place; with `all`, for managers, those to every user."""
         everybody = command.arguments.get("whose") == "all"
         if everybody and MANAGER not in command.author.roles:
-            raise Refused("Only managers can cancel what others asked for.")
-        reason = f"Cancelled by {command.author.name}."
+            raise Refused("cancel-all-for-managers")
+        reason = notice("cancelled-by", name=command.author.name)
         stopped = self._stop_replies(command.thread, reason, "" if everybody else command.author.id)
-        return CommandResponse(
-            f"Cancelled {format_count(stopped, 'reply', 'replies')}." if stopped else "Nothing is under way here."
-        )
+        return CommandResponse(notice("replies-cancelled", count=stopped) if stopped else notice("nothing-to-cancel"))
 
     async def _forget(self, command: Command) -> CommandResponse:
         """Forget the thread, or the user's own settings. Raises Refused for an empty, busy or foreign thread."""
         if command.arguments.get("what") == "settings":
             self._store.settings.reset(scope_key(Scope.PERSON, command.thread, command.author.id))
-            return CommandResponse("Your own settings are forgotten: those of the server, channel and thread hold.")
+            return CommandResponse(notice("settings-forgotten"))
         entries = self._store.entries(command.thread)
         if not entries:
-            raise Refused("I remember nothing of this place: give the command in the thread that is to be forgotten.")
+            raise Refused("nothing-to-forget")
         if any(entry.author.id != command.author.id for entry in entries) and MANAGER not in command.author.roles:
-            raise Refused("Others have spoken here too: only managers can have this thread forgotten.")
+            raise Refused("forget-for-managers")
         if any(entry.view is None for entry in entries):
-            raise Refused("Something is under way here still: cancel it first, or wait for it.")
+            raise Refused("forget-busy")
         digests = self._store.forget(command.thread)
         left = await delete_unused_files(self._store, self._picture_folder, digests)
-        pictures = format_count(len(digests), "picture")
-        told = f"Forgotten: {format_count(len(entries), 'message')} and {pictures} of this thread."
-        return CommandResponse(
-            f"{told} {format_count(left, 'file')} could not be deleted: the log says why." if left else told
-        )
+        messages, images = notice("messages", count=len(entries)), notice("images", count=len(digests))
+        if left:
+            told = notice("thread-forgotten-files-left", messages=messages, images=images, count=left)
+            return CommandResponse(told)
+        return CommandResponse(notice("thread-forgotten", messages=messages, images=images))
 
     async def _show_images(self, command: Command, thread_export: ThreadExport) -> CommandResponse:
         """List the images of the thread, with a contact sheet."""
@@ -88,15 +86,15 @@ class ThreadCommands:
         if not pictures:
             return answer
         sheet = await thread_export.draw_contact_sheet(pictures)
-        alt = f"{format_count(len(pictures), 'picture')}, with arrows from each to what came of it"
+        alt = notice("contact-sheet-alt", images=notice("images", count=len(pictures)))
         return replace(answer, attachment=Attachment("pictures.png", sheet, alt))
 
     async def _export(self, command: Command, thread_export: ThreadExport) -> CommandResponse:
         """Pack the thread into a ZIP file."""
         entries, pictures = self._store.entries(command.thread), self._store.pictures(command.thread)
         if not entries:
-            raise Refused("There is nothing to take away here: give the command in one of my threads.")
+            raise Refused("nothing-to-export")
         packed = await thread_export.pack_zip(self._store.title(command.thread), entries, pictures)
-        messages, images = format_count(len(entries), "message"), format_count(len(pictures), "picture")
-        text = f"{messages} and {images}: unpack it, open index.html."
-        return CommandResponse(text, attachment=Attachment("thread.zip", packed))
+        messages, images = notice("messages", count=len(entries)), notice("images", count=len(pictures))
+        exported = notice("thread-exported", messages=messages, images=images)
+        return CommandResponse(exported, attachment=Attachment("thread.zip", packed))

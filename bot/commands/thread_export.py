@@ -18,6 +18,7 @@ from bot.commands.contact_sheet import draw_contact_sheet
 from bot.commands.lineage import OPERATION_LABELS
 from bot.domain import Entry, Failed, Picture, PicturePart, Rendered, TextPart
 from bot.formatting import replace_time_markers
+from bot.notices import text
 
 ReadFile = Callable[[str], bytes]
 
@@ -124,7 +125,7 @@ def _render_article(entry: Entry, names: dict[int, str]) -> str:
             case PicturePart(state=Rendered(picture)):
                 answer.append(_render_figure(picture, names))
             case PicturePart(number=number, state=Failed(reason)):
-                answer.append(f"<p><em>#{number}: {html.escape(replace_time_markers(reason))}</em></p>")
+                answer.append(f"<p><em>#{number}: {html.escape(replace_time_markers(text(reason)))}</em></p>")
     return question + (f'<article class="bot"><h2>Mini-DALL·E 3</h2>{"".join(answer)}</article>' if answer else "")
 
 

@@ -25,6 +25,7 @@ from bot.domain import (
 )
 from bot.errors import NotFound, Refused
 from bot.formatting import parse_picture_number
+from bot.notices import listed, notice, text
 from bot.parsing.image_request import parse_aspect_ratio
 from bot.settings.rules import DEFAULT_CHOICE, MAX_IMAGES_PER_REQUEST, AvailableModels
 from bot.settings.values import Settings
@@ -90,7 +91,7 @@ class Buttons:
                 self._schedule(entry.thread, entry.id)  # the turn ended, but its final view could not be recorded
             return entry.id
         if not entry.view.status and not any(map(can_retry, entry.view.parts)):
-            raise Refused("That reply is complete: there is nothing to try again.")
+            raise Refused("reply-complete")
         check_access(self._settings(press.thread, press.author), press.thread, press.author)
         settings = self._settings(entry.thread, entry.author)
         check_quota(self._store, settings, entry.thread, entry.author, self._store.jobs.count_failed(entry.id))
@@ -117,7 +118,7 @@ class FixedRequests:
     def edit(self, press: ButtonPress) -> MessageAndRequests:
         """A message about the image, without image requests: the chat model decides what to draw."""
         if not press.instruction.strip():
-            raise Refused(f"Say in a message about #{press.target} what should change in it.")
+            raise Refused("edit-empty", number=press.target)
         number = self._find_picture(press).number
         return Message(press.id, press.thread, press.author, press.instruction, about=number, region=press.region), ()
 
@@ -125,25 +126,25 @@ class FixedRequests:
         """A request for a variation of the image."""
         picture = self._find_picture(press)
         request = ImageRequest(0, Operation.VARY, "", source=picture.number)
-        return self._message_about(press, picture, f"More like #{picture.number}", request)
+        return self._message_about(press, picture, "vary", request)
 
     def upscale(self, press: ButtonPress) -> MessageAndRequests:
         """A request for the same image, twice as wide and high."""
         picture = self._find_picture(press)
         if 2 * max(picture.width, picture.height) > LARGEST_SIDE:
-            raise Refused(f"#{picture.number} is as large as pictures become here: {picture.width} x {picture.height}.")
+            raise Refused("image-largest", number=picture.number, width=picture.width, height=picture.height)
         request = ImageRequest(0, Operation.UPSCALE, "", source=picture.number)
-        return self._message_about(press, picture, f"#{picture.number}, larger", request)
+        return self._message_about(press, picture, "upscale", request)
 
     def redo(self, press: ButtonPress) -> MessageAndRequests:
         """The same request as that of the image, with another seed."""
         picture = self._find_picture(press)
         if picture.request.operation is Operation.UPLOAD:
-            raise Refused(f"#{picture.number} was uploaded, not drawn: ask for a change, or for more like it.")
+            raise Refused("redo-upload", number=picture.number)
         job = self._store.jobs.job(self._job_id(press.thread, picture.number))
         made_by = job.request if job else picture.request  # no job if the reply was answered again after an edit
         request = replace(made_by, key=0, sampling=replace(made_by.sampling, seed=random.getrandbits(31)))
-        return self._message_about(press, picture, f"#{picture.number} again", request)
+        return self._message_about(press, picture, "redo", request)
 
     def imagine(self, command: ImagineCommand) -> MessageAndRequests:
         """The requests of `/imagine`, completed from the settings; a given seed grows by 1 for every further image."""
@@ -152,32 +153,35 @@ class FixedRequests:
         asked_ratio, model = ("" if said == DEFAULT_CHOICE else said for said in (asked.aspect_ratio, asked.model))
         aspect_ratio = parse_aspect_ratio(asked_ratio)
         if asked.negative_prompt and not capabilities.negatives:
-            raise Refused("This picture model cannot be told what to leave out: say what is to be there instead.")
+            raise Refused("no-negative-prompt")
         if aspect_ratio not in ("", "1:1") and not capabilities.ratios:
-            raise Refused("This picture model paints in one shape alone.")
+            raise Refused("no-aspect-ratios")
         available = self._available_models().picture
         if model and available and model not in available:
-            raise Refused(f"There is no picture model {model[:50]!r}; there is {', '.join(available)}.")
+            raise Refused("no-such-image-model", model=model[:50], models=listed(available))
         if asked_ratio and not aspect_ratio:
-            raise Refused(f"Width to height are given as in 16:9, not as {asked_ratio[:20]!r}.")
+            raise Refused("bad-aspect-ratio", ratio=asked_ratio[:20])
         count = settings.count if command.count is None else command.count
         if not 1 <= count <= MAX_IMAGES_PER_REQUEST:
-            raise Refused(f"A wish may be for 1 to {MAX_IMAGES_PER_REQUEST} pictures, not {count}.")
+            raise Refused("bad-image-count", maximum=MAX_IMAGES_PER_REQUEST, number=count)
         sampling = replace(asked, aspect_ratio=aspect_ratio, model=model)
         request = apply_settings(replace(command.request, sampling=sampling), settings)
         requests = tuple(_with_seed_of(request, nth) for nth in range(count))
         return Message(command.id, command.thread, command.author, request.prompt), requests
 
     def _message_about(
-        self, press: ButtonPress, picture: Picture, words: str, request: ImageRequest
+        self, press: ButtonPress, picture: Picture, action: str, request: ImageRequest
     ) -> MessageAndRequests:
-        chosen = apply_settings(request, self._settings(press.thread, press.author))
+        settings = self._settings(press.thread, press.author)
+        chosen = apply_settings(request, settings)
+        label = notice("numbered", label=notice(f"button-{action}"), number=picture.number)
+        words = text(label, settings.language)
         return Message(press.id, press.thread, press.author, words, about=picture.number), (chosen,)
 
     def _find_picture(self, press: ButtonPress) -> Picture:
         picture = self._store.picture(press.thread, parse_picture_number(press.target))
         if picture is None:
-            raise NotFound(f"There is no picture #{press.target[:9]} in this thread.")
+            raise NotFound("no-such-image", number=press.target[:9])
         return picture
 
     def _job_id(self, thread: ThreadKey, number: int) -> str:

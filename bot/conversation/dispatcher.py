@@ -29,7 +29,8 @@ from bot.domain import (
     ThreadKey,
 )
 from bot.errors import BotError, StorageError
-from bot.i18n import translate
+from bot.i18n import LocalizedSurface, localized_response
+from bot.notices import notice
 from bot.parsing.image_request import as_tag
 from bot.ports import ChatModel, PictureFolder, Platform, Renderer, Surface
 from bot.prompting.history import join_earlier_messages
@@ -124,11 +125,8 @@ class Dispatcher:
             return await self._dispatch(self._commands.add_manager_role(event))
         except BotError as refused:
             if isinstance(event, Message | ButtonPress | ImagineCommand):
-                raise self._translate(refused, event.thread, event.author) from refused
+                refused.language = self.settings(event.thread, event.author).language
             raise
-
-    def _translate(self, error: BotError, thread: ThreadKey, author: Person) -> BotError:
-        return type(error)(translate(str(error), self.settings(thread, author).language))
 
     async def _dispatch(self, event: Incoming) -> str:
         if not isinstance(event, Message | ImagineCommand):  # it may refer to a message that is not committed yet
@@ -148,7 +146,7 @@ class Dispatcher:
                 case PlaceRemoved():
                     return self._on_place_removed(event)
         except OSError as error:
-            raise StorageError(f"Nothing was recorded, please try again later: {error.strerror}.") from error
+            raise StorageError("not-saved", reason=str(error.strerror)) from error
 
     def settings(self, thread: ThreadKey, author: Person) -> Settings:
         """The settings of this user in this thread."""
@@ -159,15 +157,16 @@ class Dispatcher:
         try:
             answer = await self._execute(self._commands.add_manager_role(command))
         except BotError as refused:
-            raise self._translate(refused, command.thread, command.author) from refused
-        return replace(answer, text=translate(answer.text, self.settings(command.thread, command.author).language))
+            refused.language = self.settings(command.thread, command.author).language
+            raise
+        return localized_response(answer, self.settings(command.thread, command.author).language)
 
     async def _execute(self, command: Command) -> CommandResponse:
         self._store.group_commit.flush()
         try:
             return await self._thread_commands.answer(command)
         except OSError as error:
-            raise StorageError(f"That did not work, please try again later: {error.strerror}.") from error
+            raise StorageError("command-failed", reason=str(error.strerror)) from error
 
     async def _poll_for_reopened(self) -> None:
         """Schedule the replies that another process has reopened."""
@@ -203,17 +202,19 @@ class Dispatcher:
     def _on_message_deleted(self, event: MessageDeleted) -> str:
         entry = self._store.entry(event.id)
         if entry is not None and entry.thread == event.thread:
-            self._replies.stop(entry, "The question was deleted.")
+            self._replies.stop(entry, notice("message-deleted"))
         return event.id
 
     def _on_place_removed(self, event: PlaceRemoved) -> str:
-        self._replies.stop_all(event.place, "The place where it was asked is gone.")
+        self._replies.stop_all(event.place, notice("place-gone"))
         return ""
 
     # Turns
 
     def _find_surface(self, entry: Entry) -> Surface:
-        return self._platforms[entry.thread.platform].surface(entry.thread, entry.id)
+        """The surface of a reply, which shows the messages of the bot in the language of the user."""
+        surface = self._platforms[entry.thread.platform].surface(entry.thread, entry.id)
+        return LocalizedSurface(surface, self.settings(entry.thread, entry.author).language)
 
     def _start_task(self, work: Awaitable[None]) -> None:
         assert self._group, "the inbox is not running"

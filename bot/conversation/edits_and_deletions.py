@@ -12,7 +12,7 @@ from bot.conversation.running_reply import RunningReply
 from bot.domain import ButtonPress, Entry, MessageEdited, Person, ThreadKey, View
 from bot.errors import NotFound, Unreachable
 from bot.formatting import parse_picture_number
-from bot.i18n import translate_view
+from bot.notices import notice
 from bot.ports import PictureFolder, Surface
 from bot.storage.picture_files import delete_unused_files
 from bot.storage.store import Store
@@ -47,12 +47,12 @@ class EditsAndDeletions:
 
         `running` are the running replies. Raises NotFound, or Refused unless the user owns the image or is a manager.
         """
-        number, reason = parse_picture_number(press.target), f"Deleted by {press.author.name}."
+        number, reason = parse_picture_number(press.target), notice("deleted-by", name=press.author.name)
         if number in self._store.deleted_numbers(press.thread):  # pressed twice
             return press.id
         picture = self._store.picture(press.thread, number)
         if picture is None:
-            raise NotFound(f"There is no picture #{press.target[:9]} in this thread.")
+            raise NotFound("no-such-image", number=press.target[:9])
         showing = [entry for entry in self._store.entries(press.thread) if shows_picture(entry, number)]
         under_way = [each for each in running if shows_picture(each.reply, number)]
         check_owner_or_manager(press.author, self._find_owner(press.thread, number, showing))
@@ -70,7 +70,7 @@ class EditsAndDeletions:
         owner = self._store.picture_owner(thread, number)
         said = self._store.entries(thread)
         found = [entry.author for entry in said if entry.author.id == owner] or [each.author for each in showing]
-        return found[0] if found else Person(owner, "somebody else")
+        return found[0] if found else Person(owner, "")
 
     def record_edit(self, event: MessageEdited) -> str:
         """Record the new text of a message. The reply stays as it is and gets a button to answer again."""
@@ -88,7 +88,7 @@ class EditsAndDeletions:
 
     def update_reply(self, entry: Entry, view: View) -> None:
         """Record a new final view of a reply and display it."""
-        self._store.finish(entry.id, translate_view(view, view.language))
+        self._store.finish(entry.id, view)
         self._start_task(self._display(entry))
 
     async def _display(self, entry: Entry) -> None:

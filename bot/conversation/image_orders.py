@@ -14,6 +14,7 @@ from bot.conversation.reply import Event, ImageOrdered, ImageProgress
 from bot.conversation.source_picture import resolve_source
 from bot.domain import Entry, Failed, ImageRequest, Operation, Picture, Rendered, RenderJob
 from bot.errors import Refused
+from bot.notices import UserText, notice
 from bot.ports import PictureFolder, Renderer
 from bot.settings.styles import BUILT_IN_STYLES, Style, apply_style, find_lora_style
 from bot.settings.values import Settings
@@ -89,7 +90,7 @@ class ImageOrders:
             job = self._record_job(request, source)
         except Refused as refused:
             self._show(ImageOrdered(request, 0))
-            return Failed(str(refused))
+            return Failed(refused.notice)
         self._show(ImageOrdered(request, job.number, source))
         self._pictures[job.number] = asyncio.get_running_loop().create_future()
         self._current_picture = job.number
@@ -132,7 +133,7 @@ class ImageOrders:
         if job.request.source is not None:
             source = await self._pictures[job.request.source]
             if source is None or not self._is_available(job.request.source):
-                failed = Failed(f"{self._why_missing(job.request.source)} There is nothing to start from.")
+                failed = Failed(self._why_missing(job.request.source))
                 self._show(ImageProgress(key, failed))
                 return failed
             request = replace(job.request, prompt=job.request.prompt or source.request.prompt)
@@ -140,8 +141,8 @@ class ImageOrders:
         try:
             job = await self._prepare(job)
         except Refused as refused:
-            self._show(ImageProgress(key, Failed(str(refused))))
-            return Failed(str(refused))
+            self._show(ImageProgress(key, Failed(refused.notice)))
+            return Failed(refused.notice)
         async with aclosing(self._renderer.render(job)) as updates:
             async for update in updates:
                 self._show(ImageProgress(key, update))
@@ -202,10 +203,10 @@ class ImageOrders:
         """Whether the image with this number is finished and not deleted."""
         return self._store.picture(self._entry.thread, number) is not None
 
-    def _why_missing(self, number: int) -> str:
+    def _why_missing(self, number: int) -> UserText:
         future = self._pictures[number]
         was_there = number in self._turn.deleted or (future.done() and future.result() is not None)
-        return f"Picture #{number} was deleted." if was_there else f"Picture #{number} did not come."
+        return notice("image-was-deleted" if was_there else "image-not-created", number=number)
 
 
 def _completed_future(picture: Picture | None) -> "asyncio.Future[Picture | None]":

@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 
 from bot.domain import ImageRequest, Picture, Retracted, Text
 from bot.llm.messages import ChatMessage, ModelFailed, Role, StreamEnd, TextDelta, Tool, ToolCall
+from bot.notices import notice
 from bot.parsing.fallback import FALLBACK_NOTE, build_fallback_request, is_image_missing
 from bot.parsing.intent import ParserContext
 from bot.parsing.stream_parser import StreamParser
 from bot.ports import ChatModel
 
-CUT_SHORT = ModelFailed("The chat model's answer was cut short.")
+CUT_SHORT = ModelFailed(notice("answer-cut-off"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import regex
 
 from bot.domain import MANAGER, MAX_UPLOADS, ImageRequest, Message, Person, ThreadKey
 from bot.errors import NotAllowed, NotFound, Refused
-from bot.formatting import format_count, time_marker
+from bot.notices import notice
 from bot.settings.roles import parse_ids
 from bot.settings.values import Settings
 from bot.storage.store import Store
@@ -25,13 +25,13 @@ def check_message(
     `max_length` is in characters. `requests` are the image requests of a message that needs no chat model.
     """
     if not message.text and not message.uploads:
-        raise Refused("The message is empty: say what to draw, or ask something.")
+        raise Refused("message-empty")
     if len(message.text) > max_length:
-        raise Refused(f"A message may have {max_length:,} characters; this one has {len(message.text):,}.")
+        raise Refused("message-too-long", maximum=max_length, length=len(message.text))
     if len(message.uploads) > MAX_UPLOADS:
-        raise Refused(f"A message may bring {MAX_UPLOADS} pictures; this one has {len(message.uploads)}.")
+        raise Refused("too-many-uploads", maximum=MAX_UPLOADS, number=len(message.uploads))
     if message.about is not None and store.picture(message.thread, message.about) is None:
-        raise NotFound(f"There is no picture #{message.about} in this thread.")
+        raise NotFound("no-such-image", number=message.about)
     check_access(settings, message.thread, message.author)
     check_blocked_words(settings, *(request.prompt for request in requests))
     check_quota(store, settings, message.thread, message.author, len(requests))
@@ -44,31 +44,32 @@ def check_quota(store: Store, settings: Settings, thread: ThreadKey, author: Per
 
 
 def check_limits(settings: Settings, usage: DailyUsage, count: int = 1) -> None:
-    """Raises Refused if `count` more images exceed a limit; the sentence says when the next image is free."""
+    """Raises Refused if `count` more images exceed a limit; the message says when the next image is free."""
     if settings.at_once and usage.unfinished + count > settings.at_once:
         if (left := settings.at_once - usage.unfinished) > 0:
-            raise Refused(f"At most {settings.at_once} of your pictures may be under way. {_next_free(left, 0.0)}")
-        raise Refused(
-            f"{usage.unfinished} of your pictures are under way, and {settings.at_once} may be at a time:"
-            " ask again when one is done."
-        )
+            raise Refused("concurrent-limit-left", maximum=settings.at_once, count=left)
+        raise Refused("concurrent-limit", count=usage.unfinished, maximum=settings.at_once)
     if settings.daily and usage.by_user + count > settings.daily:
-        when = _next_free(settings.daily - usage.by_user, usage.oldest_by_user)
-        raise Refused(f"Your limit is {format_count(settings.daily, 'picture')} a day. {when}")
+        limit = notice("images", count=settings.daily)
+        if (left := settings.daily - usage.by_user) > 0:
+            raise Refused("daily-limit-left", limit=limit, left=left)
+        raise Refused("daily-limit", limit=limit, free=usage.oldest_by_user + DAY)
     if settings.server_daily and usage.by_server + count > settings.server_daily:
-        when = _next_free(settings.server_daily - usage.by_server, usage.oldest_by_server)
-        raise Refused(f"The limit of all together is {format_count(settings.server_daily, 'picture')} a day. {when}")
+        limit = notice("images", count=settings.server_daily)
+        if (left := settings.server_daily - usage.by_server) > 0:
+            raise Refused("server-daily-limit-left", limit=limit, left=left)
+        raise Refused("server-daily-limit", limit=limit, free=usage.oldest_by_server + DAY)
 
 
 def check_blocked_words(settings: Settings, *prompts: str) -> None:
-    """Raises Refused if a prompt contains a blocked word or pattern; the sentence does not repeat it."""
+    """Raises Refused if a prompt contains a blocked word or pattern; the message does not repeat it."""
     lines = [line for line in map(str.strip, settings.rule.splitlines()) if line]
     told, end = list(filter(None, prompts)), monotonic() + CHECK_TIMEOUT
     for line in lines:
         if any(_matches(line, prompt, end) for prompt in told):
             if _is_pattern(line):
-                raise Refused("The content rule that the managers have set here forbids a pattern in this wish.")
-            raise Refused("The content rule that the managers have set here forbids a word in this wish.")
+                raise Refused("blocked-pattern")
+            raise Refused("blocked-word")
 
 
 def check_access(settings: Settings, thread: ThreadKey, person: Person) -> None:
@@ -80,22 +81,16 @@ def check_access(settings: Settings, thread: ThreadKey, person: Person) -> None:
         return
     mine = {person.id, thread.channel, *person.roles}
     if mine & parse_ids(settings.blocked):
-        raise NotAllowed("The managers have not let the bot answer here.")
+        raise NotAllowed("blocked-here")
     allowed = parse_ids(settings.allowed)
     if allowed and not mine & allowed:
-        raise NotAllowed("The managers let the bot answer only in other places, or others.")
+        raise NotAllowed("not-enabled")
 
 
 def check_owner_or_manager(person: Person, owner: Person) -> None:
     """Raises Refused unless the person is the owner or a manager."""
     if person.id != owner.id and MANAGER not in person.roles:
-        raise Refused(f"Only {owner.name}, who asked for it, and managers can do this.")
-
-
-def _next_free(left: int, oldest: float) -> str:
-    if left > 0:
-        return f"{left} of them can be drawn now: ask for no more."
-    return f"The next one is free {time_marker(oldest + DAY)}."
+        raise Refused("only-owner", name=owner.name or notice("somebody-else"))
 
 
 def _is_pattern(line: str) -> bool:

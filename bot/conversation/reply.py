@@ -21,13 +21,14 @@ from bot.domain import (
     View,
 )
 from bot.llm.messages import ModelFailed
+from bot.notices import Notice, UserText, notice
 
 PICTURE_BUTTONS = {
-    Action.VARY: "Vary",
-    Action.EDIT: "Edit",
-    Action.UPSCALE: "Upscale",
-    Action.REDO: "Redo",
-    Action.DELETE: "Delete",
+    Action.VARY: notice("button-vary"),
+    Action.EDIT: notice("button-edit"),
+    Action.UPSCALE: notice("button-upscale"),
+    Action.REDO: notice("button-redo"),
+    Action.DELETE: notice("button-delete"),
 }
 
 
@@ -50,9 +51,9 @@ class ImageProgress:
 
 @dataclass(frozen=True, slots=True)
 class ReplyStopped:
-    """A user or an error ended the reply early. `reason` is a sentence for the user."""
+    """A user or an error ended the reply early. `reason` is for the user."""
 
-    reason: str
+    reason: UserText
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +63,10 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class PictureRemoved:
-    """The image with this number was deleted. `reason` is a sentence for the user."""
+    """The image with this number was deleted. `reason` is for the user."""
 
     number: int
-    reason: str
+    reason: UserText
 
 
 Event = Text | Retracted | ImageOrdered | ImageProgress | ModelFailed | ReplyStopped | PictureRemoved | ReplyEnded
@@ -73,11 +74,11 @@ Event = Text | Retracted | ImageOrdered | ImageProgress | ModelFailed | ReplySto
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """The state of one reply. Its buttons refer to it by `id`; `error` is a sentence for the user."""
+    """The state of one reply. Its buttons refer to it by `id`; `error` is for the user."""
 
     id: str
     parts: tuple[Part, ...] = ()
-    error: str = ""
+    error: UserText = ""
     final: bool = False
 
 
@@ -102,7 +103,7 @@ def step(reply: Reply, event: Event) -> Reply:
             return replace(reply, parts=tuple(_remove_from_part(part, number, reason) for part in reply.parts))
         case ReplyEnded():
             nothing = not any(isinstance(part, PicturePart) or part.markdown.strip() for part in reply.parts)
-            trouble = reply.error or ("The chat model answered with nothing." if nothing else "")
+            trouble = reply.error or (notice("answer-empty") if nothing else "")
             return replace(reply, error=trouble, final=True)
         case _:
             assert_never(event)
@@ -114,7 +115,7 @@ def view(reply: Reply) -> View:
     return View(parts, _status(reply), _buttons(reply), reply.final)
 
 
-def remove_from_view(view: View, number: int, reason: str) -> View:
+def remove_from_view(view: View, number: int, reason: UserText) -> View:
     """The final view without the image with this number and its buttons; `reason` takes the place of the image."""
     parts = tuple(_remove_from_part(part, number, reason) for part in view.parts)
     buttons = tuple(b for b in view.buttons if b.action not in PICTURE_BUTTONS or b.target != str(number))
@@ -124,8 +125,8 @@ def remove_from_view(view: View, number: int, reason: str) -> View:
 def offer_retry(view: View, reply_id: str) -> View:
     """The final view with a button to answer again, for a message that was edited."""
     buttons = tuple(button for button in view.buttons if button.action is not Action.RETRY)
-    again = Button(Action.RETRY, "Answer again", reply_id)
-    return replace(view, status="The question was changed since.", buttons=(*buttons, again))
+    again = Button(Action.RETRY, notice("button-answer-again"), reply_id)
+    return replace(view, status=notice("message-edited"), buttons=(*buttons, again))
 
 
 def shows_picture(item: Entry | Reply, number: int) -> bool:
@@ -144,7 +145,7 @@ def can_retry(part: Part) -> bool:
     return isinstance(part, PicturePart) and isinstance(part.state, Failed) and part.state.again
 
 
-def _remove_from_part(part: Part, number: int, reason: str) -> Part:
+def _remove_from_part(part: Part, number: int, reason: UserText) -> Part:
     if isinstance(part, PicturePart) and isinstance(part.state, Rendered) and part.state.picture.number == number:
         return replace(part, state=Failed(reason, again=False))
     return part
@@ -166,7 +167,7 @@ def _update_part(part: Part, key: int, update: RenderUpdate) -> Part:
     return replace(part, state=update)
 
 
-def _fail_unfinished(part: Part, reason: str) -> Part:
+def _fail_unfinished(part: Part, reason: UserText) -> Part:
     if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering):
         return replace(part, state=Failed(reason))
     return part
@@ -176,12 +177,12 @@ def _strip_part(part: Part) -> Part:
     return TextPart(part.markdown.strip()) if isinstance(part, TextPart) else part
 
 
-def _status(reply: Reply) -> str:
+def _status(reply: Reply) -> UserText:
     if reply.final or reply.error:
         return reply.error
     if any(isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering) for part in reply.parts):
-        return "Drawing…"
-    return "Writing…" if reply.parts else "Thinking…"
+        return notice("status-generating")
+    return notice("status-writing") if reply.parts else notice("status-thinking")
 
 
 def _buttons(reply: Reply) -> tuple[Button, ...]:
@@ -191,7 +192,7 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
         if isinstance(part, PicturePart) and isinstance(part.state, Rendered)
     ]
     buttons = [
-        Button(action, f"{label} #{number}", str(number))
+        Button(action, _numbered(label, number), str(number))
         for number in dict.fromkeys(numbers)
         for action, label in PICTURE_BUTTONS.items()
     ]
@@ -200,8 +201,16 @@ def _buttons(reply: Reply) -> tuple[Button, ...]:
             part for part in reply.parts if isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering)
         ]
         if len(under_way) > 1:  # Stop covers a single one
-            buttons += [Button(Action.CANCEL, f"Cancel #{p.number}", f"{reply.id}.{p.key}") for p in under_way]
-        buttons.append(Button(Action.STOP, "Stop", reply.id))
+            buttons += [
+                Button(Action.CANCEL, _numbered(notice("button-cancel"), p.number), f"{reply.id}.{p.key}")
+                for p in under_way
+            ]
+        buttons.append(Button(Action.STOP, notice("button-stop"), reply.id))
     elif reply.error or any(map(can_retry, reply.parts)):
-        buttons.append(Button(Action.RETRY, "Retry", reply.id))
+        buttons.append(Button(Action.RETRY, notice("button-retry"), reply.id))
     return tuple(buttons)
+
+
+def _numbered(label: Notice, number: int) -> Notice:
+    """Return the label with the number of its image; adapters cut it off where the image is beside the button."""
+    return notice("numbered", label=label, number=number)

@@ -11,7 +11,7 @@ from bot.conversation.permissions import check_owner_or_manager
 from bot.conversation.reply import Event, ImageProgress, PictureRemoved, Reply, ReplyStopped, step, view
 from bot.domain import ButtonPress, Entry, Rendering, ThreadKey, View
 from bot.errors import INTERNAL_ERROR, BotError, NotFound
-from bot.i18n import translate_view
+from bot.notices import UserText, notice
 from bot.ports import Renderer
 from bot.storage.store import Store
 
@@ -21,23 +21,22 @@ log = logging.getLogger(__name__)
 class RunningReply:
     """One reply, from its first view to the final one.
 
-    `stop_reason` is why it was stopped, a sentence for the user; `recorded` is set once the turn has ended.
+    `stop_reason` is why it was stopped, for the user; `recorded` is set once the turn has ended.
     """
 
-    def __init__(self, reply: Reply, pacer: Pacer, *, previews: bool = True, language: str = "") -> None:
-        self._language = language
+    def __init__(self, reply: Reply, pacer: Pacer, *, previews: bool = True) -> None:
         self.reply = reply
         self._previews = previews
         self._pacer = pacer
         self._task: asyncio.Task[None] | None = None
-        self.stop_reason = ""
+        self.stop_reason: UserText = ""
         self.recorded = asyncio.Event()
         self._pacer.show(self.view)
 
     @property
     def view(self) -> View:
-        """The view now, in the language of the user."""
-        return translate_view(view(self.reply), self._language)
+        """The view now."""
+        return view(self.reply)
 
     def on_event(self, event: Event) -> None:
         """Apply an event and display the new view; a final reply only takes a PictureRemoved."""
@@ -48,8 +47,8 @@ class RunningReply:
             self.reply = step(self.reply, event)
             self._pacer.show(self.view)
 
-    def stop(self, reason: str) -> None:
-        """Stop the reply now. `reason` is a sentence for the user."""
+    def stop(self, reason: UserText) -> None:
+        """Stop the reply now. `reason` is for the user."""
         self.stop_reason = reason
         if self._task:
             self._task.cancel()
@@ -71,7 +70,7 @@ class RunningReply:
             self.on_event(ReplyStopped(self.stop_reason))
         elif error := self._task.exception():
             log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
-            told = str(error) if isinstance(error, BotError) else INTERNAL_ERROR
+            told = error.notice if isinstance(error, BotError) else INTERNAL_ERROR
             self.stop_reason = told
             self.on_event(ReplyStopped(told))
 
@@ -130,7 +129,7 @@ class RunningReplies:
         """The message and reply that a button refers to. Raises NotFound if it is not in the thread of the press."""
         entry = self._store.entry(press.target)
         if entry is None or entry.thread != press.thread:
-            raise NotFound("There is no such reply in this thread.")
+            raise NotFound("no-such-reply")
         return entry
 
     # Stopping
@@ -139,22 +138,22 @@ class RunningReplies:
         """Stop the reply that the Stop button belongs to. Raises NotFound, and Refused for other users."""
         entry = self.find_entry(press)
         check_owner_or_manager(press.author, entry.author)
-        self.stop(entry, f"Stopped by {press.author.name}.")
+        self.stop(entry, notice("stopped-by", name=press.author.name))
         return entry.id
 
     def cancel_image(self, press: ButtonPress) -> str:
         """Cancel one image of a reply; the text and the other images go on. Raises as `stop_by_button`."""
         entry = self.find_entry(replace(press, target=press.target.rpartition(".")[0]))
         check_owner_or_manager(press.author, entry.author)
-        self._renderer.cancel(press.target, f"Cancelled by {press.author.name}.")
+        self._renderer.cancel(press.target, notice("cancelled-by", name=press.author.name))
         return entry.id
 
-    def stop_all(self, place: ThreadKey, reason: str, author_id: str = "") -> int:
+    def stop_all(self, place: ThreadKey, reason: UserText, author_id: str = "") -> int:
         """Stop the open replies in a place, with `author_id` only those to this user. Returns how many were stopped."""
         entries = [entry for entry in self._store.open_entries() if place.contains(entry.thread)]
         return sum(self.stop(entry, reason) for entry in entries if author_id in ("", entry.author.id))
 
-    def stop(self, entry: Entry, reason: str) -> bool:
+    def stop(self, entry: Entry, reason: UserText) -> bool:
         """Stop a reply and cancel its images, running or waiting; False if the reply is ending already."""
         if running := self._running.get(entry.id):
             is_ending = running.reply.final or bool(running.stop_reason)

@@ -8,6 +8,7 @@ from collections.abc import Container
 from dataclasses import dataclass, replace
 
 from bot.domain import Failed, ImageRequest, Operation
+from bot.notices import notice
 from bot.parsing.intent import points_at_picture
 
 
@@ -35,5 +36,5 @@ def resolve_source(
     if current is None and request.prompt and request.operation is not Operation.SELECT and not points_at_picture(text):
         return ResolvedRequest(replace(request, operation=Operation.GENERATE, source=None, change=""))
     if current is None:
-        return Failed("There is no picture in this thread yet: send one along, or ask for a new one.")
-    return Failed(f"There is no picture #{start} in this thread.")
+        return Failed(notice("no-image-to-start-from"))
+    return Failed(notice("no-such-image", number=start or 0))

@@ -17,6 +17,7 @@ from bot.conversation.turn import answer
 from bot.conversation.turn_context import build_turn
 from bot.domain import Entry
 from bot.errors import Unreachable
+from bot.notices import notice
 from bot.ports import ChatModel, PictureFolder, Renderer, Surface
 from bot.settings.styles import Style
 from bot.settings.values import Settings
@@ -54,13 +55,13 @@ class TurnRunner:
         """Run the turn of a message, show the reply on the surface, and record its final view."""
         self._store.clear_edited(entry.id)
         pacer = Pacer(surface)
-        running = RunningReply(Reply(entry.id), pacer, previews=settings.previews, language=settings.language)
+        running = RunningReply(Reply(entry.id), pacer, previews=settings.previews)
         self._replies.add(running)
         showing = asyncio.create_task(pacer.run())
         showing.add_done_callback(partial(_stop_if_unreachable, running))
         try:
             await running.run(self._answer(entry, settings, running.on_event))
-            self._store.jobs.cancel_all(entry.id, running.stop_reason or "The chat model changed its mind.")
+            self._store.jobs.cancel_all(entry.id, running.stop_reason or notice("request-withdrawn"))
             shown = running.view
             with suppress(Unreachable):  # the reply cannot be displayed any more
                 await showing
@@ -106,4 +107,4 @@ class TurnRunner:
 def _stop_if_unreachable(running: RunningReply, task: "asyncio.Task[None]") -> None:
     """Stop a reply that cannot be displayed: nobody would see its images."""
     if not task.cancelled() and isinstance(error := task.exception(), Unreachable):
-        running.stop(str(error))
+        running.stop(error.notice)

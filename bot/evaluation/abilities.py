@@ -69,9 +69,9 @@ async def _ask_plainly(model: ChatModel, question: str) -> ParsedAnswer:
                 case TextDelta(text):
                     words += text
                 case StreamEnd(truncated):
-                    failure = CUT_SHORT.reason if truncated else ""
+                    failure = str(CUT_SHORT.reason) if truncated else ""
                 case ModelFailed(reason):
-                    failure = reason
+                    failure = str(reason)
     return ParsedAnswer((words,), failure)
 
 

@@ -153,7 +153,7 @@ async def run_turn(model: ChatModel, context: PromptContext, thread: DryRunThrea
                     parts.clear()
                     known, newest = {picture.number for picture in turn.pictures}, turn.current_picture
                 case ModelFailed(reason):
-                    return ParsedAnswer(tuple(parts), reason)
+                    return ParsedAnswer(tuple(parts), str(reason))
     heard = ParsedAnswer(tuple(parts))
     return heard if heard.text or heard.images else ParsedAnswer(failure="The answer was empty.")
 

@@ -25,6 +25,7 @@ from bot.llm.provider_errors import (
     reduce_context,
 )
 from bot.llm.token_budget import estimate_message_tokens
+from bot.notices import Notice, notice
 
 log = logging.getLogger(__name__)
 
@@ -120,9 +121,9 @@ class OpenAICompatible:
         for last in reader.end():
             yield last
 
-    def _explain_failure(self, failure: RequestFailure, history: Sequence[ChatMessage]) -> str:
+    def _explain_failure(self, failure: RequestFailure, history: Sequence[ChatMessage]) -> Notice:
         if isinstance(failure.error, EmptyResponse):
-            return f"Nothing came from {self.server}: check OPENAI_BASE_URL, which ends in /v1."
+            return notice("chat-nothing", server=self.server)
         if failure.is_too_long and not failure.has_begun:
             context = reduce_context(
                 self._profile.context_window, sum(map(estimate_message_tokens, history)), failure.text

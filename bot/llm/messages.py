@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
+from bot.notices import UserText
+
 
 class Role(StrEnum):
     """The author of a chat message."""
@@ -89,9 +91,9 @@ class StreamEnd:
 
 @dataclass(frozen=True, slots=True)
 class ModelFailed:
-    """The chat model cannot answer. `reason` is a sentence for the user."""
+    """The chat model cannot answer. `reason` is for the user."""
 
-    reason: str
+    reason: UserText
 
 
 ModelEvent = TextDelta | ToolCall | StreamEnd | ModelFailed

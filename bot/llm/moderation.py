@@ -5,6 +5,7 @@ import logging
 from openai import AsyncOpenAI, OpenAIError
 
 from bot.errors import Refused
+from bot.notices import listed
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +33,10 @@ class Moderator:
                 raise ValueError("no verdict")
         except (OpenAIError, ValueError, TypeError, AttributeError) as error:
             log.warning("the moderation endpoint does not answer: %s", type(error).__name__)
-            raise Refused("The content check does not answer, so nothing is drawn: try again later.") from error
+            raise Refused("moderation-down") from error
         if flagged:
             found = {name for verdict in flagged for name, so in verdict.categories.model_dump().items() if so}
             named = sorted({name.replace("_", " ").replace("/", " ") for name in found})
-            what = ", ".join(named) or "something"
-            raise Refused(f"The content check that this bot is run with objects: {what}.")
+            if not named:
+                raise Refused("moderation-blocked")
+            raise Refused("moderation-blocked-for", categories=listed(named))

@@ -1,4 +1,4 @@
-"""Errors of a chat model's server: classification, the next request to try, and the sentence for the user. Pure.
+"""Errors of a chat model's server: classification, the next request to try, and the message for the user. Pure.
 
 Servers word the same error differently. Their text is only searched, never shown or logged: it may contain the user's
 message or the API key.
@@ -7,13 +7,13 @@ message or the API key.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import ceil
 
 import httpx2
 import openai
 
 from bot.formatting import error_text, parse_retry_after
 from bot.llm.completions import RequestOptions
+from bot.notices import Notice, notice
 
 READ_TIMEOUT = 90.0  # seconds without any data
 MAX_RETRY_WAIT = 3.0  # seconds: the longest wait before a second try; the user sees no notice
@@ -158,48 +158,36 @@ def reduce_context(context: int, sent: int, error_text: str) -> int:
     return min(context, max(named if fits else min(sent, context) * 3 // 4, MIN_CONTEXT))
 
 
-# Sentences for the user
+# Messages for the user
 
 
-def explain(failure: RequestFailure, model: str, server: str) -> str:
-    """Return a sentence for the user: the failure and its remedy. Never contains the text of the server."""
+def explain(failure: RequestFailure, model: str, server: str) -> Notice:
+    """Return a message for the user: the failure and its remedy. Never contains the text of the server."""
     match failure.error:
         case _ if failure._is_read_timeout:
-            return f"The chat model did not answer within {READ_TIMEOUT:.0f} seconds."
+            return notice("chat-silent", seconds=round(READ_TIMEOUT))
         case openai.APIConnectionError() if failure.has_begun:
-            return "The connection to the chat model was lost."
+            return notice("chat-lost")
         case openai.APIConnectionError():
-            return f"The chat model at {server} cannot be reached."
+            return notice("chat-unreachable", server=server)
         case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return f"The chat model's server at {server} refused the key: check OPENAI_API_KEY."
+            return notice("chat-key-refused", server=server)
         case openai.NotFoundError():
-            return f"The server at {server} knows no model {model!r}: check LLM_MODEL and OPENAI_BASE_URL."
+            return notice("chat-no-model", server=server, model=model)
         case openai.RateLimitError() if failure._is_quota_exhausted:
-            return f"The account at {server} has used up what was paid for."
+            return notice("account-used-up", server=server)
         case openai.RateLimitError():
-            wait = describe_wait(failure.retry_after)
-            return f"The chat model is overloaded or the account's limit is reached; try again {wait}."
+            return notice("chat-overloaded", wait=60 if failure.retry_after is None else failure.retry_after)
+        case openai.APIStatusError() if failure.retry_after is not None:
+            return notice("chat-error-later", status=failure.status or 0, wait=failure.retry_after)
         case openai.APIStatusError():
-            again = "" if failure.retry_after is None else f"; try again {describe_wait(failure.retry_after)}"
-            return f"The chat model's server answered with an error (HTTP {failure.status}){again}."
+            return notice("chat-error", status=failure.status or 0)
         case openai.APIError():
-            return "The chat model's server broke off with an error."
+            return notice("chat-broke-off")
         case _:
-            return "The chat model's server answered with something that is not a chat completion."
+            return notice("chat-not-completion")
 
 
-def explain_too_long(is_shortened: bool) -> str:
-    """Return a sentence for a history that does not fit; `is_shortened` means that the next request is shorter."""
-    if is_shortened:
-        return "The conversation is longer than what the chat model takes in; Retry sends it shortened."
-    return "The chat model takes in too little to talk and draw with; start it with a larger context."
-
-
-def describe_wait(seconds: float | None) -> str:
-    """Return the wait in words, rounded up to whole units."""
-    if seconds is None or 45 <= seconds <= 60:
-        return "in a minute"
-    units = ((5400, 3600, "hour"), (60, 60, "minute"), (0, 1, "second"))
-    size, unit = next((size, unit) for above, size, unit in units if seconds > above or not above)
-    count = max(ceil(seconds / size), 1)
-    return f"in {count} {unit}{'' if count == 1 else 's'}"
+def explain_too_long(is_shortened: bool) -> Notice:
+    """Return a message about a history that does not fit; `is_shortened` means that the next request is shorter."""
+    return notice("chat-too-long" if is_shortened else "chat-context-too-small")

@@ -11,7 +11,7 @@ import regex
 from bot.capabilities import RefineMode
 from bot.domain import MANAGER, OWNER, Person, ThreadKey
 from bot.errors import Refused
-from bot.i18n import LANGUAGES
+from bot.notices import LANGUAGES, Notice, UserText, catalog, listed, notice
 from bot.settings.styles import STYLE_PROMPTS
 from bot.settings.values import ReplyIn, ReplyMode, Scope, SettingField, Settings, SettingsEditors
 
@@ -212,6 +212,19 @@ def scope_key(scope: Scope, thread: ThreadKey, person: str, category: str = "") 
             return f"{thread.platform}:{person}"
 
 
+def scope_notice(scope: Scope) -> Notice:
+    """The name of a scope inside a message, such as `this channel`."""
+    return notice(f"scope-{scope}")
+
+
+def value_name(name: str, value: str) -> UserText:
+    """The name of a value for users; the names of models, of an operator's styles and of numbers are not translated."""
+    if name == "language" and value in LANGUAGES:
+        return LANGUAGES[value]
+    id_ = f"value-{(value or 'default').replace(' ', '-')}"
+    return notice(id_) if id_ in catalog("en") else value
+
+
 def resolve_settings(values: ScopeValues, defaults: Settings) -> Settings:
     """The settings that apply: a value of the narrowest scope that has one and may set it, or else the default."""
     chosen = {
@@ -237,14 +250,14 @@ def validate_value(name: str, value: str, scope: Scope, models: AvailableModels)
     if key.choices is not None:
         choices = key.choices(models)
         if value not in choices:
-            raise Refused(f"{key.title} can be {', '.join(choices)}; not {value[:50]!r}.")
+            raise Refused("setting-bad-choice", title=key.title, choices=listed(choices), value=value[:50])
         return "" if value == DEFAULT_CHOICE else value
     if key.maximum:
         if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) > key.maximum:
-            raise Refused(f"{key.title} must be a whole number from 0 to {key.maximum:,}, not {value[:50]!r}.")
+            raise Refused("setting-bad-number", title=key.title, maximum=key.maximum, value=value[:50])
         return str(int(value))
     if len(value) > key.max_length:
-        raise Refused(f"{key.title} may have {key.max_length:,} characters; this has {len(value):,}.")
+        raise Refused("setting-too-long", title=key.title, maximum=key.max_length, length=len(value))
     if name == "rule":
         _check_patterns(value)
     return value
@@ -254,9 +267,9 @@ def find_setting(name: str, scope: Scope) -> Setting:
     """The setting with this name. Raises Refused if it is unknown or not available in this scope."""
     key = SETTINGS.get(name)
     if key is None:
-        raise Refused(f"There is no setting {name[:50]!r}; there is {', '.join(SETTINGS)}.")
+        raise Refused("no-such-setting", name=name[:50], names=listed(SETTINGS))
     if scope not in key.scopes:
-        raise Refused(f"{key.title} can be set for {', '.join(key.scopes)}, not for {scope}.")
+        raise Refused("setting-wrong-scope", title=key.title, scopes=listed(key.scopes), scope=scope.value)
     return key
 
 
@@ -272,13 +285,13 @@ def check_may_change(
     if OWNER in person.roles or scope in (Scope.PERSON, Scope.THREAD):
         return
     if editors is SettingsEditors.OWNERS:
-        raise Refused(f"Only owners can change the settings of the {scope}. Your own you can set for `me`.")
+        raise Refused("settings-for-owners", scope=scope_notice(scope))
     if MANAGER in person.roles:
         return
     if scope in (Scope.SERVER, Scope.CATEGORY) or editors is SettingsEditors.MANAGERS:
-        raise Refused(f"Only managers can change the settings of the {scope}. Your own you can set for `me`.")
+        raise Refused("settings-for-managers", scope=scope_notice(scope))
     if name not in SETTINGS or name in MANAGERS_ONLY:
-        raise Refused("Only managers can change the content rule and the limits.")
+        raise Refused("limits-for-managers")
 
 
 def _check_patterns(rule: str) -> None:
@@ -287,7 +300,7 @@ def _check_patterns(rule: str) -> None:
             try:
                 regex.compile(line[1:-1])
             except regex.error as error:
-                raise Refused(f"The pattern {line[:50]!r} cannot be understood: {error}.") from None
+                raise Refused("setting-bad-pattern", pattern=line[:50], reason=str(error)) from None
 
 
 def _build_field(
@@ -307,4 +320,5 @@ def _build_field(
         choices,
         setting.max_length,
         setting.maximum,
+        tuple(value_name(setting.name, choice) for choice in choices),
     )

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from bot.capabilities import RefineMode
 from bot.domain import Person, ThreadKey
+from bot.notices import UserText
 
 
 class Scope(StrEnum):
@@ -78,18 +79,24 @@ class Settings:
 class SettingField:
     """A setting as the panel shows it: `value` applies, `source` is the scope that it comes from, or `default`.
 
-    `choices` are all its values; without choices it is free text of at most `max_length` characters, or a whole
-    number from 0 to `maximum` if that is not 0.
+    `choices` are all its values and `choice_names` their names for users; without choices it is free text of at most
+    `max_length` characters, or a whole number from 0 to `maximum` if that is not 0.
     """
 
     key: str
-    title: str
-    description: str
+    title: UserText
+    description: UserText
     value: str
     source: str
     choices: tuple[str, ...] = ()
     max_length: int = 0
     maximum: int = 0
+    choice_names: tuple[UserText, ...] = ()
+
+    @property
+    def value_name(self) -> UserText:
+        """The value as users see it."""
+        return dict(zip(self.choices, self.choice_names, strict=False)).get(self.value, self.value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +106,7 @@ class SettingsPanel:
     scope: Scope
     fields: tuple[SettingField, ...]
     has_category: bool = False
+    language: str = "en"
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +129,17 @@ class Attachment:
 
     name: str
     data: bytes
-    alt: str = ""
+    alt: UserText = ""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResponse:
-    """The response to a command: Markdown for the user who gave the command, and optionally a panel or a file."""
+    """The response to a command: Markdown for the user who gave the command, and optionally a panel or a file.
 
-    text: str
+    A platform receives all messages as texts in `language`.
+    """
+
+    text: UserText
     panel: SettingsPanel | None = None
     attachment: Attachment | None = None
+    language: str = "en"

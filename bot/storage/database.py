@@ -46,7 +46,7 @@ def transaction(db: Database) -> Generator[None]:
         if not inside and connection.in_transaction:  # a full disk may have ended the transaction
             connection.execute("ROLLBACK")
         if isinstance(error, sqlite3.Error):
-            raise StorageError(f"Nothing was recorded, please try again later: {error}.") from error
+            raise StorageError("not-saved", reason=str(error)) from error
         raise
 
 

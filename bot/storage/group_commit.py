@@ -8,6 +8,7 @@ from typing import Any, Generic, TypeVar
 from sqlite_utils import Database
 
 from bot.errors import StorageError
+from bot.notices import notice
 from bot.storage.database import transaction
 
 T = TypeVar("T")
@@ -63,8 +64,9 @@ class GroupCommit:
             with transaction(self._db):
                 ends = [self._run_in_savepoint(each.work) for each in waiting]
         except Exception as error:
+            failed = error.notice if isinstance(error, StorageError) else notice("not-saved", reason=str(error))
             for each in waiting:
-                each.fail(StorageError(str(error)))
+                each.fail(StorageError(failed))
             return
         for each, (done, refused) in zip(waiting, ends, strict=True):
             if refused:

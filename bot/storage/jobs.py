@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from sqlite_utils import Database
 
 from bot.domain import Failed, ImageRequest, Message, Operation, Picture, Rendered, RenderJob, Sampling, ThreadKey
+from bot.notices import UserText, loaded, stored
 from bot.storage.database import transaction, watch_changes
 from bot.storage.group_commit import GroupCommit
 from bot.storage.pictures import insert_picture, next_number, picture
@@ -38,7 +39,7 @@ class JobRow:
     owner_name: str
     request: ImageRequest
     state: str
-    reason: str | None
+    reason: UserText | None
     attempt: int
     faults: int
     ordered: float
@@ -137,18 +138,18 @@ class Jobs:
             made = picture(self._db, job.thread, job.number)
             return Rendered(made) if made else None
         if state == "deleted":
-            return Failed(reason, again=False)
-        return Failed(reason) if state in ("dead", "cancelled") else None
+            return Failed(loaded(reason or ""), again=False)
+        return Failed(loaded(reason or "")) if state in ("dead", "cancelled") else None
 
     def mark_posted(self, message_id: str) -> None:
         """Mark the rendered jobs of a reply as posted: the reply is final."""
         self._update_jobs_of(message_id, "state = 'posted'", "state = 'rendered'")
 
-    def mark_deleted(self, thread: ThreadKey, number: int, reason: str) -> None:
+    def mark_deleted(self, thread: ThreadKey, number: int, reason: UserText) -> None:
         """Mark the jobs of a deleted picture as deleted; they are not rendered again."""
         sql = "SELECT id FROM messages WHERE thread = ?"
         for (message_id,) in self._db.execute(sql, [str(thread)]).fetchall():
-            self._update_jobs_of(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", reason)
+            self._update_jobs_of(message_id, "state = 'deleted', reason = ?", f"number = {number:d}", stored(reason))
 
     def reopen(self, message_id: str, include_deleted: bool = False) -> None:
         """Queue the failed and cancelled jobs of a reply again; `include_deleted` also removes its deleted jobs.
@@ -180,10 +181,10 @@ class Jobs:
             )
             self._db.execute(sql, [str(thread)])
 
-    def cancel_all(self, message_id: str, reason: str) -> None:
+    def cancel_all(self, message_id: str, reason: UserText) -> None:
         """Cancel the unfinished jobs of this reply."""
         change = "state = 'cancelled', reason = ?, ended = ?"
-        self._update_jobs_of(message_id, change, "state IN ('queued', 'running')", reason, time.time())
+        self._update_jobs_of(message_id, change, "state IN ('queued', 'running')", stored(reason), time.time())
 
     def _update_jobs_of(self, message_id: str, change: str, which: str, *values: object) -> None:
         with transaction(self._db):
@@ -235,9 +236,9 @@ class Jobs:
             insert_picture(self._db, job.thread, job.number, made, job.owner)
         return True
 
-    def fail(self, job: RenderJob, reason: str) -> None:
+    def fail(self, job: RenderJob, reason: UserText) -> None:
         """Mark the running job as failed for good."""
-        self._write_attempt(job, "state = 'dead', reason = ?, ended = ?", reason, time.time())
+        self._write_attempt(job, "state = 'dead', reason = ?, ended = ?", stored(reason), time.time())
 
     def _write_attempt(self, job: RenderJob, change: str, *values: object) -> None:
         with transaction(self._db):
@@ -248,19 +249,19 @@ class Jobs:
         sql = f"UPDATE jobs SET {change} WHERE id = ? AND attempt = ? AND state = 'running'"
         return self._db.execute(sql, [*values, job.id, job.attempt]).rowcount == 1
 
-    def refuse(self, job: RenderJob, reason: str) -> None:
+    def refuse(self, job: RenderJob, reason: UserText) -> None:
         """Mark a waiting job as failed for good."""
         sql = "UPDATE jobs SET state = 'dead', reason = ?, ended = ? WHERE id = ? AND state = 'queued'"
         with transaction(self._db):
-            self._db.execute(sql, [reason, time.time(), job.id])
+            self._db.execute(sql, [stored(reason), time.time(), job.id])
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """Cancel a job; returns False if the job has ended or does not exist."""
         sql = (
             "UPDATE jobs SET state = 'cancelled', reason = ?, ended = ? WHERE id = ? AND state IN ('queued', 'running')"
         )
         with transaction(self._db):
-            return self._db.execute(sql, [reason, time.time(), job_id]).rowcount == 1
+            return self._db.execute(sql, [stored(reason), time.time(), job_id]).rowcount == 1
 
     def recent_charges(self, seconds: float) -> list[tuple[ThreadKey, str, float]]:
         """Return thread, owner and cost (megapixel-steps) of the jobs claimed in the last `seconds`, in order of claim.
@@ -359,9 +360,18 @@ class Jobs:
         rows: Iterable[Sequence[Any]] = self._db.execute(sql, list(values))
         return [
             JobRow(
-                job_id, message_id, ThreadKey.parse(thread), number, owner, name, _REQUEST.validate_json(request), *rest
+                job_id,
+                message_id,
+                ThreadKey.parse(thread),
+                number,
+                owner,
+                name,
+                _REQUEST.validate_json(request),
+                state,
+                reason and loaded(reason),
+                *rest,
             )
-            for job_id, message_id, thread, number, owner, name, request, *rest in rows
+            for job_id, message_id, thread, number, owner, name, request, state, reason, *rest in rows
         ]
 
 

@@ -15,6 +15,7 @@ from pydantic import TypeAdapter
 
 from bot.domain import Entry, ImageRequest, Message, Person, Picture, ThreadKey, ThreadSummary, View
 from bot.errors import ConfigError
+from bot.notices import UserText
 from bot.storage.database import open_database, transaction, truncate_wal, watch_changes
 from bot.storage.group_commit import GroupCommit
 from bot.storage.jobs import Jobs
@@ -300,7 +301,7 @@ class Store:
         """Return the numbers of the deleted pictures of a thread."""
         return deleted_numbers(self._db, thread)
 
-    def remove_picture(self, thread: ThreadKey, number: int, reason: str) -> None:
+    def remove_picture(self, thread: ThreadKey, number: int, reason: UserText) -> None:
         """Delete the picture and mark its jobs as deleted; its number is not used again."""
         with transaction(self._db):
             remove_picture(self._db, thread, number)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from bot.capabilities import Dialect, Editing, ModelCapabilities
 from bot.domain import Operation, Sampling
+from bot.notices import Notice, notice
 from render.diffusion import diffedit_mask as contrast
 from render.diffusion import prompt_limit as reading
 from render.diffusion.latent_preview import PreviewDecoder
@@ -23,7 +24,7 @@ from render.diffusion.pipeline_args import pipeline_arguments
 from render.diffusion.pipelines import SiblingPipelines
 from render.diffusion.speedups import apply_speedups, step_cache, undo_compile
 from render.diffusion.step_callback import StepCallback
-from render.image_model import Cancelled, DeviceBroken, EventCallback, Options
+from render.image_model import Cancelled, DeviceBroken, EventCallback, ModelRefusal, Options
 from render.models import introspection as capabilities
 from render.models.batch import (
     BatchProgress,
@@ -42,8 +43,8 @@ from render.worker.model_revision import find_revision, hash_folder
 log = logging.getLogger(__name__)
 
 BUILTIN_DEFAULTS = Defaults(256, 256, 8)
-SAFETY_CHECKER_BLOCKED = "its safety checker held the picture back."
-NAN_LATENTS = "it made no picture but noise without numbers (NaN). Another seed, or fewer pixels, may do."
+SAFETY_CHECKER_BLOCKED = notice("image-unsafe")
+NAN_LATENTS = notice("image-not-a-number")
 
 
 _DEFAULT_OPTIONS = Options()
@@ -182,7 +183,7 @@ class DiffusersModel:
         progress.finish_images([each for each, _ in good], [restore_outside_mask(each, image) for each, image in good])
         for each, fault in zip(planned, faults, strict=True):
             if fault:
-                progress.report_failure(each.task, ValueError(fault))
+                progress.report_failure(each.task, ModelRefusal(fault))
         return None
 
     def _with_mask(self, planned: PlannedImage) -> PlannedImage:
@@ -204,8 +205,8 @@ class DiffusersModel:
 
     def _call_pipeline(
         self, planned: list[PlannedImage], progress: BatchProgress
-    ) -> tuple[list[Image.Image], list[str]]:
-        """Call the pipeline: the images, and a sentence for every image that is NaN or blocked; else an empty text."""
+    ) -> tuple[list[Image.Image], list[Notice | None]]:
+        """Call the pipeline: the images, and for each why it is NaN or blocked, or None."""
         way = next((each.plan.method for each in planned if each.source), planned[0].plan.method)
         pipe, taken = self._pipelines.pipeline_for(way)
         watch = StepCallback(planned, progress, self._preview_decoder)
@@ -221,9 +222,9 @@ class DiffusersModel:
                 with watch.forward_hook(pipe):
                     output = pipe(**given)
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(planned)
-        faults = [SAFETY_CHECKER_BLOCKED if held else "" for held in flagged]
+        faults = [SAFETY_CHECKER_BLOCKED if held else None for held in flagged]
         broken = watch.non_finite_rows()
-        faults = [fault or (NAN_LATENTS if row in broken else "") for row, fault in enumerate(faults)]
+        faults = [fault or (NAN_LATENTS if row in broken else None) for row, fault in enumerate(faults)]
         if not any(faults):
             watch.learn_preview(output.images)
         return output.images, faults

@@ -12,6 +12,7 @@ from diffusers import DiffusionPipeline, PipelineQuantizationConfig
 from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, LocalEntryNotFoundError, RepositoryNotFoundError
 from tqdm import tqdm
 
+from bot.notices import Notice, notice
 from render.builtin.pipeline import ScenePipeline
 from render.image_model import ModelLoadError, Options
 
@@ -68,7 +69,7 @@ def _quantization_config(bits: str) -> PipelineQuantizationConfig | None:
     if not bits:
         return None
     if find_spec("bitsandbytes") is None:
-        raise ModelLoadError(f"RENDER_QUANTISE={bits} needs bitsandbytes on the worker: pip install bitsandbytes.")
+        raise ModelLoadError(notice("model-needs-bitsandbytes", bits=bits))
     library, kwargs = QUANTIZATION_BACKENDS[bits]
     parts = ["transformer", "unet", "text_encoder", "text_encoder_2", "text_encoder_3"]  # if they exist
     return PipelineQuantizationConfig(quant_backend=library, quant_kwargs=kwargs, components_to_quantize=parts)
@@ -79,20 +80,18 @@ def check_model(model: str) -> None:
     folder = Path(model)
     if not folder.is_dir():
         if folder.is_absolute() or model.startswith((".", "~")) or model.count("/") != 1:
-            raise ModelLoadError(f"There is no folder {model!r}, and a model of the hub is named as in OWNER/NAME.")
+            raise ModelLoadError(notice("model-no-folder", model=model))
         return
     try:
         index = json.loads((folder / MODEL_INDEX).read_text(encoding="utf-8"))
         classes = {name: part for name, part in index.items() if not name.startswith("_")}
     except FileNotFoundError:
-        raise ModelLoadError(f"The folder {model!r} holds no diffusers pipeline: {MODEL_INDEX} is missing.") from None
+        raise ModelLoadError(notice("model-no-pipeline", model=model, file=MODEL_INDEX)) from None
     except (ValueError, AttributeError):
-        raise ModelLoadError(f"The folder {model!r} cannot be read: {MODEL_INDEX} is damaged.") from None
+        raise ModelLoadError(notice("model-index-damaged", model=model, file=MODEL_INDEX)) from None
     wanted = index.get("_class_name")
     if not isinstance(wanted, str) or not hasattr(diffusers, wanted):
-        raise ModelLoadError(
-            f"The model {model!r} is of the class {wanted!r}, which would need code of its own to be run."
-        )
+        raise ModelLoadError(notice("model-custom-class", model=model, name=str(wanted)))
     for name, part in classes.items():
         if (
             isinstance(part, list)
@@ -101,9 +100,9 @@ def check_model(model: str) -> None:
             and part[0] not in ALLOWED_LIBRARIES
             and not _is_diffusers_package(part[0])
         ):
-            raise ModelLoadError(f"The part {name!r} of {model!r} needs code of its own to be run, which is refused.")
+            raise ModelLoadError(notice("model-custom-part", model=model, name=name))
         if isinstance(part, list) and all(part) and not (folder / name).is_dir():
-            raise ModelLoadError(f"The model {model!r} lacks its part {name!r}.")
+            raise ModelLoadError(notice("model-part-missing", model=model, name=name))
 
 
 def _is_diffusers_package(library: str) -> bool:
@@ -111,21 +110,18 @@ def _is_diffusers_package(library: str) -> bool:
     return hasattr(diffusers.pipelines, library)
 
 
-def load_error_sentence(model: str, error: Exception) -> str:
+def load_error_sentence(model: str, error: Exception) -> Notice:
     """A sentence that says why the model cannot be loaded, and the fix where there is one."""
     said = str(error)
     match error:
         case GatedRepoError():
-            return f"The model {model!r} is gated: accept its licence on its page, and set HF_TOKEN."
+            return notice("model-gated", model=model)
         case RepositoryNotFoundError():
-            return f"There is no model {model!r} on the hub, or HF_TOKEN may not see it."
+            return notice("model-not-on-hub", model=model)
         case LocalEntryNotFoundError() | HfHubHTTPError() | ConnectionError():
-            return f"The model {model!r} is not on this machine, and the hub cannot be reached."
+            return notice("model-hub-unreachable", model=model)
         case torch.OutOfMemoryError() | MemoryError():
-            return f"The model {model!r} is too large for this machine's memory."
+            return notice("model-too-large", model=model)
     if ("safetensors" in said or "no file named" in said) and isinstance(error, OSError | ValueError):
-        return (
-            f"The model {model!r} has no safetensors files, or not all. Pickled weights can run code: they are refused"
-            f" unless RENDER_ALLOW_PICKLES is {model!r}."
-        )
-    return f"The picture model {model!r} cannot be loaded ({type(error).__name__}); the worker's log says why."
+        return notice("model-pickled", model=model)
+    return notice("model-cannot-load", model=model, error=type(error).__name__)

@@ -5,7 +5,8 @@ from typing import Any
 
 from PIL import Image
 
-from render.image_model import ModelLoadError
+from bot.notices import notice
+from render.image_model import ModelLoadError, ModelRefusal
 
 LORA_SUFFIX = ".safetensors"
 
@@ -38,14 +39,14 @@ class LoraLoader:
         folder = Path(self._folder or "-").resolve()
         path = (folder / file).resolve()
         if not self._folder or path.parent != folder or path.suffix != LORA_SUFFIX or not path.is_file():
-            raise ValueError(f"the worker has no style file {file!r} in its folder of styles.")
+            raise ModelRefusal(notice("no-style-file", file=file))
         if not hasattr(self._pipe, "load_lora_weights"):
-            raise ValueError("it cannot wear styles (LoRA).")
+            raise ModelRefusal(notice("no-lora"))
         name = f"style_{len(self._adapter_names)}"
         try:
             self._pipe.load_lora_weights(str(folder), weight_name=path.name, adapter_name=name)
         except Exception as error:  # the library raises many types
-            raise ValueError(f"the style file {file!r} is not for this model.") from error
+            raise ModelRefusal(notice("wrong-style-file", file=file)) from error
         self._adapter_names[file] = name
 
 
@@ -81,6 +82,4 @@ class IpAdapter:
                 image_encoder_folder=None if has_encoder else "image_encoder",
             )  # fmt: skip
         except Exception as error:  # the library raises many types
-            raise ModelLoadError(
-                f"RENDER_IP_ADAPTER={name} cannot be loaded into this model; the worker's log says why."
-            ) from error
+            raise ModelLoadError(notice("model-no-ip-adapter", name=name)) from error

@@ -12,6 +12,7 @@ import httpx2
 import openai
 
 from bot.formatting import error_text, parse_retry_after
+from bot.notices import Notice, notice
 from render.images_api.request import OPTIONAL_PARAMETERS, Size
 
 
@@ -58,16 +59,16 @@ class EditsUnsupported:
 
 @dataclass(frozen=True, slots=True)
 class KeyRefused:
-    """The server refuses the key, so every request fails. `reason` is a sentence for the user."""
+    """The server refuses the key, so every request fails. `reason` is for the user."""
 
-    reason: str
+    reason: Notice
 
 
 @dataclass(frozen=True, slots=True)
 class PermanentError:
-    """The request fails, and a retry does not help. `reason` is a sentence for the user."""
+    """The request fails, and a retry does not help. `reason` is for the user."""
 
-    reason: str
+    reason: Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,19 +100,14 @@ def classify_error(
     """Classify an error response to the parameters `sent`. `is_edit`: the request was an edit of an image."""
     status, words = response.status, f"{response.code} {response.message.replace(str(sent['prompt']), '')}"
     if status in (None, 400, 403, 422, 451) and _MODERATED.search(words):
-        return PermanentError("The picture model refused: its server's safety system objects. Other words may help.")
+        return PermanentError(notice("images-api-censored"))
     if status in (None, 400, 402, 403, 429) and (status == 402 or _QUOTA_EXHAUSTED.search(words)):
-        return PermanentError(f"The account at {server} has used up what was paid for.")
+        return PermanentError(notice("account-used-up", server=server))
     match status:
         case 401 | 403:
-            return KeyRefused(
-                f"The images server at {server} refused the bot (HTTP {status}): check IMAGES_API_KEY, and whether "
-                f"its account may use {model!r}."
-            )
+            return KeyRefused(notice("images-api-refused-key", server=server, status=status, model=model))
         case 404 if _MODEL_NOT_FOUND.search(words) or not is_edit:
-            return PermanentError(
-                f"The images server at {server} has no {model!r}: check PICTURE_MODEL and IMAGES_BASE_URL."
-            )
+            return PermanentError(notice("images-api-no-model", server=server, model=model))
         case 404 | 405 | 501 if is_edit:
             return EditsUnsupported()
         case 400 | 422 if is_edit and _EDITS_NOT_SUPPORTED.search(words):
@@ -119,7 +115,7 @@ def classify_error(
         case 400 | 422 | 501 if refused := _unsupported_parameters(response.parameter, words, sent):
             return refused
         case 413:
-            return PermanentError(f"The picture is too large for the images server at {server}.")
+            return PermanentError(notice("images-api-too-large", server=server))
         case 429:
             return RetryLater(response.retry_after)
         case 408 | 409 | 500 | 504 | None:
@@ -127,9 +123,7 @@ def classify_error(
         case _ if status and status > 500:
             return ServerLost(may_be_our_request=False)
         case _:
-            return PermanentError(
-                f"The images server at {server} refused the request (HTTP {status}); the bot's log says more."
-            )
+            return PermanentError(notice("images-api-refused", server=server, status=status or 0))
 
 
 def _unsupported_parameters(parameter: str, message: str, sent: Mapping[str, object]) -> UnsupportedParameters | None:

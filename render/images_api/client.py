@@ -11,6 +11,7 @@ import openai
 from openai import AsyncOpenAI, AsyncStream, DefaultAsyncHttpx2Client
 from pydantic_core import from_json
 
+from bot.notices import Argument, notice
 from render.images_api.request import OPENAI, ReceivedImage, find_image
 
 MAX_RESPONSE_BYTES = 64 * 2**20  # bytes of a response: an image of 2048 x 2048 pixels and its previews, in base64
@@ -21,7 +22,11 @@ OnPreview = Callable[[int, bytes], Awaitable[None]]  # gets the number of a prev
 
 
 class NoImageError(Exception):
-    """The response contains no usable image. The text is a sentence for the user."""
+    """The response contains no usable image. `notice` says why."""
+
+    def __init__(self, id_: str, /, **arguments: Argument) -> None:
+        self.notice = notice(id_, **arguments)
+        super().__init__(self.notice)
 
 
 class StreamCut(Exception):
@@ -77,7 +82,7 @@ class ImagesClient:
             try:
                 told = from_json(await answer.response.aread())
             except ValueError:
-                raise NoImageError("The images server answered with something that is no picture.") from None
+                raise NoImageError("images-api-not-image") from None
             if isinstance(told, dict) and told.get("error"):  # an error with a status of success
                 raise openai.APIError("an error", answer.response.request, body=told["error"])
         return await self._image_bytes(find_image(told))
@@ -102,18 +107,18 @@ class ImagesClient:
             case ReceivedImage(base64=data):
                 return _decode_base64(data)
             case _:
-                raise NoImageError("The images server sent no picture.")
+                raise NoImageError("images-api-no-image")
 
     async def _download(self, url: str) -> bytes:
         """Download an image from the server itself, or from another host by https. Only the server gets the key."""
         there, here = urlsplit(url), urlsplit(self.server)
         if there.scheme != "https" and (there.scheme, there.hostname) != (here.scheme, here.hostname):
-            raise NoImageError("The images server sent an address that is not safe, instead of a picture.")
+            raise NoImageError("images-api-unsafe-address")
         own = (there.scheme, there.netloc) == (here.scheme, here.netloc)
         headers = {"Authorization": f"Bearer {self._key}"} if own and self._key else {}
         async with self._http.stream("GET", url, headers=headers, follow_redirects=False) as response:
             if response.status_code != 200:
-                raise NoImageError(f"The picture is not where the images server says (HTTP {response.status_code}).")
+                raise NoImageError("images-api-gone", status=response.status_code)
             return await response.aread()
 
     async def close(self) -> None:
@@ -125,7 +130,7 @@ def _decode_base64(data: str) -> bytes:
     try:
         return b64decode("".join(data.split()), validate=True)
     except binascii.Error:
-        raise NoImageError("The images server sent a damaged picture.") from None
+        raise NoImageError("images-api-damaged") from None
 
 
 async def _limit_size(response: httpx2.Response) -> None:
@@ -144,7 +149,7 @@ class _SizeLimitedStream(httpx2.AsyncByteStream):
         async for part in self._stream:
             size += len(part)
             if size > MAX_RESPONSE_BYTES:
-                raise NoImageError(f"The images server sent more than {MAX_RESPONSE_BYTES // 2**20} MB.")
+                raise NoImageError("images-api-too-much", megabytes=MAX_RESPONSE_BYTES // 2**20)
             yield part
 
     async def aclose(self) -> None:

@@ -12,6 +12,7 @@ from PIL import Image, ImageChops
 
 from bot.domain import Operation
 from bot.errors import Refused
+from bot.notices import UserText, notice
 from render.image_model import describe_error
 from render.images_api.api_errors import (
     EditsUnsupported,
@@ -63,9 +64,9 @@ RETRY_PAUSES = (
 MAX_RETRY_PAUSE = 60.0  # seconds that a server may ask for; a longer pause fails the image
 NATIVE_SIZE = (FALLBACK_DEFAULTS.width, FALLBACK_DEFAULTS.height)
 
-REDRAWN_NOTE = "The images server cannot change pictures, so this one is drawn anew from words."
-NO_LORA_NOTE = "The images server takes no LoRA, so only the words of the style were used."
-UNKNOWN_SOURCE = "The images server cannot look at pictures, and nothing is known of what is to be seen in this one."
+REDRAWN_NOTE = notice("note-drawn-from-words")
+NO_LORA_NOTE = notice("note-no-lora")
+UNKNOWN_SOURCE = notice("images-api-unseen")
 
 
 class ImagesApiEngine:
@@ -141,7 +142,7 @@ class ImagesApiEngine:
         except TimeoutError as error:
             raise EngineLost(started=True) from error
         except (_CannotRender, ValueError) as error:
-            end = ImageFailed(task.id, str(error) if isinstance(error, _CannotRender) else describe_error(error))
+            end = ImageFailed(task.id, error.notice if isinstance(error, _CannotRender) else describe_error(error))
         else:
             events.report_step(task, 1.0)  # even without any preview, so that the duration is known
         events.queue.put_nowait(end)
@@ -155,9 +156,9 @@ class ImagesApiEngine:
             wished = _with_full_description(await self._plan_image(task))
             image = await self._create_image(wished, events)
         notes = wished.notes + _result_notes(wished, image)
-        told = image_metadata(task, self._model, str(wished.plan), notes)
+        told = image_metadata(task, self._model, wished.plan.description, notes)
         png = await asyncio.to_thread(encode_png, image, told)
-        return ImageDone(task.id, png, image.width, image.height, self._model, str(wished.plan), notes)
+        return ImageDone(task.id, png, image.width, image.height, self._model, wished.plan.description, notes)
 
     async def _plan_image(self, task: ImageTask) -> PlannedImage:
         easel = ModelLimits(SupportedMethods(text_to_image=True, instruction=self._can_edit), NATIVE_SIZE)
@@ -173,7 +174,7 @@ class ImagesApiEngine:
         try:
             image = await asyncio.to_thread(open_untrusted, data)
         except Refused as refused:
-            raise _CannotRender(f"What the images server sent cannot be used. {refused}") from refused
+            raise _CannotRender(notice("images-api-unusable", reason=refused.notice)) from refused
         if planned.mask and source:  # the source's pixels stay outside of the mask, so the image has the source's size
             image = await asyncio.to_thread(image.resize, source.size, Image.Resampling.LANCZOS)
         return await asyncio.to_thread(restore_outside_mask, planned, image)
@@ -209,9 +210,7 @@ class ImagesApiEngine:
                 case RetryLater(seconds):
                     pause = next(pauses, None)
                     if pause is None or (seconds or 0) > MAX_RETRY_PAUSE:
-                        raise _CannotRender(
-                            "The images server is overloaded, or the account's limit is reached; try again later."
-                        )
+                        raise _CannotRender(notice("images-api-overloaded"))
                     await asyncio.sleep(pause if seconds is None else seconds)
                 case EditsUnsupported():
                     self._can_edit = False
@@ -229,7 +228,7 @@ class ImagesApiEngine:
         """Classify an exception. The server's message is not logged: it may contain the prompt or the key."""
         match error:
             case NoImageError():
-                return PermanentError(str(error))
+                return PermanentError(error.notice)
             case openai.APIError() if not isinstance(error, openai.APIConnectionError):
                 refusal = read_error(error)
                 log.warning("images API error: status %s, %s", refusal.status, refusal.loggable_code or "no code")
@@ -245,7 +244,11 @@ class _CannotEdit(Exception):
 
 
 class _CannotRender(Exception):
-    """The image failed. The text is a sentence for the user."""
+    """The image failed. `notice` says why."""
+
+    def __init__(self, reason: UserText) -> None:
+        super().__init__(reason)
+        self.notice = reason
 
 
 class _BatchEvents:
@@ -291,8 +294,8 @@ def _with_full_description(planned: PlannedImage) -> PlannedImage:
     return replace(planned, plan=replace(planned.plan, prompt=f"{task.source_prompt}\n{task.prompt}"))
 
 
-def _result_notes(planned: PlannedImage, image: Image.Image) -> tuple[str, ...]:
-    task, notes = planned.task, []
+def _result_notes(planned: PlannedImage, image: Image.Image) -> tuple[UserText, ...]:
+    task, notes = planned.task, list[UserText]()
     redrawn = task.operation in (Operation.EDIT, Operation.REFINE) and not task.region  # a region has its own note
     if planned.plan.method is EditMethod.TEXT_TO_IMAGE and task.source and redrawn:
         notes.append(REDRAWN_NOTE)

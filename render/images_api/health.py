@@ -6,6 +6,7 @@ import time
 import httpx2
 import openai
 
+from bot.notices import Notice, notice
 from render.images_api.api_errors import read_error
 from render.images_api.client import ImagesClient, NoImageError
 
@@ -22,7 +23,7 @@ class ServerHealth:
     def __init__(self, client: ImagesClient) -> None:
         self._client = client
         self.clock = time.monotonic
-        self.error: str | None = None  # why every request fails; a sentence for the user
+        self.error: Notice | None = None  # why every request fails, for the user
         self._next_check: float | None = float("-inf")  # time of the next check; None while the server is available
         self._pause = RETRY_PAUSE_RANGE[0]
 
@@ -43,9 +44,7 @@ class ServerHealth:
                 self.mark_unavailable()
                 return
             if error.status_code == 401 and not read_error(error).is_about_scope:
-                self.mark_key_refused(
-                    f"The images server at {self._client.server} refused the key: check IMAGES_API_KEY."
-                )
+                self.mark_key_refused(notice("images-api-key-refused", server=self._client.server))
                 return
         except (openai.OpenAIError, ValueError, NoImageError):
             pass
@@ -60,7 +59,7 @@ class ServerHealth:
             self._next_check = now + self._pause
             self._pause = min(RETRY_PAUSE_RANGE[1], self._pause * 2)
 
-    def mark_key_refused(self, reason: str) -> None:
+    def mark_key_refused(self, reason: Notice) -> None:
         """Record that the server refused the key; `reason` is a sentence for the user."""
         self.error, self._next_check = reason, self.clock() + KEY_RETRY_PAUSE
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from math import log
 
 from bot.capabilities import Dialect, Editing, ModelCapabilities
+from bot.notices import UserText
+from render.models.batch import size_note
 from render.protocol import ImageTask
 
 OPENAI = "https://api.openai.com/v1"
@@ -43,7 +45,7 @@ def closest_size(requested: Size, allowed: Iterable[Size]) -> Size:
     return min(allowed, key=distance, default=requested)
 
 
-def size_mismatch_note(task: ImageTask, requested: Size, received: Size) -> str:
+def size_mismatch_note(task: ImageTask, requested: Size, received: Size) -> UserText:
     """The note for an image with another aspect ratio, or another size than the user set; empty if it is right."""
     turned = max(received[0] * requested[1], received[1] * requested[0]) / min(
         received[0] * requested[1], received[1] * requested[0]
@@ -51,7 +53,7 @@ def size_mismatch_note(task: ImageTask, requested: Size, received: Size) -> str:
     sized = task.sampling.size is not None and received != requested
     if turned <= MIN_RATIO_DIFFERENCE and not sized:
         return ""
-    return f"The images server made it {received[0]} x {received[1]} pixels, not {requested[0]} x {requested[1]}."
+    return size_note("note-other-size", requested, received)
 
 
 # The request

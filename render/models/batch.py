@@ -1,5 +1,6 @@
 """Plans the images of a batch, groups them into pipeline calls, and reports progress. Does not import torch."""
 
+import json
 import logging
 import time
 from collections.abc import Callable, Iterable
@@ -12,7 +13,8 @@ from PIL import Image
 
 from bot.capabilities import LARGEST_SIDE
 from bot.domain import Operation
-from render.image_model import Cancelled, EventCallback, describe_error
+from bot.notices import Notice, UserText, notice, stored
+from render.image_model import Cancelled, EventCallback, ModelRefusal, describe_error
 from render.models.edit_plan import EditMethod, EditPlan, SupportedMethods, choose_plan, fit_size, round_size
 from render.models.edit_plan import size_for_ratio as size_of
 from render.models.image_files import composite_by_mask, decode_png, encode_png, encode_preview, region_mask
@@ -24,11 +26,10 @@ STEP_INTERVAL = 0.2  # seconds between two reported steps: the display is not up
 PREVIEW_INTERVAL = 0.2  # seconds between two previews, counted over all images of the batch
 MIN_TIME_LEFT = 0.5  # seconds: with less time left, no preview is sent
 MAX_METADATA_PROMPT = 1000  # characters of the prompt in an image's metadata
-PROMPT_CUT_AFTER = "The prompt is longer than what the model reads, which ends with"
-PROMPT_TOO_LONG = "The prompt is longer than what the model reads."
+PROMPT_TOO_LONG = notice("note-prompt-too-long")
 EXCERPT_LENGTH = 40  # characters of the prompt that the note quotes
-AT_MAX_SIZE = "It is as large as pictures become here."
-NO_REGIONS = "This model cannot change a part of a picture: it drew all of it anew."
+AT_MAX_SIZE = notice("note-largest")
+NO_REGIONS = notice("note-no-regions")
 IPTC_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"  # IPTC digital source type
 
 
@@ -57,7 +58,7 @@ class PlannedImage:
     plan: EditPlan
     size: tuple[int, int] | None = None
     source: Image.Image | None = None
-    notes: tuple[str, ...] = ()
+    notes: tuple[UserText, ...] = ()
     mask: Image.Image | None = None  # white where the source image changes
 
 
@@ -72,8 +73,9 @@ def plan_image(task: ImageTask, limits: ModelLimits) -> PlannedImage:
     read = limits.truncate_prompt(settled.plan.prompt)
     if len(read) == len(settled.plan.prompt):
         return settled
+    end = read[-EXCERPT_LENGTH:].strip()
     note = (
-        f"{PROMPT_CUT_AFTER} “…{read[-EXCERPT_LENGTH:].strip()}”." if task.embeds_metadata else PROMPT_TOO_LONG
+        notice("note-prompt-shortened", end=end) if task.embeds_metadata else PROMPT_TOO_LONG
     )  # notes go into the file, too
     return replace(settled, notes=(*settled.notes, note))
 
@@ -102,7 +104,7 @@ def _prepare_image(task: ImageTask, chosen: EditPlan, limits: ModelLimits) -> Pl
     try:
         source = decode_png(task.source)
     except Exception as error:  # Pillow raises many types of exceptions
-        raise ValueError("the picture to start from cannot be read.") from error
+        raise ModelRefusal(notice("source-unreadable")) from error
     if chosen.method is EditMethod.RESIZE:
         return _prepare_resize(task, chosen.scale, source)
     if limits.has_fixed_size:
@@ -124,20 +126,25 @@ def _prepare_resize(task: ImageTask, scale: float, source: Image.Image) -> Plann
     return PlannedImage(task, EditPlan(EditMethod.RESIZE, "", None, within), size, source, notes)
 
 
-def smaller_size_note(requested: tuple[int, int], size: tuple[int, int]) -> str:
+def smaller_size_note(requested: tuple[int, int], size: tuple[int, int]) -> Notice:
     """The note for an image that is smaller than requested. Sizes in pixels."""
-    return f"It has {size[0]} x {size[1]} pixels, not {requested[0]} x {requested[1]}: the model paints no more."
+    return size_note("note-smaller", requested, size)
 
 
-def _new_image_size(task: ImageTask, limits: ModelLimits) -> tuple[tuple[int, int], tuple[str, ...]]:
+def size_note(id_: str, requested: tuple[int, int], size: tuple[int, int]) -> Notice:
+    """A note about an image with another size than the requested one. Sizes in pixels."""
+    (width, height), (wanted_width, wanted_height) = size, requested
+    return notice(id_, width=width, height=height, wanted_width=wanted_width, wanted_height=wanted_height)
+
+
+def _new_image_size(task: ImageTask, limits: ModelLimits) -> tuple[tuple[int, int], tuple[UserText, ...]]:
     requested = task.sampling.size
     if requested is None:
         return size_of(limits.native_size, task.sampling.aspect_ratio, limits.multiple), ()
     if limits.has_fixed_size:
         return requested, ()
     size = round_size(requested, limits.multiple)
-    became = f"{requested[0]} x {requested[1]} became {size[0]} x {size[1]}"
-    note = f"The model paints sizes divisible by {limits.multiple}: {became}."
+    note = size_note("note-rounded", requested, size)
     return size, (note,) if size != requested else ()
 
 
@@ -248,19 +255,20 @@ class BatchProgress:
                 )
 
     def _encode_file(self, planned: PlannedImage, image: Image.Image) -> None:
-        task, way = planned.task, str(planned.plan)
+        task, way = planned.task, planned.plan.description
         told = image_metadata(task, self.model, way, planned.notes)
         self.on_event(
             ImageDone(task.id, encode_png(image, told), image.width, image.height, self.model, way, planned.notes)
         )
 
 
-def image_metadata(task: ImageTask, model: str, method: str, notes: tuple[str, ...]) -> dict[str, str]:
+def image_metadata(task: ImageTask, model: str, method: Notice, notes: tuple[UserText, ...]) -> dict[str, str]:
     """Metadata of an image file, under keys that other programs read; prompt and seed only if the task allows it."""
-    told = {"Software": model, "Comment": "Made by a machine: a diffusion model drew this picture.", "Way": method}
+    told = {"Software": model, "Comment": "Made by a machine: a diffusion model drew this picture.", "Way": str(method)}
     told["DigitalSourceType"] = IPTC_SOURCE_TYPE
+    told["Notices"] = json.dumps([stored(method), *map(stored, notes)])  # Way and Notes by id, for the result cache
     if notes:
-        told["Notes"] = "\n".join(notes)
+        told["Notes"] = "\n".join(map(str, notes))
     if not task.embeds_metadata:
         return told
     words = task.prompt or task.source_prompt

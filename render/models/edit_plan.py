@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot.domain import Operation
+from bot.notices import Notice, notice
 from render.protocol import ImageTask
 
 STRENGTHS = (0.5, 0.6, 0.7, 0.8)  # few, so that edits of different users can share a call
@@ -24,15 +25,15 @@ STOP_WORDS = frozenset("a an the of in on at with and or to by for from its it i
 
 
 class EditMethod(StrEnum):
-    """A method to make an image."""
+    """A method to make an image; the value is the id of its message."""
 
-    TEXT_TO_IMAGE = "from words alone"
-    BLANK_CANVAS = "on a blank canvas"  # for a model that needs a source image
-    IMAGE_TO_IMAGE = "image to image"
-    INPAINT = "inpainting"
-    INSTRUCTION = "from the picture, as told"  # by an instruction, or with reference images
-    IMAGE_PROMPT = "image prompt"  # IP-Adapter
-    RESIZE = "resampled, without the model"
+    TEXT_TO_IMAGE = "method-words"
+    BLANK_CANVAS = "method-canvas"  # for a model that needs a source image
+    IMAGE_TO_IMAGE = "method-start"
+    INPAINT = "method-mask"
+    INSTRUCTION = "method-look"  # by an instruction, or with reference images
+    IMAGE_PROMPT = "method-reference"  # IP-Adapter
+    RESIZE = "method-resize"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,11 +65,17 @@ class EditPlan:
     scale: float = 1.0
     changed_share: float = 1.0
 
-    def __str__(self) -> str:
-        enlarged = f"enlarged {self.scale:g} times, " if self.scale != 1 else ""
-        strength = f", strength {self.strength:g}" if self.strength is not None else ""
-        part = f" in {self.changed_share:.0%} of the picture" if self.changed_share < 1 else ""
-        return f"{enlarged}{self.method}{part}{strength}"
+    @property
+    def description(self) -> Notice:
+        """The plan in a few words for users."""
+        described = notice(self.method.value)
+        if self.changed_share < 1:
+            described = notice("method-in-region", method=described, share=self.changed_share)
+        if self.strength is not None:
+            described = notice("method-with-strength", method=described, strength=self.strength)
+        if self.scale != 1:
+            described = notice("method-enlarged", factor=self.scale, method=described)
+        return described
 
 
 def choose_plan(task: ImageTask, methods: SupportedMethods) -> EditPlan:

@@ -33,12 +33,12 @@ def sanitize_upload(data: bytes) -> tuple[bytes, int, int]:
 def open_untrusted(data: bytes) -> Image.Image:
     """Decode an untrusted file: upright, RGB, at most 2048 pixels a side. Raises Refused, with the reason."""
     if len(data) > MAX_BYTES:
-        raise Refused(f"The picture is larger than {MAX_BYTES // 2**20} MB.")
+        raise Refused("file-too-large", megabytes=MAX_BYTES // 2**20)
     try:
         with warnings.catch_warnings(), Image.open(io.BytesIO(data), formats=FORMATS) as image:
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if image.width * image.height > MAX_PIXELS:
-                raise Refused(f"The picture is too large: {image.width:,} x {image.height:,} pixels.")
+                raise Refused("image-too-large", width=image.width, height=image.height)
             image.draft("RGB", (MAX_SIDE, MAX_SIDE))
             upright = _normalize_image(image)
             small = upright.convert("RGBA")
@@ -49,11 +49,11 @@ def open_untrusted(data: bytes) -> Image.Image:
     except Refused:
         raise
     except UnidentifiedImageError:
-        raise Refused("The file is not a picture that can be read (PNG, JPEG, WebP, GIF or BMP).") from None
+        raise Refused("not-an-image") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
-        raise Refused("The picture has too many pixels.") from None
+        raise Refused("too-many-pixels") from None
     except (OSError, SyntaxError, ValueError, EOFError, IndexError) as error:
-        raise Refused("The picture is damaged or cut off, and cannot be read.") from error
+        raise Refused("image-damaged") from error
     return plain
 
 

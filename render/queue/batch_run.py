@@ -8,6 +8,7 @@ from typing import Protocol
 
 from bot.domain import Failed, Picture, Queued, Rendered, Rendering, RenderJob, RenderUpdate
 from bot.errors import StorageError
+from bot.notices import UserText, notice
 from render.protocol import Batch, ImageDone, ImageFailed, ImageTask, Preview, Started, StepDone, WorkerEvent
 from render.queue.job_mapping import to_image_task, to_picture
 from render.queue.scheduler import QueuePosition, ScheduledJob
@@ -33,11 +34,11 @@ class AttemptStore(Protocol):
         """Record the finished image; False if the attempt is not the newest any more. Raises StorageError."""
         ...
 
-    def fail(self, job: RenderJob, reason: str) -> None:
+    def fail(self, job: RenderJob, reason: UserText) -> None:
         """Record that a running job failed for good. Raises StorageError."""
         ...
 
-    def refuse(self, job: RenderJob, reason: str) -> None:
+    def refuse(self, job: RenderJob, reason: UserText) -> None:
         """Record that a waiting job failed for good. Raises StorageError."""
         ...
 
@@ -148,7 +149,7 @@ class BatchRunner:
         except Exception:
             log.exception("a batch failed with a bug")
             for ticket in _take_pending(batch_run):
-                self._give_up(ticket, "Something went wrong here; the log says what.")
+                self._give_up(ticket, notice("bug"))
 
     async def _read_tasks(self, batch_run: BatchRun) -> list[ImageTask]:
         tasks = []
@@ -158,9 +159,7 @@ class BatchRunner:
                 source = await asyncio.to_thread(self._files.read, job.source_digest) if job.source_digest else None
             except OSError:
                 batch_run.pending.pop(job.id, None)
-                self._give_up(
-                    ticket, f"The file of picture #{job.request.source} is gone, so there is nothing to start from."
-                )
+                self._give_up(ticket, notice("image-file-gone", number=job.request.source or 0))
             else:
                 tasks.append(to_image_task(job, source, self._steps))
         return [each for each in tasks if each.id in batch_run.pending]
@@ -189,32 +188,34 @@ class BatchRunner:
                 log.info("job %s rendered", pending_job.job.id)
                 pending_job.send_update(Rendered(finished))
         except OSError as error:
-            self._give_up(pending_job, f"The picture could not be kept: {error.strerror or error}.")
+            self._give_up(pending_job, notice("image-not-saved", reason=str(error.strerror or error)))
         except StorageError as error:
-            pending_job.send_update(Failed(str(error)))
+            pending_job.send_update(Failed(error.notice))
 
     def _handle_loss(self, pending_job: PendingJob, blamed: bool) -> None:
         try:
             faults = self._store.release(pending_job.job, blamed)
         except StorageError as error:
-            pending_job.send_update(Failed(str(error)))
+            pending_job.send_update(Failed(error.notice))
             return
         log.warning("job %s lost its worker (fault %s of %s)", pending_job.job.id, faults, MAX_FAULTS)
         pending_job.refusals += not blamed
         if faults >= MAX_FAULTS:
-            self._refuse(pending_job, "The renderer broke down over this picture several times.")
+            self._refuse(pending_job, notice("worker-crashed"))
         elif pending_job.refusals >= MAX_REFUSALS:
-            self._refuse(pending_job, "The render worker has a free slot, but takes no picture.")
+            self._refuse(pending_job, notice("worker-refuses"))
         else:
             self._requeue(pending_job, blamed)
 
-    def _refuse(self, pending_job: PendingJob, reason: str) -> None:
+    def _refuse(self, pending_job: PendingJob, reason: UserText) -> None:
         self._record_end(self._store.refuse, pending_job, reason)
 
-    def _give_up(self, pending_job: PendingJob, reason: str) -> None:
+    def _give_up(self, pending_job: PendingJob, reason: UserText) -> None:
         self._record_end(self._store.fail, pending_job, reason)
 
-    def _record_end(self, record: Callable[[RenderJob, str], None], pending_job: PendingJob, reason: str) -> None:
+    def _record_end(
+        self, record: Callable[[RenderJob, UserText], None], pending_job: PendingJob, reason: UserText
+    ) -> None:
         pending_job.send_update(Failed(reason))
         try:
             record(pending_job.job, reason)

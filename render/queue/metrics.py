@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 
 from bot.capabilities import ModelCapabilities
 from bot.domain import Failed, Rendered, RenderJob, RenderUpdate
+from bot.notices import UserText
 from bot.ports import Renderer
 from bot.queue_status import QueueStatus
 
@@ -101,7 +102,7 @@ class CountingRenderer:
         """Capabilities of the wrapped renderer."""
         return self._renderer.capabilities
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """Cancel the job in the wrapped renderer; it is counted when its stream of updates ends."""
         return self._renderer.cancel(job_id, reason)
 

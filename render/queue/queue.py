@@ -12,6 +12,7 @@ from typing import Protocol
 from bot.capabilities import ModelCapabilities
 from bot.domain import Failed, Rendered, RenderJob, RenderUpdate, ThreadKey
 from bot.errors import StorageError
+from bot.notices import UserText, notice
 from render.queue.batch_run import AttemptStore, BatchRun, BatchRunner, FileStore, PendingJob
 from render.queue.job_mapping import batch_key, server_key, to_scheduled_job
 from render.queue.scheduler import HORIZON, ConcurrencyLimits, QueuePosition, Schedule, ScheduledJob
@@ -65,7 +66,7 @@ class JobStore(AttemptStore, Protocol):
         """Combine the claims within this context into one transaction. Raises StorageError."""
         ...
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """Record that a waiting or running job was cancelled; False if it has ended. Raises StorageError."""
         ...
 
@@ -127,7 +128,7 @@ class RenderQueue:
         finally:
             self._abandon(ticket)
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """Remove the job from the queue, or from the device at its next step; False if it has ended."""
         cancelled = self._store.cancel(job_id, reason)
         if cancelled and (ticket := self.pending_jobs.get(job_id)):
@@ -166,7 +167,7 @@ class RenderQueue:
         """Refuse a job that no worker can render, or one above the limit of its user; None for any other job."""
         reason = self.worker_pool.explain_refusal(batch_key(job, self._steps))
         if self.schedule.count_waiting(server_key(job.thread), job.owner) >= MAX_WAITING_JOBS:
-            reason = f"You have {MAX_WAITING_JOBS} pictures in the line already: wait until some of them are done."
+            reason = notice("too-many-waiting", maximum=MAX_WAITING_JOBS)
         if reason is None:
             return None
         self._store.refuse(job, reason)
@@ -256,7 +257,7 @@ class RenderQueue:
                 ]
         except StorageError as error:
             for _, batch in chosen:
-                self._drop(batch, Failed(str(error)))
+                self._drop(batch, Failed(error.notice))
             return
         for (worker, batch), attempts in zip(chosen, claims, strict=True):
             self._drop([each for each in batch if each.id not in attempts], None)
@@ -278,9 +279,7 @@ class RenderQueue:
         for each in jobs:
             self.schedule.refund(each)
             ticket = self.pending_jobs[each.id]
-            ticket.send_update(
-                outcome or self._store.outcome(ticket.job) or Failed("The picture is not wanted any more.")
-            )
+            ticket.send_update(outcome or self._store.outcome(ticket.job) or Failed(notice("cancelled-elsewhere")))
 
     async def _run_batch(self, batch_run: BatchRun, group: asyncio.TaskGroup) -> None:
         try:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Protocol
 
 from bot.capabilities import ModelCapabilities
+from bot.notices import UserText, listed, notice
 from render.protocol import Batch, Defaults, WorkerEvent, WorkerReport
 from render.queue.job_mapping import FALLBACK_DEFAULTS
 from render.queue.scheduler import BatchKey, ScheduledJob, Slot, SlotState
@@ -112,7 +113,7 @@ class WorkerPool:
         self._on_change = on_change
 
     @property
-    def trouble(self) -> str | None:
+    def trouble(self) -> UserText | None:
         """Why no image can be rendered, if no worker will ever have a slot; None otherwise."""
         troubles = [worker.report.trouble for worker in self.workers]
         return troubles[0] if all(troubles) else None
@@ -122,13 +123,14 @@ class WorkerPool:
         """Model of each worker; empty for a worker that has not reported."""
         return [worker.report.model for worker in self.workers]
 
-    def explain_refusal(self, batch_key: BatchKey) -> str | None:
+    def explain_refusal(self, batch_key: BatchKey) -> UserText | None:
         """Return why no worker can render these jobs; None if one can, or if a worker has not reported its model."""
         known = [worker for worker in self.workers if worker.report.model and not worker.report.trouble]
         if len(known) < len(self.workers) or any(worker.as_slot().supports(batch_key) for worker in known):
             return None
-        models = ", ".join(sorted({worker.report.model for worker in known}))
-        return f"No render worker has the picture model {batch_key.model!r}; there is {models}."
+        models = sorted({worker.report.model for worker in known})
+        available = listed(models) if models else notice("no-model-available")
+        return notice("no-worker-for-model", model=batch_key.model, models=available)
 
     def slot_states(self, now: float, pace: float | None) -> list[SlotState]:
         """Return every slot, its jobs, and when it is free. `pace` is seconds per megapixel-step, None if unknown."""

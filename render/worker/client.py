@@ -7,6 +7,7 @@ from contextlib import aclosing
 import aiohttp
 from pydantic import ValidationError
 
+from bot.notices import notice
 from render.models.image_files import PNG_SIGNATURE
 from render.protocol import (
     BATCH,
@@ -59,14 +60,12 @@ class WorkerEngine:
         try:
             async with self._client().get(self._url("slots"), timeout=aiohttp.ClientTimeout(5)) as response:
                 if response.status in (401, 403):
-                    return WorkerReport(trouble="The render worker refused the bot: check RENDER_TOKEN.")
+                    return WorkerReport(trouble=notice("worker-token-refused"))
                 if response.status != 200:
                     return WorkerReport()
                 slots = REPORT.validate_json(await response.read())
                 if slots.version != VERSION:
-                    return WorkerReport(
-                        trouble="The render worker is of another version than the bot: update the older one."
-                    )
+                    return WorkerReport(trouble=notice("worker-other-version"))
                 return slots
         except (aiohttp.ClientError, TimeoutError, OSError, ValidationError):
             return WorkerReport()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing import get_context
 from threading import Thread
 
+from bot.notices import notice
 from render.image_model import ImageModel
 from render.protocol import (
     HEARTBEAT_INTERVAL,
@@ -31,7 +32,7 @@ HANG_TIMEOUT = 120.0  # seconds without an event during a batch after which a de
 FIRST_BATCH_FACTOR = 3  # times HANG_TIMEOUT for the first batch of a process, which compiles and selects kernels
 RESTART_PAUSES = (0.2, 30.0)  # seconds before a dead process is restarted: the first time, at most
 HEALTHY_AFTER = 60.0  # seconds of life after which the death of a process resets the pause
-DIES_WHILE_LOADING = "The picture model cannot be loaded: its process ends meanwhile; the worker's log says more."
+DIES_WHILE_LOADING = notice("model-process-died")
 EXIT_TIMEOUT = 2.0  # seconds for an exiting process to report why
 KILL_TIMEOUT = 10.0  # seconds for a killed process to exit
 HANDOVER_TIMEOUT = 1.0  # seconds that a batch waits for another one that is just ending
@@ -170,9 +171,9 @@ class Device:
 
     def _check(self, batch: Batch) -> WorkerReport:
         if not self._report.slots:
-            raise DeviceBusy(self._report.trouble or "The picture model is being loaded.")
+            raise DeviceBusy(self._report.trouble or notice("model-loading"))
         if any(task.sampling.model not in ("", self._report.model) for task in batch.tasks):
-            raise DeviceBusy(f"This render worker has the picture model {self._report.model!r} and no other.")
+            raise DeviceBusy(notice("worker-other-model", model=self._report.model))
         return self._report
 
     async def _start_batch(self, batch: Batch) -> "_DeviceBatch":
@@ -183,7 +184,7 @@ class Device:
                     await self._running_batch.ended.wait()
         self._check(batch)
         if self._running_batch or not self._process:
-            raise DeviceBusy("The device renders another batch.")
+            raise DeviceBusy(notice("device-busy"))
         self._running_batch = _DeviceBatch({task.id: task for task in batch.tasks})
         self._last_message_at = asyncio.get_running_loop().time()
         self._process.send(batch)

@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 from queue import SimpleQueue
 from threading import Event, Lock, Thread
 
+from bot.notices import notice
 from render.image_model import (
     Cancelled,
     DeviceBroken,
@@ -43,15 +44,11 @@ def main(pipe: Connection, load: Callable[[], ImageModel]) -> None:
         slots = _report(studio)
     except ModelLoadError as error:
         log.error("%s", error, exc_info=error.__cause__)
-        tell(WorkerReport(trouble=str(error)))
+        tell(WorkerReport(trouble=error.notice))
         return
     except Exception as error:  # a missing file, a broken model, no memory: reported to users
         log.exception("the model cannot be loaded")
-        tell(
-            WorkerReport(
-                trouble=f"The picture model cannot be loaded ({type(error).__name__}); the worker's log says why."
-            )
-        )
+        tell(WorkerReport(trouble=notice("model-not-loaded", error=type(error).__name__)))
         return
     log.info("loaded %s", studio.model)
     tell(slots)

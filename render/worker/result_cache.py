@@ -1,6 +1,7 @@
 """Disk cache of recent results, so that a batch that is sent again after a crash is not rendered twice."""
 
 import hashlib
+import json
 import logging
 import os
 import secrets
@@ -12,6 +13,7 @@ from contextlib import suppress
 from dataclasses import fields, replace
 from pathlib import Path
 
+from bot.notices import loaded
 from render.models.image_files import read_metadata
 from render.protocol import ImageDone, ImageTask, WorkerReport
 
@@ -62,8 +64,8 @@ class ResultCache:
             return None
         width, height = struct.unpack(">II", png[16:24])  # the header chunk; PNG specification, 11.2.1
         told = read_metadata(png)
-        notes = tuple(told.get("Notes", "").splitlines())
-        return ImageDone(task.id, png, width, height, slots.model, told.get("Way", ""), notes)
+        way, *notes = map(loaded, json.loads(told.get("Notices", '[""]')))
+        return ImageDone(task.id, png, width, height, slots.model, way, tuple(notes))
 
     def put(self, task: ImageTask, slots: WorkerReport, png: bytes) -> None:
         """Write the image atomically, then delete results that are too old or exceed the size limit."""

@@ -168,7 +168,7 @@ async def test_a_conversation_is_taken_away_and_forgotten(program: Program, brow
     await dialog.get_by_label("Prompt", exact=True).fill("a green star")
     await dialog.get_by_label("Negative prompt").fill("moon")
     await dialog.get_by_role("button", name="Generate").click()
-    await expect(dialog.get_by_role("alert")).to_contain_text("cannot be told what to leave out")
+    await expect(dialog.get_by_role("alert")).to_contain_text("takes no negative prompt")
     await dialog.get_by_label("Negative prompt").fill("")
     await dialog.get_by_label("Seed").fill("7")
     await dialog.get_by_role("button", name="Generate").click()
@@ -194,7 +194,9 @@ async def test_a_conversation_is_taken_away_and_forgotten(program: Program, brow
     await expect(card(page, 1)).to_be_visible()
     await more(page, "forget")
     await page.get_by_test_id("confirm-forget").click()
-    await expect(page.get_by_test_id("answer-dialog")).to_contain_text("Forgotten: 1 message and 1 picture")
+    await expect(page.get_by_test_id("answer-dialog")).to_contain_text(
+        "Deleted from this thread: 1 message and 1 image"
+    )
     for window in (page, other):
         await expect(window.get_by_test_id("message")).to_have_count(0, timeout=PATIENCE)
         await expect(window.get_by_text("What would you like to create?")).to_be_visible()

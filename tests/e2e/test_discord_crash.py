@@ -31,7 +31,7 @@ def is_whole(double: DiscordDouble, asked: Message) -> bool:
     """Whether a reply has its picture, and nothing is under way."""
     said = replies(double, asked)
     return any(each.attachments for each in said) and not any(
-        under_way(each) or "Drawing…" in each.content or "Writing…" in each.content for each in said
+        under_way(each) or "Generating…" in each.content or "Writing…" in each.content for each in said
     )
 
 

@@ -156,7 +156,7 @@ async def test_the_terminal_is_a_platform_too(tmp_path: Path) -> None:
     )
     said, complained = await chat.communicate(b"draw a red circle\n#9 make it blue\n#1 make it blue\n")
     assert b"[#1: a red circle]" in said and b"[#2: a blue circle]" in said
-    assert b"There is no picture #9 in this thread." in said
+    assert b"This thread has no image #9." in said
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 2
     assert b"leaked" not in complained
 

@@ -118,7 +118,7 @@ async def test_a_picture_is_made_larger_until_it_is_as_large_as_may_be(tmp_path:
     assert tree(outcome) == [(1, None, Operation.GENERATE, "a sun"), *larger]
     sides = (256, 512, 512, 1024, 2048, 4096)
     assert [picture[-1] for picture in outcome.pictures] == [(side, side) for side in sides]
-    said = ["draw a sun", "#1, larger", "#2 again", "#2, larger", "#4, larger", "#5, larger"]
+    said = ["draw a sun", "Upscale #1", "Redo #2", "Upscale #2", "Upscale #4", "Upscale #5"]
     assert [reply[1] for reply in outcome.replies] == said
     labels = [label for _, label, _ in outcome.replies[1][-1]]
     assert labels == ["Vary #2", "Edit #2", "Upscale #2", "Redo #2", "Delete #2"]
@@ -153,14 +153,14 @@ async def test_what_a_team_has_chosen_holds(tmp_path: Path) -> None:
             Forget("Bo"),
         ],
     )
-    full = f"Your limit is 2 pictures a day. The next one is free {WHEN}."
-    assert outcome.told == [full, "Forgotten: 4 messages and 5 pictures of this thread."]
+    full = f"Your limit is 2 images a day. The next one is free {WHEN}."
+    assert outcome.told == [full, "Deleted from this thread: 4 messages and 5 images."]
     assert outcome.ranked == [
-        "Only managers can change the settings of the server. Your own you can set for `me`.",
-        "Only Ann, who asked for it, and managers can do this.",
+        "Only managers can change the settings of this server. Your own you can set for `me`.",
+        "Only Ann and managers can do this.",
     ]
     assert tree(outcome) == [(nth, None, Operation.GENERATE, f"a {what}") for nth, what in enumerate(DRAWN, 1)]
     assert all("comic book art" in refined for _, _, _, refined, *_ in outcome.jobs)
-    rule = "The content rule that the managers have set here forbids a word in this wish."
+    rule = "The content filter of this server blocks a word in this prompt."
     assert outcome.reasons == [rule, full, "Cancelled by Ann."]
     assert outcome.forgotten

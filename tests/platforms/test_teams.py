@@ -21,8 +21,8 @@ from tests.support.same_conversation.script import (
     Take,
 )
 
-NOT_LET = "The managers have not let the bot answer here."
-OTHERS_LET = "The managers let the bot answer only in other places, or others."
+NOT_LET = "A manager has blocked you or this channel for me."
+OTHERS_LET = "I am not enabled for you or in this channel. Ask a manager."
 
 
 def job(outcome: Outcome, what: str) -> list[object]:
@@ -51,7 +51,7 @@ async def test_how_pictures_came_about_is_drawn_and_taken_away(tmp_path: Path) -
         "- **#1** drawn: a white lighthouse",
         "  - **#2** a variation of #1: a white lighthouse",
         "  - **#3** an edit of #1: a green lighthouse",
-        "- **#4** uploaded: An uploaded picture",
+        "- **#4** uploaded: An uploaded image",
         "  - **#5** an edit of #4: a blue square in the snow",
     ]
     packed = "4 messages and 5 pictures: unpack it, open index.html."
@@ -131,8 +131,8 @@ async def test_who_may_change_settings_is_a_setting(tmp_path: Path) -> None:
     )
     assert job(outcome, "ratio") == ["3:2"]
     guarded, server = outcome.ranked
-    assert guarded == "Only managers can change the content rule and the limits."
-    assert server.startswith("Only managers can change the settings of the server.")
+    assert guarded == "Only managers can change the content filter and the limits."
+    assert server.startswith("Only managers can change the settings of this server.")
 
 
 async def test_whom_the_managers_name_manages_too(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ async def test_whom_the_managers_name_manages_too(tmp_path: Path) -> None:
         ],
     )
     assert job(outcome, "ratio") == ["3:2", "3:2"] and outcome.shown == [2]
-    assert outcome.ranked[0] == "Only Ann, who asked for it, and managers can do this."
+    assert outcome.ranked[0] == "Only Ann and managers can do this."
     assert outcome.reasons == ["Deleted by Cid."]
 
 
@@ -204,10 +204,10 @@ async def test_limits_are_told_given_back_raised_and_lifted(tmp_path: Path) -> N
         ],
     )
     two, three, all_, usage, busy = outcome.told
-    assert two == f"Your limit is 2 pictures a day. The next one is free {WHEN}."
-    assert three == f"Your limit is 3 pictures a day. The next one is free {WHEN}."
-    assert all_ == f"The limit of all together is 4 pictures a day. The next one is free {WHEN}."
-    assert busy.startswith("2 of your pictures are under way, and 2 may be at a time")
+    assert two == f"Your limit is 2 images a day. The next one is free {WHEN}."
+    assert three == f"Your limit is 3 images a day. The next one is free {WHEN}."
+    assert all_ == f"This server's limit is 4 images a day. The next one is free {WHEN}."
+    assert busy.startswith("You have 2 images in progress, and your limit is 2 at a time")
     mine, everybody, together = usage.splitlines()
     assert mine == "You: 0 pictures in the last day, 0 in 30 days."
     assert everybody.startswith("Everybody here: 4 pictures in the last day, 4 in 30 days; about ")
@@ -229,7 +229,7 @@ async def test_patterns_and_edits_fall_under_the_rule_too(tmp_path: Path) -> Non
             Say("Ann", "a red one", ("<image>a red cat</image>",)),
         ],
     )
-    rule = "The content rule that the managers have set here forbids a pattern in this wish."
+    rule = "The content filter of this server blocks a pattern in this prompt."
     assert (outcome.told, outcome.reasons) == ([rule], [rule])
     assert job(outcome, "prompt") == ["a grey cat", "a red cat"]
 
@@ -286,7 +286,7 @@ async def test_what_is_answered_unasked_is_chosen(tmp_path: Path) -> None:
             Say("Cid", "and a moon", ("<image>a moon</image>",)),
         ],
     )
-    assert [reply[1] for reply in outcome.replies] == ["draw", "More like #1", "make it red", "and a moon"]
+    assert [reply[1] for reply in outcome.replies] == ["draw", "Vary #1", "make it red", "and a moon"]
 
 
 async def test_a_conversation_in_place_is_the_same(tmp_path: Path) -> None:

@@ -24,6 +24,7 @@ from bot.domain import (
 )
 from bot.errors import NotFound
 from bot.llm.messages import ChatMessage, ModelEvent, ModelProfile, StreamEnd, TextDelta, Tool, ToolCall
+from bot.notices import UserText
 from bot.ports import Inbox
 from bot.settings.values import Command, CommandResponse, Settings
 from bot.storage.store import Store
@@ -123,7 +124,7 @@ class InstantRenderer:
     cancelled: list[RenderJob] = field(default_factory=list)
     keep: Callable[[RenderJob, Picture], None] = lambda job, picture: None
     capabilities: ModelCapabilities = field(default_factory=ModelCapabilities)
-    cancels: list[tuple[str, str]] = field(default_factory=list)
+    cancels: list[tuple[str, UserText]] = field(default_factory=list)
 
     async def render(self, job: RenderJob) -> AsyncGenerator[RenderUpdate]:
         """Queued, half done, done."""
@@ -146,7 +147,7 @@ class InstantRenderer:
             if not done:
                 self.cancelled.append(job)
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """Remember who was cancelled by name."""
         self.cancels.append((job_id, reason))
         return True

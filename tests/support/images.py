@@ -14,6 +14,7 @@ from typing import Any
 from PIL import Image
 
 from bot.domain import Failed, ImageRequest, Operation, Picture, Rendered, RenderJob, RenderUpdate, Sampling, View
+from bot.notices import UserText
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from render.protocol import ImageTask
@@ -138,7 +139,7 @@ class PaintingRenderer(InstantRenderer):
     def _paint(self, job: RenderJob) -> bytes:
         return noise(self.size) if self.size else png(f"#{zlib.crc32(job.id.encode()) & 0xFFFFFF:06x}")
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """End the job."""
         self._called_off[job_id].set()
         return super().cancel(job_id, reason)

@@ -57,7 +57,7 @@ async def refused(there: ImagesApiEngine, task: ImageTask | None = None) -> str:
     """Why the one picture does not come."""
     last = (await heard(there, task or draw()))[-1]
     assert isinstance(last, ImageFailed), last
-    return last.reason
+    return str(last.reason)
 
 
 async def lost(there: ImagesApiEngine, *tasks: ImageTask) -> tuple[list[WorkerEvent], EngineLost]:

@@ -26,6 +26,8 @@ from bot.domain import (
     View,
 )
 from bot.errors import Unreachable
+from bot.i18n import localized
+from bot.notices import text
 from bot.queue_status import QueueStatus, WorkerStatus
 from bot.settings.values import Command, CommandResponse
 from bot.storage.store import Store
@@ -76,7 +78,11 @@ def come(view: View) -> list[int]:
 
 def failures(view: View) -> list[Failed]:
     """Why pictures of a view did not come."""
-    return [part.state for part in pictures_of(view) if isinstance(part.state, Failed)]
+    return [
+        replace(part.state, reason=text(part.state.reason))
+        for part in pictures_of(view)
+        if isinstance(part.state, Failed)
+    ]
 
 
 def buttons(view: View) -> set[tuple[Action, str]]:
@@ -85,10 +91,10 @@ def buttons(view: View) -> set[tuple[Action, str]]:
 
 
 async def recorded(store: Store, message_id: str) -> View:
-    """The final view of a reply, as soon as it is on record."""
+    """The final view of a reply in English, as soon as it is on record."""
     while not ((entry := store.entry(message_id)) and entry.view):
         await asyncio.sleep(0)
-    return entry.view
+    return localized(entry.view, "en")
 
 
 @dataclass

@@ -12,6 +12,7 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 import torch
 
 from bot.domain import Operation, Sampling
+from bot.notices import notice
 from render.diffusion import diffedit_mask as contrast
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.latent_preview import PreviewDecoder, latent_grid, predict_final_latents
@@ -54,9 +55,11 @@ def test_a_small_change_of_a_part_keeps_the_rest(name: str) -> None:
     studio = DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
     task = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
     picture = made(told(studio, task))[task.id]
-    assert picture.edit_method.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
-    if picture.edit_method.startswith(EditMethod.INPAINT):
-        assert "% of the picture" in picture.edit_method
+    assert str(picture.edit_method).startswith(
+        (str(notice(EditMethod.INPAINT)), str(notice(EditMethod.IMAGE_TO_IMAGE)))
+    )
+    if str(picture.edit_method).startswith(str(notice(EditMethod.INPAINT))):
+        assert "% of the image" in str(picture.edit_method)
         before = np.asarray(Image.open(io.BytesIO(source())).convert("RGB"), np.int16)
         assert (np.abs(pixels(picture) - before).max(axis=2) == 0).mean() > 0.2
 

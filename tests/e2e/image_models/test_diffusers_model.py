@@ -76,7 +76,7 @@ def pictures(events: list[WorkerEvent]) -> dict[str, Image.Image]:
 
 def reasons(events: list[WorkerEvent]) -> dict[str, str]:
     """Why the others were not."""
-    return {event.task: event.reason for event in events if isinstance(event, ImageFailed)}
+    return {event.task: str(event.reason) for event in events if isinstance(event, ImageFailed)}
 
 
 def painted(studio: DiffusersModel, task: ImageTask) -> tuple[Image.Image, list[WorkerEvent]]:

@@ -13,6 +13,7 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 from bot.capabilities import Editing
 from bot.domain import Operation, Sampling
+from bot.notices import notice
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.pipelines import SiblingPipelines
 from render.models.edit_plan import EditMethod
@@ -108,14 +109,16 @@ def test_the_choice_of_the_way_is_that_of_the_family(name: str) -> None:
     abilities = studio(name).capabilities
     if family.methods.instruction:
         assert abilities.editing is Editing.INSTRUCT
-        assert ways["edit small"] == ways["edit large"] == str(EditMethod.INSTRUCTION)
+        assert ways["edit small"] == ways["edit large"] == notice(EditMethod.INSTRUCTION)
     elif family.methods.image_to_image:
         assert abilities.editing is Editing.DESCRIBE
         assert (
-            ways["edit small"].startswith((EditMethod.IMAGE_TO_IMAGE, EditMethod.INPAINT))
+            str(ways["edit small"]).startswith(
+                (str(notice(EditMethod.INPAINT)), str(notice(EditMethod.IMAGE_TO_IMAGE)))
+            )
             and ways["edit large"] == EditMethod.TEXT_TO_IMAGE
         )
-        assert "enlarged 2 times, image to image" in ways["upscale"]
+        assert "enlarged 2 times, image to image" in str(ways["upscale"])
     elif family.methods.text_to_image:
         assert abilities.editing is Editing.REDRAW and ways["edit small"] == EditMethod.TEXT_TO_IMAGE
 

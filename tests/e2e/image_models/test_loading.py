@@ -90,10 +90,10 @@ def test_what_the_hub_says_is_passed_on_in_plain_words() -> None:
     """Gated, unknown, not at hand, too large: each has its own cure."""
 
     def of(kind: type[Exception]) -> str:
-        return loading.load_error_sentence("some/model", kind.__new__(kind))
+        return str(loading.load_error_sentence("some/model", kind.__new__(kind)))
 
-    assert "HF_TOKEN" in of(GatedRepoError) and "licence" in of(GatedRepoError)
-    assert "There is no model 'some/model'" in of(RepositoryNotFoundError)
+    assert "HF_TOKEN" in of(GatedRepoError) and "license" in of(GatedRepoError)
+    assert "There is no model “some/model”" in of(RepositoryNotFoundError)
     assert "cannot be reached" in of(LocalEntryNotFoundError)
     assert "too large" in of(torch.OutOfMemoryError)
-    assert "log says why" in loading.load_error_sentence("some/model", RuntimeError("secret path"))
+    assert "worker's log" in str(loading.load_error_sentence("some/model", RuntimeError("secret path")))

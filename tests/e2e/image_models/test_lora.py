@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from bot.domain import Operation
+from bot.notices import notice
 from render.diffusion.diffusers_model import DiffusersModel
 from render.image_model import ModelLoadError, Options
 from render.models.edit_plan import EditMethod
@@ -65,7 +66,7 @@ def test_a_style_that_is_not_there_is_said(tmp_path: Path) -> None:
         (spoilt,) = [
             e for e in told(studio, dressed(asked(Operation.GENERATE, "a box"), file)) if isinstance(e, ImageFailed)
         ]
-        assert "no style file" in spoilt.reason
+        assert "no style file" in str(spoilt.reason)
 
 
 def test_a_large_change_looks_at_the_picture_where_there_is_an_eye(tmp_path: Path) -> None:
@@ -100,7 +101,9 @@ def test_an_eye_changes_nothing_else(tmp_path: Path) -> None:
     options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
     studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
     small = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
-    assert made(told(studio, small))[small.id].edit_method.startswith((EditMethod.INPAINT, EditMethod.IMAGE_TO_IMAGE))
+    assert str(made(told(studio, small))[small.id].edit_method).startswith(
+        (str(notice(EditMethod.INPAINT)), str(notice(EditMethod.IMAGE_TO_IMAGE)))
+    )
     several = [asked(Operation.GENERATE, "a box", seed) for seed in (1, 2, 3)]
     together = made(told(studio, *several))
     alone = made(told(studio, several[1]))[several[1].id]

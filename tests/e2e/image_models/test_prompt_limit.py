@@ -19,7 +19,7 @@ from bot.domain import Operation, Sampling
 from render.__main__ import DEVICE_ENVIRONMENT
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.prompt_limit import prompt_truncator
-from render.models.batch import PROMPT_CUT_AFTER, PROMPT_TOO_LONG
+from render.models.batch import PROMPT_TOO_LONG
 from render.models.image_files import read_metadata
 from render.protocol import Batch, ImageDone, ImageTask, WorkerEvent
 from tests.support.tiny_models import FAMILIES, UPSTREAM
@@ -48,8 +48,8 @@ def test_no_more_is_read_than_is_said(name: str) -> None:
     whole, beginning, less = (drawn(studio, each) for each in (LONG, read, read[:-AROUND]))
     assert np.array_equal(pixels(whole), pixels(beginning))
     assert not np.array_equal(pixels(whole), pixels(less))
-    assert whole.notes[-1].startswith(PROMPT_CUT_AFTER) and read[-20:].strip() in whole.notes[-1]
-    assert not [note for note in (*beginning.notes, *less.notes) if PROMPT_CUT_AFTER in note]
+    assert str(whole.notes[-1]).startswith("The prompt is longer") and read[-20:].strip() in str(whole.notes[-1])
+    assert not [note for note in (*beginning.notes, *less.notes) if "The prompt is longer" in str(note)]
 
 
 def test_what_may_not_be_told_is_not_quoted() -> None:

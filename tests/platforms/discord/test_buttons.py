@@ -26,7 +26,9 @@ def reasons(here: SimulatedBot, nth: int = -1) -> list[str]:
     """Why pictures of a final reply did not come."""
     view = here.entries()[nth].view
     parts = view.parts if view else ()
-    return [part.state.reason for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Failed)]
+    return [
+        str(part.state.reason) for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Failed)
+    ]
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -39,7 +41,7 @@ async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -
         pressed = await here.cid.click(picture, label="Vary")
         entry = await here.newest(1)
         assert silent(pressed)
-        assert (entry.author.name, entry.text, entry.about) == ("cid", "More like #1", 1)
+        assert (entry.author.name, entry.text, entry.about) == ("cid", "Vary #1", 1)
         made = pictures(thread)[-1]
         assert made.content == "**#2**\n-# like #1 · a sun" and made.reference.message_id == picture.id
         assert labels(made) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
@@ -55,7 +57,7 @@ async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
         await here.newest(1)
         made = pictures(thread)[-1]
         assert silent(pressed)
-        assert made.content == "**#2**\n-# #1, larger · a sun" and made.reference.message_id == picture.id
+        assert made.content == "**#2**\n-# upscaled from #1 · a sun" and made.reference.message_id == picture.id
         assert here.renderer.jobs[-1].request.operation is Operation.UPSCALE
 
 
@@ -99,7 +101,7 @@ async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None
     async with running_bot(tmp_path, SUN) as here:
         thread, picture = await drawn(here)
         sent = await here.ann.submit_modal(await here.ann.click(picture, label="Edit"), {"words": "   "})
-        assert "Say in a message about #1 what should change in it." in hidden(here, thread, sent)
+        assert "Write what should change in image #1." in hidden(here, thread, sent)
         assert len(here.entries()) == 1
 
 
@@ -114,7 +116,7 @@ async def test_redo_draws_the_same_words_with_another_seed(tmp_path: Path, resta
         entry = await here.newest(1)
         first, second = here.store.pictures(entry.thread)
         assert (
-            entry.text == "#1 again"
+            entry.text == "Redo #1"
             and second.request.prompt == first.request.prompt
             and second.request.sampling.seed != first.request.sampling.seed
         )
@@ -179,9 +181,9 @@ async def test_a_button_of_what_is_gone_is_answered_privately(tmp_path: Path) ->
         await here.ann.slash(thread, "forget", what="thread")
         for label in ("Vary", "Edit", "Upscale", "Redo", "Details", "Delete"):
             pressed = await here.ann.click(picture, label=label)
-            assert "There is no picture #1 in this thread." in hidden(here, thread, pressed)
+            assert "This thread has no image #1." in hidden(here, thread, pressed)
         sent = await here.ann.submit_modal(form, {"words": "red"})
-        assert "There is no picture #1 in this thread." in hidden(here, thread, sent)
+        assert "This thread has no image #1." in hidden(here, thread, sent)
 
 
 @pytest.mark.parametrize("restarted", [False, True])
@@ -276,7 +278,7 @@ async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) 
         pressed = await here.ann.click(message, label="Old")
         if pressed.modal:
             pressed = await here.ann.submit_modal(pressed, {"words": "red"})
-        words = "There is no picture #x" if name == "mini:edit:x" else "This control is not known any more."
+        words = "This thread has no image #x" if name == "mini:edit:x" else "This control is not known any more."
         assert words in hidden(here, here.channel, pressed)
 
 

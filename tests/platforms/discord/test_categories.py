@@ -93,7 +93,7 @@ async def test_a_category_that_is_deleted_holds_no_more(tmp_path: Path) -> None:
         await here.env.settle()
         await here.say(thread, "another one")
         assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["3:2", ""]
-        assert await told(here, room, value="1:1") == "This channel is in no category, such as Discord has."
+        assert await told(here, room, value="1:1") == "This channel has no category."
 
 
 async def test_the_panel_offers_the_category_where_there_is_one(tmp_path: Path) -> None:
@@ -117,4 +117,4 @@ async def test_only_managers_choose_for_a_category(tmp_path: Path) -> None:
         assert await told(here, room, who=here.ann, value="1:1") == (
             "Only managers can change the settings of the category. Your own you can set for `me`."
         )
-        assert await told(here, here.channel, value="1:1") == "This channel is in no category, such as Discord has."
+        assert await told(here, here.channel, value="1:1") == "This channel has no category."

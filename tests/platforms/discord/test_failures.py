@@ -38,7 +38,9 @@ def reasons(here: SimulatedBot) -> list[str]:
     """Why pictures of the newest reply did not come."""
     view = here.entries()[-1].view
     parts = view.parts if view else ()
-    return [part.state.reason for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Failed)]
+    return [
+        str(part.state.reason) for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Failed)
+    ]
 
 
 # Restarts
@@ -107,8 +109,8 @@ async def test_a_deleted_question_ends_its_pictures(tmp_path: Path) -> None:
         asked, thread = await drawing(here)
         await here.ann.delete(asked)
         await here.final(asked.id)
-        assert len(here.renderer.cancelled) == 1 and reasons(here) == ["The question was deleted."]
-        assert contents(thread)[0].startswith("⚠️ **#1** The question was deleted.") and not pictures(thread)
+        assert len(here.renderer.cancelled) == 1 and reasons(here) == ["The message was deleted."]
+        assert contents(thread)[0].startswith("⚠️ **#1** The message was deleted.") and not pictures(thread)
 
 
 async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> None:
@@ -120,7 +122,7 @@ async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> 
         await here.model.waiting.wait()
         await here.ann.delete(asked)
         await here.final(asked.id)
-        assert "The question was deleted." in contents(here.channel)[-1]
+        assert "The message was deleted." in contents(here.channel)[-1]
 
 
 async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path: Path) -> None:
@@ -130,7 +132,7 @@ async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
         await here.ann.edit(asked, f"<@{here.me}> draw a moon")
         message = await here.until(lambda: (shown := thread.last_message) and "changed" in shown.content and shown)
-        assert message.content == "**#1**\n-# a sun\n-# ⚠️ The question was changed since."
+        assert message.content == "**#1**\n-# a sun\n-# ⚠️ The message was edited after this answer."
         assert labels(message)[-1] == "Answer again" and len(message.attachments) == 1
         await here.cid.click(message, label="Answer again")
         await here.until(lambda: contents(thread)[0].startswith("**#2**\n-# a moon"))
@@ -209,7 +211,7 @@ async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) 
                 here.env.backend.remove_guild(here.guild.id)
         await here.final(asked.id)
         assert len(here.renderer.cancelled) == 1
-        assert reasons(here) == ["The place where it was asked is gone."]
+        assert reasons(here) == ["The channel or thread does not exist any more."]
         go_on(here)
         await here.env.settle()
         assert here.store.pictures(here.entries()[0].thread) == []
@@ -376,7 +378,7 @@ async def test_an_answer_that_was_carried_along_may_come_too_late(tmp_path: Path
         wish = [{"name": "prompt", "type": 3, "value": "a sun"}]
         given = await here.carried(here.ann, "friend", **await here.command_named("imagine"), options=wish)
         await here.renderer.waiting.wait()
-        await here.until(lambda: given.response.content == "⏳ **#1** next\n-# Drawing…")
+        await here.until(lambda: given.response.content == "⏳ **#1** next\n-# Generating…")
         here.env.inject_error("PATCH", "/webhooks/*/messages/*", status=401, code=50027, times=None)
         go_on(here)
         entry = await here.newest(0)

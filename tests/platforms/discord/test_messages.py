@@ -349,7 +349,7 @@ async def test_a_mention_without_words_is_told_what_to_say(tmp_path: Path) -> No
     """Nothing is begun; with a picture it is a message like any other."""
     async with running_bot(tmp_path, WORDS) as here:
         await here.ask("")
-        assert here.channel.last_message.content == "-# The message is empty: say what to draw, or ask something."
+        assert here.channel.last_message.content == "-# The message is empty. Describe an image, or ask a question."
         assert here.channel.threads == [] and here.entries() == []
         thread = await here.draw("", attachments=[("a.png", png())])
         assert contents(thread) == ["Hello."] and thread.name == "Pictures"

@@ -81,7 +81,7 @@ async def test_a_wish_that_cannot_be_is_refused_privately(tmp_path: Path) -> Non
     """Nothing of it stays in the channel."""
     async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "imagine", prompt="a fox", negative="people")
-        assert "cannot be told what to leave out" in hidden(here, here.channel, given)
+        assert "takes no negative prompt" in hidden(here, here.channel, given)
         assert here.channel.history(viewer=here.bob) == [] and here.entries() == []
 
 
@@ -177,8 +177,8 @@ async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "refusal"),
     [
-        ("blocked", "The managers have not let the bot answer here."),
-        ("allowed", "The managers let the bot answer only in other places, or others."),
+        ("blocked", "A manager has blocked you or this channel for me."),
+        ("allowed", "I am not enabled for you or in this channel. Ask a manager."),
     ],
 )
 async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
@@ -242,9 +242,9 @@ async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
         second = await here.ask("draw a moon", here.cid)
         await here.until(lambda: len(here.renderer.jobs) == 2 and len(here.channel.threads) == 2)
         refused = await here.ann.slash(here.channel, "cancel", whose="all")
-        assert hidden(here, here.channel, refused) == "Only managers can cancel what others asked for."
+        assert hidden(here, here.channel, refused) == "Only managers can cancel the requests of other users."
         given = await here.ann.slash(here.channel, "cancel")
-        assert hidden(here, here.channel, given) == "Cancelled 1 reply."
+        assert hidden(here, here.channel, given) == "1 answer cancelled."
         await here.final(first.id)
         assert "Cancelled by ann." in contents(here.thread(first.id))[0]
         assert here.store.entry(str(second.id)).view is None  # type: ignore[union-attr]
@@ -252,7 +252,7 @@ async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
         await here.final(second.id)
         assert "Cancelled by bob." in contents(here.thread(second.id))[0]
         given = await here.bob.slash(here.channel, "cancel", whose="all")
-        assert hidden(here, here.channel, given) == "Nothing is under way here."
+        assert hidden(here, here.channel, given) == "Nothing is in progress here."
 
 
 async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
@@ -263,7 +263,7 @@ async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
         told = hidden(here, thread, await here.cid.slash(thread, "images"))
         assert told == "- **#1** drawn: a sun\n  - **#2** an edit of #1: a red sun"
         told = hidden(here, here.channel, await here.cid.slash(here.channel, "images"))
-        assert told == "There is no picture in this thread yet."
+        assert told == "This thread has no images yet."
         told = hidden(here, thread, await here.ann.slash(thread, "usage"))
         assert told.startswith("You: **2 pictures** in the last day, 2 in 30 days")
         told = hidden(here, thread, await here.bob.slash(thread, "usage"))
@@ -271,10 +271,10 @@ async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
         refused = hidden(here, thread, await here.cid.slash(thread, "forget", what="thread"))
         assert "only managers" in refused
         told = hidden(here, thread, await here.ann.slash(thread, "forget", what="thread"))
-        assert told == "Forgotten: 2 messages and 2 pictures of this thread."
+        assert told == "Deleted from this thread: 2 messages and 2 images."
         assert here.store.pictures(entry.thread) == [] and here.entries() == []
         told = hidden(here, thread, await here.ann.slash(thread, "forget", what="settings"))
-        assert told.startswith("Your own settings are forgotten")
+        assert told.startswith("Your own settings are deleted")
         told = hidden(here, thread, await here.ann.slash(thread, "help"))
         assert told.startswith("**Ask me for pictures in plain words**") and len(told) <= 2000
 
@@ -358,7 +358,7 @@ async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> N
         told = await here.carried(
             here.cid, "server", **command, options=[{"name": "set", "type": 1, "options": chosen}]
         )
-        assert answers(told)[0].content.startswith("Only managers can change the settings of the server.")
+        assert answers(told)[0].content.startswith("Only managers can change the settings of this server.")
 
 
 @pytest.mark.parametrize("place", ["friend", "group", "server"])

@@ -51,7 +51,7 @@ async def test_a_reply_is_stopped_before_its_first_word(tmp_path: Path) -> None:
         event = {"type": "agent_session_stopped", "user": here.bo.id, "channel": here.general.id}
         here.slack.events.emit(event | {"thread_ts": asked.ts, "streaming_message_ts": []}, here.general)
         entry = await here.final(asked)
-        assert entry.view and entry.view.status == "Stopped by Bo."
+        assert entry.view and str(entry.view.status) == "Stopped by Bo."
         assert list(here.slack.world.sessions.values()) == ["active"]
 
 

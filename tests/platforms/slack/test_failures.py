@@ -107,7 +107,7 @@ async def test_who_asked_stops_the_stream(tmp_path: Path) -> None:
         asked, reply = await streaming(here)
         await here.slack.stop_stream(reply, here.ana)
         entry = await here.final(asked)
-        assert entry.view and entry.view.status == "Stopped by Ana."
+        assert entry.view and str(entry.view.status) == "Stopped by Ana."
         await here.slack.until(lambda: labels(reply) == ["Retry"])
         assert words(reply) == "One\n⚠️ Stopped by Ana."
         await here.press(reply, "Retry")

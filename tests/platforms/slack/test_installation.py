@@ -133,7 +133,7 @@ async def test_signed_requests_are_taken(tmp_path: Path) -> None:
         (reply,) = [one for one in here.general.visible() if one.author is here.slack.bot]
         assert words(reply).endswith("a red sun") and labels(reply)[0] == "Vary"
         assert await door.press(reply, "Vary") == 200
-        assert (await here.newest(1)).text == "More like #1"
+        assert (await here.newest(1)).text == "Vary #1"
         challenge = json.dumps({"type": "url_verification", "challenge": "x", "token": "t"})
         assert await door.knock(challenge) == 200
 

@@ -240,7 +240,7 @@ async def test_a_question_that_is_edited_can_be_answered_again(tmp_path: Path) -
         await here.slack.edit(asked, f"{here.slack.bot.mention} draw a moon")
         (reply,) = here.thread(asked)
         await here.slack.until(lambda: "Answer again" in labels(reply))
-        assert "The question was changed since." in words(reply)
+        assert "The message was edited after this answer." in words(reply)
         await here.press(reply, "Answer again")
         await here.slack.until(lambda: alts(reply) == ["#2: a moon"] and "Stop" not in labels(reply))
         assert here.thread(asked) == [reply]
@@ -261,7 +261,7 @@ async def test_a_question_that_is_deleted_ends_its_reply(tmp_path: Path, tombsto
         else:
             await here.slack.delete(asked)
         entry = await here.final(asked)
-        assert entry.view and entry.view.status == "The question was deleted."
+        assert entry.view and str(entry.view.status) == "The message was deleted."
 
 
 async def test_nothing_is_said_twice_of_long_words_and_many_pictures(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
             entry = await here.newest(count)
             assert here.store.pictures(entry.thread)[-1].request.operation is way and entry.author.name == "Cid"
         assert [alts(one)[0].partition(":")[0] for one in here.thread(asked)] == ["#1", "#2", "#3", "#4"]
-        assert "#3 · #1, larger · a sun" in words(here.thread(asked)[2])
+        assert "#3 · upscaled from #1 · a sun" in words(here.thread(asked)[2])
         await here.press(reply, "Details", here.cid)
         assert (await here.hint(here.cid)).startswith("**#1** · drawn") and here.hints() == []
 

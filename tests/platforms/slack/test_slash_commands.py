@@ -73,7 +73,7 @@ async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN) as here:
         await here.draw()
         told = {
-            "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is under way here.",
+            "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is in progress here.",
             "images": "Slack takes no commands in threads: mention me in the thread that you mean, with `images`.",
             "pictures": "Slack takes no commands in threads: mention me in the thread that you mean, with `pictures`.",
             "export": "Slack takes no commands", "forget": "Slack takes no commands", "forget settings": "Your own",
@@ -94,7 +94,7 @@ async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(
         direct = here.slack.direct(here.ana)
         await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
         await here.command("forget", channel=direct)
-        assert await here.hint() == "Forgotten: 1 message and 1 picture of this thread."
+        assert await here.hint() == "Deleted from this thread: 1 message and 1 image."
 
 
 async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path) -> None:
@@ -110,7 +110,7 @@ async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path
         assert all(hint.startswith("- **#1** drawn: a sun") for hint in here.hints()[:2])
         await here.draw("forget it", thread_ts=asked.ts)
         await here.ask("forget", thread_ts=asked.ts)
-        assert await here.hint(count=4) == "Forgotten: 2 messages and 1 picture of this thread."
+        assert await here.hint(count=4) == "Deleted from this thread: 2 messages and 1 image."
 
 
 async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
@@ -130,14 +130,14 @@ async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
         await here.ask(f"settings set blocked {here.cid.mention} server", here.bo)
         assert (await here.hint(here.bo)).startswith("Blocked for this server")
         await here.ask("draw a sun", here.cid)
-        assert await here.hint(here.cid) == "The managers have not let the bot answer here."
+        assert await here.hint(here.cid) == "A manager has blocked you or this channel for me."
 
 
 @pytest.mark.parametrize(
     ("key", "refusal"),
     [
-        ("blocked", "The managers have not let the bot answer here."),
-        ("allowed", "The managers let the bot answer only in other places, or others."),
+        ("blocked", "A manager has blocked you or this channel for me."),
+        ("allowed", "I am not enabled for you or in this channel. Ask a manager."),
     ],
 )
 async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:

@@ -11,8 +11,8 @@ from tests.support.slack_server import Error, Lose
 from tests.support.slack_server.faults import Fault
 from tests.support.slack_workspace import SUN, SlackBot, knows_scopes, running_bot
 
-NOT_LET = "The managers have not let the bot answer here."
-OTHERS_LET = "The managers let the bot answer only in other places, or others."
+NOT_LET = "A manager has blocked you or this channel for me."
+OTHERS_LET = "I am not enabled for you or in this channel. Ask a manager."
 
 
 async def told(here: SlackBot, text: str) -> str:

@@ -194,7 +194,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
         PicturePart(2, 3, Operation.GENERATE, "p", Failed("No.")),
         made,
     )
-    view = View(parts, "Drawing…", (Button(Action.STOP, "Stop", "m1"),))
+    view = View(parts, "Generating…", (Button(Action.STOP, "Stop", "m1"),))
 
     async def watched() -> list[dict[str, Any]]:
         seen: list[dict[str, Any]] = []
@@ -221,7 +221,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
         and question["final"]
         and question["parts"][0]["html"] == "<p><strong>&lt;b&gt;</strong></p>\n"
     )
-    assert (reply["id"], reply["reply_to"], reply["final"], reply["status"]) == ("m1.reply", "m1", False, "Drawing…")
+    assert (reply["id"], reply["reply_to"], reply["final"], reply["status"]) == ("m1.reply", "m1", False, "Generating…")
     words, queued, rendering, failed, done = reply["parts"]
     assert "<img" not in words["html"] and 'href="javascript' not in words["html"] and "&lt;i&gt;" in words["html"]
     assert (queued["state"], queued["note"]) == ("queued", "2 ahead of it")

@@ -206,10 +206,10 @@ async def test_a_view_is_shown_in_all_its_states(tmp_path: Path) -> None:
         parts: list[Part] = [TextPart("Look:")]
         parts += [PicturePart(n, n, Operation.EDIT, "", state) for n, state in enumerate(states, 1)]
         await here.page.surface(key(thread), "m").put(
-            View(tuple(parts), "Drawing…", (Button(Action.STOP, "Stop", "m"),))
+            View(tuple(parts), "Generating…", (Button(Action.STOP, "Stop", "m"),))
         )
         reply = (await here.messages(thread))[1]
-        assert (reply["status"], reply["final"]) == ("Drawing…", False)
+        assert (reply["status"], reply["final"]) == ("Generating…", False)
         assert reply["buttons"] == [{"action": "stop", "label": "Stop", "target": "m"}]
         assert reply["parts"] == [
             {"type": "text", "markdown": "Look:", "html": "<p>Look:</p>\n"},

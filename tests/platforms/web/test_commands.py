@@ -10,7 +10,7 @@ from PIL import Image
 
 from adapters.web import command_routes as page_desk
 from adapters.web.schemas import MAX_ARGUMENT
-from bot.formatting import time_marker
+from bot.notices import time_marker
 from bot.settings.values import Attachment, Command, CommandResponse
 from tests.support.doubles import ANN, THREAD
 from tests.support.images import noise, png
@@ -75,9 +75,9 @@ async def test_scopes_reach_as_far_as_they_say(tmp_path: Path) -> None:
         ({"name": "settings", "arguments": {"value": "x" * (MAX_ARGUMENT + 1)}}, 400, "'value' may have 10,000"),
         ({"name": "settings", "arguments": {"scope": "world"}}, 400, "Settings hold for"),
         ({"name": "settings", "arguments": {"do": "set", "key": "count", "value": "9"}}, 400, "can be 1, 2, 3, 4"),
-        ({"name": "details", "arguments": {"picture": "7"}}, 404, "There is no picture #7"),
-        ({"name": "export"}, 400, "There is nothing to take away here"),
-        ({"name": "forget"}, 400, "I remember nothing of this place"),
+        ({"name": "details", "arguments": {"picture": "7"}}, 404, "This thread has no image #7"),
+        ({"name": "export"}, 400, "There is nothing to export here"),
+        ({"name": "forget"}, 400, "There is nothing to delete here"),
     ],
 )
 async def test_a_wrong_command_is_refused(tmp_path: Path, body: object, status: int, told: str) -> None:
@@ -215,7 +215,7 @@ async def test_papers_have_addresses(tmp_path: Path) -> None:
     async with house(tmp_path) as here:
         thread = await here.thread()
         assert await here.get(f"{thread}/sheet.png") == (
-            404, {"error": "There is no picture in this thread yet."},
+            404, {"error": "This thread has no images yet."},
         )  # fmt: skip
         assert (await here.get(f"{thread}/export.zip"))[0] == 400
         await here.say(thread, "Look: <image>a sun</image>", "draw a sun")
@@ -279,7 +279,7 @@ async def test_a_forgotten_thread_is_gone_for_everybody(tmp_path: Path) -> None:
                     await anext(watcher)
             await here.command(thread, "forget", what="settings")
             told = await here.command(thread, "forget", what="thread")
-            assert told["text"] == "Forgotten: 1 message and 1 picture of this thread."
+            assert told["text"] == "Deleted from this thread: 1 message and 1 image."
             await here.say(thread, "Hi again.", "hi")
             await here.say(other, "Still here.", "hi")
             for watcher in (ann, bob):

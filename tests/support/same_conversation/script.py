@@ -313,7 +313,7 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
         )  # fmt: skip
         for part in entry.view.parts:
             if isinstance(part, PicturePart) and isinstance(part.state, Failed):
-                reason = replace_time_markers(part.state.reason, lambda at: WHEN)
+                reason = replace_time_markers(str(part.state.reason), lambda at: WHEN)
                 assert re.search(re.escape(reason).replace(re.escape(WHEN), place.when), words), (reason, words)
                 outcome.reasons.append(reason)
     outcome.pictures = [
@@ -355,9 +355,9 @@ def _part(part: Part) -> object:
                 (made.number, made.request.source, made.request.operation, made.request.prompt),
             )
         case PicturePart(key, number, operation, prompt, Failed(reason, again), parent):
-            return key, number, operation, prompt, parent, replace_time_markers(reason, lambda at: WHEN), again
+            return key, number, operation, prompt, parent, replace_time_markers(str(reason), lambda at: WHEN), again
     raise AssertionError(part)
 
 
 def _button(button: Button, entry: Entry) -> tuple[Action, str, str]:
-    return button.action, button.label, button.target.replace(entry.id, "reply")
+    return button.action, str(button.label), button.target.replace(entry.id, "reply")

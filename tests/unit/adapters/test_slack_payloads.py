@@ -323,7 +323,7 @@ def test_a_summary_tells_settings_or_words() -> None:
     """Where there is no form."""
     panel = SettingsPanel(Scope.PERSON, (SettingField("ratio", "Shape", "x", "", "default", ("usual",)),))
     assert "**Shape** (`ratio`): nothing" in blocks.answer_text(CommandResponse("", panel))
-    assert blocks.answer_text(CommandResponse("")) == "There is nothing to tell."
+    assert blocks.answer_text(CommandResponse("")) == "There is nothing to show."
 
 
 async def test_progress_leaves_room_for_what_must_be_said() -> None:

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bot.commands.slash_commands import HELP, MAX_LISTED_PROMPT, SlashCommands
+from bot.commands.slash_commands import MAX_LISTED_PROMPT, SlashCommands
 from bot.domain import ImageRequest, Operation, Person, Picture, ThreadKey
 from bot.errors import NotFound, Refused
+from bot.formatting import replace_time_markers
+from bot.notices import lines, notice
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.settings.values import Command, CommandResponse, Scope, Settings
 from bot.storage.store import Store
@@ -40,7 +42,7 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     """Each answer ends with the panel of the scope as it is then."""
     desk = desk_of(store)
     told = choose(desk, "me", "ratio", "16:9")
-    assert told.text == "Shape for you: **16:9**."
+    assert str(told.text) == "Shape for you: **16:9**."
     assert told.panel and told.panel.scope is Scope.PERSON
     assert fields(told)["ratio"] == ("16:9", "me")
     assert desk.resolve_settings(THREAD, ANN).ratio == "16:9"
@@ -48,7 +50,7 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     assert fields(desk.answer(command("settings")))["ratio"] == ("16:9", "me")
     assert fields(desk.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
     told = desk.answer(command("settings", do="reset", key="ratio"))
-    assert told.text == "Shape is as usual again for you."
+    assert str(told.text) == "Shape for you has the default value again."
     assert fields(told)["ratio"] == ("usual", "default")
 
 
@@ -57,7 +59,7 @@ def test_usual_goes_back_to_the_default(store: Store) -> None:
     desk = desk_of(store)
     choose(desk, "me", "picture_model", "deep")
     told = choose(desk, "me", "picture_model", "usual")
-    assert told.text == "Picture model for you: **usual**."
+    assert str(told.text) == "Picture model for you: **Default**."
     assert fields(told)["picture_model"][0] == "usual"
     assert desk.resolve_settings(THREAD, ANN) == Settings()
 
@@ -69,7 +71,7 @@ def test_everything_of_a_scope_is_reset(store: Store) -> None:
     choose(desk, "thread", "persona", "A pirate.")
     choose(desk, "me", "count", "2")
     told = desk.answer(command("settings", scope="thread", do="reset"))
-    assert told.text == "Everything is as usual again for this thread."
+    assert str(told.text) == "All settings for this thread have their default values again."
     assert desk.resolve_settings(THREAD, ANN) == Settings(count=2)
 
 
@@ -90,12 +92,15 @@ def test_what_holds_for_many_is_changed_by_managers_alone(store: Store, scope: s
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
-        ({"scope": "world"}, "Settings hold for server, category, channel, thread, me; not for 'world'."),
-        ({"do": "set", "key": "ratio", "value": "5:4"}, "Shape can be"),
-        ({"do": "set", "key": "persona", "value": "A pirate."}, "Persona can be set for server, category, channel,"),
-        ({"do": "set", "value": "1:1"}, "There is no setting ''; there is chat_model, "),
-        ({"do": "reset", "key": "colour"}, "There is no setting 'colour'; there is"),
-        ({"do": "reset", "key": "answer"}, "Answers can be set for server, category, channel, not for me."),
+        ({"scope": "world"}, "Settings apply to server, category, channel, thread, and me, not to “world”."),
+        ({"do": "set", "key": "ratio", "value": "5:4"}, "Shape must be one of"),
+        (
+            {"do": "set", "key": "persona", "value": "A pirate."},
+            "Persona can be set for server, category, channel, and thread,",
+        ),
+        ({"do": "set", "value": "1:1"}, "There is no setting “”. The settings are chat_model, "),
+        ({"do": "reset", "key": "colour"}, "There is no setting “colour”. The settings are"),
+        ({"do": "reset", "key": "answer"}, "Answers can be set for server, category, and channel, not for me."),
     ],
 )
 def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence: str) -> None:
@@ -132,15 +137,13 @@ def standing(
 
 def queue(store: Store, lineup: QueueStatus, author: Person = ANN) -> str:
     """What /queue says."""
-    return SlashCommands(store, queue_status=lambda: lineup).answer(command("queue", author)).text
+    return str(SlashCommands(store, queue_status=lambda: lineup).answer(command("queue", author)).text)
 
 
 def test_an_empty_line_says_so(store: Store) -> None:
     """Without a worker that is told too."""
-    assert queue(store, QueueStatus()) == "0 pictures being drawn, 0 waiting.\n- No picture model is at work yet."
-    assert (
-        queue(store, QueueStatus(workers=(WorkerStatus("one", "flat", 1, 0),))) == "0 pictures being drawn, 0 waiting."
-    )
+    assert queue(store, QueueStatus()) == "Generating: 0. Waiting: 0.\n- No worker with an image model is running yet."
+    assert queue(store, QueueStatus(workers=(WorkerStatus("one", "flat", 1, 0),))) == "Generating: 0. Waiting: 0."
 
 
 def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
@@ -155,12 +158,13 @@ def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
         ),
         (WorkerStatus("one", "flat", 1, 1, problem="It is loading its model."),),
     )
-    assert queue(store, line).splitlines() == [
-        "1 picture being drawn, 4 waiting.",
-        "- yours: #1 being drawn, 40%, done in about 3 s",
-        "- yours: #2 1 picture ahead of it, done in about 20 s",
-        "- yours: #3 2 pictures ahead of it",
-        "- yours: #4 next",
+    told = replace_time_markers(queue(store, line))
+    assert told.splitlines() == [
+        "Generating: 1. Waiting: 4.",
+        "- Your image #1: 40% done, ready in about 3 sec",
+        "- Your image #2: 1 image ahead, ready in about 20 sec",
+        "- Your image #3: 2 images ahead",
+        "- Your image #4: next",
         "- one: It is loading its model.",
     ]
 
@@ -171,8 +175,8 @@ def test_the_line_tells_nothing_of_others(store: Store) -> None:
     others = tuple(standing(CID, n) for n in range(1, 30))
     line = QueueStatus((*others, *(standing(ANN, n) for n in range(40, 60))), (WorkerStatus("one", "flat", 1, 0),))
     told = queue(store, line)
-    assert told.startswith("0 pictures being drawn, 49 waiting.")
-    assert told.count("yours") == 10
+    assert told.startswith("Generating: 0. Waiting: 49.")
+    assert told.count("Your image") == 10
     assert all(word not in told.lower() for word in ("cid", "secret", "wish", "#1 ", "#29"))
 
 
@@ -181,7 +185,7 @@ def test_the_line_tells_nothing_of_others(store: Store) -> None:
 
 def test_pictures_are_told_as_a_tree(store: Store) -> None:
     """Each stands below the one that it came from; what came of a deleted one stands at the left."""
-    assert desk_of(store).answer(command("images")).text == "There is no picture in this thread yet."
+    assert str(desk_of(store).answer(command("images")).text) == "This thread has no images yet."
     made = [
         picture(1, "a sun"),
         picture(2, "a moon"),
@@ -193,30 +197,30 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
     ]
     for nth, each in enumerate(made):
         drawn(store, f"m{nth}", each)
-    assert desk_of(store).answer(command("images")).text.splitlines() == [
-        "- **#1** drawn: a sun",
-        "  - **#3** an edit of #1: a red sun",
-        "    - **#5** a refinement of #3: a big red sun",
-        f"  - **#7** an edit of #1: {'x' * (MAX_LISTED_PROMPT - 1)}…",
-        "- **#2** drawn: a moon",
-        "- **#4** a variation of #9: a star",
+    assert str(desk_of(store).answer(command("images")).text).splitlines() == [
+        "- **#1** generated: a sun",
+        "  - **#3** edit of #1: a red sun",
+        "    - **#5** refined from #3: a big red sun",
+        f"  - **#7** edit of #1: {'x' * (MAX_LISTED_PROMPT - 1)}…",
+        "- **#2** generated: a moon",
+        "- **#4** variation of #9: a star",
         "- **#6** uploaded: a photo",
     ]
-    assert desk_of(store).answer(command("images", ANN, OTHER)).text == "There is no picture in this thread yet."
+    assert str(desk_of(store).answer(command("images", ANN, OTHER)).text) == "This thread has no images yet."
 
 
 def test_the_old_name_of_the_images_command_still_works(store: Store) -> None:
     """Users of the previous version type `/pictures`."""
     drawn(store, "m1", picture(1, "a sun"))
     answers = [desk_of(store).answer(command(name)) for name in ("images", "pictures")]
-    assert answers[0] == answers[1] and "a sun" in answers[0].text
+    assert answers[0] == answers[1] and "a sun" in str(answers[0].text)
 
 
 def test_a_long_chain_is_no_staircase(store: Store) -> None:
     """After some steps it goes straight down."""
     for n in range(1, 12):
         drawn(store, f"m{n}", picture(n, "p", n - 1 or None, Operation.EDIT))
-    lines = desk_of(store).answer(command("images")).text.splitlines()
+    lines = str(desk_of(store).answer(command("images")).text).splitlines()
     assert [(len(line) - len(line.lstrip())) // 2 for line in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
 
 
@@ -229,15 +233,15 @@ def test_details_tell_all_that_is_known_of_a_picture(store: Store) -> None:
     drawn(store, "m3", bare)
 
     def details(number: str) -> list[str]:
-        return desk_of(store).answer(command("details", picture=number)).text.splitlines()
+        return str(desk_of(store).answer(command("details", picture=number)).text).splitlines()
 
-    assert details("1") == ["**#1** · drawn · 256 × 256", "Prompt: `a 'red' sun`", "Seed: `1`", "Model: `m`"]
+    assert details("1") == ["**#1** · generated · 256 × 256", "Prompt: `a 'red' sun`", "Seed: `1`", "Image model: `m`"]
     assert details("2") == [
-        "**#2** · an edit of #1 · 256 × 256",
+        "**#2** · edit of #1 · 256 × 256",
         "Prompt: `a moon`",
-        "Drawn from: `a 'pale' moon`",
+        "Improved prompt: `a 'pale' moon`",
         "Seed: `0`",
-        "Model: `m`",
+        "Image model: `m`",
     ]
     assert details("3") == ["**#3** · uploaded · 256 × 256"]
 
@@ -246,7 +250,7 @@ def test_details_tell_all_that_is_known_of_a_picture(store: Store) -> None:
 def test_there_are_no_details_of_what_is_not_there(store: Store, number: str) -> None:
     """The number is said again."""
     drawn(store, "m1", picture(1))
-    with pytest.raises(NotFound, match=f"There is no picture #{number} in this thread"):
+    with pytest.raises(NotFound, match=f"This thread has no image #{number}"):
         desk_of(store).answer(command("details", picture=number))
     with pytest.raises(NotFound):
         desk_of(store).answer(command("details", ANN, OTHER, picture="1"))
@@ -262,17 +266,19 @@ def test_usage_tells_a_day_from_a_month(store: Store, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET claimed = claimed - ? WHERE message = ?", [days * DAY, f"m{nth}"])
         file.close()
-    assert desk_of(store).answer(command("usage", BOB)).text.splitlines() == [
-        "You: **0 pictures** in the last day, 0 in 30 days.",
-        "Everybody here: **1 picture** in the last day, 3 in 30 days.",
+    assert str(desk_of(store).answer(command("usage", BOB)).text).splitlines() == [
+        "You: **0 images** in the last day, 0 in the last 30 days.",
+        "Everybody here: **1 image** in the last day, 3 in the last 30 days.",
     ]
-    assert desk_of(store).answer(command("usage")).text == "You: **1 picture** in the last day, 3 in 30 days."
+    assert (
+        str(desk_of(store).answer(command("usage")).text) == "You: **1 image** in the last day, 3 in the last 30 days."
+    )
 
 
 def test_usage_counts_ones_own_pictures_on_this_server(store: Store) -> None:
     """Managers are told of everybody's together; other servers and what did not come do not count."""
     desk = desk_of(store)
-    assert desk.answer(command("usage")).text == "You: **0 pictures** in the last day, 0 in 30 days."
+    assert str(desk.answer(command("usage")).text) == "You: **0 images** in the last day, 0 in the last 30 days."
     drawn(store, "m1", picture(1))
     drawn(store, "m2", picture(2), CID)
     drawn(store, "m3", picture(1), thread=OTHER)
@@ -280,11 +286,11 @@ def test_usage_counts_ones_own_pictures_on_this_server(store: Store) -> None:
     store.accept(message("m5", "draw"))
     store.jobs.order("m5", ImageRequest(0, Operation.GENERATE, "waits"), None)
     store.jobs.mark_posted("m1")
-    assert desk.answer(command("usage")).text == "You: **2 pictures** in the last day, 2 in 30 days."
-    assert desk.answer(command("usage", CID)).text == "You: **1 picture** in the last day, 1 in 30 days."
-    assert desk.answer(command("usage", BOB)).text.splitlines() == [
-        "You: **0 pictures** in the last day, 0 in 30 days.",
-        "Everybody here: **3 pictures** in the last day, 3 in 30 days.",
+    assert str(desk.answer(command("usage")).text) == "You: **2 images** in the last day, 2 in the last 30 days."
+    assert str(desk.answer(command("usage", CID)).text) == "You: **1 image** in the last day, 1 in the last 30 days."
+    assert str(desk.answer(command("usage", BOB)).text).splitlines() == [
+        "You: **0 images** in the last day, 0 in the last 30 days.",
+        "Everybody here: **3 images** in the last day, 3 in the last 30 days.",
     ]
 
 
@@ -301,13 +307,14 @@ def test_what_was_made_is_counted_from_a_time_on(store: Store) -> None:
 def test_help_names_every_command(store: Store) -> None:
     """Below it stands what people must know of how this bot is run."""
     told = SlashCommands(store, note="Pictures are kept for a week.").answer(command("help")).text
-    assert told == f"{HELP}\nPictures are kept for a week."
-    assert SlashCommands(store).answer(command("help")).text == HELP
+    help_text = str(notice("help"))
+    assert str(told) == f"{help_text}\nPictures are kept for a week."
+    assert SlashCommands(store).answer(command("help")).text == lines([notice("help")])
     for name in ("imagine", "pictures", "settings", "queue", "cancel", "usage", "forget"):
-        assert f"`/{name}`" in HELP
+        assert f"`/{name}`" in help_text
 
 
 def test_an_unknown_command_is_refused(store: Store) -> None:
     """It is said by its name."""
-    with pytest.raises(NotFound, match=r"There is no command 'dance'\."):
+    with pytest.raises(NotFound, match=r"There is no command “dance”\."):
         desk_of(store).answer(Command("c", THREAD, ANN, "dance"))

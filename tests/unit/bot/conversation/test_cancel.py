@@ -18,6 +18,7 @@ from bot.domain import (
     TextPart,
 )
 from bot.errors import NotFound, Refused
+from bot.notices import notice
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel, claimed, message
@@ -36,7 +37,7 @@ async def test_one_picture_of_a_reply_is_cancelled_alone(store: Store) -> None:
             Button(Action.CANCEL, "Cancel #2", "m1.1"),
         )
         await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.CANCEL, "m1.0"))
-        assert renderer.cancels == [("m1.0", "Cancelled by Ann.")]
+        assert renderer.cancels == [("m1.0", notice("cancelled-by", name="Ann"))]
         renderer.go.set()
         await screen.final("m1")
 
@@ -48,7 +49,7 @@ async def test_only_who_asked_and_managers_stop_a_reply(store: Store) -> None:
         await inbox.accept(message("m1", "draw both"))
         await screen.until("m1", lambda view: len(view.buttons) == 3)
         for action, target in ((Action.STOP, "m1"), (Action.CANCEL, "m1.0")):
-            with pytest.raises(Refused, match=r"Only Ann, who asked for it, and managers can do this\."):
+            with pytest.raises(Refused, match=r"Only Ann and managers can do this\."):
                 await inbox.accept(ButtonPress("b1", THREAD, CID, action, target))
         assert not renderer.cancels
         await inbox.accept(ButtonPress("b2", THREAD, BOB, Action.STOP, "m1"))
@@ -73,7 +74,7 @@ async def test_a_deleted_question_takes_its_pictures_along(store: Store) -> None
         await inbox.accept(MessageDeleted("m1", THREAD))
         await inbox.accept(MessageDeleted("m9", THREAD))
         ends = await asyncio.gather(screen.final("m1"), screen.final("m2"))
-    assert [end.status for end in ends] == ["The question was deleted."] * 2
+    assert [end.status for end in ends] == ["The message was deleted."] * 2
     assert len(renderer.cancelled) == 1
     assert store.jobs.unfinished() == []
 

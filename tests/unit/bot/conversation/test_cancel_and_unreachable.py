@@ -44,14 +44,14 @@ async def test_cancel_ends_ones_own_replies_in_this_thread(store: Store) -> None
         await inbox.accept(replace(message("m4", "four"), thread=OTHER))
         while len(renderer.jobs) < 2:
             await asyncio.sleep(0)
-        assert (await inbox.run_command(command("cancel"))).text == "Cancelled 2 replies."
+        assert (await inbox.run_command(command("cancel"))).text == "2 answers cancelled."
         ends = [await screen.final(name) for name in ("m1", "m2", "m3")]
         assert [end.status for end in ends] == ["Cancelled by Ann.", "Cancelled by Ann.", ""]
         assert [job.thread for job in renderer.cancelled] == [THREAD]
         assert [row.thread for row in store.jobs.unfinished()] == [OTHER]
         await recorded(store, "m1")
         await recorded(store, "m2")
-        assert (await inbox.run_command(command("cancel"))).text == "Nothing is under way here."
+        assert (await inbox.run_command(command("cancel"))).text == "Nothing is in progress here."
         renderer.go.set()
         assert come(await screen.final("m4")) == [1]
 
@@ -65,7 +65,7 @@ async def test_cancel_reaches_as_far_as_the_place_where_it_is_said(store: Store)
         while len(model.heard) < 3:
             await asyncio.sleep(0)
         told = await inbox.run_command(command("cancel", ANN, replace(THREAD, thread="")))
-        assert told.text == "Cancelled 2 replies."
+        assert told.text == "2 answers cancelled."
         for name in ("m1", "m2"):
             assert (await screen.final(name)).status == "Cancelled by Ann."
         model.go.set()
@@ -91,10 +91,10 @@ async def test_only_managers_cancel_what_others_asked_for(store: Store) -> None:
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
         await model.waiting.wait()
-        with pytest.raises(Refused, match="Only managers can cancel what others asked for"):
+        with pytest.raises(Refused, match="Only managers can cancel the requests of other users"):
             await inbox.run_command(command("cancel", CID, whose="all"))
-        assert (await inbox.run_command(command("cancel", BOB))).text == "Nothing is under way here."
-        assert (await inbox.run_command(command("cancel", BOB, whose="all"))).text == "Cancelled 1 reply."
+        assert (await inbox.run_command(command("cancel", BOB))).text == "Nothing is in progress here."
+        assert (await inbox.run_command(command("cancel", BOB, whose="all"))).text == "1 answer cancelled."
         assert (await screen.final("m1")).status == "Cancelled by Bob."
 
 
@@ -121,7 +121,7 @@ async def test_what_is_asked_in_a_place_that_is_gone_ends(store: Store, place: P
             await asyncio.sleep(0)
         await inbox.accept(place)
         for name in gone:
-            assert (await screen.final(name)).status == "The place where it was asked is gone."
+            assert (await screen.final(name)).status == "The channel or thread does not exist any more."
         left = {f"m{nth}" for nth in range(1, 6)} - gone
         assert {entry.id for entry in store.open_entries()} >= left
         while {row.message for row in store.jobs.unfinished()} & gone:
@@ -163,7 +163,7 @@ async def test_a_place_that_goes_while_pictures_are_drawn_ends_them(store: Store
     assert (final.status, failures(final)) == ("The channel is gone.", [Failed("The channel is gone.")])
     assert door.refused == ["m1"]
     assert len(renderer.cancelled) == 1
-    assert [row.reason for row in store.jobs.find(["m1.0"])] == ["The channel is gone."]
+    assert [str(row.reason) for row in store.jobs.find(["m1.0"])] == ["The channel is gone."]
 
 
 async def test_a_place_that_is_gone_at_the_end_is_not_tried_again(store: Store) -> None:

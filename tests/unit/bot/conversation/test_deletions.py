@@ -30,6 +30,7 @@ from bot.domain import (
     View,
 )
 from bot.errors import NotFound, Refused
+from bot.i18n import localized
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import BOB, CID, THREAD, Screen, ScriptedModel, message, picture
@@ -59,10 +60,10 @@ async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, messa
 
 
 def entry_of(store: Store, message_id: str) -> Entry:
-    """A message that is on record."""
+    """A message that is on record, with its reply in English."""
     entry = store.entry(message_id)
     assert entry
-    return entry
+    return replace(entry, view=entry.view and localized(entry.view, "en"))
 
 
 def test_a_deleted_picture_is_out_of_reach() -> None:
@@ -107,7 +108,7 @@ async def test_a_picture_is_deleted_by_who_asked_for_it(store: Store) -> None:
         assert shelf.thrown == [ONE]
         again = press(Action.DELETE, "1", nth=2)
         assert await inbox.accept(again) == again.id
-        with pytest.raises(Refused, match="nothing to try again"):
+        with pytest.raises(Refused, match="nothing to retry"):
             await inbox.accept(press(Action.RETRY, "m1"))
 
 
@@ -116,7 +117,7 @@ async def test_nobody_else_but_managers_deletes_it(store: Store) -> None:
     shelf = Shelf()
     async with running(store, ScriptedModel([[TWO]]), album=shelf) as (inbox, screen, _):
         final = await told(inbox, screen, store, "draw both", "m1")
-        with pytest.raises(Refused, match=r"Only Ann, who asked for it, and managers can do this\."):
+        with pytest.raises(Refused, match=r"Only Ann and managers can do this\."):
             await inbox.accept(press(Action.DELETE, "1", CID))
         assert entry_of(store, "m1").view == final and not shelf.thrown and store.picture(THREAD, 1)
         await inbox.accept(press(Action.DELETE, "1", BOB))
@@ -128,7 +129,7 @@ async def test_what_is_not_there_cannot_be_deleted(store: Store, target: str) ->
     """A number that no picture of this thread has is told so."""
     async with running(store, ScriptedModel([[TWO]])) as (inbox, screen, _):
         await told(inbox, screen, store, "draw both", "m1")
-        with pytest.raises(NotFound, match="There is no picture"):
+        with pytest.raises(NotFound, match="This thread has no image"):
             await inbox.accept(press(Action.DELETE, target))
         with pytest.raises(NotFound):
             await inbox.accept(replace(press(Action.DELETE, "1"), thread=OTHER))
@@ -182,7 +183,7 @@ async def test_a_picture_that_was_shown_twice_vanishes_twice(store: Store) -> No
     assert [come(end) for end in ends] == [[2], []]
     assert [failures(end) for end in ends] == [[GONE], [GONE]]
     assert not ends[1].buttons
-    assert [entry.view for entry in store.entries(THREAD)] == ends
+    assert [entry.view and localized(entry.view, "en") for entry in store.entries(THREAD)] == ends
 
 
 async def test_an_upload_can_be_deleted(store: Store) -> None:
@@ -206,16 +207,16 @@ async def test_a_deleted_picture_is_spoken_of_as_not_there(store: Store) -> None
     async with running(store, model) as (inbox, screen, renderer):
         await told(inbox, screen, store, "draw both", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
-        with pytest.raises(NotFound, match="There is no picture #1"):
+        with pytest.raises(NotFound, match="This thread has no image #1"):
             await inbox.accept(message("m3", "make it red", about=1))
         for action in (Action.REDO, Action.VARY, Action.EDIT):
-            with pytest.raises(NotFound, match="There is no picture #1"):
+            with pytest.raises(NotFound, match="This thread has no image #1"):
                 await inbox.accept(press(action, "1", words="make it red"))
-        with pytest.raises(NotFound, match="There is no picture #1"):
+        with pytest.raises(NotFound, match="This thread has no image #1"):
             await inbox.run_command(command("details", picture="1"))
         edit = await told(inbox, screen, store, "make the sun red", "m4")
         assert [failed.reason for failed in failures(edit)] == [
-            "Picture #1 was deleted. There is nothing to start from."
+            "Image #1 was deleted, so there is nothing to start from."
         ]
         assert come(await told(inbox, screen, store, "and a star", "m5")) == [4]
     assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a star"]

@@ -103,7 +103,7 @@ def outline(view: View) -> list[str]:
                 shown.append(f"#{made.number} {part.operation} of {part.source}: {made.request.prompt}")
             case PicturePart():
                 shown.append("?")
-    return [*shown, view.status]
+    return [*shown, str(view.status)]
 
 
 async def held(
@@ -132,13 +132,16 @@ async def test_the_same_dialogue_ends_the_same_with_tags_and_with_tools(tmp_path
 
 
 FAULTS: dict[str, tuple[list[Answer | Stream], str]] = {
-    "an error in the stream": ([Stream([chunk("Well "), json.dumps({"error": {"message": "boom"}})])], "broke off"),
+    "an error in the stream": (
+        [Stream([chunk("Well "), json.dumps({"error": {"message": "boom"}})])],
+        "stopped with an error",
+    ),
     "a cut connection": ([Stream([chunk("Well "), CUT])], "lost"),
-    "a silent end": ([Stream([chunk("Well, ")])], "cut short"),
+    "a silent end": ([Stream([chunk("Well, ")])], "cut off"),
     "broken JSON": ([Stream([chunk("Well "), "{broken"])], "not a chat completion"),
-    "nothing but null choices": ([Stream([usage(None), DONE])], "cut short"),
+    "nothing but null choices": ([Stream([usage(None), DONE])], "cut off"),
     "429 with a long wait": ([refusal(429, "slow down", **{"Retry-After": "120"})], "in 2 minutes"),
-    "an overflow": ([refusal(400, "maximum context length is 4096 tokens")], "Retry sends it shortened"),
+    "an overflow": ([refusal(400, "maximum context length is 4096 tokens")], "Press Retry to send it shortened"),
     "a server error": ([refusal(500, "oops"), refusal(500, "oops")], "HTTP 500"),
 }
 
@@ -154,7 +157,7 @@ async def test_every_fault_ends_in_a_sentence_and_a_way_to_try_again(
     async with stage(tmp_path, [said("Good morning!"), *answers, after, said("Bye.")], profile) as bot:
         await bot.say("m0", "hello there")
         broken = await bot.say("m1", "what about the sun?")
-        assert sentence in broken.status
+        assert sentence in str(broken.status)
         assert [button.label for button in broken.buttons] == ["Retry"]
         assert outline(await bot.retry("m1")) == ["Here:", "#1 generate of None: a sun", ""]
         await bot.say("m2", "thank you")

@@ -8,6 +8,7 @@ import pytest
 from bot.capabilities import RefineMode
 from bot.domain import Action, ButtonPress, Failed, ImageRequest, Operation, PicturePart, Rendered, TextPart, View
 from bot.errors import NotFound, Refused, StorageError
+from bot.i18n import localized
 from bot.llm.messages import ModelFailed, ToolCall
 from bot.parsing.fallback import FALLBACK_NOTE
 from bot.storage.store import Store
@@ -21,7 +22,9 @@ async def test_a_message_is_answered_and_recorded(store: Store) -> None:
         assert await inbox.accept(message("m1", "draw a sun")) == "m1"
         final = await screen.final("m1")
     entry = store.entry("m1")
-    assert entry and entry.view == final and entry.raw_answer == "Hi! <image>a sun</image>"
+    assert (
+        entry and entry.view and localized(entry.view, "en") == final and entry.raw_answer == "Hi! <image>a sun</image>"
+    )
     assert [picture.request.prompt for picture in store.pictures(THREAD)] == ["a sun"]
 
 
@@ -53,9 +56,9 @@ async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
 @pytest.mark.parametrize(
     ("text", "about", "sentence"),
     [
-        ("", None, "The message is empty: say what to draw, or ask something."),
-        ("x" * 100_000, None, "A message may have 8,000 characters; this one has 100,000."),
-        ("make it blue", 7, "There is no picture #7 in this thread."),
+        ("", None, "The message is empty. Describe an image, or ask a question."),
+        ("x" * 100_000, None, "A message can have at most 8,000 characters. Yours has 100,000."),
+        ("make it blue", 7, "This thread has no image #7."),
     ],
 )
 async def test_what_cannot_be_accepted_is_refused_with_a_sentence(
@@ -145,7 +148,7 @@ async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: P
         await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.RETRY, "m1"))
         final = await screen.final("m1", count=2)
     entry = store.entry("m1")
-    assert entry and entry.view == final
+    assert entry and entry.view and localized(entry.view, "en") == final
 
 
 async def test_a_complete_reply_cannot_be_tried_again(store: Store) -> None:
@@ -213,7 +216,7 @@ async def test_a_bug_ends_the_reply_visibly(store: Store, caplog: pytest.LogCapt
     async with running(store, ScriptedModel([])) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         final = await screen.final("m1")
-    assert final.status == "Something went wrong here; the log says what."
+    assert final.status == "Something went wrong. The operator finds the details in the log."
     assert sum("met a bug" in record.message for record in caplog.records) == 1
 
 

@@ -18,6 +18,8 @@ from bot.domain import (
     View,
 )
 from bot.errors import Refused
+from bot.i18n import localized
+from bot.notices import notice
 from bot.settings.values import Scope
 from bot.storage.store import Store
 from tests.support.conversation import running
@@ -37,19 +39,19 @@ async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, messa
 
 
 def entry_of(store: Store, message_id: str) -> Entry:
-    """A message that is on record."""
+    """A message that is on record, with its reply in English."""
     entry = store.entry(message_id)
     assert entry
-    return entry
+    return replace(entry, view=entry.view and localized(entry.view, "en"))
 
 
 def test_a_changed_question_is_offered_to_be_answered_again() -> None:
     """Below whatever other buttons there are, and once however often it changes."""
     vary, retry = Button(Action.VARY, "Vary #1", "1"), Button(Action.RETRY, "Retry", "m1")
     offered = offer_retry(View((TextPart("hi"),), "It broke.", (retry, vary), True), "m1")
-    assert offered.buttons == (vary, Button(Action.RETRY, "Answer again", "m1"))
+    assert offered.buttons == (vary, Button(Action.RETRY, notice("button-answer-again"), "m1"))
     assert (offered.parts, offered.status, offered.final) == (
-        (TextPart("hi"),), "The question was changed since.", True,
+        (TextPart("hi"),), "The message was edited after this answer.", True,
     )  # fmt: skip
     assert offer_retry(offered, "m1") == offered
 
@@ -62,7 +64,7 @@ async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> N
         assert await inbox.accept(MessageEdited("m1", THREAD, " what is a cat? ")) == "m1"
         offered = await screen.final("m1", 2)
         assert offered.parts == (TextPart("a dog"),)
-        assert offered.status == "The question was changed since."
+        assert offered.status == "The message was edited after this answer."
         assert offered.buttons == (Button(Action.RETRY, "Answer again", "m1"),)
         assert entry_of(store, "m1").view == offered and len(model.heard) == 1
         await inbox.accept(press(Action.RETRY, "m1"))
@@ -140,7 +142,7 @@ async def test_a_thread_is_forgotten(store: Store) -> None:
             store.posts.save_place(name, "here")
             store.posts.save_post(name, 0, Post(f"p-{name}", 1), thread)
         answer = await inbox.run_command(command("forget"))
-        assert answer.text == "Forgotten: 1 message and 2 pictures of this thread."
+        assert answer.text == "Deleted from this thread: 1 message and 2 images."
         assert not store.entries(THREAD) and not store.pictures(THREAD)
         assert shelf.thrown == [f"{2:064x}"]  # the other thread has a #1 of the same content
         assert store.jobs.count_rendered("test/space", 0.0) == 1
@@ -159,7 +161,7 @@ async def test_a_thread_is_forgotten(store: Store) -> None:
 async def test_where_nothing_was_said_nothing_is_forgotten(store: Store) -> None:
     """Whoever gives the command in the wrong place is told so."""
     async with running(store, ScriptedModel([])) as (inbox, _, _):
-        with pytest.raises(Refused, match="I remember nothing of this place"):
+        with pytest.raises(Refused, match="There is nothing to delete here"):
             await inbox.run_command(command("forget"))
 
 
@@ -172,11 +174,11 @@ async def test_only_managers_have_others_words_forgotten(store: Store) -> None:
         await screen.final("m2")
         await recorded(store, "m2")
         for person in (ANN, CID):
-            with pytest.raises(Refused, match="Others have spoken here too"):
+            with pytest.raises(Refused, match="Other users wrote in this thread"):
                 await inbox.run_command(command("forget", person))
         assert len(store.entries(THREAD)) == 2
         answer = await inbox.run_command(command("forget", BOB))
-    assert answer.text == "Forgotten: 2 messages and 0 pictures of this thread."
+    assert answer.text == "Deleted from this thread: 2 messages and 0 images."
 
 
 async def test_nothing_is_forgotten_under_its_own_feet(store: Store) -> None:
@@ -186,7 +188,7 @@ async def test_nothing_is_forgotten_under_its_own_feet(store: Store) -> None:
         await inbox.accept(message("m1", "hello"))
         await model.waiting.wait()
         for person in (ANN, BOB):
-            with pytest.raises(Refused, match="Something is under way here still"):
+            with pytest.raises(Refused, match="I am still working in this thread"):
                 await inbox.run_command(command("forget", person))
         model.go.set()
         await screen.final("m1")
@@ -204,7 +206,7 @@ async def test_ones_own_settings_are_forgotten(store: Store) -> None:
     async with running(store, ScriptedModel([["hi"]]), desk=desk) as (inbox, screen, _):
         await told(inbox, screen, store, "hello", "m1")
         answer = await inbox.run_command(command("forget", what="settings"))
-        assert answer.text.startswith("Your own settings are forgotten")
+        assert str(answer.text).startswith("Your own settings are deleted")
         assert (inbox.settings(THREAD, ANN).ratio, inbox.settings(THREAD, ANN).count) == ("", 2)
         assert inbox.settings(THREAD, CID).ratio == "2:1"
     assert len(store.entries(THREAD)) == 1

@@ -9,6 +9,7 @@ from bot.commands.slash_commands import SlashCommands
 from bot.conversation.dispatcher import Dispatcher
 from bot.domain import Action, Entry, Failed, MessageEdited, Operation, TextPart, ThreadKey, View
 from bot.errors import NotFound
+from bot.i18n import localized
 from bot.queue_status import QueuedJob, QueueStatus
 from bot.storage.store import Store
 from tests.support.conversation import running
@@ -40,10 +41,10 @@ async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, messa
 
 
 def entry_of(store: Store, message_id: str) -> Entry:
-    """A message that is on record."""
+    """A message that is on record, with its reply in English."""
     entry = store.entry(message_id)
     assert entry
-    return entry
+    return replace(entry, view=entry.view and localized(entry.view, "en"))
 
 
 @dataclass
@@ -147,7 +148,7 @@ async def test_what_is_made_of_a_picture_that_goes_in_the_same_answer_fails(stor
         model.go.set()
         final = await screen.final("m1")
     reasons = [failed.reason for failed in failures(final)]
-    assert reasons[:2] == ["Deleted by Ann.", "Picture #1 was deleted. There is nothing to start from."]
+    assert reasons[:2] == ["Deleted by Ann.", "Image #1 was deleted, so there is nothing to start from."]
     assert (come(final), len(reasons)) == ([], 3)
     assert [job.request.prompt for job in renderer.jobs] == ["a sun"]
 
@@ -159,7 +160,7 @@ async def test_of_the_only_picture_that_was_deleted_no_edit_is_drawn(store: Stor
         await told(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         final = await told(inbox, screen, store, "make it red", "m2")
-    assert [failed.reason for failed in failures(final)] == ["Picture #1 was deleted. There is nothing to start from."]
+    assert [failed.reason for failed in failures(final)] == ["Image #1 was deleted, so there is nothing to start from."]
     assert not come(final) and len(renderer.jobs) == 1
 
 
@@ -182,7 +183,7 @@ async def test_deleting_does_not_give_pictures_back(store: Store) -> None:
         served = store.jobs.recent_charges(1000)
         await inbox.accept(press(Action.DELETE, "1"))
         assert (await inbox.run_command(command("usage"))).text == before
-        assert "2 pictures" in before and store.jobs.recent_charges(1000) == served
+        assert "2 images" in str(before) and store.jobs.recent_charges(1000) == served
 
 
 @pytest.mark.parametrize("number", ["9" * 30, f"{2**63}", "10" * 2_000])
@@ -193,7 +194,7 @@ async def test_a_number_beyond_all_numbers_is_not_there(store: Store, number: st
         for action in (Action.DELETE, Action.VARY, Action.REDO):
             with pytest.raises(NotFound) as missing:
                 await inbox.accept(press(action, number))
-            assert str(missing.value) == f"There is no picture #{number[:9]} in this thread."
+            assert str(missing.value) == f"This thread has no image #{number[:9]}."
         with pytest.raises(NotFound):
             await inbox.run_command(command("details", picture=number))
 
@@ -253,8 +254,8 @@ async def test_what_ends_already_is_not_cancelled_twice(store: Store) -> None:
         told_first = (await inbox.run_command(command("cancel"))).text
         assert entry_of(store, "m1").view is None
         assert (told_first, (await inbox.run_command(command("cancel"))).text) == (
-            "Cancelled 1 reply.",
-            "Nothing is under way here.",
+            "1 answer cancelled.",
+            "Nothing is in progress here.",
         )
         assert (await screen.final("m1")).status == "Cancelled by Ann."
 
@@ -268,7 +269,8 @@ async def test_files_that_stay_are_told_of_when_a_thread_is_forgotten(store: Sto
         await told(inbox, screen, store, "draw", "m1")
         answer = await inbox.run_command(command("forget"))
         assert answer.text == (
-            "Forgotten: 1 message and 2 pictures of this thread. 2 files could not be deleted: the log says why."
+            "Deleted from this thread: 1 message and 2 images. 2 files could not be deleted."
+            " The operator finds the reason in the log."
         )
     assert not store.entries(THREAD) and not store.pictures(THREAD)
 
@@ -281,7 +283,9 @@ async def test_a_thread_is_forgotten_with_what_was_chosen_for_it(store: Store) -
     async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, _):
         await told(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
-        assert (await inbox.run_command(command("forget", BOB))).text.startswith("Forgotten: 1 message and 0 pictures")
+        assert str((await inbox.run_command(command("forget", BOB))).text).startswith(
+            "Deleted from this thread: 1 message and 0 images"
+        )
         held = inbox.settings(THREAD, BOB)
     assert (held.persona, held.ratio, held.count) == ("", "3:2", 2)
     assert store.deleted_numbers(THREAD) == []
@@ -292,5 +296,5 @@ def test_who_goes_by_the_same_id_on_another_platform_is_somebody_else(store: Sto
     there = replace(THREAD, platform="web")
     theirs = QueuedJob("j", there, 4, Operation.GENERATE, ANN.id, "m", False, 0.0, 0, None, 1.0)
     desk = SlashCommands(store, queue_status=lambda: QueueStatus((theirs,)))
-    assert "yours" not in desk.answer(command("queue")).text
-    assert "- yours: #4 next" in desk.answer(command("queue", ANN, there)).text
+    assert "yours" not in str(desk.answer(command("queue")).text)
+    assert "- Your image #4: next" in str(desk.answer(command("queue", ANN, there)).text)

@@ -155,12 +155,12 @@ async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, s
 @pytest.mark.parametrize(
     ("told", "sentence"),
     [
-        (wish("a cat", 5), "A wish may be for 1 to 4 pictures, not 5."),
-        (wish("a cat", -1), "A wish may be for 1 to 4 pictures, not -1."),
-        (wish("a cat", negative_prompt="dogs"), "This picture model cannot be told what to leave out"),
-        (wish("a cat", aspect_ratio="2:1"), "This picture model paints in one shape alone."),
+        (wish("a cat", 5), "You can ask for 1 to 4 images, not 5."),
+        (wish("a cat", -1), "You can ask for 1 to 4 images, not -1."),
+        (wish("a cat", negative_prompt="dogs"), "This image model takes no negative prompt"),
+        (wish("a cat", aspect_ratio="2:1"), "This image model has only one aspect ratio."),
         (wish("  "), "The message is empty"),
-        (wish("x" * 9_000), "A message may have 8,000 characters"),
+        (wish("x" * 9_000), "A message can have at most 8,000 characters"),
     ],
 )
 async def test_a_wish_that_cannot_be_is_refused(store: Store, told: object, sentence: str) -> None:
@@ -275,7 +275,7 @@ async def test_redo_draws_the_same_wish_with_another_seed(store: Store) -> None:
         assert (new.request.sampling.seed != old.request.sampling.seed, new.owner) == (True, "cid")
     assert red_again.request.source == 1
     entry = store.entry("redo-1-1")
-    assert entry and (entry.text, entry.about, entry.raw_answer) == ("#1 again", 1, "<image>a sun</image>")
+    assert entry and (entry.text, entry.about, entry.raw_answer) == ("Redo #1", 1, "<image>a sun</image>")
 
 
 async def test_what_nobody_drew_is_not_drawn_again(store: Store) -> None:
@@ -283,9 +283,9 @@ async def test_what_nobody_drew_is_not_drawn_again(store: Store) -> None:
     async with running(store, ScriptedModel([["A cat."]]), album=Shelf()) as (inbox, screen, _):
         await inbox.accept(upload("m1"))
         await screen.final("m1")
-        with pytest.raises(Refused, match="#1 was uploaded, not drawn"):
+        with pytest.raises(Refused, match="Image #1 was uploaded, so it cannot be generated again"):
             await inbox.accept(press(Action.REDO, "1"))
-        with pytest.raises(NotFound, match="There is no picture #2"):
+        with pytest.raises(NotFound, match="This thread has no image #2"):
             await inbox.accept(press(Action.REDO, "2"))
     assert [entry.id for entry in store.entries(THREAD)] == ["m1"]
 
@@ -296,7 +296,7 @@ async def test_edit_with_words_is_a_message_about_the_picture(store: Store) -> N
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
-        with pytest.raises(Refused, match="Say in a message about #1 what should change in it"):
+        with pytest.raises(Refused, match="Write what should change in image #1"):
             await inbox.accept(press(Action.EDIT, "1", words="  "))
         with pytest.raises(NotFound):
             await inbox.accept(press(Action.EDIT, "7", words="make it red"))

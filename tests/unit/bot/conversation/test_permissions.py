@@ -66,9 +66,9 @@ def test_the_limits_are_counted_apart() -> None:
     """What others had drawn is none of one's own; what is done is not under way."""
     settings = Settings(daily=2, server_daily=10, at_once=1)
     assert not refusal(settings, DailyUsage(by_user=1, by_server=9, unfinished=0))
-    assert "Your limit is 2 pictures a day" in refusal(settings, DailyUsage(by_user=2, by_server=2))
-    assert "The limit of all together is 10 pictures a day" in refusal(settings, DailyUsage(by_user=0, by_server=10))
-    assert "1 of your pictures are under way" in refusal(settings, DailyUsage(unfinished=1))
+    assert "Your limit is 2 images a day" in refusal(settings, DailyUsage(by_user=2, by_server=2))
+    assert "This server's limit is 10 images a day" in refusal(settings, DailyUsage(by_user=0, by_server=10))
+    assert "You have 1 image in progress" in refusal(settings, DailyUsage(unfinished=1))
 
 
 def test_the_sentence_tells_when_the_next_one_is_free() -> None:
@@ -80,25 +80,23 @@ def test_the_sentence_tells_when_the_next_one_is_free() -> None:
         return f"<t:{at:.0f}:R>"
 
     assert replace_time_markers(mine, as_discord) == (
-        f"Your limit is 3 pictures a day. The next one is free <t:{NOON + DAY:.0f}:R>."
+        f"Your limit is 3 images a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
     assert replace_time_markers(ours, as_discord) == (
-        f"The limit of all together is 1 picture a day. The next one is free <t:{NOON + DAY:.0f}:R>."
+        f"This server's limit is 1 image a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
     hours = refusal(Settings(daily=1), DailyUsage(by_user=1, oldest_by_user=time.time() - DAY + 3 * 3600))
-    assert replace_time_markers(hours) == "Your limit is 1 picture a day. The next one is free in about 3 h."
+    assert replace_time_markers(hours) == "Your limit is 1 image a day. The next one is free in about 3 hr."
 
 
 def test_where_some_are_left_that_is_told() -> None:
     """Nobody is sent away until tomorrow who only asked for too many at once."""
-    assert refusal(Settings(daily=3), DailyUsage(), 4) == (
-        "Your limit is 3 pictures a day. 3 of them can be drawn now: ask for no more."
-    )
+    assert refusal(Settings(daily=3), DailyUsage(), 4) == ("Your limit is 3 images a day. You can ask for 3 more now.")
     assert refusal(Settings(server_daily=3), DailyUsage(by_user=0, by_server=2), 2) == (
-        "The limit of all together is 3 pictures a day. 1 of them can be drawn now: ask for no more."
+        "This server's limit is 3 images a day. You can ask for 1 more now."
     )
     assert refusal(Settings(at_once=2), DailyUsage(), 4) == (
-        "At most 2 of your pictures may be under way. 2 of them can be drawn now: ask for no more."
+        "Your limit is 2 images at a time. You can ask for 2 more now."
     )
 
 
@@ -149,8 +147,8 @@ def test_what_was_forbidden_is_not_said_again(caplog: pytest.LogCaptureFixture) 
     """Neither to the person nor in the log, whether it was a word or a pattern."""
     with caplog.at_level("DEBUG"):
         word, pattern = forbidden("zorblax", "a Zorblax"), forbidden("/zorb.ax/", "a zorbLax")
-    assert word == "The content rule that the managers have set here forbids a word in this wish."
-    assert pattern == "The content rule that the managers have set here forbids a pattern in this wish."
+    assert word == "The content filter of this server blocks a word in this prompt."
+    assert pattern == "The content filter of this server blocks a pattern in this prompt."
     assert "orb" not in caplog.text.lower()
 
 
@@ -174,13 +172,13 @@ def test_a_pattern_that_takes_for_ever_is_given_up(line: str, prompt: str) -> No
 def test_words_do_not_want_for_time() -> None:
     """What stands behind patterns that take for ever is forbidden all the same."""
     rule = "\n".join(["/(a+)+$/"] * 200) + "\ngore"
-    assert "forbids a word" in forbidden(rule, "a" * 8_000 + " gore")
+    assert "blocks a word" in forbidden(rule, "a" * 8_000 + " gore")
 
 
 def test_a_pattern_that_cannot_be_understood_is_not_kept() -> None:
     """Nor does one that was kept by an older version do any harm."""
     for wrong in ("/(/", "  /[a/  ", "gore\n/*/"):
-        with pytest.raises(Refused, match="cannot be understood"):
+        with pytest.raises(Refused, match="is not valid"):
             validate_value("rule", wrong, Scope.SERVER, AvailableModels())
     assert not forbidden("/(/", "(")
     assert validate_value("rule", "/gr[ae]y/\n/\\p{Lu}x/\n//\n(", Scope.CHANNEL, AvailableModels()).endswith("(")

@@ -53,7 +53,7 @@ def used(store: Store, person: Person = ANN) -> int:
 
 def reasons(views: Iterable[View]) -> list[str]:
     """Why pictures of several replies did not come."""
-    return [failed.reason for view in views for failed in failures(view)]
+    return [str(failed.reason) for view in views for failed in failures(view)]
 
 
 # However they are asked for
@@ -67,7 +67,7 @@ async def test_twenty_messages_at_once_do_not_exceed_the_quota(store: Store, apa
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
     assert len(renderer.jobs) == sum(len(come(view)) for view in views) == used(store) == 5
-    sentence = "Your limit is 5 pictures a day. The next one is free in about 24 h."
+    sentence = "Your limit is 5 images a day. The next one is free in about 24 hr."
     assert {replace_time_markers(reason) for reason in reasons(views)} == {sentence}
 
 
@@ -79,7 +79,7 @@ async def test_many_people_at_once_do_not_exceed_the_quota_of_all(store: Store) 
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
         assert len(renderer.jobs) == 5
-        assert all(reason.startswith("The limit of all together is 5") for reason in reasons(views))
+        assert all(reason.startswith("This server's limit is 5") for reason in reasons(views))
         await inbox.accept(replace(message("else", "draw"), thread=replace(THREAD, space="space2")))
         assert come(await screen.final("else")) == [1]
 
@@ -96,7 +96,7 @@ async def test_a_person_has_so_many_under_way_and_no_more(store: Store) -> None:
         while len(renderer.jobs) < 3:
             await asyncio.sleep(0)
         assert sorted(job.owner for job in renderer.jobs) == ["ann", "ann", "cid"]
-        with pytest.raises(Refused, match="2 of your pictures are under way, and 2 may be at a time"):
+        with pytest.raises(Refused, match="You have 2 images in progress, and your limit is 2 at a time"):
             await inbox.accept(wish("a cat", 1))
         renderer.go.set()
         for nth in (0, 1):
@@ -113,7 +113,7 @@ async def test_wishes_and_buttons_count_like_words(store: Store) -> None:
             *(inbox.accept(wish("a cat", 2, f"w{nth}")) for nth in range(MANY)), return_exceptions=True
         )
         assert [isinstance(each, Refused) for each in told] == [False] * 2 + [True] * (MANY - 2)
-        assert "1 of them can be drawn now: ask for no more." in str(told[2])
+        assert "You can ask for 1 more now." in str(told[2])
         await screen.final("w1")
         await inbox.accept(press(Action.VARY, "1"))
         for action in (Action.VARY, Action.REDO):
@@ -166,7 +166,7 @@ async def test_what_was_given_back_is_not_drawn_beside_the_quota(store: Store) -
         await inbox.accept(wish("a cat", 1, "w2"))
         await screen.final("w2")
         renderer.refused.clear()
-        with pytest.raises(Refused, match="1 of them can be drawn now"):
+        with pytest.raises(Refused, match="You can ask for 1 more now"):
             await inbox.accept(press(Action.RETRY, "w1"))
         assert used(store) == 1
         choose(desk, "server", "daily", "3", BOB)
@@ -218,7 +218,7 @@ async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
     async with running(store, model, KnowingRenderer(store=store), desk=desk_of(store)) as (inbox, screen, again):
         assert len(come(await screen.final("m2"))) == 1
         assert [job.request.prompt for job in again.jobs] == ["a brown cow"]
-        with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
+        with pytest.raises(Refused, match="Your limit is 2 images a day"):
             await inbox.accept(wish("a cat", 1))
     assert used(store) == 2
 
@@ -234,9 +234,12 @@ async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) 
         assert replace_time_markers(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(
             f"free <t:{free:.0f}:R>."
         )
-        assert replace_time_markers(str(refused.value)).endswith("free in about 24 h.")
+        assert replace_time_markers(str(refused.value)).endswith("free in about 24 hr.")
         told = (await inbox.run_command(command("usage"))).text
-        assert "You may have 1 in 24 hours, and have used 1; one is free in about 24 h." in replace_time_markers(told)
+        assert (
+            "Your limit is 1 image in 24 hours. You have used 1. The next one is free in about 24 hr."
+            in replace_time_markers(str(told))
+        )
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
         file.close()
@@ -253,7 +256,7 @@ async def test_managers_raise_a_limit_and_are_held_to_it(store: Store) -> None:
     async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
         for person in (ANN, BOB):
             await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))
-            with pytest.raises(Refused, match="Your limit is 1 picture a day"):
+            with pytest.raises(Refused, match="Your limit is 1 image a day"):
                 await inbox.accept(replace(wish("a cat", 1, f"{person.id}2"), author=person))
         with pytest.raises(Refused, match="Only managers"):
             choose(desk, "server", "daily", "9", ANN)
@@ -261,7 +264,7 @@ async def test_managers_raise_a_limit_and_are_held_to_it(store: Store) -> None:
         await inbox.accept(wish("a cat", 1, "ann2"))
         await screen.final("ann2")
         choose(desk, "channel", "daily", "3", BOB)
-        with pytest.raises(Refused, match="Your limit is 2 pictures a day"):
+        with pytest.raises(Refused, match="Your limit is 2 images a day"):
             there = ThreadKey(THREAD.platform, THREAD.space, "other", "t")
             await inbox.accept(replace(wish("a cat", 1, "ann3"), thread=there))
         await inbox.accept(wish("a cat", 1, "ann3"))

@@ -83,10 +83,10 @@ def test_nothing_is_left_unfinished_in_a_halted_reply(seed: int) -> None:
 def test_the_status_follows_the_work() -> None:
     """Thinking, writing, drawing, and nothing when all is done."""
     done = ImageProgress(0, Rendered(picture(1)))
-    assert view(Reply("r")).status == "Thinking…"
-    assert [v.status for v in views(Text("hi"), ordered(0), done, ReplyEnded())] == [
+    assert str(view(Reply("r")).status) == "Thinking…"
+    assert [str(v.status) for v in views(Text("hi"), ordered(0), done, ReplyEnded())] == [
         "Writing…",
-        "Drawing…",
+        "Generating…",
         "Writing…",
         "",
     ]
@@ -108,5 +108,5 @@ def test_late_news_do_not_undo_a_picture() -> None:
 
 def test_a_picture_can_be_used_as_soon_as_it_is_there() -> None:
     """Its buttons do not wait for the end of the reply, which can be stopped meanwhile."""
-    labels = [button.label for button in views(ordered(0), ImageProgress(0, Rendered(picture(1))))[-1].buttons]
+    labels = [str(button.label) for button in views(ordered(0), ImageProgress(0, Rendered(picture(1))))[-1].buttons]
     assert labels == ["Vary #1", "Edit #1", "Upscale #1", "Redo #1", "Delete #1", "Stop"]

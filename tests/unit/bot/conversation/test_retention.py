@@ -96,7 +96,7 @@ async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, 
         assert found(tmp_path, *SECRETS) == {*SECRETS} and len(set(gone)) > 2
         await inbox.accept(press(Action.DELETE, "2"))
         told = await inbox.run_command(command("forget"))
-        assert told.text == "Forgotten: 2 messages and 3 pictures of this thread."
+        assert told.text == "Deleted from this thread: 2 messages and 3 images."
         assert found(tmp_path, *SECRETS) == set()  # while the bot goes on, with its log open
         assert found(tmp_path, kept) == {kept}
         mine = {each.digest for each in store.pictures(OTHER)}

@@ -148,7 +148,7 @@ async def test_an_edit_of_a_picture_that_failed_says_so(replies: Replies) -> Non
     """What waits for a picture that never comes fails with a reason, and does not hang."""
     replies.renderer.refused["a"] = "No."
     await replies.run(turn(), "<image>a</image><edit>b</edit>")
-    assert shape(replies) == ["!No.", "!Picture #1 did not come. There is nothing to start from."]
+    assert shape(replies) == ["!No.", "!Image #1 was not created, so there is nothing to start from."]
 
 
 async def test_an_edit_without_any_picture_draws_a_new_one(replies: Replies) -> None:
@@ -160,9 +160,9 @@ async def test_an_edit_without_any_picture_draws_a_new_one(replies: Replies) -> 
 async def test_a_number_that_is_not_there_is_told(replies: Replies) -> None:
     """A reference to nothing becomes a failed picture, not an error."""
     await replies.run(turn(picture(1)), '<vary of="9"/>')
-    assert shape(replies) == ["!There is no picture #9 in this thread."]
+    assert shape(replies) == ["!This thread has no image #9."]
     await replies.run(turn(), "<vary/>")
-    assert shape(replies) == ["!There is no picture in this thread yet: send one along, or ask for a new one."]
+    assert shape(replies) == ["!This thread has no images yet. Send one, or ask for a new one."]
 
 
 async def test_selecting_shows_the_picture_again_without_a_job(replies: Replies) -> None:
@@ -191,7 +191,7 @@ async def test_a_failing_model_ends_the_reply_with_a_sentence(replies: Replies) 
     shown = view(replies.reply)
     assert shape(replies) == ["Look:", "#1"]
     assert shown.status == "The chat model is away."
-    assert [button.label for button in shown.buttons] == [
+    assert [str(button.label) for button in shown.buttons] == [
         "Vary #1",
         "Edit #1",
         "Upscale #1",
@@ -205,13 +205,13 @@ async def test_an_answer_cut_in_a_tag_is_drawn_as_far_as_it_goes(replies: Replie
     """A model that stops in mid-tag still yields its picture, and the cut is told."""
     await replies.run(turn(), "Here: <image>a red ball", StreamEnd(is_truncated=True))
     assert shape(replies) == ["Here:", "#1"]
-    assert view(replies.reply).status == "The chat model's answer was cut short."
+    assert str(view(replies.reply).status) == "The chat model's answer was cut off."
 
 
 async def test_an_empty_answer_is_told(replies: Replies) -> None:
     """Silence of the model is not silence of the bot."""
     await replies.run(turn(), "  \n")
-    assert view(replies.reply).status == "The chat model answered with nothing."
+    assert str(view(replies.reply).status) == "The chat model sent an empty answer."
 
 
 async def test_what_was_thought_aloud_is_taken_back(replies: Replies) -> None:
@@ -224,7 +224,7 @@ async def test_what_was_thought_aloud_is_taken_back(replies: Replies) -> None:
 async def test_a_picture_that_never_came_is_not_invented(replies: Replies) -> None:
     """Who speaks of "this photo" where there is none is told so; otherwise a change without a picture is drawn anew."""
     await replies.run(turn(text="put a hat on this photo"), "<edit>a photo with a hat</edit>")
-    assert shape(replies) == ["!There is no picture in this thread yet: send one along, or ask for a new one."]
+    assert shape(replies) == ["!This thread has no images yet. Send one, or ask for a new one."]
     assert not replies.renderer.jobs
 
 

@@ -223,7 +223,7 @@ async def test_answers_that_fail_or_are_empty_are_wrong_and_counted(tmp_path: Pa
     assert [miss.said for miss in report.finding.misses] == [
         "It is asleep.",
         "The answer was empty.",
-        "The chat model's answer was cut short.",
+        "The chat model's answer was cut off.",
     ]
     assert report.stopped == ""
 

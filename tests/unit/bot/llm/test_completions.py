@@ -21,6 +21,7 @@ from bot.llm.messages import (
     TextDelta,
     ToolCall,
 )
+from bot.notices import notice
 from bot.parsing.tool_calls import image_tools, parse_tool_call
 from tests.support.openai_server import (
     CUT,
@@ -244,7 +245,7 @@ async def test_a_cut_connection_keeps_the_calls_that_are_whole() -> None:
     cut = call_chunks(("generate_image", CAT), ("generate_image", DOG))[:-1]
     first, failed = await heard(Stream([*cut, CUT]))
     assert first == FIRST
-    assert failed == ModelFailed("The connection to the chat model was lost.")
+    assert failed == ModelFailed(notice("chat-lost"))
 
 
 REFUSE_TOOLS = {
@@ -276,7 +277,7 @@ async def test_a_server_without_tools_is_asked_without_them(refused: Answer | St
 async def test_what_a_server_refuses_for_another_reason_is_not_learnt() -> None:
     """If it refuses without tools as well, it were not the tools."""
     (event,), asked, profile = await dialogue(refusal(400, "some of your tools are out of order"))
-    assert event == ModelFailed("The chat model's server answered with an error (HTTP 400).")
+    assert event == ModelFailed(notice("chat-error", status=400))
     assert [bool(request.tools) for request in asked] == [True, False]
     assert profile.request_protocol is RequestProtocol.TOOLS
 

@@ -21,6 +21,7 @@ from bot.llm.messages import (
 )
 from bot.llm.provider_errors import MIN_CONTEXT, reduce_context
 from bot.llm.token_budget import estimate_message_tokens, input_budget
+from bot.notices import notice
 from tests.support.openai_server import Answer, Asked, Clever, Stream, error, openai_server, refusal, said
 
 JPEG = b"\xff\xd8\xff picture"
@@ -145,7 +146,7 @@ async def test_a_refusal_that_nothing_helps_against_ends() -> None:
     """Every remedy is tried once, then the person is told; nothing is learnt from it."""
     stubborn = refusal(400, "tools, images and system roles are not supported")
     (event,), asked, profile = await dialogue(SHOWN, stubborn, profile=ModelProfile(has_vision=True))
-    assert event == ModelFailed("The chat model's server answered with an error (HTTP 400).")
+    assert event == ModelFailed(notice("chat-error", status=400))
     assert len(asked) == 3
     assert profile == ModelProfile(has_vision=True)
 
@@ -219,9 +220,7 @@ UNNUMBERED = {
 async def test_a_conversation_that_does_not_fit_is_shortened_to_what_the_server_says(refused: Answer | Stream) -> None:
     """It is not asked again at once; Retry is what sends the shorter conversation, and the person is told so."""
     (event,), asked, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=32_768))
-    assert event == ModelFailed(
-        "The conversation is longer than what the chat model takes in; Retry sends it shortened."
-    )
+    assert event == ModelFailed(notice("chat-too-long"))
     assert len(asked) == 1
     assert profile == ModelProfile(context_window=4097)
 
@@ -230,7 +229,7 @@ async def test_a_conversation_that_does_not_fit_is_shortened_to_what_the_server_
 async def test_without_a_number_three_quarters_of_what_was_sent_fit(refused: Answer) -> None:
     """Then the next one is shorter in any case."""
     (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(RequestProtocol.TOOLS, 32_768))
-    assert "Retry" in str(event)
+    assert event == ModelFailed(notice("chat-too-long"))
     assert profile == ModelProfile(RequestProtocol.TOOLS, sum(map(estimate_message_tokens, LONG)) * 3 // 4)
 
 
@@ -250,7 +249,7 @@ async def test_a_context_too_small_for_anything_is_told() -> None:
     """When nothing is left to shorten, Retry is not promised."""
     refused = UNNUMBERED["Ollama"]
     (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=MIN_CONTEXT), times=2)
-    told = "The chat model takes in too little to talk and draw with; start it with a larger context."
+    told = notice("chat-context-too-small")
     assert event == ModelFailed(told)
     assert profile.context_window == MIN_CONTEXT
 
@@ -259,5 +258,5 @@ async def test_a_busy_server_says_nothing_about_lengths() -> None:
     """A rate limit on tokens is a matter of time, unless the one request is too large for it."""
     busy = refusal(429, "Rate limit reached on tokens per min. Limit 30000, Used 29000", **{"Retry-After": "9"})
     (event,), _, profile = await dialogue(LONG, busy, profile=ModelProfile(context_window=32_768))
-    assert "try again in 9 seconds" in str(event)
+    assert event == ModelFailed(notice("chat-overloaded", wait=9.0))
     assert profile.context_window == 32_768

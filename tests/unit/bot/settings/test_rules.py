@@ -6,6 +6,7 @@ import pytest
 
 from bot.domain import Person, ThreadKey
 from bot.errors import Refused
+from bot.notices import listed, text
 from bot.settings.rules import (
     ASPECT_RATIOS,
     MAX_PERSONA_LENGTH,
@@ -84,12 +85,12 @@ def test_usual_wins_over_a_wider_choice() -> None:
 def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -> None:
     """Nobody has a persona of their own, nor decides alone where a channel is answered."""
     for scope in Scope:
-        listed = key in [field.key for field in list_fields(scope, {}, Settings(), MODELS)]
-        assert listed == (scope in scopes.split())
-        if listed:
+        offered = key in [field.key for field in list_fields(scope, {}, Settings(), MODELS)]
+        assert offered == (scope in scopes.split())
+        if offered:
             assert find_setting(key, scope) is SETTINGS[key]
             continue
-        possible = scopes.replace(" ", ", ")
+        possible = text(listed(scopes.split()))
         with pytest.raises(Refused) as refused:
             validate_value(key, "x", scope, MODELS)
         assert str(refused.value) == f"{SETTINGS[key].title} can be set for {possible}, not for {scope}."
@@ -98,15 +99,15 @@ def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("chat_model", "gone", "Chat model can be usual, wise; not 'gone'."),
-        ("picture_model", "wise", "Picture model can be usual, flat, deep; not 'wise'."),
-        ("ratio", "5:4", f"Shape can be usual, {', '.join(ASPECT_RATIOS)}; not '5:4'."),
-        ("count", "5", "Pictures of a wish can be 1, 2, 3, 4; not '5'."),
-        ("count", "0", "Pictures of a wish can be 1, 2, 3, 4; not '0'."),
-        ("answer", "usual", "Answers can be thread, in place; not 'usual'."),
-        ("unasked", "", "Answer without a mention can be threads, pictures, never; not ''."),
-        ("persona", "x" * 2_001, "Persona may have 2,000 characters; this has 2,001."),
-        ("colour", "red", f"There is no setting 'colour'; there is {', '.join(SETTINGS)}."),
+        ("chat_model", "gone", "Chat model must be one of usual and wise, not “gone”."),
+        ("picture_model", "wise", "Picture model must be one of usual, flat, and deep, not “wise”."),
+        ("ratio", "5:4", f"Shape must be one of {text(listed(['usual', *ASPECT_RATIOS]))}, not “5:4”."),
+        ("count", "5", "Pictures of a wish must be one of 1, 2, 3, and 4, not “5”."),
+        ("count", "0", "Pictures of a wish must be one of 1, 2, 3, and 4, not “0”."),
+        ("answer", "usual", "Answers must be one of thread and in place, not “usual”."),
+        ("unasked", "", "Answer without a mention must be one of threads, pictures, and never, not “”."),
+        ("persona", "x" * 2_001, "Persona can have at most 2,000 characters. Yours has 2,001."),
+        ("colour", "red", f"There is no setting “colour”. The settings are {text(listed(SETTINGS))}."),
     ],
 )
 def test_a_wrong_value_is_told_what_is_possible(key: str, value: str, sentence: str) -> None:

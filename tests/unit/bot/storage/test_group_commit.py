@@ -200,7 +200,7 @@ async def test_a_message_that_is_deleted_at_once_is_not_answered(store: Store) -
         await inbox.accept(message("m1", "hello"))
         await model.waiting.wait()
         await asyncio.gather(inbox.accept(message("m2", "oh")), inbox.accept(MessageDeleted("m2", THREAD)))
-        assert (await screen.final("m2")).status == "The question was deleted."
+        assert (await screen.final("m2")).status == "The message was deleted."
         model.go.set()
         await screen.final("m1")
     assert len(model.heard) == 1

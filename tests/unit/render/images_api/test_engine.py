@@ -205,7 +205,7 @@ async def test_sizes_that_a_server_names_are_taken() -> None:
         await drawn(there, draw(aspect_ratio="1:1"))
     assert [asked.body["size"] for asked in double.asked[1:]] == ["768x512", "512x512"]
     assert (made.width, made.height) == (768, 512)
-    assert "768 x 512" in made.notes[0]
+    assert "768 x 512" in str(made.notes[0])
 
 
 async def test_what_is_known_of_openais_models_is_not_tried() -> None:
@@ -229,7 +229,7 @@ async def test_an_edit_sends_the_picture_and_the_words() -> None:
     assert (asked.path, asked.body["prompt"]) == ("/v1/images/edits", "make the sky green")
     with Image.open(io.BytesIO(asked.image or b"")) as image:
         assert (image.format, image.getpixel((0, 0))) == ("PNG", (255, 0, 0))
-    assert made.notes == () and "the picture" in made.edit_method
+    assert made.notes == () and "the picture" in str(made.edit_method)
 
 
 async def edits(there: ImagesApiEngine) -> Editing:
@@ -271,4 +271,4 @@ async def test_what_needs_no_server_is_done_here() -> None:
         assert (made.width, made.height, double.asked) == (128, 128, [])
         broken = ImageTask("a", Operation.EDIT, "bluer", sampling=Sampling(seed=7), source=b"no picture")
         assert "cannot be read" in await refused(there, broken)
-        assert await refused(there, change("", Operation.VARY)) == UNKNOWN_SOURCE
+        assert await refused(there, change("", Operation.VARY)) == str(UNKNOWN_SOURCE)

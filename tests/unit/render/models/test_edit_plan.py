@@ -8,7 +8,7 @@ from hypothesis import strategies as some
 from PIL import Image
 
 from bot.domain import Operation, Sampling
-from render.models.batch import AT_MAX_SIZE, ModelLimits, plan_image
+from render.models.batch import AT_MAX_SIZE, ModelLimits, plan_image, size_note
 from render.models.edit_plan import (
     MAX_ASPECT_RATIO,
     STRENGTHS,
@@ -119,11 +119,9 @@ def test_what_cannot_be_as_asked_is_said() -> None:
     """A size is rounded, and a photo made smaller, with a note; what fits has none."""
     easel = ModelLimits(STARTS, (128, 128), 16)
     odd = plan_image(ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, size=(100, 128))), easel)
-    assert odd.size == (96, 128) and odd.notes == (
-        "The model paints sizes divisible by 16: 100 x 128 became 96 x 128.",
-    )
+    assert odd.size == (96, 128) and odd.notes == (size_note("note-rounded", (100, 128), (96, 128)),)
     shrunk = plan_image(asked(Operation.EDIT, "a cat", "small"), easel)
-    assert shrunk.size == (160, 112) and "It has 160 x 112 pixels, not 300 x 200" in shrunk.notes[0]
+    assert shrunk.size == (160, 112) and "160 × 112 pixels, not 300 × 200" in str(shrunk.notes[0])
     assert shrunk.source is not None
     assert shrunk.source.size == (160, 112)
     assert not plan_image(

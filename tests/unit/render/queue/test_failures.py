@@ -8,6 +8,7 @@ import pytest
 
 from bot.domain import Failed, ImageRequest, Operation, Rendered, RenderJob
 from bot.errors import StorageError
+from bot.notices import UserText, listed, notice
 from bot.storage.jobs import Jobs
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
@@ -36,7 +37,7 @@ async def test_a_batch_that_broke_is_tried_again_one_by_one(store: Store, files:
     engine = ScriptedEngine([[Started(), DONE]], replace(ONE, largest_batch=2), poison="ann0")
     async with serving(store, files, engine) as line:
         poison, good = await gather(line, jobs_of(store, "ann", "bob"))
-    assert poison[-1] == Failed("The renderer broke down over this picture several times.")
+    assert poison[-1] == Failed(notice("worker-crashed"))
     assert isinstance(good[-1], Rendered)
     assert sorted(engine.prompts()[1:]) == [["ann0"], ["ann0"], ["bob1"]]
 
@@ -66,7 +67,7 @@ async def test_what_no_worker_can_ever_paint_is_refused_at_once(store: Store, fi
                 ),
             )
         )[-1]
-    assert last == Failed("No render worker has the picture model 'dream'; there is m.")
+    assert last == Failed(notice("no-worker-for-model", model="dream", models=listed(["m"])))
     assert store.jobs.outcome(job(store)) == last
 
 
@@ -91,7 +92,7 @@ async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: St
     losses: list[Script] = [*BROKEN * MAX_FAULTS, [DONE]]
     async with serving(store, files, ScriptedEngine(losses)) as line:
         last = (await collect(line, job(store)))[-1]
-        assert last == Failed("The renderer broke down over this picture several times.")
+        assert last == Failed(notice("worker-crashed"))
         assert isinstance((await collect(line, job(store, 1)))[-1], Rendered)
     assert store.jobs.outcome(job(store)) == last
 
@@ -99,7 +100,7 @@ async def test_a_job_that_kills_its_worker_again_and_again_is_given_up(store: St
 async def test_a_worker_that_is_free_but_takes_nothing_is_not_asked_for_ever(store: Store, files: PictureFiles) -> None:
     """A worker that lies about its slots ends in a sentence."""
     async with serving(store, files, ScriptedEngine([*REFUSED * MAX_REFUSALS])) as line:
-        reason = "The render worker has a free slot, but takes no picture."
+        reason = notice("worker-refuses")
         assert (await collect(line, job(store)))[-1] == Failed(reason)
 
 
@@ -122,7 +123,7 @@ async def test_a_source_whose_file_is_gone_is_told(store: Store, files: PictureF
     """An edit of a lost file fails with its reason."""
     async with serving(store, files, ScriptedEngine([])) as line:
         lost = replace(job(store), source_digest="0" * 64, request=replace(job(store).request, source=7))
-        reason = "The file of picture #7 is gone, so there is nothing to start from."
+        reason = notice("image-file-gone", number=7)
         assert (await collect(line, lost))[-1] == Failed(reason)
 
 
@@ -136,7 +137,7 @@ async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
 
     async with serving(store, FullDisk(tmp_path / "full"), ScriptedEngine([[Started(), DONE]])) as line:
         assert (await collect(line, job(store)))[-1] == Failed(
-            "The picture could not be kept: No space left on device."
+            notice("image-not-saved", reason="No space left on device")
         )
 
 
@@ -164,7 +165,7 @@ async def test_who_is_turned_away_is_told_though_it_cannot_be_recorded(store: St
     """And the line goes on."""
 
     class Full(Jobs):
-        def refuse(self, job: RenderJob, reason: str) -> None:
+        def refuse(self, job: RenderJob, reason: UserText) -> None:
             """Nothing can be written."""
             raise StorageError("the disk is full")
 
@@ -197,7 +198,7 @@ async def test_who_came_before_the_workers_told_is_refused_when_they_do(store: S
         while not line.pending_jobs:
             await asyncio.sleep(0)
         engine.state = ONE
-        assert (await early)[-1] == Failed("No render worker has the picture model 'dream'; there is m.")
+        assert (await early)[-1] == Failed(notice("no-worker-for-model", model="dream", models=listed(["m"])))
 
 
 async def test_a_job_whose_end_could_not_be_recorded_is_drawn_again(store: Store, files: PictureFiles) -> None:

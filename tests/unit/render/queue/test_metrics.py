@@ -8,6 +8,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bot.capabilities import ModelCapabilities
 from bot.domain import Failed, ImageRequest, Operation, Queued, Rendered, Rendering, RenderJob, RenderUpdate, Sampling
+from bot.notices import UserText
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from render.queue.metrics import CountingRenderer, Metrics
 from tests.support.doubles import THREAD, picture
@@ -76,7 +77,7 @@ class Scripted:
         for update in self.updates:
             yield update
 
-    def cancel(self, job_id: str, reason: str) -> bool:
+    def cancel(self, job_id: str, reason: UserText) -> bool:
         """Remember it."""
         self.cancelled.append(job_id)
         return True

@@ -198,5 +198,5 @@ async def test_nobody_fills_the_line(store: Store, files: PictureFiles) -> None:
         for task in (*waiting, other):
             task.cancel()
         await asyncio.wait({*waiting, other})
-    assert isinstance(refused, Failed) and "200 pictures in the line" in refused.reason
+    assert isinstance(refused, Failed) and "200 images in the queue" in str(refused.reason)
     assert store.jobs.outcome(last) == refused
