@@ -39,7 +39,7 @@ PICTURES_LINE = re.compile(r"\A\[pictures: (.*)\](?:\n|\Z)")
 ABOUT_LINE = re.compile(r"\A\[about: #(\d{1,6})\](?:\n|\Z)")
 PICTURE = re.compile(r'#(\d{1,6}) "(.*?)"(?=; #|\Z)')
 OTHER_LINES = re.compile(r"\A(?:\[(?:marked|uploaded|shown|earlier): .*\](?:\n|\Z))+")
-NEWEST = re.compile(r".*\n\n(?=\[pictures: )", re.DOTALL)  # messages that nobody answered stand before it
+NEWEST = re.compile(r"\A.*\n\n(?=\[pictures: )", re.DOTALL)  # messages that nobody answered stand before it
 SPEAKER = re.compile(r"\A[^:\n]{1,80}: ?")
 NEW_PICTURE = re.compile(r"<(?:image|edit|vary|refine)\b")
 TAG = re.compile(r'<(?:image|edit|vary|refine|select of="(\d{1,6})")')
