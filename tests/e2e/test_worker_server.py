@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
-from bot.domain import Operation
+from bot.domain import Operation, Sampling
 from render import protocol as wire
 from render.image_model import FAILED, NO_MEMORY, ImageModel
 from render.protocol import (
@@ -43,7 +43,10 @@ from tests.support.fake_models.gated import (
 )
 
 BATCH = Batch(
-    [ImageTask("a", Operation.GENERATE, "a red circle", 1), ImageTask("b", Operation.EDIT, "é", 2, b"\x89PNG\0\xff")]
+    [
+        ImageTask("a", Operation.GENERATE, "a red circle", sampling=Sampling(seed=1)),
+        ImageTask("b", Operation.EDIT, "é", sampling=Sampling(seed=2), source=b"\x89PNG\0\xff"),
+    ]
 )
 STEPS = [StepDone(0.5), Preview("a", PREVIEW), StepDone(1.0), Preview("a", PREVIEW)]
 WHOLE = [Started(), *STEPS, *map(picture, BATCH.tasks)]
@@ -336,4 +339,4 @@ async def test_a_worker_of_another_version_is_trouble() -> None:
     async with served(scripted(slots=WorkerReport(1, 1, "flat", version=99))) as url, engine_at(url) as engine:
         found = await engine.slots()
     assert not found.slots
-    assert "version" in (found.trouble or "")
+    assert "version" in str(found.trouble or "")

@@ -38,14 +38,14 @@ async def test_the_most_urgent_call_goes_first() -> None:
 
 async def test_a_cancelled_call_does_not_count() -> None:
     """The next call takes its place."""
-    limiter = RateLimiter(1, 0.02)
+    limiter = RateLimiter(1, 0.1)
     await limiter.acquire(WritePriority.FINAL)
     gone = asyncio.create_task(limiter.acquire(WritePriority.FIRST))
     await asyncio.sleep(0)
     gone.cancel()
     began = asyncio.get_running_loop().time()
     await limiter.acquire(WritePriority.FINAL)
-    assert asyncio.get_running_loop().time() - began < 0.04
+    assert asyncio.get_running_loop().time() - began < 0.2
 
 
 async def test_calls_of_one_priority_go_in_order_of_arrival() -> None:

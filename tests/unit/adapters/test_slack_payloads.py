@@ -33,6 +33,7 @@ from bot.settings.values import CommandResponse, ReplyMode, Scope, SettingField,
 from tests.support.slack_server.contract.schemas import read
 from tests.support.slack_server.faults import Call
 from tests.support.slack_server.pings import called
+from tests.support.thorough import examples
 
 BOT = "U0BOT"
 ODD = st.text(st.sampled_from("ab <>&@!#*`_~|\n\u200b😀:[]()-") | st.characters(), max_size=200)
@@ -260,7 +261,7 @@ PARTS = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(PARTS, st.booleans(), ODD)
 def test_any_view_is_one_that_slack_takes_and_calls_nobody(parts: list[Any], final: bool, status: str) -> None:
     """However long, and whatever stands in it."""

@@ -35,6 +35,7 @@ from bot.storage.store import Store
 from tests.support.conversation import recording
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
 from tests.support.records import Shelf, command, desk_of, failures, recorded, wish
+from tests.support.thorough import examples
 
 MINE = THREAD
 THEIRS = {
@@ -75,7 +76,7 @@ def whose(scope: Scope, place: ThreadKey, person: Person, lies: Lies) -> tuple[s
 
 
 @given(steps=STEPS)
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=examples(60))
 def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
     steps: list[Choice | tuple[ThreadKey, str]],
 ) -> None:

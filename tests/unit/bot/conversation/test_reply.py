@@ -20,6 +20,7 @@ from bot.domain import (
     View,
 )
 from tests.support.doubles import picture
+from tests.support.thorough import examples
 
 
 def views(*events: Event) -> list[View]:
@@ -57,7 +58,7 @@ def random_events(rng: random.Random) -> list[Event]:
     return events
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(examples(200)))
 def test_until_final_text_only_grows_and_parts_are_only_appended(seed: int) -> None:
     """An append-only stream can follow every view."""
     shown = views(*random_events(random.Random(seed)))

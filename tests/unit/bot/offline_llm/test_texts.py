@@ -15,10 +15,11 @@ from bot.offline_llm.scene_parser import parse
 from bot.offline_llm.tokenizer import lex
 from bot.offline_llm.vocabulary import BACKGROUNDS, COLOURS
 from render.builtin.training import scenes
+from tests.support.thorough import examples
 from tests.unit.bot.offline_llm.test_dialogues import CHANGED, COUPLE, DRAWN, PICTURES, TAG, UPLOAD, WORDS, asked, tags
 
 
-@settings(max_examples=300)
+@settings(max_examples=examples(300))
 @given(st.integers(0, 2**32))
 def test_a_caption_is_read_back(seed: int) -> None:
     """Whatever wording a scene is told in, it is read as the scene with the plainest caption."""
@@ -58,7 +59,7 @@ KNOWN = sorted({word for text in TEXTS for word in re.findall(r"[\w#']+|[,.<>]",
 ANY_WORDS = st.lists(st.sampled_from(KNOWN), max_size=14).map(" ".join)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(ANY_WORDS | st.text(max_size=60), st.sampled_from(({}, PICTURES, UPLOAD, COUPLE)), st.sampled_from((None, 1, 2)))
 def test_any_words_get_an_answer_that_the_picture_model_knows(
     text: str, pictures: dict[int, str], about: int | None

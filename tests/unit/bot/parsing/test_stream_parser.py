@@ -7,6 +7,7 @@ import pytest
 from bot.domain import ImageRequest, Operation, Retracted, Text
 from bot.parsing.stream_parser import Event, ParserContext, StreamParser
 from tests.support.parse import joined, read
+from tests.support.thorough import examples
 
 GENERATE, EDIT, VARY = Operation.GENERATE, Operation.EDIT, Operation.VARY
 
@@ -97,7 +98,7 @@ PIECES = [
 PIECES += ["<think>", "</think>", "<image>", "</image>", "<vary", "&lt;", "select"]
 
 
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(examples(300)))
 def test_random_markup_raises_nothing(seed: int) -> None:
     """Random mixtures of pieces of tags raise nothing, and do not depend on the cuts."""
     rng = random.Random(seed)

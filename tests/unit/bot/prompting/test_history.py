@@ -28,6 +28,7 @@ from bot.prompting.history import build_history, wanted_images
 from bot.prompting.sanitize import display_names, sanitize
 from tests.support.doubles import ANN, BOB, THREAD, picture
 from tests.support.paths import DATA
+from tests.support.thorough import examples
 
 GOLDEN = DATA / "golden"
 SEES = ModelProfile(has_vision=True)
@@ -145,7 +146,7 @@ def test_unrelated_markup_stays(text: str) -> None:
     assert sanitize(text) == text
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(st.lists(st.sampled_from(MARKUP) | st.text(max_size=8), max_size=8).map("".join), st.text(max_size=20))
 def test_text_of_users_never_contains_a_tag(text: str, name: str) -> None:
     """In any message, name or prompt of a user the parser finds no request, and a chat template no token."""
@@ -178,7 +179,7 @@ ENTRIES = st.builds(
 )  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(st.lists(ENTRIES, max_size=8), ENTRIES, st.sets(NUMBERS), st.integers(256, 20_000), st.booleans())
 def test_every_thread_fits(earlier: list[Entry], now: Entry, numbers: set[int], context: int, sees: bool) -> None:
     """Roles alternate, the current message is included, every image is mentioned, and the context window is kept."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bot.domain import ImageRequest, Person
 from bot.parsing.stream_parser import ParserContext, StreamParser
 from bot.prompting.sanitize import display_names, escape_control_tokens, sanitize, sanitize_line
+from tests.support.thorough import examples
 
 PIECES = [
     "<image>",
@@ -37,7 +38,7 @@ PIECES += [
 ]
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=examples(500), deadline=None)
 @given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
 def test_a_model_that_repeats_a_message_requests_no_image(text: str) -> None:
     """No text of a user makes an image if the model repeats it from the history."""

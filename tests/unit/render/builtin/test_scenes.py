@@ -23,6 +23,7 @@ from render.builtin.training.scenes import (
     vocabulary,
 )
 from render.builtin.training.tokenizer import MAX_WORDS, build_tokenizer
+from tests.support.thorough import examples
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -48,7 +49,7 @@ def test_the_mask_is_where_the_picture_differs_from_its_background(kind: str) ->
 def test_captions_are_made_of_known_words_and_fit() -> None:
     """No caption holds a word that the tokenizer lacks, none is cut, and the words come back from the tokens."""
     tokenizer, words, rng = build_tokenizer(), set(vocabulary()), Random(1)
-    for number in range(3000):
+    for number in range(examples(3000)):
         told = caption(random_scene(rng, new=number % 2 == 1), rng)
         tokens = tokenizer(told)["input_ids"]
         assert set(told.split()) <= words, told
@@ -66,7 +67,7 @@ def test_an_unknown_word_is_marked_as_unknown() -> None:
 def test_pairs_that_are_held_out_never_meet_in_training() -> None:
     """Training scenes, and both sides of training edits, hold no pair kept for evaluation; which has no other."""
     rng = Random(2)
-    for _ in range(1500):
+    for _ in range(examples(1500)):
         assert not any(held_out(group) for group in random_scene(rng).groups)
         assert all(held_out(group) for group in random_scene(rng, new=True).groups)
         assert not any(held_out(group) for scene in random_edit(rng) for group in scene.groups)
@@ -83,7 +84,7 @@ def test_every_kind_and_every_colour_is_met_in_training() -> None:
 def test_everything_can_be_seen() -> None:
     """No random scene asks for a thing in its background's colour."""
     rng = Random(3)
-    for _ in range(1000):
+    for _ in range(examples(1000)):
         scene = random_scene(rng)
         assert all(visible(group, scene.background) for group in scene.groups)
 
@@ -91,7 +92,7 @@ def test_everything_can_be_seen() -> None:
 def test_an_edit_changes_one_thing() -> None:
     """Before and after differ in one attribute, or in one group more or less, and it can be seen."""
     rng = Random(4)
-    for _ in range(400):
+    for _ in range(examples(400)):
         before, after = random_edit(rng)
         differing = {field.name for field in fields(Scene) if getattr(before, field.name) != getattr(after, field.name)}
         if len(before.groups) == len(after.groups):

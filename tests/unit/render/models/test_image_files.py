@@ -18,6 +18,7 @@ from PIL import Image
 from bot.errors import Refused
 from bot.storage.picture_files import PictureFiles
 from render.models.image_files import MAX_BYTES, MAX_SIDE, encode_png, read_metadata, sanitize_upload
+from tests.support.thorough import examples
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # the library's grumbling about damaged files
 
@@ -168,7 +169,7 @@ def _outcome(data: bytes) -> str:
 @given(
     st.binary(max_size=400), st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF89a", b"BM", b"RIFF"])
 )
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_any_bytes_are_a_picture_or_refused(data: bytes, magic: bytes) -> None:
     """Nothing else can come of an upload, whatever it begins with."""
     _outcome(magic + data)
@@ -179,7 +180,7 @@ SAMPLES += [saved(flat(size=(12, 9)), format) for format in ("PNG", "JPEG", "WEB
 
 
 @given(st.data())
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=examples(250), deadline=None)
 def test_one_wrong_byte_is_no_bug(data: st.DataObject) -> None:
     """A valid file with any one byte changed is a picture or refused."""
     sample = bytearray(data.draw(st.sampled_from(SAMPLES)))
