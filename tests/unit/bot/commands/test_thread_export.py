@@ -1,4 +1,4 @@
-"""A thread that is taken away: the ZIP, what it tells of each picture, and its page in a real browser."""
+"""The export of a thread: the ZIP, its data about each image, and its page in a real browser."""
 
 import io
 import json
@@ -45,9 +45,9 @@ COLOURS = ("red", "lime", "blue")
 
 @pytest.fixture
 def pictures(files: PictureFiles) -> list[Picture]:
-    """One that was uploaded, one made of it, and one made of that."""
+    """An upload, an image made from it, and one made from that."""
     digests = [files.put(png(colour, 64)) for colour in COLOURS]
-    told = Picture(
+    photo = Picture(
         2,
         digests[1],
         64,
@@ -59,50 +59,50 @@ def pictures(files: PictureFiles) -> list[Picture]:
     )
     return [
         Picture(1, digests[0], 64, 64, "a photo", ImageRequest(0, Operation.UPLOAD, "")),
-        told,
+        photo,
         replace(
-            told,
+            photo,
             number=3,
             digest=digests[2],
             refined_prompt="",
-            request=replace(told.request, operation=Operation.VARY, source=2, prompt=SCRIPT),
+            request=replace(photo.request, operation=Operation.VARY, source=2, prompt=SCRIPT),
         ),
     ]
 
 
 def part(picture: Picture, key: int = 0, operation: Operation | None = None) -> PicturePart:
-    """A picture in a reply."""
+    """An image part of a reply."""
     made = operation or picture.request.operation
     return PicturePart(key, picture.number, made, picture.request.prompt, Rendered(picture), picture.request.source)
 
 
-def said(message_id: str, text: str, *parts: TextPart | PicturePart, author: Person = ANN, more: Any = ()) -> Entry:
+def entry_of(message_id: str, text: str, *parts: TextPart | PicturePart, author: Person = ANN, more: Any = ()) -> Entry:
     """A message with its reply; `more` are its uploads."""
     return Entry(message_id, THREAD, author, text, None, tuple(more), "", View(parts, final=True))
 
 
 def thread(pictures: Sequence[Picture]) -> list[Entry]:
-    """What was said about the three pictures, with all that could break a page."""
+    """A thread about the three images, with everything that could break a page."""
     photo, sun, moon = pictures
     return [
-        said("m1", f"Look: {SCRIPT} {QUOTES}", TextPart(f"**Nice** {SCRIPT}"), part(sun), more=[photo]),
-        said(
+        entry_of("m1", f"Look: {SCRIPT} {QUOTES}", TextPart(f"**Nice** {SCRIPT}"), part(sun), more=[photo]),
+        entry_of(
             "m2", "more like it", TextPart("![pixel](//there/x.png) [go](javascript:alert(1)) $title"), part(moon),
             author=Person("x", "<b>Xe</b>"),
         ),
-        said("m3", "the first", part(sun, 0, Operation.SELECT), author=CID),
+        entry_of("m3", "the first", part(sun, 0, Operation.SELECT), author=CID),
     ]  # fmt: skip
 
 
-def packed(files: PictureFiles, entries: Sequence[Entry], pictures: Sequence[Picture], title: str = "T") -> io.BytesIO:
+def pack(files: PictureFiles, entries: Sequence[Entry], pictures: Sequence[Picture], title: str = "T") -> io.BytesIO:
     """The ZIP."""
     file = io.BytesIO()
     write_export(file, title, entries, pictures, files.read)
     return file
 
 
-def opened(file: io.BytesIO) -> tuple[dict[str, bytes], dict[str, Any], str]:
-    """The files of the ZIP, what is told of the pictures, and the page."""
+def unpack(file: io.BytesIO) -> tuple[dict[str, bytes], dict[str, Any], str]:
+    """The files of the ZIP, its data about the images, and the page."""
     with zipfile.ZipFile(file) as folder:
         assert folder.testzip() is None
         found = {name: folder.read(name) for name in folder.namelist()}
@@ -111,7 +111,7 @@ def opened(file: io.BytesIO) -> tuple[dict[str, bytes], dict[str, Any], str]:
 
 
 class Elements(HTMLParser):
-    """The elements of a page with their attributes, as a browser would find them."""
+    """The elements of a page with their attributes, as a browser finds them."""
 
     def __init__(self, page: str) -> None:
         super().__init__()
@@ -127,21 +127,21 @@ class Elements(HTMLParser):
         return [attributes for name, attributes in self.found if name == tag]
 
 
-def test_the_originals_are_there_byte_for_byte(files: PictureFiles, pictures: list[Picture]) -> None:
-    """Under their numbers, beside the page and the record, and nothing else."""
-    found, _, _ = opened(packed(files, thread(pictures), pictures))
+def test_the_zip_contains_the_original_files(files: PictureFiles, pictures: list[Picture]) -> None:
+    """Under their numbers, beside the page and the data, and nothing else."""
+    found, _, _ = unpack(pack(files, thread(pictures), pictures))
     names = [f"pictures/000{number}.png" for number in (1, 2, 3)]
     assert sorted(found) == ["index.html", "pictures.json", *names]
     assert [found[name] for name in names] == [png(colour, 64) for colour in COLOURS]
 
 
-def test_it_tells_all_that_is_known_of_each_picture(files: PictureFiles, pictures: list[Picture]) -> None:
-    """Also of what was asked; whoever chose a picture later did not ask for it."""
+def test_the_data_contains_everything_about_each_image(files: PictureFiles, pictures: list[Picture]) -> None:
+    """Also who requested it; a user who selected it later did not request it."""
     entries = thread(pictures)
-    _, told, _ = opened(packed(files, entries, pictures, "Süns & moons"))
-    assert told["title"] == "Süns & moons"
-    assert [each["number"] for each in told["pictures"]] == [1, 2, 3]
-    assert told["pictures"][1] == {
+    _, data, _ = unpack(pack(files, entries, pictures, "Süns & moons"))
+    assert data["title"] == "Süns & moons"
+    assert [each["number"] for each in data["pictures"]] == [1, 2, 3]
+    assert data["pictures"][1] == {
         "number": 2,
         "file": "pictures/0002.png",
         "operation": "edit",
@@ -156,14 +156,14 @@ def test_it_tells_all_that_is_known_of_each_picture(files: PictureFiles, picture
         "asked_by": "Ann",
         "asked_in_words": entries[0].text,
     }
-    photo, moon = told["pictures"][0], told["pictures"][2]
+    photo, moon = data["pictures"][0], data["pictures"][2]
     assert [photo[key] for key in ("parent", "refined", "seed", "model", "asked_by")] == [None, None, None, None, "Ann"]
     assert (moon["asked_by"], moon["asked_in_words"], moon["refined"]) == ("<b>Xe</b>", "more like it", None)
 
 
-def test_the_page_shows_every_picture_by_a_relative_path(files: PictureFiles, pictures: list[Picture]) -> None:
-    """Where it was brought, drawn and chosen; with its words for those who cannot see it."""
-    found, _, page = opened(packed(files, thread(pictures), pictures))
+def test_the_page_shows_every_image_by_a_relative_path(files: PictureFiles, pictures: list[Picture]) -> None:
+    """At its upload, rendering and selection, with its alternative text."""
+    found, _, page = unpack(pack(files, thread(pictures), pictures))
     images = Elements(page).of("img")
     assert [image["src"] for image in images] == [f"pictures/000{number}.png" for number in (1, 2, 3, 2)]
     assert {image["src"] for image in images} <= set(found)
@@ -171,9 +171,9 @@ def test_the_page_shows_every_picture_by_a_relative_path(files: PictureFiles, pi
     assert "edit of #1 · seed <code>7</code><br>a sun &amp; a moon" in page
 
 
-def test_words_are_words_on_the_page(files: PictureFiles, pictures: list[Picture]) -> None:
-    """Of people, of the chat model, in prompts, names and titles: no script, no handler, no element of theirs."""
-    _, _, page = opened(packed(files, thread(pictures), pictures, f"{SCRIPT} $body"))
+def test_texts_are_escaped_on_the_page(files: PictureFiles, pictures: list[Picture]) -> None:
+    """Of users, of the chat model, in prompts, names and titles: no script, no handler, no element of theirs."""
+    _, _, page = unpack(pack(files, thread(pictures), pictures, f"{SCRIPT} $body"))
     elements = Elements(page)
     assert {tag for tag, _ in elements.found} <= {
         "html", "meta", "title", "style", "h1", "h2", "article", "p", "figure", "img", "figcaption", "br", "code",
@@ -185,32 +185,36 @@ def test_words_are_words_on_the_page(files: PictureFiles, pictures: list[Picture
     assert "$title" in page and "$body" in page
 
 
-def test_the_page_needs_nothing_from_elsewhere(files: PictureFiles, pictures: list[Picture]) -> None:
-    """It holds no address of its own, and forbids the browser to load anything but its pictures."""
-    _, _, page = opened(packed(files, thread(pictures), pictures))
+def test_the_page_loads_nothing_from_other_places(files: PictureFiles, pictures: list[Picture]) -> None:
+    """It has no address of its own, and forbids the browser to load anything but its images."""
+    _, _, page = unpack(pack(files, thread(pictures), pictures))
     assert re.search(r"https?:|url\(|@import", page) is None
     policy = next(meta for meta in Elements(page).of("meta") if "http-equiv" in meta)
     assert (policy["content"] or "").startswith("default-src 'none';")
 
 
-def test_what_is_gone_is_told_as_gone(files: PictureFiles, pictures: list[Picture]) -> None:
-    """A file that is missing, a picture that did not come or was deleted: all the rest is there."""
+def test_missing_images_are_marked_on_the_page(files: PictureFiles, pictures: list[Picture]) -> None:
+    """A missing file, a failed or a deleted image: everything else is there."""
     files.delete(pictures[1].digest)
     failed = PicturePart(1, 8, Operation.GENERATE, "a cat", Failed("Deleted by <Ann>.", again=False))
     waiting = PicturePart(2, 9, Operation.GENERATE, "a dog", Queued(0))
-    entries = [*thread(pictures), said("m4", "draw", failed, waiting), replace(said("m5", "and?"), view=None)]
-    found, told, page = opened(packed(files, entries, pictures))
+    entries = [
+        *thread(pictures),
+        entry_of("m4", "draw", failed, waiting),
+        replace(entry_of("m5", "and?"), view=None),
+    ]
+    found, data, page = unpack(pack(files, entries, pictures))
     assert sorted(found) == ["index.html", "pictures.json", "pictures/0001.png", "pictures/0003.png"]
-    assert [each["file"] for each in told["pictures"]] == ["pictures/0001.png", None, "pictures/0003.png"]
+    assert [each["file"] for each in data["pictures"]] == ["pictures/0001.png", None, "pictures/0003.png"]
     assert page.count("#2 is not here any more.") == 2
     assert "#8: Deleted by &lt;Ann&gt;." in page and "<p>and?</p>" in page
 
 
-def test_an_empty_thread_is_a_page_all_the_same(files: PictureFiles) -> None:
-    """Where nothing was said yet."""
-    found, told, page = opened(packed(files, [], [], "Nothing"))
+def test_an_empty_thread_gives_a_page(files: PictureFiles) -> None:
+    """Also before the first message."""
+    found, data, page = unpack(pack(files, [], [], "Nothing"))
     assert sorted(found) == ["index.html", "pictures.json"]
-    assert told == {"title": "Nothing", "pictures": []} and "<h1>Nothing</h1>" in page
+    assert data == {"title": "Nothing", "pictures": []} and "<h1>Nothing</h1>" in page
 
 
 # In a browser
@@ -218,7 +222,7 @@ def test_an_empty_thread_is_a_page_all_the_same(files: PictureFiles) -> None:
 
 @pytest.fixture
 async def browser() -> AsyncIterator[Browser]:
-    """A browser without a window."""
+    """A headless browser."""
     assert CHROMIUM, "Chromium is required here"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=QUIET)
@@ -231,16 +235,16 @@ async def browser() -> AsyncIterator[Browser]:
 async def test_the_unpacked_page_opens_from_the_disk(
     files: PictureFiles, pictures: list[Picture], browser: Browser, tmp_path: Path
 ) -> None:
-    """All pictures are loaded, in their colours; nothing is asked of the network, and no word has done anything."""
-    target = tmp_path / "un packed & odd #1"
-    with zipfile.ZipFile(packed(files, thread(pictures), pictures, f"Suns {SCRIPT}")) as folder:
+    """All images are loaded, in their colours; no network request is made, and no text has an effect."""
+    target = tmp_path / "un pack & odd #1"
+    with zipfile.ZipFile(pack(files, thread(pictures), pictures, f"Suns {SCRIPT}")) as folder:
         folder.extractall(target)
     page = await browser.new_page()
     asked: list[str] = []
     troubles: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
     page.on("pageerror", lambda error: troubles.append(str(error)))
-    page.on("console", lambda told: troubles.append(told.text))
+    page.on("console", lambda message: troubles.append(message.text))
     await page.goto((target / "index.html").as_uri(), wait_until="load")
     assert await page.evaluate("[...document.images].map(i => [i.complete, i.naturalWidth])") == [[True, 64]] * 4
     seen = await page.locator("img").nth(2).screenshot()

@@ -1,4 +1,4 @@
-"""The tools that an OpenAI-compatible server is offered, and the calls that come back, in every shape that is met."""
+"""The tools that an OpenAI-compatible server gets, and the tool calls that come back, in every known shape."""
 
 import json
 from collections.abc import Sequence
@@ -49,7 +49,7 @@ DOG = '{"prompt": "a dog", "ratio": "1:1"}'
 FIRST, SECOND = ToolCall("generate_image", CAT), ToolCall("generate_image", DOG)
 
 
-async def heard(*answers: Answer | Stream | Clever) -> list[ModelEvent]:
+async def read_answer(*answers: Answer | Stream | Clever) -> list[ModelEvent]:
     """Every event of the answer to a request that offers tools."""
     return (await dialogue(*answers))[0]
 
@@ -57,7 +57,7 @@ async def heard(*answers: Answer | Stream | Clever) -> list[ModelEvent]:
 async def dialogue(
     *answers: Answer | Stream | Clever, times: int = 1
 ) -> tuple[list[ModelEvent], list[Asked], ModelProfile]:
-    """The events of the last of some answers, all that was asked for them, and what the model is then known for."""
+    """The events of the last of some answers, the requests, and the model profile afterwards."""
     async with openai_server(*answers) as double:
         model = OpenAICompatible("small", double.url, None, model_profile=ModelProfile(RequestProtocol.TOOLS))
         try:
@@ -70,13 +70,13 @@ async def dialogue(
 
 
 def read(*events: str) -> Sequence[ModelEvent]:
-    """What a stream says, without a server."""
+    """The events of a stream, without a server."""
     answer = Reading()
-    return [said for event in events for said in answer.feed(json.loads(event))] + answer.end()
+    return [part for event in events for part in answer.feed(json.loads(event))] + answer.end()
 
 
 async def test_tools_are_offered_in_their_schema() -> None:
-    """Names, types, choices and what is required; a server chooses by itself whether to call."""
+    """Names, types, choices and required arguments; the server decides whether to call a tool."""
     _, (asked,), _ = await dialogue(said("Hi"))
     assert asked.tools == ["generate_image", "edit_image", "vary_image", "select_image", "refine_image"]
     edit = asked.body["tools"][1]
@@ -94,7 +94,7 @@ async def test_tools_are_offered_in_their_schema() -> None:
     assert "tool_choice" not in asked.body
 
 
-async def test_no_tools_are_no_field() -> None:
+async def test_without_tools_the_field_is_left_out() -> None:
     """Some servers refuse an empty list."""
     async with openai_server(said("Hi")) as double:
         model = OpenAICompatible("small", double.url, None)
@@ -104,25 +104,25 @@ async def test_no_tools_are_no_field() -> None:
 
 
 @pytest.mark.parametrize("finish", ["tool_calls", "function_call", "stop"])
-async def test_words_and_calls_keep_their_order(finish: str) -> None:
-    """What is called for stands behind the words that came before it; each of these reasons is a proper end."""
+async def test_text_and_tool_calls_keep_their_order(finish: str) -> None:
+    """A call follows the text before it; each of these finish reasons is a proper end."""
     calls = call_chunks(("generate_image", CAT), ("generate_image", DOG))
-    events = await heard(Stream([chunk("Here: "), *calls, chunk(finish=finish), DONE]))
+    events = await read_answer(Stream([chunk("Here: "), *calls, chunk(finish=finish), DONE]))
     assert events == [TextDelta("Here: "), FIRST, SECOND, StreamEnd()]
 
 
-async def test_a_call_is_told_before_the_next_one_is_complete() -> None:
-    """The first picture is begun while the second is still being written, and while words follow."""
+async def test_a_tool_call_is_emitted_before_the_next_one_is_complete() -> None:
+    """The first image starts while the second call and text are still being written."""
     first, *rest = call_chunks(("generate_image", CAT), ("generate_image", DOG), size=1000)
     answer = Reading()
-    told = [answer.feed(json.loads(event)) for event in (first, *rest, chunk(" Now"))]
-    assert told == [[], [], [FIRST], [], [SECOND, TextDelta(" Now")]]
+    events = [answer.feed(json.loads(event)) for event in (first, *rest, chunk(" Now"))]
+    assert events == [[], [], [FIRST], [], [SECOND, TextDelta(" Now")]]
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 5, 100])
 @pytest.mark.parametrize("finish", ["tool_calls", "stop"])
 def test_arguments_may_be_cut_anywhere(size: int, finish: str) -> None:
-    """However the arguments are cut into pieces, the same calls come out."""
+    """Every split of the arguments into pieces gives the same calls."""
     calls = call_chunks(("generate_image", CAT), ("generate_image", DOG), size=size)
     assert read(*calls, chunk(finish=finish)) == [FIRST, SECOND, StreamEnd()]
 
@@ -192,15 +192,15 @@ SHAPES = {
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES.keys())
 @pytest.mark.parametrize("ends", [[chunk(finish="tool_calls")], [chunk("", finish="stop")]])
-def test_every_shape_of_streamed_calls_is_understood(shape: Sequence[str], ends: Sequence[str]) -> None:
-    """Servers differ; the calls are the same two, each once, in their order."""
+def test_every_shape_of_streamed_calls_is_parsed(shape: Sequence[str], ends: Sequence[str]) -> None:
+    """Servers differ; the result is the same two calls, each once, in order."""
     *calls, stopped = read(*shape, *ends)
-    assert [_wish(call) for call in calls] == [_wish(FIRST), _wish(SECOND)]
+    assert [request_of(call) for call in calls] == [request_of(FIRST), request_of(SECOND)]
     assert stopped == StreamEnd()
 
 
-async def test_the_old_function_call_is_a_call() -> None:
-    """The shape from before there were tools, in pieces."""
+async def test_the_old_function_call_field_is_parsed() -> None:
+    """The field from before there were tools, in pieces."""
     script = [
         function_chunk(name="generate_image", arguments=""),
         function_chunk(arguments=CAT[:8]),
@@ -208,42 +208,42 @@ async def test_the_old_function_call_is_a_call() -> None:
         function_chunk(finish="function_call"),
         DONE,
     ]
-    assert await heard(Stream(script)) == [FIRST, StreamEnd()]
+    assert await read_answer(Stream(script)) == [FIRST, StreamEnd()]
 
 
 @pytest.mark.parametrize("arguments", [CAT, json.loads(CAT)], ids=["text", "object"])
 async def test_calls_in_an_answer_that_is_not_streamed(arguments: object) -> None:
-    """One body with words and calls."""
-    text, call, other, stopped = await heard(
+    """One body with text and calls."""
+    text, call, other, stopped = await read_answer(
         completion("Here:", ("generate_image", arguments), ("vary_image", "{}"), finish="tool_calls")
     )
-    assert (text, _wish(call), other, stopped) == (
+    assert (text, request_of(call), other, stopped) == (
         TextDelta("Here:"),
-        _wish(FIRST),
+        request_of(FIRST),
         ToolCall("vary_image", "{}"),
         StreamEnd(),
     )
 
 
-def test_a_call_without_arguments_is_one() -> None:
+def test_a_call_without_arguments_is_accepted() -> None:
     """`vary_image` needs none."""
     vary = ToolCall("vary_image", "")
     assert read(*call_chunks(("vary_image", "")), chunk(finish="tool_calls")) == [vary, StreamEnd()]
     assert read(*call_chunks(("vary_image", ""), ("vary_image", "")), chunk(finish="stop")) == [vary, vary, StreamEnd()]
 
 
-def test_a_call_that_the_end_cuts_off_is_read_as_far_as_it_goes() -> None:
-    """What stands behind a limit of tokens is lost, but not the picture."""
+def test_a_truncated_call_is_parsed_as_far_as_it_goes() -> None:
+    """Text beyond the token limit is lost, but the image is not."""
     *_, call, stopped = read(*call_chunks(("generate_image", '{"prompt": "a cat on a')), chunk(finish="length"))
     assert stopped == StreamEnd(is_truncated=True)
     assert isinstance(call, ToolCall)
     assert parse_tool_call(call.name, call.arguments) == [ImageRequest(0, Operation.GENERATE, "a cat on a")]
 
 
-async def test_a_cut_connection_keeps_the_calls_that_are_whole() -> None:
-    """Half a wish is none: it would be drawn, and drawn again with Retry."""
+async def test_a_lost_connection_keeps_complete_calls() -> None:
+    """An incomplete call is dropped: it would be rendered now, and again with Retry."""
     cut = call_chunks(("generate_image", CAT), ("generate_image", DOG))[:-1]
-    first, failed = await heard(Stream([*cut, CUT]))
+    first, failed = await read_answer(Stream([*cut, CUT]))
     assert first == FIRST
     assert failed == ModelFailed(notice("chat-lost"))
 
@@ -266,24 +266,24 @@ REFUSE_TOOLS = {
 
 
 @pytest.mark.parametrize("refused", REFUSE_TOOLS.values(), ids=REFUSE_TOOLS.keys())
-async def test_a_server_without_tools_is_asked_without_them(refused: Answer | Stream) -> None:
-    """The person notices nothing; from then on the model is told of tags, and no tool is offered."""
+async def test_a_request_that_refuses_tools_is_repeated_without_them(refused: Answer | Stream) -> None:
+    """The user notices nothing; from then on the system prompt describes tags, and no tool is offered."""
     events, asked, profile = await dialogue(refused, said("Hi"), times=2)
     assert events == [TextDelta("Hi"), StreamEnd()]
     assert [bool(request.tools) for request in asked] == [True, False, False]
     assert profile == ModelProfile(RequestProtocol.TAGS)
 
 
-async def test_what_a_server_refuses_for_another_reason_is_not_learnt() -> None:
-    """If it refuses without tools as well, it were not the tools."""
+async def test_an_error_for_another_reason_does_not_change_the_profile() -> None:
+    """If the server refuses without tools as well, the tools were not the reason."""
     (event,), asked, profile = await dialogue(refusal(400, "some of your tools are out of order"))
     assert event == ModelFailed(notice("chat-error", status=400))
     assert [bool(request.tools) for request in asked] == [True, False]
     assert profile.request_protocol is RequestProtocol.TOOLS
 
 
-async def test_a_request_that_is_repeated_in_the_refusal_is_not_searched() -> None:
-    """FastAPI sends back what it was sent, with all the words in it."""
+async def test_the_request_within_an_error_is_not_searched() -> None:
+    """FastAPI sends back the request with all of its text."""
     echo = json.dumps(
         {"detail": [{"loc": ["body", "model"], "msg": "unknown", "input": {"tools": ["system", "image"]}}]}
     )
@@ -293,10 +293,10 @@ async def test_a_request_that_is_repeated_in_the_refusal_is_not_searched() -> No
         assert len(asked) == 1
 
 
-async def test_a_clever_server_calls_tools_or_writes_tags() -> None:
-    """The double used by others answers by what it was offered."""
+async def test_the_double_calls_tools_or_writes_tags() -> None:
+    """The double that other tests use answers by the request protocol."""
     clever = Clever({"draw a cat": "<image>a cat</image>"}, {"draw a cat": [("generate_image", CAT)]})
-    assert (await heard(clever)) == [FIRST, StreamEnd()]
+    assert (await read_answer(clever)) == [FIRST, StreamEnd()]
     async with openai_server(clever) as double:
         model = OpenAICompatible("small", double.url, None)
         words = [event.text async for event in model.stream(ASKED) if isinstance(event, TextDelta)]
@@ -304,6 +304,6 @@ async def test_a_clever_server_calls_tools_or_writes_tags() -> None:
     assert "".join(words) == "<image>a cat</image>"
 
 
-def _wish(event: ModelEvent) -> object:
+def request_of(event: ModelEvent) -> object:
     assert isinstance(event, ToolCall)
     return event.name, json.loads(event.arguments)

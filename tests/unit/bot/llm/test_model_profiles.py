@@ -1,4 +1,4 @@
-"""What is known of chat models by their names, in all the ways in which servers and hubs write these."""
+"""Model profiles by the names of chat models, in the spellings of servers and hubs."""
 
 import pytest
 
@@ -9,7 +9,7 @@ TAGS, TOOLS = RequestProtocol.TAGS, RequestProtocol.TOOLS
 
 
 @pytest.mark.parametrize(
-    ("name", "front_end", "context"),
+    ("name", "protocol", "context"),
     [
         ("gpt-4.1-mini", TAGS, MAX_CONTEXT),
         ("gpt-4.1-nano", TOOLS, MAX_CONTEXT),
@@ -48,13 +48,13 @@ TAGS, TOOLS = RequestProtocol.TAGS, RequestProtocol.TOOLS
         ("deepseek-ai/deepseek-llm-7b-chat", TAGS, 4_096),
     ],
 )
-def test_families_are_known_by_any_spelling(name: str, front_end: RequestProtocol, context: int) -> None:
+def test_families_are_known_by_any_spelling(name: str, protocol: RequestProtocol, context: int) -> None:
     """Hub ids, file names and `name:size` lead to the same family."""
-    assert (find_profile(name).request_protocol, find_profile(name).context_window) == (front_end, context)
+    assert (find_profile(name).request_protocol, find_profile(name).context_window) == (protocol, context)
 
 
 def test_an_unknown_model_has_the_defaults() -> None:
-    """A name that says nothing is no reason to expect anything."""
+    """An unknown name changes no default."""
     assert find_profile("local-model") == ModelProfile()
     assert find_profile("") == ModelProfile()
 
@@ -67,8 +67,8 @@ def test_an_unknown_model_has_the_defaults() -> None:
     " openbmb/MiniCPM-V-2_6 minicpm-v Mistral-Small-3.1-24B mistral-small3.2 mistral-small-2506 glm-4v-9b GLM-4.1V-9B"
     " Phi-3.5-vision-instruct Phi-4-multimodal-instruct moondream SmolVLM-Instruct deepseek-vl2 DeepSeek-VL-7B".split(),
 )
-def test_models_that_see_are_known(name: str) -> None:
-    """They are shown pictures without being told to."""
+def test_models_with_vision_are_known(name: str) -> None:
+    """They get images without a configuration."""
     assert find_profile(name).has_vision
 
 
@@ -78,8 +78,8 @@ def test_models_that_see_are_known(name: str) -> None:
     " gemma2 gemma3:1b gemma-3-270m-it phi4 mistral-nemo mistral-7b mistral-small-2501 internlm3-8b Baichuan2-13B-Chat"
     " glm-4-9b-chat chatglm3-6b evil-7b".split(),
 )
-def test_models_that_do_not_see_are_not_shown_anything(name: str) -> None:
-    """A server refuses a picture for them."""
+def test_models_without_vision_get_no_images(name: str) -> None:
+    """A server refuses an image for them."""
     assert not find_profile(name).has_vision
 
 
@@ -95,8 +95,8 @@ def test_models_that_do_not_see_are_not_shown_anything(name: str) -> None:
         ("deepseek-v3", False),
     ],
 )
-def test_models_whose_thoughts_have_no_opener_are_known(name: str, first: bool) -> None:
-    """Their template opens the thoughts, so that the answer holds the closing tag alone."""
+def test_models_whose_reasoning_has_no_opening_tag_are_known(name: str, first: bool) -> None:
+    """Their template opens the reasoning, so the answer has only the closing tag."""
     assert find_profile(name).thinks_first is first
 
 
@@ -114,12 +114,12 @@ def test_models_whose_thoughts_have_no_opener_are_known(name: str, first: bool) 
     ],
 )
 def test_templates_without_a_system_role_are_known(name: str, system: bool) -> None:
-    """They refuse it, or leave it out."""
+    """They refuse the system role, or ignore it."""
     assert find_profile(name).takes_system_message is system
 
 
-def test_ollama_is_trusted_with_no_more_than_it_keeps() -> None:
-    """It drops what does not fit without a word, so its own default holds until another is set."""
+def test_ollama_gets_the_context_window_that_it_keeps() -> None:
+    """It silently drops what does not fit, so its own default applies until another is configured."""
     assert find_profile("qwen3:8b", "http://127.0.0.1:11434/v1/").context_window == OLLAMA_CONTEXT
     assert (
         override_profile(find_profile("qwen3:8b", "http://127.0.0.1:11434/v1/"), context=16_384).context_window
@@ -127,8 +127,8 @@ def test_ollama_is_trusted_with_no_more_than_it_keeps() -> None:
     )
 
 
-def test_settings_go_before_what_is_known() -> None:
-    """Each alone, and `auto` leaves things as they are."""
+def test_the_configuration_overrides_the_profile() -> None:
+    """Each variable alone, and `auto` changes nothing."""
     known = ModelProfile(TOOLS, 32_768, has_vision=True, takes_system_message=False, thinks_first=True)
     assert override_profile(known) == known
     assert override_profile(known, protocol="tags").request_protocol is TAGS
