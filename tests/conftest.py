@@ -42,7 +42,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def store(tmp_path: Path, empty_database: Path) -> Store:
     """An empty store."""
-    return Store(shutil.copy(empty_database, tmp_path / "test.sqlite"))
+    return Store(Path(shutil.copy(empty_database, tmp_path / "test.sqlite")))
 
 
 @pytest.fixture

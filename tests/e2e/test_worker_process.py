@@ -15,8 +15,8 @@ from bot.config import worker_environment
 from render.protocol import Batch, WorkerReport
 from render.worker.client import WorkerEngine
 from render.worker.local_workers import LocalWorker
+from tests.e2e.test_worker_server import BATCH, NO_KEY, engine_at, outcome, ready
 from tests.support.paths import ROOT
-from tests.unit.render.worker.test_server import BATCH, NO_KEY, engine_at, outcome, ready
 
 
 async def process(*arguments: str, **settings: str) -> Process:
