@@ -76,16 +76,16 @@ class TerminalSurface:
 
     def text(self, view: View) -> str:
         """Return the reply up to its first unfinished image. Later views only append to this text."""
-        shown: list[str] = []
+        texts: list[str] = []
         for part in view.parts:
             match part:
                 case TextPart(markdown):
-                    shown.append(markdown)
+                    texts.append(markdown)
                 case PicturePart(state=Rendered(picture)):
                     where = f" {self._folder / picture.digest}.png" if self._folder else ""
-                    shown.append(f"\n[#{picture.number}: {picture.alt}]{where}\n")
+                    texts.append(f"\n[#{picture.number}: {picture.alt}]{where}\n")
                 case PicturePart(state=Failed(reason)):
-                    shown.append(f"\n[no picture: {replace_time_markers(text(reason))}]\n")
+                    texts.append(f"\n[no picture: {replace_time_markers(text(reason))}]\n")
                 case PicturePart():
                     break
-        return "".join(shown)
+        return "".join(texts)

@@ -84,17 +84,17 @@ def pages(markdown: str, limit: int) -> list[str]:
     if limit < 1:
         raise ValueError(f"limit must be at least 1 character, not {limit!r}")
     text = markdown.rstrip().replace("\r\n", "\n").replace("\r", "\n")
-    made = []
+    found = []
     start = _next_start(text, 0, None, limit)
     while len(text) - start.at > limit - len(start.opening):
         cut = _choose_cut(text, start, limit)
         end = start.at + cut.at
         page = start.opening + text[start.at : end].rstrip() + cut.closing
-        made += [page] if page.strip() else []  # skip a page that has room only for the indent of a line
+        found += [page] if page.strip() else []  # skip a page that has room only for the indent of a line
         start = _next_start(text, end, cut.fence, limit)
     if start.at < len(text):
-        made.append(start.opening + text[start.at :])
-    return made
+        found.append(start.opening + text[start.at :])
+    return found
 
 
 def close_fence(page: str) -> str:

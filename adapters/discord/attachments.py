@@ -68,10 +68,10 @@ class PictureFinder:
 
         Returns whether the message is a post of the bot or has stored uploads.
         """
-        shown = self._record.find_post(parse.post_id(channel, message))
+        post = self._record.find_post(parse.post_id(channel, message))
         entry = self._archive.entry(str(message))
-        if shown is not None:
-            thread, numbers = shown[0], [shown[1]] if shown[1] is not None else []
+        if post is not None:
+            thread, numbers = post[0], [post[1]] if post[1] is not None else []
         elif entry and entry.uploads:
             thread, numbers = entry.thread, [upload.number for upload in entry.uploads]
         else:

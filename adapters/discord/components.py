@@ -29,11 +29,11 @@ OUTDATED = "This control is not known any more. The newest message of the answer
 
 async def handle_press(context: Context, interaction: Interaction) -> None:
     """Handle the press of a button or a choice in a menu, by its custom_id."""
-    told = parse.read_custom_id(str(_data(interaction).get("custom_id", "")))
-    if told is None:
+    control = parse.read_custom_id(str(_data(interaction).get("custom_id", "")))
+    if control is None:
         await reply_ephemerally(interaction, OUTDATED)
         return
-    name, target = told
+    name, target = control
     if name == settings_panel.SETTINGS:
         await handle_selection(context, interaction, target)
     elif name == payloads.DETAILS:
@@ -49,9 +49,9 @@ async def handle_press(context: Context, interaction: Interaction) -> None:
 async def handle_form(context: Context, interaction: Interaction) -> None:
     """Handle a submitted form, by its custom_id."""
     data = _data(interaction)
-    told = parse.read_custom_id(str(data.get("custom_id", "")))
+    form = parse.read_custom_id(str(data.get("custom_id", "")))
     values = parse.modal_values(data)
-    match told:
+    match form:
         case (Action.EDIT, target):
             await hand_over_press(
                 context, interaction, Action.EDIT, target, values.get("words", ""), find_region(values.get("where", ""))
@@ -80,12 +80,12 @@ async def hand_over_press(
     """
     thread, author = find_thread(context, interaction, below), person(interaction)
     press = ButtonPress(str(interaction.id), thread, author, action, target, instruction, region)
-    new = action in NEW_REPLY_ACTIONS
-    whispered = below is not None and thread.space != USER_INSTALL
-    thinking = whispered or (new and thread.space == USER_INSTALL)
-    await interaction.response.defer(thinking=thinking, ephemeral=whispered)
-    place = reply_place(interaction, thread, below.id if below else None, instruction) if new else None
-    if await hand_over(context, interaction, press, place) and whispered:
+    has_new_reply = action in NEW_REPLY_ACTIONS
+    is_ephemeral = below is not None and thread.space != USER_INSTALL
+    thinking = is_ephemeral or (has_new_reply and thread.space == USER_INSTALL)
+    await interaction.response.defer(thinking=thinking, ephemeral=is_ephemeral)
+    place = reply_place(interaction, thread, below.id if below else None, instruction) if has_new_reply else None
+    if await hand_over(context, interaction, press, place) and is_ephemeral:
         await interaction.delete_original_response()
 
 
@@ -103,17 +103,17 @@ async def ask_about(context: Context, interaction: Interaction, target: str, tex
     if message is None:
         await reply_ephemerally(interaction, "That message cannot be read any more. Please choose it again.")
         return
-    shown, author = context.find_post(channel_id, message_id), person(interaction)
-    opens = not shown and not thread.thread and context.inbox.settings(thread, author).answer is ReplyIn.THREAD
-    begins = ensure_thread(thread, message.id if opens else interaction.id)
-    thread = shown[0] if shown and thread.space != USER_INSTALL else begins
+    post, author = context.find_post(channel_id, message_id), person(interaction)
+    opens_thread = not post and not thread.thread and context.inbox.settings(thread, author).answer is ReplyIn.THREAD
+    new_thread = ensure_thread(thread, message.id if opens_thread else interaction.id)
+    thread = post[0] if post and thread.space != USER_INSTALL else new_thread
     found = await context.picture_finder.find_own(message, thread)
     if found.about is None and not found.files:
         await reply_ephemerally(interaction, "There is no picture in that message.")
         return
     event = Message(str(interaction.id), thread, author, text, tuple(found.files), found.about)
     place = reply_place(interaction, thread, message.id, text)
-    if opens:
+    if opens_thread:
         place = replace(place, answers=None, thread_on=message.id)
     if await hand_over(context, interaction, event, place) and thread.space != USER_INSTALL:
         await interaction.delete_original_response()
@@ -174,5 +174,5 @@ async def _update_panel(context: Context, interaction: Interaction, arguments: d
 
 async def _load_panel(context: Context, interaction: Interaction, arguments: dict[str, str]) -> SettingsPanel | str:
     """Run /settings and return the panel, or a text if the command was refused or returned none."""
-    told = await run_command(context, interaction, "settings", arguments)
-    return told if isinstance(told, str) else told.panel or text(told.text)
+    response = await run_command(context, interaction, "settings", arguments)
+    return response if isinstance(response, str) else response.panel or text(response.text)

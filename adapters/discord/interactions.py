@@ -51,11 +51,11 @@ async def answer_command(
     """Run a command, and send its result as an ephemeral reply."""
     if name in SLOW_COMMANDS:
         await interaction.response.defer(ephemeral=True, thinking=True)
-    told = await run_command(context, interaction, name, arguments, of_message=of_message)
-    if isinstance(told, str):
-        await reply_ephemerally(interaction, told)
+    response = await run_command(context, interaction, name, arguments, of_message=of_message)
+    if isinstance(response, str):
+        await reply_ephemerally(interaction, response)
     else:
-        await reply_ephemerally(interaction, text(told.text), told)
+        await reply_ephemerally(interaction, text(response.text), response)
 
 
 async def run_command(
@@ -135,9 +135,9 @@ def find_thread(context: Context, interaction: Interaction, below: discord.Messa
     """Return the thread of the message that the interaction is attached to, else the thread of the channel."""
     message = below or interaction.message
     if message and interaction.channel:
-        shown = context.find_post(interaction.channel.id, message.id)
-        if shown:
-            return shown[0]
+        post = context.find_post(interaction.channel.id, message.id)
+        if post:
+            return post[0]
     return find_channel_thread(context, interaction)
 
 

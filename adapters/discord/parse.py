@@ -59,8 +59,8 @@ def _is_for_bot(received: discord.Message, facts: MessageFacts) -> bool:
 
 def is_automatic(message: discord.Message) -> bool:
     """Whether a bot, a webhook or Discord itself wrote the message."""
-    spoken = message.type in (discord.MessageType.default, discord.MessageType.reply)
-    return message.author.bot or message.webhook_id is not None or not spoken
+    from_user = message.type in (discord.MessageType.default, discord.MessageType.reply)
+    return message.author.bot or message.webhook_id is not None or not from_user
 
 
 def text(message: discord.Message, bot_id: int) -> str:

@@ -72,13 +72,13 @@ def messages(view: View, now: float) -> list[MessagePayload]:
 
     While text grows and parts are appended, only the last messages change.
     """
-    drawn = [sheet for part in view.parts for sheet in _part_messages(part, view, now)]
-    if view.status and not (drawn and drawn[-1].picture is None and _is_unfinished(view.parts[-1])):
-        drawn = _with_status(drawn, view)
+    payloads = [payload for part in view.parts for payload in _part_messages(part, view, now)]
+    if view.status and not (payloads and payloads[-1].picture is None and _is_unfinished(view.parts[-1])):
+        payloads = _with_status(payloads, view)
     rest = tuple(_to_control(button) for button in view.buttons if button.action in (Action.STOP, Action.RETRY))
-    if rest and drawn:
-        drawn[-1] = replace(drawn[-1], rows=(*drawn[-1].rows, rest))
-    return drawn
+    if rest and payloads:
+        payloads[-1] = replace(payloads[-1], rows=(*payloads[-1].rows, rest))
+    return payloads
 
 
 def add_note(payload: MessagePayload, note: str) -> MessagePayload:
@@ -100,7 +100,7 @@ def single_message(view: View, now: float) -> SingleMessagePayload:
     """Return the reply as one message: its text as far as it fits, and up to `MAX_PICTURES` images."""
     plain = replace(view, buttons=())
     words = "\n\n".join(
-        sheet.content for part in view.parts for sheet in _part_messages(part, plain, now) if sheet.content
+        payload.content for part in view.parts for payload in _part_messages(part, plain, now) if payload.content
     )
     status = f"\n{_status_line(view)}" if view.status else ""
     kept = pages(words, CONTENT_LIMIT - RESERVED)
@@ -134,8 +134,8 @@ def _part_messages(part: Part, view: View, now: float) -> list[MessagePayload]:
             return [MessagePayload(_caption(picture, view.language), picture=picture, rows=_button_rows(picture, view))]
         case PicturePart(state=Failed(reason)):
             name = f" **#{part.number}**" if part.number else ""
-            told = replace_time_markers(text(reason, view.language), relative_time)
-            return [MessagePayload(f"⚠️{name} {told}"[: CONTENT_LIMIT - RESERVED])]
+            explanation = replace_time_markers(text(reason, view.language), relative_time)
+            return [MessagePayload(f"⚠️{name} {explanation}"[: CONTENT_LIMIT - RESERVED])]
     raise AssertionError(part)
 
 
@@ -154,19 +154,19 @@ def _with_status(payloads: list[MessagePayload], view: View) -> list[MessagePayl
 
 
 def _status_line(view: View) -> str:
-    told = replace_time_markers(text(view.status, view.language), relative_time)
-    said = f"⚠️ {told}" if view.final else told
-    return "-# " + " ".join(said.split())[: RESERVED - 4]
+    status = replace_time_markers(text(view.status, view.language), relative_time)
+    line = f"⚠️ {status}" if view.final else status
+    return "-# " + " ".join(line.split())[: RESERVED - 4]
 
 
 def _caption(picture: Picture, language: str) -> str:
-    said = " · ".join(
+    caption = " · ".join(
         filter(
             None,
             (describe_origin(picture, language), escape_markdown(truncate(picture.request.prompt, LONGEST_CAPTION))),
         )
     )
-    return f"**#{picture.number}**" + (f"\n-# {said}" if said else "")
+    return f"**#{picture.number}**" + (f"\n-# {caption}" if caption else "")
 
 
 def relative_time(seconds: float) -> str:

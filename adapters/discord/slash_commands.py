@@ -189,8 +189,8 @@ def _settings_group(context: Context) -> app_commands.Group:
     @set_.autocomplete("key")
     @reset.autocomplete("key")
     async def keys(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        shown = await _load_panel(context, interaction)
-        return _matching_choices({text(field.title): field.key for field in shown.fields}, typed)
+        panel = await _load_panel(context, interaction)
+        return _matching_choices({text(field.title): field.key for field in panel.fields}, typed)
 
     @set_.autocomplete("value")
     async def values(interaction: Interaction, typed: str) -> list[Choice[str]]:
@@ -201,8 +201,8 @@ def _settings_group(context: Context) -> app_commands.Group:
 
 async def _load_panel(context: Context, interaction: Interaction) -> SettingsPanel:
     scope = str(getattr(interaction.namespace, "scope", "") or Scope.PERSON.value)
-    told = await interactions.run_command(context, interaction, "settings", {"scope": scope})
-    return told.panel if not isinstance(told, str) and told.panel else SettingsPanel(Scope.PERSON, ())
+    response = await interactions.run_command(context, interaction, "settings", {"scope": scope})
+    return response.panel if not isinstance(response, str) and response.panel else SettingsPanel(Scope.PERSON, ())
 
 
 async def _find_key(context: Context, interaction: Interaction, typed: str) -> str:
@@ -213,8 +213,8 @@ async def _find_key(context: Context, interaction: Interaction, typed: str) -> s
 
 
 async def _value_choices(context: Context, interaction: Interaction, key: str, typed: str) -> list[Choice[str]]:
-    shown = await _load_panel(context, interaction)
-    field = next((field for field in shown.fields if field.key == key), None)
+    panel = await _load_panel(context, interaction)
+    field = next((field for field in panel.fields if field.key == key), None)
     return _matching_choices({choice: choice for choice in field.choices}, typed) if field else []
 
 
@@ -228,36 +228,38 @@ def _matching_choices(choices: dict[str, str], typed: str) -> list[Choice[str]]:
 
 async def _imagine(context: Context, interaction: Interaction, request: ImageRequest, count: int | None) -> None:
     """Post the prompt with the name of the user, and start the reply below it; a user install posts only the reply."""
-    place, author = interactions.find_channel_thread(context, interaction), interactions.person(interaction)
-    if place.space == USER_INSTALL:
+    channel_thread, author = interactions.find_channel_thread(context, interaction), interactions.person(interaction)
+    if channel_thread.space == USER_INSTALL:
         await interaction.response.defer(thinking=True)
-        wish = ImagineCommand(str(interaction.id), place, author, request, count)
-        await interactions.hand_over(context, interaction, wish, interactions.reply_place(interaction, place))
+        command = ImagineCommand(str(interaction.id), channel_thread, author, request, count)
+        await interactions.hand_over(
+            context, interaction, command, interactions.reply_place(interaction, channel_thread)
+        )
         return
-    said = f"{author.name} asks for: {request.prompt}"
-    await interaction.response.send_message(said[:2000], allowed_mentions=discord.AllowedMentions.none())
-    shown = await interaction.original_response()
+    text = f"{author.name} asks for: {request.prompt}"
+    await interaction.response.send_message(text[:2000], allowed_mentions=discord.AllowedMentions.none())
+    posted = await interaction.original_response()
     assert interaction.channel is not None
-    in_thread = not place.thread and context.inbox.settings(place, author).answer is ReplyIn.THREAD
-    thread = interactions.ensure_thread(place, shown.id)
-    where = ReplyPlace(
+    in_thread = not channel_thread.thread and context.inbox.settings(channel_thread, author).answer is ReplyIn.THREAD
+    thread = interactions.ensure_thread(channel_thread, posted.id)
+    place = ReplyPlace(
         interaction.channel.id,
-        answers=None if in_thread else shown.id,
+        answers=None if in_thread else posted.id,
         asker=interaction.user.id,
-        thread_on=shown.id if in_thread else None,
+        thread_on=posted.id if in_thread else None,
         title=request.prompt,
     )
-    wish = ImagineCommand(str(interaction.id), thread, author, request, count)
-    if not await interactions.hand_over(context, interaction, wish, where):
+    command = ImagineCommand(str(interaction.id), thread, author, request, count)
+    if not await interactions.hand_over(context, interaction, command, place):
         with suppress(discord.HTTPException):
             await interaction.delete_original_response()
 
 
 async def _vary_message(context: Context, interaction: Interaction, message: discord.Message) -> None:
     """Start a variation of the image in a message."""
-    shown = context.find_post(message.channel.id, message.id)
-    if shown and shown[1] is not None:
-        await components.hand_over_press(context, interaction, Action.VARY, str(shown[1]), below=message)
+    post = context.find_post(message.channel.id, message.id)
+    if post and post[1] is not None:
+        await components.hand_over_press(context, interaction, Action.VARY, str(post[1]), below=message)
         return
     target = context.chosen_messages.add(message)
     await components.ask_about(context, interaction, target, "Draw a variation of this picture.")

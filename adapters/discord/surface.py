@@ -48,8 +48,8 @@ class ReplyPlace:
     quoted: str = ""
 
     def __str__(self) -> str:
-        told = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({name: value for name, value in told.items() if value})
+        fields = {name: getattr(self, name) for name in self.__slots__}
+        return json.dumps({name: value for name, value in fields.items() if value})
 
     @classmethod
     def parse(cls, text: str) -> "ReplyPlace":
@@ -106,22 +106,22 @@ class ThreadSurface:
     async def put(self, view: View) -> None:
         """Make the messages match the view. Raises Unreachable, and the errors of discord.py."""
         self._rate_limits.running_replies.add(self)
-        shown = await self._load_posts()
-        if shown:
+        messages = await self._load_posts()
+        if messages:
             self._priority = WritePriority.FINAL if view.final else WritePriority.PROGRESS
         wanted = payloads.messages(view, time.time())
         if self._note and wanted:
             wanted[0] = payloads.add_note(wanted[0], self._note)
         if wanted and self._place and self._place.quoted:
             wanted[0] = payloads.add_quote(wanted[0], self._place.quoted)
-        posted = len(shown)
-        for nth, sheet in enumerate(wanted[posted:], posted):  # before edits: the last message has the Stop button
-            shown.append(await self._post(nth, sheet))
-        for nth, sheet in enumerate(wanted):
-            if nth >= posted or view.final or not _supersedes(shown[nth], sheet):
-                await self._update(nth, shown[nth], sheet)
-        while len(shown) > len(wanted) and (view.final or shown[-1].payload):
-            await self._delete(len(shown) - 1, shown.pop())
+        posted = len(messages)
+        for nth, payload in enumerate(wanted[posted:], posted):  # before edits: the last message has the Stop button
+            messages.append(await self._post(nth, payload))
+        for nth, payload in enumerate(wanted):
+            if nth >= posted or view.final or not _supersedes(messages[nth], payload):
+                await self._update(nth, messages[nth], payload)
+        while len(messages) > len(wanted) and (view.final or messages[-1].payload):
+            await self._delete(len(messages) - 1, messages.pop())
 
     # Channel and posted messages
 
@@ -130,15 +130,15 @@ class ThreadSurface:
         if self._posted is not None:
             return self._posted
         self._place = ReplyPlace.parse(self._record.reply_place(self._message_id))
-        shown = [PostedMessage(post) for post in self._record.posts_of(self._message_id)]
-        if shown:
-            self._channel = await self._fetch_channel(int(shown[0].post.id.split("/")[1]))
+        messages = [PostedMessage(post) for post in self._record.posts_of(self._message_id)]
+        if messages:
+            self._channel = await self._fetch_channel(int(messages[0].post.id.split("/")[1]))
         else:
             self._channel = await self._open_channel(self._place)
         if self._resumed:
-            shown += await self._find_unrecorded(len(shown))
-        self._posted = shown
-        return shown
+            messages += await self._find_unrecorded(len(messages))
+        self._posted = messages
+        return messages
 
     async def _open_channel(self, place: ReplyPlace) -> Any:
         channel = await self._fetch_channel(place.channel)
@@ -199,22 +199,26 @@ class ThreadSurface:
     # Writing
 
     async def _update(self, nth: int, posted: PostedMessage, payload: MessagePayload) -> None:
-        before = posted.payload
-        if posted.is_deleted or before == payload:
+        previous = posted.payload
+        if posted.is_deleted or previous == payload:
             return
         if (
-            before
-            and before.preview
+            previous
+            and previous.preview
             and payload.preview is None
             and payload.picture is None
-            and payload.rows == before.rows
+            and payload.rows == previous.rows
         ):
-            payload = replace(payload, preview=before.preview)
+            payload = replace(payload, preview=previous.preview)
         await self._wait_for_turn()
         changed: dict[str, Any] = {"content": self._content(payload), "view": button_view(payload.rows)}
-        there = posted.post.picture is not None and payload.picture and payload.picture.number == posted.post.picture
-        known = (before.picture, before.preview) == (payload.picture, payload.preview) if before else there
-        if not known:
+        shows_image = (
+            posted.post.picture is not None and payload.picture and payload.picture.number == posted.post.picture
+        )
+        has_same_file = (
+            (previous.picture, previous.preview) == (payload.picture, payload.preview) if previous else shows_image
+        )
+        if not has_same_file:
             changed["attachments"] = None  # `_send` sets it for each attempt
         message = self._channel.get_partial_message(int(posted.post.id.split("/")[2]))
         outcome = await self._send(payload, message.edit, changed)
@@ -223,8 +227,8 @@ class ThreadSurface:
             return
         if outcome is WriteRemedy.REPOST:
             await self._delete(nth, posted)
-            anew = await self._post(nth, payload, salt=posted.post.id)
-            posted.post = anew.post
+            reposted = await self._post(nth, payload, salt=posted.post.id)
+            posted.post = reposted.post
         self._record_post(nth, posted, payload)
 
     async def _post(self, nth: int, payload: MessagePayload, salt: str = "") -> PostedMessage:
@@ -248,11 +252,11 @@ class ThreadSurface:
             )
         message = await self._send(payload, self._channel.send, arguments)
         assert not isinstance(message, WriteRemedy)
-        shown = PostedMessage(Post(post_id(self._channel.id, message.id)))
+        posted = PostedMessage(Post(post_id(self._channel.id, message.id)))
         has_file = bool(payload.preview or (payload.picture and payload.picture.digest not in self._missing_files))
-        whole = message.content == self._content(payload) and bool(message.attachments) == has_file
-        self._record_post(nth, shown, payload if whole else None)  # not whole: Discord returned an earlier message
-        return shown
+        is_new = message.content == self._content(payload) and bool(message.attachments) == has_file
+        self._record_post(nth, posted, payload if is_new else None)  # Discord may return an earlier message
+        return posted
 
     async def _send(self, payload: MessagePayload, write: Callable[..., Any], arguments: dict[str, Any]) -> Any:
         """Send a post or an edit, with the largest file that Discord accepts.
@@ -262,7 +266,7 @@ class ThreadSurface:
         """
         limit = self._file_limit()
         files = next((name for name in ("files", "attachments") if name in arguments), None)
-        asleep = True
+        may_unarchive = True
         while True:
             try:
                 if files:
@@ -281,14 +285,14 @@ class ThreadSurface:
                         files = None
                     case WriteRemedy.DROP_REFERENCE if arguments.pop("reference", None):
                         arguments.pop("allowed_mentions", None)
-                    case WriteRemedy.UNARCHIVE if asleep:
+                    case WriteRemedy.UNARCHIVE if may_unarchive:
                         await self._unarchive()
-                        asleep = False
+                        may_unarchive = False
                     case WriteRemedy.GIVE_UP | WriteRemedy.UNARCHIVE:
                         await self._notify_asker(self._refusal_reason())
                         raise Unreachable(self._refusal_reason()) from error
-                    case (WriteRemedy.SKIP | WriteRemedy.REPOST) as told if files != "files":
-                        return told
+                    case (WriteRemedy.SKIP | WriteRemedy.REPOST) as remedy if files != "files":
+                        return remedy
                     case _:
                         raise
 
@@ -355,10 +359,10 @@ class ThreadSurface:
         return permission_request([PERMISSIONS["attach_files"]], "this channel", self._owner_mention(self._channel))
 
     def _refusal_reason(self) -> str:
-        speaking = "send_messages_in_threads" if isinstance(self._channel, discord.Thread) else "send_messages"
-        if not _has_permission(self._channel, speaking):
+        permission = "send_messages_in_threads" if isinstance(self._channel, discord.Thread) else "send_messages"
+        if not _has_permission(self._channel, permission):
             return permission_request(
-                [PERMISSIONS[speaking]], f"#{self._channel.name}", self._owner_mention(self._channel)
+                [PERMISSIONS[permission]], f"#{self._channel.name}", self._owner_mention(self._channel)
             )
         return "The place where it was asked is closed to me."
 

@@ -63,17 +63,17 @@ class MessagePayload:
 
 def messages(view: View) -> list[MessagePayload]:
     """Return the messages of a reply, in order: nearly always one. Text that grows changes only the last message."""
-    made: list[list[Block | PicturePlaceholder]] = [[]]
-    words = 0
-    for piece in _block_groups(view):
-        size = sum(len(block["text"]) for block in piece if isinstance(block, dict) and block["type"] == "markdown")
-        if made[-1] and (words + size > LONGEST_MARKDOWN or len(made[-1]) + len(piece) > MOST_BLOCKS):
-            made.append([])
-            words = 0
-        made[-1] += piece
-        words += size
+    payloads: list[list[Block | PicturePlaceholder]] = [[]]
+    characters = 0
+    for group in _block_groups(view):
+        size = sum(len(block["text"]) for block in group if isinstance(block, dict) and block["type"] == "markdown")
+        if payloads[-1] and (characters + size > LONGEST_MARKDOWN or len(payloads[-1]) + len(group) > MOST_BLOCKS):
+            payloads.append([])
+            characters = 0
+        payloads[-1] += group
+        characters += size
     text = fallback_text(view)
-    return [MessagePayload(text if nth == 0 else "…", tuple(blocks)) for nth, blocks in enumerate(made) if blocks]
+    return [MessagePayload(text if nth == 0 else "…", tuple(blocks)) for nth, blocks in enumerate(payloads) if blocks]
 
 
 def add_quote(payload: MessagePayload, quote: str) -> MessagePayload:
@@ -90,9 +90,11 @@ def streamable_text(view: View) -> str | None:
 
 def fallback_text(view: View) -> str:
     """Return the reply in one line, which notifications show and screen readers read instead of the blocks."""
-    said = [part.markdown if isinstance(part, TextPart) else _picture_label(part, view.language) for part in view.parts]
-    said = said or [text(view.status, view.language)]
-    return escape(" ".join(" ".join(said).split()))[:LONGEST_TEXT] or "…"
+    texts = [
+        part.markdown if isinstance(part, TextPart) else _picture_label(part, view.language) for part in view.parts
+    ]
+    texts = texts or [text(view.status, view.language)]
+    return escape(" ".join(" ".join(texts).split()))[:LONGEST_TEXT] or "…"
 
 
 def _picture_label(part: PicturePart, language: str) -> str:
@@ -112,16 +114,16 @@ def _plain(message: UserText, language: str) -> str:
 
 def _block_groups(view: View) -> list[list["Block | PicturePlaceholder"]]:
     """Return groups of blocks; all blocks of a group belong in the same message."""
-    pieces: list[list[Block | PicturePlaceholder]] = [
-        piece for part in view.parts for piece in _part_blocks(part, view)
+    groups: list[list[Block | PicturePlaceholder]] = [
+        group for part in view.parts for group in _part_blocks(part, view)
     ]
     if view.status and not (view.parts and _is_unfinished(view.parts[-1]) and not view.final):
         status = _plain(view.status, view.language)
-        pieces.append([context(f"⚠️ {status}" if view.final else status)])
+        groups.append([context(f"⚠️ {status}" if view.final else status)])
     rest = [button for button in view.buttons if button.action in (Action.STOP, Action.RETRY)]
     if rest:
-        pieces.append([actions(map(_button, rest))])
-    return pieces
+        groups.append([actions(map(_button, rest))])
+    return groups
 
 
 def _part_blocks(part: Part, view: View) -> list[list["Block | PicturePlaceholder"]]:
@@ -171,14 +173,14 @@ def _caption(picture: Picture, language: str) -> str:
 def _row(picture: Picture, buttons: Sequence[Button], language: str) -> list[Block]:
     if not buttons:
         return []
-    drawn = [_button(button, text(button.label).partition(" #")[0]) for button in buttons]
+    elements = [_button(button, text(button.label).partition(" #")[0]) for button in buttons]
     details = {
         "type": "button",
         "action_id": f"mini:{DETAILS}",
         "text": plain_text(text(notice("button-details"), language)),
         "value": str(picture.number),
     }
-    return [actions([*drawn[:-1], details, drawn[-1]])]
+    return [actions([*elements[:-1], details, elements[-1]])]
 
 
 def _cancel(part: PicturePart, buttons: Iterable[Button]) -> list[Block]:
@@ -187,13 +189,13 @@ def _cancel(part: PicturePart, buttons: Iterable[Button]) -> list[Block]:
 
 
 def _button(button: Button, label: str = "") -> Block:
-    drawn: Block = {
+    element: Block = {
         "type": "button",
         "action_id": f"mini:{button.action}",
         "text": plain_text(label or text(button.label)),
         "value": button.target,
     }
-    return drawn | ({"style": "danger"} if button.action in (Action.STOP, Action.DELETE) else {})
+    return element | ({"style": "danger"} if button.action in (Action.STOP, Action.DELETE) else {})
 
 
 def actions(elements: Iterable[Block]) -> Block:

@@ -51,10 +51,10 @@ class EphemeralMessages:
     def sender(self, place: ReplyPlace) -> Send:
         """Return a function that sends ephemeral messages to the user of this place."""
 
-        async def say(words: str, below: Sequence[Block]) -> None:
-            await self.send(place, words, below)
+        async def send_here(text: str, below: Sequence[Block]) -> None:
+            await self.send(place, text, below)
 
-        return say
+        return send_here
 
     async def send_answer(
         self, place: ReplyPlace, answer: CommandResponse | str, send: Send, settings: str = ""
@@ -67,8 +67,8 @@ class EphemeralMessages:
             await send(answer, ())
             return
         await send(blocks.answer_text(answer), [blocks.settings_button(settings)] if settings and answer.panel else ())
-        if answer.attachment and (trouble := await self._upload(place, answer.attachment)):
-            await send(trouble, ())
+        if answer.attachment and (refusal := await self._upload(place, answer.attachment)):
+            await send(refusal, ())
 
     async def _upload(self, place: ReplyPlace, attachment: Attachment) -> str:
         try:

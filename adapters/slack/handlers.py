@@ -74,17 +74,17 @@ class EventHandlers:
         Slack may send a second event, `message`, for the same message, and only that event has the files: wait for it.
         """
         if not received.files and received.id not in self.seen_ids:
-            twin = self._second_deliveries.setdefault(received.id, asyncio.get_running_loop().create_future())
-            done, _ = await asyncio.wait({twin}, timeout=self.second_delivery_timeout)
+            second = self._second_deliveries.setdefault(received.id, asyncio.get_running_loop().create_future())
+            done, _ = await asyncio.wait({second}, timeout=self.second_delivery_timeout)
             self._second_deliveries.pop(received.id, None)
-            received = twin.result() if done else received
+            received = second.result() if done else received
         await self.handle_message(received)
 
     async def on_message(self, received: SlackMessage) -> None:
         """Handle a `message` event, which may be the second event of a mention."""
-        twin = self._second_deliveries.get(received.id)
-        if twin and not twin.done():
-            twin.set_result(received)
+        second = self._second_deliveries.get(received.id)
+        if second and not second.done():
+            second.set_result(received)
             return
         await self.handle_message(received)
 
@@ -96,8 +96,8 @@ class EventHandlers:
         if not parse.may_concern(received, self.bot_user, ours):  # saves a users.info call
             return
         author = await self.users.person(received.user)
-        unasked = self.inbox.settings(received.key, author).unasked
-        if not parse.is_for_bot(received, self.bot_user, unasked, ours) or received.id in self.seen_ids:
+        reply_mode = self.inbox.settings(received.key, author).unasked
+        if not parse.is_for_bot(received, self.bot_user, reply_mode, ours) or received.id in self.seen_ids:
             return
         self._remember(received.id)
         place = ReplyPlace(
@@ -110,23 +110,23 @@ class EventHandlers:
             await self.ephemeral.send(place, text(INTERNAL_ERROR))
 
     async def _answer(self, received: SlackMessage, author: Person, place: ReplyPlace, is_own_thread: bool) -> None:
-        words = parse.text(received.text, self.bot_user, await self.reader.mentioned_names(received.text))
-        command = None if received.files else parse.command(words)
+        text = parse.text(received.text, self.bot_user, await self.reader.mentioned_names(received.text))
+        command = None if received.files else parse.command(text)
         if command:
             name, rest = command
             if name == "settings":
                 _, rest = parse.command(parse.text_with_ids(received.text, self.bot_user)) or command
-            told = await self.command(received.key, author, received.id, name, parse.arguments(name, rest))
-            spot = MessageRef(received.team, received.channel, received.ts, place.thread_ts or received.ts)
-            await self.ephemeral.send_answer(place, told, self.ephemeral.sender(place), str(spot))
+            response = await self.command(received.key, author, received.id, name, parse.arguments(name, rest))
+            ref = MessageRef(received.team, received.channel, received.ts, place.thread_ts or received.ts)
+            await self.ephemeral.send_answer(place, response, self.ephemeral.sender(place), str(ref))
             return
         pictures, notes = await self.downloads.fetch_pictures(received.files, received.team)
-        before: Sequence[tuple[Person, str]] = ()
+        earlier: Sequence[tuple[Person, str]] = ()
         if not is_own_thread:
-            before, shown = await self.reader.fetch_earlier(received)
+            earlier, files = await self.reader.fetch_earlier(received)
             if not received.files:
-                pictures, _ = await self.downloads.fetch_pictures(shown, received.team)
-        message = Message(received.id, received.key, author, words, tuple(pictures), earlier_messages=tuple(before))
+                pictures, _ = await self.downloads.fetch_pictures(files, received.team)
+        message = Message(received.id, received.key, author, text, tuple(pictures), earlier_messages=tuple(earlier))
         await self._submit(
             message, place, notes, is_addressed=received.is_direct or self.bot_user in parse.mentions(received.text)
         )
@@ -229,8 +229,8 @@ class EventHandlers:
             except Refused as refused:
                 await self.ephemeral.send(place, str(refused))
                 return
-            brought = [file for file in parse.uploaded_images(message) if chosen in ("", file.get("id"))]
-            files, notes = await self.downloads.fetch_pictures(brought, ref.team)
+            chosen_files = [file for file in parse.uploaded_images(message) if chosen in ("", file.get("id"))]
+            files, notes = await self.downloads.fetch_pictures(chosen_files, ref.team)
             if not files:
                 await self.ephemeral.send(place, " ".join(notes) or "There is no picture in that message.")
                 return
@@ -272,8 +272,8 @@ class EventHandlers:
     async def settings_panel(self, ref: MessageRef, user: str, scope: str, event_id: str) -> SettingsPanel | str:
         """Return the settings of a scope in this place, or a sentence that says why they are not shown."""
         author = await self.users.person(user)
-        told = await self.command(ref.key, author, event_id, "settings", {"scope": scope})
-        return told if isinstance(told, str) else told.panel or text(told.text)
+        response = await self.command(ref.key, author, event_id, "settings", {"scope": scope})
+        return response if isinstance(response, str) else response.panel or text(response.text)
 
     async def change_settings(
         self, ref: MessageRef, user: str, scope: str, event_id: str, values: Mapping[str, str]
@@ -282,10 +282,10 @@ class EventHandlers:
         author = await self.users.person(user)
         faults = {}
         for key, value in values.items():
-            do = {"do": "set", "value": value} if value.strip() else {"do": "reset"}
-            told = await self.command(ref.key, author, event_id, "settings", {"scope": scope, "key": key, **do})
-            if isinstance(told, str):
-                faults[key] = told
+            change = {"do": "set", "value": value} if value.strip() else {"do": "reset"}
+            response = await self.command(ref.key, author, event_id, "settings", {"scope": scope, "key": key, **change})
+            if isinstance(response, str):
+                faults[key] = response
         return faults
 
 

@@ -32,13 +32,13 @@ HELP = """\
 
 def edit_form(number: int, prompt: str, metadata: str) -> Block:
     """Return the modal of the Edit button: the change, and the area of the image that may change."""
-    shown = [blocks.context(f"#{number} was drawn from: {prompt}")] if prompt else []
+    origin = [blocks.context(f"#{number} was drawn from: {prompt}")] if prompt else []
     options = [_option(area, area) for area in NAMED_REGIONS]
     menu = {"type": "static_select", "action_id": "where", "options": options, "initial_option": options[0]}
     where: Block = {"type": "input", "block_id": "where", "optional": True, "label": blocks.plain_text("Where?")}
     where |= {"hint": {"type": "plain_text", "text": "Everything else stays as it is."}, "element": menu}
     words = _input("words", "What should change?", "make the cape red")
-    return _form("mini:edit", f"Edit #{number}", [*shown, words, where], metadata)
+    return _form("mini:edit", f"Edit #{number}", [*origin, words, where], metadata)
 
 
 def about_form(

@@ -179,12 +179,12 @@ def changed_fields(view: Mapping[str, Any]) -> dict[str, str]:
     The stored settings may have changed since then.
     """
     fields = [block["element"] for block in view.get("blocks") or () if block.get("type") == "input"]
-    shown = {
+    before = {
         str(each["action_id"]): str((each.get("initial_option") or {}).get("value") or each.get("initial_value") or "")
         for each in fields
     }
     return {
-        key: value for key, value in form_values(view).items() if key in shown and value.strip() != shown[key].strip()
+        key: value for key, value in form_values(view).items() if key in before and value.strip() != before[key].strip()
     }
 
 
@@ -197,27 +197,27 @@ def imagine(text: str) -> tuple[ImageRequest, int | None]:
     Return the image request and the count. Raises Refused.
     """
     prompt, *options = _OPTION.split(text.strip())
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     for option in options:
         name, _, value = option.strip().lstrip("-—–").replace("=", " ", 1).partition(" ")
         if name not in IMAGINE_OPTIONS:
             raise Refused("slack-no-option", name=name[:20], options=listed(f"--{each}" for each in IMAGINE_OPTIONS))
-        told[name] = " ".join(_unquote(value))
-        if not told[name]:
+        values[name] = " ".join(_unquote(value))
+        if not values[name]:
             raise Refused("slack-option-empty", name=name)
     for name, digits in (("count", 9), ("seed", 10)):
-        if name in told and not re.fullmatch(rf"\d{{1,{digits}}}", told[name], re.ASCII):
-            raise Refused("slack-option-number", name=name, value=told[name][:20])
-    if int(told.get("seed", 0)) > HIGHEST_SEED:
-        raise Refused("slack-seed-too-large", maximum=str(HIGHEST_SEED), seed=told["seed"])
+        if name in values and not re.fullmatch(rf"\d{{1,{digits}}}", values[name], re.ASCII):
+            raise Refused("slack-option-number", name=name, value=values[name][:20])
+    if int(values.get("seed", 0)) > HIGHEST_SEED:
+        raise Refused("slack-seed-too-large", maximum=str(HIGHEST_SEED), seed=values["seed"])
     if not prompt.strip():
         raise Refused("slack-imagine-empty")
     sampling = Sampling(
-        seed=int(told["seed"]) if "seed" in told else None, aspect_ratio=told.get("ratio", ""),
-        negative_prompt=told.get("no", ""), model=told.get("model", ""),
+        seed=int(values["seed"]) if "seed" in values else None, aspect_ratio=values.get("ratio", ""),
+        negative_prompt=values.get("no", ""), model=values.get("model", ""),
     )  # fmt: skip
     request = ImageRequest(0, Operation.GENERATE, prompt.strip(), sampling=sampling)
-    return request, int(told["count"]) if "count" in told else None
+    return request, int(values["count"]) if "count" in values else None
 
 
 def _unquote(value: str) -> list[str]:
@@ -355,9 +355,9 @@ def visible_images(message: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def form_values(view: Mapping[str, Any]) -> dict[str, str]:
     """Return the inputs and selected options of a modal by action_id."""
-    told: dict[str, str] = {}
+    values: dict[str, str] = {}
     for block in ((view.get("state") or {}).get("values") or {}).values():
         for name, each in block.items():
             chosen = each.get("selected_option") or {}
-            told[name] = str(chosen.get("value") if chosen else each.get("value") or "")
-    return told
+            values[name] = str(chosen.get("value") if chosen else each.get("value") or "")
+    return values

@@ -153,9 +153,9 @@ class Slack:
 
     async def _fetch_bot_user(self, client: AsyncWebClient) -> str:
         """Return the user id of the bot. Waits until Slack answers; raises ConfigError if Slack refuses the token."""
-        told = await _call_until_answered(client.auth_test, "SLACK_BOT_TOKEN")
-        log.info("connected to Slack as %s in %s", told.get("user"), told.get("team"))
-        return str(told["user_id"])
+        identity = await _call_until_answered(client.auth_test, "SLACK_BOT_TOKEN")
+        log.info("connected to Slack as %s in %s", identity.get("user"), identity.get("team"))
+        return str(identity["user_id"])
 
     async def _serve(self, app: AsyncApp) -> None:
         """Receive events until cancelled. Bolt reconnects by itself; after a minute without success, start again."""

@@ -40,16 +40,18 @@ def register_commands(app: AsyncApp, handlers: EventHandlers) -> None:
             unknown = f"There is no command “{html.unescape(text)[:50]}”. To draw, use `/imagine`, or mention me.\n\n"
             await _response_sender(respond)(unknown + modals.HELP, ())
             return
-        ref, say = MessageRef(team, channel, "", ""), _response_sender(respond)
+        ref, send = MessageRef(team, channel, "", ""), _response_sender(respond)
         if name == "settings" and not rest:
-            await open_settings(handlers, ref, user, trigger, say)
+            await open_settings(handlers, ref, user, trigger, send)
             return
         if name in THREAD_COMMANDS and not rest and not ref.is_direct:
-            await say(f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ())
+            await send(
+                f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ()
+            )
             return
         author = await handlers.users.person(user)
         response = await handlers.command(ref.key, author, trigger, name, parse.arguments(name, rest))
-        await handlers.ephemeral.send_answer(ReplyPlace(channel, "", user), response, say, str(ref))
+        await handlers.ephemeral.send_answer(ReplyPlace(channel, "", user), response, send, str(ref))
 
 
 async def _imagine(handlers: EventHandlers, body: Body) -> str:
@@ -109,10 +111,10 @@ async def _delete_post(handlers: EventHandlers, channel: str, ts: str) -> None:
 def _response_sender(respond: AsyncRespond) -> Send:
     """Return a function that answers a slash command, also in channels where the bot is not a member."""
 
-    async def say(text: str, below: Sequence[blocks.Block]) -> None:
+    async def send(text: str, below: Sequence[blocks.Block]) -> None:
         try:
             await respond(**blocks.message_body(text, below), response_type="ephemeral")
         except API_ERRORS as error:
             log.info("could not answer a slash command: %s", error_code(error))
 
-    return say
+    return send

@@ -123,13 +123,13 @@ class ThreadSurface:
             raise
 
     async def _put(self, view: View) -> None:
-        shown = self._load_posts()
+        messages = self._load_posts()
         assert self._place
-        if not view.final and not view.parts and self._place.thread_ts and not shown:
+        if not view.final and not view.parts and self._place.thread_ts and not messages:
             await self._set_status(text(view.status))
             return
-        said = None if view.final else blocks.streamable_text(view)
-        if said is not None and await self._stream_text(said):
+        streamed = None if view.final else blocks.streamable_text(view)
+        if streamed is not None and await self._stream_text(streamed):
             return
         await self._end_stream()
         await self._set_session("active")  # from here on the messages have a Stop button
@@ -138,13 +138,13 @@ class ThreadSurface:
             wanted[0] = blocks.add_quote(wanted[0], self._place.quote)
         if not view.final and not self._may_update(wanted):
             return
-        for nth, card in enumerate(wanted):
-            if nth < len(shown):
-                await self._update(shown[nth], nth, card)
+        for nth, payload in enumerate(wanted):
+            if nth < len(messages):
+                await self._update(messages[nth], nth, payload)
             else:
-                await self._post(shown, nth, card)
-        while len(shown) > len(wanted):
-            await self._delete(len(shown) - 1, shown.pop())
+                await self._post(messages, nth, payload)
+        while len(messages) > len(wanted):
+            await self._delete(len(messages) - 1, messages.pop())
 
     def _load_posts(self) -> list[PostedMessage]:
         if self._posted is None:
@@ -161,9 +161,9 @@ class ThreadSurface:
         if not self._posted:
             return True
         known = [picture.digest for each in self._posted if each.payload for picture in each.payload.pictures]
-        news = [picture.digest for card in payloads for picture in card.pictures] != known
+        has_new_image = [picture.digest for payload in payloads for picture in payload.pictures] != known
         return self._rate_limits.allows(
-            "chat.update", self._thread.space, share=PICTURE_SHARE if news else PROGRESS_SHARE
+            "chat.update", self._thread.space, share=PICTURE_SHARE if has_new_image else PROGRESS_SHARE
         )
 
     # Before the reply has text or images
