@@ -1,4 +1,4 @@
-"""Every body that was sent to the simulated Discord, held against Discord's own document where that is present."""
+"""Checks the bodies that were sent to the simulated Discord against Discord's own document."""
 
 import re
 from collections.abc import Iterable
@@ -9,7 +9,7 @@ from tests.support.discord_server.contract import Violation, read, too_long
 
 
 def violations(requests: Iterable[HttpLogEntry]) -> list[Violation]:
-    """What Discord would have refused. Empty where its document is not there."""
+    """Return the bodies that Discord would refuse; empty without its document."""
     contract = read()
     if contract is None:
         return []
@@ -27,7 +27,7 @@ def violations(requests: Iterable[HttpLogEntry]) -> list[Violation]:
 
 
 def _pattern(route: str) -> "re.Pattern[str]":
-    """A route with names in braces, as what it stands for."""
+    """Return the pattern of a route with names in braces."""
     return re.compile(
         "".join("[^/]+" if part.startswith("{") else re.escape(part) for part in re.split(r"(\{\w+\})", route))
     )

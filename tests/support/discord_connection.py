@@ -78,22 +78,22 @@ async def running_bot(
 
 
 async def ready(double: DiscordDouble, here: ConnectedBot) -> None:
-    """Wait until the bot listens and has looked for what it missed."""
+    """Wait until the bot is connected and has caught up."""
     await here.platform.connected_client()
     await double.until(lambda: double.gateway.connected >= double.shards)
 
 
 async def ask(double: DiscordDouble, channel: Channel, who: Person, words: str = "draw a sun") -> Message:
-    """Somebody mentions the bot."""
+    """Mention the bot."""
     return await double.say(channel, who, f"{double.bot.mention} {words}")
 
 
 def replies(double: DiscordDouble, place: Channel | Message) -> list[Message]:
-    """What the bot wrote in a place, or in the thread of a question, oldest first."""
+    """Return the messages of the bot in a channel, or in the thread of a message, oldest first."""
     channel = place.thread if isinstance(place, Message) else place
     return [said for said in double.messages(channel) if said.author is double.bot] if channel else []
 
 
 def under_way(message: Message) -> bool:
-    """Whether a reply can still be stopped."""
+    """Whether the reply has a Stop button."""
     return any(name.startswith("mini:stop:") for name in message.custom_ids)

@@ -1,4 +1,4 @@
-"""The Discord adapter in a simulated Discord, with a scripted chat model and a renderer that takes no time."""
+"""The harness of the Discord adapter in a simulated Discord, with a scripted chat model."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,14 +30,14 @@ route("PATCH", "/webhooks/{webhook_id}/{token}/messages/%40original")(edit_origi
 
 
 class SeparateInbox:
-    """The inbox as the simulated account knows it: what comes of an event is no work that the simulation waits for."""
+    """An inbox that runs outside the simulation, so that the simulation does not wait for replies."""
 
     def __init__(self, inbox: Inbox) -> None:
         self._inbox = inbox
         self._events: asyncio.Queue[tuple[Incoming, asyncio.Future[str]]] = asyncio.Queue()
 
     async def run(self) -> None:
-        """Hand the events over; to be started outside of the simulation."""
+        """Hand the events over. Start this outside the simulation."""
         while True:
             event, done = await self._events.get()
             try:
@@ -46,37 +46,37 @@ class SeparateInbox:
                 done.set_exception(error)
 
     async def accept(self, event: Incoming) -> str:
-        """As the inbox does."""
+        """Forward to the inbox."""
         done: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._events.put_nowait((event, done))
         return await done
 
     def settings(self, thread: ThreadKey, author: Person) -> Settings:
-        """As the inbox does."""
+        """Forward to the inbox."""
         return self._inbox.settings(thread, author)
 
     async def run_command(self, command: Command) -> CommandResponse:
-        """As the inbox does."""
+        """Forward to the inbox."""
         return await self._inbox.run_command(command)
 
 
 class SimulatedPlatform:
-    """A platform before the simulated account, which tells of every view that is on the screen."""
+    """A platform on the simulated account, which reports every view that is shown."""
 
     def __init__(self, bot: "SimulatedBot", platform: Discord) -> None:
         self._bot, self._platform = bot, platform
 
     async def run(self, inbox: Inbox) -> None:
-        """The simulation brings the events."""
+        """Wait: the simulation delivers the events."""
         await asyncio.Event().wait()
 
     def surface(self, thread: ThreadKey, message_id: str) -> Surface:
-        """The account's surface, watched."""
+        """Return the surface of the account, watched."""
         return SimulatedSurface(self._bot, self._platform.surface(thread, message_id))
 
 
 class SimulatedSurface:
-    """A surface that notifies whoever waits after every put."""
+    """A surface that lets `until` check its condition after each view."""
 
     pause = 0.0
 
@@ -84,7 +84,7 @@ class SimulatedSurface:
         self._bot, self._surface = bot, surface
 
     async def put(self, view: View) -> None:
-        """Show it, and tell."""
+        """Show the view, and notify."""
         self._bot.putting += 1
         try:
             with self._bot.env.time_context():  # which also brings the simulation's own way to webhooks
@@ -115,7 +115,7 @@ class SimulatedBot(ScriptedBot):
         self._news = asyncio.Event()
 
     def changed(self) -> None:
-        """Wake whoever waits for something to be on the screen."""
+        """Let each `until` check its condition again."""
         self._news.set()
         self._news = asyncio.Event()
 
@@ -127,7 +127,7 @@ class SimulatedBot(ScriptedBot):
         return value
 
     def start(self) -> Client:
-        """A new bot on the same record, with an inbox that works; it is not connected yet."""
+        """Create a new bot on the same database, with a running inbox; it is not connected yet."""
         platform = Discord(
             Account("token", message_content=self.content),
             self.store,
@@ -143,44 +143,44 @@ class SimulatedBot(ScriptedBot):
         return self.client
 
     async def restart(self) -> None:
-        """End the bot and start another one on the same record."""
+        """Stop the bot and start another one on the same database."""
         await self.close()
         await self.env.restart_bot(self.start())
 
     def absent(self) -> None:
-        """Have nothing reach the bot until it is started again."""
+        """Let no event reach the bot until it is started again."""
         self.env.backend.subscribers.clear()
 
     @property
     def me(self) -> int:
-        """The bot's own id."""
+        """The user id of the bot."""
         return self.env.backend.bot_user.id  # type: ignore[no-any-return]
 
     async def ask(self, words: str = "draw a sun", who: Any = None, channel: Any = None, **more: Any) -> Any:
-        """Mention the bot in a channel; the question, while it is answered."""
+        """Mention the bot in a channel, and return the message without waiting for the reply."""
         return await (who or self.ann).send(channel or self.channel, f"<@{self.me}> {words}", **more)
 
     async def draw(self, words: str = "draw a sun", who: Any = None, channel: Any = None, **more: Any) -> Any:
-        """Ask in a channel for a picture; the thread in which it is, once the reply is final."""
+        """Request an image in a channel; return the thread of the reply when it is final."""
         asked = await self.ask(words, who, channel, **more)
         await self.final(asked.id)
         return self.thread(asked.id, channel)
 
     def thread(self, message_id: int, channel: Any = None) -> Any:
-        """The thread that was opened on a message."""
+        """Return the thread that was created on a message."""
         return next(thread for thread in (channel or self.channel).threads if thread.id == message_id)
 
     async def say(self, channel: Any, words: str, who: Any = None, **more: Any) -> Entry:
-        """Say something without a mention, and wait until it is answered; what is on record of it then."""
+        """Send a message without a mention; return the stored message when the reply is final."""
         said = await (who or self.ann).send(channel, words, **more)
         return await self.final(said.id)
 
     async def reply(self, message: Any, words: str, who: Any = None) -> Entry:
-        """Reply to a message without a mention of whoever wrote it, and wait until that is answered."""
+        """Reply to a message without a ping; return the stored message when the reply is final."""
         return await self.final((await self.quietly(message, words, who)).id)
 
     async def quietly(self, message: Any, words: str, who: Any = None) -> Any:
-        """Reply to a message without a mention of whoever wrote it."""
+        """Reply to a message without a ping."""
         reference = {"channel_id": str(message.channel.id), "message_id": str(message.id)}
         quiet = AllowedMentions(replied_user=False)
         said = self.env.backend.create_message(
@@ -194,12 +194,12 @@ class SimulatedBot(ScriptedBot):
         return sorted(super().entries(), key=lambda entry: int(entry.id))
 
     async def command_named(self, name: str) -> dict[str, Any]:
-        """What an interaction says of which command it is."""
+        """Return the data with which an interaction names its command."""
         found = self.env.backend.find_command(name, None)
         return {"id": found["id"], "name": name, "type": 1}
 
     async def carried(self, who: Any, place: str, **data: Any) -> Any:
-        """Somebody uses a command that they carried along to a `friend`, a `group` or a `server` without the bot.
+        """Give a command of a user install in a direct message to a `friend`, a `group` or a `server` without the bot.
 
         The simulation has no such places: the interaction is one of a direct conversation that is called otherwise.
         """
@@ -224,23 +224,23 @@ class SimulatedBot(ScriptedBot):
         return InteractionResult(self.env, record)
 
     def forbid(self, channel: Any, whom: int, **permissions: bool) -> None:
-        """Take permissions away in a channel from a person, a bot or a role; none gives all back."""
+        """Deny permissions in a channel to a user, a bot or a role; none gives all back."""
         kind = OverwriteType.MEMBER if whom in self.guild.member_ids() else OverwriteType.ROLE
         deny = discord.Permissions(**permissions).value
         self.env.backend.set_overwrite(channel.id, Overwrite(whom, kind, 0, deny))
 
     def restrict(self, channel: Any) -> None:
-        """Make a channel age-restricted; the simulation has no such channels, so only the bot is told."""
+        """Make a channel age-restricted for the client; the simulation has no such channels."""
         self.client.get_channel(channel.id).nsfw = True  # type: ignore[union-attr]
 
     def lose_sight(self, thread: Any) -> None:
-        """Have the account not know an archived thread, which Discord does not tell of; the simulation does."""
+        """Let the client forget an archived thread: Discord, unlike the simulation, does not list it."""
         guild = self.client.get_guild(self.guild.id)
         assert guild
         guild._remove_thread(self.client.get_channel(thread.id))  # type: ignore[arg-type]
 
     def refuse_files(self, code: int, status: int, times: int) -> None:
-        """Have Discord refuse so many writes with a file; the simulation can refuse all writes or none."""
+        """Refuse so many writes with a file; the simulation can only refuse all writes or none."""
         http = self.client.http
         request = http.request
 
@@ -255,7 +255,7 @@ class SimulatedBot(ScriptedBot):
         setattr(http, "request", refusing)  # noqa: B010
 
     def raw(self, message: Any) -> Any:
-        """What the simulation knows of a message, such as who was told of it."""
+        """Return the message of the simulation, with its mentions."""
         return self.env.backend.get_message(message.channel.id, message.id)
 
 
@@ -266,29 +266,29 @@ def _refusal(status: int, code: int) -> discord.HTTPException:
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """As much of an answer as an exception of discord.py looks at."""
+    """The part of a response that an exception of discord.py reads."""
 
     status: int
     reason: str = "refused"
 
 
 def pictures(channel: Any) -> list[Any]:
-    """The messages of the bot in a channel that show a picture, in order."""
+    """Return the messages of the bot in a channel that show an image, in order."""
     return [message for message in channel.history() if message.attachments and message.author.bot]
 
 
 def contents(channel: Any) -> list[str]:
-    """What stands in a channel, in order."""
+    """Return the contents of the messages in a channel, in order."""
     return [message.content for message in channel.history()]
 
 
 def answers(result: Any) -> list[Any]:
-    """What was said to one person alone."""
+    """Return the ephemeral messages of an interaction."""
     return [message for message in (result.response, *result.followups) if message and message.ephemeral]
 
 
 def hidden(here: SimulatedBot, channel: Any, result: Any) -> str:
-    """What was said to one person alone; nobody else sees it."""
+    """Return the text of the only ephemeral response; asserts that one user sees it."""
     (told,) = answers(result)
     people = (here.ann, here.bob, here.cid)
     seeing = [who for who in people if told.id in [message.id for message in channel.history(viewer=who)]]
@@ -297,18 +297,18 @@ def hidden(here: SimulatedBot, channel: Any, result: Any) -> str:
 
 
 def silent(result: Any) -> bool:
-    """It was taken notice of, and nothing was said."""
+    """Whether the interaction was acknowledged without a message."""
     return bool(result.acknowledged and not answers(result) and not result.followups)
 
 
 def texts(components: Any) -> list[str]:
-    """The words among the components of a message."""
+    """Return the texts among the components of a message."""
     found = [each["content"] for each in components if "content" in each]
     return found + [words for each in components for words in texts(each.get("components", ()))]
 
 
 def labels(message: Any) -> list[str]:
-    """The labels of a message's buttons."""
+    """Return the labels of the buttons of a message."""
     return [button.label for row in message.components for button in getattr(row, "children", ())]
 
 

@@ -1,4 +1,4 @@
-"""The Slack adapter against a Slack over real sockets, with a scripted chat model and pictures that take no time."""
+"""The harness of the Slack adapter: the bot on the Slack double, over real sockets."""
 
 import asyncio
 import io
@@ -64,7 +64,7 @@ class SlackBot(ScriptedBot):
         self.account = Account(BOT_TOKEN, APP_TOKEN, api_url=slack.api_url)
 
     async def start(self) -> None:
-        """A new bot on the same record, connected."""
+        """Start a new bot on the same database, and wait until it is connected."""
         self.platform = Slack(
             self.account,
             self.store,
@@ -92,7 +92,7 @@ class SlackBot(ScriptedBot):
         await self.slack.until(lambda: not self.slack.link.lines)
 
     async def restart(self) -> None:
-        """End the bot and start another one on the same record."""
+        """Stop the bot and start another one on the same database."""
         await self.close()
         await self.start()
 
@@ -107,18 +107,18 @@ class SlackBot(ScriptedBot):
         files: Sequence[Upload] = (),
         thread_ts: str | None = None,
     ) -> Message:
-        """Mention the bot; the question, while it is answered."""
+        """Mention the bot, and return the message without waiting for the reply."""
         text = f"{self.slack.bot.mention} {words}"
         return await self.slack.say(channel or self.general, who or self.ana, text, files=files, thread_ts=thread_ts)
 
     async def draw(self, words: str = "draw a sun", **more: Any) -> Message:
-        """Mention the bot, and wait until it has answered; the question."""
+        """Mention the bot; return the message when the reply is final."""
         asked = await self.ask(words, **more)
         await self.final(asked)
         return asked
 
     async def say(self, asked: Message, words: str, who: Person | None = None, **more: Any) -> Entry:
-        """Say something in the thread of a message without a mention, and wait until it is answered."""
+        """Send a message in a thread without a mention; return the stored message when the reply is final."""
         said = await self.slack.say(asked.channel, who or self.ana, words, thread_ts=asked.thread, **more)
         return await self.final(said)
 
@@ -151,43 +151,43 @@ class SlackBot(ScriptedBot):
         return condition()
 
     def thread(self, asked: Message) -> list[Message]:
-        """What the bot has said in the thread of a message."""
+        """Return the messages of the bot in the thread of a message."""
         return [one for one in self.slack.messages(asked.channel, asked.thread) if one.author is self.slack.bot]
 
     def said(self, channel: Channel) -> list[Message]:
-        """What the bot has said in a channel outside of threads."""
+        """Return the messages of the bot in a channel outside threads."""
         return [one for one in self.slack.messages(channel) if one.author is self.slack.bot]
 
     def hints(self, who: Person | None = None) -> list[str]:
-        """What was said to one person alone."""
+        """Return the ephemeral texts of a user."""
         return [words(one) or one.text for one in self.slack.ephemerals(who or self.ana)]
 
     async def hint(self, who: Person | None = None, count: int = 1) -> str:
-        """What was said last to one person alone, once there is so much of it."""
+        """Return the newest ephemeral text of a user, as soon as there are `count`."""
         await self.slack.until(lambda: len(self.hints(who)) >= count)
         return self.hints(who)[-1]
 
     def colour(self, message: Message, nth: int = 0) -> tuple[int, int, int]:
-        """The colour of a picture that a message shows, as Slack has it."""
+        """Return the colour of an image that a message shows, from the file on Slack."""
         with Image.open(io.BytesIO(self.slack.world.files[message.slack_files[nth]].data)) as picture:
             return picture.convert("RGB").getpixel((0, 0))  # type: ignore[return-value]
 
     async def modal(self, who: Person | None = None) -> View:
-        """The form that somebody has before them, as soon as it is there."""
+        """Return the open modal of a user, as soon as there is one."""
         await self.slack.until(lambda: self.slack.modal(who or self.ana))
         view = self.slack.modal(who or self.ana)
         assert view
         return view
 
     async def fill(self, values: Mapping[str, Any], who: Person | None = None) -> View:
-        """Fill in the form that somebody has before them, and send it."""
+        """Fill in the open modal of a user, and submit it."""
         view = await self.modal(who)
         assert (await self.slack.submit(view, values, who or self.ana)).acknowledged
         return view
 
 
 class Shown(Message):
-    """A message of which only some blocks are looked at."""
+    """A message with only some of its blocks."""
 
     def __init__(self, message: Message, blocks: list[Json]) -> None:
         vars(self).update(vars(message))
@@ -195,28 +195,28 @@ class Shown(Message):
 
 
 def named(element: Any, label: str) -> bool:
-    """Whether it is a button with this label."""
+    """Whether the element is a button with this label."""
     return isinstance(element, dict) and element.get("type") == "button" and element["text"]["text"] == label
 
 
 def buttons(place: Message | View, label: str = "") -> list[Json]:
-    """The buttons of a message or a view, or those with a label."""
+    """Return the buttons of a message or a view, or those with a label."""
     found = [one for block in place.blocks for one in block.get("elements", ()) if one.get("type") == "button"]
     return [one for one in found if not label or one["text"]["text"] == label]
 
 
 def labels(place: Message | View) -> list[str]:
-    """The labels of the buttons."""
+    """Return the labels of the buttons."""
     return [one["text"]["text"] for one in buttons(place)]
 
 
 def shape(message: Message) -> list[str]:
-    """What the blocks are."""
+    """Return the types of the blocks."""
     return [str(block["type"]) for block in message.blocks]
 
 
 def words(message: Message | View) -> str:
-    """All that is to be read in the blocks of a message, but for buttons; or the text, where there are none."""
+    """Return all texts in the blocks of a message, except on buttons; without blocks, its text."""
     found = []
     for block in message.blocks:
         text = block.get("text")
@@ -226,17 +226,17 @@ def words(message: Message | View) -> str:
 
 
 def alts(message: Message) -> list[str]:
-    """What is said of the pictures to whoever cannot see them."""
+    """Return the alternative texts of the images."""
     return [block["alt_text"] for block in message.blocks if block["type"] == "image"]
 
 
 def upload(name: str = "cat.png", colour: str = "blue", **more: Any) -> Upload:
-    """A picture that somebody brings."""
+    """Return an image file for a message."""
     return Upload(name, png(colour), **more)
 
 
 async def streaming(here: SlackBot) -> tuple[Message, Message]:
-    """A question, and the message in which the words to it stream; the chat model waits for `go`."""
+    """Return a mention and the message in which its reply streams; the chat model waits for `go`."""
     asked = await here.ask()
     await here.slack.until(lambda: here.thread(asked) and here.thread(asked)[0].streaming is Streaming.RUNNING)
     await here.model.waiting.wait()
@@ -245,20 +245,20 @@ async def streaming(here: SlackBot) -> tuple[Message, Message]:
 
 
 def is_whole(here: SlackBot, asked: Message, text: str = WHOLE) -> bool:
-    """The reply is there once, with its words and its picture."""
+    """Whether the reply is posted once, with its text and its image."""
     (reply,) = here.thread(asked)
     return words(reply) == text and alts(reply) == ["#1: a sun"] and labels(reply)[0] == "Vary"
 
 
 class Bugs(logging.Handler):
-    """Keeps what was logged as an error."""
+    """Keeps the errors that were logged."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
         self.told: list[str] = []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Keep it; but that a socket closed before an event was acknowledged is none: the event comes again."""
+        """Keep the error, unless a socket closed before an acknowledgement: Slack repeats the event."""
         told = self.format(record)
         if "Cannot write to closing transport" not in told:
             self.told.append(told)

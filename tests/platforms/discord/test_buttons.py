@@ -1,4 +1,4 @@
-"""What the buttons below pictures and answers do on Discord, before and after a restart."""
+"""The buttons below images and replies on Discord, before and after a restart."""
 
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ TWO = ["<image>a sun</image>", "<image>a moon</image>"]
 ABOVE = "What should change?"
 
 
-async def drawn(here: SimulatedBot) -> tuple[Any, Any]:
-    """A thread, and the message of its one picture."""
+async def draw_one(here: SimulatedBot) -> tuple[Any, Any]:
+    """Request an image; return its thread and the message that shows it."""
     thread = await here.draw()
     return thread, pictures(thread)[0]
 
 
 def reasons(here: SimulatedBot, nth: int = -1) -> list[str]:
-    """Why pictures of a final reply did not come."""
+    """Return the reasons why images of a final reply failed."""
     view = here.entries()[nth].view
     parts = view.parts if view else ()
     return [
@@ -32,10 +32,10 @@ def reasons(here: SimulatedBot, nth: int = -1) -> list[str]:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -> None:
-    """Whoever presses it; the answer replies to the picture, and nothing else is said."""
+async def test_vary_creates_a_variation(tmp_path: Path, restarted: bool) -> None:
+    """Any user may press it; the new reply refers to the image."""
     async with running_bot(tmp_path, SUN) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         if restarted:
             await here.restart()
         pressed = await here.cid.click(picture, label="Vary")
@@ -49,10 +49,10 @@ async def test_vary_draws_another_one_like_it(tmp_path: Path, restarted: bool) -
         assert here.renderer.jobs[-1].owner == str(here.cid.id)
 
 
-async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
-    """The caption says of what it is larger; the answer replies to that picture."""
+async def test_upscale_creates_a_larger_image(tmp_path: Path) -> None:
+    """The caption names the source image, and the new reply refers to it."""
     async with running_bot(tmp_path, SUN) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         pressed = await here.cid.click(picture, label="Upscale")
         await here.newest(1)
         made = pictures(thread)[-1]
@@ -62,10 +62,10 @@ async def test_upscale_makes_it_larger(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> None:
-    """The form shows what the picture was drawn from; it can be sent after a restart as well."""
+async def test_edit_asks_for_the_change(tmp_path: Path, restarted: bool) -> None:
+    """The form shows the prompt of the image; it can also be submitted after a restart."""
     async with running_bot(tmp_path, SUN, RED) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         pressed = await here.bob.click(picture, label="Edit")
         form = pressed.modal
         assert form["title"] == "Edit #1"
@@ -85,10 +85,10 @@ async def test_edit_asks_what_is_to_change(tmp_path: Path, restarted: bool) -> N
         assert made.content == said and made.reference.message_id == picture.id
 
 
-async def test_an_edit_may_be_of_a_part(tmp_path: Path) -> None:
-    """One of those that have a name; or all of it, as before."""
+async def test_an_edit_can_be_limited_to_a_region(tmp_path: Path) -> None:
+    """The form offers named regions, and the whole image as before."""
     async with running_bot(tmp_path, SUN, RED, RED) as here:
-        _, picture = await drawn(here)
+        _, picture = await draw_one(here)
         for nth, (where, part) in enumerate((("Left half", NAMED_REGIONS["Left half"]), ("All of it", "")), 1):
             told = {"words": "make it red", "where": [where]}
             await here.bob.submit_modal(await here.bob.click(picture, label="Edit"), told)
@@ -97,19 +97,19 @@ async def test_an_edit_may_be_of_a_part(tmp_path: Path) -> None:
 
 
 async def test_a_form_without_words_is_refused_privately(tmp_path: Path) -> None:
-    """Blanks say nothing."""
+    """A text of blanks is no instruction."""
     async with running_bot(tmp_path, SUN) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         sent = await here.ann.submit_modal(await here.ann.click(picture, label="Edit"), {"words": "   "})
         assert "Write what should change in image #1." in hidden(here, thread, sent)
         assert len(here.entries()) == 1
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_redo_draws_the_same_words_with_another_seed(tmp_path: Path, restarted: bool) -> None:
-    """The new picture stands beside the old one."""
+async def test_redo_uses_the_same_prompt_with_another_seed(tmp_path: Path, restarted: bool) -> None:
+    """The new image is shown beside the old one."""
     async with running_bot(tmp_path, SUN) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         if restarted:
             await here.restart()
         await here.ann.click(picture, label="Redo")
@@ -124,10 +124,10 @@ async def test_redo_draws_the_same_words_with_another_seed(tmp_path: Path, resta
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_details_are_for_whoever_asks(tmp_path: Path, restarted: bool) -> None:
-    """Prompt, seed and model, seen by nobody else."""
+async def test_details_are_shown_only_to_the_user_who_asks(tmp_path: Path, restarted: bool) -> None:
+    """Prompt, seed and model, in an ephemeral reply."""
     async with running_bot(tmp_path, SUN) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         if restarted:
             await here.restart()
         pressed = await here.cid.click(picture, label="Details")
@@ -138,8 +138,8 @@ async def test_details_are_for_whoever_asks(tmp_path: Path, restarted: bool) -> 
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_delete_is_for_whoever_asked_and_for_moderators(tmp_path: Path, restarted: bool) -> None:
-    """Others are refused privately; then the picture is gone from the thread, the record and the disk."""
+async def test_delete_is_for_the_author_and_moderators(tmp_path: Path, restarted: bool) -> None:
+    """Others are refused privately; then thread, database and disk no longer have the image."""
     async with running_bot(tmp_path, TWO) as here:
         thread = await here.draw()
         first, second = pictures(thread)
@@ -164,7 +164,7 @@ async def test_delete_is_for_whoever_asked_and_for_moderators(tmp_path: Path, re
 
 
 async def test_pictures_deleted_in_quick_succession_are_all_gone(tmp_path: Path) -> None:
-    """Also where the screen is slower than the one who presses."""
+    """Also if Discord updates the messages more slowly than the user presses."""
     async with running_bot(tmp_path, TWO) as here:
         thread = await here.draw()
         for picture in pictures(thread):
@@ -173,10 +173,10 @@ async def test_pictures_deleted_in_quick_succession_are_all_gone(tmp_path: Path)
         assert contents(thread) == ["⚠️ **#1** Deleted by ann.", "⚠️ **#2** Deleted by ann."]
 
 
-async def test_a_button_of_what_is_gone_is_answered_privately(tmp_path: Path) -> None:
-    """Also where the whole thread was forgotten."""
+async def test_a_button_of_a_deleted_image_is_answered_privately(tmp_path: Path) -> None:
+    """Also if the whole thread was deleted."""
     async with running_bot(tmp_path, SUN) as here:
-        thread, picture = await drawn(here)
+        thread, picture = await draw_one(here)
         form = await here.ann.click(picture, label="Edit")
         await here.ann.slash(thread, "forget", what="thread")
         for label in ("Vary", "Edit", "Upscale", "Redo", "Details", "Delete"):
@@ -187,8 +187,8 @@ async def test_a_button_of_what_is_gone_is_answered_privately(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_stop_ends_the_words(tmp_path: Path, restarted: bool) -> None:
-    """The asker's, or a moderator's; what was said stays, and Retry is offered."""
+async def test_stop_ends_the_text(tmp_path: Path, restarted: bool) -> None:
+    """The author or a moderator may stop; the text so far stays, and Retry is offered."""
     async with running_bot(tmp_path, ["Once upon", None, " a time"], [None], ["The end."]) as here:
         asked = await here.ask("tell")
         await here.model.waiting.wait()
@@ -212,8 +212,8 @@ async def test_stop_ends_the_words(tmp_path: Path, restarted: bool) -> None:
         assert (await here.final(asked.id)).raw_answer == "The end."
 
 
-async def test_stop_ends_the_pictures(tmp_path: Path) -> None:
-    """A single one has no button of its own."""
+async def test_stop_ends_the_images(tmp_path: Path) -> None:
+    """A single image has no Cancel button."""
     async with running_bot(tmp_path, SUN) as here:
         here.renderer.held.add("a sun")
         asked = await here.ask()
@@ -227,8 +227,8 @@ async def test_stop_ends_the_pictures(tmp_path: Path) -> None:
         assert thread.last_message.content == "⚠️ **#1** Stopped by ann.\n-# ⚠️ Stopped by ann."
 
 
-async def test_cancel_ends_one_picture(tmp_path: Path) -> None:
-    """The other one comes, and the first can be had again."""
+async def test_cancel_ends_one_image(tmp_path: Path) -> None:
+    """The other image is rendered, and Retry requests the first again."""
     async with running_bot(tmp_path, TWO) as here:
         here.renderer.held |= {"a sun", "a moon"}
         asked = await here.ask("draw both")
@@ -250,8 +250,8 @@ async def test_cancel_ends_one_picture(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("restarted", [False, True])
-async def test_retry_makes_anew_what_failed(tmp_path: Path, restarted: bool) -> None:
-    """In the same messages; what succeeded stays."""
+async def test_retry_requests_only_failed_images(tmp_path: Path, restarted: bool) -> None:
+    """In the same messages; images that succeeded stay."""
     async with running_bot(tmp_path, TWO) as here:
         here.renderer.refused["a sun"] = "The worker fell over."
         thread = await here.draw("draw both")
@@ -270,7 +270,7 @@ async def test_retry_makes_anew_what_failed(tmp_path: Path, restarted: bool) -> 
 
 @pytest.mark.parametrize("name", ["another-bot:7", "mini:dance:1", "mini:vary:" + "9" * 80, "mini::", "mini:edit:x"])
 async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) -> None:
-    """Those of an older version, or of another program on the same account."""
+    """Buttons of an older version, or of another program on the same account."""
     async with running_bot(tmp_path) as here:
         view = discord.ui.View(timeout=None)
         view.add_item(discord.ui.Button(label="Old", custom_id=name))
@@ -283,7 +283,7 @@ async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) 
 
 
 async def test_buttons_work_in_direct_messages_and_in_place(tmp_path: Path) -> None:
-    """The conversation goes on where the picture stands."""
+    """The conversation continues where the image is shown."""
     async with running_bot(tmp_path, SUN, SUN) as here:
         await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
         await here.final((await here.ask()).id)

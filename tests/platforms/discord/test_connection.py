@@ -1,4 +1,4 @@
-"""The bot on Discord over real sockets: what people see, whatever becomes of requests and of the connection."""
+"""The bot on Discord over real sockets, with failing requests and lost connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ HELD = ["Here ", None, "it is: ", "<image>a sun</image>", " Enjoy!"]  # waits un
 
 @pytest.fixture
 async def double() -> AsyncIterator[DiscordDouble]:
-    """A Discord that finds no fault with what it is sent."""
+    """A Discord double that must have found no invalid request at the end."""
     async with DiscordDouble() as double:
         with aimed(double):
             yield double
@@ -41,12 +41,12 @@ def channel(double: DiscordDouble) -> Channel:
 
 @pytest.fixture
 def ana(double: DiscordDouble) -> Person:
-    """Somebody."""
+    """A user."""
     return double.person("Ana")
 
 
 def check_sun(double: DiscordDouble, place: Channel | Message) -> None:
-    """The reply is whole: words, picture, words, each once and as they were said last."""
+    """Assert that the reply is whole: text, image, text, each once and in its newest form."""
     words, picture, rest = replies(double, place)
     assert (words.content, rest.content) == ("Here it is:", "Enjoy!")
     assert picture.content.startswith("**#1**")
@@ -55,13 +55,13 @@ def check_sun(double: DiscordDouble, place: Channel | Message) -> None:
 
 
 async def final(double: DiscordDouble, here: ConnectedBot, asked: Message) -> None:
-    """Wait for the end of a reply."""
+    """Wait until a reply is final."""
     await double.until(lambda: str(asked.id) in here.platform.final)
     assert not any(map(under_way, replies(double, asked)))
 
 
 async def answered(double: DiscordDouble, here: ConnectedBot, asked: Message) -> None:
-    """Wait for the end of a reply about a sun, and look at all of it."""
+    """Wait until a reply about a sun is final, and check all of it."""
     await final(double, here, asked)
     check_sun(double, asked)
 
@@ -69,10 +69,10 @@ async def answered(double: DiscordDouble, here: ConnectedBot, asked: Message) ->
 # What people see
 
 
-async def test_a_question_gets_a_thread_and_a_reply_to_its_picture_an_edit(
+async def test_a_mention_gets_a_thread_and_a_reply_to_its_image_an_edit(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """Words and picture in their places, the picture with alt text and buttons; a reply to it changes that one."""
+    """Text and image in order, with alternative text and buttons."""
     async with running_bot(double, tmp_path, SUN, ["<edit>a red sun</edit>"]) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
@@ -94,10 +94,10 @@ async def test_a_question_gets_a_thread_and_a_reply_to_its_picture_an_edit(
         assert double.validated or read() is None
 
 
-async def test_words_stream_before_the_end(
+async def test_text_is_shown_while_it_streams(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """The first words are there, with a way to stop, while the model is still writing."""
+    """The first text and a Stop button are shown while the model still writes."""
     async with running_bot(double, tmp_path, HELD) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
@@ -115,10 +115,10 @@ async def test_words_stream_before_the_end(
 @pytest.mark.parametrize(
     "fault", [Limited(0.01), Limited(0.01, via=False), Broken(503), Lose()], ids=["limited", "banned", "503", "lost"]
 )
-async def test_a_request_that_fails_costs_nothing(
+async def test_a_failed_request_loses_nothing(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path, route: str, fault: Fault
 ) -> None:
-    """Whatever becomes of a request in the middle of a reply, in the end all is there once, in its newest form."""
+    """Whichever request fails during a reply, in the end each message is there once in its newest form."""
     async with running_bot(double, tmp_path, HELD) as here:
         await ready(double, here)
         double.fail(route, fault)
@@ -130,14 +130,14 @@ async def test_a_request_that_fails_costs_nothing(
 
 
 def with_file(asked: Asked) -> bool:
-    """Whether a request brings a picture."""
+    """Return whether a request has an image."""
     return bool(asked.uploads)
 
 
-async def test_a_picture_whose_post_is_lost_comes_once(
+async def test_an_image_whose_response_is_lost_is_posted_once(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """Discord took the message with the file, and nobody was told."""
+    """Discord posted the message with the file, but the response was lost."""
     async with running_bot(double, tmp_path, SUN, SUN) as here:
         await ready(double, here)
         double.fail(POST, Lose(), where=with_file)
@@ -150,20 +150,20 @@ async def test_a_picture_whose_post_is_lost_comes_once(
         await answered(double, here, asked)
 
 
-async def test_the_library_tries_again_after_an_error_of_the_server(
+async def test_the_library_retries_after_a_server_error(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """An internal error is gone the second time."""
+    """The second request succeeds."""
     async with running_bot(double, tmp_path, SUN) as here:
         await ready(double, here)
         double.fail(POST, Broken(500))
         await answered(double, here, await ask(double, channel, ana))
 
 
-async def test_a_write_that_hangs_holds_up_nobody_else(
+async def test_a_hanging_request_delays_no_other_thread(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """Another thread is answered meanwhile; and what hung is made good when it goes on."""
+    """Another thread is answered; the reply is completed when the request continues."""
     async with running_bot(double, tmp_path, SUN, SUN) as here:
         await ready(double, here)
         double.fail(POST, Hang())
@@ -175,8 +175,8 @@ async def test_a_write_that_hangs_holds_up_nobody_else(
         await answered(double, here, first)
 
 
-async def test_a_channel_takes_no_more_than_its_share(double: DiscordDouble, ana: Person, tmp_path: Path) -> None:
-    """However many messages make up a reply, its thread gets no more writes in a while than it takes."""
+async def test_writes_to_a_channel_keep_its_rate_limit(double: DiscordDouble, ana: Person, tmp_path: Path) -> None:
+    """However many messages a reply has, its thread gets no more writes than the limit."""
     channel = double.channel(double.guild())
     async with running_bot(double, tmp_path, SUN, rate=(5, 1.0)) as here:
         await ready(double, here)
@@ -188,10 +188,10 @@ async def test_a_channel_takes_no_more_than_its_share(double: DiscordDouble, ana
 # The connection
 
 
-async def test_what_was_said_during_a_break_is_replayed(
+async def test_messages_during_a_disconnect_are_replayed(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """The session goes on, and so does the talk."""
+    """The session is resumed, and the conversation continues."""
     async with running_bot(double, tmp_path, SUN) as here:
         await ready(double, here)
         double.gateway.drop()
@@ -201,10 +201,10 @@ async def test_what_was_said_during_a_break_is_replayed(
         assert sum(session.resumed for session in double.gateway.sessions.values()) == 1
 
 
-async def test_what_was_missed_is_read_from_the_history(
+async def test_missed_messages_are_read_from_the_history(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """A session that is lost takes events along: they are looked for, and answered once."""
+    """A lost session loses events: the bot looks for the messages, and answers each once."""
     async with running_bot(double, tmp_path, SUN, SUN, SUN) as here:
         await ready(double, here)
         first = await ask(double, channel, ana)
@@ -220,10 +220,10 @@ async def test_what_was_missed_is_read_from_the_history(
         assert here.store.knows_message(str(followed.id)) and len(replies(double, first)) == 6
 
 
-async def test_a_question_that_comes_while_it_gets_ready_hides_none_before_it(
+async def test_a_message_during_startup_hides_no_earlier_message(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """The newest message is no sign that those before it were seen."""
+    """The newest message does not prove that earlier ones were handled."""
     async with running_bot(double, tmp_path, SUN, SUN, guild_ready_timeout=0.3) as here:
         await ready(double, here)
         double.gateway.forget()
@@ -235,10 +235,10 @@ async def test_a_question_that_comes_while_it_gets_ready_hides_none_before_it(
         await answered(double, here, missed)
 
 
-async def test_an_event_that_comes_again_is_answered_once(
+async def test_a_repeated_event_is_answered_once(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """Discord may tell of a message twice, at once or later."""
+    """Discord may send a message twice, at once or later."""
     async with running_bot(double, tmp_path, SUN, SUN) as here:
         await ready(double, here)
         asked = await ask(double, channel, ana)
@@ -250,10 +250,10 @@ async def test_an_event_that_comes_again_is_answered_once(
         assert not here.model.scripts and len(here.renderer.jobs) == 2
 
 
-async def test_an_event_that_cannot_be_read_ends_one_connection(
+async def test_a_malformed_event_ends_one_connection(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """Another one is made, on which a reply that was under way is finished and the next question answered."""
+    """The next connection finishes the running reply and answers the next message."""
     async with running_bot(double, tmp_path, HELD, SUN) as here:
         await ready(double, here)
         begun = await ask(double, channel, ana)
@@ -267,8 +267,8 @@ async def test_an_event_that_cannot_be_read_ends_one_connection(
         await answered(double, here, begun)
 
 
-async def test_it_tells_whether_it_is_connected(double: DiscordDouble, channel: Channel, tmp_path: Path) -> None:
-    """And how long ago Discord last gave a sign of life."""
+async def test_health_reports_the_connection(double: DiscordDouble, channel: Channel, tmp_path: Path) -> None:
+    """And the age of the last heartbeat."""
     double.gateway.heartbeat_seconds = 0.05
     async with running_bot(double, tmp_path) as here:
         assert here.platform.health() == {"connected": False, "last_heartbeat": None, "message_content": True}
@@ -282,10 +282,10 @@ async def test_it_tells_whether_it_is_connected(double: DiscordDouble, channel: 
         assert not here.platform.health()["connected"]
 
 
-async def test_it_does_without_what_it_may_not_read(
+async def test_it_works_without_the_message_content_intent(
     double: DiscordDouble, channel: Channel, ana: Person, tmp_path: Path
 ) -> None:
-    """Where the message content intent is not granted, mentions are answered, and people can know."""
+    """If the intent is not granted, mentions are answered, and a note explains it."""
     double.gateway.approved = 0
     async with running_bot(double, tmp_path, SUN) as here:
         await ready(double, here)
@@ -295,8 +295,8 @@ async def test_it_does_without_what_it_may_not_read(
         assert not double.gateway.sees_content
 
 
-def test_people_can_know_that_the_intent_is_not_asked_for(tmp_path: Path) -> None:
-    """Where the operator wants it so, Discord need not refuse anything first."""
+def test_a_note_says_that_the_intent_is_not_requested(tmp_path: Path) -> None:
+    """If the operator switched it off, Discord does not have to refuse it first."""
     store, told = Store(tmp_path / "db.sqlite"), list[str]()
     for content in (True, False):
         Discord(Account("token", message_content=content), store, store.posts, lambda digest: b"", told.append)
@@ -304,8 +304,8 @@ def test_people_can_know_that_the_intent_is_not_asked_for(tmp_path: Path) -> Non
     store.close()
 
 
-async def test_a_token_that_is_refused_ends_the_program_with_its_name(double: DiscordDouble, tmp_path: Path) -> None:
-    """Nothing can be done without a person."""
+async def test_a_refused_token_ends_the_program_with_its_name(double: DiscordDouble, tmp_path: Path) -> None:
+    """Only the operator can fix it."""
     async with running_bot(double, tmp_path, token="another") as here:
         await asyncio.wait({here.running})
         error = here.running.exception()
@@ -314,7 +314,7 @@ async def test_a_token_that_is_refused_ends_the_program_with_its_name(double: Di
 
 
 async def test_shards_share_one_bot(double: DiscordDouble, ana: Person, tmp_path: Path) -> None:
-    """Servers of both halves are served; a half that lost its session is caught up with, the other one goes on."""
+    """Servers of both shards are answered; a shard that lost its session catches up alone."""
     double.shards = 2
     channels: dict[int, Channel] = {}
     while len(channels) < 2:

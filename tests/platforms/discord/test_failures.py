@@ -1,4 +1,4 @@
-"""What people see on Discord when something goes wrong: restarts, changed minds, closed places, lacking permissions."""
+"""Failures on Discord: restarts, edited and deleted messages, closed channels, missing permissions."""
 
 import itertools
 from pathlib import Path
@@ -18,8 +18,8 @@ WORDS = ["Hello."]
 MESSAGES, MESSAGE = "/channels/*/messages", "/channels/*/messages/*"
 
 
-async def drawing(here: SimulatedBot, words: str = "draw a sun", messages: int = 1) -> tuple[Any, Any]:
-    """A question, and the thread in which its picture is held."""
+async def rendering(here: SimulatedBot, words: str = "draw a sun", messages: int = 1) -> tuple[Any, Any]:
+    """Send a mention; return it and the thread in which its image is rendering."""
     here.renderer.held.add("a sun")
     asked = await here.ask(words)
     await here.renderer.waiting.wait()
@@ -29,13 +29,13 @@ async def drawing(here: SimulatedBot, words: str = "draw a sun", messages: int =
 
 
 def go_on(here: SimulatedBot) -> None:
-    """Let the held pictures come."""
+    """Let the held images be rendered."""
     here.renderer.held.clear()
     here.renderer.go.set()
 
 
 def reasons(here: SimulatedBot) -> list[str]:
-    """Why pictures of the newest reply did not come."""
+    """Return the reasons why images of the newest reply failed."""
     view = here.entries()[-1].view
     parts = view.parts if view else ()
     return [
@@ -46,10 +46,10 @@ def reasons(here: SimulatedBot) -> list[str]:
 # Restarts
 
 
-async def test_a_reply_under_way_is_taken_up_after_a_restart(tmp_path: Path) -> None:
-    """In the same messages: what is done stays as it is, what is not comes, nothing is posted twice."""
+async def test_a_running_reply_continues_after_a_restart(tmp_path: Path) -> None:
+    """In the same messages: finished images stay, the others are rendered, nothing is posted twice."""
     async with running_bot(tmp_path, ["First: ", *MOON, " Then: ", *ONE, " Enjoy!"]) as here:
-        asked, thread = await drawing(here, "draw both", 5)
+        asked, thread = await rendering(here, "draw both", 5)
         await here.until(lambda: pictures(thread))
         before = thread.history()
         here.renderer.waiting.clear()
@@ -65,9 +65,9 @@ async def test_a_reply_under_way_is_taken_up_after_a_restart(tmp_path: Path) -> 
 
 
 async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> None:
-    """The bot ended between posting and recording: the message is taken up, not posted again."""
+    """The bot ended between posting and recording: the message is used, not posted again."""
     async with running_bot(tmp_path, SUN) as here:
-        asked, thread = await drawing(here, messages=2)
+        asked, thread = await rendering(here, messages=2)
         before = [message.id for message in thread.history()]
         await here.close()
         here.store.posts.delete_post(str(asked.id), 1)
@@ -78,8 +78,8 @@ async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> No
         assert contents(thread) == ["Here it is:", "**#1**\n-# a sun"]
 
 
-async def test_what_was_said_in_its_absence_is_answered_once(tmp_path: Path) -> None:
-    """Mentions in channels, words in its threads, and direct messages; what was for others is not."""
+async def test_messages_during_downtime_are_answered_once(tmp_path: Path) -> None:
+    """Mentions in channels, messages in its threads, and direct messages; not messages to others."""
     async with running_bot(tmp_path, *[WORDS] * 6) as here:
         thread = await here.draw("hello")
         await here.final((await here.ann.send_dm("hello")).id)
@@ -103,18 +103,18 @@ async def test_what_was_said_in_its_absence_is_answered_once(tmp_path: Path) -> 
 # Changed minds
 
 
-async def test_a_deleted_question_ends_its_pictures(tmp_path: Path) -> None:
-    """While they are drawn: the job is cancelled, the message says why."""
+async def test_deleting_a_message_cancels_its_images(tmp_path: Path) -> None:
+    """The job is cancelled, and the reply says why."""
     async with running_bot(tmp_path, ONE) as here:
-        asked, thread = await drawing(here)
+        asked, thread = await rendering(here)
         await here.ann.delete(asked)
         await here.final(asked.id)
         assert len(here.renderer.cancelled) == 1 and reasons(here) == ["The message was deleted."]
         assert contents(thread)[0].startswith("⚠️ **#1** The message was deleted.") and not pictures(thread)
 
 
-async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> None:
-    """The answer in place stands there without a reference."""
+async def test_deleting_a_message_before_its_reply_is_no_failure(tmp_path: Path) -> None:
+    """The reply in the channel is posted without a reference."""
     async with running_bot(tmp_path, [None, "Hello."]) as here:
         await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
         here.env.inject_error("POST", MESSAGES, status=500)
@@ -125,8 +125,8 @@ async def test_a_question_deleted_in_a_channel_is_no_trouble(tmp_path: Path) -> 
         assert "The message was deleted." in contents(here.channel)[-1]
 
 
-async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path: Path) -> None:
-    """In the same message, from the new words; until then the old answer stays."""
+async def test_an_edited_message_can_be_answered_again(tmp_path: Path) -> None:
+    """In the same message, from the new text; until then the old reply stays."""
     async with running_bot(tmp_path, ONE, MOON) as here:
         thread = await here.draw()
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
@@ -143,8 +143,8 @@ async def test_a_question_edited_after_its_answer_can_be_answered_again(tmp_path
         assert "Answer again" not in labels(thread.last_message)
 
 
-async def test_an_edit_that_changes_no_words_changes_nothing(tmp_path: Path) -> None:
-    """Such as when Discord adds the preview of a link, or somebody corrects a space."""
+async def test_an_edit_without_a_new_text_changes_nothing(tmp_path: Path) -> None:
+    """Such as when Discord adds the preview of a link, or a user corrects a space."""
     async with running_bot(tmp_path, WORDS) as here:
         thread = await here.draw("hello")
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
@@ -152,8 +152,8 @@ async def test_an_edit_that_changes_no_words_changes_nothing(tmp_path: Path) -> 
         assert contents(thread) == ["Hello."] and not here.entries()[0].is_edited
 
 
-async def test_a_question_edited_while_it_is_answered(tmp_path: Path) -> None:
-    """The answer comes to its end, and then another one is offered."""
+async def test_a_message_edited_during_its_reply(tmp_path: Path) -> None:
+    """The reply is finished, and then another one is offered."""
     async with running_bot(tmp_path, ["One ", None, "two."], ["Three."]) as here:
         asked = await here.ask("count")
         await here.model.waiting.wait()
@@ -171,10 +171,10 @@ async def test_a_question_edited_while_it_is_answered(tmp_path: Path) -> None:
 # Places
 
 
-async def test_an_archived_thread_is_woken(tmp_path: Path) -> None:
-    """An answer goes on there, and so does the conversation."""
+async def test_an_archived_thread_is_unarchived(tmp_path: Path) -> None:
+    """The reply continues there, and so does the conversation."""
     async with running_bot(tmp_path, ONE, WORDS) as here:
-        asked, thread = await drawing(here)
+        asked, thread = await rendering(here)
         here.env.backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})
         await here.env.settle()
         here.env.inject_error("PATCH", MESSAGE, status=400, code=50083)
@@ -186,10 +186,10 @@ async def test_an_archived_thread_is_woken(tmp_path: Path) -> None:
         assert contents(thread)[-1] == "Hello."
 
 
-async def test_a_locked_thread_ends_the_answer(tmp_path: Path) -> None:
-    """Who locked it wants no more said there; the record has the end."""
+async def test_a_locked_thread_ends_the_reply(tmp_path: Path) -> None:
+    """The bot may not post there any more; the stored reply says why it ended."""
     async with running_bot(tmp_path, ONE) as here:
-        asked, _ = await drawing(here)
+        asked, _ = await rendering(here)
         here.env.inject_error("PATCH", MESSAGE, status=400, code=50083, times=None)
         here.env.inject_error("PATCH", "/channels/*", status=403, code=50013, times=None)
         go_on(here)
@@ -198,10 +198,10 @@ async def test_a_locked_thread_ends_the_answer(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("what", ["thread", "channel", "server"])
-async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) -> None:
-    """A deleted thread or channel, or a bot that was sent away: the jobs are cancelled, the record has the end."""
+async def test_a_removed_place_ends_its_replies(tmp_path: Path, what: str) -> None:
+    """A deleted thread or channel, or a server that removed the bot: the jobs are cancelled."""
     async with running_bot(tmp_path, ONE) as here:
-        asked, thread = await drawing(here)
+        asked, thread = await rendering(here)
         match what:
             case "thread":
                 here.env.backend.delete_channel(thread.id)
@@ -221,7 +221,7 @@ async def test_a_place_that_is_gone_ends_its_answers(tmp_path: Path, what: str) 
 
 
 async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None:
-    """And says what it lacks and who can grant it; the next one is opened once it may."""
+    """It names the missing permission and who can grant it; later it creates threads again."""
     async with running_bot(tmp_path, SUN, WORDS) as here:
         for lacking in ("create_public_threads", "send_messages_in_threads", "read_message_history"):
             here.forbid(here.channel, here.me, **{lacking: True})
@@ -239,8 +239,8 @@ async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None
         assert contents(await here.draw("hello")) == ["Hello."]
 
 
-async def test_what_is_lacking_is_not_told_at_the_cost_of_words(tmp_path: Path) -> None:
-    """Where an answer fills its first message, there is no room for it."""
+async def test_the_permission_note_never_cuts_the_reply(tmp_path: Path) -> None:
+    """If the reply fills its first message, the note is left out."""
     words = " ".join(f"{n:04d}" for n in range(500))
     async with running_bot(tmp_path, [words]) as here:
         here.forbid(here.channel, here.me, create_public_threads=True)
@@ -248,8 +248,8 @@ async def test_what_is_lacking_is_not_told_at_the_cost_of_words(tmp_path: Path) 
         assert " ".join(contents(here.channel)[1:]) == words
 
 
-async def test_without_files_the_words_come(tmp_path: Path) -> None:
-    """With a plea in the picture's place; the picture is on record all the same."""
+async def test_without_attach_files_the_text_is_posted(tmp_path: Path) -> None:
+    """A note asks for the permission in place of the image, which is stored all the same."""
     async with running_bot(tmp_path, SUN) as here:
         here.forbid(here.channel, here.me, attach_files=True)
         here.refuse_files(50013, 403, 9)
@@ -261,8 +261,8 @@ async def test_without_files_the_words_come(tmp_path: Path) -> None:
         assert len(here.store.pictures(here.entries()[0].thread)) == 1
 
 
-async def test_where_it_may_not_speak_nothing_is_drawn(tmp_path: Path) -> None:
-    """Nobody would see it: the reply ends, and the bot goes on elsewhere."""
+async def test_nothing_is_rendered_where_it_may_not_post(tmp_path: Path) -> None:
+    """Nobody would see it: the reply ends, and the bot answers elsewhere."""
     async with running_bot(tmp_path, ONE, WORDS) as here:
         here.forbid(here.channel, here.me, send_messages=True, send_messages_in_threads=True)
         here.renderer.held.add("a sun")
@@ -280,10 +280,10 @@ async def test_where_it_may_not_speak_nothing_is_drawn(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(400, 40005), (413, 0)])
 async def test_a_file_that_is_too_large_is_made_smaller(tmp_path: Path, status: int, code: int) -> None:
-    """As long as it is refused, at the least loss."""
+    """Repeatedly, as long as Discord refuses it, with the least loss."""
     async with running_bot(tmp_path, ONE) as here:
         here.renderer.size = 600
-        asked, thread = await drawing(here)
+        asked, thread = await rendering(here)
         here.refuse_files(code, status, 2)
         go_on(here)
         await here.final(asked.id)
@@ -295,11 +295,11 @@ async def test_a_file_that_is_too_large_is_made_smaller(tmp_path: Path, status: 
         assert thread.last_message.content == "**#1**\n-# a sun"
 
 
-async def test_a_file_that_is_never_taken_is_told_of(tmp_path: Path) -> None:
-    """The words stand without it."""
+async def test_a_file_that_is_always_refused_gets_a_note(tmp_path: Path) -> None:
+    """The text is posted without the file."""
     async with running_bot(tmp_path, ONE) as here:
         here.renderer.size = 600
-        asked, thread = await drawing(here)
+        asked, thread = await rendering(here)
         here.refuse_files(0, 413, 99)
         go_on(here)
         await here.final(asked.id)
@@ -308,10 +308,10 @@ async def test_a_file_that_is_never_taken_is_told_of(tmp_path: Path) -> None:
         assert labels(thread.last_message) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
 
 
-async def test_a_message_that_is_too_old_to_be_edited_is_posted_anew(tmp_path: Path) -> None:
-    """The old one is removed, and the new one counts in its stead."""
+async def test_a_message_too_old_to_edit_is_posted_again(tmp_path: Path) -> None:
+    """The old message is deleted, and the new one replaces it in the database."""
     async with running_bot(tmp_path, SUN) as here:
-        asked, thread = await drawing(here, messages=2)
+        asked, thread = await rendering(here, messages=2)
         old = thread.last_message
         here.env.inject_error("PATCH", f"/channels/*/messages/{old.id}", status=400, code=30046)
         go_on(here)
@@ -323,10 +323,10 @@ async def test_a_message_that_is_too_old_to_be_edited_is_posted_anew(tmp_path: P
         assert pictures(thread)[-1].content == "**#2**\n-# like #1 · a sun"
 
 
-async def test_a_message_that_a_moderator_removed_stays_away(tmp_path: Path) -> None:
-    """The rest of the answer comes."""
+async def test_a_message_that_a_moderator_deleted_is_not_posted_again(tmp_path: Path) -> None:
+    """The rest of the reply is posted."""
     async with running_bot(tmp_path, ["Here it is: ", *ONE, " Enjoy!"]) as here:
-        asked, thread = await drawing(here, messages=3)
+        asked, thread = await rendering(here, messages=3)
         await here.bob.delete(thread.history()[1])
         go_on(here)
         await here.final(asked.id)
@@ -335,8 +335,8 @@ async def test_a_message_that_a_moderator_removed_stays_away(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize(("status", "code"), [(404, 10062), (400, 40060)])
-async def test_a_press_that_discord_no_longer_knows_is_survived(tmp_path: Path, status: int, code: int) -> None:
-    """Whoever pressed is told by Discord itself; nothing is done, and the next press works."""
+async def test_an_expired_press_is_ignored(tmp_path: Path, status: int, code: int) -> None:
+    """Discord itself informs the user; nothing is done, and the next press works."""
     async with running_bot(tmp_path, ONE) as here:
         thread = await here.draw()
         (picture,) = pictures(thread)
@@ -352,17 +352,17 @@ async def test_a_press_that_discord_no_longer_knows_is_survived(tmp_path: Path, 
 
 
 async def test_a_server_error_is_waited_out(tmp_path: Path) -> None:
-    """Nothing is lost, nothing comes twice."""
+    """Nothing is lost, and nothing is posted twice."""
     async with running_bot(tmp_path, SUN) as here:
-        asked, thread = await drawing(here, messages=2)
+        asked, thread = await rendering(here, messages=2)
         here.env.inject_error("PATCH", MESSAGE, status=500, times=2)
         go_on(here)
         await here.final(asked.id)
         assert contents(thread) == ["Here it is:", "**#1**\n-# a sun"] and len(pictures(thread)) == 1
 
 
-async def test_it_does_not_talk_to_itself(tmp_path: Path) -> None:
-    """A model that mentions the bot, or another bot that answers each of its messages, starts no loop."""
+async def test_it_does_not_answer_bots(tmp_path: Path) -> None:
+    """A model that mentions the bot, or a bot that answers each of its messages, starts no loop."""
     async with running_bot(tmp_path) as here:
         here.model.scripts = [[f"<@{here.me}> draw a sun"]]
         thread = await here.draw("hello")
@@ -371,12 +371,12 @@ async def test_it_does_not_talk_to_itself(tmp_path: Path) -> None:
         assert len(here.entries()) == 1 and len(here.model.heard) == 1
 
 
-async def test_an_answer_that_was_carried_along_may_come_too_late(tmp_path: Path) -> None:
-    """Discord takes no more after fifteen minutes: the work ends, and nothing is tried for ever."""
+async def test_a_user_install_reply_may_expire(tmp_path: Path) -> None:
+    """Discord accepts no edits after fifteen minutes: the work ends, without endless retries."""
     async with running_bot(tmp_path) as here:
         here.renderer.held.add("a sun")
-        wish = [{"name": "prompt", "type": 3, "value": "a sun"}]
-        given = await here.carried(here.ann, "friend", **await here.command_named("imagine"), options=wish)
+        options = [{"name": "prompt", "type": 3, "value": "a sun"}]
+        given = await here.carried(here.ann, "friend", **await here.command_named("imagine"), options=options)
         await here.renderer.waiting.wait()
         await here.until(lambda: given.response.content == "⏳ **#1** next\n-# Generating…")
         here.env.inject_error("PATCH", "/webhooks/*/messages/*", status=401, code=50027, times=None)
@@ -385,8 +385,8 @@ async def test_an_answer_that_was_carried_along_may_come_too_late(tmp_path: Path
         assert len(here.store.pictures(entry.thread)) == 1
 
 
-async def test_a_thread_that_slept_through_a_restart_goes_on(tmp_path: Path) -> None:
-    """Discord does not tell of archived threads: where something is said in one, it is looked up."""
+async def test_a_thread_archived_before_a_restart_continues(tmp_path: Path) -> None:
+    """Discord does not list archived threads: a message in one makes the bot fetch it."""
     async with running_bot(tmp_path, SUN, WORDS, WORDS) as here:
         thread = await here.draw()
         here.env.backend.edit_channel(thread.id, {}, thread_metadata={"archived": True})

@@ -1,4 +1,4 @@
-"""What people say to the bot on Discord, in a simulated one, and what is answered where."""
+"""Messages of users on a simulated Discord: which are answered, and where."""
 
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,17 @@ WORDS = ["Hello."]
 
 
 def last(here: SimulatedBot, entry: Entry) -> Any:
-    """The newest picture of an entry's thread."""
+    """Return the newest image of an entry's thread."""
     return here.store.pictures(entry.thread)[-1]
 
 
 async def in_place(here: SimulatedBot) -> None:
-    """Have questions of the channel answered there."""
+    """Set the channel so that messages are answered in the channel."""
     await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
 
 
-async def test_a_mention_opens_a_thread_with_words_and_pictures_in_their_places(tmp_path: Path) -> None:
-    """Each picture stands where the model put it, with its number, alt text and buttons."""
+async def test_a_mention_opens_a_thread_with_text_and_images_in_order(tmp_path: Path) -> None:
+    """Each image has its number, alternative text and buttons."""
     async with running_bot(tmp_path, SUN) as here:
         thread = await here.draw()
         assert thread.name == "draw a sun"
@@ -46,8 +46,8 @@ async def test_a_mention_opens_a_thread_with_words_and_pictures_in_their_places(
         assert (entry.text, entry.author.name, entry.raw_answer) == ("draw a sun", "ann", "".join(SUN))
 
 
-async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path) -> None:
-    """Everybody's words there are answered, and the chat model is told what was said before."""
+async def test_a_thread_continues_without_mentions(tmp_path: Path) -> None:
+    """Messages of all users there are answered, and the chat model gets the earlier ones."""
     async with running_bot(tmp_path, SUN, ["<image>a moon</image>"]) as here:
         thread = await here.draw()
         entry = await here.say(thread, "and a moon", here.cid)
@@ -58,8 +58,8 @@ async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path
         assert "draw a sun" in here.model.heard[-1][-3].text and "and a moon" in here.model.heard[-1][-1].text
 
 
-async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
-    """In its thread, who mentions or replies to somebody else is not answered, unless the bot is mentioned too."""
+async def test_messages_between_users_are_not_answered(tmp_path: Path) -> None:
+    """In its thread, a message that mentions or replies to another user, unless it mentions the bot too."""
     async with running_bot(tmp_path, SUN, WORDS) as here:
         thread = await here.draw()
         chat = await here.bob.send(thread, f"{here.ann.mention} do you like it?")
@@ -72,8 +72,8 @@ async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
         assert entry.text == "@bob will know" and contents(thread)[-1] == "Hello."
 
 
-async def test_answers_in_place_go_on_by_replies(tmp_path: Path) -> None:
-    """Where the channel is set so, no thread is opened; a reply to an answer goes on with the same conversation."""
+async def test_replies_in_a_channel_continue_the_conversation(tmp_path: Path) -> None:
+    """If the channel is set so, no thread is created; a reply to an answer continues it."""
     async with running_bot(tmp_path, SUN, RED, WORDS) as here:
         await in_place(here)
         asked = await here.ask()
@@ -91,14 +91,14 @@ async def test_answers_in_place_go_on_by_replies(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unasked", "talk", "picture"), [("threads", True, True), ("pictures", False, True), ("never", False, False)]
+    ("reply_mode", "talk", "picture"), [("threads", True, True), ("pictures", False, True), ("never", False, False)]
 )
-async def test_what_is_answered_without_a_mention_is_set(
-    tmp_path: Path, unasked: str, talk: bool, picture: bool
+async def test_reply_mode_decides_what_is_answered_without_a_mention(
+    tmp_path: Path, reply_mode: str, talk: bool, picture: bool
 ) -> None:
-    """Everything in its threads, replies to pictures alone, or nothing at all."""
+    """All messages in its threads, replies to images only, or nothing."""
     async with running_bot(tmp_path, SUN, *[WORDS] * 3) as here:
-        await here.bob.slash(here.channel, "settings set", key="unasked", value=unasked, scope="server")
+        await here.bob.slash(here.channel, "settings set", key="unasked", value=reply_mode, scope="server")
         thread = await here.draw()
         said = await here.ann.send(thread, "how nice")
         replied = await here.quietly(pictures(thread)[0], "make it red")
@@ -108,8 +108,8 @@ async def test_what_is_answered_without_a_mention_is_set(
         assert ((str(said.id) in answered), (str(replied.id) in answered)) == (talk, picture)
 
 
-async def test_a_reply_to_a_picture_edits_that_very_picture(tmp_path: Path) -> None:
-    """Without a mention, and whoever made it; two replies make two branches."""
+async def test_a_reply_to_an_image_edits_that_image(tmp_path: Path) -> None:
+    """Without a mention, by any user; two replies create two branches."""
     async with running_bot(tmp_path, SUN, RED, RED, ["<edit>a dark sun</edit>"]) as here:
         thread = await here.draw()
         (first,) = pictures(thread)
@@ -128,8 +128,8 @@ async def test_a_reply_to_a_picture_edits_that_very_picture(tmp_path: Path) -> N
         assert sources[1] == sources[2] == here.store.picture(here.entries()[0].thread, 1).digest  # type: ignore[union-attr]
 
 
-async def test_a_reply_with_a_mention_edits_somebodys_upload(tmp_path: Path) -> None:
-    """The picture of a person's message becomes the first of the new thread, and is edited."""
+async def test_a_reply_with_a_mention_edits_the_upload_of_a_user(tmp_path: Path) -> None:
+    """The upload becomes the first image of the new thread, and is edited."""
     async with running_bot(tmp_path, RED) as here:
         photo = await here.bob.send(here.channel, "my holiday", attachments=[("beach.png", png("blue"))])
         assert here.entries() == []
@@ -142,7 +142,7 @@ async def test_a_reply_with_a_mention_edits_somebodys_upload(tmp_path: Path) -> 
 
 
 async def test_a_reply_to_an_upload_in_a_thread_needs_no_mention(tmp_path: Path) -> None:
-    """What a person brought into the conversation has its number there."""
+    """The upload has a number in the thread."""
     async with running_bot(tmp_path, SUN, WORDS, RED) as here:
         thread = await here.draw()
         brought = await here.bob.send(thread, "look", attachments=[("cat.png", png("blue"))])
@@ -151,8 +151,8 @@ async def test_a_reply_to_an_upload_in_a_thread_needs_no_mention(tmp_path: Path)
         assert (edited.about, last(here, edited).number, last(here, edited).parent) == (2, 3, 2)
 
 
-async def test_several_pictures_come_with_a_mention(tmp_path: Path) -> None:
-    """Up to four get numbers, the others are told of; what is no picture is left alone."""
+async def test_a_mention_can_have_several_uploads(tmp_path: Path) -> None:
+    """Up to four get numbers, a note names the rest; other files are ignored."""
     colours = ("red", "green", "blue", "white", "black")
     files = [("notes.txt", b"words"), *((f"{colour}.png", png(colour)) for colour in colours)]
     async with running_bot(tmp_path, ['<edit of="2">a red sun</edit>']) as here:
@@ -165,8 +165,8 @@ async def test_several_pictures_come_with_a_mention(tmp_path: Path) -> None:
         assert len(pictures(thread)) == 1
 
 
-async def test_a_link_brings_a_picture_along(tmp_path: Path) -> None:
-    """That of a message in another channel of the server, or in another thread of the bot."""
+async def test_a_link_to_a_message_brings_its_image(tmp_path: Path) -> None:
+    """A message in another channel of the server, or in another thread of the bot."""
     async with running_bot(tmp_path, SUN, RED, RED) as here:
         other = here.guild.create_text_channel("photos")
         photo = await here.bob.send(other, "beach", attachments=[("beach.png", png("blue"))])
@@ -182,8 +182,8 @@ async def test_a_link_brings_a_picture_along(tmp_path: Path) -> None:
         assert upload.digest == here.store.picture(here.entries()[0].thread, 1).digest  # type: ignore[union-attr]
 
 
-async def test_a_question_with_a_link_may_be_told_of_again(tmp_path: Path) -> None:
-    """As Discord does when a thread is opened on it: the link was left out of its words, and they are the same."""
+async def test_a_repeated_message_with_a_link_is_no_edit(tmp_path: Path) -> None:
+    """Discord repeats it when a thread is created on it; the stored text has no link."""
     async with running_bot(tmp_path, RED, WORDS) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         asked = await here.ask(
@@ -198,8 +198,8 @@ async def test_a_question_with_a_link_may_be_told_of_again(tmp_path: Path) -> No
         ]
 
 
-async def test_a_link_is_followed_only_to_where_its_writer_may_read(tmp_path: Path) -> None:
-    """Not into a channel that is hidden from whoever writes, not into another server, not to nowhere."""
+async def test_a_link_is_followed_only_where_its_author_may_read(tmp_path: Path) -> None:
+    """Not into a channel that is hidden from the author, another server, or a missing channel."""
     async with running_bot(tmp_path, *[WORDS] * 4) as here:
         hidden = here.guild.create_text_channel("secret")
         secret = await here.bob.send(hidden, "plans", attachments=[("plans.png", png("blue"))])
@@ -211,8 +211,8 @@ async def test_a_link_is_followed_only_to_where_its_writer_may_read(tmp_path: Pa
             assert (await here.final(asked.id)).uploads == ()
 
 
-async def test_a_link_into_a_private_thread_is_for_those_who_are_in_it(tmp_path: Path) -> None:
-    """And for whoever manages threads: to nobody else Discord shows it."""
+async def test_a_link_into_a_private_thread_is_for_its_members(tmp_path: Path) -> None:
+    """And for users with Manage Threads: Discord shows it to nobody else."""
     async with running_bot(tmp_path, *[WORDS] * 3) as here:
         keepers = here.guild.create_role("Keepers", permissions=discord.Permissions(manage_threads=True))
         dee = here.guild.add_member(here.env.create_user("dee"), roles=[keepers])
@@ -227,8 +227,8 @@ async def test_a_link_into_a_private_thread_is_for_those_who_are_in_it(tmp_path:
             assert len((await here.final(asked.id)).uploads) == brought
 
 
-async def test_pictures_of_an_age_restricted_channel_stay_there(tmp_path: Path) -> None:
-    """A link from outside is told so; among such channels it works."""
+async def test_images_of_an_age_restricted_channel_stay_there(tmp_path: Path) -> None:
+    """A link from outside gets a note; between such channels it works."""
     async with running_bot(tmp_path, *[WORDS] * 2) as here:
         adult, other = here.guild.create_text_channel("adults"), here.guild.create_text_channel("more-adults")
         for channel in (adult, other):
@@ -242,8 +242,8 @@ async def test_pictures_of_an_age_restricted_channel_stay_there(tmp_path: Path) 
         assert len((await here.final(asked.id)).uploads) == 1
 
 
-async def test_a_forwarded_picture_counts_as_an_own_one(tmp_path: Path) -> None:
-    """In its thread and in direct messages, a forwarded message needs no words."""
+async def test_a_forwarded_image_counts_as_an_upload(tmp_path: Path) -> None:
+    """In its thread and in direct messages, a forwarded message needs no text."""
     async with running_bot(tmp_path, SUN, RED) as here:
         other = here.guild.create_text_channel("photos")
         photo = await here.bob.send(other, "beach", attachments=[("beach.png", png("blue"))])
@@ -253,8 +253,8 @@ async def test_a_forwarded_picture_counts_as_an_own_one(tmp_path: Path) -> None:
         assert [upload.number for upload in entry.uploads] == [2] and last(here, entry).parent == 2
 
 
-async def test_a_mention_in_somebody_elses_thread_takes_the_picture_it_is_about(tmp_path: Path) -> None:
-    """The picture of the message on which people opened the thread; there it goes on answering mentions alone."""
+async def test_a_mention_in_a_users_thread_uses_its_first_image(tmp_path: Path) -> None:
+    """The image of the message on which the thread was created; there only mentions are answered."""
     async with running_bot(tmp_path, RED, RED) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         here.env.backend.create_thread(here.channel.id, "about the beach", here.bob.id, message_id=photo.id)
@@ -272,7 +272,7 @@ async def test_a_mention_in_somebody_elses_thread_takes_the_picture_it_is_about(
 
 
 async def test_direct_messages_need_no_mention(tmp_path: Path) -> None:
-    """They are one conversation; a reply to a picture there is about that picture."""
+    """They are one conversation; a reply to an image there is about that image."""
     async with running_bot(tmp_path, SUN, WORDS, RED) as here:
         asked = await here.ann.send_dm("draw a sun")
         first = await here.final(asked.id)
@@ -286,8 +286,8 @@ async def test_direct_messages_need_no_mention(tmp_path: Path) -> None:
         assert (entry.thread, last(here, entry).parent) == (first.thread, 1)
 
 
-async def test_machines_are_not_answered(tmp_path: Path) -> None:
-    """Neither other bots nor webhooks nor Discord's own notices start anything, whatever they say."""
+async def test_automatic_messages_are_not_answered(tmp_path: Path) -> None:
+    """Neither bots nor webhooks nor system messages of Discord start a reply."""
     async with running_bot(tmp_path, SUN) as here:
         thread = await here.draw()
         other = here.guild.add_member(here.env.create_user("robot", bot=True))
@@ -301,8 +301,8 @@ async def test_machines_are_not_answered(tmp_path: Path) -> None:
         assert len(here.entries()) == 1
 
 
-async def test_a_long_answer_goes_on_in_another_message(tmp_path: Path) -> None:
-    """No message passes what Discord takes; a block of code is closed at a cut and opened again."""
+async def test_a_long_reply_continues_in_another_message(tmp_path: Path) -> None:
+    """No message exceeds the limit; a code block is closed at a cut and opened again."""
     code = "```python\n" + "".join(f"print({n:04d})\n" for n in range(400)) + "```\nDone."
     async with running_bot(tmp_path, ["Look:\n", *(code[at : at + 50] for at in range(0, len(code), 50))]) as here:
         thread = await here.draw("explain")
@@ -313,8 +313,8 @@ async def test_a_long_answer_goes_on_in_another_message(tmp_path: Path) -> None:
         assert lines == [f"print({n:04d})" for n in range(400)]
 
 
-async def test_nothing_pings_but_the_person_who_asked(tmp_path: Path) -> None:
-    """Whatever a model writes, and also when it is edited in."""
+async def test_only_the_author_of_the_message_is_pinged(tmp_path: Path) -> None:
+    """Whatever a model writes, also in an edit."""
     async with running_bot(tmp_path, WORDS) as here:
         role = here.guild.roles["Mods"]
         loud = f"@everyone @here {here.cid.mention} {role.mention}"
@@ -334,7 +334,7 @@ async def test_nothing_pings_but_the_person_who_asked(tmp_path: Path) -> None:
 
 
 async def test_a_hostile_file_name_is_harmless(tmp_path: Path) -> None:
-    """What people call their files is never passed on; pictures get a name of their own."""
+    """Names of uploads are never passed on; each image gets a safe name."""
     async with running_bot(tmp_path, ["<edit>../../etc/passwd\x00 con.png</edit>"]) as here:
         name = "../../<@1>`evil\u202egnp.png"
         thread = await here.draw("make it red", attachments=[(name, png("blue"))])
@@ -345,8 +345,8 @@ async def test_a_hostile_file_name_is_harmless(tmp_path: Path) -> None:
         assert "evil" not in "".join(contents(thread)) and "evil" not in str(here.model.heard)
 
 
-async def test_a_mention_without_words_is_told_what_to_say(tmp_path: Path) -> None:
-    """Nothing is begun; with a picture it is a message like any other."""
+async def test_a_mention_without_text_gets_help(tmp_path: Path) -> None:
+    """No reply starts; with an image it is a message like any other."""
     async with running_bot(tmp_path, WORDS) as here:
         await here.ask("")
         assert here.channel.last_message.content == "-# The message is empty. Describe an image, or ask a question."
@@ -355,8 +355,8 @@ async def test_a_mention_without_words_is_told_what_to_say(tmp_path: Path) -> No
         assert contents(thread) == ["Hello."] and thread.name == "Pictures"
 
 
-async def test_mentions_in_a_question_are_names_to_the_model(tmp_path: Path) -> None:
-    """People, roles, channels and emoji are told of in words; the thread's name has no markup."""
+async def test_mentions_become_names_for_the_model(tmp_path: Path) -> None:
+    """Users, roles, channels and emoji become text; the name of the thread has no markup."""
     async with running_bot(tmp_path, WORDS) as here:
         role = here.guild.roles["Mods"]
         thread = await here.draw(
@@ -365,8 +365,8 @@ async def test_mentions_in_a_question_are_names_to_the_model(tmp_path: Path) -> 
         assert here.entries()[0].text == "draw @bob of @Mods in #general :wow:" == thread.name
 
 
-async def test_a_name_may_hold_backslashes(tmp_path: Path) -> None:
-    """It is passed on as it is."""
+async def test_a_name_may_contain_backslashes(tmp_path: Path) -> None:
+    """It is passed on unchanged."""
     async with running_bot(tmp_path, WORDS) as here:
         dee = here.guild.add_member(here.env.create_user("\\o/"))
         await here.draw(f"draw {dee.mention}")
@@ -374,7 +374,7 @@ async def test_a_name_may_hold_backslashes(tmp_path: Path) -> None:
 
 
 async def test_without_the_content_intent_mentions_are_enough(tmp_path: Path) -> None:
-    """Mentions, replies that ping and direct messages are answered as ever; others are not seen."""
+    """Mentions, replies that ping and direct messages are answered; the bot gets no others."""
     async with running_bot(tmp_path, SUN, RED, WORDS, WORDS, content=False) as here:
         thread = await here.draw("draw a sun", attachments=[("a.png", png())])
         assert len(here.entries()[0].uploads) == 1
@@ -390,8 +390,8 @@ async def test_without_the_content_intent_mentions_are_enough(tmp_path: Path) ->
 
 
 @pytest.mark.skipif(read() is None, reason="Discord's own document is not here: bodies are not held against it")
-def test_a_body_that_discord_would_refuse_is_found() -> None:
-    """What every other test of this suite relies on: too long a text, and a field that there is not."""
+def test_an_invalid_request_body_is_found() -> None:
+    """All tests of this suite rely on it: a text that is too long, and an unknown field."""
     sent = [
         HttpLogEntry("POST", "/channels/1/messages", {}, {"content": "x" * 2001}, None),
         HttpLogEntry("PATCH", "/channels/1/messages/2", {}, {"content": "fine"}, None),

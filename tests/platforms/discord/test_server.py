@@ -1,4 +1,4 @@
-"""The double of Discord, held against the real client: what it takes, what it refuses, and how it breaks."""
+"""The Discord double against the real client: what it accepts, what it refuses, and its faults."""
 
 import asyncio
 import io
@@ -9,7 +9,7 @@ import discord
 import pytest
 
 from tests.support.discord_server import (
-    USUAL,
+    DEFAULT_PERMISSIONS,
     Broken,
     Channel,
     Code,
@@ -32,8 +32,8 @@ POST = "POST /channels/{channel_id}/messages"
 PATCH = "PATCH /channels/{channel_id}/messages/{message_id}"
 
 
-async def test_words_go_in_and_out(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """What a person writes is heard with its files, what the bot answers is a reply, and edits and deletions land."""
+async def test_messages_are_sent_and_received(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """The client gets a message with its files; its replies, edits and deletions arrive."""
     said = await double.say(channel, ana, f"{double.bot.mention} a red fox", files=[Upload("fox.png", PIXEL)])
     heard = await bot.heard.get()
     assert bot.user in heard.mentions
@@ -50,8 +50,8 @@ async def test_words_go_in_and_out(double: DiscordDouble, channel: Channel, ana:
     assert double.violations == []
 
 
-async def test_pictures_carry_their_alternative_text(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """Files of a multipart request arrive with their descriptions; an edit keeps, adds and leaves out."""
+async def test_files_have_alternative_texts(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """Files of a multipart request have descriptions; an edit keeps, adds and removes files."""
     files = [discord.File(_picture(), "fox.png", description="A red fox."), discord.File(_picture(), "hen.png")]
     sent = await bot.place(channel).send("Two.", files=files, view=buttons())
     shown = double.messages(channel)[0]
@@ -66,7 +66,7 @@ async def test_pictures_carry_their_alternative_text(double: DiscordDouble, chan
 
 
 async def test_a_message_has_one_thread(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """A thread has its message's id; a second is refused; sending opens a closed one, editing in it does not."""
+    """The thread has the id of its message; posting unarchives it, editing in it does not."""
     said = await double.say(channel, ana, "a fox")
     heard = await bot.heard.get()
     thread = await heard.create_thread(name="A fox")
@@ -89,8 +89,8 @@ async def test_a_message_has_one_thread(double: DiscordDouble, channel: Channel,
     assert double.violations == []
 
 
-async def test_a_nonce_is_said_once(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """The same nonce within minutes gives the first message back and makes nothing."""
+async def test_a_nonce_posts_one_message(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """The same nonce within minutes returns the first message."""
     first = await bot.place(channel).send("Once.", nonce="job-1")
     again = await bot.place(channel).send("Twice.", nonce="job-1")
     assert again.id == first.id
@@ -99,10 +99,10 @@ async def test_a_nonce_is_said_once(double: DiscordDouble, channel: Channel, bot
     assert (await bot.place(channel).send("Later.", nonce="job-1")).id != first.id
 
 
-async def test_a_limit_is_waited_for(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """429 through the proxy is waited for and tried again; without the proxy's header it is raised."""
+async def test_the_client_waits_for_a_rate_limit(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """A 429 with the proxy's header is retried; without it, it is raised."""
     double.fail(POST, Limited(0.01), times=2)
-    await bot.place(channel).send("Patience.")
+    await bot.place(channel).send("Slow down.")
     assert len(double.calls(POST)) == 3
     double.fail(POST, Limited(0.01, via=False))
     with pytest.raises(discord.HTTPException) as caught:
@@ -110,8 +110,8 @@ async def test_a_limit_is_waited_for(double: DiscordDouble, channel: Channel, bo
     assert caught.value.status == 429
 
 
-async def test_a_channel_has_a_budget() -> None:
-    """Answers tell what is left, so that the client waits by itself, and no span holds more than the rate."""
+async def test_a_channel_has_a_rate_limit() -> None:
+    """Responses state what is left, so that the client waits, and no span exceeds the rate."""
     rate = Rate(2, 0.2)
     async with DiscordDouble(rate=rate) as double:
         channel = double.channel(double.guild())
@@ -124,8 +124,8 @@ async def test_a_channel_has_a_budget() -> None:
         assert channel.writes[-1].at - channel.writes[0].at >= rate.seconds
 
 
-async def test_an_answer_is_lost_after_the_deed(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """The message is there although the client heard nothing; saying it again under its nonce finds it."""
+async def test_a_lost_response_still_posts_the_message(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """The message exists although the client got no response; its nonce finds it."""
     double.fail(POST, Lose())
     with pytest.raises((aiohttp.ClientError, OSError)):
         await bot.place(channel).send("Hello.", nonce="job-2")
@@ -135,7 +135,7 @@ async def test_an_answer_is_lost_after_the_deed(double: DiscordDouble, channel: 
 
 
 async def test_a_request_hangs(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """Nothing happens until it is let go on."""
+    """Nothing happens until the test releases it."""
     double.fail(POST, Hang())
     sending = asyncio.create_task(bot.place(channel).send("Slow."))
     await double.until(lambda: double.rest.hung)
@@ -146,7 +146,7 @@ async def test_a_request_hangs(double: DiscordDouble, channel: Channel, bot: Bot
 
 
 async def test_an_old_message_is_edited_too_often(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """The limit of old messages looks like any other limit, so the client tries five times before it tells."""
+    """The limit for old messages looks like any rate limit, so the client tries five times first."""
     sent = await bot.place(channel).send("Old.")
     double.fail(PATCH, Code(30046), times=5)
     with pytest.raises(discord.HTTPException) as caught:
@@ -155,8 +155,8 @@ async def test_an_old_message_is_edited_too_often(double: DiscordDouble, channel
     assert double.messages(channel)[0].content == "Old."
 
 
-async def test_a_server_that_is_down_is_told(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """503 reaches the caller at once: the client does not try again."""
+async def test_a_server_error_is_raised(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """The caller gets a 503 at once: the client does not retry."""
     double.fail(POST, Broken(503))
     with pytest.raises(discord.DiscordServerError):
         await bot.place(channel).send("Anyone?")
@@ -164,7 +164,7 @@ async def test_a_server_that_is_down_is_told(double: DiscordDouble, channel: Cha
 
 
 async def test_a_layout_shows_its_files(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """Components of the second kind get addresses for their files, and stand for the words."""
+    """Components of the second version get addresses for their files, and replace the content."""
     view = discord.ui.LayoutView(timeout=None)
     gallery = discord.ui.MediaGallery[discord.ui.LayoutView]()
     gallery.add_item(media="attachment://fox.png", description="A red fox.")
@@ -181,9 +181,9 @@ async def test_a_layout_shows_its_files(double: DiscordDouble, channel: Channel,
     assert double.violations == []
 
 
-async def test_what_is_missing_is_refused(double: DiscordDouble, ana: Person) -> None:
-    """Permissions decide what the bot may do, files have a largest size, and any code can be told."""
-    channel = double.channel(double.guild(bot=USUAL, people=USUAL))
+async def test_missing_permissions_are_refused(double: DiscordDouble, ana: Person) -> None:
+    """Permissions decide what the bot may do, files have a size limit, and any code can be planned."""
+    channel = double.channel(double.guild(bot=DEFAULT_PERMISSIONS, people=DEFAULT_PERMISSIONS))
     async with running(Bot()) as bot:
         place = bot.place(channel)
         with pytest.raises(discord.HTTPException) as caught:
@@ -202,8 +202,8 @@ async def test_what_is_missing_is_refused(double: DiscordDouble, ana: Person) ->
             await place.send("Hello?")
 
 
-async def test_history_is_read_in_pieces(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """After, before and around a message; and nothing at all without the permission."""
+async def test_history_is_read_in_pages(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """After, before and around a message; nothing without the permission."""
     said = [await double.say(channel, ana, str(number)) for number in range(5)]
     place = bot.place(channel)
     middle = discord.Object(said[2].id)
@@ -216,8 +216,8 @@ async def test_history_is_read_in_pieces(double: DiscordDouble, channel: Channel
 
 
 @pytest.mark.skipif(read() is None, reason="Discord's OpenAPI document is not here")
-async def test_a_body_against_the_contract_is_remembered(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """What Discord's own document forbids is refused, with the place and the reason."""
+async def test_a_contract_violation_is_recorded(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """A body that Discord's document forbids is refused, with the place and the reason."""
     with pytest.raises(discord.HTTPException) as caught:
         await bot.place(channel).send(file=discord.File(_picture(), "fox.png", description="x" * 1025))
     assert (caught.value.status, caught.value.code) == (400, 50035)
@@ -226,8 +226,8 @@ async def test_a_body_against_the_contract_is_remembered(double: DiscordDouble, 
     assert double.messages(channel) == []
 
 
-async def test_two_thousand_characters_are_enough(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """A bot's text has 2000 characters at most, whatever the document says; and that is known without it."""
+async def test_a_text_has_at_most_2000_characters(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
+    """The limit for bots is stricter than the document, and is checked without it."""
     with pytest.raises(discord.HTTPException):
         await bot.place(channel).send("x" * 2001)
     assert [(one.route, one.where) for one in double.violations] == [(POST, "$.content")]
@@ -235,13 +235,13 @@ async def test_two_thousand_characters_are_enough(double: DiscordDouble, channel
     assert double.rest.statuses[400] == 1
 
 
-async def test_nothing_is_judged_without_the_document(tmp_path: Path) -> None:
-    """Where Discord's document is not there, there is no contract."""
+async def test_nothing_is_checked_without_the_document(tmp_path: Path) -> None:
+    """Without Discord's document there is no contract."""
     assert read(tmp_path / "openapi.json") is None
 
 
-async def test_typing_and_direct_words(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """The bot types where it writes, and opens a direct conversation by itself."""
+async def test_typing_and_direct_messages(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """The bot types in a channel, and opens a direct conversation."""
     async with bot.place(channel).typing():
         assert double.world.typing == [channel]
     user = await bot.fetch_user(ana.id)

@@ -1,4 +1,4 @@
-"""The double of Discord, held against the real client: sessions, what they hear, and how they end."""
+"""The Discord double against the real client: sessions, their events, and how they end."""
 
 import asyncio
 
@@ -11,7 +11,7 @@ from tests.support.images import PIXEL
 
 
 async def test_missed_events_are_replayed(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """After a broken line the session goes on, and what was said in between is heard."""
+    """After a lost connection the session is resumed, and missed messages arrive."""
     double.gateway.drop()
     await double.say(channel, ana, "while you were away")
     assert (await bot.heard.get()).content == "while you were away"
@@ -21,8 +21,10 @@ async def test_missed_events_are_replayed(double: DiscordDouble, channel: Channe
     assert double.gateway.identified == 1
 
 
-async def test_a_forgotten_session_begins_anew(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """When a session cannot go on the bot is ready again, and has missed what was said."""
+async def test_a_session_that_cannot_resume_starts_again(
+    double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
+) -> None:
+    """The client is ready again, and has missed the messages."""
     double.gateway.forget()
     double.gateway.drop()
     await double.say(channel, ana, "while you were away")
@@ -32,8 +34,8 @@ async def test_a_forgotten_session_begins_anew(double: DiscordDouble, channel: C
     assert bot.heard.empty()
 
 
-async def test_a_silent_gateway_is_left(double: DiscordDouble, channel: Channel) -> None:
-    """A gateway that does not acknowledge heartbeats is left, and the session goes on over another line."""
+async def test_a_silent_gateway_is_reconnected(double: DiscordDouble, channel: Channel) -> None:
+    """If heartbeats are not acknowledged, the session is resumed over a new connection."""
     double.gateway.heartbeat_seconds = 0.05
     double.gateway.acknowledges = False
     async with running(Bot(heartbeat_timeout=0.2)) as bot:
@@ -43,8 +45,8 @@ async def test_a_silent_gateway_is_left(double: DiscordDouble, channel: Channel)
     await double.until(lambda: not double.gateway.connected)
 
 
-async def test_privileges_must_be_granted(double: DiscordDouble, channel: Channel) -> None:
-    """Asking for an intent that the app does not have ends the connection for good."""
+async def test_privileged_intents_must_be_granted(double: DiscordDouble, channel: Channel) -> None:
+    """Requesting an intent that the app does not have ends the connection."""
     double.gateway.approved = 0
     async with Bot() as bot:
         await bot.login(TOKEN)
@@ -53,14 +55,14 @@ async def test_privileges_must_be_granted(double: DiscordDouble, channel: Channe
 
 
 async def test_a_wrong_token_is_refused(double: DiscordDouble) -> None:
-    """Nobody but the bot logs in."""
+    """Only the token of the bot can log in."""
     async with Bot() as bot:
         with pytest.raises(discord.LoginFailure):
             await bot.login("another")
 
 
 async def test_a_malformed_event_reaches_the_client(double: DiscordDouble, channel: Channel, bot: Bot) -> None:
-    """A dispatch is sent whatever it holds, and ends the client as the real one would."""
+    """The double sends any payload, and the client ends as it does with Discord."""
     double.gateway.dispatch("MESSAGE_CREATE", {"id": "not a number"})
     assert bot.ended is not None
     with pytest.raises((KeyError, ValueError)):
@@ -68,8 +70,8 @@ async def test_a_malformed_event_reaches_the_client(double: DiscordDouble, chann
     bot.ended = None
 
 
-async def test_words_are_blank_without_the_intent(double: DiscordDouble, channel: Channel, ana: Person) -> None:
-    """Without the message content intent only direct messages and mentions can be read."""
+async def test_content_is_empty_without_the_intent(double: DiscordDouble, channel: Channel, ana: Person) -> None:
+    """Without the message content intent only direct messages and mentions have content."""
     async with running(Bot(discord.Intents(guilds=True, guild_messages=True, dm_messages=True))) as bot:
         asked = await double.say(channel, ana, "a secret", files=[Upload("fox.png", PIXEL)])
         heard = await bot.heard.get()
@@ -86,7 +88,7 @@ async def test_words_are_blank_without_the_intent(double: DiscordDouble, channel
         assert double.messages(double.direct(ana))[-1].content == "Indeed."
 
 
-async def test_things_that_end_are_told(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+async def test_edits_and_deletions_arrive(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
     """Edits and deletions of messages, channels and servers reach the client."""
     told: list[str] = []
     for name in ("raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"):
@@ -103,10 +105,10 @@ async def test_things_that_end_are_told(double: DiscordDouble, channel: Channel,
     assert told == ["raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"]
 
 
-async def test_the_client_can_be_in_shards(double: DiscordDouble) -> None:
-    """Each shard hears of its own servers."""
+async def test_the_client_can_have_shards(double: DiscordDouble) -> None:
+    """Each shard gets the events of its own servers."""
     double.shards = 2
-    channels = [double.channel(double.guild(f"Studio {number}")) for number in range(3)]
+    channels = [double.channel(double.guild(f"Workshop {number}")) for number in range(3)]
     ready = asyncio.Event()
 
     class Shards(discord.AutoShardedClient):

@@ -1,4 +1,4 @@
-"""The double of Discord, held against the real client: presses, commands and forms, and their answers."""
+"""The Discord double against the real client: presses, commands and forms, and their responses."""
 
 import asyncio
 
@@ -12,7 +12,7 @@ from tests.support.images import PIXEL
 
 
 async def test_a_press_is_answered(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """A press reaches the bot, which may answer once, follow up, and change the message under the button."""
+    """The bot may respond once, follow up, and edit the message of the button."""
     await bot.place(channel).send("Press.", view=buttons())
     shown = double.messages(channel)[0]
     press = await double.press(shown, "again", ana)
@@ -35,7 +35,7 @@ async def test_a_press_is_answered(double: DiscordDouble, channel: Channel, ana:
 async def test_an_interaction_waits_three_seconds(
     double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
 ) -> None:
-    """Too late an answer is unknown, a second one is too much, and the token does not last."""
+    """A late response is unknown, a second one is refused, and the token expires."""
     await bot.place(channel).send("Press.", view=buttons())
     shown = double.messages(channel)[0]
     press = await double.press(shown, "again", ana)
@@ -56,7 +56,7 @@ async def test_an_interaction_waits_three_seconds(
 async def test_a_command_is_deferred_and_answered(
     double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
 ) -> None:
-    """A registered command arrives with its options; the thinking gives way to the answer."""
+    """A registered command arrives with its options; the response replaces the thinking state."""
     tree = app_commands.CommandTree(bot)
 
     @tree.command()
@@ -77,8 +77,10 @@ async def test_a_command_is_deferred_and_answered(
     assert double.violations == []
 
 
-async def test_a_command_is_picked_from_a_menu(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """A command on a message brings the message along; a greyed out button cannot be pressed."""
+async def test_a_message_command_has_its_message(
+    double: DiscordDouble, channel: Channel, ana: Person, bot: Bot
+) -> None:
+    """A disabled button cannot be pressed."""
     tree = app_commands.CommandTree(bot)
 
     @tree.context_menu(name="Draw this")
@@ -96,8 +98,8 @@ async def test_a_command_is_picked_from_a_menu(double: DiscordDouble, channel: C
         await double.press(given.original, "off", ana)
 
 
-async def test_suggestions_are_given(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """What is being typed reaches the bot, also in a subcommand, and what it suggests is kept."""
+async def test_autocomplete_is_answered(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """The bot gets what the user types, also in a subcommand, and its choices are kept."""
     tree = app_commands.CommandTree(bot)
     group = app_commands.Group(name="settings", description="Settings")
 
@@ -117,11 +119,11 @@ async def test_suggestions_are_given(double: DiscordDouble, channel: Channel, an
     assert double.violations == []
 
 
-async def test_a_form_is_filled_in(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
-    """A press opens a form, and what is entered comes back, files and menus too."""
+async def test_a_form_is_submitted(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
+    """A press opens a form, and the inputs arrive, files and menus too."""
     done: asyncio.Future[tuple[str, list[str], int]] = asyncio.get_running_loop().create_future()
 
-    class Wish(discord.ui.Modal, title="Wish"):
+    class Form(discord.ui.Modal, title="Image"):
         prompt = discord.ui.Label[discord.ui.Modal](
             text="Prompt", component=discord.ui.TextInput(custom_id="prompt", default="a fox")
         )
@@ -142,8 +144,8 @@ async def test_a_form_is_filled_in(double: DiscordDouble, channel: Channel, ana:
 
     await bot.place(channel).send("Press.", view=buttons())
     press = await double.press(double.messages(channel)[0], "again", ana)
-    await (await bot.interactions.get()).response.send_modal(Wish())
-    assert press.modal is not None and press.modal["title"] == "Wish"
+    await (await bot.interactions.get()).response.send_modal(Form())
+    assert press.modal is not None and press.modal["title"] == "Image"
     form = await double.submit_modal(press, {"size": ["Tall"], "like": [Upload("fox.png", PIXEL)]})
     assert await done == ("a fox", ["Tall"], len(PIXEL))
     assert form.original is not None and form.original.content == "Noted."

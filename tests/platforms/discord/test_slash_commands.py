@@ -1,4 +1,4 @@
-"""The slash commands, the panel of the settings and the message menus on Discord."""
+"""The slash commands, the settings panel and the message menus on Discord."""
 
 from pathlib import Path
 from typing import Any
@@ -29,20 +29,20 @@ WORDS = ["Hello."]
 
 
 def options(message: Any, custom_id: str) -> list[str]:
-    """What can be chosen in a menu of a message."""
+    """Return the options of the menus of a message."""
     menus = [each for row in message.components for each in row.get("components", ())]
     (menu,) = [each for each in menus if each.get("custom_id") == custom_id]
     return [option["value"] for option in menu["options"]]
 
 
 def panel(result: Any) -> Any:
-    """The panel that was whispered."""
+    """Return the ephemeral panel."""
     (told,) = answers(result)
     return told
 
 
 def administer(here: SimulatedBot) -> None:
-    """Have everybody be an administrator where they use a command, as Discord tells of it."""
+    """Make everybody an administrator in interactions."""
 
     def grant(_: str, payload: Any) -> None:
         payload.get("member", {})["permissions"] = str(discord.Permissions.all().value)
@@ -50,8 +50,8 @@ def administer(here: SimulatedBot) -> None:
     here.env.backend.subscribers.insert(0, grant)
 
 
-async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
-    """In the open it says who asks for what; the pictures come in a thread below that."""
+async def test_imagine_creates_images_of_the_prompt(tmp_path: Path) -> None:
+    """A public message says who asked for what; the images are in a thread on it."""
     async with running_bot(tmp_path) as here:
         here.renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
         given = await here.ann.slash(
@@ -77,7 +77,7 @@ async def test_imagine_draws_what_it_is_told(tmp_path: Path) -> None:
         assert here.model.heard == [] and entry.author.name == "ann"
 
 
-async def test_a_wish_that_cannot_be_is_refused_privately(tmp_path: Path) -> None:
+async def test_an_invalid_request_is_refused_privately(tmp_path: Path) -> None:
     """Nothing of it stays in the channel."""
     async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "imagine", prompt="a fox", negative="people")
@@ -85,8 +85,8 @@ async def test_a_wish_that_cannot_be_is_refused_privately(tmp_path: Path) -> Non
         assert here.channel.history(viewer=here.bob) == [] and here.entries() == []
 
 
-async def test_imagine_goes_on_where_it_was_given(tmp_path: Path) -> None:
-    """In a thread of the bot, in a direct conversation, and in a channel that is answered in place."""
+async def test_imagine_continues_the_conversation_of_its_place(tmp_path: Path) -> None:
+    """In a thread of the bot, in direct messages, and in a channel that is answered in place."""
     async with running_bot(tmp_path, SUN, RED) as here:
         thread = await here.draw()
         given = await here.cid.slash(thread, "imagine", prompt="a moon")
@@ -105,8 +105,8 @@ async def test_imagine_goes_on_where_it_was_given(tmp_path: Path) -> None:
         assert pictures(here.channel)[0].content == "**#1**\n-# a hill" and len(here.channel.threads) == 1
 
 
-async def test_imagine_keeps_to_what_was_chosen(tmp_path: Path) -> None:
-    """Where an option is left out, the settings hold; what can be chosen is offered while one types."""
+async def test_imagine_uses_the_settings(tmp_path: Path) -> None:
+    """Settings apply to options that are left out; values are offered while the user types."""
     async with running_bot(tmp_path) as here:
         for key, value in (("ratio", "2:3"), ("count", "3"), ("picture_model", "sketch")):
             await here.ann.slash(here.channel, "settings set", key=key, value=value)
@@ -122,7 +122,7 @@ async def test_imagine_keeps_to_what_was_chosen(tmp_path: Path) -> None:
 
 
 async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
-    """All by choosing: whose, which, and what it is to be; only the one who opened it sees it."""
+    """By menus for scope, setting and value; only the user who opened it sees it."""
     async with running_bot(tmp_path) as here:
         shown = panel(await here.bob.slash(here.channel, "settings panel"))
         assert shown.ephemeral
@@ -143,7 +143,7 @@ async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
 
 
 async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
-    """A persona is written, and taken back with a button."""
+    """A persona is written in a form, and reset with a button."""
     async with running_bot(tmp_path, WORDS) as here:
         shown = panel(await here.bob.slash(here.channel, "settings show", scope="server"))
         await here.bob.select(shown, ["persona"], custom_id="mini:settings:key.server")
@@ -157,8 +157,8 @@ async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
         assert "**Persona**: nothing\n-# from: default" in texts(shown.components)[0]
 
 
-async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
-    """Others are told so, alone, in the panel too; their own and their thread's settings are theirs."""
+async def test_only_managers_change_settings_of_others(tmp_path: Path) -> None:
+    """Others are refused privately, in the panel too; their own and their thread's settings are free."""
     async with running_bot(tmp_path, WORDS) as here:
         refusal = "Only managers can change the settings of the channel."
         given = await here.ann.slash(here.channel, "settings set", key="ratio", value="2:3", scope="channel")
@@ -181,8 +181,8 @@ async def test_only_managers_set_what_holds_for_all(tmp_path: Path) -> None:
         ("allowed", "I am not enabled for you or in this channel. Ask a manager."),
     ],
 )
-async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
-    """Not at each word that people say to each other in its threads."""
+async def test_a_blocked_user_gets_a_note_only_for_a_mention(tmp_path: Path, key: str, refusal: str) -> None:
+    """Not for each message that users write to each other in its threads."""
     async with running_bot(tmp_path, SUN, WORDS) as here:
         thread = await here.draw()
         named = {"blocked": here.cid, "allowed": here.ann}[key]
@@ -197,8 +197,8 @@ async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path
         assert len(here.entries()) == 2
 
 
-async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
-    """What is typed is completed; what makes no sense is refused with what would."""
+async def test_settings_are_set_shown_and_reset_by_command(tmp_path: Path) -> None:
+    """Input is completed; an invalid value is refused with the valid ones."""
     async with running_bot(tmp_path) as here:
         offered = await here.ann.autocomplete(here.channel, "settings set", "key", "sha")
         assert offered == [{"name": "Shape", "value": "ratio"}] or offered[0]["value"] == "ratio"
@@ -218,24 +218,24 @@ async def test_settings_are_set_shown_and_reset_by_hand(tmp_path: Path) -> None:
         assert "There is no setting 'colour'" in hidden(here, here.channel, given)
 
 
-async def test_the_queue_names_nobody_else(tmp_path: Path) -> None:
-    """One's own pictures are told of one by one, those of others are counted."""
+async def test_the_queue_names_no_other_users(tmp_path: Path) -> None:
+    """The user's own images are listed, those of others are counted."""
     async with running_bot(tmp_path) as here:
         key = ThreadKey("discord", str(here.guild.id), "c", "t")
 
-        def standing(number: int, who: Any, running: bool) -> QueuedJob:
+        def queued_job(number: int, who: Any, running: bool) -> QueuedJob:
             return QueuedJob(f"j{number}", key, number, Operation.GENERATE, str(who.id), "m", running, 0.5, 2, 30, 1)
 
         here.queue_status = QueueStatus(
-            (standing(1, here.ann, True), standing(2, here.bob, False)), (WorkerStatus("b", "m", 1, 1),)
+            (queued_job(1, here.ann, True), queued_job(2, here.bob, False)), (WorkerStatus("b", "m", 1, 1),)
         )
         told = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
         assert told.startswith("1 picture being drawn, 1 waiting.\n- yours: #2 2 pictures ahead of it")
         assert "ann" not in told and "#1" not in told
 
 
-async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
-    """A manager can end everybody's; others are refused."""
+async def test_cancel_ends_the_users_own_replies(tmp_path: Path) -> None:
+    """A manager can end the replies of everybody; others are refused."""
     async with running_bot(tmp_path, ["<image>a sun</image>"], ["<image>a moon</image>"]) as here:
         here.renderer.held |= {"a sun", "a moon"}
         first = await here.ask("draw a sun", here.ann)
@@ -255,8 +255,8 @@ async def test_cancel_ends_ones_own_replies(tmp_path: Path) -> None:
         assert hidden(here, here.channel, given) == "Nothing is in progress here."
 
 
-async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
-    """The pictures of a thread, how much was drawn, and that all of it can be forgotten."""
+async def test_images_usage_and_forget(tmp_path: Path) -> None:
+    """The images of a thread, the usage, and the deletion of the thread."""
     async with running_bot(tmp_path, SUN, RED) as here:
         thread = await here.draw()
         entry = await here.reply(pictures(thread)[0], "make it red")
@@ -281,14 +281,14 @@ async def test_what_is_known_is_told_and_forgotten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "images", "cancel"])
 async def test_commands_work_in_direct_messages(tmp_path: Path, name: str) -> None:
-    """They are answered to the one who is there."""
+    """They are answered in an ephemeral reply."""
     async with running_bot(tmp_path) as here:
         given = await here.ann.user.slash(name)
         assert given.response.ephemeral and (given.response.content or texts(given.response.components))
 
 
 async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
-    """The panel shows nothing else, and whoever types it in full need not choose from the list."""
+    """The panel shows titles only, and a user who types one need not choose it from the list."""
     async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "settings set", key="STYLE ", value="ink")
         assert "**Style**: ink" in texts(panel(given).components)[0]
@@ -298,8 +298,8 @@ async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
         assert "**Style**: usual" in texts(panel(given).components)[0]
 
 
-async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
-    """Edit, Vary and Ask speak of that very picture, in its thread."""
+async def test_the_message_menu_of_an_image_of_the_bot(tmp_path: Path) -> None:
+    """Edit, Vary and Ask are about that image, in its thread."""
     async with running_bot(tmp_path, SUN, RED, WORDS) as here:
         thread = await here.draw()
         (picture,) = pictures(thread)
@@ -322,8 +322,8 @@ async def test_the_menu_of_a_picture_of_the_bot(tmp_path: Path) -> None:
         assert pictures(thread)[-1].content == "**#3**\n-# like #1 · a sun"
 
 
-async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
-    """The upload gets a number in a thread that is opened on it; what has no picture is told so."""
+async def test_the_message_menu_of_an_upload(tmp_path: Path) -> None:
+    """The upload gets a number in a new thread; a message without an image gets a note."""
     async with running_bot(tmp_path, RED, ["<vary/>"]) as here:
         photo = await here.bob.send(here.channel, "beach", attachments=[("beach.png", png("blue"))])
         form = await here.ann.context_menu(here.channel, "Edit image", photo)
@@ -348,8 +348,8 @@ async def test_the_menu_of_somebodys_picture(tmp_path: Path) -> None:
         assert "cannot be read any more" in hidden(here, here.channel, sent)
 
 
-async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> None:
-    """Not even an administrator there: it would hold for all who carry the bot along."""
+async def test_a_user_install_has_no_managers(tmp_path: Path) -> None:
+    """Not even an administrator there: the setting would apply to all user installs."""
     async with running_bot(tmp_path) as here:
         administer(here)
         given = {"key": "allowed", "value": here.cid.mention, "scope": "server"}
@@ -362,12 +362,12 @@ async def test_where_the_bot_is_no_member_nobody_manages_it(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("place", ["friend", "group", "server"])
-async def test_carried_along_it_answers_in_a_single_message(tmp_path: Path, place: str) -> None:
-    """Where the bot is no member, the words and all pictures of a wish stand in the answer to the command."""
+async def test_a_user_install_answers_in_a_single_message(tmp_path: Path, place: str) -> None:
+    """Text and all images of a request are in the response to the command."""
     async with running_bot(tmp_path) as here:
         imagine = await here.command_named("imagine")
-        wish = [{"name": "prompt", "type": 3, "value": "a fox"}, {"name": "count", "type": 4, "value": 2}]
-        given = await here.carried(here.ann, place, **imagine, options=wish)
+        options = [{"name": "prompt", "type": 3, "value": "a fox"}, {"name": "count", "type": 4, "value": 2}]
+        given = await here.carried(here.ann, place, **imagine, options=options)
         entry = await here.newest(0)
         assert entry.thread == ThreadKey("discord", "personal", str(here.ann.user.dm_channel.id), str(here.ann.id))
         message = given.response.message

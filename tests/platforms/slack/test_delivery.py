@@ -1,4 +1,4 @@
-"""Replies on Slack that are cut short by a lost answer, a restart or by people: each is there once, or not at all."""
+"""Interrupted replies on Slack, by lost responses, restarts or users: each is shown once, or not at all."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -22,8 +22,8 @@ from tests.support.slack_workspace import (
 
 
 @pytest.mark.parametrize("method", ["chat.postMessage", "chat.update", "chat.startStream", "chat.stopStream"])
-async def test_an_answer_that_is_lost_makes_nothing_twice(tmp_path: Path, method: str) -> None:
-    """What was posted although nobody heard of it is found and used, in threads and in direct conversations."""
+async def test_a_lost_response_posts_nothing_twice(tmp_path: Path, method: str) -> None:
+    """The posted message is found and used, in threads and in direct conversations."""
     async with running_bot(tmp_path, SUN, TALK) as here:
         direct = here.slack.direct(here.ana)
         here.slack.fail(method, Lose(), times=1)
@@ -42,8 +42,8 @@ async def test_an_answer_that_is_lost_makes_nothing_twice(tmp_path: Path, method
         assert is_whole(here, asked)
 
 
-async def test_a_reply_is_stopped_before_its_first_word(tmp_path: Path) -> None:
-    """By Slack's own button, which is there while the bot thinks; an admin may stop what is another's."""
+async def test_a_reply_is_stopped_before_its_first_text(tmp_path: Path) -> None:
+    """With Slack's own button, which is shown while the bot thinks; an admin may stop any reply."""
     async with running_bot(tmp_path, (None, "Hello.")) as here:
         asked = await here.ask()
         await here.slack.until(lambda: here.slack.world.statuses and here.slack.world.sessions)
@@ -56,8 +56,8 @@ async def test_a_reply_is_stopped_before_its_first_word(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("drawing", [True, False])
-async def test_a_reply_is_taken_up_after_a_restart(tmp_path: Path, drawing: bool) -> None:
-    """In the same message, whether words were streaming or a picture was drawn, and nothing is there twice."""
+async def test_a_reply_continues_after_a_restart(tmp_path: Path, drawing: bool) -> None:
+    """In the same message, during the text stream or an image, and nothing is posted twice."""
     async with running_bot(tmp_path, TALK, ("One two ", "<image>a sun</image>", " three.")) as here:
         if drawing:
             here.model.go.set()
@@ -73,8 +73,8 @@ async def test_a_reply_is_taken_up_after_a_restart(tmp_path: Path, drawing: bool
         assert is_whole(here, asked) and here.thread(asked) == [reply]
 
 
-async def test_a_reply_whose_post_was_lost_at_the_end_of_the_bot_is_found(tmp_path: Path) -> None:
-    """It was posted, and never recorded."""
+async def test_an_unrecorded_message_is_found_after_a_restart(tmp_path: Path) -> None:
+    """It was posted, but not recorded."""
     async with running_bot(tmp_path, SUN, SUN) as here:
 
         def late(call: Call) -> bool:
@@ -97,8 +97,8 @@ async def test_a_reply_whose_post_was_lost_at_the_end_of_the_bot_is_found(tmp_pa
 # People meddle
 
 
-async def test_a_reply_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
-    """Nothing comes in its place; the conversation goes on."""
+async def test_a_deleted_reply_is_not_posted_again(tmp_path: Path) -> None:
+    """The conversation continues."""
     async with running_bot(tmp_path, TALK, RED) as here:
         here.slack.fail("chat.startStream", Error("team_not_found"))
         asked = await here.ask()
@@ -111,8 +111,8 @@ async def test_a_reply_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
         assert [alts(one) for one in here.thread(asked)] == [["#2: a red sun"]]
 
 
-async def test_a_stream_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
-    """As any other message."""
+async def test_a_deleted_stream_is_not_posted_again(tmp_path: Path) -> None:
+    """It is handled like any other message."""
     async with running_bot(tmp_path, TALK) as here:
         asked, reply = await streaming(here)
         here.slack.chat.remove(reply)
@@ -122,28 +122,28 @@ async def test_a_stream_that_is_deleted_is_left_deleted(tmp_path: Path) -> None:
 
 
 def kick(here: SlackBot) -> None:
-    """The bot is sent away."""
+    """Remove the bot from the channel."""
     here.slack.kick(here.general)
 
 
 def archive(here: SlackBot) -> None:
-    """The channel is archived."""
+    """Archive the channel."""
     here.general.archived = True
 
 
 def revoke(here: SlackBot) -> None:
-    """The token is taken away."""
+    """Revoke the token."""
     here.slack.revoke()
 
 
 def uninstall(here: SlackBot) -> None:
-    """The app is thrown out."""
+    """Uninstall the app."""
     here.slack.uninstall()
 
 
 @pytest.mark.parametrize("happens", [kick, archive, revoke, uninstall])
-async def test_where_nothing_can_be_shown_nothing_is_drawn(tmp_path: Path, happens: Callable[[SlackBot], None]) -> None:
-    """The reply ends on record, without a bug; its picture is not drawn for nobody."""
+async def test_nothing_is_rendered_where_it_cannot_post(tmp_path: Path, happens: Callable[[SlackBot], None]) -> None:
+    """The stored reply ends without a bug in the log, and its image is not rendered."""
     async with running_bot(tmp_path, TALK, WORDS) as here:
         here.renderer.held.add("a sun")
         asked, _ = await streaming(here)
@@ -160,8 +160,8 @@ async def test_where_nothing_can_be_shown_nothing_is_drawn(tmp_path: Path, happe
 # The connection
 
 
-async def test_a_connection_that_ends_is_made_anew(tmp_path: Path) -> None:
-    """Slack asks for it now and then, and closes it; what was said meanwhile is answered."""
+async def test_a_closed_connection_is_replaced(tmp_path: Path) -> None:
+    """Slack closes connections regularly; messages in between are answered."""
     async with running_bot(tmp_path, *[WORDS] * 2) as here:
         opened = here.slack.link.opened
         here.slack.link.refresh()
@@ -175,8 +175,8 @@ async def test_a_connection_that_ends_is_made_anew(tmp_path: Path) -> None:
         assert here.platform.health() == {"connected": True} and here.slack.unacknowledged == []
 
 
-async def test_tokens_that_slack_refuses_are_told_of_at_the_start(tmp_path: Path) -> None:
-    """Each by its name."""
+async def test_refused_tokens_are_named_at_the_start(tmp_path: Path) -> None:
+    """Each token by the name of its variable."""
     async with running_bot(tmp_path) as here:
         for method, name in (("auth.test", "SLACK_BOT_TOKEN"), ("apps.connections.open", "SLACK_APP_TOKEN")):
             await here.close()

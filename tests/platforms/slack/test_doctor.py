@@ -1,4 +1,4 @@
-"""The doctor's part on Slack before a Slack of our own on loopback: what it finds wrong, and what it keeps quiet."""
+"""The doctor's checks of Slack against a local server: what it finds, and what it keeps secret."""
 
 import json
 from collections.abc import AsyncIterator
@@ -22,13 +22,13 @@ from tests.support.slack_server import SlackDouble
 BOT_TOKEN, APP_TOKEN = "xoxb-1-hunter2", "xapp-1-A0STUDIO001-2-hunter3"
 MANIFEST = json.loads((ROOT / "deploy" / "slack-manifest.json").read_text("utf-8"))
 AUTH, OPEN = "/api/auth.test", "/api/apps.connections.open"
-ME = {"ok": True, "team": "Studio", "user": "minidalle", "team_id": "T1", "user_id": "U1", "bot_id": "B1"}
+ME = {"ok": True, "team": "Workshop", "user": "minidalle", "team_id": "T1", "user_id": "U1", "bot_id": "B1"}
 SOCKET = {"ok": True, "url": "wss://wss.slack.example/link/?ticket=hunter4"}
 
 
 @dataclass
 class Server:
-    """Says what it is told to say at each path, to whoever shows the right token."""
+    """Says what it is told to say at each path, to a client with the right token."""
 
     says: dict[str, Any] = field(default_factory=lambda: {AUTH: ME, OPEN: SOCKET})
     granted: str | None = ",".join(SCOPES)
@@ -55,7 +55,7 @@ def _nothing_is_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 async def server() -> AsyncIterator[Server]:
-    """A Slack with one app, to which everything is granted."""
+    """A Slack server with one app that has all scopes."""
     double = Server()
     app = web.Application()
     app.router.add_post("/{path:.*}", double.answer)
@@ -69,21 +69,21 @@ async def server() -> AsyncIterator[Server]:
 
 
 def on(server: Server, bot: str = BOT_TOKEN, app: str = APP_TOKEN, **more: Any) -> Config:
-    """The configuration of a bot whose Slack is that server."""
+    """Return the configuration of a bot for that server."""
     tokens: dict[str, Any] = {"slack_bot_token": SecretStr(bot)} | ({"slack_app_token": SecretStr(app)} if app else {})
     return Config(slack_api_url=f"{server.url}/api/", **tokens, **more)
 
 
-def told(findings: list[Check]) -> str:
-    """All that is printed about them."""
+def printed(findings: list[Check]) -> str:
+    """Return all that the doctor prints about the checks."""
     return "\n".join(f"{each.severity} {each.subject}: {each.message} {each.remedy}".rstrip() for each in findings)
 
 
-async def test_all_is_well_on_slack(server: Server) -> None:
-    """The bot's name, its workspace, its scopes, and the way by which events come; no secret among it."""
+async def test_a_complete_setup_passes_all_checks(server: Server) -> None:
+    """The name of the bot, workspace, scopes and transport are shown, and no secret."""
     found = await check_slack(on(server))
-    assert told(found) == (
-        "✓ Slack: The token is valid: bot minidalle in the workspace Studio.\n"
+    assert printed(found) == (
+        "✓ Slack: The token is valid: bot minidalle in the workspace Workshop.\n"
         "✓ Slack scopes: All are granted.\n"
         "✓ Slack events: SLACK_APP_TOKEN is valid: they come over Socket Mode, and need no address."
     )
@@ -91,52 +91,52 @@ async def test_all_is_well_on_slack(server: Server) -> None:
 
 
 def test_each_scope_of_the_manifest_has_its_reason() -> None:
-    """What the doctor looks for is what the app asks for."""
+    """The doctor checks exactly the scopes that the manifest requests."""
     assert sorted(SCOPES) == MANIFEST["oauth_config"]["scopes"]["bot"]
 
 
 @pytest.mark.parametrize("scope", SCOPES)
-async def test_a_missing_scope_is_told_with_what_it_breaks(server: Server, scope: str) -> None:
-    """An app that was made by hand lacks one; the others are not spoken of."""
+async def test_a_missing_scope_is_reported_with_its_effect(server: Server, scope: str) -> None:
+    """An app that was made by hand lacks one; the other scopes are not mentioned."""
     server.granted = ", ".join(SCOPES.keys() - {scope})
     (finding,) = [each for each in await check_slack(on(server)) if each.subject == "Slack scopes"]
     assert finding.severity is (Severity.NOTE if scope in OPTIONAL_SCOPES else Severity.ERROR)
     assert finding.message == f"{scope} is missing: {SCOPES[scope]}." and "reinstall" in finding.remedy
 
 
-async def test_scopes_of_which_nothing_is_told_are_no_fault(server: Server) -> None:
-    """A proxy may have taken the header away; further scopes harm nobody."""
+async def test_unknown_and_additional_scopes_are_no_fault(server: Server) -> None:
+    """A proxy may remove the header; additional scopes do no harm."""
     server.granted = None
-    assert "- Slack scopes: Slack did not tell which are granted." in told(await check_slack(on(server)))
+    assert "- Slack scopes: Slack did not tell which are granted." in printed(await check_slack(on(server)))
     server.granted = ",".join([*SCOPES, "reactions:write"])
-    assert "✓ Slack scopes: All are granted." in told(await check_slack(on(server)))
+    assert "✓ Slack scopes: All are granted." in printed(await check_slack(on(server)))
 
 
-async def test_refused_tokens_are_told_with_their_cure_and_never_shown(server: Server) -> None:
-    """Each is named; of the bot's token nothing else can be found out."""
+async def test_refused_tokens_are_reported_with_a_remedy(server: Server) -> None:
+    """Each is named and never printed."""
     (finding,) = await check_slack(on(server, bot="xoxb-wrong-hunter5"))
     assert finding.severity is Severity.ERROR and finding.message == "SLACK_BOT_TOKEN is refused (invalid_auth)."
     assert "OAuth & Permissions" in finding.remedy
     *fine, wrong = await check_slack(on(server, app="xapp-wrong-hunter6"))
     assert {each.severity for each in fine} == {Severity.OK} and wrong.severity is Severity.ERROR
     assert wrong.message == "SLACK_APP_TOKEN is refused (invalid_auth)." and "connections:write" in wrong.remedy
-    assert "hunter" not in told([finding, *fine, wrong])
+    assert "hunter" not in printed([finding, *fine, wrong])
 
 
 async def test_tokens_of_two_apps_are_found(server: Server) -> None:
-    """Both are valid, and yet no mention would ever come."""
+    """Both are valid, but no mention would arrive."""
     server.says[AUTH] = ME | {"app_id": "A0STUDIO001"}
     assert (await check_slack(on(server)))[-1].severity is Severity.OK
     server.says[AUTH] = ME | {"app_id": "A0OTHER"}
     last = (await check_slack(on(server)))[-1]
-    assert last.severity is Severity.ERROR and "of another app" in last.message and "hunter" not in told([last])
+    assert last.severity is Severity.ERROR and "of another app" in last.message and "hunter" not in printed([last])
 
 
-async def test_over_http_the_rest_is_for_slack_to_say(server: Server) -> None:
-    """Nobody can see from here whether Slack's requests arrive; no app token is asked about."""
+async def test_over_http_incoming_requests_are_not_checked(server: Server) -> None:
+    """The doctor cannot test whether Slack's requests arrive; no app token is needed."""
     last = (await check_slack(on(server, app="", slack_signing_secret=SecretStr("hunter7"))))[-1]
     assert last.severity is Severity.NOTE and "port 3000" in last.message and "request URLs" in last.remedy
-    assert server.asked == [("POST", AUTH)] and "hunter" not in told([last])
+    assert server.asked == [("POST", AUTH)] and "hunter" not in printed([last])
 
 
 @pytest.mark.parametrize(
@@ -148,23 +148,23 @@ async def test_over_http_the_rest_is_for_slack_to_say(server: Server) -> None:
         ({}, 503, "Try again later"),
     ],
 )
-async def test_a_slack_that_is_ill_or_another_is_told(server: Server, says: Any, status: int, cure: str) -> None:
-    """That is a line and no traceback, and blames no token."""
+async def test_a_failing_server_is_reported(server: Server, says: Any, status: int, cure: str) -> None:
+    """One line without a traceback, which blames no token."""
     server.says[AUTH], server.status = says, status
     (finding,) = await check_slack(on(server))
     assert finding.severity is Severity.ERROR and cure in finding.remedy
 
 
-async def test_the_double_of_slack_is_content() -> None:
-    """What is asked keeps to Slack's own method reference."""
+async def test_the_doctor_sends_only_valid_requests() -> None:
+    """Its calls match Slack's method reference."""
     async with SlackDouble() as double:
         bot, app = SecretStr(DOUBLE_BOT_TOKEN), SecretStr(DOUBLE_APP_TOKEN)
         found = await check_slack(Config(slack_api_url=double.api_url, slack_bot_token=bot, slack_app_token=app))
         assert {each.severity for each in found} == {Severity.OK, Severity.NOTE} and double.violations == []
 
 
-async def test_without_a_token_the_way_to_one_is_told() -> None:
-    """That is no fault: the web page works without."""
+async def test_without_a_token_the_doctor_explains_how_to_get_one() -> None:
+    """That is no fault: the web app works without Slack."""
     (finding,) = await check_slack(Config())
     assert finding.severity is Severity.NOTE and "docs/slack.md" in finding.remedy
 
@@ -172,7 +172,7 @@ async def test_without_a_token_the_way_to_one_is_told() -> None:
 def test_a_bot_token_alone_is_a_fault_of_the_configuration(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Neither an app token nor a signing secret: both are named, before anything is asked of Slack."""
+    """The app token and the signing secret are both named, before any call of Slack."""
     monkeypatch.setenv("SLACK_BOT_TOKEN", BOT_TOKEN)
     assert main(["doctor"]) == 1
     out = capsys.readouterr().out

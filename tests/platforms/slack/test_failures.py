@@ -1,4 +1,4 @@
-"""What goes wrong on Slack: every reply still ends well, visibly, and is there once."""
+"""Failures on Slack: every reply ends visibly, and is shown once."""
 
 from pathlib import Path
 
@@ -42,7 +42,7 @@ from tests.support.slack_workspace import (
     "fault", [Limited(0), Broken(503), Error("internal_error"), Lose()], ids=["429", "503", "error", "lost"]
 )
 async def test_each_request_may_fail_once(tmp_path: Path, fault: Fault) -> None:
-    """Whatever Slack answers to the first of each kind, and where the answer is lost although it was done."""
+    """With any error code for the first call of each method, and with a lost response."""
     signs = ["assistant.threads.setStatus", "agents.sessions.setStatus", "users.info"]
     rounds = (
         [*signs, "chat.startStream", "chat.appendStream", "chat.stopStream", "chat.postMessage", "chat.update"],
@@ -63,8 +63,8 @@ async def test_each_request_may_fail_once(tmp_path: Path, fault: Fault) -> None:
         here.slack.web.faults.planned.clear()
 
 
-async def test_it_waits_as_long_as_slack_says(tmp_path: Path) -> None:
-    """No call comes before its time."""
+async def test_it_waits_as_long_as_slack_demands(tmp_path: Path) -> None:
+    """No call is made before Retry-After has passed."""
     async with running_bot(tmp_path, SUN) as here:
         here.renderer.held.add("a sun")
         asked = await here.ask()
@@ -77,8 +77,8 @@ async def test_it_waits_as_long_as_slack_says(tmp_path: Path) -> None:
         assert second - first >= 1 and len(here.thread(asked)) == 1
 
 
-async def test_a_burst_of_questions_keeps_to_what_slack_allows(tmp_path: Path) -> None:
-    """With the tiers of Slack enforced nobody is refused, and all are answered."""
+async def test_a_burst_of_messages_keeps_the_rate_limits(tmp_path: Path) -> None:
+    """With Slack's tiers enforced no call is refused, and all messages are answered."""
     async with running_bot(tmp_path, *[SUN] * 4) as here:
         here.slack.web.tiers.enforced = True
         for nth in range(4):
@@ -91,7 +91,7 @@ async def test_a_burst_of_questions_keeps_to_what_slack_allows(tmp_path: Path) -
 # Streams
 
 
-async def test_a_stream_that_expires_becomes_a_message_that_is_edited(tmp_path: Path) -> None:
+async def test_an_expired_stream_becomes_an_edited_message(tmp_path: Path) -> None:
     """It is the same message."""
     async with running_bot(tmp_path, TALK) as here:
         asked, reply = await streaming(here)
@@ -101,8 +101,8 @@ async def test_a_stream_that_expires_becomes_a_message_that_is_edited(tmp_path: 
         assert is_whole(here, asked) and here.thread(asked) == [reply]
 
 
-async def test_who_asked_stops_the_stream(tmp_path: Path) -> None:
-    """Slack's own button does what ours does; Retry then answers in the same message."""
+async def test_the_author_stops_the_stream(tmp_path: Path) -> None:
+    """Slack's own button works like the bot's Stop; Retry then answers in the same message."""
     async with running_bot(tmp_path, TALK, SUN) as here:
         asked, reply = await streaming(here)
         await here.slack.stop_stream(reply, here.ana)
@@ -115,8 +115,8 @@ async def test_who_asked_stops_the_stream(tmp_path: Path) -> None:
         assert here.thread(asked) == [reply]
 
 
-async def test_somebody_else_cannot_stop_the_reply(tmp_path: Path) -> None:
-    """The stream ends, as Slack has it; the reply goes on, and they are told why."""
+async def test_another_user_cannot_stop_the_reply(tmp_path: Path) -> None:
+    """Slack ends the stream; the reply continues, and the user reads why."""
     async with running_bot(tmp_path, TALK) as here:
         asked, reply = await streaming(here)
         await here.slack.stop_stream(reply, here.cid)
@@ -127,8 +127,8 @@ async def test_somebody_else_cannot_stop_the_reply(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("code", ["not_subscribed_to_message_stream_stopped", "missing_recipient_team_id"])
-async def test_where_no_stream_may_be_begun_the_words_are_edited(tmp_path: Path, code: str) -> None:
-    """From the start there is a button to stop them."""
+async def test_without_streams_the_text_is_edited(tmp_path: Path, code: str) -> None:
+    """A Stop button is shown from the start."""
     async with running_bot(tmp_path, TALK) as here:
         here.slack.fail("chat.startStream", Error(code))
         asked = await here.ask()
@@ -141,8 +141,8 @@ async def test_where_no_stream_may_be_begun_the_words_are_edited(tmp_path: Path,
 # Files
 
 
-async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_path: Path) -> None:
-    """The words come without it; Retry sends it once more."""
+async def test_a_refused_image_gets_a_note_and_a_retry_button(tmp_path: Path) -> None:
+    """The text is posted without it; Retry uploads it again."""
     async with running_bot(tmp_path, SUN) as here:
         here.slack.uploads.polls = 1_000
         asked = await here.draw()
@@ -157,8 +157,8 @@ async def test_a_picture_that_slack_never_takes_is_told_of_and_tried_again(tmp_p
 
 
 @knows_scopes
-async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) -> None:
-    """As where Slack does not take them."""
+async def test_without_the_file_scope_the_text_is_posted(tmp_path: Path) -> None:
+    """As if Slack refused the files."""
     async with running_bot(tmp_path, SUN) as here:
         here.slack.web.scopes = {"chat:write", "users:read", "files:read"}
         asked = await here.draw()
@@ -174,8 +174,8 @@ async def test_without_the_right_to_send_files_the_words_come(tmp_path: Path) ->
         (Lose(), "A picture could not be read from Slack; please send it again."),
     ],
 )
-async def test_what_is_no_picture_is_not_taken_for_one(tmp_path: Path, fault: Fault, told: str) -> None:
-    """The token goes to nobody but Slack, the words are answered, and it is told."""
+async def test_files_that_are_no_images_are_not_used(tmp_path: Path, fault: Fault, told: str) -> None:
+    """The token goes only to Slack, the text is answered, and a note names the file."""
     async with running_bot(tmp_path, WORDS) as here:
         if isinstance(fault, Error):
             brought = Upload("cat.png", b"<html>no picture</html>")
@@ -188,8 +188,8 @@ async def test_what_is_no_picture_is_not_taken_for_one(tmp_path: Path, fault: Fa
         here.slack.web.faults.planned.clear()
 
 
-async def test_a_huge_picture_is_left_out(tmp_path: Path) -> None:
-    """Whether its size comes with the event or must be asked for."""
+async def test_an_image_that_is_too_large_is_left_out(tmp_path: Path) -> None:
+    """Whether its size is in the event or must be requested."""
     async with running_bot(tmp_path, WORDS, WORDS) as here:
         for count in (1, 2):
             huge = Upload("huge.png", noise(8) + bytes(21 * 2**20), check_file_info=count == 2)
@@ -202,7 +202,7 @@ async def test_a_huge_picture_is_left_out(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("backwards", [True, False])
-async def test_slacks_own_samples_do_no_harm(tmp_path: Path, backwards: bool) -> None:
+async def test_slacks_sample_events_do_no_harm(tmp_path: Path, backwards: bool) -> None:
     """Each twice: acknowledged, no bug, and at most one answer to each message."""
     sent = list(samples().values())
     if not sent:

@@ -1,4 +1,4 @@
-"""How the bot gets into a workspace: the manifest of its app, what it needs of that, and signed requests over HTTP."""
+"""The installation in a workspace: the manifest, the scopes, and signed HTTP requests."""
 
 import inspect
 import json
@@ -26,7 +26,7 @@ EVENTS: list[str] = MANIFEST["settings"]["event_subscriptions"]["bot_events"]
 
 
 def from_contract(*parts: str) -> Any:
-    """A file of the contract."""
+    """Read a file of the contract."""
     path = FOLDER.joinpath(*parts)
     if not path.exists():
         pytest.skip("the contract folder is not there")
@@ -53,8 +53,8 @@ def test_the_manifest_declares_exactly_the_listeners() -> None:
     assert all(f'"{each["callback_id"]}"' in source for each in MANIFEST["features"]["shortcuts"])
 
 
-async def test_the_manifest_asks_for_what_is_needed_and_no_more(tmp_path: Path) -> None:
-    """Everything that the bot does in channels, groups and direct conversations needs just these scopes."""
+async def test_the_manifest_requests_exactly_the_needed_scopes(tmp_path: Path) -> None:
+    """For everything that the bot does in channels, groups and direct conversations."""
     known = {event["name"]: event.get("scopes", []) for event in from_contract("slack-api-ref", "events.json")}
     async with running_bot(tmp_path, *[RED] * 5) as here:
         wanted = set(MANIFEST["oauth_config"]["scopes"]["bot"])
@@ -76,14 +76,14 @@ async def test_the_manifest_asks_for_what_is_needed_and_no_more(tmp_path: Path) 
 # Over HTTP
 
 
-class Door:
+class SignedRequests:
     """Sends what Slack would send, signed or not."""
 
     def __init__(self, here: SlackBot, session: aiohttp.ClientSession) -> None:
         self._here = here
         self._session = session
 
-    async def knock(self, body: str, *, secret: str = SECRET, age: float = 0, content: str = "application/json") -> int:
+    async def send(self, body: str, *, secret: str = SECRET, age: float = 0, content: str = "application/json") -> int:
         """The status of the answer."""
         stamp = str(int(time.time() - age))
         signature = SignatureVerifier(secret).generate_signature(timestamp=stamp, body=body)
@@ -97,7 +97,7 @@ class Door:
         message = await self._here.slack.say(channel, self._here.ana, f"{self._here.slack.bot.mention} {text}")
         event = payloads.message(self._here.slack.world, message) | {"channel": channel.id, "type": "app_mention"}
         told = {"type": "event_callback", "team_id": self._here.slack.world.team_id, "event": event, "event_id": "Ev1"}
-        return await self.knock(json.dumps(told), **more), f"{channel.id}-{message.ts}"
+        return await self.send(json.dumps(told), **more), f"{channel.id}-{message.ts}"
 
     async def press(self, message: Any, label: str) -> int:
         """Press a button."""
@@ -111,43 +111,43 @@ class Door:
                          "block_id": "b", "action_ts": world.ts()}],
         }  # fmt: skip
         body = urlencode({"payload": json.dumps(told)})
-        return await self.knock(body, content="application/x-www-form-urlencoded")
+        return await self.send(body, content="application/x-www-form-urlencoded")
 
 
 async def over_http(here: SlackBot) -> SlackBot:
-    """The same bot, with a door in place of a socket."""
+    """Run the same bot with an HTTP server instead of a socket."""
     await here.close()
     here.account = replace(here.account, app_token="", signing_secret=SECRET, port=unused_port())
     await here.start()
     return here
 
 
-async def test_signed_requests_are_taken(tmp_path: Path) -> None:
-    """Events and buttons; twice the same is answered once."""
+async def test_signed_requests_are_accepted(tmp_path: Path) -> None:
+    """Events and buttons; a repeated event is answered once."""
     async with running_bot(tmp_path, RED, WORDS) as here, aiohttp.ClientSession() as session:
-        door = Door(await over_http(here), session)
+        requests = SignedRequests(await over_http(here), session)
         assert here.platform.health() == {"connected": True}
-        status, name = await door.say("draw", here.general)
+        status, name = await requests.say("draw", here.general)
         entry = await here.final(name)
         assert status == 200 and entry.view
         (reply,) = [one for one in here.general.visible() if one.author is here.slack.bot]
         assert words(reply).endswith("a red sun") and labels(reply)[0] == "Vary"
-        assert await door.press(reply, "Vary") == 200
+        assert await requests.press(reply, "Vary") == 200
         assert (await here.newest(1)).text == "Vary #1"
         challenge = json.dumps({"type": "url_verification", "challenge": "x", "token": "t"})
-        assert await door.knock(challenge) == 200
+        assert await requests.send(challenge) == 200
 
 
 @pytest.mark.parametrize("fault", [{"secret": "of-somebody-else"}, {"age": 600}])
-async def test_requests_that_are_not_slacks_are_refused(tmp_path: Path, fault: dict[str, Any]) -> None:
-    """Another signature, or one that is too old: nothing is done."""
+async def test_requests_that_slack_did_not_sign_are_refused(tmp_path: Path, fault: dict[str, Any]) -> None:
+    """A wrong signature, or one that is too old: nothing is done."""
     async with running_bot(tmp_path) as here, aiohttp.ClientSession() as session:
-        door = Door(await over_http(here), session)
-        status, _ = await door.say("draw", here.general, **fault)
+        requests = SignedRequests(await over_http(here), session)
+        status, _ = await requests.say("draw", here.general, **fault)
         assert status == 401 and here.entries() == []
 
 
-async def test_a_port_that_is_taken_is_told_of(tmp_path: Path) -> None:
+async def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
     """By the name of its setting."""
     async with running_bot(tmp_path) as here:
         other = web.AppRunner(web.Application())

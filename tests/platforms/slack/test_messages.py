@@ -1,4 +1,4 @@
-"""What people say to the bot on Slack, over a real socket, and what is answered where."""
+"""Messages of users on Slack over a real socket: which are answered, and where."""
 
 from pathlib import Path
 
@@ -25,12 +25,12 @@ BELOW = ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
 
 
 def last(here: SlackBot, entry: Entry) -> Picture:
-    """The newest picture of an entry's thread."""
+    """Return the newest image of an entry's thread."""
     return here.store.pictures(entry.thread)[-1]
 
 
 async def test_a_mention_is_answered_in_its_thread(tmp_path: Path) -> None:
-    """Each picture stands where the model put it, with its number, its alt text and its buttons."""
+    """Each image has its number, alternative text and buttons, in the order of the model."""
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
@@ -43,8 +43,8 @@ async def test_a_mention_is_answered_in_its_thread(tmp_path: Path) -> None:
         assert here.said(here.general) == []
 
 
-async def test_words_stream_and_the_stream_is_closed_before_a_picture_is_drawn(tmp_path: Path) -> None:
-    """First a sign of life, then the words as they come, then the same message with the picture and a way to stop."""
+async def test_text_streams_until_an_image_is_rendered(tmp_path: Path) -> None:
+    """First a status, then the text as it streams, then the same message with the image and Stop."""
     script = ("Let me", None, " see. ", "<image>a sun</image>", " Done.")
     async with running_bot(tmp_path, (None, *script)) as here:
         here.renderer.held.add("a sun")
@@ -67,8 +67,8 @@ async def test_words_stream_and_the_stream_is_closed_before_a_picture_is_drawn(t
         assert set(here.slack.world.sessions.values()) == {"active"}
 
 
-async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path) -> None:
-    """Everybody's words there are answered, and the chat model is told what was said before."""
+async def test_a_thread_continues_without_mentions(tmp_path: Path) -> None:
+    """Messages of all users there are answered, and the chat model gets the earlier ones."""
     async with running_bot(tmp_path, SUN, MOON) as here:
         asked = await here.draw()
         entry = await here.say(asked, "and a moon", here.cid)
@@ -76,8 +76,8 @@ async def test_what_is_said_in_a_thread_goes_on_without_a_mention(tmp_path: Path
         assert "draw a sun" in here.model.heard[-1][-3].text and "and a moon" in here.model.heard[-1][-1].text
 
 
-async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
-    """Who mentions somebody else is not answered, nor is who talks elsewhere: nobody is even asked for there."""
+async def test_messages_between_users_are_not_answered(tmp_path: Path) -> None:
+    """A message that mentions another user, or that is outside its threads."""
     async with running_bot(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         await here.slack.say(here.general, here.bo, "hello all")
@@ -89,8 +89,8 @@ async def test_people_among_themselves_are_left_alone(tmp_path: Path) -> None:
         assert words(here.thread(asked)[-1]) == "Hello."
 
 
-async def test_nobody_is_asked_for_who_talks_elsewhere(tmp_path: Path) -> None:
-    """The talk of a channel costs no requests."""
+async def test_other_messages_cause_no_api_calls(tmp_path: Path) -> None:
+    """The messages of a channel cost no requests."""
     async with running_bot(tmp_path, SUN) as here:
         for _ in range(3):
             await here.slack.say(here.general, here.cid, "hello all")
@@ -99,15 +99,15 @@ async def test_nobody_is_asked_for_who_talks_elsewhere(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("unasked", "talk", "picture"), [("threads", True, True), ("pictures", False, True), ("never", False, False)]
+    ("reply_mode", "talk", "picture"), [("threads", True, True), ("pictures", False, True), ("never", False, False)]
 )
-async def test_what_is_answered_without_a_mention_is_set(
-    tmp_path: Path, unasked: str, talk: bool, picture: bool
+async def test_reply_mode_decides_what_is_answered_without_a_mention(
+    tmp_path: Path, reply_mode: str, talk: bool, picture: bool
 ) -> None:
-    """Everything in its threads, what names a picture, or nothing at all."""
+    """All messages in its threads, those that name an image, or nothing."""
     async with running_bot(tmp_path, SUN, *[WORDS] * 3) as here:
         asked = await here.draw()
-        await here.ask(f"settings set unasked {unasked} channel", here.bo)
+        await here.ask(f"settings set unasked {reply_mode} channel", here.bo)
         await here.hint(here.bo)
         chat = await here.slack.say(here.general, here.ana, "how nice", thread_ts=asked.ts)
         named = await here.slack.say(here.general, here.ana, "is #1 a sun?", thread_ts=asked.ts)
@@ -117,7 +117,7 @@ async def test_what_is_answered_without_a_mention_is_set(
 
 
 async def test_a_direct_conversation_needs_no_mention_and_no_thread(tmp_path: Path) -> None:
-    """It goes on as one, and the bot answers beside; a thread in it is a conversation of its own."""
+    """It is one conversation, answered in the channel; a thread in it is a conversation of its own."""
     async with running_bot(tmp_path, SUN, RED, WORDS) as here:
         direct = here.slack.direct(here.ana)
         first = await here.slack.say(direct, here.ana, "draw a sun")
@@ -131,8 +131,8 @@ async def test_a_direct_conversation_needs_no_mention_and_no_thread(tmp_path: Pa
         assert words(here.thread(third)[-1]) == "Hello."
 
 
-async def test_a_direct_conversation_shows_at_once_that_an_answer_comes(tmp_path: Path) -> None:
-    """Outside of threads Slack shows no other sign; it can be stopped before the first word."""
+async def test_a_direct_conversation_shows_a_message_at_once(tmp_path: Path) -> None:
+    """Outside threads Slack shows no status; the reply can be stopped before its first text."""
     async with running_bot(tmp_path, (None, "Hello.")) as here:
         direct = here.slack.direct(here.ana)
         said = await here.slack.say(direct, here.ana, "hi")
@@ -144,8 +144,8 @@ async def test_a_direct_conversation_shows_at_once_that_an_answer_comes(tmp_path
         assert words(reply) == "⚠️ Stopped by Ana." and here.said(direct) == [reply]
 
 
-async def test_in_a_thread_below_a_picture_of_a_direct_conversation_that_picture_is_meant(tmp_path: Path) -> None:
-    """It becomes the first of the new thread."""
+async def test_a_thread_on_an_image_of_a_direct_conversation_is_about_it(tmp_path: Path) -> None:
+    """It becomes the first image of the new thread."""
     async with running_bot(tmp_path, SUN, RED) as here:
         direct = here.slack.direct(here.ana)
         await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
@@ -157,7 +157,7 @@ async def test_in_a_thread_below_a_picture_of_a_direct_conversation_that_picture
 
 
 async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> None:
-    """Up to four; what is no picture is left alone, and what is too much is told of."""
+    """Up to four; other files are ignored, and a note names the rest."""
     colours = ("red", "green", "blue", "white", "black")
     files = [upload("notes.txt"), *(upload(f"{colour}.png", colour) for colour in colours)]
     async with running_bot(tmp_path, ('<edit of="2">a red sun</edit>',), RED) as here:
@@ -170,8 +170,8 @@ async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> N
         assert ([each.number for each in entry.uploads], last(here, entry).request.source) == ([6], 6)
 
 
-async def test_an_edit_by_words_is_of_the_newest_or_of_the_one_that_is_named(tmp_path: Path) -> None:
-    """The caption says where a picture came from."""
+async def test_an_edit_is_of_the_newest_or_of_the_named_image(tmp_path: Path) -> None:
+    """The caption names the source image."""
     async with running_bot(tmp_path, SUN, MOON, RED, ('<edit of="1">a red sun</edit>',)) as here:
         asked = await here.draw()
         for said, parent in (("and a moon", None), ("make it red", 2), ("make #1 red", 1)):
@@ -180,8 +180,8 @@ async def test_an_edit_by_words_is_of_the_newest_or_of_the_one_that_is_named(tmp
         assert shown == ["#3 · edit of #2 · a red sun", "#4 · edit of #1 · a red sun"]
 
 
-async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path) -> None:
-    """People's words stand before the question, and their newest pictures come along; the bot is called once."""
+async def test_a_mention_in_a_users_thread_brings_its_history(tmp_path: Path) -> None:
+    """Earlier messages and their newest images are included, once."""
     async with running_bot(tmp_path, RED, WORDS) as here:
         root = await here.slack.say(here.general, here.bo, "Our mascot:", files=[upload("old.png", "green")])
         for colour in ("red", "white", "blue"):
@@ -201,8 +201,8 @@ async def test_called_into_a_thread_it_knows_what_was_said_there(tmp_path: Path)
         assert (here.entries()[0].text, here.entries()[0].earlier_messages) == ("make it green", lines)
 
 
-async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: Path) -> None:
-    """No more than thirty messages, over pages that begin with the oldest; pictures with the mention are enough."""
+async def test_a_mention_in_a_long_thread_brings_the_newest_messages(tmp_path: Path) -> None:
+    """At most thirty, over pages that start with the oldest; uploads of the mention have priority."""
     async with running_bot(tmp_path, WORDS) as here:
         subscribed, here.slack.events.subscribed = here.slack.events.subscribed, set()
         root = await here.slack.say(here.general, here.bo, "begin", files=[upload()])
@@ -215,8 +215,8 @@ async def test_called_into_a_long_thread_it_is_told_the_newest_of_it(tmp_path: P
         assert len(entry.uploads) == 1 and len(here.slack.called("conversations.replies")) == 2
 
 
-async def test_a_thread_that_cannot_be_read_is_no_hindrance(tmp_path: Path) -> None:
-    """The question is answered as it is."""
+async def test_a_mention_is_answered_if_its_thread_cannot_be_read(tmp_path: Path) -> None:
+    """Without the earlier messages."""
     async with running_bot(tmp_path, WORDS) as here:
         here.slack.web.scopes = {"chat:write", "users:read"}
         root = await here.slack.say(here.general, here.bo, "secret")
@@ -225,7 +225,7 @@ async def test_a_thread_that_cannot_be_read_is_no_hindrance(tmp_path: Path) -> N
 
 
 async def test_private_channels_and_groups_are_like_any_other(tmp_path: Path) -> None:
-    """The answer is in the thread of the question."""
+    """The reply is in the thread of the message."""
     async with running_bot(tmp_path, WORDS, WORDS) as here:
         for kind in (Kind.PRIVATE, Kind.GROUP):
             place = here.slack.channel("secret", kind=kind)
@@ -233,8 +233,8 @@ async def test_private_channels_and_groups_are_like_any_other(tmp_path: Path) ->
             assert [words(one) for one in here.thread(asked)] == ["Hello."]
 
 
-async def test_a_question_that_is_edited_can_be_answered_again(tmp_path: Path) -> None:
-    """Retry answers the new words, in the same message."""
+async def test_an_edited_message_can_be_answered_again(tmp_path: Path) -> None:
+    """Retry answers the new text, in the same message."""
     async with running_bot(tmp_path, SUN, MOON) as here:
         asked = await here.draw()
         await here.slack.edit(asked, f"{here.slack.bot.mention} draw a moon")
@@ -247,8 +247,8 @@ async def test_a_question_that_is_edited_can_be_answered_again(tmp_path: Path) -
 
 
 @pytest.mark.parametrize("tombstone", [True, False])
-async def test_a_question_that_is_deleted_ends_its_reply(tmp_path: Path, tombstone: bool) -> None:
-    """Also where Slack leaves a stone in its place, since a thread hangs on it."""
+async def test_deleting_a_message_ends_its_reply(tmp_path: Path, tombstone: bool) -> None:
+    """Also if Slack keeps a tombstone in its place, because the message has a thread."""
     async with running_bot(tmp_path, ("One ", None, "two")) as here:
         asked = await here.ask()
         await here.model.waiting.wait()
@@ -264,8 +264,8 @@ async def test_a_question_that_is_deleted_ends_its_reply(tmp_path: Path, tombsto
         assert entry.view and str(entry.view.status) == "The message was deleted."
 
 
-async def test_nothing_is_said_twice_of_long_words_and_many_pictures(tmp_path: Path) -> None:
-    """What Slack takes in no single message becomes several, in order, with the buttons below their pictures."""
+async def test_long_text_and_many_images_are_split_without_repetition(tmp_path: Path) -> None:
+    """A reply too large for one message becomes several, in order, with buttons below their images."""
     long = "word " * 3_000
     script = (long, *(f"<image>sun {nth}</image>" for nth in range(10)), "The end.")
     async with running_bot(tmp_path, script) as here:
@@ -280,8 +280,8 @@ async def test_nothing_is_said_twice_of_long_words_and_many_pictures(tmp_path: P
 EVIL = "<!channel> <@U0STRANGER> <!here|x> `<!everyone>` <!subteam^S1> &lt;!channel&gt; @here *a <!channel>*"
 
 
-async def test_nobody_is_called_by_what_a_model_writes(tmp_path: Path) -> None:
-    """Not in words, code, captions, alt texts or the line for notifications; while they stream, nor in the end."""
+async def test_text_of_a_model_mentions_nobody(tmp_path: Path) -> None:
+    """Not in text, code, captions, alternative texts or notifications; during the stream and at the end."""
     script = (f"{EVIL}\n```\n{EVIL[:30]}", f"{EVIL}\n```\n", "<", "!channel> ", f"<image>{EVIL}</image>")
     async with running_bot(tmp_path, script, (EVIL, None, "<", None, "@U0STRANGER>")) as here:
         asked = await here.draw(f"{EVIL} draw it")
@@ -299,7 +299,7 @@ async def test_nobody_is_called_by_what_a_model_writes(tmp_path: Path) -> None:
 async def test_a_mention_is_answered_once_with_its_files(
     tmp_path: Path, mention_first: bool, files_in_mention: bool, copies: int
 ) -> None:
-    """It comes as two events in any order, of which one may lack the files, and each may come again."""
+    """It arrives as two events in any order, one may lack the files, and each may be repeated."""
     async with running_bot(tmp_path, RED, WORDS) as here:
         here.slack.delivery = Delivery(mention_first=mention_first, files_in_mention=files_in_mention, copies=copies)
         asked = await here.draw("make it red", files=[upload()])
@@ -312,15 +312,15 @@ async def test_a_mention_is_answered_once_with_its_files(
 
 @pytest.mark.parametrize("delivery", [Delivery(message=False), Delivery(mention=False), Delivery(own=False)])
 async def test_one_of_the_two_events_is_enough(tmp_path: Path, delivery: Delivery) -> None:
-    """Where only one of them is subscribed to, or comes."""
+    """If only one of them is subscribed to, or arrives."""
     async with running_bot(tmp_path, SUN) as here:
         here.slack.delivery = delivery
         asked = await here.draw()
         assert len(here.thread(asked)) == 1
 
 
-async def test_what_comes_again_after_a_restart_is_known(tmp_path: Path) -> None:
-    """Slack sends an event once more of which it is not sure."""
+async def test_an_event_repeated_after_a_restart_is_known(tmp_path: Path) -> None:
+    """Slack repeats an event if it is not sure that it arrived."""
     async with running_bot(tmp_path, RED, WORDS) as here:
         asked = await here.draw("make it red", files=[upload()])
         sent = [one for one in here.slack.link.sent if one.payload["event"].get("ts") == asked.ts]

@@ -23,26 +23,26 @@ from tests.support.slack_workspace import (
 
 
 def choices(view: View, block: str) -> list[str]:
-    """What can be chosen in the menu of a block."""
+    """Return the values of the menu of a block."""
     found = next(one for one in view.blocks if one["block_id"] == block)
     menu = found.get("element") or found["elements"][0]
     return [option["value"] for option in menu["options"]]
 
 
 def value(view: View, block: str) -> str:
-    """What stands in a field."""
+    """Return the value of a field."""
     element = next(one for one in view.blocks if one["block_id"] == block)["element"]
     chosen = element.get("initial_option") or {}
     return str(chosen.get("value") or element.get("initial_value", ""))
 
 
 def somewhere(here: SlackBot) -> ThreadKey:
-    """Any place of the workspace."""
+    """Return any place of the workspace."""
     return ThreadKey("slack", here.slack.world.team_id, "", "")
 
 
 async def scope(here: SlackBot, chosen: str, who: Any = None) -> View:
-    """Choose another scope in the form of the settings; the form then."""
+    """Choose another scope in the settings form, and return the updated form."""
     view = await here.modal(who)
     before = view.hash
     await here.slack.press(view, "mini:scope", who or here.ana, chosen)
@@ -53,8 +53,8 @@ async def scope(here: SlackBot, chosen: str, who: Any = None) -> View:
 # Buttons
 
 
-async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
-    """More like it, a larger one, the same again, and what there is to know of it, which only one person sees."""
+async def test_the_buttons_below_an_image(tmp_path: Path) -> None:
+    """Vary, Upscale and Redo create images; Details are shown to one user only."""
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
@@ -69,8 +69,8 @@ async def test_the_buttons_below_a_picture(tmp_path: Path) -> None:
         assert (await here.hint(here.cid)).startswith("**#1** · drawn") and here.hints() == []
 
 
-async def test_a_picture_is_deleted_by_who_asked_for_it(tmp_path: Path) -> None:
-    """Others are told that they may not, alone; afterwards a note stands in its place."""
+async def test_an_image_is_deleted_by_its_author(tmp_path: Path) -> None:
+    """Others are refused privately; then a note replaces the image."""
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
@@ -81,8 +81,8 @@ async def test_a_picture_is_deleted_by_who_asked_for_it(tmp_path: Path) -> None:
         assert alts(reply) == [] and labels(reply) == []
 
 
-async def test_a_reply_under_way_is_stopped_and_tried_again(tmp_path: Path) -> None:
-    """Stop is for the whole reply, Cancel for one of several pictures, Retry for what is missing."""
+async def test_a_running_reply_is_stopped_and_retried(tmp_path: Path) -> None:
+    """Stop ends the whole reply, Cancel one of several images, Retry requests the missing ones."""
     async with running_bot(tmp_path, ("<image>a sun</image>", "<image>a moon</image>")) as here:
         here.renderer.held |= {"a sun", "a moon"}
         asked = await here.ask()
@@ -102,8 +102,8 @@ async def test_a_reply_under_way_is_stopped_and_tried_again(tmp_path: Path) -> N
         assert "Stopped" not in words(reply) and here.thread(asked) == [reply]
 
 
-async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
-    """Which shows what the picture was drawn from; the new picture comes in the thread."""
+async def test_an_edit_is_requested_in_a_form(tmp_path: Path) -> None:
+    """The form shows the prompt of the image; the new image is in the thread."""
     async with running_bot(tmp_path, SUN, RED) as here:
         asked = await here.draw()
         await here.press(here.thread(asked)[0], "Edit", here.cid)
@@ -118,7 +118,7 @@ async def test_an_edit_is_said_in_a_form(tmp_path: Path) -> None:
 
 
 async def test_old_buttons_and_forms_work_after_a_restart(tmp_path: Path) -> None:
-    """A form that was open while the bot was away is taken, and so are buttons in a direct conversation."""
+    """A form that was opened before is accepted, and so are buttons in a direct conversation."""
     async with running_bot(tmp_path, SUN, RED, SUN) as here:
         asked = await here.draw()
         direct = here.slack.direct(here.ana)
@@ -138,7 +138,7 @@ async def test_old_buttons_and_forms_work_after_a_restart(tmp_path: Path) -> Non
 
 
 async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
-    """Nothing happens, and that is told."""
+    """Nothing happens, and a note says so."""
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         (reply,) = here.thread(asked)
@@ -150,8 +150,8 @@ async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
 # Shortcuts
 
 
-async def test_a_shortcut_speaks_of_a_picture_of_the_bot(tmp_path: Path) -> None:
-    """Of several it is chosen which; the answer comes in the same thread."""
+async def test_a_shortcut_on_an_image_of_the_bot(tmp_path: Path) -> None:
+    """The user chooses one of several; the reply is in the same thread."""
     two = ("<image>a sun</image>", "<image>a moon</image>")
     async with running_bot(tmp_path, two, RED, WORDS) as here:
         asked = await here.draw()
@@ -168,8 +168,8 @@ async def test_a_shortcut_speaks_of_a_picture_of_the_bot(tmp_path: Path) -> None
         assert (entry.about, entry.text) == (3, "what is it?")
 
 
-async def test_a_shortcut_brings_a_persons_picture_into_its_thread(tmp_path: Path) -> None:
-    """Of several files one is chosen by name; next time they have their numbers."""
+async def test_a_shortcut_on_an_upload_adds_it_to_its_thread(tmp_path: Path) -> None:
+    """One of several files is chosen by name; the next time they have numbers."""
     async with running_bot(tmp_path, RED, RED) as here:
         photos = [upload("beach.png", "blue"), upload("wood.png", "green"), upload("notes.txt")]
         said = await here.slack.say(here.general, here.bo, "my holiday", files=photos)
@@ -189,8 +189,8 @@ async def test_a_shortcut_brings_a_persons_picture_into_its_thread(tmp_path: Pat
         assert (await here.newest(1)).thread.thread == single.ts
 
 
-async def test_a_picture_that_was_brought_along_goes_by_its_number(tmp_path: Path) -> None:
-    """It is not taken in twice."""
+async def test_a_numbered_upload_is_chosen_by_its_number(tmp_path: Path) -> None:
+    """It is not stored twice."""
     async with running_bot(tmp_path, WORDS, RED) as here:
         asked = await here.draw("look", files=[upload(), upload("dog.png", "red")])
         await here.slack.shortcut(asked, "edit_picture", here.ana)
@@ -200,8 +200,8 @@ async def test_a_picture_that_was_brought_along_goes_by_its_number(tmp_path: Pat
         assert (entry.about, entry.uploads) == (2, ())
 
 
-async def test_a_shortcut_on_words_is_told_so(tmp_path: Path) -> None:
-    """As is one on a picture that cannot be read."""
+async def test_a_shortcut_on_a_message_without_an_image_gets_a_note(tmp_path: Path) -> None:
+    """So does one on an image that cannot be downloaded."""
     async with running_bot(tmp_path) as here:
         said = await here.slack.say(here.general, here.bo, "hello")
         await here.slack.shortcut(said, "ask_picture", here.ana)
@@ -214,8 +214,8 @@ async def test_a_shortcut_on_words_is_told_so(tmp_path: Path) -> None:
         assert here.entries() == []
 
 
-async def test_a_shortcut_where_the_bot_is_not_is_answered_directly(tmp_path: Path) -> None:
-    """It cannot speak there, not even to one person alone."""
+async def test_a_shortcut_in_another_channel_gets_a_direct_message(tmp_path: Path) -> None:
+    """The bot cannot post there, not even an ephemeral message."""
     async with running_bot(tmp_path) as here:
         away = here.slack.channel("elsewhere", member=False)
         said = await here.slack.say(away, here.bo, "cat", files=[upload()])
@@ -244,7 +244,7 @@ async def test_a_shortcut_on_a_deleted_message_says_that_it_was_deleted(tmp_path
 
 
 async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
-    """The word brings a list and a button to the form, in which the thread has its own settings."""
+    """The word `settings` gets a list and a button for the form, which has the thread as a scope."""
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         await here.ask("settings", thread_ts=asked.ts)
@@ -260,8 +260,8 @@ async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
         assert held == {Scope.THREAD: {"persona": "A pirate.", "ratio": "16:9"}}
 
 
-async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
-    """Menus, text and numbers; what is emptied is as usual again; what did not change is not chosen."""
+async def test_settings_are_changed_in_a_form(tmp_path: Path) -> None:
+    """Menus, text and numbers; an emptied field is reset; an unchanged field is not set."""
     async with running_bot(tmp_path) as here:
         await here.command("settings", here.bo)
         view = await here.modal(here.bo)
@@ -282,8 +282,8 @@ async def test_settings_are_chosen_in_a_form(tmp_path: Path) -> None:
         assert here.store.settings.values(somewhere(here), "")[Scope.SERVER] == {"chat_model": "quick"}
 
 
-async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
-    """What one of them chose meanwhile is not taken back by the other, who did not change it."""
+async def test_two_users_may_have_the_same_form_open(tmp_path: Path) -> None:
+    """A change of one of them is not undone by the other, who did not change that field."""
     async with running_bot(tmp_path) as here:
         dee = here.slack.person("Dee", admin=True)
         for who in (here.bo, dee):
@@ -296,8 +296,8 @@ async def test_two_may_have_the_same_form_open(tmp_path: Path) -> None:
         assert held == {Scope.SERVER: {"ratio": "16:9", "style": "comic"}}
 
 
-async def test_faults_stand_below_their_fields(tmp_path: Path) -> None:
-    """The form stays open; who may not change anything is told so there as well."""
+async def test_errors_are_shown_below_their_fields(tmp_path: Path) -> None:
+    """The form stays open; a user who may not change a setting reads it there as well."""
     async with running_bot(tmp_path) as here:
         await here.command("settings", here.bo)
         await scope(here, "server", here.bo)
@@ -310,8 +310,8 @@ async def test_faults_stand_below_their_fields(tmp_path: Path) -> None:
         assert view.errors["channel-persona"].startswith("Only managers can change the settings of the channel.")
 
 
-async def test_the_home_tab_tells_what_there_is(tmp_path: Path) -> None:
-    """Help, the line and what was drawn; from there the settings open."""
+async def test_the_home_tab_shows_help_queue_and_usage(tmp_path: Path) -> None:
+    """Its button opens the settings."""
     async with running_bot(tmp_path, MOON) as here:
         await here.draw()
         await here.slack.open_home(here.ana, "messages")
@@ -325,8 +325,8 @@ async def test_the_home_tab_tells_what_there_is(tmp_path: Path) -> None:
         assert here.store.settings.values(somewhere(here), here.ana.id) == {Scope.PERSON: {"count": "2"}}
 
 
-async def test_a_form_that_comes_too_late_is_told_of(tmp_path: Path) -> None:
-    """Slack gives three seconds."""
+async def test_a_form_that_opens_too_late_gets_a_note(tmp_path: Path) -> None:
+    """Slack allows three seconds."""
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         here.slack.modals.trigger_seconds = 0.0

@@ -1,4 +1,4 @@
-"""The double of Slack, held against the real Bolt: what is said, what is heard, and what goes wrong in between."""
+"""The Slack double against the real Bolt: messages, events and faults."""
 
 import asyncio
 from collections.abc import Iterator
@@ -30,8 +30,8 @@ from tests.support.slack_server.rates import PER_MINUTE, TIERS
 SOMETIMES = {"team", "client_msg_id", "parent_user_id", "files"}  # left out of some samples, and there in others
 
 
-async def test_a_mention_comes_twice(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
-    """A mention is two events with ids of their own, both acknowledged; in a direct conversation it is one."""
+async def test_a_mention_is_two_events(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
+    """With ids of their own, both acknowledged; in a direct conversation it is one."""
     said = await slack.say(general, ana, f"{slack.bot.mention} a <b>fox</b> & hen", files=[Upload("a.txt", b"words")])
     message, mention = await app.heard.get(), await app.heard.get()
     assert [one["event"]["type"] for one in (message, mention)] == ["message", "app_mention"]
@@ -48,7 +48,7 @@ async def test_a_mention_comes_twice(slack: SlackDouble, general: Channel, ana: 
 
 
 async def test_the_order_of_events_is_not_promised(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
-    """Mentions may come first, without files, several times, much later, or only as one kind of event."""
+    """Mentions may come first, without files, several times, much later, or as only one event."""
     slack.delivery = Delivery(mention_first=True, copies=2, files_in_mention=False)
     await slack.say(general, ana, slack.bot.mention, files=[Upload("a.txt", b"words")])
     heard = [(await app.heard.get())["event"] for _ in range(6)]
@@ -68,8 +68,8 @@ async def test_the_order_of_events_is_not_promised(slack: SlackDouble, general: 
     assert (await app.heard.get())["event"]["type"] == "app_mention"
 
 
-async def test_what_is_not_acknowledged_comes_again(slack: SlackDouble, general: Channel, ana: Person) -> None:
-    """An event that nobody listens to is not acknowledged, so it is delivered again, three times, with a reason."""
+async def test_an_unacknowledged_event_is_repeated(slack: SlackDouble, general: Channel, ana: Person) -> None:
+    """Three times, with a reason."""
     slack.link.ack_seconds, slack.link.retries = 0.05, (0.0, 0.0, 0.0)
     app = App(slack)
     async with running(slack, app):
@@ -80,8 +80,8 @@ async def test_what_is_not_acknowledged_comes_again(slack: SlackDouble, general:
     assert len({one.id for one in slack.unacknowledged}) == 4
 
 
-async def test_what_people_do_is_heard(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
-    """Edits, deletions, reactions, arrivals, the home tab and the end of the app arrive as events."""
+async def test_actions_of_users_arrive_as_events(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
+    """Edits, deletions, reactions, new members, the Home tab and the end of the app."""
     said = await slack.say(general, ana, "a fox")
     await app.next("message")
     await slack.edit(said, "a hen")
@@ -107,7 +107,7 @@ async def test_what_people_do_is_heard(slack: SlackDouble, general: Channel, ana
 async def test_messages_are_posted_changed_and_deleted(
     slack: SlackDouble, general: Channel, ana: Person, app: App
 ) -> None:
-    """What the bot writes is there, in its thread, can be changed and taken back, and is no news to the bot."""
+    """The bot's messages are in their thread, can be edited and deleted, and cause no event for the bot."""
     said = await slack.say(general, ana, "a fox")
     button = {"type": "button", "action_id": "again", "text": {"type": "plain_text", "text": "Again"}}
     blocks: list[dict[str, Any]] = [{"type": "markdown", "text": "**Here**"}, {"type": "actions", "elements": [button]}]
@@ -130,13 +130,13 @@ async def test_messages_are_posted_changed_and_deleted(
     assert slack.violations == [] and slack.pings == []
 
 
-async def test_rooms_answer(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
-    """People, channels, history, reactions and statuses can be asked for; what is private is not there for others."""
+async def test_conversations_can_be_read(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
+    """Users, channels, history, reactions and statuses; private channels only for members."""
     said = [await slack.say(general, ana, f"{number}") for number in range(3)]
     secret = slack.channel("secret", kind=Kind.PRIVATE, member=False)
     client = app.client
     assert (await client.auth_test())["bot_id"] == slack.bot.bot_id
-    assert (await client.team_info())["team"]["domain"] == "studio"
+    assert (await client.team_info())["team"]["domain"] == "workshop"
     assert (await client.users_info(user=ana.id))["user"]["real_name"] == "Ana"
     assert (await client.conversations_info(channel=general.id))["channel"]["is_member"]
     assert (await client.conversations_open(users=ana.id))["channel"]["id"] == slack.direct(ana).id
@@ -160,8 +160,8 @@ async def test_rooms_answer(slack: SlackDouble, general: Channel, ana: Person, a
         assert await refusal(client.users_info(user=ana.id)) == "missing_scope"
 
 
-async def test_a_limited_call_is_tried_again_when_it_may(slack: SlackDouble, general: Channel, app: App) -> None:
-    """429 with Retry-After is obeyed by the SDK's own handler, and without it is an error."""
+async def test_a_rate_limited_call_is_retried(slack: SlackDouble, general: Channel, app: App) -> None:
+    """The SDK's handler obeys Retry-After; without it the call fails."""
     slack.fail("chat.postMessage", Limited(1))
     assert await refusal(app.client.chat_postMessage(channel=general.id, text="one")) == "ratelimited"
     app.client.retry_handlers.append(AsyncRateLimitErrorRetryHandler(max_retry_count=1))
@@ -188,8 +188,8 @@ async def test_tiers_can_be_enforced(slack: SlackDouble, general: Channel, app: 
             assert told is not None and told["rate_limits"] == tier and tier in {*PER_MINUTE, "t5"}
 
 
-async def test_answers_break_hang_and_get_lost(slack: SlackDouble, general: Channel, app: App) -> None:
-    """A broken answer has done nothing; a lost one has; one that hangs comes when it is released."""
+async def test_responses_break_hang_and_get_lost(slack: SlackDouble, general: Channel, app: App) -> None:
+    """A broken call did nothing; a lost response did; a hanging call continues when released."""
     app.client.retry_handlers.clear()  # by default a lost answer is asked for again, and the message is there twice
     post = app.client.chat_postMessage
     slack.fail("chat.postMessage", Broken(503))
@@ -213,7 +213,7 @@ async def test_answers_break_hang_and_get_lost(slack: SlackDouble, general: Chan
 
 
 async def test_sockets_are_renewed(slack: SlackDouble, general: Channel, ana: Person) -> None:
-    """Asked to, the app opens a new socket; what is said in between waits for it. It comes back after a break too."""
+    """On request the app opens a new socket; messages in between wait for it, also after a break."""
     app = App(slack)
     slack.link.ack_seconds = 0.3  # what went down a broken socket comes again after that
     async with running(slack, app, ping_interval=0.2):
@@ -232,7 +232,7 @@ async def test_sockets_are_renewed(slack: SlackDouble, general: Channel, ana: Pe
 
 
 def added(ours: Any, theirs: Any, path: str = "") -> Iterator[str]:
-    """What is in a payload of the double and not in one of Slack's."""
+    """Return the fields of a payload of the double that Slack's payload lacks."""
     if isinstance(ours, dict) and isinstance(theirs, dict):
         for key, value in ours.items():
             if key in theirs:
@@ -261,7 +261,7 @@ async def test_events_look_like_those_of_slack(slack: SlackDouble, general: Chan
 
 
 async def test_the_samples_of_slack_are_delivered(slack: SlackDouble, app: App) -> None:
-    """Each of Slack's own sample payloads goes down the socket; what Bolt can tell the kind of is acknowledged."""
+    """Each sample payload is sent over the socket; those of a kind that Bolt knows are acknowledged."""
     for name, envelope in samples().items():
         slack.deliver(envelope)
         if name in ("MessagePayload", "AppMentionPayload", "FileSharedPayload", "TokensRevokedPayload"):

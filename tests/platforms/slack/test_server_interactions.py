@@ -1,4 +1,4 @@
-"""The double of Slack, held against the real Bolt: commands, buttons, shortcuts and modals."""
+"""The Slack double against the real Bolt: commands, buttons, shortcuts and modals."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ MODAL: dict[str, Any] = {
     "blocks": [
         {
             "type": "input",
-            "block_id": "wish",
+            "block_id": "prompt",
             "label": TITLE,
             "element": {"type": "plain_text_input", "action_id": "text", "max_length": 20},
         },
@@ -44,7 +44,7 @@ HOME: dict[str, Any] = {"type": "home", "blocks": [{"type": "header", "text": TI
 
 
 class Acting(App):
-    """An app that opens a modal at each shortcut, answers commands, and refuses wishes for hens."""
+    """An app that opens a modal at each shortcut, answers commands, and refuses hens."""
 
     def __init__(self, slack: SlackDouble) -> None:
         super().__init__(slack)
@@ -78,10 +78,10 @@ class Acting(App):
         await self.opened.put(shortcut)
 
     async def _submit(self, ack: Any, view: dict[str, Any]) -> None:
-        wish = view["state"]["values"]["wish"]["text"]["value"]
-        match wish:
+        prompt = view["state"]["values"]["prompt"]["text"]["value"]
+        match prompt:
             case "a hen":
-                await ack(response_action="errors", errors={"wish": "No hens."})
+                await ack(response_action="errors", errors={"prompt": "No hens."})
             case "more":
                 await ack(response_action="push", view=MODAL)
             case "another":
@@ -97,7 +97,7 @@ class Acting(App):
 
 @pytest.fixture
 async def app(slack: SlackDouble) -> AsyncIterator[Acting]:
-    """The app, connected."""
+    """An app that opens modals and answers commands, connected."""
     app = Acting(slack)
     async with running(slack, app):
         yield app
@@ -120,7 +120,7 @@ async def opened(slack: SlackDouble, app: Acting, said: Message, person: Person)
 
 
 async def test_a_command_is_answered(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
-    """A command gets an answer for the person in the acknowledgement, and one for all by its address."""
+    """For the user in the acknowledgement, and for everybody through the response_url."""
     envelope = await slack.command(ana, general, "/imagine", "a fox")
     command = await app.commands.get()
     assert envelope.acknowledged and command["text"] == "a fox" and command["user_id"] == ana.id
@@ -131,8 +131,10 @@ async def test_a_command_is_answered(slack: SlackDouble, general: Channel, ana: 
     assert slack.violations == []
 
 
-async def test_a_command_is_lost(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
-    """A command that is not acknowledged in time is lost: Slack does not send it again."""
+async def test_an_unacknowledged_command_is_lost(
+    slack: SlackDouble, general: Channel, ana: Person, app: Acting
+) -> None:
+    """Slack does not send it again."""
     slack.link.ack_seconds = 0.05
     envelope = await slack.command(ana, general, "/slow")
     assert not envelope.acknowledged and slack.unacknowledged == [envelope]
@@ -142,7 +144,7 @@ async def test_a_command_is_lost(slack: SlackDouble, general: Channel, ana: Pers
 
 
 async def test_a_button_is_pressed(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
-    """The bot learns which button of which message it was, and can answer for the person or change the message."""
+    """The bot learns the button and its message, and can answer the user or edit the message."""
     said = await slack.say(general, ana, "a fox")
     message = await shown(slack, app, general, thread_ts=said.ts)
     assert (await slack.press(message, "again", ana)).acknowledged
@@ -153,8 +155,8 @@ async def test_a_button_is_pressed(slack: SlackDouble, general: Channel, ana: Pe
         await slack.press(message, "other", ana)
 
 
-async def test_an_address_for_answers_wears_out(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
-    """A response_url works five times: for one person, for all, to replace the message and to delete it."""
+async def test_a_response_url_works_five_times(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
+    """For one user, for everybody, to replace the message and to delete it."""
     message = await shown(slack, app, general)
     await slack.press(message, "again", ana)
     answer = AsyncWebhookClient((await app.pressed.get())["response_url"])
@@ -172,8 +174,8 @@ async def test_an_address_for_answers_wears_out(slack: SlackDouble, general: Cha
     assert (await answer.send(text="and again")).status_code == 404
 
 
-async def test_a_modal_is_filled_in(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
-    """A shortcut opens a modal; what is wrong in it is told in the acknowledgement, what is right closes it."""
+async def test_a_modal_is_submitted(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
+    """A shortcut opens a modal; errors are in the acknowledgement, a valid submission closes it."""
     said = await slack.say(general, ana, "a fox")
     view = await opened(slack, app, said, ana)
     with pytest.raises(LookupError, match="must be filled in"):
@@ -181,7 +183,7 @@ async def test_a_modal_is_filled_in(slack: SlackDouble, general: Channel, ana: P
     with pytest.raises(LookupError, match="does not take 21"):
         await slack.submit(view, {"text": "x" * 21}, ana)
     await slack.submit(view, {"text": "a hen"}, ana)
-    assert view.open and view.errors == {"wish": "No hens."}
+    assert view.open and view.errors == {"prompt": "No hens."}
     await slack.submit(view, {"text": "a fox", "size": "wide"}, ana)
     assert slack.modal(ana) is None
     first, second = await app.submitted.get(), await app.submitted.get()
@@ -191,7 +193,7 @@ async def test_a_modal_is_filled_in(slack: SlackDouble, general: Channel, ana: P
 
 
 async def test_modals_follow_each_other(slack: SlackDouble, general: Channel, ana: Person, app: Acting) -> None:
-    """An acknowledgement changes a modal or puts another on it; buttons in it can be pressed; it can be closed."""
+    """An acknowledgement updates a modal or pushes another; its buttons can be pressed; it can be closed."""
     view = await opened(slack, app, await slack.say(general, ana, "a fox"), ana)
     await slack.submit(view, {"text": "another"}, ana)
     assert view.content["title"]["text"] == "Another"
@@ -212,7 +214,7 @@ async def test_modals_follow_each_other(slack: SlackDouble, general: Channel, an
     assert slack.modal(ana) is top
 
 
-async def test_a_trigger_is_good_once_and_not_for_long(
+async def test_a_trigger_is_valid_once_and_briefly(
     slack: SlackDouble, general: Channel, ana: Person, app: Acting
 ) -> None:
     """A modal needs a fresh trigger."""
@@ -226,7 +228,7 @@ async def test_a_trigger_is_good_once_and_not_for_long(
 
 
 async def test_a_home_tab_is_shown(slack: SlackDouble, ana: Person, app: Acting) -> None:
-    """Everyone has a home tab of their own; a view that Slack would refuse is remembered."""
+    """Each user has a Home tab; a view that Slack would refuse is recorded."""
     await app.client.views_publish(user_id=ana.id, view=HOME)
     home = slack.home(ana)
     assert home is not None and home.blocks[0]["type"] == "header"

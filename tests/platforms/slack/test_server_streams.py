@@ -1,4 +1,4 @@
-"""The double of Slack, held against the real Bolt: streams, files, and the check of every request."""
+"""The Slack double against the real Bolt: streams, files, and the check of every request."""
 
 import json
 from typing import Any
@@ -36,7 +36,7 @@ async def said(slack: SlackDouble, general: Channel, ana: Person) -> Message:
 
 
 async def begun(slack: SlackDouble, app: App, said: Message, words: str) -> Any:
-    """A stream of the SDK with its first words."""
+    """Start a stream of the SDK with its first text."""
     stream = await app.client.chat_stream(
         channel=said.channel.id,
         thread_ts=said.ts,
@@ -49,7 +49,7 @@ async def begun(slack: SlackDouble, app: App, said: Message, words: str) -> Any:
 
 
 async def test_a_message_is_streamed(slack: SlackDouble, said: Message, app: App) -> None:
-    """Words and tasks are added to a message, which cannot be edited meanwhile and gets its blocks at the end."""
+    """Text and tasks are appended; the message cannot be edited meanwhile and gets its blocks at the end."""
     stream = await begun(slack, app, said, "Here ")
     (shown,) = slack.messages(said.channel, said.ts)
     task = {"type": "task_update", "id": "1", "title": "A fox", "status": "in_progress"}
@@ -66,8 +66,8 @@ async def test_a_message_is_streamed(slack: SlackDouble, said: Message, app: App
     assert slack.violations == []
 
 
-async def test_a_stream_is_given_up(slack: SlackDouble, said: Message, app: App) -> None:
-    """After some minutes a stream takes no more words; the message can then be edited."""
+async def test_a_stream_expires(slack: SlackDouble, said: Message, app: App) -> None:
+    """After some minutes a stream accepts no more text; the message can then be edited."""
     stream = await begun(slack, app, said, "Here ")
     (shown,) = slack.messages(said.channel, said.ts)
     slack.expire(shown)
@@ -77,8 +77,8 @@ async def test_a_stream_is_given_up(slack: SlackDouble, said: Message, app: App)
     assert (shown.text, shown.streaming) == ("Here it is.", Streaming.EXPIRED)
 
 
-async def test_a_person_stops_a_stream(slack: SlackDouble, said: Message, ana: Person, app: App) -> None:
-    """The bot is told, and told again when it goes on."""
+async def test_a_user_stops_a_stream(slack: SlackDouble, said: Message, ana: Person, app: App) -> None:
+    """The bot gets an event, and an error if it continues."""
     stream = await begun(slack, app, said, "Here ")
     (shown,) = slack.messages(said.channel, said.ts)
     await slack.stop_stream(shown, ana)
@@ -89,8 +89,8 @@ async def test_a_person_stops_a_stream(slack: SlackDouble, said: Message, ana: P
         await slack.stop_stream(shown, ana)
 
 
-async def test_a_stream_needs_someone_to_read_it(slack: SlackDouble, said: Message, app: App) -> None:
-    """In channels Slack wants to know for whom a stream is; in a direct conversation it knows."""
+async def test_a_stream_needs_a_recipient(slack: SlackDouble, said: Message, app: App) -> None:
+    """In channels Slack requires one; in a direct conversation it is known."""
     start = app.client.chat_startStream
     assert await refusal(start(channel=said.channel.id, thread_ts=said.ts)) == "missing_recipient_user_id"
     slack.fail("chat.startStream", Error("channel_type_not_supported"))
@@ -101,7 +101,7 @@ async def test_a_stream_needs_someone_to_read_it(slack: SlackDouble, said: Messa
 
 
 async def uploaded(slack: SlackDouble, app: App, **share: Any) -> str:
-    """A picture of the bot, sent in three steps."""
+    """Upload an image of the bot in three steps, and return its id."""
     told = await app.client.files_getUploadURLExternal(filename="fox.png", length=len(PIXEL))
     async with aiohttp.ClientSession() as session, session.post(told["upload_url"], data=PIXEL) as answer:
         assert answer.status == 200
@@ -110,8 +110,10 @@ async def uploaded(slack: SlackDouble, app: App, **share: Any) -> str:
     return str(told["file_id"])
 
 
-async def test_a_picture_is_shown_when_slack_has_looked_at_it(slack: SlackDouble, general: Channel, app: App) -> None:
-    """A file that was sent unshared can be put into an image block, but not at once."""
+async def test_an_image_can_be_shown_when_slack_has_processed_it(
+    slack: SlackDouble, general: Channel, app: App
+) -> None:
+    """An unshared file can be used in an image block, but not at once."""
     slack.uploads.polls = 2
     identity = await uploaded(slack, app)
     blocks: Blocks = [{"type": "image", "slack_file": {"id": identity}, "alt_text": "A red fox"}]
@@ -125,7 +127,7 @@ async def test_a_picture_is_shown_when_slack_has_looked_at_it(slack: SlackDouble
 
 
 async def test_a_shared_file_comes_later(slack: SlackDouble, general: Channel, said: Message, app: App) -> None:
-    """A file shared while it is sent comes to its thread in Slack's own time, unless it has an alternative text."""
+    """A shared file appears in its thread after a while, unless it has an alternative text."""
     identity = await uploaded(slack, app, channel_id=general.id, thread_ts=said.ts, initial_comment="A fox")
     assert slack.messages(general, said.ts) == []
     assert (await app.client.files_info(file=identity))["file"]["shares"] == {}
@@ -139,8 +141,8 @@ async def test_a_shared_file_comes_later(slack: SlackDouble, general: Channel, s
     assert slack.messages(general) == [said]
 
 
-async def test_uploads_go_wrong(slack: SlackDouble, app: App) -> None:
-    """An upload can break, be of another length than was said, or be named without having come."""
+async def test_uploads_can_fail(slack: SlackDouble, app: App) -> None:
+    """An upload can break, have another length than announced, or be completed without data."""
     told = await app.client.files_getUploadURLExternal(filename="fox.png", length=len(PIXEL))
     complete = app.client.files_completeUploadExternal(files=[{"id": told["file_id"], "title": "A fox"}])
     assert await refusal(complete) == "file_not_found"
@@ -153,8 +155,8 @@ async def test_uploads_go_wrong(slack: SlackDouble, app: App) -> None:
     assert slack.violations == [f"upload of 'fox.png': {len(PIXEL) - 1} bytes, {len(PIXEL)} were announced"]
 
 
-async def test_files_are_for_those_with_a_token(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
-    """Without a token there is a page to log in; a redirection elsewhere does not need to take the token along."""
+async def test_files_need_a_token(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
+    """Without one there is a login page; a redirect need not take the token along."""
     await slack.say(general, ana, "this", files=[Upload("fox.png", PIXEL), Upload("hen.png", PIXEL, True)])
     fox, hen = (await app.next("message"))["files"]
     assert "url_private" not in hen and hen["file_access"] == "check_file_info"
@@ -206,18 +208,18 @@ WRONG_BLOCKS: list[tuple[Blocks, str]] = [
 
 
 @pytest.mark.parametrize(("method", "args", "code", "why"), WRONG)
-async def test_a_wrong_request_is_refused_and_remembered(
+async def test_an_invalid_request_is_refused_and_recorded(
     slack: SlackDouble, app: App, method: str, args: dict[str, Any], code: str, why: str
 ) -> None:
-    """A request that Slack would refuse is refused with its error code, and there is a sentence about it."""
+    """With the error code of Slack, and a sentence about it."""
     if not slack.validated:
         pytest.skip("Slack's method reference is not there")
     assert await refusal(app.client.api_call(method, json=args)) == code
     assert why in slack.violations[0] and slack.violations[0].startswith(f"{method}: ")
 
 
-def test_good_blocks_pass() -> None:
-    """Nothing is wrong with the known good blocks, messages and views, but for kinds that the schema is too old for."""
+def test_valid_blocks_pass() -> None:
+    """The known valid blocks, messages and views, except for kinds that are newer than the schema."""
     contract = read()
     if contract is None:
         pytest.skip("Slack's method reference is not there")
@@ -231,10 +233,10 @@ def test_good_blocks_pass() -> None:
 
 
 @pytest.mark.parametrize(("blocks", "why"), WRONG_BLOCKS)
-async def test_wrong_blocks_are_refused(
+async def test_invalid_blocks_are_refused(
     slack: SlackDouble, general: Channel, app: App, blocks: Blocks, why: str
 ) -> None:
-    """Blocks of the wrong shape, too many of them, or too long ones do not come through."""
+    """Blocks of the wrong shape, too many of them, or too long ones."""
     if not slack.validated:
         pytest.skip("Slack's method reference is not there")
     assert await refusal(app.client.chat_postMessage(channel=general.id, text="x", blocks=blocks)) == "invalid_blocks"
@@ -253,10 +255,10 @@ async def test_wrong_blocks_are_refused(
         ({"markdown_text": "<!channel>"}, ["channel"]),
     ],
 )
-async def test_whom_a_text_calls(
+async def test_mentions_in_texts_are_found(
     slack: SlackDouble, general: Channel, app: App, args: dict[str, Any], who: list[str]
 ) -> None:
-    """Mentions in texts, blocks and Markdown are noticed, escaped ones are not."""
+    """In texts, blocks and Markdown; escaped ones mention nobody."""
     await app.client.chat_postMessage(channel=general.id, **args)
     assert [ping.who for ping in slack.pings] == who
     assert slack.violations == []

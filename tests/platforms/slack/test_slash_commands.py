@@ -1,4 +1,4 @@
-"""Slash commands on Slack, and the same by words in threads, where Slack takes none."""
+"""Slash commands on Slack, and the same as words in threads, where Slack allows no commands."""
 
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,8 @@ from tests.support.slack_server import NotInThreads
 from tests.support.slack_workspace import RED, SUN, WORDS, alts, running_bot
 
 
-async def test_imagine_draws_at_once(tmp_path: Path) -> None:
-    """Below a message that says who asked for what, which calls nobody."""
+async def test_imagine_generates_directly(tmp_path: Path) -> None:
+    """Below a message that says who asked for what, which mentions nobody."""
     async with running_bot(tmp_path, RED) as here:
         text = "a <!channel> fox &amp; me --ratio 16:9 —count 2 --seed=7 --no 'fog and rain' --model sketch"
         await here.command(text, name="/imagine")
@@ -39,8 +39,8 @@ async def test_imagine_draws_at_once(tmp_path: Path) -> None:
         ("a fox --model <!here>", "There is no picture model '<\u200b!here>'; there is usual, sketch."),
     ],
 )
-async def test_imagine_says_what_it_does_not_understand(tmp_path: Path, text: str, told: str) -> None:
-    """To whoever gave the command, and nothing is left in the channel."""
+async def test_imagine_explains_an_invalid_request(tmp_path: Path, text: str, told: str) -> None:
+    """To the user who gave the command, and nothing is left in the channel."""
     async with running_bot(tmp_path) as here:
         await here.command(text, name="/imagine")
         assert await here.hint() == told
@@ -48,8 +48,8 @@ async def test_imagine_says_what_it_does_not_understand(tmp_path: Path, text: st
         assert here.entries() == []
 
 
-async def test_a_command_is_answered_where_the_bot_is_not(tmp_path: Path) -> None:
-    """It says how to have it come."""
+async def test_a_command_is_answered_where_the_bot_is_no_member(tmp_path: Path) -> None:
+    """The answer says how to invite it."""
     async with running_bot(tmp_path) as here:
         away = here.slack.channel("elsewhere", member=False)
         await here.command("a fox", name="/imagine", channel=away)
@@ -59,7 +59,7 @@ async def test_a_command_is_answered_where_the_bot_is_not(tmp_path: Path) -> Non
 
 
 async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) -> None:
-    """What is said next speaks of that picture."""
+    """The next message is about that image."""
     async with running_bot(tmp_path, RED) as here:
         direct = here.slack.direct(here.ana)
         await here.command("a fox", name="/imagine", channel=direct)
@@ -68,8 +68,8 @@ async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) ->
         assert here.store.pictures(entry.thread)[-1].request.source == 1
 
 
-async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
-    """Each that there is, and help for what there is not."""
+async def test_commands_are_answered_to_one_user(tmp_path: Path) -> None:
+    """Every command, and help for an unknown one."""
     async with running_bot(tmp_path, SUN) as here:
         await here.draw()
         told = {
@@ -88,8 +88,8 @@ async def test_commands_are_answered_to_one_person(tmp_path: Path) -> None:
             await here.slack.command(here.ana, here.general, "/minidalle", "help", thread_ts=here.entries()[0].id)
 
 
-async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(tmp_path: Path) -> None:
-    """Which is one long thread."""
+async def test_thread_commands_work_in_a_direct_conversation(tmp_path: Path) -> None:
+    """It is one long thread."""
     async with running_bot(tmp_path, SUN) as here:
         direct = here.slack.direct(here.ana)
         await here.final(await here.slack.say(direct, here.ana, "draw a sun"))
@@ -97,8 +97,8 @@ async def test_what_is_about_a_thread_can_be_commanded_in_a_direct_conversation(
         assert await here.hint() == "Deleted from this thread: 1 message and 1 image."
 
 
-async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path) -> None:
-    """The list of pictures and the thread's ZIP come as files for everybody; other words are for the chat model."""
+async def test_in_a_thread_a_mention_with_one_word_is_a_command(tmp_path: Path) -> None:
+    """The version history and the ZIP are files for everybody; other text is for the chat model."""
     async with running_bot(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         here.slack.uploads.polls = 0  # Slack looks at files at once
@@ -113,7 +113,7 @@ async def test_in_a_thread_a_mention_with_the_word_is_the_command(tmp_path: Path
         assert await here.hint(count=4) == "Deleted from this thread: 2 messages and 1 image."
 
 
-async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
+async def test_settings_can_have_long_values(tmp_path: Path) -> None:
     """The scope stands at the end; a value may have many words."""
     async with running_bot(tmp_path) as here:
         await here.ask("settings set persona You are a pirate of few words. thread")
@@ -124,8 +124,8 @@ async def test_long_settings_can_be_written_too(tmp_path: Path) -> None:
         assert "(`changers`)" not in await here.hint(count=3) and "(`rule`)" in here.hints()[-1]
 
 
-async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
-    """A mention in a setting stays one, for a name means nobody."""
+async def test_users_are_listed_by_mention(tmp_path: Path) -> None:
+    """A mention in a setting keeps its id, because names are not unique."""
     async with running_bot(tmp_path, SUN) as here:
         await here.ask(f"settings set blocked {here.cid.mention} server", here.bo)
         assert (await here.hint(here.bo)).startswith("Blocked for this server")
@@ -140,8 +140,8 @@ async def test_people_are_listed_by_a_mention(tmp_path: Path) -> None:
         ("allowed", "I am not enabled for you or in this channel. Ask a manager."),
     ],
 )
-async def test_who_may_not_be_answered_is_told_so_where_they_mention_it(tmp_path: Path, key: str, refusal: str) -> None:
-    """Not at each word that people say to each other in its threads."""
+async def test_a_blocked_user_gets_a_note_only_for_a_mention(tmp_path: Path, key: str, refusal: str) -> None:
+    """Not for each message that users write to each other in its threads."""
     async with running_bot(tmp_path, SUN, WORDS) as here:
         asked = await here.draw()
         named = {"blocked": here.cid, "allowed": here.ana}[key]

@@ -23,8 +23,8 @@ from tests.support.discord_server.posting import Posting
 from tests.support.discord_server.rest import Rest
 from tests.support.discord_server.routes import Routes
 from tests.support.discord_server.state import (
+    DEFAULT_PERMISSIONS,
     EVERYTHING,
-    USUAL,
     Attachment,
     Channel,
     Guild,
@@ -39,9 +39,9 @@ from tests.support.discord_server.state import (
 
 __all__ = [
     "CODES",
+    "DEFAULT_PERMISSIONS",
     "EVERYTHING",
     "TOKEN",
-    "USUAL",
     "Asked",
     "Attachment",
     "Broken",
@@ -155,7 +155,7 @@ class DiscordDouble(People):
         self.rest.faults.add(route, fault, times, where)
 
     def release(self) -> None:
-        """What hangs goes on."""
+        """Let hanging requests continue."""
         self.rest.release()
 
     async def until(self, predicate: Callable[[], object], *, seconds: float = 10.0) -> None:

@@ -1,4 +1,4 @@
-"""The double as a process of its own, told what to do on its input: `python -m tests.support.discord_server`.
+"""The double as a process of its own, with commands on its input: `python -m tests.support.discord_server`.
 
 It prints its addresses, and an answer to each line: `{"threads": 200, "seconds": 10}` has so many people ask, each in
 a channel of their own; `{}` asks for what came of it.
@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from tests.support.discord_server import DiscordDouble, Rate, busiest
 from tests.support.discord_server.state import Json, Message
 
-USUAL = Rate(5, 5.0)
+DEFAULT_RATE = Rate(5, 5.0)
 CHANNELS = 10  # of a server
 
 
 @dataclass
 class Crowd:
-    """People who ask, and what they see."""
+    """Users who ask, and the replies that they see."""
 
     double: DiscordDouble
     asked: list[tuple[Message, float]] = field(default_factory=list)
@@ -31,7 +31,7 @@ class Crowd:
         ana, guild = self.double.person("Ana"), self.double.guild()
         channels = []
         for nth in range(threads):
-            guild = guild if nth % CHANNELS else self.double.guild(f"Studio {nth}")
+            guild = guild if nth % CHANNELS else self.double.guild(f"Workshop {nth}")
             channels.append(self.double.channel(guild))
         await asyncio.sleep(1)  # the bot hears of them
         began = time.monotonic()
@@ -71,7 +71,7 @@ class Crowd:
 
 async def main() -> None:
     """Serve until the input ends."""
-    async with DiscordDouble(rate=USUAL) as double:
+    async with DiscordDouble(rate=DEFAULT_RATE) as double:
         double.rest.contract = None  # it takes longer to judge a body than the bot needs to write it
         crowd = Crowd(double)
         print(json.dumps({"api": double.api_url, "gateway": double.gateway_url, "cdn": double.cdn_url}), flush=True)

@@ -1,4 +1,4 @@
-"""A bare client of the real library, for the tests of the double: it keeps what it hears and says nothing by itself."""
+"""A bare client of the real library, for the tests of the double: it records events and sends nothing by itself."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,7 +12,7 @@ INTENTS = discord.Intents(guilds=True, guild_messages=True, dm_messages=True, me
 
 
 class Bot(discord.Client):
-    """A bare client that keeps what it heard, in order."""
+    """A bare client that records messages and interactions, in order."""
 
     def __init__(self, intents: discord.Intents = INTENTS, heartbeat_timeout: float = 60.0) -> None:
         super().__init__(intents=intents, guild_ready_timeout=0.01, heartbeat_timeout=heartbeat_timeout)
@@ -26,24 +26,24 @@ class Bot(discord.Client):
         """Identifies at once; the library's own hook waits for seconds before the second time."""
 
     async def on_message(self, message: discord.Message) -> None:
-        """A message that somebody else wrote."""
+        """Record a message of another user."""
         if message.author != self.user:
             await self.heard.put(message)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """A press, a command, or a form."""
+        """Record a press, a command, or a form."""
         await self.interactions.put(interaction)
 
     async def on_resumed(self) -> None:
-        """The session went on."""
+        """Note that the session was resumed."""
         self.resumed.set()
 
     async def on_ready(self) -> None:
-        """A session began."""
+        """Note that a session began."""
         await self.readied.put(None)
 
     def place(self, channel: Channel) -> discord.TextChannel:
-        """A channel as the client knows it."""
+        """Return the client's object of a channel."""
         found = self.get_channel(channel.id)
         assert isinstance(found, discord.TextChannel)
         return found
@@ -51,7 +51,7 @@ class Bot(discord.Client):
 
 @asynccontextmanager
 async def running(bot: Bot) -> AsyncIterator[Bot]:
-    """The bot, logged in and ready, until the end of the block."""
+    """Run the bot, logged in and ready, until the end of the block."""
     async with bot:
         await bot.login(TOKEN)
         bot.ended = asyncio.create_task(bot.connect())

@@ -40,7 +40,7 @@ class Contract:
     _validators: dict[str, Any] = field(default_factory=dict)
 
     def fault(self, route: str, body: object) -> Violation | None:
-        """What is wrong with a body, or nothing. A route that takes no body is not judged."""
+        """Return the violation of a body, or None. A route without a body is not checked."""
         schema = self.schemas.get(route)
         if schema is None:
             return None

@@ -1,4 +1,4 @@
-"""What can go wrong at a route, as values; and how often something may be asked."""
+"""The faults of a route, as values, and rate limits."""
 
 import time
 from collections.abc import Callable
@@ -43,7 +43,7 @@ class Refused(Exception):
 
 @dataclass(frozen=True)
 class Limited:
-    """429 for so many seconds; without `via` it is what the wall before Discord says to the banned."""
+    """429 for so many seconds; without `via` it is the response for a banned address."""
 
     retry_after: float
     via: bool = True
@@ -97,7 +97,7 @@ class Asked:
 
 @dataclass
 class Faults:
-    """What the next requests meet; the oldest first."""
+    """The planned faults of the next requests, oldest first."""
 
     planned: list[tuple[str, Fault, Callable[[Asked], bool]]] = field(default_factory=list)
 
@@ -106,7 +106,7 @@ class Faults:
         self.planned += [(route, fault, where)] * times
 
     def take(self, asked: Asked) -> Fault | None:
-        """What this request meets."""
+        """Return the fault for this request."""
         for place, (route, fault, where) in enumerate(self.planned):
             if route == asked.route and where(asked):
                 del self.planned[place]
@@ -124,7 +124,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Spent:
-    """What is left of a rate, and how long until it is whole again, in seconds."""
+    """The rest of a rate limit, and the seconds until it is full again."""
 
     limit: int
     remaining: int
@@ -134,7 +134,7 @@ class Spent:
 
     @property
     def headers(self) -> dict[str, str]:
-        """What an answer says about it."""
+        """Return the headers about the rate limit."""
         return {
             "X-RateLimit-Limit": str(self.limit),
             "X-RateLimit-Remaining": str(self.remaining),

@@ -1,4 +1,4 @@
-"""What people fill in: a command's options, and the fields of a form, as Discord hands them to the bot."""
+"""Options of commands and fields of forms, as Discord sends them to the bot."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,14 +13,14 @@ LISTS = frozenset({3, 5, 6, 7, 8, 19, 22})  # types of components that take seve
 
 @dataclass
 class Form:
-    """One filling in. Files and people are told apart from the values that name them, in `resolved`."""
+    """One submission. Files and users are in `resolved`; the values name them."""
 
     world: World
     channel: Channel
     resolved: Json = field(default_factory=dict)
 
     def value(self, given: Any) -> Any:
-        """What stands in the place of something given."""
+        """Return the value that represents an option."""
         match given:
             case Upload(filename, content):
                 made = Attachment(self.world.snowflake(), self.channel.id, filename, content)
@@ -35,7 +35,7 @@ class Form:
                 return given
 
     def filled(self, component: Json, values: Mapping[str, Any]) -> Json:
-        """A component of a form with what was entered; what was not keeps its default."""
+        """Return a component of a form with its input, or with its default."""
         told: Json = {"type": component["type"]} | ({"id": component["id"]} if "id" in component else {})
         if "component" in component:
             return told | {"component": self.filled(component["component"], values)}

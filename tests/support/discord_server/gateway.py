@@ -1,4 +1,4 @@
-"""The gateway: sessions that outlive their connections, numbered dispatches, and every way in which a line ends."""
+"""The gateway: sessions that outlive their connections, numbered dispatches, and ends of connections."""
 
 import asyncio
 import json
@@ -19,7 +19,7 @@ PRIVILEGED = GUILD_MEMBERS | PRESENCES | CONTENT
 
 @dataclass(eq=False)
 class Gateway:
-    """All sessions, and what is wrong with the gateway."""
+    """All sessions, and the faults of the gateway."""
 
     world: World
     token: str
@@ -36,7 +36,7 @@ class Gateway:
 
     @property
     def connected(self) -> int:
-        """How many sessions have a line."""
+        """The number of connected sessions."""
         return sum(session.line is not None for session in self.sessions.values())
 
     @property
@@ -45,14 +45,14 @@ class Gateway:
         return bool(self.intents & CONTENT)
 
     def dispatch(self, name: str, data: object, *, guild: int | None = None, intent: int = 0) -> None:
-        """Tells every session that is concerned; whatever it is, so that it can be malformed, too."""
+        """Send an event to the sessions that it concerns. It may be malformed."""
         for session in self.sessions.values():
             if session.hears(guild, intent):
                 session.dispatch(name, data)
         self.world.changed()
 
     def tell(self, name: str, message: Message) -> None:
-        """Tells of a message, with as much of it as the intents allow."""
+        """Send a message event, with as much content as the intents allow."""
         home = message.channel
         drawn = payloads.message(self.world, message)
         if home.guild is not None:
@@ -65,12 +65,12 @@ class Gateway:
         self.world.changed()
 
     def tell_channel(self, name: str, channel: Channel, **more: object) -> None:
-        """Tells of a channel or a thread."""
+        """Send an event of a channel or a thread."""
         drawn = payloads.channel(self.world, channel) | more
         self.dispatch(name, drawn, guild=channel.guild_id, intent=GUILDS if channel.guild else 0)
 
     def drop(self, code: int = 4000, reason: str = "") -> None:
-        """Closes all lines. Sessions stay, unless the code says that they do not."""
+        """Close all connections. Sessions stay, unless the code ends them."""
         for line in self.lines:
             line.waiting.put_nowait(Close(code, reason))
         for session in self.sessions.values():
@@ -172,7 +172,7 @@ class Gateway:
         return payloads.guild(self.world, guild, members=bool(session.intents & GUILD_MEMBERS))
 
     def joined(self, guild: Guild) -> None:
-        """Tells of a server that the bot has come to."""
+        """Send the event of a server that the bot joined."""
         for session in self.sessions.values():
             if session.hears(guild.id, GUILDS):
                 session.dispatch("GUILD_CREATE", self._guild(session, guild) | {"unavailable": None})

@@ -10,7 +10,7 @@ from tests.support.discord_server.posting import Posting
 from tests.support.discord_server.state import EPHEMERAL, LOADING, Channel, Json, Message, Person, World
 
 COMMAND, COMPONENT, AUTOCOMPLETE, MODAL = 2, 3, 4, 5  # types of interactions
-PATIENCE = 3.0  # seconds until the first answer
+RESPONSE_TIMEOUT = 3.0  # seconds until the first answer
 LIFETIME = 900.0  # seconds in which the token holds
 
 Reply = tuple[int, object]
@@ -18,7 +18,7 @@ Reply = tuple[int, object]
 
 @dataclass(eq=False)
 class Interaction:
-    """One interaction, and what the bot has answered so far."""
+    """One interaction, and the responses of the bot so far."""
 
     id: int
     token: str
@@ -41,7 +41,7 @@ class Interaction:
     @property
     def failed(self) -> bool:
         """Whether the person reads that the interaction failed."""
-        return self.answered is None and time.monotonic() - self.began > PATIENCE
+        return self.answered is None and time.monotonic() - self.began > RESPONSE_TIMEOUT
 
     def age(self, seconds: float) -> None:
         """Lets that much time go by for this interaction alone."""
@@ -110,7 +110,7 @@ class Interactions:
 
     def _callback(self, asked: Asked) -> Reply:
         one = self.begun.get(asked.ids["interaction_token"])
-        if one is None or str(one.id) != asked.ids["interaction_id"] or asked.at - one.began > PATIENCE:
+        if one is None or str(one.id) != asked.ids["interaction_id"] or asked.at - one.began > RESPONSE_TIMEOUT:
             raise Refused(10062)
         if one.answered is not None:
             raise Refused(40060)

@@ -1,4 +1,4 @@
-"""What things look like on the wire. Pure: a thing in, the object of Discord's documents out."""
+"""Payloads of Discord: an object of the double in, the JSON of Discord's documents out. Pure."""
 
 import hashlib
 import io
@@ -51,7 +51,7 @@ def user(person: Person) -> Json:
 
 
 def member(guild: Guild, person: Person) -> Json:
-    """Someone's place in a server, without the account."""
+    """Return the member object of a user, without the user."""
     _, roles = guild.members.get(person.id, (person, []))
     return {
         "roles": [str(role.id) for role in roles],
@@ -82,7 +82,7 @@ def role(one: Role) -> Json:
 
 
 def guild(world: World, one: Guild, *, members: bool) -> Json:
-    """A server as GUILD_CREATE tells it; all its members only to those with the members intent."""
+    """Return a server as in GUILD_CREATE; all its members only with the members intent."""
     people = [person for person, _ in one.members.values() if members or person is world.bot]
     channels = [found for found in world.channels.values() if found.guild is one]
     return {
@@ -161,7 +161,7 @@ def attachment(world: World, one: Attachment, *, ephemeral: bool = False) -> Jso
 
 
 def signature(identity: int, expires: str) -> str:
-    """What an address must carry."""
+    """Return the query of a file's address."""
     return hashlib.sha256(f"{identity}/{expires}".encode()).hexdigest()
 
 
@@ -174,7 +174,7 @@ def _size(data: bytes) -> Json:
 
 
 def message(world: World, one: Message, *, nested: bool = False) -> Json:
-    """A message; of the message that it replies to, it tells all but what that one replies to."""
+    """Return a message, with the message that it replies to."""
     drawn: Json = {
         "id": str(one.id),
         "channel_id": str(one.channel.id),

@@ -1,4 +1,4 @@
-"""What people do in Discord: they talk, press, command, fill in forms, change their minds and close things."""
+"""Actions of users in Discord: messages, presses, commands, forms, edits and deletions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,10 +10,10 @@ from tests.support.discord_server.interactions import AUTOCOMPLETE, COMMAND, COM
 from tests.support.discord_server.posting import Posting
 from tests.support.discord_server.routes import direct, remove_channel
 from tests.support.discord_server.state import (
+    DEFAULT_PERMISSIONS,
     NOTHING,
     SYSTEM,
     TEXT,
-    USUAL,
     Channel,
     Guild,
     Json,
@@ -28,7 +28,7 @@ from tests.support.discord_server.state import (
 
 
 class People:
-    """The script of a test: everything here is told to the bot as Discord tells it."""
+    """The actions of users in a test; the bot gets the events that Discord would send."""
 
     def __init__(self, world: World, gateway: Gateway, posting: Posting, interactions: Interactions) -> None:
         self.world = world
@@ -46,15 +46,20 @@ class People:
         return self.world.person(name)
 
     def guild(
-        self, name: str = "Studio", *, tier: int = 0, bot: Permission = USUAL, people: Permission = USUAL
+        self,
+        name: str = "Workshop",
+        *,
+        tier: int = 0,
+        bot: Permission = DEFAULT_PERMISSIONS,
+        people: Permission = DEFAULT_PERMISSIONS,
     ) -> Guild:
-        """A server with the bot in it, and what the bot and everybody may do there."""
+        """Create a server with the bot, and the permissions of the bot and of everybody."""
         owner = self.world.person(f"owner of {name}")
         identity = self.world.snowflake()
         guild = Guild(identity, name, owner, tier, [Role(identity, "@everyone", people)])
         self.world.guilds[identity] = guild
         guild.members[owner.id] = (owner, [])
-        guild.members[self.bot.id] = (self.bot, [Role(self.world.snowflake(), "studio", bot)])
+        guild.members[self.bot.id] = (self.bot, [Role(self.world.snowflake(), "workshop", bot)])
         guild.roles += guild.members[self.bot.id][1]
         self.gateway.joined(guild)
         return guild
@@ -69,7 +74,7 @@ class People:
         return role
 
     def join(self, guild: Guild, person: Person, *roles: Role) -> None:
-        """Someone comes to a server, or gets other roles there."""
+        """Let a user join a server, or get other roles there."""
         guild.members[person.id] = (person, list(roles))
 
     def channel(self, guild: Guild, name: str = "pictures", *, nsfw: bool = False) -> Channel:
@@ -80,7 +85,7 @@ class People:
         return channel
 
     def direct(self, person: Person) -> Channel:
-        """The direct conversation between someone and the bot."""
+        """Return the direct conversation between a user and the bot."""
         return direct(self.world, person.id)
 
     def deny(self, channel: Channel, permissions: Permission) -> None:
@@ -89,7 +94,7 @@ class People:
         self.gateway.tell_channel("CHANNEL_UPDATE", channel)
 
     def messages(self, channel: Channel) -> list[Message]:
-        """What people and bots wrote in a channel and everybody can see, oldest first."""
+        """Return the messages in a channel that everybody can see, oldest first."""
         return [message for message in channel.visible() if message.type not in SYSTEM]
 
     async def say(
@@ -102,7 +107,7 @@ class People:
         reference: int | None = None,
         ping: bool = True,
     ) -> Message:
-        """Someone writes, perhaps in reply to a message, whose author is called unless `ping` is off."""
+        """Send a message, perhaps in reply to another, whose author is mentioned unless `ping` is off."""
         self._present(channel, person)
         body: Json = {"content": text, "allowed_mentions": {"parse": ["users"], "replied_user": ping}}
         if reference is not None:
@@ -118,7 +123,7 @@ class People:
         self.posting.delete(message)
 
     async def open_thread(self, message: Message, person: Person, name: str) -> Channel:
-        """Someone opens a thread on a message."""
+        """Create a thread on a message."""
         return self.posting.open_thread(message, person, name)
 
     async def archive(self, thread: Channel, *, locked: bool = False) -> None:
@@ -140,7 +145,7 @@ class People:
     async def press(
         self, message: Message, custom_id: str, person: Person, *, values: Sequence[str] = ()
     ) -> Interaction:
-        """Someone presses a button, or chooses in a menu; it must be there and not be greyed out."""
+        """Press a button, or choose in a menu; it must exist and be enabled."""
         if custom_id not in message.custom_ids:
             raise LookupError(f"no {custom_id!r} to press among {message.custom_ids}")
         self._present(message.channel, person)
@@ -153,19 +158,19 @@ class People:
     async def command(
         self, channel: Channel, person: Person, name: str, options: Mapping[str, Any] | None = None
     ) -> Interaction:
-        """Someone gives a slash command, `settings show` for a subcommand; a file or a person can be an option."""
+        """Give a slash command, `settings show` for a subcommand; options can be files and users."""
         self._present(channel, person)
         data = forms.command(Form(self.world, channel), name, options or {})
         return self.interactions.begin(COMMAND, channel, person, data)
 
     async def complete(self, channel: Channel, person: Person, name: str, options: Mapping[str, Any]) -> Interaction:
-        """Someone is typing the last of the options and waits for suggestions."""
+        """Type the last of the options, for autocomplete."""
         self._present(channel, person)
         data = forms.focused(forms.command(Form(self.world, channel), name, options))
         return self.interactions.begin(AUTOCOMPLETE, channel, person, data)
 
     async def command_on(self, message: Message, person: Person, name: str) -> Interaction:
-        """Someone picks a command from a message's menu."""
+        """Choose a command in the menu of a message."""
         self._present(message.channel, person)
         found = forms.registered(Form(self.world, message.channel), name, forms.ON_MESSAGE)
         data: Json = {"id": found["id"], "name": name, "type": forms.ON_MESSAGE, "target_id": str(message.id)}
@@ -173,7 +178,7 @@ class People:
         return self.interactions.begin(COMMAND, message.channel, person, data)
 
     async def submit_modal(self, opened: Interaction, values: Mapping[str, Any]) -> Interaction:
-        """Someone fills in the form that was opened, by custom ids: a text, or a list of choices or files."""
+        """Submit the form that was opened, by custom ids: a text, or a list of choices or files."""
         if opened.modal is None:
             raise LookupError("no form was opened")
         form = Form(self.world, opened.channel)

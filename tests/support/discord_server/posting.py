@@ -33,13 +33,13 @@ HAS_THREAD = 1 << 5
 
 @dataclass(eq=False)
 class Posting:
-    """What may be done with messages, by the bot and by people."""
+    """Creates, edits and deletes messages, for the bot and for users."""
 
     world: World
     gateway: Gateway
 
     def require(self, channel: Channel, *wanted: Permission) -> None:
-        """Refuses what the bot has no permission for."""
+        """Raise a refusal if the bot lacks a permission."""
         held = self.world.may(self.world.bot, channel)
         thrown_out = channel.guild is not None and channel.guild.id not in self.world.guilds
         if thrown_out or Permission.VIEW_CHANNEL not in held:
@@ -48,7 +48,7 @@ class Posting:
             raise Refused(50013)
 
     def post(self, channel: Channel, body: Json, uploads: Sequence[Upload]) -> Message:
-        """The bot's message by its token: permitted, not said before, in an open thread."""
+        """Post a message of the bot, after the checks of permissions, nonce and thread."""
         speak = Permission.SEND_MESSAGES_IN_THREADS if channel.type == THREAD else Permission.SEND_MESSAGES
         self.require(channel, speak)
         if uploads:
@@ -96,7 +96,7 @@ class Posting:
         return message
 
     def edit(self, message: Message, body: Json, uploads: Sequence[Upload]) -> Message:
-        """The message, changed in what the body names."""
+        """Change the message in the fields of the body."""
         if message.channel.archived:
             raise Refused(50083)
         message.flags &= ~LOADING

@@ -34,7 +34,7 @@ WITHOUT_TOKEN = ("/interactions/", "/webhooks/")  # the token in the address is 
 
 @dataclass(eq=False)
 class Rest:
-    """All endpoints over HTTP, and what was asked of them."""
+    """All HTTP endpoints, and a record of their requests."""
 
     world: World
     token: str

@@ -1,4 +1,4 @@
-"""What the bot may ask of Discord with its token: channels, messages, threads, people and commands."""
+"""The routes for the bot's token: channels, messages, threads, users and commands."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -208,7 +208,7 @@ class Routes:
 
 
 def direct(world: World, person: int) -> Channel:
-    """The conversation with someone; there is one at most."""
+    """Return the direct conversation with a user; there is at most one."""
     for channel in world.channels.values():
         if channel.recipient is not None and channel.recipient.id == person:
             return channel

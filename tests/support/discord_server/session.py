@@ -13,7 +13,7 @@ DISPATCH, RECONNECT, INVALID, HELLO, ACK = 0, 7, 9, 10, 11  # what Discord sends
 
 @dataclass(frozen=True)
 class Close:
-    """The line is closed with a code and a reason."""
+    """Closes the connection with a code and a reason."""
 
     code: int
     reason: str = ""
@@ -21,18 +21,18 @@ class Close:
 
 @dataclass(eq=False)
 class Line:
-    """One connection. What is sent on it leaves in order, from a task of its own."""
+    """One connection. A task of its own sends the payloads in order."""
 
     socket: web.WebSocketResponse
     deflate: Any  # a zlib stream, where the client asked for one
     waiting: asyncio.Queue[str | Close] = field(default_factory=asyncio.Queue)
 
     def send(self, op: int, data: object, name: str | None = None, sequence: int | None = None) -> None:
-        """Sends one payload."""
+        """Send one payload."""
         self.waiting.put_nowait(json.dumps({"op": op, "d": data, "t": name, "s": sequence}))
 
     async def write(self) -> None:
-        """Sends what waits, until the line is closed."""
+        """Send the waiting payloads until the connection is closed."""
         while True:
             match await self.waiting.get():
                 case Close(code, reason):
@@ -47,7 +47,7 @@ class Line:
 
 @dataclass(eq=False)
 class Session:
-    """What one IDENTIFY began. It goes on without a line, and counts what the client missed."""
+    """A session from one IDENTIFY. It continues without a connection, and numbers its events."""
 
     id: str
     intents: int
@@ -57,13 +57,13 @@ class Session:
     resumed: int = 0
 
     def dispatch(self, name: str, data: object) -> None:
-        """Sends one event, or keeps it for a RESUME."""
+        """Send one event, or keep it for a RESUME."""
         self.sent.append((name, data))
         if self.line is not None:
             self.line.send(DISPATCH, data, name, len(self.sent))
 
     def replay(self, sequence: int) -> None:
-        """Sends everything after an event again."""
+        """Send all events after a sequence number again."""
         for number, (name, data) in enumerate(self.sent[sequence:], sequence + 1):
             if self.line is not None:
                 self.line.send(DISPATCH, data, name, number)

@@ -1,4 +1,4 @@
-"""What exists in the double's Discord: people, servers, channels, messages; and who may do what."""
+"""The state of the Discord double: users, servers, channels, messages and permissions."""
 
 import asyncio
 import re
@@ -19,7 +19,7 @@ EPHEMERAL, LOADING, V2 = 1 << 6, 1 << 7, 1 << 15  # flags of messages
 
 
 class Permission(IntFlag):
-    """The permissions that the double checks, and those that make someone a moderator."""
+    """The permissions that the double checks, and those of moderators."""
 
     ADMINISTRATOR = 1 << 3
     MANAGE_CHANNELS = 1 << 4
@@ -34,7 +34,7 @@ class Permission(IntFlag):
     SEND_MESSAGES_IN_THREADS = 1 << 38
 
 
-USUAL = (
+DEFAULT_PERMISSIONS = (
     Permission.VIEW_CHANNEL
     | Permission.SEND_MESSAGES
     | Permission.EMBED_LINKS
@@ -49,7 +49,7 @@ NOTHING = Permission(0)
 
 @dataclass(eq=False)
 class Person:
-    """Someone with an account, the bot included."""
+    """A user with an account, the bot included."""
 
     id: int
     name: str
@@ -57,7 +57,7 @@ class Person:
 
     @property
     def mention(self) -> str:
-        """What is written to call them."""
+        """The text that mentions them."""
         return f"<@{self.id}>"
 
 
@@ -180,7 +180,7 @@ class Channel:
 
 
 class World:
-    """Everything that exists. Whoever waits in `until` looks again at each `changed()`."""
+    """Everything that exists. Each `until` checks its condition again after `changed()`."""
 
     def __init__(self) -> None:
         self.cdn_url = ""
@@ -193,7 +193,7 @@ class World:
         self.typing: list[Channel] = []
         self._last = 0
         self._change = asyncio.Event()
-        self.bot = self.person("studio", bot=True)
+        self.bot = self.person("workshop", bot=True)
 
     def snowflake(self) -> int:
         """An id that no other thing has, later than all before it."""
@@ -208,7 +208,7 @@ class World:
         return person
 
     def changed(self) -> None:
-        """Whoever waits looks again."""
+        """Let each `until` check its condition again."""
         change, self._change = self._change, asyncio.Event()
         change.set()
 
@@ -219,7 +219,7 @@ class World:
                 await self._change.wait()
 
     def may(self, person: Person, channel: Channel) -> Permission:
-        """Everything that someone may do in a channel; a thread has its channel's rules."""
+        """Return the permissions of a user in a channel; a thread has those of its channel."""
         if channel.guild is None or channel.guild.owner is person:
             return EVERYTHING
         _, roles = channel.guild.members.get(person.id, (person, []))

@@ -92,7 +92,7 @@ class SlackDouble(People):
         responses = Responses(self.chat)
         methods = Rooms(world).methods() | self.chat.methods() | self.streams.methods()
         methods |= self.uploads.methods() | self.modals.methods()
-        methods["apps.connections.open"] = lambda call: self.link.ticket()
+        methods["apps.connections.open"] = lambda call: self.link.open()
         self.web = Web(world, methods, self.uploads, responses)
         self.interactions = Interactions(self.link, self.modals, responses, self.web.contract)
         self._runner: web.AppRunner | None = None
@@ -148,7 +148,7 @@ class SlackDouble(People):
 
     @property
     def scopes_used(self) -> set[str]:
-        """Every scope that a bot needs for what was called."""
+        """The scopes that a bot needs for the methods that were called."""
         return self.web.scopes_used
 
     @property
@@ -178,11 +178,11 @@ class SlackDouble(People):
         self.web.faults.add(method, fault, times, where)
 
     def release(self) -> None:
-        """What hangs goes on."""
+        """Let hanging requests continue."""
         self.web.release()
 
     def revoke(self) -> None:
-        """The bot's token is taken away, and the bot is told."""
+        """Revoke the token of the bot, and send the event."""
         self.web.revoked = True
         self.events.emit({"type": "tokens_revoked", "tokens": {"oauth": [], "bot": [self.bot.id]}})
 
@@ -192,29 +192,29 @@ class SlackDouble(People):
         self.revoke()
 
     async def press(self, place: Message | View, action: str, person: Person, value: Any = None) -> Envelope:
-        """Someone presses a button, or chooses `value` in a menu."""
+        """Press a button, or choose `value` in a menu."""
         return await self.interactions.press(place, action, person, value)
 
     async def command(
         self, person: Person, channel: Channel, name: str, text: str = "", *, thread_ts: str | None = None
     ) -> Envelope:
-        """Someone gives a slash command; in a thread that is `NotInThreads`."""
+        """Give a slash command; raises NotInThreads in a thread."""
         return await self.interactions.command(person, channel, name, text, thread_ts=thread_ts)
 
     async def shortcut(self, message: Message | None, callback_id: str, person: Person) -> Envelope:
-        """Someone picks a shortcut from a message's menu, or without a message a global one."""
+        """Choose a shortcut in the menu of a message; without a message, a global one."""
         return await self.interactions.shortcut(message, callback_id, person)
 
     async def submit(self, view: View, values: Mapping[str, Any], person: Person) -> Envelope:
-        """Someone fills in a modal, by action ids or block ids, and sends it."""
+        """Submit a modal with values by action ids or block ids."""
         return await self.interactions.submit(view, values, person)
 
     async def dismiss(self, view: View, person: Person) -> Envelope | None:
-        """Someone closes a modal."""
+        """Close a modal."""
         return await self.interactions.dismiss(view, person)
 
     def modal(self, person: Person) -> View | None:
-        """The modal that someone has before them."""
+        """Return the open modal of a user."""
         return self.modals.top(person)
 
     def deliver(self, envelope: Envelope) -> Envelope:

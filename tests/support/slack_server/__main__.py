@@ -1,4 +1,4 @@
-"""The double as a process of its own, told what to do on its input: `python -m tests.support.slack_server`.
+"""The double as a process of its own, with commands on its input: `python -m tests.support.slack_server`.
 
 It prints its address, and an answer to each line: `{"threads": 200, "seconds": 300}` has so many people ask, ten in
 a channel; `{}` asks for what came of it. Slack's tiers hold.
@@ -23,7 +23,7 @@ IN_A_CHANNEL = 10  # threads
 
 @dataclass
 class Counting(Tiers):
-    """Tiers that hold, and count what they refuse."""
+    """Enforced tiers, which count refusals."""
 
     enforced: bool = True
     refused: int = 0
@@ -37,7 +37,7 @@ class Counting(Tiers):
 
 @dataclass
 class Crowd:
-    """People who ask, and what they see."""
+    """Users who ask, and the replies that they see."""
 
     slack: SlackDouble
     tiers: Counting
@@ -47,7 +47,7 @@ class Crowd:
         """So many questions, at random over a time."""
         await self.slack.until(lambda: self.slack.link.lines, seconds=60)
         ana = self.slack.person("Ana")
-        channels = [self.slack.channel(f"studio-{nth // IN_A_CHANNEL}") for nth in range(threads)]
+        channels = [self.slack.channel(f"workshop-{nth // IN_A_CHANNEL}") for nth in range(threads)]
         chance = random.Random(1)
         chance.shuffle(channels)
         began = time.monotonic()
@@ -99,7 +99,7 @@ class Crowd:
 
 
 def look(message: Message) -> list[str]:
-    """The words of a message, and what its blocks are."""
+    """Return the text of a message and the types of its blocks."""
     words = [str(part["text"]) for part in parts(message.blocks) if part.get("type") == "markdown"]
     return ["\n".join(words) or message.text, *(str(block["type"]) for block in message.blocks)]
 

@@ -1,4 +1,4 @@
-"""What the bot writes, changes and takes back."""
+"""The methods that post, update and delete messages."""
 
 import re
 import time
@@ -25,7 +25,7 @@ class Chat:
         self.stream_seconds = TOO_LATE
 
     def methods(self) -> dict[str, Method]:
-        """What can be called."""
+        """The methods, by name."""
         return {
             "chat.postMessage": self._post,
             "chat.update": self._update,
@@ -47,7 +47,7 @@ class Chat:
         return message
 
     def keep(self, message: Message) -> None:
-        """The message is there, everyone is told, and "is thinking..." goes away."""
+        """Add the message, send its event, and clear the status of the thread."""
         message.channel.log[message.ts] = message
         self.world.statuses.pop((message.channel.id, message.thread), None)
         self.events.said(message)

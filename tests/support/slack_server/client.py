@@ -1,4 +1,4 @@
-"""A bare app of the real Bolt, for the tests of the double: it keeps what it hears and says nothing by itself."""
+"""A bare app of the real Bolt, for the tests of the double: it records events and sends nothing by itself."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ ENDS = ("agent_session_stopped", "tokens_revoked", "app_uninstalled")
 
 
 class App:
-    """The app, its client, and what it heard."""
+    """The app, its client, and the recorded events."""
 
     def __init__(self, slack: SlackDouble) -> None:
         self.client = AsyncWebClient(token=BOT_TOKEN, base_url=slack.api_url)
@@ -36,7 +36,7 @@ class App:
         await self.heard.put(body)
 
     async def next(self, kind: str) -> dict[str, Any]:
-        """The next event of a type or subtype; others are dropped."""
+        """Return the next event of a type or subtype; drop others."""
         while True:
             event: dict[str, Any] = (await asyncio.wait_for(self.heard.get(), 10))["event"]
             if kind in (event["type"], event.get("subtype")):
@@ -54,7 +54,7 @@ async def refusal(call: Awaitable[Any]) -> str:
 
 @contextmanager
 def direct() -> Iterator[None]:
-    """Inside the block no proxy is used: the SDK would ask it even for this machine."""
+    """Use no proxy inside the block: the SDK would use it even for this machine."""
     before = {name: os.environ.get(name) for name in PROXIES}
     os.environ.update(dict.fromkeys(PROXIES, ""))
     try:
@@ -68,7 +68,7 @@ def direct() -> Iterator[None]:
 
 @asynccontextmanager
 async def running(slack: SlackDouble, app: App, *, ping_interval: float = 10.0) -> AsyncIterator[App]:
-    """The app, connected, until the end of the block."""
+    """Run the app, connected, until the end of the block."""
     handler: Any = AsyncSocketModeHandler(app.bolt, APP_TOKEN, ping_interval=ping_interval)  # half typed
     await handler.connect_async()
     await slack.until(lambda: slack.link.lines)

@@ -38,7 +38,7 @@ STRUCTURED = {"blocks", "attachments", "metadata", "view", "files", "chunks", "p
 
 
 class Web:
-    """All endpoints over HTTP, and what was asked of them."""
+    """All HTTP endpoints, and a record of their requests."""
 
     def __init__(self, world: World, methods: Mapping[str, Method], uploads: Uploads, responses: Responses) -> None:
         self.world = world

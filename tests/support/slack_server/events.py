@@ -1,4 +1,4 @@
-"""What the bot is told of what happens: which events, in which order, and how often."""
+"""The events for the bot: which, in which order, and how often."""
 
 import time
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class Events:
         self._waiting: list[Envelope] = []
 
     def emit(self, event: Json, channel: Channel | None = None) -> None:
-        """Tells of something, as often as is set."""
+        """Send an event, as often as is set."""
         if self.subscribed is not None and _subscription(event, channel) not in self.subscribed:
             return
         payload = self._wrapped(event)
@@ -46,7 +46,7 @@ class Events:
         self.world.changed()
 
     def let_go(self) -> None:
-        """What was held goes out, and nothing is held any more."""
+        """Send the held events, and hold none from now on."""
         self.held.clear()
         waiting, self._waiting = self._waiting, []
         for envelope in waiting:

@@ -1,4 +1,4 @@
-"""What can go wrong with a request, as values; and the request itself."""
+"""The faults of a request, as values, and the request itself."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -7,7 +7,7 @@ from tests.support.slack_server.state import Json
 
 
 class Refused(Exception):
-    """Slack says no, with one of its error codes and sentences about it."""
+    """Slack refuses, with one of its error codes and sentences about it."""
 
     def __init__(self, code: str, *messages: str) -> None:
         self.code = code
@@ -55,7 +55,7 @@ class LoginPage:
 
 @dataclass(frozen=True)
 class Redirect:
-    """The file is said to be elsewhere: on another host of the double, or at an address."""
+    """Redirects the download to another host of the double, or to an address."""
 
     to: str | None = None
 
@@ -83,7 +83,7 @@ class Call:
 
 @dataclass
 class Faults:
-    """What the next requests meet; the oldest first."""
+    """The planned faults of the next requests, oldest first."""
 
     planned: list[tuple[str, Fault, Callable[[Call], bool]]] = field(default_factory=list)
 
@@ -92,7 +92,7 @@ class Faults:
         self.planned += [(method, fault, where)] * times
 
     def take(self, call: Call) -> Fault | None:
-        """What this request meets."""
+        """Return the fault for this request."""
         for place, (method, fault, where) in enumerate(self.planned):
             if method == call.method and where(call):
                 del self.planned[place]

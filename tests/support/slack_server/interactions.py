@@ -1,4 +1,4 @@
-"""What a person does with what the bot put up: buttons, menus, commands, shortcuts and modals."""
+"""Interactions of users: buttons, menus, commands, shortcuts and modals."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,14 +15,14 @@ BUTTONS = ("button", "workflow_button")
 
 
 class NotInThreads(Exception):
-    """`/imagine is not supported in threads. Sorry!`, as a person reads it; the bot hears nothing."""
+    """`/imagine is not supported in threads. Sorry!`, for the user; the bot gets no event."""
 
     def __init__(self, command: str) -> None:
         super().__init__(f"{command} is not supported in threads. Sorry!")
 
 
 class Interactions:
-    """Each waits, as a person does, until the bot has acknowledged it or it is too late."""
+    """Each method waits until the bot has acknowledged the interaction or it is too late."""
 
     def __init__(self, link: Link, modals: Modals, responses: Responses, contract: Contract | None) -> None:
         self.link = link
@@ -32,7 +32,7 @@ class Interactions:
         self.world: World = link.world
 
     async def press(self, place: Message | View, action: str, person: Person, value: Any = None) -> Envelope:
-        """Someone presses a button, or chooses `value` in a menu."""
+        """Press a button, or choose `value` in a menu."""
         block, element = _found(place.blocks, action)
         told = payloads.base(self.world, "block_actions", person) | self._where(place, person)
         act: Json = {"action_id": action, "block_id": block["block_id"], "type": element["type"]}
@@ -47,7 +47,7 @@ class Interactions:
     async def command(
         self, person: Person, channel: Channel, name: str, text: str = "", *, thread_ts: str | None = None
     ) -> Envelope:
-        """Someone gives a slash command; Slack takes none in threads."""
+        """Give a slash command; Slack allows none in threads."""
         if thread_ts is not None:
             raise NotInThreads(name)
         told: Json = {
@@ -73,7 +73,7 @@ class Interactions:
         return await self._send(COMMANDS, told, answered)
 
     async def shortcut(self, message: Message | None, callback_id: str, person: Person) -> Envelope:
-        """Someone picks a shortcut from a message's menu, or without a message a global one."""
+        """Choose a shortcut in the menu of a message; without a message, a global one."""
         kind = "shortcut" if message is None else "message_action"
         told = payloads.base(self.world, kind, person) | {"callback_id": callback_id, "action_ts": self.world.ts()}
         told["trigger_id"] = self.modals.trigger(person)
@@ -85,7 +85,7 @@ class Interactions:
         return await self._send(INTERACTIVE, told)
 
     async def submit(self, view: View, values: Mapping[str, Any], person: Person) -> Envelope:
-        """Someone fills in a modal, by action ids or block ids, and sends it."""
+        """Submit a modal with values by action ids or block ids."""
         if not view.open or "submit" not in view.content:
             raise LookupError("nothing to send")
         told = payloads.base(self.world, "view_submission", person)
@@ -94,7 +94,7 @@ class Interactions:
         return await self._send(INTERACTIVE, told, lambda said: self._submitted(view, said))
 
     async def dismiss(self, view: View, person: Person) -> Envelope | None:
-        """Someone closes a modal; the bot hears of it if it asked to."""
+        """Close a modal; the bot gets an event if it asked for one."""
         view.open = False
         if not view.content.get("notify_on_close"):
             return None
@@ -120,7 +120,7 @@ class Interactions:
         }
 
     def _submitted(self, view: View, said: Json) -> None:
-        """What the acknowledgement of a modal says is to become of it."""
+        """Apply the acknowledgement of a modal."""
         shown = said.get("view")
         if shown is not None and self.contract is not None:
             self.world.violations += [f"response_action: {why}" for why in self.contract.blocks.view_faults(shown)]

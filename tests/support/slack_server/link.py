@@ -1,4 +1,4 @@
-"""Socket Mode: the sockets that are open, what goes down them, and what was not acknowledged in time."""
+"""Socket Mode: open sockets, envelopes, and those that were not acknowledged in time."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ EVENTS, COMMANDS, INTERACTIVE = "events_api", "slash_commands", "interactive"
 
 @dataclass(eq=False)
 class Envelope:
-    """One thing that the bot is told, and what it said to it."""
+    """One envelope for the bot, and its acknowledgement."""
 
     kind: str
     payload: Json
@@ -32,7 +32,7 @@ class Envelope:
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def settled(self) -> bool:
-        """Waits until it is acknowledged, or too late; says which."""
+        """Wait for the acknowledgement; return whether it arrived in time."""
         await self._settled.wait()
         return self.acknowledged
 
@@ -52,7 +52,7 @@ class Envelope:
 
 @dataclass(eq=False)
 class Line:
-    """One socket. What is sent on it leaves in order, from a task of its own."""
+    """One socket. A task of its own sends the envelopes in order."""
 
     socket: web.WebSocketResponse
     request: web.Request
@@ -64,7 +64,7 @@ class Line:
         self.waiting.put_nowait(text)
 
     async def write(self) -> None:
-        """Sends what waits, until it is cancelled or the socket is gone."""
+        """Send the waiting envelopes until the task is cancelled or the socket is closed."""
         with contextlib.suppress(ConnectionError):
             while True:
                 await self.socket.send_str(await self.waiting.get())
@@ -86,24 +86,24 @@ class Link:
         self.opened = 0  # sockets since the start
         self.sent: list[Envelope] = []
         self.unacknowledged: list[Envelope] = []
-        self._tickets: set[str] = set()
+        self._link_ids: set[str] = set()
         self._backlog: deque[Envelope] = deque()
         self._pending: dict[str, Envelope] = {}
         self._timers: set[asyncio.TimerHandle] = set()
         self._turn = 0
 
-    def ticket(self) -> Json:
+    def open(self) -> Json:
         """The answer of `apps.connections.open`: where one socket can be opened."""
-        ticket = uuid.uuid4().hex
-        self._tickets.add(ticket)
-        return {"url": f"{self.world.url.replace('http', 'ws', 1)}/link/?ticket={ticket}&app_id={self.world.app_id}"}
+        link_id = uuid.uuid4().hex
+        self._link_ids.add(link_id)
+        return {"url": f"{self.world.url.replace('http', 'ws', 1)}/link/?ticket={link_id}&app_id={self.world.app_id}"}
 
     async def connect(self, request: web.Request) -> web.StreamResponse:
         """One socket, from hello to the end."""
-        ticket = request.query.get("ticket", "")
-        if ticket not in self._tickets:
+        link_id = request.query.get("ticket", "")
+        if link_id not in self._link_ids:
             return web.Response(status=404, text="no such ticket")
-        self._tickets.discard(ticket)
+        self._link_ids.discard(link_id)
         line = Line(web.WebSocketResponse(), request)
         await line.socket.prepare(request)
         writer = asyncio.create_task(line.write())
@@ -124,7 +124,7 @@ class Link:
         return line.socket
 
     def send(self, envelope: Envelope) -> Envelope:
-        """Tells the bot something. What a person waits for is lost where no socket is open."""
+        """Send an envelope to the bot. An interaction is lost if no socket is open."""
         self.sent.append(envelope)
         if envelope.kind != EVENTS and not self._usable():
             self._late(envelope)

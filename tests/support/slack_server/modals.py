@@ -1,4 +1,4 @@
-"""Modals and home tabs, and the short-lived tickets with which they are opened."""
+"""Modals and Home tabs, and the short-lived triggers that open them."""
 
 import time
 import uuid
@@ -15,7 +15,7 @@ DEEPEST = 3  # views on top of each other; docs.slack.dev, surfaces/modals
 
 @dataclass(eq=False)
 class Trigger:
-    """What someone did, for which one view may be opened."""
+    """An interaction for which one view may be opened."""
 
     person: Person
     at: float
@@ -33,7 +33,7 @@ class Modals:
         self._triggers: dict[str, Trigger] = {}
 
     def methods(self) -> dict[str, Method]:
-        """What can be called."""
+        """The methods, by name."""
         return {
             "views.open": self._open,
             "views.push": self._push,
@@ -48,7 +48,7 @@ class Modals:
         return name
 
     def top(self, person: Person) -> View | None:
-        """The modal that someone has before them."""
+        """Return the open modal of a user."""
         shown = [view for view in self.world.views.values() if view.person is person and view.open]
         return shown[-1] if shown else None
 

@@ -1,4 +1,4 @@
-"""What things look like on the wire."""
+"""Payloads of Slack."""
 
 import io
 import mimetypes
@@ -60,7 +60,7 @@ def _place(said: Message) -> Json:
 
 
 def file(world: World, one: File, *, inside: bool = True) -> Json:
-    """A file; what Slack has not looked at yet has no type and no thumbnails."""
+    """Return a file; before Slack has processed it, it has no type and no thumbnails."""
     if inside and one.check_file_info:
         return {"id": one.id, "created": int(time.time()), "file_access": "check_file_info"}
     address = f"{world.url}/files-pri/{world.team_id}-{one.id}"
@@ -165,7 +165,7 @@ def view(world: World, one: View, state: Json | None = None) -> Json:
 
 
 def base(world: World, kind_: str, who: Person) -> Json:
-    """What every interaction has."""
+    """Return the fields of every interaction."""
     return {
         "type": kind_,
         "token": VERIFICATION,

@@ -1,4 +1,4 @@
-"""The script of a test: what people do in Slack, told to the bot as Slack tells it."""
+"""Actions of users in Slack; the bot gets the events that Slack would send."""
 
 import re
 from collections.abc import Sequence
@@ -35,7 +35,7 @@ class People:
         return channel
 
     def direct(self, person: Person) -> Channel:
-        """The direct conversation between someone and the bot."""
+        """Return the direct conversation between a user and the bot."""
         return self.world.direct(person)
 
     def group(self, handle: str, *members: Person) -> Group:
@@ -61,13 +61,13 @@ class People:
         self.events.emit({"type": "subteam_updated", "subteam": told, "event_ts": self.world.ts()})
 
     def messages(self, channel: Channel, thread_ts: str | None = None) -> list[Message]:
-        """What a channel shows, or the replies in one of its threads; oldest first."""
+        """Return the messages of a channel, or the replies in one of its threads, oldest first."""
         if thread_ts is not None:
             return [one for one in channel.visible() if one.thread_ts == thread_ts]
         return [one for one in channel.visible() if one.thread_ts is None or one.broadcast]
 
     def ephemerals(self, person: Person) -> list[Message]:
-        """What only one person sees."""
+        """Return the ephemeral messages of a user."""
         return [one for one in self.world.ephemerals if one.only_for is person]
 
     def home(self, person: Person) -> View | None:
@@ -84,7 +84,7 @@ class People:
         thread_ts: str | None = None,
         broadcast: bool = False,
     ) -> Message:
-        """Someone writes. Mentions are written as `person.mention`; other `<`, `>` and `&` arrive escaped."""
+        """Send a message. Mentions are written as `person.mention`; other `<`, `>` and `&` are escaped."""
         channel.members.setdefault(person.id, person)
         message = Message(self.world.ts(), channel, person, escaped(text), thread_ts=thread_ts, broadcast=broadcast)
         for upload in files:
@@ -115,14 +115,14 @@ class People:
         self.events.deleted(message, before)
 
     async def react(self, message: Message, person: Person, name: str) -> None:
-        """Someone adds a reaction."""
+        """Add a reaction."""
         message.reactions.setdefault(name, []).append(person.id)
         item = {"type": "message", "channel": message.channel.id, "ts": message.ts}
         event: Json = {"type": "reaction_added", "user": person.id, "reaction": name, "item": item}
         self.events.emit(event | {"item_user": message.author.id, "event_ts": self.world.ts()}, message.channel)
 
     async def join(self, channel: Channel, person: Person | None = None) -> None:
-        """Someone, or the bot itself, comes into a channel."""
+        """Let a user, or the bot, join a channel."""
         who = person or self.bot
         channel.members[who.id] = who
         letter = "C" if channel.kind is Kind.PUBLIC else "G"
@@ -134,7 +134,7 @@ class People:
         channel.members.pop(self.bot.id, None)
 
     async def open_home(self, person: Person, tab: str = "home") -> None:
-        """Someone opens the bot's home tab, or its messages."""
+        """Open the Home tab of the bot, or its messages."""
         channel = self.direct(person)
         event: Json = {"type": "app_home_opened", "user": person.id, "channel": channel.id, "tab": tab}
         home = self.home(person)
@@ -143,7 +143,7 @@ class People:
         self.events.emit(event | {"event_ts": self.world.ts()}, channel)
 
     async def stop_stream(self, message: Message, person: Person) -> None:
-        """Someone presses the stop button of a message that is still being written."""
+        """Press the stop button of a message that streams."""
         self.streams.stop(message, person)
 
     def expire(self, message: Message) -> None:
@@ -152,7 +152,7 @@ class People:
 
 
 def escaped(text: str) -> str:
-    """A text as Slack hands it on: what somebody typed is escaped, mentions and links are not."""
+    """Return a text as Slack sends it: escaped, except mentions and links."""
     pieces = re.split(r"(<(?:[@#!][^<>\s]+|https?://[^<>]+|mailto:[^<>]+)>)", text)
     swaps = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"))
     for place in range(0, len(pieces), 2):

@@ -1,4 +1,4 @@
-"""Who is called by a text of the bot. What is escaped calls nobody; what stands in code still does, to be safe."""
+"""Finds mentions in texts of the bot. Escaped text mentions nobody; code counts, to be safe."""
 
 import re
 from collections.abc import Iterator

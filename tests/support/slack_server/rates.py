@@ -73,7 +73,7 @@ class Tiers:
     _spent: dict[tuple[str, str], deque[float]] = field(default_factory=dict)
 
     def spend(self, call: Call) -> int | None:
-        """Counts one call; says for how many seconds to wait where it is one too many."""
+        """Count one call; return the seconds to wait if it exceeds the limit."""
         rate = self.rates.get(call.method)
         if rate is None or not self.enforced:
             return None

@@ -59,7 +59,7 @@ class Responses:
             self.say(given.channel, given.person, args, original)
 
     def say(self, channel: Channel, person: Person, args: Json, original: Message | None = None) -> None:
-        """To one person, unless it is said to be for all."""
+        """Post to one user, unless the response is for everybody."""
         for_all = args.get("response_type") == "in_channel"
         thread = original.thread_ts if original is not None else None
         wanted = ({"thread_ts": thread} if thread else {}) | args

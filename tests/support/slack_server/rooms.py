@@ -11,7 +11,7 @@ Method = Callable[[Call], Json]
 
 
 def room(world: World, reference: str, *, inside: bool = True) -> Channel:
-    """A channel that the bot can reach; what is private does not exist for those who are not in it."""
+    """Return a channel that the bot can read; a private channel exists only for members."""
     channel = world.place(reference)
     member = channel is not None and world.bot.id in channel.members
     if channel is None or not (member or channel.kind is Kind.PUBLIC):
@@ -39,7 +39,7 @@ class Rooms:
         self.page = 100  # messages of one answer, at most
 
     def methods(self) -> dict[str, Method]:
-        """What can be called."""
+        """The methods, by name."""
         return {
             "auth.test": self._auth,
             "team.info": lambda call: {"team": self._team()},
@@ -60,11 +60,11 @@ class Rooms:
         }
 
     def _team(self) -> Json:
-        return {"id": self.world.team_id, "name": "Studio", "domain": self.world.domain}
+        return {"id": self.world.team_id, "name": "Workshop", "domain": self.world.domain}
 
     def _auth(self, call: Call) -> Json:
         bot, url = self.world.bot, f"https://{self.world.domain}.slack.com/"
-        told = {"url": url, "team": "Studio", "user": bot.name, "team_id": self.world.team_id}
+        told = {"url": url, "team": "Workshop", "user": bot.name, "team_id": self.world.team_id}
         return told | {"user_id": bot.id, "bot_id": bot.bot_id, "is_enterprise_install": False}
 
     def _user(self, call: Call) -> Json:

@@ -1,4 +1,4 @@
-"""What exists in the double's Slack: people, channels, messages, files and views; and whoever waits for a change."""
+"""The state of the Slack double: people, channels, messages, files and views, and waiting for a change."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ Json = dict[str, Any]
 
 
 class Kind(StrEnum):
-    """What a channel is, in the words of `channel_type`."""
+    """The kind of a channel, as in `channel_type`."""
 
     PUBLIC = "channel"
     PRIVATE = "group"
@@ -30,7 +30,7 @@ class Streaming(StrEnum):
 
 @dataclass(eq=False)
 class Person:
-    """Someone with an account, the bot included."""
+    """A user with an account, the bot included."""
 
     id: str
     name: str
@@ -39,7 +39,7 @@ class Person:
 
     @property
     def mention(self) -> str:
-        """What is written to call them."""
+        """The text that mentions them."""
         return f"<@{self.id}>"
 
 
@@ -54,7 +54,7 @@ class Group:
 
     @property
     def mention(self) -> str:
-        """What is written to call them."""
+        """The text that mentions them."""
         return f"<!subteam^{self.id}|@{self.handle}>"
 
 
@@ -160,14 +160,14 @@ class View:
 
     @property
     def blocks(self) -> list[Json]:
-        """What it shows."""
+        """The blocks of the view."""
         blocks: list[Json] = self.content["blocks"]
         return blocks
 
 
 @dataclass(frozen=True)
 class Ping:
-    """Someone who is called by a text of the bot: `channel`, `here`, `everyone`, or the id of a person or group."""
+    """A mention in a text of the bot: `channel`, `here`, `everyone`, or the id of a user or group."""
 
     who: str
     method: str
@@ -176,10 +176,10 @@ class Ping:
 
 
 class World:
-    """Everything that exists. Whoever waits in `until` looks again at each `changed()`."""
+    """Everything that exists. Each `until` checks its condition again after `changed()`."""
 
     team_id = "T0STUDIO001"
-    domain = "studio"
+    domain = "workshop"
     app_id = "A0STUDIO001"
 
     def __init__(self) -> None:
@@ -200,7 +200,7 @@ class World:
         self._micros = 0
         self._number = 0
         self._change = asyncio.Event()
-        self.bot = self.person("studio", bot=True)
+        self.bot = self.person("workshop", bot=True)
 
     def id(self, letter: str) -> str:
         """An id that no other thing has."""
@@ -226,7 +226,7 @@ class World:
         return channel
 
     def direct(self, person: Person) -> Channel:
-        """The conversation between someone and the bot."""
+        """Return the direct conversation between a user and the bot."""
         for channel in self.channels.values():
             if channel.kind is Kind.DIRECT and person.id in channel.members:
                 return channel
@@ -240,7 +240,7 @@ class World:
         return self.channels.get(reference) or next(named, None)
 
     def changed(self) -> None:
-        """Whoever waits looks again."""
+        """Let each `until` check its condition again."""
         change, self._change = self._change, asyncio.Event()
         change.set()
 

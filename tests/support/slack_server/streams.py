@@ -17,7 +17,7 @@ class Streams:
         self.world = chat.world
 
     def methods(self) -> dict[str, Method]:
-        """What can be called."""
+        """The methods, by name."""
         return {
             "chat.startStream": self._start,
             "chat.appendStream": self._append,
@@ -74,7 +74,7 @@ class Streams:
         return message
 
     def _grow(self, message: Message, call: Call) -> bool:
-        """Adds the text, tasks and blocks of a request; says whether there were any."""
+        """Add the text, tasks and blocks of a request; return whether there were any."""
         words = call.args.get("markdown_text")
         chunks = [{"type": "markdown_text", "text": words}] if words else []
         chunks += call.args.get("chunks") or []

@@ -8,7 +8,7 @@ from tests.support.slack_server.faults import Call, LoginPage, Redirect, Refused
 from tests.support.slack_server.rooms import Method, room
 from tests.support.slack_server.state import File, Json, Message, parts
 
-LOGIN = "<!DOCTYPE html><html><title>Sign in to Studio | Slack</title></html>"
+LOGIN = "<!DOCTYPE html><html><title>Sign in to Workshop | Slack</title></html>"
 ALT_TXT = 1_000  # characters; docs.slack.dev, files.getUploadURLExternal
 
 
@@ -22,7 +22,7 @@ class Uploads:
         self.alt_txt_breaks_sharing = True  # as others met it: such a file never comes to its channel
 
     def methods(self) -> dict[str, Method]:
-        """What can be called."""
+        """The methods, by name."""
         return {
             "files.getUploadURLExternal": self._address,
             "files.completeUploadExternal": self._complete,
@@ -110,7 +110,7 @@ class Uploads:
         return file
 
     def _share(self, file: File) -> None:
-        """What was to be shared comes to its channel, once Slack has looked at it."""
+        """Share the files in their channels after Slack has processed them."""
         if file.share is None or not file.ready or (file.alt_txt is not None and self.alt_txt_breaks_sharing):
             return
         wanted, file.share = file.share, None

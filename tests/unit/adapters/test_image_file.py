@@ -1,4 +1,4 @@
-"""A picture for a platform with a size limit: the best form that fits, and a name that any system takes."""
+"""Image files for a platform with a size limit: the best form that fits, and a safe name."""
 
 import random
 import re
@@ -13,19 +13,19 @@ from adapters.image_file import MIN_SIDE, ImageFile, fit_to_limit, safe_file_nam
 
 
 def png_of(picture: Image.Image) -> bytes:
-    """The picture as a PNG."""
+    """Return the image as a PNG."""
     file = BytesIO()
     picture.save(file, "PNG")
     return file.getvalue()
 
 
 def noise(width: int = 320, height: int = 200, mode: str = "RGB") -> Image.Image:
-    """A picture that no format can compress without loss."""
+    """Return an image that no format can compress without loss."""
     return Image.frombytes(mode, (width, height), random.Random(1).randbytes(width * height * len(mode)))
 
 
 def shown(upload: ImageFile | None) -> Image.Image:
-    """The picture that a person sees, after a check that the extension says what it is."""
+    """Return the image that a user sees; asserts that the extension is right."""
     assert upload is not None
     picture = Image.open(BytesIO(upload.data))
     assert {"PNG": "png", "WEBP": "webp", "JPEG": "jpg"}[str(picture.format)] == upload.extension
@@ -35,12 +35,12 @@ def shown(upload: ImageFile | None) -> Image.Image:
 NOISE = png_of(noise())
 
 
-def test_a_picture_at_the_limit_is_sent_as_it_is() -> None:
-    """A PNG that fits is not touched."""
+def test_a_png_that_fits_is_unchanged() -> None:
+    """A file at the limit fits."""
     assert fit_to_limit(NOISE, len(NOISE)) == ImageFile(NOISE, "png")
 
 
-def test_a_picture_a_little_over_the_limit_loses_nothing() -> None:
+def test_an_image_slightly_over_the_limit_loses_nothing() -> None:
     """Lossless WebP comes first, transparency included."""
     for mode in ("RGB", "RGBA"):
         picture = noise(mode=mode)
@@ -57,7 +57,7 @@ def test_a_picture_a_little_over_the_limit_loses_nothing() -> None:
     ("kilobytes", "extension"),
     [(100, "webp"), (50, "webp"), (40, "webp"), (37.6, "jpg"), (32, "jpg"), (26, "jpg"), (20, "jpg")],
 )
-def test_a_full_size_picture_is_sent_while_any_quality_fits(kilobytes: float, extension: str) -> None:
+def test_quality_falls_before_size(kilobytes: float, extension: str) -> None:
     """WebP at falling quality comes before JPEG at falling quality, and both before fewer pixels."""
     limit = int(kilobytes * 1000)
     upload = fit_to_limit(NOISE, limit)
@@ -67,8 +67,8 @@ def test_a_full_size_picture_is_sent_while_any_quality_fits(kilobytes: float, ex
     assert len(upload.data) <= limit
 
 
-def test_less_room_never_gives_a_larger_file() -> None:
-    """Each rung of the ladder is another file, smaller than the one before, until there is none."""
+def test_a_lower_limit_never_gives_a_larger_file() -> None:
+    """Each form is smaller than the one before, until none is left."""
     limit, rungs = len(NOISE), []
     while upload := fit_to_limit(NOISE, limit):
         assert len(upload.data) <= limit
@@ -79,41 +79,41 @@ def test_less_room_never_gives_a_larger_file() -> None:
     assert rungs[9:] == [("jpg", MIN_SIDE)] * 3  # what is larger than the last full-size JPEG has no turn
 
 
-def test_a_picture_shrinks_by_steps_and_keeps_its_shape() -> None:
-    """A picture that fits at no quality is sent with fewer pixels, no fewer than needed."""
+def test_an_image_shrinks_by_steps_and_keeps_its_shape() -> None:
+    """An image that fits at no quality loses only as many pixels as needed."""
     wide = png_of(noise(600, 150))
     sizes = {shown(fit_to_limit(wide, limit)).size for limit in (14_000, 8_000, 4_000)}
     assert sizes == {(450, 112), (338, 84), (256, 64)}
 
 
-def test_nothing_is_sent_where_no_form_fits() -> None:
-    """A limit that even the smallest picture passes gives None, and so does one of no bytes."""
+def test_no_file_if_no_form_fits() -> None:
+    """A limit below the smallest form gives None, and so does a limit of 0."""
     assert fit_to_limit(NOISE, 2_000) is None
     assert fit_to_limit(NOISE, 0) is None
 
 
-def test_a_small_picture_is_not_made_smaller() -> None:
-    """A picture of at most 256 pixels keeps its size, or is not sent."""
+def test_a_small_image_is_not_made_smaller() -> None:
+    """An image of at most 256 pixels keeps its size, or has no file."""
     small = png_of(noise(256, 40))
     assert shown(fit_to_limit(small, 6_000)).size == (256, 40)
     assert fit_to_limit(small, 1_000) is None
 
 
-def test_a_thin_picture_keeps_a_pixel() -> None:
-    """A line of pixels can be made shorter."""
+def test_a_thin_image_keeps_a_pixel() -> None:
+    """An image of one row of pixels can be made shorter."""
     line = png_of(noise(3000, 1))
     assert shown(fit_to_limit(line, 1_600)).height == 1
 
 
-def test_a_picture_too_wide_for_webp_is_sent_as_jpeg() -> None:
-    """A side that WebP cannot hold is no reason to fail."""
+def test_an_image_too_wide_for_webp_is_a_jpeg() -> None:
+    """A side that exceeds WebP's limit is no failure."""
     wide = png_of(noise(16_400, 2))
     assert shown(fit_to_limit(wide, len(wide) - 1)).size == (16_400, 2)
     assert shown(fit_to_limit(wide, len(wide) - 1)).format == "JPEG"
 
 
 def test_transparency_is_white_in_a_jpeg() -> None:
-    """What nobody saw in the PNG does not appear as black or as hidden colours."""
+    """Hidden pixels of the PNG do not appear."""
     picture = noise(mode="RGBA")
     picture.paste((255, 0, 0, 0), (0, 0, 160, 200))
     sent = shown(fit_to_limit(png_of(picture), 12_000))
@@ -123,27 +123,27 @@ def test_transparency_is_white_in_a_jpeg() -> None:
 
 @pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "I;16"])
 def test_any_kind_of_png_can_be_made_smaller(mode: str) -> None:
-    """Black and white, grey, with a palette or with deep colours: all are sent."""
+    """Black and white, grey, with a palette or with 16 bits."""
     kind = noise(300, 300, "L") if mode == "I;16" else noise(300, 300)
     png = png_of(kind.convert("I;16" if mode == "I;16" else mode))
     assert shown(fit_to_limit(png, min(40_000, len(png) - 1))).width <= 300
 
 
 def test_a_transparent_palette_stays_transparent() -> None:
-    """A PNG whose palette has a transparent colour is sent with it."""
+    """A PNG whose palette has a transparent colour keeps it."""
     picture = noise(8, 8).resize((320, 200)).convert("P")
     picture.info["transparency"] = picture.getpixel((0, 0))
     png = png_of(picture)
     assert shown(fit_to_limit(png, len(png) - 1)).mode == "RGBA"
 
 
-def test_the_same_picture_gives_the_same_file() -> None:
-    """Nothing in a file depends on the moment."""
+def test_the_same_image_gives_the_same_file() -> None:
+    """The bytes do not depend on the time."""
     assert fit_to_limit(NOISE, 40_000) == fit_to_limit(NOISE, 40_000)
 
 
-def test_a_large_file_that_is_no_picture_is_refused() -> None:
-    """The caller learns that the bytes are wrong rather than that they are many."""
+def test_a_large_file_that_is_no_image_is_refused() -> None:
+    """The error says that the bytes are wrong, not that there are too many."""
     with pytest.raises(OSError, match="cannot identify"):
         fit_to_limit(b"no picture" * 100, 10)
 
@@ -167,14 +167,14 @@ def test_a_large_file_that_is_no_picture_is_refused() -> None:
         ("x" * 200, "x" * 56 + ".png"),
     ],
 )
-def test_a_name_tells_what_is_drawn(title: str, name: str) -> None:
-    """The prompt's words are in the name, as far as any system takes them."""
+def test_a_name_has_the_words_of_the_prompt(title: str, name: str) -> None:
+    """As far as any system accepts them."""
     assert safe_file_name(title, "png") == name
 
 
 @given(st.text(max_size=200), st.sampled_from(["png", "webp", "jpg"]))
 def test_every_name_is_safe(title: str, extension: str) -> None:
-    """Whatever the prompt, the name is short, plain, and no device of Windows."""
+    """For any prompt, the name is short, ASCII, and no device name of Windows."""
     name = safe_file_name(title, extension)
     assert len(name) <= 60
     stem = re.fullmatch(rf"([a-z0-9]+(?:-[a-z0-9]+)*)\.{extension}", name)
@@ -183,7 +183,7 @@ def test_every_name_is_safe(title: str, extension: str) -> None:
 
 
 def test_a_platform_without_webp_gets_jpeg() -> None:
-    """The ladder leaves that rung out, and never gives less than it must."""
+    """WebP is skipped; the loss is still the least."""
     png = png_of(noise(96, 96))
     upload = fit_to_limit(png, len(png) // 2, webp=False)
     assert upload and upload.extension == "jpg" and len(upload.data) <= len(png) // 2

@@ -1,4 +1,4 @@
-"""What Slack tells and what it is told, as values: no socket, no time."""
+"""The parser and the payloads of the Slack adapter: no socket, no time."""
 
 import json
 import re
@@ -75,12 +75,12 @@ def picture(number: int, prompt: str = "a sun") -> Picture:
         {"channel": "C/1"},
     ],
 )
-def test_what_no_person_wrote_is_not_heard(more: dict[str, Any]) -> None:
-    """Nor what Slack would never send."""
+def test_messages_that_no_user_wrote_are_ignored(more: dict[str, Any]) -> None:
+    """Also malformed events that Slack never sends."""
     assert parse.message(event(**more), BOT) is None and parse.message({"team_id": "T1"}, BOT) is None
 
 
-def test_a_message_has_its_conversation() -> None:
+def test_a_message_belongs_to_a_thread() -> None:
     """The thread, else the message itself, else the direct conversation."""
     keys = [
         parse.message(event(**more), BOT)
@@ -107,21 +107,21 @@ def test_a_message_has_its_conversation() -> None:
         ("<https://a.b/c> <https://a.b|a.b> <https://a.b|this>", "https://a.b/c https://a.b this (https://a.b)"),
     ],
 )
-def test_words_are_read_as_people_see_them(raw: str, plain: str) -> None:
-    """Names in place of ids, one round of unescaping."""
+def test_text_is_read_as_users_see_it(raw: str, plain: str) -> None:
+    """Names in place of ids, unescaped once."""
     assert parse.text(raw, BOT, {"U1": "Ana"}) == plain
 
 
 @settings(deadline=None)
 @given(ODD)
-def test_whatever_is_typed_is_read_back(typed: str) -> None:
-    """What Slack escapes comes out as it was written."""
+def test_escaped_text_is_read_back(typed: str) -> None:
+    """What Slack escapes becomes what the user wrote."""
     escaped = typed.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     assert parse.text(escaped, BOT, {}) == re.sub(r"[ \t]{2,}", " ", typed).strip()
 
 
 @pytest.mark.parametrize(
-    ("text", "ours", "unasked", "wanted"),
+    ("text", "ours", "reply_mode", "wanted"),
     [
         (f"<@{BOT}> hi", False, ReplyMode.NEVER, True),
         ("hi", False, ReplyMode.THREADS, False),
@@ -134,10 +134,10 @@ def test_whatever_is_typed_is_read_back(typed: str) -> None:
         (" ", True, ReplyMode.THREADS, False),
     ],
 )
-def test_who_is_answered(text: str, ours: bool, unasked: ReplyMode, wanted: bool) -> None:
-    """Mentions always; in its threads what is chosen, unless somebody else is called."""
+def test_which_messages_are_for_the_bot(text: str, ours: bool, reply_mode: ReplyMode, wanted: bool) -> None:
+    """Mentions always; in its threads by `reply_mode`, unless another user is mentioned."""
     said = SlackMessage("T1", "C1", "1.1", None, "U1", text, is_direct=False)
-    assert parse.is_for_bot(said, BOT, unasked, ours) == wanted
+    assert parse.is_for_bot(said, BOT, reply_mode, ours) == wanted
     assert not wanted or parse.may_concern(said, BOT, ours)
 
 
@@ -166,22 +166,22 @@ def test_who_is_answered(text: str, ours: bool, unasked: ReplyMode, wanted: bool
         ("settings of this camera are wrong", None),
     ],
 )
-def test_commands_among_words(words: str, told: tuple[str, dict[str, str]] | None) -> None:
-    """Only the plain word is one, so that nobody loses a thread by a turn of speech."""
+def test_commands_in_messages(words: str, told: tuple[str, dict[str, str]] | None) -> None:
+    """Only the plain word is a command, so that a sentence never deletes a thread."""
     found = parse.command(words)
     assert (found and (found[0], parse.arguments(*found))) == told
 
 
 @pytest.mark.parametrize("seed", [0, 7, 1_946_572_819, 2**31 - 1])
-def test_a_wish_takes_every_seed_that_a_picture_is_drawn_with(seed: int) -> None:
-    """Half of those that the bot chooses have ten digits."""
+def test_imagine_accepts_every_seed_of_an_image(seed: int) -> None:
+    """Half of the seeds that the bot chooses have ten digits."""
     assert parse.imagine(f"a fox --seed {seed}")[0].sampling.seed == seed
 
 
 @settings(deadline=None)
 @given(st.text(max_size=80))
-def test_any_wish_is_understood_or_refused(words: str) -> None:
-    """Never anything else."""
+def test_any_imagine_text_is_parsed_or_refused(words: str) -> None:
+    """It never raises another error."""
     try:
         request, _ = parse.imagine(words)
     except Refused:
@@ -204,13 +204,13 @@ def test_any_wish_is_understood_or_refused(words: str) -> None:
         ("", False),
     ],
 )
-def test_the_token_is_shown_to_slack_alone(url: str, may: bool) -> None:
-    """By https, or to the very server that stands in for it."""
+def test_the_token_is_sent_only_to_slack(url: str, may: bool) -> None:
+    """By https, or to the server of the configured API address."""
     assert parse.is_trusted_url(url, "http://127.0.0.1:9/api/") == may
 
 
-def test_a_picture_of_a_strange_kind_is_taken_as_slack_shows_it() -> None:
-    """A phone's HEIC as a thumbnail; what was deleted is no picture."""
+def test_an_unreadable_format_is_read_from_its_thumbnail() -> None:
+    """Such as HEIC of a phone; a deleted file is no image."""
     heic = {"id": "F1", "mimetype": "image/heic", "url_private": "https://files.slack.com/a.heic"}
     assert parse.is_image(heic) and parse.download_url(heic) == ""
     assert parse.download_url(heic | {"thumb_480": "s", "thumb_1024": "l"}) == "l"
@@ -218,8 +218,8 @@ def test_a_picture_of_a_strange_kind_is_taken_as_slack_shows_it() -> None:
     assert not parse.is_image({"id": "F1", "mode": "tombstone"}) and parse.is_image({"id": "F1"})
 
 
-def test_people_have_the_name_that_they_chose() -> None:
-    """Admins manage; in a direct conversation everybody does."""
+def test_users_have_their_display_name() -> None:
+    """Admins are managers."""
     user = {"id": "U1", "name": "ana", "profile": {"display_name": "", "real_name": "Ana B."}}
     assert parse.person(user).name == "Ana B." and not parse.person(user).roles
     assert parse.person(user | {"is_admin": True}).roles == {MANAGER}
@@ -227,8 +227,8 @@ def test_people_have_the_name_that_they_chose() -> None:
     assert parse.person({"id": "U1"}).name == "Somebody"
 
 
-def test_a_spot_is_found_in_whatever_was_pressed() -> None:
-    """On a message, on one that only one person sees, and nowhere on the Home tab; it survives a form."""
+def test_a_press_has_a_message_reference() -> None:
+    """On a message and an ephemeral message, not on the Home tab; it survives a form."""
     message = {"team": {"id": "T1"}, "channel": {"id": "D1"}, "message": {"ts": "2.2", "thread_ts": "2.2"}}
     assert parse.message_ref(message) == MessageRef("T1", "D1", "2.2", "2.2")
     container = {"channel_id": "C1", "message_ts": "3.3", "thread_ts": "1.1", "is_ephemeral": True}
@@ -241,7 +241,7 @@ def test_a_spot_is_found_in_whatever_was_pressed() -> None:
 
 
 def faults(blocks: list[Any]) -> list[str]:
-    """What Slack would refuse; nothing where its reference is not there."""
+    """Return what Slack would refuse; empty without its reference."""
     contract = read()
     return list(contract.blocks.faults(blocks)) if contract else []
 
@@ -263,8 +263,8 @@ PARTS = st.lists(
 
 @settings(deadline=None, max_examples=examples(60), suppress_health_check=[HealthCheck.too_slow])
 @given(PARTS, st.booleans(), ODD)
-def test_any_view_is_one_that_slack_takes_and_calls_nobody(parts: list[Any], final: bool, status: str) -> None:
-    """However long, and whatever stands in it."""
+def test_any_view_is_valid_for_slack_and_mentions_nobody(parts: list[Any], final: bool, status: str) -> None:
+    """For any length and content."""
     numbers = {part.number for part in parts if isinstance(part, PicturePart) and isinstance(part.state, Rendered)}
     buttons = [Button(action, f"{action} #{n}", str(n)) for n in numbers for action in (Action.VARY, Action.DELETE)]
     parts = [TextPart("word " * 3_000) if part == TextPart(LONG) else part for part in parts]
@@ -281,8 +281,8 @@ def test_any_view_is_one_that_slack_takes_and_calls_nobody(parts: list[Any], fin
 
 @settings(deadline=None)
 @given(st.lists(ODD, min_size=1, max_size=6))
-def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
-    """What streams is never taken back."""
+def test_growing_text_changes_only_its_end(pieces: list[str]) -> None:
+    """Streamed text is never taken back."""
     shown = ""
     for end in range(1, len(pieces) + 1):
         now = blocks.streamable_text(View((TextPart("".join(pieces[:end])),))) or ""
@@ -292,16 +292,16 @@ def test_words_that_grow_change_only_their_end(pieces: list[str]) -> None:
 
 @settings(deadline=None)
 @given(ODD)
-def test_notes_and_sections_call_nobody(text: str) -> None:
-    """What is told to one person, and on the Home tab."""
+def test_notes_and_sections_mention_nobody(text: str) -> None:
+    """Ephemeral messages and the Home tab."""
     for call in (blocks.message_body(text or "x"), {"blocks": blocks.sections(text)}):
         assert list(called(Call("chat.postEphemeral", call, "json", None, 0.0))) == []
         assert faults(call["blocks"]) == []
 
 
 @pytest.mark.parametrize("scope", [scope for scope in Scope if scope is not Scope.CATEGORY])
-def test_the_form_of_the_settings_is_one_that_slack_takes(scope: Scope) -> None:
-    """With menus, texts and numbers, whatever stands in them."""
+def test_the_settings_form_is_valid_for_slack(scope: Scope) -> None:
+    """With menus, texts and numbers of any content."""
     fields = (
         SettingField("ratio", "Shape", "Width to height.", "usual", "default", ("usual", "1:1")),
         SettingField("persona", "Persona", "Who it is.", "p" * 2_000, "server", max_length=2_000),
@@ -320,15 +320,15 @@ def test_the_form_of_the_settings_is_one_that_slack_takes(scope: Scope) -> None:
         assert contract is None or list(contract.blocks.view_faults(view)) == []
 
 
-def test_a_summary_tells_settings_or_words() -> None:
-    """Where there is no form."""
+def test_a_command_response_becomes_text() -> None:
+    """For places without a form."""
     panel = SettingsPanel(Scope.PERSON, (SettingField("ratio", "Shape", "x", "", "default", ("usual",)),))
     assert "**Shape** (`ratio`): nothing" in blocks.answer_text(CommandResponse("", panel))
     assert blocks.answer_text(CommandResponse("")) == "There is nothing to show."
 
 
-async def test_progress_leaves_room_for_what_must_be_said() -> None:
-    """Each method has its own, and each channel its posts."""
+async def test_progress_leaves_room_for_necessary_calls() -> None:
+    """Each method has its own limit, and each channel its posts."""
     budget = RateLimits()
     for _ in range(13):
         await budget.acquire("chat.startStream", "T1")

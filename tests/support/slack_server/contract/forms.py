@@ -1,4 +1,4 @@
-"""What a person fills into a modal, as Slack hands it on."""
+"""Inputs of a modal, as Slack sends them."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -20,7 +20,7 @@ OTHERS = {
 
 
 def state(view: View, values: Mapping[str, Any]) -> Json:
-    """The `state.values` of a view: what was filled in, by action id or block id, and else what stood there."""
+    """Return the `state.values` of a view: the inputs by action id or block id, else the initial values."""
     told: Json = {}
     unknown = set(values)
     for block, element in _elements(view.blocks):
@@ -38,7 +38,7 @@ def state(view: View, values: Mapping[str, Any]) -> Json:
 
 
 def chosen(element: Json, value: Any) -> Json:
-    """What stands in a field, or is chosen in a menu."""
+    """Return the value of a field, or the choice in a menu."""
     kind = element["type"]
     if kind in CHOICES:
         return {"type": kind, "selected_option": None if value is None else _option(element, value)}

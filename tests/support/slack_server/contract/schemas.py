@@ -32,7 +32,7 @@ STATES = ("pending", "in_progress", "complete", "error")  # of a task
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """What Slack would refuse: the error code it answers, and a sentence about it."""
+    """A request that Slack would refuse: the error code, and a sentence about it."""
 
     code: str
     why: str
@@ -47,7 +47,7 @@ class Contract:
     _methods: dict[str, Json | None] = field(default_factory=dict)
 
     def method(self, name: str) -> Json | None:
-        """What the reference says of a method."""
+        """Return the reference of a method."""
         if name not in self._methods:
             path = self.folder / "slack-api-ref" / "methods" / f"{name}.json"
             self._methods[name] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
@@ -88,7 +88,7 @@ class Contract:
         yield from self.content(call)
 
     def content(self, call: Call) -> Iterator[Violation]:
-        """What is wrong with the texts, blocks, chunks or view of a request, whatever its method."""
+        """Return the faults of the texts, blocks, chunks or view of a request of any method."""
         text, markdown = call.args.get("text"), call.args.get("markdown_text")
         most = TEXT.get(call.method, MARKDOWN)
         if isinstance(text, str) and len(text) > most:
