@@ -16,7 +16,7 @@ test: install
 	.venv/bin/python -m pytest $(PARALLEL)
 
 test-fast: install  # no process, no browser, no torch
-	.venv/bin/python -m pytest $(PARALLEL) tests/unit
+	.venv/bin/python -m pytest $(PARALLEL) -m "not browser" tests/unit
 
 check: install
 	.venv/bin/ruff check .
@@ -49,7 +49,7 @@ benchmark-gpu: install  # on a machine with CUDA; needs no weights
 chaos: install  # the long form of a test in the suite
 	JOBS=$${JOBS:-300} KILLS=$${KILLS:-60} .venv/bin/python -m pytest -s tests/e2e/test_chaos.py
 
-ray-test: install  # Ray in a venv of its own; a head on loopback with two painters, which is gone afterwards
+ray-test: install  # Ray in a venv of its own; a head on loopback with two workers, which is gone afterwards
 	test -d .venv-ray || $(PYTHON) -m venv .venv-ray
 	.venv-ray/bin/pip install --disable-pip-version-check --quiet -r deploy/ray-requirements.txt
 	.venv/bin/python -m pytest -s tests/e2e/ray

@@ -16,8 +16,9 @@ import pytest
 
 from tests.support.paths import ROOT
 from tests.support.programs import Client, Program
+from tests.support.thorough import examples
 
-KILLS = int(os.environ.get("KILLS", "50"))
+KILLS = int(os.environ.get("KILLS") or examples(50, 12))
 LONGEST_LIFE = 0.9  # seconds between two kills
 SENTENCES = (
     "draw a red circle on a light blue background, and two green stars",

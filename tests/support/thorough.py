@@ -11,9 +11,9 @@ FEWEST = 40
 Item = TypeVar("Item")
 
 
-def examples(number: int) -> int:
+def examples(number: int, fewest: int = FEWEST) -> int:
     """Return how many of so many random examples are tried."""
-    return number if THOROUGH else min(number, max(FEWEST, number // SHARE))
+    return number if THOROUGH else min(number, max(fewest, number // SHARE))
 
 
 def sample(items: Sequence[Item], most: int) -> Sequence[Item]:
