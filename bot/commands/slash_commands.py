@@ -92,9 +92,9 @@ class SlashCommands:
 
     def _run_settings(self, command: Command) -> CommandResponse:
         """Show, set or reset settings, as the argument `do` says; the panel shows the scope afterwards."""
-        told = command.arguments
-        scope = _parse_scope(told.get("scope") or Scope.PERSON)
-        key, models = told.get("key", ""), self.available_models()
+        arguments = command.arguments
+        scope = _parse_scope(arguments.get("scope") or Scope.PERSON)
+        key, models = arguments.get("key", ""), self.available_models()
         if scope is Scope.THREAD and not command.thread.thread:
             raise Refused("settings-no-thread")
         category = self._store.settings.category(command.thread)
@@ -102,12 +102,12 @@ class SlashCommands:
             raise Refused("no-category")
         place = scope_key(scope, command.thread, command.author.id, category)
         text: UserText = ""
-        match told.get("do", "show"):
+        match arguments.get("do", "show"):
             case "set":
                 check_may_change(
                     command.author, scope, self.resolve_settings(command.thread, command.author).changers, key
                 )
-                value = validate_value(key, told.get("value", ""), scope, models)
+                value = validate_value(key, arguments.get("value", ""), scope, models)
                 self._store.settings.choose(place, key, value)
                 title = find_setting(key, scope).title
                 text = notice("setting-set", title=title, scope=scope_notice(scope), value=value_name(key, value))
@@ -140,20 +140,20 @@ class SlashCommands:
     def _format_usage(self, command: Command) -> UserText:
         key, author = command.thread, command.author
         settings, used = self.resolve_settings(key, author), self._store.jobs.usage_today(key, author.id)
-        told = [notice("usage-own", usage=self._format_amounts(key, author.id))]
+        answer = [notice("usage-own", usage=self._format_amounts(key, author.id))]
         if settings.daily:
             limit = notice("images", count=settings.daily)
             reached = used.by_user >= settings.daily
             free = {"free": used.oldest_by_user + DAY} if reached else {}
-            told.append(
+            answer.append(
                 notice("usage-limit-reached" if reached else "usage-limit", limit=limit, used=used.by_user, **free)
             )
         if MANAGER in author.roles:
-            told.append(notice("usage-everybody", usage=self._format_amounts(key)))
+            answer.append(notice("usage-everybody", usage=self._format_amounts(key)))
             if settings.server_daily:
                 limit = notice("images", count=settings.server_daily)
-                told.append(notice("usage-server-limit", limit=limit, used=used.by_server))
-        return lines(told)
+                answer.append(notice("usage-server-limit", limit=limit, used=used.by_server))
+        return lines(answer)
 
     def _format_amounts(self, thread: ThreadKey, person: str = "") -> Notice:
         """Images and tokens of one user, or of a whole server, in the last day and in 30 days."""
@@ -177,16 +177,16 @@ def _format_queue(queue_status: QueueStatus, command: Command) -> UserText:
     me = (command.thread.platform, command.author.id)
     mine = [each for each in queue_status.jobs if (each.thread.platform, each.owner) == me]
     running = sum(each.running for each in queue_status.jobs)
-    told = [notice("queue-summary", running=running, waiting=len(queue_status.jobs) - running)]
-    told += [notice("queue-own", number=each.number, position=_format_position(each)) for each in mine[:10]]
-    told += [
+    answer = [notice("queue-summary", running=running, waiting=len(queue_status.jobs) - running)]
+    answer += [notice("queue-own", number=each.number, position=_format_position(each)) for each in mine[:10]]
+    answer += [
         notice("queue-worker-problem", worker=each.name, problem=each.problem)
         for each in queue_status.workers
         if each.problem
     ]
     if not queue_status.workers:
-        told.append(notice("queue-no-worker"))
-    return lines(told)
+        answer.append(notice("queue-no-worker"))
+    return lines(answer)
 
 
 def _format_position(each: QueuedJob) -> Notice:
@@ -199,22 +199,22 @@ def _format_position(each: QueuedJob) -> Notice:
 
 def _format_details(picture: Picture) -> UserText:
     origin, size = describe_operation(picture), {"width": picture.width, "height": picture.height}
-    told: list[UserText] = [notice("details-image", number=picture.number, origin=origin, **size)]
+    answer: list[UserText] = [notice("details-image", number=picture.number, origin=origin, **size)]
     if picture.request.prompt:
-        told.append(notice("details-prompt", prompt=_quote(picture.request.prompt)))
+        answer.append(notice("details-prompt", prompt=_quote(picture.request.prompt)))
     if picture.refined_prompt:
-        told.append(notice("details-improved-prompt", prompt=_quote(picture.refined_prompt)))
+        answer.append(notice("details-improved-prompt", prompt=_quote(picture.refined_prompt)))
     if picture.request.sampling.seed is not None:
-        told.append(notice("details-seed", seed=picture.request.sampling.seed))
+        answer.append(notice("details-seed", seed=picture.request.sampling.seed))
     if picture.model:
-        told.append(notice("details-model", model=picture.model))
+        answer.append(notice("details-model", model=picture.model))
     if picture.edit_method:
-        told.append(notice("details-method", method=picture.edit_method))
-    return lines([*told, *picture.notes])
+        answer.append(notice("details-method", method=picture.edit_method))
+    return lines([*answer, *picture.notes])
 
 
-def _quote(words: str) -> str:
-    return "`" + words.replace("`", "'").replace("\n", " ") + "`"
+def _quote(prompt: str) -> str:
+    return "`" + prompt.replace("`", "'").replace("\n", " ") + "`"
 
 
 def _format_tree(pictures: Sequence[Picture]) -> list[Notice]:

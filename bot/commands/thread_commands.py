@@ -76,8 +76,8 @@ class ThreadCommands:
         left = await delete_unused_files(self._store, self._picture_folder, digests)
         messages, images = notice("messages", count=len(entries)), notice("images", count=len(digests))
         if left:
-            told = notice("thread-forgotten-files-left", messages=messages, images=images, count=left)
-            return CommandResponse(told)
+            answer = notice("thread-forgotten-files-left", messages=messages, images=images, count=left)
+            return CommandResponse(answer)
         return CommandResponse(notice("thread-forgotten", messages=messages, images=images))
 
     async def _show_images(self, command: Command, thread_export: ThreadExport) -> CommandResponse:

@@ -79,11 +79,13 @@ def write_export(
                 continue
             names[picture.number] = f"pictures/{picture.number:04}.png"
             folder.writestr(names[picture.number], png)
-        asked = {
+        requested_by = {
             number: entry for entry in reversed(entries) for number in _picture_numbers(entry)
         }  # the first entry wins
-        told = [_picture_json(picture, names.get(picture.number), asked.get(picture.number)) for picture in pictures]
-        folder.writestr("pictures.json", json.dumps({"title": title, "pictures": told}, indent=2, ensure_ascii=False))
+        data = [
+            _picture_json(picture, names.get(picture.number), requested_by.get(picture.number)) for picture in pictures
+        ]
+        folder.writestr("pictures.json", json.dumps({"title": title, "pictures": data}, indent=2, ensure_ascii=False))
         body = "\n".join(_render_article(entry, names) for entry in entries)
         folder.writestr("index.html", _PAGE.substitute(title=html.escape(title), body=body))
 
@@ -114,9 +116,9 @@ def _picture_numbers(entry: Entry) -> list[int]:
 
 
 def _render_article(entry: Entry, names: dict[int, str]) -> str:
-    said = [f"<p>{html.escape(entry.text)}</p>"] if entry.text else []
-    said += [_render_figure(upload, names) for upload in entry.uploads]
-    question = f"<article><h2>{html.escape(entry.author.name)}</h2>{''.join(said)}</article>"
+    content = [f"<p>{html.escape(entry.text)}</p>"] if entry.text else []
+    content += [_render_figure(upload, names) for upload in entry.uploads]
+    question = f"<article><h2>{html.escape(entry.author.name)}</h2>{''.join(content)}</article>"
     answer = []
     for part in entry.view.parts if entry.view else ():
         match part:

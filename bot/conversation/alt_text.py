@@ -21,21 +21,21 @@ async def write_alt_text(model: ChatModel, jpeg: bytes, prompt: str) -> str:
     """
     if not model.profile.has_vision:
         return ""
-    told = (
+    history = (
         ChatMessage(Role.SYSTEM, build_alt_text_prompt()),
         ChatMessage(Role.USER, f"It was asked for as: {prompt[:500]}", (jpeg,)),
     )
-    words = ""
+    answer = ""
     try:
-        async with asyncio.timeout(TIMEOUT), aclosing(model.stream(told)) as events:
+        async with asyncio.timeout(TIMEOUT), aclosing(model.stream(history)) as events:
             async for event in events:
                 match event:
                     case TextDelta(text):
-                        words += text
+                        answer += text
                     case ModelFailed():
                         return ""
     except TimeoutError:
         log.info("no alternative text within the timeout")
         return ""
-    plain = " ".join(words.split())
-    return plain if len(plain) <= MAX_LENGTH else plain[: MAX_LENGTH - 1].rstrip() + "…"
+    alt = " ".join(answer.split())
+    return alt if len(alt) <= MAX_LENGTH else alt[: MAX_LENGTH - 1].rstrip() + "…"

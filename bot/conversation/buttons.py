@@ -149,10 +149,12 @@ class FixedRequests:
     def imagine(self, command: ImagineCommand) -> MessageAndRequests:
         """The requests of `/imagine`, completed from the settings; a given seed grows by 1 for every further image."""
         settings, capabilities = self._settings(command.thread, command.author), self._capabilities()
-        asked = command.request.sampling
-        asked_ratio, model = ("" if said == DEFAULT_CHOICE else said for said in (asked.aspect_ratio, asked.model))
+        requested = command.request.sampling
+        asked_ratio, model = (
+            "" if choice == DEFAULT_CHOICE else choice for choice in (requested.aspect_ratio, requested.model)
+        )
         aspect_ratio = parse_aspect_ratio(asked_ratio)
-        if asked.negative_prompt and not capabilities.negatives:
+        if requested.negative_prompt and not capabilities.negatives:
             raise Refused("no-negative-prompt")
         if aspect_ratio not in ("", "1:1") and not capabilities.ratios:
             raise Refused("no-aspect-ratios")
@@ -164,7 +166,7 @@ class FixedRequests:
         count = settings.count if command.count is None else command.count
         if not 1 <= count <= MAX_IMAGES_PER_REQUEST:
             raise Refused("bad-image-count", maximum=MAX_IMAGES_PER_REQUEST, number=count)
-        sampling = replace(asked, aspect_ratio=aspect_ratio, model=model)
+        sampling = replace(requested, aspect_ratio=aspect_ratio, model=model)
         request = apply_settings(replace(command.request, sampling=sampling), settings)
         requests = tuple(_with_seed_of(request, nth) for nth in range(count))
         return Message(command.id, command.thread, command.author, request.prompt), requests
@@ -175,8 +177,8 @@ class FixedRequests:
         settings = self._settings(press.thread, press.author)
         chosen = apply_settings(request, settings)
         label = notice("numbered", label=notice(f"button-{action}"), number=picture.number)
-        words = text(label, settings.language)
-        return Message(press.id, press.thread, press.author, words, about=picture.number), (chosen,)
+        message_text = text(label, settings.language)
+        return Message(press.id, press.thread, press.author, message_text, about=picture.number), (chosen,)
 
     def _find_picture(self, press: ButtonPress) -> Picture:
         picture = self._store.picture(press.thread, parse_picture_number(press.target))

@@ -188,10 +188,10 @@ class Dispatcher:
             settings = self.settings(message.thread, message.author)
             check_message(message, requests, self._store, settings, self._options.max_message_length)
             uploads = [await self._picture_folder.add_upload(upload) for upload in message.uploads]
-            words = "".join(map(as_tag, requests)) if requests else None
-            left = partial(check_quota, self._store, settings, message.thread, message.author, len(requests))
+            raw_answer = "".join(map(as_tag, requests)) if requests else None
+            check_left = partial(check_quota, self._store, settings, message.thread, message.author, len(requests))
             earlier = join_earlier_messages(message.earlier_messages)
-            accept = partial(self._store.accept, message, uploads, words, requests, left, earlier)
+            accept = partial(self._store.accept, message, uploads, raw_answer, requests, check_left, earlier)
             await self._store.group_commit.write(accept, partial(self._schedule_if_new, message))
         return message.id
 

@@ -68,9 +68,9 @@ class EditsAndDeletions:
     def _find_owner(self, thread: ThreadKey, number: int, showing: Sequence[Entry]) -> Person:
         """The user who requested or uploaded the image; in old records without owner, the author of the message."""
         owner = self._store.picture_owner(thread, number)
-        said = self._store.entries(thread)
-        found = [entry.author for entry in said if entry.author.id == owner] or [each.author for each in showing]
-        return found[0] if found else Person(owner, "")
+        entries = self._store.entries(thread)
+        owners = [entry.author for entry in entries if entry.author.id == owner] or [each.author for each in showing]
+        return owners[0] if owners else Person(owner, "")
 
     def record_edit(self, event: MessageEdited) -> str:
         """Record the new text of a message. The reply stays as it is and gets a button to answer again."""

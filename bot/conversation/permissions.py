@@ -64,9 +64,9 @@ def check_limits(settings: Settings, usage: DailyUsage, count: int = 1) -> None:
 def check_blocked_words(settings: Settings, *prompts: str) -> None:
     """Raises Refused if a prompt contains a blocked word or pattern; the message does not repeat it."""
     lines = [line for line in map(str.strip, settings.rule.splitlines()) if line]
-    told, end = list(filter(None, prompts)), monotonic() + CHECK_TIMEOUT
+    checked, end = list(filter(None, prompts)), monotonic() + CHECK_TIMEOUT
     for line in lines:
-        if any(_matches(line, prompt, end) for prompt in told):
+        if any(_matches(line, prompt, end) for prompt in checked):
             if _is_pattern(line):
                 raise Refused("blocked-pattern")
             raise Refused("blocked-word")

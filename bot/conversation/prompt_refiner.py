@@ -81,20 +81,20 @@ def needs_refinement(job: RenderJob, capabilities: ModelCapabilities, mode: Refi
 async def refine_prompt(model: ChatModel, original: str, dialect: Dialect) -> str:
     """The refined prompt; empty if the model fails or exceeds `TIMEOUT`, or the result is too long or loses content."""
     turn = Turn((ChatMessage(Role.SYSTEM, build_refinement_prompt(dialect)), ChatMessage(Role.USER, original)))
-    words = ""
+    answer = ""
     try:
         async with asyncio.timeout(TIMEOUT), aclosing(parse_stream(model, turn)) as events:
             async for event in events:
                 match event:
                     case Text(markdown):
-                        words += markdown
+                        answer += markdown
                     case ModelFailed():
                         return ""
                     case _:
                         pass
     except TimeoutError:
         return ""
-    prompt = clean_prompt(words)
+    prompt = clean_prompt(answer)
     fits = len(prompt.split()) <= max(MAX_PROMPT_WORDS[dialect], len(original.split())) + EXTRA_WORDS
     return prompt if fits and prompt != original and keeps_content(original, prompt) else ""
 

@@ -30,26 +30,26 @@ class RecordedAnswer:
 
     async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the events of the model, or the text of its saved answer if that is complete."""
-        words = None if self._text else self._store.finished_answer(self._message_id)
-        if words is not None:
-            self._text = words or " "
-            yield TextDelta(words)
+        saved = None if self._text else self._store.finished_answer(self._message_id)
+        if saved is not None:
+            self._text = saved or " "
+            yield TextDelta(saved)
             yield StreamEnd()
             return
-        said = [f"{self._text}\n\n"] if self._text else []
+        pieces = [f"{self._text}\n\n"] if self._text else []
         self._prompt_tokens = sum(map(estimate_message_tokens, history))
         complete = False
         try:
             async with aclosing(self._model.stream(history, tools)) as answer:
                 async for event in answer:
-                    said += self._recorded_text(event)
+                    pieces += self._recorded_text(event)
                     complete = event == StreamEnd()
                     if complete:
-                        self._save(said, complete)
+                        self._save(pieces, complete)
                     yield event
         finally:
             if not complete:
-                self._save(said, complete)
+                self._save(pieces, complete)
 
     def _recorded_text(self, event: ModelEvent) -> list[str]:
         """The text to save for an event: a text delta as it is, a tool call as the equivalent tags."""
@@ -62,9 +62,9 @@ class RecordedAnswer:
                 return []
 
     def _save(self, pieces: Sequence[str], complete: bool) -> None:
-        words = "".join(pieces)
+        text = "".join(pieces)
         self._store.add_tokens(
-            self._message_id, self._prompt_tokens, estimate_tokens(words) - estimate_tokens(self._text)
+            self._message_id, self._prompt_tokens, estimate_tokens(text) - estimate_tokens(self._text)
         )
-        self._text = words or " "
-        self._store.save_answer(self._message_id, words, complete and bool(words.strip()))  # empty: asked again
+        self._text = text or " "
+        self._store.save_answer(self._message_id, text, complete and bool(text.strip()))  # empty: asked again

@@ -70,9 +70,9 @@ class RunningReply:
             self.on_event(ReplyStopped(self.stop_reason))
         elif error := self._task.exception():
             log.error("the reply to %s met a bug", self.reply.id, exc_info=error)
-            told = error.notice if isinstance(error, BotError) else INTERNAL_ERROR
-            self.stop_reason = told
-            self.on_event(ReplyStopped(told))
+            reason = error.notice if isinstance(error, BotError) else INTERNAL_ERROR
+            self.stop_reason = reason
+            self.on_event(ReplyStopped(reason))
 
 
 class RunningReplies:

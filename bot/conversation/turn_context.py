@@ -31,17 +31,17 @@ async def build_turn(
     earlier = list(takewhile(lambda other: other.id != entry.id, store.entries(entry.thread)))
     images = await _read_thumbnails(picture_folder, wanted_images(entry, pictures, profile), pictures)
     system = build_system_prompt(capabilities, profile, persona)
-    offered = image_tools(capabilities) if profile.request_protocol is RequestProtocol.TOOLS else ()
-    told = build_history(system, earlier, entry, pictures, profile, images, reserved=estimate_tokens(repr(offered)))
+    tools = image_tools(capabilities) if profile.request_protocol is RequestProtocol.TOOLS else ()
+    history = build_history(system, earlier, entry, pictures, profile, images, reserved=estimate_tokens(repr(tools)))
     return Turn(
-        history=tuple(told),
+        history=tuple(history),
         pictures=tuple(pictures),
         deleted=tuple(store.deleted_numbers(entry.thread)),
         about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
         region=entry.region,
         text=entry.text,
         names=tuple(display_names(other.author for other in (*earlier, entry)).values()),
-        tools=offered,
+        tools=tools,
         reminder=build_reminder(profile.request_protocol) if profile.may_forget_images else "",
         fixed_requests=entry.fixed_requests,
     )

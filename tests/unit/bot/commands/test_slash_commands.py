@@ -1,4 +1,4 @@
-"""What the slash commands tell and set."""
+"""The answers and effects of the slash commands."""
 
 import sqlite3
 import time
@@ -22,13 +22,15 @@ DAY = 86_400
 
 
 def fields(answer: CommandResponse) -> dict[str, tuple[str, str]]:
-    """What a panel says holds, and where that comes from."""
+    """The values in a settings panel, and the scope that each comes from."""
     assert answer.panel
     return {field.key: (field.value, field.source) for field in answer.panel.fields}
 
 
-def drawn(store: Store, message_id: str, made: Picture, author: Person = ANN, thread: ThreadKey = THREAD) -> None:
-    """Have a picture drawn as the first of a reply."""
+def render_picture(
+    store: Store, message_id: str, made: Picture, author: Person = ANN, thread: ThreadKey = THREAD
+) -> None:
+    """Record a rendered image as the first of a reply."""
     store.accept(replace(message(message_id, "draw", author=author), thread=thread))
     request = ImageRequest(0, made.request.operation, made.request.prompt)
     job = store.jobs.order(message_id, request, made.request.source)
@@ -54,8 +56,8 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     assert fields(told)["ratio"] == ("usual", "default")
 
 
-def test_usual_goes_back_to_the_default(store: Store) -> None:
-    """It is said by that name, in the sentence and in the panel."""
+def test_choosing_the_default_removes_a_choice(store: Store) -> None:
+    """The sentence and the panel name the default."""
     desk = desk_of(store)
     choose(desk, "me", "picture_model", "deep")
     told = choose(desk, "me", "picture_model", "usual")
@@ -65,7 +67,7 @@ def test_usual_goes_back_to_the_default(store: Store) -> None:
 
 
 def test_everything_of_a_scope_is_reset(store: Store) -> None:
-    """Without a key; other scopes keep what they have."""
+    """Without a key; other scopes keep their values."""
     desk = desk_of(store)
     choose(desk, "thread", "ratio", "16:9")
     choose(desk, "thread", "persona", "A pirate.")
@@ -77,8 +79,8 @@ def test_everything_of_a_scope_is_reset(store: Store) -> None:
 
 @pytest.mark.parametrize("scope", ["server", "channel"])
 @pytest.mark.parametrize("do", ["set", "reset"])
-def test_what_holds_for_many_is_changed_by_managers_alone(store: Store, scope: str, do: str) -> None:
-    """Anybody may look at it."""
+def test_only_managers_change_settings_that_apply_to_others(store: Store, scope: str, do: str) -> None:
+    """Every user may look at them."""
     desk = desk_of(store)
     choose(desk, scope, "ratio", "16:9", BOB)
     told = {"scope": scope, "key": "ratio", "value": "1:1"}
@@ -112,8 +114,8 @@ def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence
     assert desk.resolve_settings(THREAD, BOB) == Settings()
 
 
-def test_models_are_those_that_are_at_work(store: Store) -> None:
-    """Each is offered once, after the usual one; without a worker there is only that."""
+def test_the_offered_models_are_those_of_the_workers(store: Store) -> None:
+    """Each is offered once, after the default; without a worker there is only the default."""
     told = desk_of(store).answer(command("settings"))
     assert told.panel
     choices = {field.key: field.choices for field in told.panel.fields}
@@ -126,35 +128,35 @@ def test_models_are_those_that_are_at_work(store: Store) -> None:
 # The line
 
 
-def standing(
+def queued_job(
     owner: Person, number: int, *, ahead: int = 0, running: bool = False, eta: float | None = None
 ) -> QueuedJob:
-    """A picture in the line."""
+    """An image in the render queue."""
     return QueuedJob(
         f"secret.{number}", THREAD, number, Operation.GENERATE, owner.id, "flat", running, 0.4, ahead, eta, 1.0
     )
 
 
 def queue(store: Store, lineup: QueueStatus, author: Person = ANN) -> str:
-    """What /queue says."""
+    """The answer of `/queue`."""
     return str(SlashCommands(store, queue_status=lambda: lineup).answer(command("queue", author)).text)
 
 
-def test_an_empty_line_says_so(store: Store) -> None:
-    """Without a worker that is told too."""
+def test_an_empty_queue_says_so(store: Store) -> None:
+    """The answer also says that there is no worker."""
     assert queue(store, QueueStatus()) == "Generating: 0. Waiting: 0.\n- No worker with an image model is running yet."
     assert queue(store, QueueStatus(workers=(WorkerStatus("one", "flat", 1, 0),))) == "Generating: 0. Waiting: 0."
 
 
-def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
-    """How far the one that is drawn is, and how many pictures are before the others."""
+def test_the_queue_shows_the_positions_of_ones_own_images(store: Store) -> None:
+    """The progress of the running image, and how many images are before the others."""
     line = QueueStatus(
         (
-            standing(ANN, 1, running=True, eta=3.2),
-            standing(CID, 5, ahead=0),
-            standing(ANN, 2, ahead=1, eta=22),
-            standing(ANN, 3, ahead=2),
-            standing(ANN, 4),
+            queued_job(ANN, 1, running=True, eta=3.2),
+            queued_job(CID, 5, ahead=0),
+            queued_job(ANN, 2, ahead=1, eta=22),
+            queued_job(ANN, 3, ahead=2),
+            queued_job(ANN, 4),
         ),
         (WorkerStatus("one", "flat", 1, 1, problem="It is loading its model."),),
     )
@@ -169,11 +171,11 @@ def test_the_line_tells_where_ones_own_pictures_stand(store: Store) -> None:
     ]
 
 
-def test_the_line_tells_nothing_of_others(store: Store) -> None:
-    """Neither their names nor their pictures; of one's own, no more than ten."""
+def test_the_queue_shows_nothing_of_other_users(store: Store) -> None:
+    """Neither names nor images; of one's own images at most ten."""
     store.accept(message("secret", "my secret wish", author=CID))
-    others = tuple(standing(CID, n) for n in range(1, 30))
-    line = QueueStatus((*others, *(standing(ANN, n) for n in range(40, 60))), (WorkerStatus("one", "flat", 1, 0),))
+    others = tuple(queued_job(CID, n) for n in range(1, 30))
+    line = QueueStatus((*others, *(queued_job(ANN, n) for n in range(40, 60))), (WorkerStatus("one", "flat", 1, 0),))
     told = queue(store, line)
     assert told.startswith("Generating: 0. Waiting: 49.")
     assert told.count("Your image") == 10
@@ -183,8 +185,8 @@ def test_the_line_tells_nothing_of_others(store: Store) -> None:
 # Pictures
 
 
-def test_pictures_are_told_as_a_tree(store: Store) -> None:
-    """Each stands below the one that it came from; what came of a deleted one stands at the left."""
+def test_images_are_listed_as_a_tree(store: Store) -> None:
+    """Each is below its source image; images whose source was deleted are at the left."""
     assert str(desk_of(store).answer(command("images")).text) == "This thread has no images yet."
     made = [
         picture(1, "a sun"),
@@ -196,7 +198,7 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
         picture(7, "x" * 500, 1, operation=Operation.EDIT),
     ]
     for nth, each in enumerate(made):
-        drawn(store, f"m{nth}", each)
+        render_picture(store, f"m{nth}", each)
     assert str(desk_of(store).answer(command("images")).text).splitlines() == [
         "- **#1** generated: a sun",
         "  - **#3** edit of #1: a red sun",
@@ -211,26 +213,26 @@ def test_pictures_are_told_as_a_tree(store: Store) -> None:
 
 def test_the_old_name_of_the_images_command_still_works(store: Store) -> None:
     """Users of the previous version type `/pictures`."""
-    drawn(store, "m1", picture(1, "a sun"))
+    render_picture(store, "m1", picture(1, "a sun"))
     answers = [desk_of(store).answer(command(name)) for name in ("images", "pictures")]
     assert answers[0] == answers[1] and "a sun" in str(answers[0].text)
 
 
-def test_a_long_chain_is_no_staircase(store: Store) -> None:
-    """After some steps it goes straight down."""
+def test_the_indentation_of_a_long_chain_is_limited(store: Store) -> None:
+    """After some levels it continues straight down."""
     for n in range(1, 12):
-        drawn(store, f"m{n}", picture(n, "p", n - 1 or None, Operation.EDIT))
+        render_picture(store, f"m{n}", picture(n, "p", n - 1 or None, Operation.EDIT))
     lines = str(desk_of(store).answer(command("images")).text).splitlines()
     assert [(len(line) - len(line.lstrip())) // 2 for line in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
 
 
-def test_details_tell_all_that_is_known_of_a_picture(store: Store) -> None:
-    """What it was drawn from stands in code, where no Markdown in it counts."""
-    drawn(store, "m1", picture(1, "a `red`\nsun"))
+def test_details_show_everything_about_an_image(store: Store) -> None:
+    """The prompts are in code, where Markdown has no effect."""
+    render_picture(store, "m1", picture(1, "a `red`\nsun"))
     edit = replace(picture(2, "a moon", 1, Operation.EDIT, seed=0), refined_prompt="a `pale` moon")
-    drawn(store, "m2", edit)
+    render_picture(store, "m2", edit)
     bare = replace(picture(3, "", operation=Operation.UPLOAD, seed=None), alt="a photo", model=None)
-    drawn(store, "m3", bare)
+    render_picture(store, "m3", bare)
 
     def details(number: str) -> list[str]:
         return str(desk_of(store).answer(command("details", picture=number)).text).splitlines()
@@ -247,9 +249,9 @@ def test_details_tell_all_that_is_known_of_a_picture(store: Store) -> None:
 
 
 @pytest.mark.parametrize("number", ["", "2", "x", "-1", "1.0"])
-def test_there_are_no_details_of_what_is_not_there(store: Store, number: str) -> None:
-    """The number is said again."""
-    drawn(store, "m1", picture(1))
+def test_details_of_an_unknown_image_are_refused(store: Store, number: str) -> None:
+    """The sentence names the number."""
+    render_picture(store, "m1", picture(1))
     with pytest.raises(NotFound, match=f"This thread has no image #{number}"):
         desk_of(store).answer(command("details", picture=number))
     with pytest.raises(NotFound):
@@ -259,10 +261,10 @@ def test_there_are_no_details_of_what_is_not_there(store: Store, number: str) ->
 # Usage, help
 
 
-def test_usage_tells_a_day_from_a_month(store: Store, tmp_path: Path) -> None:
-    """What was drawn some days ago counts for the month, what was drawn longer ago not at all."""
+def test_usage_counts_a_day_and_a_month(store: Store, tmp_path: Path) -> None:
+    """An image from some days ago counts for the month, an older one does not."""
     for nth, days in enumerate((0, 2, 29, 31)):
-        drawn(store, f"m{nth}", picture(1))
+        render_picture(store, f"m{nth}", picture(1))
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET claimed = claimed - ? WHERE message = ?", [days * DAY, f"m{nth}"])
         file.close()
@@ -275,14 +277,14 @@ def test_usage_tells_a_day_from_a_month(store: Store, tmp_path: Path) -> None:
     )
 
 
-def test_usage_counts_ones_own_pictures_on_this_server(store: Store) -> None:
-    """Managers are told of everybody's together; other servers and what did not come do not count."""
+def test_usage_counts_ones_own_images_on_this_server(store: Store) -> None:
+    """Managers also see the sum of all users; other servers and failed images do not count."""
     desk = desk_of(store)
     assert str(desk.answer(command("usage")).text) == "You: **0 images** in the last day, 0 in the last 30 days."
-    drawn(store, "m1", picture(1))
-    drawn(store, "m2", picture(2), CID)
-    drawn(store, "m3", picture(1), thread=OTHER)
-    drawn(store, "m4", picture(1), thread=replace(THREAD, space="space2"))
+    render_picture(store, "m1", picture(1))
+    render_picture(store, "m2", picture(2), CID)
+    render_picture(store, "m3", picture(1), thread=OTHER)
+    render_picture(store, "m4", picture(1), thread=replace(THREAD, space="space2"))
     store.accept(message("m5", "draw"))
     store.jobs.order("m5", ImageRequest(0, Operation.GENERATE, "waits"), None)
     store.jobs.mark_posted("m1")
@@ -294,9 +296,9 @@ def test_usage_counts_ones_own_pictures_on_this_server(store: Store) -> None:
     ]
 
 
-def test_what_was_made_is_counted_from_a_time_on(store: Store) -> None:
-    """What was begun before is not among it."""
-    drawn(store, "m1", picture(1))
+def test_images_are_counted_from_a_given_time(store: Store) -> None:
+    """Images that were started before it do not count."""
+    render_picture(store, "m1", picture(1))
     now = time.time()
     assert store.jobs.count_rendered("test/space", now - DAY) == 1
     assert store.jobs.count_rendered("test/space", now + DAY) == 0
@@ -305,7 +307,7 @@ def test_what_was_made_is_counted_from_a_time_on(store: Store) -> None:
 
 
 def test_help_names_every_command(store: Store) -> None:
-    """Below it stands what people must know of how this bot is run."""
+    """At the end are the notes about how this bot is operated."""
     told = SlashCommands(store, note="Pictures are kept for a week.").answer(command("help")).text
     help_text = str(notice("help"))
     assert str(told) == f"{help_text}\nPictures are kept for a week."
@@ -315,6 +317,6 @@ def test_help_names_every_command(store: Store) -> None:
 
 
 def test_an_unknown_command_is_refused(store: Store) -> None:
-    """It is said by its name."""
+    """The sentence names it."""
     with pytest.raises(NotFound, match=r"There is no command “dance”\."):
         desk_of(store).answer(Command("c", THREAD, ANN, "dance"))

@@ -51,7 +51,7 @@ def test_a_changed_question_is_offered_to_be_answered_again() -> None:
     offered = offer_retry(View((TextPart("hi"),), "It broke.", (retry, vary), True), "m1")
     assert offered.buttons == (vary, Button(Action.RETRY, notice("button-answer-again"), "m1"))
     assert (offered.parts, offered.status, offered.final) == (
-        (TextPart("hi"),), "The message was edited after this answer.", True,
+        (TextPart("hi"),), notice("message-edited"), True,
     )  # fmt: skip
     assert offer_retry(offered, "m1") == offered
 

@@ -1,4 +1,4 @@
-"""A moderation endpoint over real sockets: what it flags, and what happens while it does not answer."""
+"""A moderation endpoint on a real socket: flagged prompts, and a server that does not answer."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,7 +19,7 @@ KINDS = "harassment hate self-harm sexual violence violence/graphic".split()
 
 @asynccontextmanager
 async def endpoint(answer: Any, status: int = 200) -> AsyncIterator[tuple[Moderator, list[Any]]]:
-    """A moderator before a server that says the same to everything, and what it was asked."""
+    """A moderator with a server that always gives the same answer, and the requests that it received."""
     asked: list[Any] = []
 
     async def moderations(request: web.Request) -> web.Response:
@@ -40,21 +40,21 @@ async def endpoint(answer: Any, status: int = 200) -> AsyncIterator[tuple[Modera
 
 
 def verdict(*flagged: str) -> dict[str, Any]:
-    """An answer as OpenAI's endpoint gives it."""
+    """A response in the format of OpenAI's endpoint."""
     categories = {kind: kind in flagged for kind in KINDS}
     result = {"flagged": bool(flagged), "categories": categories, "category_scores": dict.fromkeys(KINDS, 0.1)}
     return {"id": "modr-1", "model": "guard", "results": [result | {"category_applied_input_types": {}}]}
 
 
 async def test_a_harmless_prompt_passes() -> None:
-    """The endpoint is asked about the prompt, with the model that is set."""
+    """The endpoint gets the prompt and the configured model."""
     async with endpoint(verdict()) as (moderator, asked):
         await moderator.check("a red circle")
         assert asked == [{"input": "a red circle", "model": "guard"}]
 
 
-async def test_a_flagged_prompt_is_refused_with_the_endpoints_reason() -> None:
-    """What it found is named; the prompt is not said again."""
+async def test_a_flagged_prompt_is_refused_with_its_categories() -> None:
+    """The sentence names the categories; the prompt is not repeated."""
     async with endpoint(verdict("violence", "violence/graphic")) as (moderator, _):
         with pytest.raises(Refused, match=r"prompt: violence and violence graphic\.") as refused:
             await moderator.check("something bloody")
@@ -64,15 +64,15 @@ async def test_a_flagged_prompt_is_refused_with_the_endpoints_reason() -> None:
 @pytest.mark.parametrize(
     ("answer", "status"), [({"error": "away"}, 500), ({"results": None}, 200), ([], 200), ({"results": []}, 200)]
 )
-async def test_while_it_does_not_answer_nothing_is_drawn(answer: Any, status: int) -> None:
-    """An endpoint that is down, or talks nonsense, is no permission."""
+async def test_without_an_answer_nothing_is_rendered(answer: Any, status: int) -> None:
+    """An endpoint that is down, or returns nonsense, permits nothing."""
     async with endpoint(answer, status) as (moderator, _):
         with pytest.raises(Refused, match="does not answer"):
             await moderator.check("a red circle")
 
 
-async def test_a_flagged_picture_fails_in_its_place(store: Store) -> None:
-    """The words of the reply come all the same, and nothing is rendered."""
+async def test_a_flagged_image_fails_in_its_place(store: Store) -> None:
+    """The text of the reply is shown, and nothing is rendered."""
     async with endpoint(verdict("hate")) as (moderator, _):
         script = ["Here: <image>a sun</image> Done."]
         async with running(store, ScriptedModel([script]), moderate=moderator.check) as (inbox, screen, renderer):

@@ -1,4 +1,4 @@
-"""What a chat server may not take, and how it says so: it is asked differently, and the model is known better."""
+"""Features that a chat server refuses: the request is repeated without them, and the model profile is corrected."""
 
 import json
 import logging
@@ -43,7 +43,7 @@ LONG = (
 async def dialogue(
     transcript: Sequence[ChatMessage], *answers: Answer | Stream | Clever, profile: ModelProfile, times: int = 1
 ) -> tuple[list[ModelEvent], list[Asked], ModelProfile]:
-    """The events of the last of some answers, all that was asked for them, and what the model is then known for."""
+    """The events of the last of some answers, the requests, and the model profile afterwards."""
     async with openai_server(*answers) as double:
         model = OpenAICompatible("small", double.url, None, model_profile=profile)
         try:
@@ -58,8 +58,8 @@ async def dialogue(
 # Images
 
 
-async def test_a_model_that_sees_is_shown_pictures() -> None:
-    """They follow the words of their message, as data URIs."""
+async def test_a_model_with_vision_gets_images() -> None:
+    """They follow the text of their message, as data URIs."""
     _, (asked,), _ = await dialogue(SHOWN, said("A cat."), profile=ModelProfile(has_vision=True))
     assert asked.images == ["data:image/jpeg;base64,/9j/IHBpY3R1cmU=", "data:image/jpeg;base64,/9j/IHBpY3R1cmUy"]
     assert [part["type"] for part in asked.body["messages"][-1]["content"]] == ["text", "image_url", "image_url"]
@@ -80,8 +80,8 @@ REFUSE_IMAGES = {
 
 
 @pytest.mark.parametrize("refused", REFUSE_IMAGES.values(), ids=REFUSE_IMAGES.keys())
-async def test_a_blind_server_is_asked_without_pictures(refused: Answer) -> None:
-    """The person gets an answer; the model is not told that it sees what it does not, and is known as blind."""
+async def test_a_request_that_refuses_images_is_repeated_without_them(refused: Answer) -> None:
+    """The user gets an answer; the model loses the notes about images, and its profile has no vision."""
     events, asked, profile = await dialogue(SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2)
     assert events == [TextDelta("Hi"), StreamEnd()]
     assert [len(request.images) for request in asked] == [2, 0, 0]
@@ -89,8 +89,8 @@ async def test_a_blind_server_is_asked_without_pictures(refused: Answer) -> None
     assert profile == ModelProfile(has_vision=False)
 
 
-async def test_a_server_that_takes_one_picture_is_shown_one() -> None:
-    """Its own number is kept to, and it is not called blind."""
+async def test_a_server_that_accepts_one_image_gets_one() -> None:
+    """The limit that the server names is kept, and the profile keeps vision."""
     events, asked, profile = await dialogue(SHOWN, Clever(images=1), profile=ModelProfile(has_vision=True), times=2)
     assert isinstance(events[-1], StreamEnd)
     assert [len(request.images) for request in asked] == [2, 1, 1]
@@ -112,8 +112,8 @@ REFUSE_SYSTEM = {
 
 
 @pytest.mark.parametrize("refused", REFUSE_SYSTEM.values(), ids=REFUSE_SYSTEM.keys())
-async def test_a_template_without_a_system_gets_its_text_in_the_first_message(refused: Answer) -> None:
-    """From then on, too; and the roles alternate."""
+async def test_a_template_without_a_system_role_gets_its_text_in_the_first_message(refused: Answer) -> None:
+    """Also from then on; and the roles alternate."""
     events, asked, profile = await dialogue(SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2)
     assert events == [TextDelta("Hi"), StreamEnd()]
     assert [request.roles for request in asked] == [
@@ -125,8 +125,8 @@ async def test_a_template_without_a_system_gets_its_text_in_the_first_message(re
     assert profile == ModelProfile(has_vision=True, takes_system_message=False)
 
 
-async def test_a_model_known_to_have_no_system_role_is_not_asked_in_vain() -> None:
-    """What its profile says is obeyed from the first request on."""
+async def test_a_model_known_to_have_no_system_role_gets_none() -> None:
+    """The profile applies from the first request on."""
     clever = Clever(takes_system=False)
     _, asked, _ = await dialogue(PLAIN, clever, profile=ModelProfile(takes_system_message=False))
     assert [request.roles for request in asked] == [["user"]]
@@ -134,16 +134,16 @@ async def test_a_model_known_to_have_no_system_role_is_not_asked_in_vain() -> No
     assert (alone.roles, alone.words) == (["user"], ["You draw."])
 
 
-async def test_several_refusals_are_met_one_after_the_other() -> None:
-    """A server that takes neither a system message nor pictures is asked three times, and then known."""
+async def test_several_refusals_are_handled_one_after_the_other() -> None:
+    """A server that accepts neither a system message nor images gets three requests, and then its profile is known."""
     clever = Clever(takes_system=False)
     _, asked, profile = await dialogue(SHOWN, clever, profile=ModelProfile(has_vision=True), times=2)
     assert len(asked) == 4
     assert profile == ModelProfile(takes_system_message=False)
 
 
-async def test_a_refusal_that_nothing_helps_against_ends() -> None:
-    """Every remedy is tried once, then the person is told; nothing is learnt from it."""
+async def test_a_refusal_without_a_remedy_ends_in_a_sentence() -> None:
+    """Every remedy is tried once; the profile does not change."""
     stubborn = refusal(400, "tools, images and system roles are not supported")
     (event,), asked, profile = await dialogue(SHOWN, stubborn, profile=ModelProfile(has_vision=True))
     assert event == ModelFailed(notice("chat-error", status=400))
@@ -151,8 +151,8 @@ async def test_a_refusal_that_nothing_helps_against_ends() -> None:
     assert profile == ModelProfile(has_vision=True)
 
 
-async def test_no_words_of_a_refusal_are_logged(caplog: pytest.LogCaptureFixture) -> None:
-    """The log says what was done, not what the server said about it."""
+async def test_the_text_of_an_error_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    """The log says what was done, not what the server wrote."""
     caplog.set_level(logging.DEBUG, logger="bot")
     await dialogue(PLAIN, refusal(400, "System role not supported: Ann said hi"), said("Hi"), profile=ModelProfile())
     await dialogue(PLAIN, refusal(400, "Ann said hi"), profile=ModelProfile())
@@ -217,8 +217,8 @@ UNNUMBERED = {
 
 
 @pytest.mark.parametrize("refused", TOO_LONG.values(), ids=TOO_LONG.keys())
-async def test_a_conversation_that_does_not_fit_is_shortened_to_what_the_server_says(refused: Answer | Stream) -> None:
-    """It is not asked again at once; Retry is what sends the shorter conversation, and the person is told so."""
+async def test_a_history_that_does_not_fit_is_shortened_to_the_limit_of_the_server(refused: Answer | Stream) -> None:
+    """The request is not repeated at once: Retry sends the shorter history, and the sentence says so."""
     (event,), asked, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=32_768))
     assert event == ModelFailed(notice("chat-too-long"))
     assert len(asked) == 1
@@ -226,8 +226,8 @@ async def test_a_conversation_that_does_not_fit_is_shortened_to_what_the_server_
 
 
 @pytest.mark.parametrize("refused", UNNUMBERED.values(), ids=UNNUMBERED.keys())
-async def test_without_a_number_three_quarters_of_what_was_sent_fit(refused: Answer) -> None:
-    """Then the next one is shorter in any case."""
+async def test_without_a_limit_three_quarters_of_the_request_fit(refused: Answer) -> None:
+    """The next request is shorter in any case."""
     (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(RequestProtocol.TOOLS, 32_768))
     assert event == ModelFailed(notice("chat-too-long"))
     assert profile == ModelProfile(RequestProtocol.TOOLS, sum(map(estimate_message_tokens, LONG)) * 3 // 4)
@@ -235,8 +235,8 @@ async def test_without_a_number_three_quarters_of_what_was_sent_fit(refused: Ans
 
 @pytest.mark.parametrize("sent", [800, 1500, 3000, 6000, 30_000])
 @pytest.mark.parametrize("said", ["", "maximum context length is 4096", "maximum context length is 1000000", "n_ctx 7"])
-def test_what_is_sent_next_is_shorter(sent: int, said: str) -> None:
-    """Whatever a server says, and however wrong our estimate was, until there is nothing left to shorten."""
+def test_the_next_request_is_shorter(sent: int, said: str) -> None:
+    """For every message of a server and every wrong estimate, until nothing is left to shorten."""
     context = 32_768
     while (less := reduce_context(context, sent, said)) < context:
         context = less
@@ -245,8 +245,8 @@ def test_what_is_sent_next_is_shorter(sent: int, said: str) -> None:
     assert context >= MIN_CONTEXT
 
 
-async def test_a_context_too_small_for_anything_is_told() -> None:
-    """When nothing is left to shorten, Retry is not promised."""
+async def test_a_context_window_that_is_too_small_is_reported() -> None:
+    """If nothing is left to shorten, the sentence does not offer Retry."""
     refused = UNNUMBERED["Ollama"]
     (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=MIN_CONTEXT), times=2)
     told = notice("chat-context-too-small")
@@ -254,7 +254,7 @@ async def test_a_context_too_small_for_anything_is_told() -> None:
     assert profile.context_window == MIN_CONTEXT
 
 
-async def test_a_busy_server_says_nothing_about_lengths() -> None:
+async def test_a_rate_limit_says_nothing_about_the_context_window() -> None:
     """A rate limit on tokens is a matter of time, unless the one request is too large for it."""
     busy = refusal(429, "Rate limit reached on tokens per min. Limit 30000, Used 29000", **{"Retry-After": "9"})
     (event,), _, profile = await dialogue(LONG, busy, profile=ModelProfile(context_window=32_768))
