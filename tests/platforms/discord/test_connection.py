@@ -33,18 +33,6 @@ async def double() -> AsyncIterator[DiscordDouble]:
     assert double.rest.faults.planned == []
 
 
-@pytest.fixture
-def channel(double: DiscordDouble) -> Channel:
-    """A channel of a server."""
-    return double.channel(double.guild())
-
-
-@pytest.fixture
-def ana(double: DiscordDouble) -> Person:
-    """A user."""
-    return double.person("Ana")
-
-
 def check_sun(double: DiscordDouble, place: Channel | Message) -> None:
     """Assert that the reply is whole: text, image, text, each once and in its newest form."""
     words, picture, rest = replies(double, place)

@@ -1,12 +1,12 @@
 """The state of the Discord double: users, servers, channels, messages and permissions."""
 
-import asyncio
 import re
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
+
+from tests.support.changes import Changes
 
 Json = dict[str, Any]
 
@@ -179,10 +179,11 @@ class Channel:
         return [message for _, message in sorted(self.everything.items()) if not message.ephemeral]
 
 
-class World:
+class World(Changes):
     """Everything that exists. Each `until` checks its condition again after `changed()`."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.cdn_url = ""
         self.link_seconds = 86_400.0  # how long the address of an attachment holds
         self.people: dict[int, Person] = {}
@@ -192,7 +193,6 @@ class World:
         self.commands: dict[int | None, list[Json]] = {None: []}  # by server; None: everywhere
         self.typing: list[Channel] = []
         self._last = 0
-        self._change = asyncio.Event()
         self.bot = self.person("workshop", bot=True)
 
     def snowflake(self) -> int:
@@ -206,17 +206,6 @@ class World:
         person = Person(self.snowflake(), name, bot)
         self.people[person.id] = person
         return person
-
-    def changed(self) -> None:
-        """Let each `until` check its condition again."""
-        change, self._change = self._change, asyncio.Event()
-        change.set()
-
-    async def until(self, predicate: Callable[[], object], seconds: float) -> None:
-        """Waits for something to become true."""
-        async with asyncio.timeout(seconds):
-            while not predicate():
-                await self._change.wait()
 
     def may(self, person: Person, channel: Channel) -> Permission:
         """Return the permissions of a user in a channel; a thread has those of its channel."""

@@ -1,11 +1,12 @@
 """The state of the Slack double: people, channels, messages, files and views, and waiting for a change."""
 
-import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
+
+from tests.support.changes import Changes
 
 Json = dict[str, Any]
 
@@ -175,7 +176,7 @@ class Ping:
     text: str
 
 
-class World:
+class World(Changes):
     """Everything that exists. Each `until` checks its condition again after `changed()`."""
 
     team_id = "T0STUDIO001"
@@ -183,6 +184,7 @@ class World:
     app_id = "A0STUDIO001"
 
     def __init__(self) -> None:
+        super().__init__()
         self.url = ""
         self.people: dict[str, Person] = {}
         self.channels: dict[str, Channel] = {}
@@ -199,7 +201,6 @@ class World:
         self.leaks: list[str] = []  # tokens that reached another host
         self._micros = 0
         self._number = 0
-        self._change = asyncio.Event()
         self.bot = self.person("workshop", bot=True)
 
     def id(self, letter: str) -> str:
@@ -238,17 +239,6 @@ class World:
             return self.direct(self.people[reference])
         named = (one for one in self.channels.values() if one.kind is Kind.PUBLIC and one.name == reference.lstrip("#"))
         return self.channels.get(reference) or next(named, None)
-
-    def changed(self) -> None:
-        """Let each `until` check its condition again."""
-        change, self._change = self._change, asyncio.Event()
-        change.set()
-
-    async def until(self, predicate: Callable[[], object], seconds: float) -> None:
-        """Waits for something to become true."""
-        async with asyncio.timeout(seconds):
-            while not predicate():
-                await self._change.wait()
 
 
 def parts(value: object) -> Iterator[Json]:
