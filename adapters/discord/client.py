@@ -19,8 +19,9 @@ from adapters.discord.components import handle_form, handle_press
 from adapters.discord.context import Context
 from adapters.discord.parse import DIRECT, PLATFORM, post_id, thread_key
 from adapters.discord.rate_limits import CHANNEL_RATE, Rate, RateLimits
+from adapters.discord.reply_place import ReplyPlace
 from adapters.discord.slash_commands import build_command_tree
-from adapters.discord.surface import ReplyPlace, ThreadSurface
+from adapters.discord.surface import ThreadSurface
 from adapters.discord.user_install_reply import UserInstallSurface
 from bot.domain import MessageDeleted, MessageEdited, Person, PlaceRemoved, Post, ThreadKey
 from bot.errors import BotError, NotAllowed

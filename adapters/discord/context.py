@@ -9,7 +9,7 @@ import discord
 
 from adapters.discord.attachments import PictureFinder
 from adapters.discord.parse import PLATFORM, post_id
-from adapters.discord.surface import ReplyPlace
+from adapters.discord.reply_place import ReplyPlace
 from bot.domain import Incoming, PlaceRemoved, ThreadKey
 from bot.errors import BotError
 from bot.ports import Archive, Inbox, PostStore

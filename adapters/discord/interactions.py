@@ -10,7 +10,7 @@ import discord
 from adapters.discord import parse, payloads, settings_panel
 from adapters.discord.context import Context
 from adapters.discord.parse import DIRECT, PLATFORM, USER_INSTALL, post_id
-from adapters.discord.surface import ReplyPlace
+from adapters.discord.reply_place import ReplyPlace
 from adapters.pagination import pages
 from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import INTERNAL_ERROR, BotError

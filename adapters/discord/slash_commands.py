@@ -13,7 +13,7 @@ from adapters.discord.api_errors import TOO_LATE
 from adapters.discord.context import Context
 from adapters.discord.interactions import Interaction
 from adapters.discord.parse import USER_INSTALL
-from adapters.discord.surface import ReplyPlace
+from adapters.discord.reply_place import ReplyPlace
 from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation, Sampling
 from bot.errors import INTERNAL_ERROR
 from bot.notices import text

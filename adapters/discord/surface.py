@@ -2,7 +2,6 @@
 
 import asyncio
 import hashlib
-import json
 import logging
 import time
 from collections.abc import Callable
@@ -18,6 +17,7 @@ from adapters.discord.api_errors import PERMISSIONS, ErrorCode, WriteRemedy, cho
 from adapters.discord.parse import post_id
 from adapters.discord.payloads import MessagePayload
 from adapters.discord.rate_limits import RateLimits, WritePriority
+from adapters.discord.reply_place import ReplyPlace
 from adapters.image_file import ImageFile, fit_to_limit, safe_file_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
@@ -28,35 +28,6 @@ log = logging.getLogger(__name__)
 MIN_FILE_LIMIT = 256 * 1024  # bytes; if Discord refuses even this size, the reason is not the size
 DEFAULT_THREAD_NAME = "Pictures"
 LONGEST_NAME = 100  # characters of the name of a thread; Discord docs, resources/channel
-
-
-@dataclass(frozen=True, slots=True)
-class ReplyPlace:
-    """The channel and message where a reply is shown. The record stores it as JSON with these field names.
-
-    `thread_on` is the id of the message on which a thread is created for the reply, `title` the name of the thread.
-    `answers` is the id of the message that the reply refers to, `asker` the id of the user who asked. `quoted` is the
-    text that a user wrote into a form, which nobody else saw. `token` is that of the interaction, for a user install.
-    """
-
-    channel: int
-    answers: int | None = None
-    asker: int | None = None
-    thread_on: int | None = None
-    title: str = ""
-    token: str = ""
-    quoted: str = ""
-
-    def __str__(self) -> str:
-        fields = {name: getattr(self, name) for name in self.__slots__}
-        return json.dumps({name: value for name, value in fields.items() if value})
-
-    @classmethod
-    def parse(cls, text: str) -> "ReplyPlace":
-        """Parse the JSON that `str` returns. Raises Unreachable if the text is empty."""
-        if not text:
-            raise Unreachable("place-unknown")
-        return cls(**json.loads(text))
 
 
 @dataclass(slots=True)
@@ -307,7 +278,7 @@ class ThreadSurface:
                 upload = await asyncio.to_thread(fit_to_limit, png, limit)
             except OSError:
                 return []  # the image file is gone
-            return [_to_file(payload.picture, upload)] if upload else []
+            return [to_file(payload.picture, upload)] if upload else []
         if payload.preview and len(payload.preview) <= limit:
             return [discord.File(BytesIO(payload.preview), "preview.jpg", description="How it looks so far")]
         return []
@@ -398,6 +369,7 @@ def _file_size(file: discord.File) -> int:
     return file.fp.seek(0, SEEK_END) - file.fp.seek(0)
 
 
-def _to_file(picture: Picture, upload: ImageFile) -> discord.File:
+def to_file(picture: Picture, upload: ImageFile) -> discord.File:
+    """Return an image file as an attachment, with a safe name and the alternative text."""
     name = safe_file_name(picture.request.prompt or picture.alt, upload.extension)
     return discord.File(BytesIO(upload.data), name, description=payloads.alt_text(picture))

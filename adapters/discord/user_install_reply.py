@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import discord
@@ -10,9 +9,10 @@ import discord
 from adapters.discord import payloads
 from adapters.discord.api_errors import EXPIRED
 from adapters.discord.parse import post_id
-from adapters.discord.surface import ReplyPlace, button_view
-from adapters.image_file import fit_to_limit, safe_file_name
-from bot.domain import Post, ThreadKey, View
+from adapters.discord.reply_place import ReplyPlace
+from adapters.discord.surface import button_view, to_file
+from adapters.image_file import fit_to_limit
+from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
 from bot.ports import PostStore
 
@@ -63,10 +63,9 @@ class UserInstallSurface:
             self._record.save_post(self._message_id, 0, post, self._thread)
         self._posted = wanted
 
-    def _to_file(self, picture: Any) -> discord.File | None:
+    def _to_file(self, picture: Picture) -> discord.File | None:
         try:
             upload = fit_to_limit(self._read(picture.digest), FILE_LIMIT)
         except OSError:
             return None
-        name = safe_file_name(picture.prompt or picture.alt, upload.extension) if upload else ""
-        return discord.File(BytesIO(upload.data), name, description=payloads.alt_text(picture)) if upload else None
+        return to_file(picture, upload) if upload else None
