@@ -277,9 +277,12 @@ class RenderJob:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The job waits. `ahead` jobs are before this one; `eta` is the estimated number of seconds until it is done."""
+    """The job waits. `ahead` jobs are before this one; None if no worker can take the job yet.
 
-    ahead: int
+    `eta` is the estimated number of seconds until it is done.
+    """
+
+    ahead: int | None
     eta: float | None = None
 
 

@@ -59,8 +59,10 @@ def alternative_text(picture: Picture) -> UserText:
     return notice("uploaded-image") if picture.alt == UPLOAD_ALT else picture.alt
 
 
-def queue_position(ahead: int, ready: float | None = None) -> Notice:
+def queue_position(ahead: int | None, ready: float | None = None) -> Notice:
     """Return the position of a job that waits behind `ahead` others; it is done at `ready`, in seconds since 1970."""
+    if ahead is None:
+        return notice("position-no-worker")
     position = notice("position-ahead", count=ahead) if ahead else notice("position-next")
     return position if ready is None else notice("position-with-time", position=position, ready=ready)
 

@@ -8,7 +8,10 @@ from bot.notices import UserText
 
 @dataclass(frozen=True, slots=True)
 class QueuedJob:
-    """A waiting or running job. `eta` and `waited` are in seconds; `fraction` the share of finished steps, 0 to 1."""
+    """A waiting or running job. `ahead` jobs come before it; None if no worker can take it yet.
+
+    `eta` and `waited` are in seconds; `fraction` is the share of finished steps, 0 to 1.
+    """
 
     job_id: str
     thread: ThreadKey
@@ -18,7 +21,7 @@ class QueuedJob:
     model: str
     running: bool
     fraction: float
-    ahead: int
+    ahead: int | None
     eta: float | None
     waited: float
 

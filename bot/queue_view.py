@@ -49,7 +49,7 @@ def queue_table(queue: QueueSnapshot, show_prompts: bool) -> RenderableType:
             f"#{row.number} in {row.thread.platform}/{row.thread.thread}",
             row.request.operation,
             row.owner_name,
-            row.state,
+            "waiting for a worker" if place and place.ahead is None else row.state,
             format_duration(queue.now - row.ordered),
             "~" + format_duration(place.eta) if place and place.eta is not None else "",
             f"{row.cost:.1f}" if row.cost else "",

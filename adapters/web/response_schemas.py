@@ -201,7 +201,9 @@ class WaitingJobJson(QueuedJobJson):
     """A job that waits."""
 
     position: int = Field(description="among the waiting jobs, from 1")
-    ahead: int = Field(description="how many jobs come before this one, including running jobs")
+    ahead: int | None = Field(
+        description="how many jobs come before this one, including running jobs; null if no worker can take it yet"
+    )
 
 
 class JobCountsJson(BaseModel):

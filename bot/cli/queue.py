@@ -107,8 +107,8 @@ def read_queue(store: Store, estimate_positions: EstimatePositions) -> QueueSnap
     waiting = [row for row in rows if row.state == "queued"]
     spent = [(row.cost, row.claimed or now) for row in running]
     places = estimate_positions(store.jobs, map(_to_render_job, waiting), spent, now)
-    far = Queued(len(rows))
-    waiting.sort(key=lambda row: places.get(row.id, far).ahead)
+    ahead = {row.id: places[row.id].ahead if row.id in places else len(rows) for row in waiting}
+    waiting.sort(key=lambda row: len(rows) + 1 if (position := ahead[row.id]) is None else position)
     return QueueSnapshot((*running, *waiting), places, now)
 
 

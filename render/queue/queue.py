@@ -15,7 +15,7 @@ from bot.errors import StorageError
 from bot.notices import UserText, notice
 from render.queue.batch_run import AttemptStore, BatchRun, BatchRunner, FileStore, PendingJob
 from render.queue.job_mapping import batch_key, server_key, to_scheduled_job
-from render.queue.scheduler import HORIZON, ConcurrencyLimits, QueuePosition, Schedule, ScheduledJob
+from render.queue.scheduler import ConcurrencyLimits, Schedule, ScheduledJob, position_without_forecast
 from render.queue.speed_estimate import SpeedEstimate
 from render.queue.workers import Engine, WorkerHandle, WorkerPool
 
@@ -302,9 +302,10 @@ class RenderQueue:
         if now < self._next_forecast:
             return self._next_forecast
         self._has_changed = False
-        places = self.schedule.forecast(self.worker_pool.slot_states(now, self.pace.typical), now, self.pace.typical)
+        slots = self.worker_pool.slot_states(now, self.pace.typical)
+        places = self.schedule.forecast(slots, now, self.pace.typical)
         for each in self.schedule:
-            self.pending_jobs[each.id].update_position(places.get(each.id) or QueuePosition(HORIZON))
+            self.pending_jobs[each.id].update_position(places.get(each.id) or position_without_forecast(each, slots))
         self._next_forecast = self._now() + max(
             FORECAST_INTERVAL, 20 * (self._now() - now)
         )  # a forecast of a long queue takes long, so it is made less often

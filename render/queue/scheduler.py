@@ -114,9 +114,12 @@ class SlotState:
 
 @dataclass(frozen=True, slots=True)
 class QueuePosition:
-    """Position of a job: jobs before it, running jobs included, and seconds until it is done (None if unknown)."""
+    """Position of a job: jobs before it, running jobs included, and seconds until it is done (None if unknown).
 
-    ahead: int
+    `ahead` is None if no slot can take the job.
+    """
+
+    ahead: int | None
     eta: float | None = None
 
 
@@ -342,3 +345,8 @@ class Schedule:
 
     def _snapshot(self, job: ScheduledJob) -> tuple[Snapshot, Snapshot]:
         return self._people[job.server].snapshot(job.person), self._servers.snapshot(job.server)
+
+
+def position_without_forecast(job: ScheduledJob, slots: Sequence[SlotState]) -> QueuePosition:
+    """Return the position of a job that is not in the forecast: no slot can take it, or HORIZON jobs are before it."""
+    return QueuePosition(HORIZON if any(each.slot.supports(job.batch_key) for each in slots) else None)

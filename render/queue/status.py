@@ -28,7 +28,7 @@ def snapshot_queue(queue: RenderQueue, now: float) -> QueueStatus:
                 waited=now - ticket.scheduled_job.since,
             )
         )
-    standings.sort(key=lambda each: (not each.running, each.ahead))
+    standings.sort(key=lambda each: (not each.running, each.ahead is None, each.ahead))
     return QueueStatus(
         tuple(standings), tuple(map(_worker_status, queue.worker_pool.workers)), dict(queue.pace.by_model)
     )

@@ -83,7 +83,8 @@ function patchWaiting(item, job, passed) {
   patchJob(item, job, passed);
   item.classList.remove("running");
   write($(".position", item), String(job.position));
-  write($(".waited", item), `waiting for ${duration(job.waited + passed)}`);
+  const reason = job.ahead === null ? "waiting for a worker" : "waiting";
+  write($(".waited", item), `${reason} for ${duration(job.waited + passed)}`);
 }
 
 function patchJob(item, { number, operation, thread, model, eta }, passed) {

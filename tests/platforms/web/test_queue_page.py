@@ -133,6 +133,7 @@ async def test_the_page_runs_no_script_of_its_own_text(tmp_path: Path) -> None:
     [
         (Queued(0), "next in line"),
         (Queued(3), "3 ahead of it"),
+        (Queued(None), "waiting for a worker"),
         (Queued(0, 0.2), "next in line, done in about 1 s"),
         (Queued(3, 21.9), "3 ahead of it, done in about 20 s"),
         (Queued(9, 57.4), "9 ahead of it, done in about 55 s"),

@@ -104,6 +104,17 @@ def test_the_line_is_in_the_order_of_the_policy(bot: Bot) -> None:
     assert bot.json("--prompts")["running"][0]["prompt"] == LONG
 
 
+def test_a_job_of_a_model_that_no_batch_had_waits_for_a_worker(bot: Bot) -> None:
+    """It comes after the jobs that a worker can take, whoever asked first."""
+    bot.store.accept(Message("m1", ThreadKey("web", "local", "page", "t1"), ANN, "draw"))
+    request = ImageRequest(0, Operation.GENERATE, "a sun", sampling=Sampling(model="other"))
+    bot.store.jobs.order("m1", request, None)
+    bot.order("m2", BOB)
+    assert [(job["id"], job["state"]) for job in bot.json()["waiting"]] == [("m2.0", "queued"), ("m1.0", "queued")]
+    _, table, _ = bot.run()
+    assert re.search(r"m2\.0 .* queued ", table) and re.search(r"m1\.0 .* waiting for a worker ", table)
+
+
 def test_times_are_foretold_once_a_picture_was_painted(bot: Bot) -> None:
     """What the last ones cost and took tells when the next are done."""
     bot.order("m0", ANN)

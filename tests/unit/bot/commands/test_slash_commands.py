@@ -129,7 +129,7 @@ def test_the_offered_models_are_those_of_the_workers(store: Store) -> None:
 
 
 def queued_job(
-    owner: Person, number: int, *, ahead: int = 0, running: bool = False, eta: float | None = None
+    owner: Person, number: int, *, ahead: int | None = 0, running: bool = False, eta: float | None = None
 ) -> QueuedJob:
     """An image in the render queue."""
     return QueuedJob(
@@ -157,16 +157,18 @@ def test_the_queue_shows_the_positions_of_ones_own_images(store: Store) -> None:
             queued_job(ANN, 2, ahead=1, eta=22),
             queued_job(ANN, 3, ahead=2),
             queued_job(ANN, 4),
+            queued_job(ANN, 6, ahead=None),
         ),
         (WorkerStatus("one", "flat", 1, 1, problem="It is loading its model."),),
     )
     told = replace_time_markers(queue(store, line))
     assert told.splitlines() == [
-        "Generating: 1. Waiting: 4.",
+        "Generating: 1. Waiting: 5.",
         "- Your image #1: 40% done, ready in about 3 sec",
         "- Your image #2: 1 image ahead, ready in about 20 sec",
         "- Your image #3: 2 images ahead",
         "- Your image #4: next",
+        "- Your image #6: waiting for a worker",
         "- one: It is loading its model.",
     ]
 

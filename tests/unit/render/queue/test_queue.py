@@ -11,6 +11,7 @@ from bot.storage.store import Store
 from render.protocol import Preview, Started, StepDone, WorkerReport
 from render.queue.queue import MAX_WAITING_JOBS
 from render.queue.scheduler import ConcurrencyLimits
+from render.queue.status import snapshot_queue
 from tests.support.doubles import THREAD
 from tests.support.render_queue import (
     DONE,
@@ -200,3 +201,16 @@ async def test_nobody_fills_the_line(store: Store, files: PictureFiles) -> None:
         await asyncio.wait({*waiting, other})
     assert isinstance(refused, Failed) and "200 images in the queue" in str(refused.reason)
     assert store.jobs.outcome(last) == refused
+
+
+async def test_a_job_that_no_worker_can_take_yet_has_no_position(store: Store, files: PictureFiles) -> None:
+    """Its model may be that of a worker that still loads; a number of images before it would be invented."""
+    loading = ScriptedEngine([], state=WorkerReport(), name="loading")
+    waiting = job(store)
+    sampling = replace(waiting.request.sampling, model="other")
+    async with serving(store, files, ScriptedEngine([]), loading) as line:
+        updates = line.render(replace(waiting, request=replace(waiting.request, sampling=sampling)))
+        assert await anext(updates) == Queued(None)
+        (shown,) = snapshot_queue(line, asyncio.get_running_loop().time()).jobs
+        assert shown.ahead is None
+        await updates.aclose()

@@ -201,7 +201,7 @@ def test_a_forecast_changes_nothing_and_comes_true(jobs: list[tuple[str, str, bo
     while batch := schedule.next_batch(slot, 10.0 + len(order)):
         order += [each.id for each in batch]
         schedule.mark_ended(batch)
-    assert sorted(places, key=lambda each: places[each].ahead) == order
+    assert sorted(places, key=lambda each: places[each].ahead or 0) == order
     assert len(order) == len(jobs)
 
 
