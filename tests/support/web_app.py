@@ -1,4 +1,4 @@
-"""The web page with the inbox and the desk of all platforms behind it, and a client to it."""
+"""The web app with a real dispatcher and real commands, and a client for it."""
 
 import asyncio
 import json
@@ -24,8 +24,8 @@ from tests.support.records import desk_of
 
 
 @dataclass
-class House:
-    """A page that is served, the inbox behind it, and a client to it."""
+class RunningWebApp:
+    """A running web app, the dispatcher behind it, and a client."""
 
     url: str
     session: aiohttp.ClientSession
@@ -34,7 +34,7 @@ class House:
     store: Store
 
     async def get(self, path: str) -> tuple[int, Any]:
-        """Status and JSON, or bytes, of an address."""
+        """Return the status and the JSON, or the bytes, of an address."""
         async with self.session.get(self.url + path) as response:
             if response.content_type != "application/json":
                 return response.status, await response.read()
@@ -43,44 +43,44 @@ class House:
             return response.status, answer
 
     async def post(self, path: str, body: object) -> tuple[int, Any]:
-        """Status and JSON of a POST."""
+        """Return the status and the JSON of a POST."""
         async with self.session.post(self.url + path, json=body) as response:
             answer = await response.json()
             check_exchange("POST", path, body, response.status, answer)
             return response.status, answer
 
     async def thread(self) -> str:
-        """The API's address of a new thread."""
+        """Open a thread, and return its address."""
         return f"/api/threads/{(await self.post('/api/threads', {}))[1]['id']}"
 
     async def command(self, thread: str, name: str, **arguments: str) -> dict[str, Any]:
-        """What a command comes to that must not be refused."""
-        status, told = await self.post(f"{thread}/commands", {"author": "Ann", "name": name, "arguments": arguments})
-        assert status == 200, told
-        return dict(told)
+        """Run a command that must succeed, and return its result."""
+        status, answer = await self.post(f"{thread}/commands", {"author": "Ann", "name": name, "arguments": arguments})
+        assert status == 200, answer
+        return dict(answer)
 
     async def say(self, thread: str, script: str, text: str = "draw", **more: object) -> dict[str, Any]:
-        """The final reply to a message, in which the model says the script."""
+        """Send a message that the chat model answers with the script, and return the final reply."""
         self.model.scripts.append([script])
-        status, told = await self.post(f"{thread}/messages", {"author": "Ann", "text": text, **more})
-        assert status == 200, told
-        return await self.final(thread, told["message_id"])
+        status, answer = await self.post(f"{thread}/messages", {"author": "Ann", "text": text, **more})
+        assert status == 200, answer
+        return await self.final(thread, answer["message_id"])
 
     async def final(self, thread: str, message_id: str) -> dict[str, Any]:
-        """The reply to a message when it is final, and on record."""
+        """Wait until the reply to a message is final and stored, and return it."""
         async with self.watch(thread) as events:
-            async for _, told in events:
-                if told.get("reply_to") == message_id and told["final"]:
+            async for _, reply in events:
+                if reply.get("reply_to") == message_id and reply["final"]:
                     break
         while not ((entry := self.store.entry(message_id)) and entry.view):
             await asyncio.sleep(0)
-        return dict(told)
+        return dict(reply)
 
     @asynccontextmanager
     async def watch(self, thread: str) -> AsyncGenerator[AsyncGenerator[tuple[str, dict[str, Any]]]]:
-        """The events of the thread's stream, each with its name."""
+        """Return the events of the thread's stream, each with its name."""
 
-        async def told(response: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
+        async def events(response: aiohttp.ClientResponse) -> AsyncGenerator[tuple[str, dict[str, Any]]]:
             name = ""
             async for line in response.content:
                 field, _, value = line.decode().strip().partition(": ")
@@ -91,23 +91,23 @@ class House:
                     yield name, json.loads(value)
 
         async with self.session.get(f"{self.url}{thread}/events") as response:
-            yield told(response)
+            yield events(response)
 
 
 @asynccontextmanager
-async def house(folder: Path) -> AsyncGenerator[House]:
-    """The page and the inbox at work, with pictures that have files."""
+async def running_web_app(folder: Path) -> AsyncGenerator[RunningWebApp]:
+    """Run a web app with a dispatcher, and with images that have files."""
     store, files = Store(folder / "test.sqlite"), PictureFiles(folder / "pictures")
     model, renderer = ScriptedModel([]), PaintingRenderer(store, files)
     renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
-    desk = desk_of(store)
-    inbox = Dispatcher(
+    commands = desk_of(store)
+    dispatcher = Dispatcher(
         store,
         model,
         renderer,
         Filing(files),
         DispatcherOptions(),
-        commands=desk,
+        commands=commands,
         thread_export=ThreadExport(files.read),
     )
     ready: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -120,9 +120,9 @@ async def house(folder: Path) -> AsyncGenerator[House]:
         ready.set_result,
         lineage=lambda thread: build_tree(store.pictures(thread)),
     )
-    serving = asyncio.create_task(inbox.run({"web": page}))
+    serving = asyncio.create_task(dispatcher.run({"web": page}))
     async with asyncio.timeout(60), aiohttp.ClientSession() as session:
-        yield House(await ready, session, model, renderer, store)
+        yield RunningWebApp(await ready, session, model, renderer, store)
     serving.cancel()
     await asyncio.wait({serving})
     store.close()

@@ -1,4 +1,4 @@
-"""The web page's door: who may enter, what is refused, what a message looks like."""
+"""Access to the web app, refused requests, and the messages of the API."""
 
 import asyncio
 import base64
@@ -34,15 +34,15 @@ from tests.support.doubles import NoCommands, picture
 from tests.support.openapi_check import check_exchange
 
 
-class Desk(NoCommands):
-    """An inbox that records messages in the store, and says no to some."""
+class RefusingInbox(NoCommands):
+    """Stores messages and records events; refuses the messages `no` and `full`."""
 
     def __init__(self, store: Store) -> None:
         self.events: list[Incoming] = []
         self._store = store
 
     async def accept(self, event: Incoming) -> str:
-        """Keep the event."""
+        """Record the event."""
         self.events.append(event)
         if isinstance(event, Message):
             if event.text == "no":
@@ -55,13 +55,15 @@ class Desk(NoCommands):
 
 
 class Site:
-    """A running page with its inbox, and a client to it."""
+    """A running web app with its inbox, and a client."""
 
-    def __init__(self, page: WebApp, store: Store, desk: Desk, url: str, session: aiohttp.ClientSession) -> None:
-        self.page, self.store, self.desk, self.url, self.session = page, store, desk, url, session
+    def __init__(
+        self, page: WebApp, store: Store, inbox: RefusingInbox, url: str, session: aiohttp.ClientSession
+    ) -> None:
+        self.page, self.store, self.inbox, self.url, self.session = page, store, inbox, url, session
 
     async def call(self, method: str, path: str, body: Any = None, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of a request."""
+        """Return the status and the JSON of a request."""
         data = None if body is None else body if isinstance(body, str) else json.dumps(body)
         headers = {"Content-Type": "application/json"} | {
             key.replace("_", "-"): value for key, value in headers.items()
@@ -75,38 +77,38 @@ class Site:
             return response.status, answer
 
     async def thread(self) -> str:
-        """A new thread."""
+        """Open a thread, and return its id."""
         return str((await self.call("POST", "/api/threads", {}))[1]["id"])
 
 
 @asynccontextmanager
 async def running(tmp_path: Path, token: str | None = None) -> AsyncIterator[Site]:
-    """A page on a free port."""
+    """Run a web app on a free port."""
     store = Store(tmp_path / "web.sqlite")
-    desk = Desk(store)
+    inbox = RefusingInbox(store)
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     page = WebApp(store, PictureFiles(tmp_path / "pictures").path, "127.0.0.1", 0, token, address.set_result)
-    task = asyncio.create_task(page.run(desk))
+    task = asyncio.create_task(page.run(inbox))
     async with aiohttp.ClientSession() as session:
-        yield Site(page, store, desk, await address, session)
+        yield Site(page, store, inbox, await address, session)
     task.cancel()
     await asyncio.wait({task})
 
 
 @pytest.fixture
 async def site(tmp_path: Path) -> AsyncIterator[Site]:
-    """A page without a token."""
+    """A running web app without a token."""
     async with running(tmp_path) as site:
         yield site
 
 
-async def test_a_message_becomes_a_value(site: Site) -> None:
-    """Everything that a script may send arrives in the inbox, under its own id."""
+async def test_message_reaches_the_inbox(site: Site) -> None:
+    """All fields of a message reach the inbox, and its id stays the same."""
     thread = await site.thread()
     sent = base64.b64encode(b"file").decode()
     body = {"id": "my-1", "author": " Ann  B ", "text": "hi", "about": 3, "pictures": [sent]}
     assert await site.call("POST", f"/api/threads/{thread}/messages", body) == (200, {"message_id": "my-1"})
-    (event,) = site.desk.events
+    (event,) = site.inbox.events
     assert isinstance(event, Message)
     assert (event.id, event.author.name, event.text, event.about, event.uploads) == (
         "my-1",
@@ -137,8 +139,8 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("path", "body", "status"), REFUSED)
-async def test_what_does_not_fit_is_refused_with_a_sentence(site: Site, path: str, body: Any, status: int) -> None:
-    """Each fault has its 4xx and an error that can be read."""
+async def test_wrong_request_is_refused_with_a_sentence(site: Site, path: str, body: Any, status: int) -> None:
+    """Each error has its status and a sentence."""
     seen, answer = await site.call("POST", f"/api/threads/{await site.thread()}/{path}", body)
     assert seen == status
     assert answer["error"].endswith(".")
@@ -149,25 +151,25 @@ async def test_what_does_not_fit_is_refused_with_a_sentence(site: Site, path: st
     ["/api/threads/none", "/api/threads/none/events", "/api/threads/%2e%2e", "/pictures/x.png", "/nothing",
      f"/pictures/{'0' * 64}.png", "/static/../server.py", "/pictures/..%2F..%2Fweb.sqlite.png"],
 )  # fmt: skip
-async def test_what_is_not_there_is_not_found(site: Site, path: str) -> None:
-    """Guessed threads, pictures and paths lead nowhere."""
+async def test_unknown_addresses_are_not_found(site: Site, path: str) -> None:
+    """Guessed threads, images and paths answer 404."""
     assert (await site.call("GET", path))[0] == 404
 
 
-async def test_a_picture_of_no_thread_is_not_served(site: Site, tmp_path: Path) -> None:
-    """A file in the folder is not enough: some thread must have it."""
+async def test_image_of_no_thread_is_not_served(site: Site, tmp_path: Path) -> None:
+    """A file in the folder is served only if a thread contains it."""
     digest = PictureFiles(tmp_path / "pictures").put(b"stray")
     assert (await site.call("GET", f"/pictures/{digest}.png"))[0] == 404
 
 
-async def test_other_sites_cannot_speak_through_a_browser(site: Site) -> None:
-    """Another host's name, or a form's content type, is refused."""
+async def test_requests_of_other_sites_are_refused(site: Site) -> None:
+    """Another host name and the content type of a form are refused."""
     assert (await site.call("GET", "/api/threads", Host="evil.example"))[0] == 403
     assert (await site.call("POST", "/api/threads", "{}", Content_Type="text/plain"))[0] == 415
 
 
-async def test_a_token_guards_everything(tmp_path: Path) -> None:
-    """Without it nothing is shown; with it in a header or, after one visit, in a cookie, all is."""
+async def test_token_protects_everything(tmp_path: Path) -> None:
+    """Every request needs the token: in a header or, after one visit with it, in a cookie."""
     async with running(tmp_path, "s3cret") as site:
         for path in ("/", "/api/threads", "/static/app.js", "/healthz", "/?token=wrong"):
             assert (await site.call("GET", path))[0] == 401
@@ -179,11 +181,11 @@ async def test_a_token_guards_everything(tmp_path: Path) -> None:
         assert (await site.call("GET", "/api/threads", Cookie="minidalle=s3cret"))[0] == 200
 
 
-async def test_every_window_sees_every_change(site: Site) -> None:
-    """Two watchers get the messages that are there, then each change; text is safe HTML, pictures have their state."""
+async def test_every_page_gets_every_change(site: Site) -> None:
+    """Two pages get all messages, then each change; text is safe HTML, each image has its state."""
     thread = await site.thread()
     await site.call("POST", f"/api/threads/{thread}/messages", {"id": "m1", "author": "Ann", "text": "**<b>**"})
-    event = site.desk.events[0]
+    event = site.inbox.events[0]
     assert isinstance(event, Message)
     surface = site.page.surface(event.thread, "m1")
     made = PicturePart(3, 4, Operation.EDIT, "p", Rendered(picture(4, "p", source=1)), 1)
@@ -196,7 +198,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
     )
     view = View(parts, "Generating…", (Button(Action.STOP, "Stop", "m1"),))
 
-    async def watched() -> list[dict[str, Any]]:
+    async def read_stream() -> list[dict[str, Any]]:
         seen: list[dict[str, Any]] = []
         async with site.session.get(f"{site.url}/api/threads/{thread}/events") as stream:
             async for line in stream.content:
@@ -209,7 +211,7 @@ async def test_every_window_sees_every_change(site: Site) -> None:
         return seen
 
     watching = asyncio.Semaphore(0)
-    watchers = [asyncio.create_task(watched()) for _ in range(2)]
+    watchers = [asyncio.create_task(read_stream()) for _ in range(2)]
     for _ in watchers:
         await watching.acquire()
     await surface.put(view)
@@ -241,9 +243,9 @@ async def test_every_window_sees_every_change(site: Site) -> None:
     assert stored["messages"] == [question, reply]
 
 
-async def test_a_taken_port_is_told(site: Site, tmp_path: Path) -> None:
-    """The sentence names the variable to change."""
+async def test_port_in_use_is_reported(site: Site, tmp_path: Path) -> None:
+    """The error names the variable to change."""
     port = int(site.url.rpartition(":")[2])
     page = WebApp(site.store, PictureFiles(tmp_path / "pictures").path, "127.0.0.1", port)
     with pytest.raises(ConfigError, match=f"WEB_PORT {port} is taken"):
-        await page.run(site.desk)
+        await page.run(site.inbox)

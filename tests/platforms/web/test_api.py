@@ -1,4 +1,4 @@
-"""The web page's API over a real socket: what it shows, and what it takes."""
+"""The API of threads, messages and buttons over a real socket."""
 
 import asyncio
 import base64
@@ -47,13 +47,13 @@ ANN = Person("Ann", "Ann", frozenset({MANAGER, OWNER}))
 
 @dataclass
 class RecordingInbox(NoCommands):
-    """Records messages in the store, and remembers every event; refuses what it is told to."""
+    """Stores messages and records all events."""
 
     store: Store
     events: list[Incoming] = field(default_factory=list)
 
     async def accept(self, event: Incoming) -> str:
-        """The id of the message that is answered; a repeated one changes nothing."""
+        """Return the id of the message that the bot answers; a repeated message changes nothing."""
         self.events.append(event)
         if isinstance(event, ButtonPress) and event.action is not Action.VARY:
             return event.target
@@ -67,7 +67,7 @@ class RecordingInbox(NoCommands):
 
 @dataclass
 class Site:
-    """A page that is served, and everything behind it."""
+    """A running web app, its store and files, and a client."""
 
     url: str
     page: WebApp
@@ -77,14 +77,14 @@ class Site:
     session: aiohttp.ClientSession
 
     async def get(self, path: str, **headers: str) -> tuple[int, Any]:
-        """Status and JSON of an address."""
+        """Return the status and the JSON of an address."""
         async with self.session.get(self.url + path, headers=headers) as response:
             answer = await response.json()
             check_exchange("GET", path, None, response.status, answer)
             return response.status, answer
 
     async def post(self, path: str, body: object, content_type: str = "application/json") -> tuple[int, Any]:
-        """Status and JSON of a POST; bytes are sent as they are."""
+        """Return the status and the JSON of a POST; bytes are sent unchanged."""
         data = body if isinstance(body, bytes) else json.dumps(body).encode()
         async with self.session.post(self.url + path, data=data, headers={"Content-Type": content_type}) as response:
             answer = await response.json()
@@ -92,18 +92,18 @@ class Site:
             return response.status, answer
 
     async def thread(self) -> str:
-        """The API's address of a new thread."""
+        """Open a thread, and return its address."""
         return f"/api/threads/{(await self.post('/api/threads', {}))[1]['id']}"
 
     async def messages(self, thread: str) -> list[Any]:
-        """Everything in the thread."""
+        """Return all messages of a thread."""
         return list((await self.get(thread))[1]["messages"])
 
     @asynccontextmanager
     async def watch(self, thread: str) -> AsyncGenerator[AsyncGenerator[Any]]:
-        """The messages of the thread's event stream."""
+        """Return the messages of the thread's event stream."""
 
-        async def told(response: aiohttp.ClientResponse) -> AsyncGenerator[Any]:
+        async def events(response: aiohttp.ClientResponse) -> AsyncGenerator[Any]:
             assert response.content_type == "text/event-stream"
             async for line in response.content:
                 name, _, value = line.decode().strip().partition(": ")
@@ -114,12 +114,12 @@ class Site:
                     yield message
 
         async with self.session.get(f"{self.url}{thread}/events") as response:
-            yield told(response)
+            yield events(response)
 
 
 @asynccontextmanager
 async def site(folder: Path, token: str | None = None) -> AsyncGenerator[Site]:
-    """A page at a free port."""
+    """Run a web app on a free port."""
     store, files = Store(folder / "test.sqlite"), PictureFiles(folder / "pictures")
     inbox, ready = RecordingInbox(store), asyncio.get_running_loop().create_future()
     page = WebApp(store, files.path, "127.0.0.1", 0, token, ready.set_result)
@@ -132,7 +132,7 @@ async def site(folder: Path, token: str | None = None) -> AsyncGenerator[Site]:
 
 
 def key(thread: str) -> ThreadKey:
-    """The key of a thread at this address."""
+    """Return the key of the thread with this address."""
     return ThreadKey("web", "local", "page", thread.rpartition("/")[2])
 
 
@@ -155,13 +155,13 @@ SHOWN = {
 NO_PICTURE = {"type": "picture", "fraction": None, "note": None, "reason": None, "preview": None, "picture": None}
 
 
-async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
-    """What was posted reaches the inbox as a value, and stands in the thread with every field of the API."""
+async def test_message_reaches_inbox_and_thread(tmp_path: Path) -> None:
+    """A message reaches the inbox as a value, and the thread contains it with all fields of the API."""
     async with site(tmp_path) as here:
         thread = await here.thread()
         picture = base64.b64encode(b"\x89PNG").decode()
         body = {"id": "m-1", "text": "Hi *you*", "author": " Ann \n Lee ", "pictures": [picture], "about": 3}
-        for _ in range(2):  # a second delivery changes nothing
+        for _ in range(2):  # a repeated request changes nothing
             assert await here.post(f"{thread}/messages", body) == (200, {"message_id": "m-1"})
         ann = Person("Ann Lee", "Ann Lee", frozenset({MANAGER, OWNER}))
         assert here.inbox.events[0] == Message("m-1", key(thread), ann, "Hi *you*", (b"\x89PNG",), 3)
@@ -190,8 +190,8 @@ async def test_a_message_is_handed_on_and_shown(tmp_path: Path) -> None:
         assert [each["author"] for each in await here.messages(thread)][2::2] == ["Guest", "Guest"]
 
 
-async def test_a_view_is_shown_in_all_its_states(tmp_path: Path) -> None:
-    """Words and pictures keep their order; each state of a picture has its own fields; buttons stand below."""
+async def test_reply_has_every_state_of_its_images(tmp_path: Path) -> None:
+    """Text and images keep their order, and each state of an image has its own fields."""
     async with site(tmp_path) as here:
         thread = await here.thread()
         await here.post(f"{thread}/messages", {"id": "m", "text": "Hi"})
@@ -240,8 +240,8 @@ async def test_a_view_is_shown_in_all_its_states(tmp_path: Path) -> None:
         ("![a][1]\n\n[1]: https://b.c/d.png", None),
     ],
 )
-async def test_markdown_is_shown_without_anything_active(tmp_path: Path, markdown: str, html: str | None) -> None:
-    """Nobody's words, the model's least, bring raw HTML, other sites' images or scripts to the page."""
+async def test_markdown_becomes_safe_html(tmp_path: Path, markdown: str, html: str | None) -> None:
+    """Text of users and of the chat model never becomes raw HTML, images of other sites or scripts."""
     async with site(tmp_path) as here:
         thread = await here.thread()
         await here.post(f"{thread}/messages", {"id": "m", "text": markdown})
@@ -253,53 +253,53 @@ async def test_markdown_is_shown_without_anything_active(tmp_path: Path, markdow
 
 
 async def test_each_message_is_followed_by_its_reply(tmp_path: Path) -> None:
-    """Also for those who watch, while the answers before it are still under way."""
+    """The order of the event stream is the same, while earlier replies are still running."""
     async with site(tmp_path) as here:
         thread = await here.thread()
-        async with here.watch(thread) as watcher:
+        async with here.watch(thread) as events:
             for message_id in ("m-1", "m-2"):
                 await here.post(f"{thread}/messages", {"id": message_id, "text": "one\ntwo"})
-            seen = [await anext(watcher) for _ in range(4)]
+            seen = [await anext(events) for _ in range(4)]
         assert [each["id"] for each in seen] == ["m-1", "m-1.reply", "m-2", "m-2.reply"]
         assert [each["id"] for each in await here.messages(thread)] == [each["id"] for each in seen]
         assert "one<br />\ntwo" in seen[0]["parts"][0]["html"]
 
 
-async def test_everybody_who_watches_sees_the_same(tmp_path: Path) -> None:
-    """A watcher first gets all messages, and then each one that changes, in the form of the API."""
+async def test_all_pages_get_the_same_events(tmp_path: Path) -> None:
+    """A page first gets all messages, then each changed message."""
     async with site(tmp_path) as here:
         thread, other = await here.thread(), await here.thread()
         await here.post(f"{thread}/messages", {"id": "m", "text": "Hi"})
         async with here.watch(thread) as ann, here.watch(thread) as bob:
-            for watcher in (ann, bob):
-                assert [await anext(watcher) for _ in range(2)] == await here.messages(thread)
+            for events in (ann, bob):
+                assert [await anext(events) for _ in range(2)] == await here.messages(thread)
             await here.page.surface(key(other), "x").put(View((TextPart("elsewhere"),)))
             await here.page.surface(key(thread), "m").put(View((TextPart("One\n\ntwo"),)))
             await here.post(f"{thread}/messages", {"id": "n", "text": "And?"})
             _, reply, question, _ = await here.messages(thread)
-            for watcher in (ann, bob):
-                assert [await anext(watcher) for _ in range(2)] == [reply, question]
+            for events in (ann, bob):
+                assert [await anext(events) for _ in range(2)] == [reply, question]
         async with here.watch(thread) as late:
             assert [(await anext(late))["id"] for _ in range(4)] == ["m", "m.reply", "n", "n.reply"]
 
 
-async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
-    """Stop and Retry name a reply, Vary a picture, and becomes a message; Edit only tells what it is about."""
+async def test_button_press_reaches_the_inbox(tmp_path: Path) -> None:
+    """Stop and Retry name a reply; Vary becomes a message; Edit returns the image that the message will be about."""
     async with site(tmp_path) as here:
         thread = await here.thread()
         press: dict[str, Any] = {"id": "b", "author": "Ann", "action": "stop", "target": "m"}
         assert await here.post(f"{thread}/buttons", press) == (200, {"message_id": "m"})
         assert here.inbox.events == [ButtonPress("b", key(thread), ANN, Action.STOP, "m")]
-        async with here.watch(thread) as watcher:
+        async with here.watch(thread) as events:
             vary = press | {"action": "vary", "target": 4}
             assert await here.post(f"{thread}/buttons", vary) == (200, {"message_id": "b"})
-            assert (await anext(watcher))["parts"][0]["markdown"] == "More like #4"
+            assert (await anext(events))["parts"][0]["markdown"] == "More like #4"
         assert await here.post(f"{thread}/buttons", press | {"action": "edit", "target": "3"}) == (200, {"about": 3})
         assert len(here.inbox.events) == 2
 
 
 @pytest.mark.parametrize(
-    ("path", "body", "status", "told"),
+    ("path", "body", "status", "error"),
     [
         ("messages", b"{", 400, "not JSON"),
         ("messages", b"\xff\xfe{}", 400, "not JSON"),
@@ -329,21 +329,19 @@ async def test_a_pressed_button_is_handed_on(tmp_path: Path) -> None:
         ("events", {}, 405, "does not take that method"),
     ],
 )
-async def test_what_cannot_be_understood_is_refused(
-    tmp_path: Path, path: str, body: object, status: int, told: str
-) -> None:
-    """Each fault gets its status and a sentence, and nothing is recorded."""
+async def test_wrong_request_is_refused(tmp_path: Path, path: str, body: object, status: int, error: str) -> None:
+    """Each error has its status and a sentence, and nothing is stored."""
     async with site(tmp_path) as here:
         thread = await here.thread()
         found, answer = await here.post(f"{thread}/{path}", body)
         assert (found, list(answer)) == (status, ["error"])
-        assert told in answer["error"]
+        assert error in answer["error"]
         assert answer["error"].endswith(".")
         assert not here.inbox.events
 
 
-async def test_an_unknown_thread_is_told(tmp_path: Path) -> None:
-    """What was never opened is not there, whatever its name looks like."""
+async def test_unknown_threads_are_not_found(tmp_path: Path) -> None:
+    """A thread that was never opened is not found, whatever its id looks like."""
     async with site(tmp_path) as here:
         for name in ("nobody", "a%2Fb", "..%2F..%2Fetc", "x" * 99, "%00"):
             thread = f"/api/threads/{name}"
@@ -352,21 +350,21 @@ async def test_an_unknown_thread_is_told(tmp_path: Path) -> None:
             assert answers == [(404, {"error": "There is no such thread."})] * 4
 
 
-async def test_only_json_is_taken(tmp_path: Path) -> None:
-    """A form of another site cannot post: browsers ask first before they send JSON elsewhere."""
+async def test_only_json_is_accepted(tmp_path: Path) -> None:
+    """A form of another site cannot post: browsers ask before they send JSON to another site."""
     async with site(tmp_path) as here:
         thread = await here.thread()
         for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
-            told = (415, {"error": "A POST must have the content type application/json."})
-            assert await here.post(f"{thread}/messages", {"text": "Hi"}, kind) == told
-            assert await here.post("/api/threads", {}, kind) == told
+            refusal = (415, {"error": "A POST must have the content type application/json."})
+            assert await here.post(f"{thread}/messages", {"text": "Hi"}, kind) == refusal
+            assert await here.post("/api/threads", {}, kind) == refusal
         async with here.session.options(f"{here.url}{thread}/messages", headers={"Origin": "http://x.org"}) as response:
             assert response.status == 405
             assert not [name for name in response.headers if name.startswith("Access-Control")]
 
 
-async def test_only_pictures_of_a_thread_are_served(tmp_path: Path) -> None:
-    """A file that no thread has is not there; nor is anything that is not a digest."""
+async def test_only_images_of_a_thread_are_served(tmp_path: Path) -> None:
+    """A file that no thread contains is not found, and neither is a name that is not a digest."""
     async with site(tmp_path) as here:
         known, unknown = here.files.put(b"known"), here.files.put(b"unknown")
         thread = await here.thread()

@@ -1,4 +1,4 @@
-"""The line on the web page: what is shown of it, and to whom."""
+"""The queue in the web app: its page, its status and its event stream."""
 
 import asyncio
 import json
@@ -19,48 +19,50 @@ from bot.domain import Operation, PicturePart, Queued, ThreadKey
 from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from tests.platforms.web.test_access import Desk
+from tests.platforms.web.test_access import RefusingInbox
 from tests.support.openapi_check import check_event, check_exchange
 
 HERE = ThreadKey("web", "local", "page", "abc")
-RUNS = QueuedJob("m.0", HERE, 1, Operation.GENERATE, "Ann", "", True, 0.25, 0, 4.0, 9.0)
-WAITS = QueuedJob("m.1", ThreadKey("discord", "1", "2", "3"), 2, Operation.EDIT, "Bob", "x", False, 0.0, 1, None, 2.04)
-BENCH = WorkerStatus("cuda:0", "<model>", 2, 1)
+RUNNING = QueuedJob("m.0", HERE, 1, Operation.GENERATE, "Ann", "", True, 0.25, 0, 4.0, 9.0)
+WAITING = QueuedJob(
+    "m.1", ThreadKey("discord", "1", "2", "3"), 2, Operation.EDIT, "Bob", "x", False, 0.0, 1, None, 2.04
+)
+WORKER = WorkerStatus("cuda:0", "<model>", 2, 1)
 
 
 @dataclass
-class Line:
-    """A line that is as it is told to be, and tells of every look."""
+class FakeQueue:
+    """A queue with a given status, which records each read."""
 
-    now: QueueStatus = field(default_factory=QueueStatus)
-    looks: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
+    status: QueueStatus = field(default_factory=QueueStatus)
+    reads: asyncio.Queue[None] = field(default_factory=asyncio.Queue)
 
-    def look(self) -> QueueStatus:
-        """As it is now."""
-        self.looks.put_nowait(None)
-        return self.now
+    def read(self) -> QueueStatus:
+        """Return the status."""
+        self.reads.put_nowait(None)
+        return self.status
 
 
 @asynccontextmanager
-async def site(tmp_path: Path, line: Line, token: str | None = None) -> AsyncIterator[aiohttp.ClientSession]:
-    """A page on a free port, and a client to it."""
+async def site(tmp_path: Path, queue: FakeQueue, token: str | None = None) -> AsyncIterator[aiohttp.ClientSession]:
+    """Run a web app on a free port, and return a client."""
     store = Store(tmp_path / "web.sqlite")
     address: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     files = PictureFiles(tmp_path / "pictures")
     page = WebApp(
-        store, files.path, "127.0.0.1", 0, token, address.set_result, queue_status=line.look, metrics=lambda: b"m 1\n"
+        store, files.path, "127.0.0.1", 0, token, address.set_result, queue_status=queue.read, metrics=lambda: b"m 1\n"
     )
-    task = asyncio.create_task(page.run(Desk(store)))
+    task = asyncio.create_task(page.run(RefusingInbox(store)))
     async with aiohttp.ClientSession(await address) as session:
         yield session
     task.cancel()
     await asyncio.wait({task})
 
 
-async def test_the_line_as_json(tmp_path: Path) -> None:
-    """What runs, what waits and the workers; only a thread of the page is named, and nobody else at all."""
-    line = Line(QueueStatus((RUNS, WAITS), (BENCH,), {"<model>": 0.5}))
-    async with site(tmp_path, line) as session, session.get("/api/queue") as response:
+async def test_status_as_json(tmp_path: Path) -> None:
+    """The status has jobs and workers, the threads of the web app only, and no names."""
+    queue = FakeQueue(QueueStatus((RUNNING, WAITING), (WORKER,), {"<model>": 0.5}))
+    async with site(tmp_path, queue) as session, session.get("/api/queue") as response:
         answer = await response.json()
         check_exchange("GET", "/api/queue", None, 200, answer)
         assert answer == {
@@ -78,14 +80,14 @@ async def test_the_line_as_json(tmp_path: Path) -> None:
         }  # fmt: skip
 
 
-def test_of_a_long_line_the_beginning_is_shown() -> None:
-    """With the number of all."""
-    shown = status_json(QueueStatus((WAITS,) * (MAX_JOBS + 5)))
-    assert (len(shown.waiting), shown.counts.waiting) == (MAX_JOBS, MAX_JOBS + 5)
+def test_status_has_the_first_200_jobs() -> None:
+    """The counts include all jobs."""
+    status = status_json(QueueStatus((WAITING,) * (MAX_JOBS + 5)))
+    assert (len(status.waiting), status.counts.waiting) == (MAX_JOBS, MAX_JOBS + 5)
 
 
 async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]]:
-    """What the stream tells."""
+    """Read the events of the stream."""
     async with session.get("/api/queue/events") as stream:
         async for line in stream.content:
             if line.startswith(b"data:"):
@@ -93,24 +95,24 @@ async def states(session: aiohttp.ClientSession) -> AsyncIterator[dict[str, Any]
                 yield json.loads(line[5:])
 
 
-async def test_only_changes_are_told(tmp_path: Path) -> None:
-    """The state at once, then again when something happens; that time passes is no news."""
-    line = Line(QueueStatus((RUNS, WAITS)))
-    async with site(tmp_path, line) as session:
+async def test_stream_sends_changes_only(tmp_path: Path) -> None:
+    """The stream sends the status at once, then after each change other than the passing of time."""
+    queue = FakeQueue(QueueStatus((RUNNING, WAITING)))
+    async with site(tmp_path, queue) as session:
         stream = states(session)
         assert (await anext(stream))["running"][0]["fraction"] == 0.25
-        line.now = QueueStatus((replace(RUNS, waited=10.0, eta=3.0), replace(WAITS, waited=3.0)))
-        for _ in range(line.looks.qsize() + 1):  # until it has been looked at
-            await line.looks.get()
-        line.now = QueueStatus((replace(RUNS, fraction=0.5, waited=11.0), WAITS))
+        queue.status = QueueStatus((replace(RUNNING, waited=10.0, eta=3.0), replace(WAITING, waited=3.0)))
+        for _ in range(queue.reads.qsize() + 1):  # until the stream has read the new status
+            await queue.reads.get()
+        queue.status = QueueStatus((replace(RUNNING, fraction=0.5, waited=11.0), WAITING))
         state = await anext(stream)
         assert (state["running"][0]["fraction"], state["running"][0]["waited"]) == (0.5, 11.0)
 
 
-async def test_all_of_it_is_behind_the_token(tmp_path: Path) -> None:
-    """The page, its data and the metrics; Prometheus shows the token as a bearer."""
+async def test_token_protects_the_queue(tmp_path: Path) -> None:
+    """The page, its data and the metrics need the token; Prometheus sends it as a bearer token."""
     paths = ("/queue", "/metrics", "/api/queue", "/api/queue/events", "/static/queue.js")
-    async with site(tmp_path, Line(), "s3cret") as session:
+    async with site(tmp_path, FakeQueue(), "s3cret") as session:
         for path in paths:
             async with session.get(path) as response:
                 assert response.status == 401
@@ -118,9 +120,9 @@ async def test_all_of_it_is_behind_the_token(tmp_path: Path) -> None:
             assert (response.content_type, await response.read()) == ("text/plain", b"m 1\n")
 
 
-async def test_the_page_runs_no_script_of_its_own_text(tmp_path: Path) -> None:
-    """The policy holds for it, and it keeps to it."""
-    async with site(tmp_path, Line()) as session, session.get("/queue") as response:
+async def test_page_has_no_inline_scripts_and_styles(tmp_path: Path) -> None:
+    """The page has a content security policy and follows it."""
+    async with site(tmp_path, FakeQueue()) as session, session.get("/queue") as response:
         assert "default-src 'self'" in response.headers["Content-Security-Policy"]
         page = await response.text()
         assert page.count("<script") == page.count('<script type="module" src="/static/') == 1
@@ -142,15 +144,15 @@ async def test_the_page_runs_no_script_of_its_own_text(tmp_path: Path) -> None:
         (Queued(9, 7300.0), "9 ahead of it, done in about 2 h"),
     ],
 )
-def test_a_picture_that_waits_says_for_how_long(state: Queued, note: str) -> None:
-    """As far as it is known, and no more exact than it can be."""
+def test_waiting_image_shows_its_estimate(state: Queued, note: str) -> None:
+    """The note has the position, and the estimate if there is one, rounded to its precision."""
     assert serializers.part(PicturePart(0, 1, Operation.GENERATE, "p", state)).model_dump()["note"] == note
 
 
 async def test_old_paths_and_old_keys_still_work(tmp_path: Path) -> None:
     """Scripts for earlier versions use other paths, keys and another event name."""
-    status = QueueStatus((RUNS,))
-    async with site(tmp_path, Line(status)) as session:
+    status = QueueStatus((RUNNING,))
+    async with site(tmp_path, FakeQueue(status)) as session:
         for old, new in OLD_PATHS.items():
             if "{" in old or old.endswith("events"):
                 continue

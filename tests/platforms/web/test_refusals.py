@@ -1,4 +1,4 @@
-"""Whom the web page refuses, over a real socket."""
+"""Requests that the web app refuses, over a real socket."""
 
 import asyncio
 from pathlib import Path
@@ -11,8 +11,8 @@ from tests.platforms.web.test_api import site
 NO_COOKIE = ("Cookie", "minidalle=no")
 
 
-async def test_the_page_lets_nothing_foreign_in(tmp_path: Path) -> None:
-    """The page and its parts forbid scripts, frames and images of other sites; the server is alive."""
+async def test_page_loads_nothing_from_other_sites(tmp_path: Path) -> None:
+    """Every file has a policy against scripts, frames and images of other sites."""
     async with site(tmp_path) as here:
         for path in ("/", "/static/app.js"):
             async with here.session.get(here.url + path) as response:
@@ -25,19 +25,19 @@ async def test_the_page_lets_nothing_foreign_in(tmp_path: Path) -> None:
                 assert response.status in (403, 404)
 
 
-async def test_another_sites_name_is_refused(tmp_path: Path) -> None:
-    """Without a token the page answers only to this machine's own names, so that no other site can pose as it."""
+async def test_other_host_names_are_refused(tmp_path: Path) -> None:
+    """Without a token the web app answers only to the names of this machine."""
     async with site(tmp_path) as here:
         for host in ("evil.example", "evil.example:80", "localhost.evil.example:80", "127.0.0.1.evil.example", "x@y"):
             for path in ("/", "/api/threads", "/healthz", "/static/app.js"):
-                told = {"error": "This page answers only on this machine's own name."}
-                assert await here.get(path, Host=host) == (403, told)
+                refusal = {"error": "This page answers only on this machine's own name."}
+                assert await here.get(path, Host=host) == (403, refusal)
         for host in ("localhost", "localhost:8642", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8642"):
             assert await here.get("/api/threads", Host=host) == (200, {"threads": []})
 
 
-async def test_a_token_opens_everything(tmp_path: Path) -> None:
-    """Without it nothing is given; a bearer header opens one request, a link with it the browser."""
+async def test_token_gives_access(tmp_path: Path) -> None:
+    """A bearer header gives access for one request, a link with the token for the browser."""
     async with site(tmp_path, "open sesame; ü") as here:
         digest = here.files.put(b"known")
         for path in ("/", "/static/app.js", f"/pictures/{digest}.png", "/api/threads", "/api/threads?token=no"):
@@ -57,8 +57,8 @@ async def test_a_token_opens_everything(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("token", [None, "sesame"])
-async def test_a_header_that_is_no_text_is_refused(tmp_path: Path, token: str | None) -> None:
-    """Bytes that are no UTF-8 where a token is expected get a refusal like any other wrong token."""
+async def test_header_that_is_no_text_is_refused(tmp_path: Path, token: str | None) -> None:
+    """Bytes that are no UTF-8 are refused like any other wrong token."""
     async with site(tmp_path, token) as here:
         host, port = here.url.removeprefix("http://").split(":")
         for header in (b"Authorization: Bearer \xff", b"Cookie: minidalle=\xff", b"Host: \xff"):

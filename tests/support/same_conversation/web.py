@@ -8,9 +8,9 @@ from typing import Any
 
 from adapters.web import parse
 from bot.storage.picture_files import PictureFiles
-from tests.support import web_app as web_house
 from tests.support.images import png
 from tests.support.same_conversation.script import Paper, Place, plain
+from tests.support.web_app import RunningWebApp, running_web_app
 
 
 class Page:
@@ -18,7 +18,7 @@ class Page:
 
     when, ranks, overhears = r"in about \d+ h", False, False
 
-    def __init__(self, here: web_house.House, thread: str, folder: Path) -> None:
+    def __init__(self, here: RunningWebApp, thread: str, folder: Path) -> None:
         self._here, self._thread = here, thread
         self.files = PictureFiles(folder / "pictures")
         self.store, self.model, self.renderer = here.store, here.model, here.renderer
@@ -122,5 +122,5 @@ class Page:
 @asynccontextmanager
 async def on_the_page(folder: Path) -> AsyncIterator[Place]:
     """A new thread of the page."""
-    async with web_house.house(folder) as here:
+    async with running_web_app(folder) as here:
         yield Page(here, await here.thread(), folder)
