@@ -90,7 +90,7 @@ async def json_body(request: web.Request) -> Any:
     try:
         return await request.json()
     except (ValueError, RecursionError):
-        raise Refused("web-bad-request", reason="not JSON") from None
+        raise Refused("web-bad-request", reason="the body is not JSON.") from None
 
 
 _SENTENCES = {

@@ -116,10 +116,10 @@ class CommandRoutes:
 
 def answer_json(answer: CommandResponse, command: Command) -> CommandJson:
     """Return the answer of a command."""
-    told = replace_time_markers(text(answer.text, answer.language), language=answer.language)
+    shown = replace_time_markers(text(answer.text, answer.language), language=answer.language)
     return CommandJson(
-        text=told,
-        html=serializers.markdown(told),
+        text=shown,
+        html=serializers.markdown(shown),
         panel=answer.panel and panel_json(answer.panel),
         attachment=answer.attachment and _attachment_json(answer.attachment, command),
     )

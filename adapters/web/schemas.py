@@ -39,7 +39,8 @@ def validate(model: type[Model], body: Any) -> Model:
     try:
         return model.model_validate(body)
     except ValidationError as error:
-        raise Refused(_error_sentence(model, error.errors(include_url=False)[0])) from None
+        reason = _error_sentence(model, error.errors(include_url=False)[0])
+        raise Refused("web-bad-request", reason=reason) from None
 
 
 def _error_sentence(model: type[BaseModel], error: ErrorDetails) -> str:
@@ -48,9 +49,9 @@ def _error_sentence(model: type[BaseModel], error: ErrorDetails) -> str:
         case "sentence", _:
             return error["msg"]
         case _, ():
-            return "The body must be a JSON object."
+            return "the body must be a JSON object."
         case _, (*_, "[key]"):
-            return "An argument's name must be 1 to 40 small letters and underscores."
+            return "an argument's name must be 1 to 40 small letters and underscores."
         case "text", (*_, name):
             return f"'{name}' must be a text."
         case "string_too_long", (*_, name):
@@ -80,7 +81,7 @@ def _decode_file(value: Any) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
     except (binascii.Error, TypeError, ValueError):
-        raise _sentence("An image must be sent as base64 of the whole file.") from None
+        raise _sentence("an image must be sent as base64 of the whole file.") from None
 
 
 def _check_region(value: str) -> str:

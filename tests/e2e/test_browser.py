@@ -73,7 +73,7 @@ async def test_stop_then_retry(windows: Windows) -> None:
 async def test_text_of_users_and_models_is_never_markup(windows: Windows, program: Program) -> None:
     """HTML, tags and links in a message are shown as text."""
     page = await windows.open(f"{program.url}/#t=unknown")  # the first message opens a conversation
-    await expect(page.get_by_role("alert")).to_contain_text("There is no such thread")
+    await expect(page.get_by_role("alert")).to_contain_text("There is no such conversation")
     text = "<img src=x onerror=document.title='broken'> <image>a cat</image> [x](javascript:alert(1)) ![y](http://y/z)"
     await send(page, text)
     await expect(page.locator('[data-kind="bot"][data-final="true"]')).to_have_count(1, timeout=TIMEOUT)

@@ -226,7 +226,7 @@ async def test_every_page_gets_every_change(site: Site) -> None:
     assert (reply["id"], reply["reply_to"], reply["final"], reply["status"]) == ("m1.reply", "m1", False, "Generating…")
     words, queued, rendering, failed, done = reply["parts"]
     assert "<img" not in words["html"] and 'href="javascript' not in words["html"] and "&lt;i&gt;" in words["html"]
-    assert (queued["state"], queued["note"]) == ("queued", "2 ahead of it")
+    assert (queued["state"], queued["note"]) == ("queued", "2 images ahead")
     assert (rendering["state"], rendering["fraction"], rendering["preview"]) == (
         "rendering",
         0.5,

@@ -213,8 +213,8 @@ async def test_reply_has_every_state_of_its_images(tmp_path: Path) -> None:
         assert reply["buttons"] == [{"action": "stop", "label": "Stop", "target": "m"}]
         assert reply["parts"] == [
             {"type": "text", "markdown": "Look:", "html": "<p>Look:</p>\n"},
-            NO_PICTURE | {"number": 1, "state": "queued", "note": "next in line"},
-            NO_PICTURE | {"number": 2, "state": "queued", "note": "2 ahead of it"},
+            NO_PICTURE | {"number": 1, "state": "queued", "note": "next"},
+            NO_PICTURE | {"number": 2, "state": "queued", "note": "2 images ahead"},
             NO_PICTURE | {"number": 3, "state": "rendering", "fraction": 0.5},
             NO_PICTURE
             | {"number": 4, "state": "rendering", "fraction": 0.75, "preview": "data:image/jpeg;base64,/w=="},
@@ -347,7 +347,7 @@ async def test_unknown_threads_are_not_found(tmp_path: Path) -> None:
             thread = f"/api/threads/{name}"
             answers = [await here.get(thread), await here.get(f"{thread}/events")]
             answers += [await here.post(f"{thread}/{what}", {"text": "Hi"}) for what in ("messages", "buttons")]
-            assert answers == [(404, {"error": "There is no such thread."})] * 4
+            assert answers == [(404, {"error": "There is no such conversation."})] * 4
 
 
 async def test_only_json_is_accepted(tmp_path: Path) -> None:

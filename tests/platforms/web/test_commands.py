@@ -63,18 +63,22 @@ async def test_settings_apply_in_their_scope(tmp_path: Path) -> None:
         ({}, 400, "'name'"),
         ({"name": 7}, 400, "'name'"),
         ({"name": "Dance Now"}, 400, "'name'"),
-        ({"name": "dance"}, 404, "There is no command 'dance'."),
+        ({"name": "dance"}, 404, "There is no command “dance”."),
         ({"name": "usage", "id": "../x"}, 400, "'id'"),
         ({"name": "usage", "author": 7}, 400, "'author'"),
         ({"name": "settings", "arguments": "do"}, 400, "'arguments'"),
         ({"name": "settings", "arguments": ["do"]}, 400, "'arguments'"),
         ({"name": "settings", "arguments": {"do": 7}}, 400, "'do' must be a text."),
-        ({"name": "settings", "arguments": {"a b": "x"}}, 400, "An argument's name"),
-        ({"name": "settings", "arguments": {"a" * 41: "x"}}, 400, "An argument's name"),
+        ({"name": "settings", "arguments": {"a b": "x"}}, 400, "an argument's name"),
+        ({"name": "settings", "arguments": {"a" * 41: "x"}}, 400, "an argument's name"),
         ({"name": "settings", "arguments": dict.fromkeys("abcdefghijk", "x")}, 400, "at most 10 texts"),
         ({"name": "settings", "arguments": {"value": "x" * (MAX_ARGUMENT + 1)}}, 400, "'value' may have 10,000"),
-        ({"name": "settings", "arguments": {"scope": "world"}}, 400, "Settings hold for"),
-        ({"name": "settings", "arguments": {"do": "set", "key": "count", "value": "9"}}, 400, "can be 1, 2, 3, 4"),
+        ({"name": "settings", "arguments": {"scope": "world"}}, 400, "Settings apply to"),
+        (
+            {"name": "settings", "arguments": {"do": "set", "key": "count", "value": "9"}},
+            400,
+            "must be one of 1, 2, 3, and 4",
+        ),
         ({"name": "details", "arguments": {"picture": "7"}}, 404, "This thread has no image #7"),
         ({"name": "export"}, 400, "There is nothing to export here"),
         ({"name": "forget"}, 400, "There is nothing to delete here"),
@@ -108,7 +112,7 @@ def test_result_has_no_time_marker() -> None:
     answer = answer_json(
         CommandResponse(f"One is free {time_marker(0)}.", attachment=Attachment("usage.csv", b"a,b")), command
     )
-    assert answer.text == "One is free in about 1 s."
+    assert answer.text == "One is free in about 1 sec."
     data = "data:application/octet-stream;base64,YSxi"
     assert answer.model_dump()["attachment"] == {"name": "usage.csv", "alt": "", "data": data}
 
@@ -222,7 +226,7 @@ async def test_attachments_have_addresses(tmp_path: Path) -> None:
         answer = await app.command(thread, "pictures")
         assert "a sun" in answer["text"]
         assert answer["attachment"] == {
-            "name": "pictures.png", "alt": "1 picture, with arrows from each to what came of it",
+            "name": "pictures.png", "alt": "1 image, with arrows from each source image to its results",
             "url": f"{thread}/sheet.png",
         }  # fmt: skip
         async with app.session.get(app.url + answer["attachment"]["url"]) as response:
@@ -245,7 +249,7 @@ async def test_unknown_threads_are_not_found(tmp_path: Path) -> None:
         for thread in ("/api/threads/nobody", "/api/threads/..%2Fx"):
             answers = [await app.get(f"{thread}/{what}") for what in ("lineage", "sheet.png", "export.zip")]
             answers += [await app.post(f"{thread}/{what}", {"name": "help"}) for what in ("commands", "imagine")]
-            assert answers == [(404, {"error": "There is no such thread."})] * 5
+            assert answers == [(404, {"error": "There is no such conversation."})] * 5
 
 
 # Deleting

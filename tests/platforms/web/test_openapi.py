@@ -46,12 +46,12 @@ def test_each_operation_has_its_own_id() -> None:
 def test_the_check_of_responses_notices_differences() -> None:
     """The other tests of the web API check every response with these functions."""
     check_exchange("POST", "/api/threads", {}, 200, {"id": "abc"})
-    check_exchange("GET", "/api/threads/abc", None, 404, {"error": "There is no such thread."})
+    check_exchange("GET", "/api/threads/abc", None, 404, {"error": "There is no such conversation."})
     for method, path, sent, status, received in (
         ("POST", "/api/threads", {}, 200, {"id": 7}),
         ("POST", "/api/threads", [], 200, {"id": "abc"}),
         ("POST", "/api/threads/abc/messages", {"text": 7}, 200, {"message_id": "m"}),
-        ("GET", "/api/threads/abc", None, 404, {"message": "There is no such thread."}),
+        ("GET", "/api/threads/abc", None, 404, {"message": "There is no such conversation."}),
         ("GET", "/nothing", None, 404, {}),
         ("GET", "/api/queue", None, 200, {"running": []}),
     ):

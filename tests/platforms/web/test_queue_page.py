@@ -133,15 +133,15 @@ async def test_page_has_no_inline_scripts_and_styles(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("state", "note"),
     [
-        (Queued(0), "next in line"),
-        (Queued(3), "3 ahead of it"),
+        (Queued(0), "next"),
+        (Queued(3), "3 images ahead"),
         (Queued(None), "waiting for a worker"),
-        (Queued(0, 0.2), "next in line, done in about 1 s"),
-        (Queued(3, 21.9), "3 ahead of it, done in about 20 s"),
-        (Queued(9, 57.4), "9 ahead of it, done in about 55 s"),
-        (Queued(9, 58.0), "9 ahead of it, done in about 1 min"),
-        (Queued(9, 125.0), "9 ahead of it, done in about 2 min"),
-        (Queued(9, 7300.0), "9 ahead of it, done in about 2 h"),
+        (Queued(0, 0.2), "next, ready in about 1 sec"),
+        (Queued(3, 21.9), "3 images ahead, ready in about 20 sec"),
+        (Queued(9, 57.4), "9 images ahead, ready in about 55 sec"),
+        (Queued(9, 58.0), "9 images ahead, ready in about 1 min"),
+        (Queued(9, 125.0), "9 images ahead, ready in about 2 min"),
+        (Queued(9, 7300.0), "9 images ahead, ready in about 2 hr"),
     ],
 )
 def test_waiting_image_shows_its_estimate(state: Queued, note: str) -> None:
