@@ -16,6 +16,7 @@ from bot.domain import Operation, Sampling
 from render import protocol as wire
 from render.image_model import FAILED, NO_MEMORY, ImageModel
 from render.protocol import (
+    VERSION,
     Batch,
     End,
     Heartbeat,
@@ -237,7 +238,7 @@ async def test_what_is_no_batch_is_refused() -> None:
             async with session.post(f"{engine._address()}/batches", data=body) as response:
                 told = await response.text()
             assert response.status == 400
-            assert ("version 4, not 99" if body is later else "not a batch") in told
+            assert (f"version {VERSION}, not 99" if body is later else "not a batch") in told
         assert await outcome(engine) == (WHOLE, None)
 
 
