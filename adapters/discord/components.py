@@ -20,7 +20,7 @@ from adapters.discord.interactions import (
 )
 from adapters.discord.parse import USER_INSTALL
 from bot.domain import NEW_REPLY_ACTIONS, Action, ButtonPress, Message
-from bot.notices import text
+from bot.notices import notice, text
 from bot.region import find_region
 from bot.settings.values import ReplyIn, SettingsPanel
 
@@ -127,7 +127,7 @@ async def _open_edit_form(context: Context, interaction: Interaction, target: st
     """Open the edit form of an image, if the image still exists."""
     picture = context.archive.picture(find_thread(context, interaction), int(target)) if target.isdecimal() else None
     if picture is None:
-        await reply_ephemerally(interaction, f"There is no picture #{target[:9]} in this thread.")
+        await reply_ephemerally(interaction, text(notice("no-such-image", number=target[:9])))
     else:
         await interaction.response.send_modal(settings_panel.edit_form(target, picture.request.prompt))
 

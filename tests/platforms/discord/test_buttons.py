@@ -43,7 +43,7 @@ async def test_vary_creates_a_variation(tmp_path: Path, restarted: bool) -> None
         assert silent(pressed)
         assert (entry.author.name, entry.text, entry.about) == ("cid", "Vary #1", 1)
         made = pictures(thread)[-1]
-        assert made.content == "**#2**\n-# like #1 · a sun" and made.reference.message_id == picture.id
+        assert made.content == "**#2**\n-# variation of #1 · a sun" and made.reference.message_id == picture.id
         assert labels(made) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
         assert here.store.pictures(entry.thread)[-1].request.operation is Operation.VARY
         assert here.renderer.jobs[-1].owner == str(here.cid.id)
@@ -132,7 +132,7 @@ async def test_details_are_shown_only_to_the_user_who_asks(tmp_path: Path, resta
             await here.restart()
         pressed = await here.cid.click(picture, label="Details")
         seed = here.store.pictures(here.entries()[0].thread)[0].request.sampling.seed
-        assert f"**#1** · drawn · 256 × 256\nPrompt: `a sun`\nSeed: `{seed}`\nModel: `m`" in hidden(
+        assert f"**#1** · generated · 256 × 256\nPrompt: `a sun`\nSeed: `{seed}`\nImage model: `m`" in hidden(
             here, thread, pressed
         )
 
@@ -148,7 +148,7 @@ async def test_delete_is_for_the_author_and_moderators(tmp_path: Path, restarted
         if restarted:
             await here.restart()
         refused = await here.cid.click(first, label="Delete")
-        assert "Only ann, who asked for it, and managers can do this." in hidden(here, thread, refused)
+        assert "Only ann and managers can do this." in hidden(here, thread, refused)
         assert len(pictures(thread)) == 2
         pressed = await here.ann.click(first, label="Delete")
         await here.until(lambda: len(pictures(thread)) == 1)
@@ -200,7 +200,7 @@ async def test_stop_ends_the_text(tmp_path: Path, restarted: bool) -> None:
             await here.restart()
             await here.model.waiting.wait()
         refused = await here.cid.click(message, label="Stop")
-        assert "Only ann, who asked for it, and managers can do this." in hidden(here, thread, refused)
+        assert "Only ann and managers can do this." in hidden(here, thread, refused)
         await here.bob.click(message, label="Stop")
         await here.final(asked.id)
         (message,) = thread.history(viewer=here.ann)
@@ -236,7 +236,7 @@ async def test_cancel_ends_one_image(tmp_path: Path) -> None:
         sun, moon = await here.until(lambda: len(shown := thread.history()) == 2 and shown)
         assert (labels(sun), labels(moon)) == (["Cancel #1"], ["Cancel #2", "Stop"])
         refused = await here.cid.click(sun, label="Cancel #1")
-        assert "Only ann, who asked for it, and managers can do this." in hidden(here, thread, refused)
+        assert "Only ann and managers can do this." in hidden(here, thread, refused)
         await here.ann.click(sun, label="Cancel #1")
         await here.until(lambda: contents(thread)[0].startswith("⚠️"))
         here.renderer.go.set()
