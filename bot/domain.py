@@ -1,6 +1,6 @@
 """The values that all parts of the bot share: frozen, compared by content, without fields of a platform."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final, Self
 
@@ -39,12 +39,14 @@ MANAGER, OWNER = "manager", "owner"
 class Person:
     """A user of one platform; `id` is unique on that platform.
 
+    `locale` is what the platform knows of the user's language, such as `de` or `zh-CN`; empty for nothing.
     A user with the role MANAGER may stop the work of other users. The owner of the server also has the role OWNER.
     """
 
     id: str
     name: str
     roles: frozenset[str] = frozenset()
+    locale: str = field(default="", compare=False)
 
 
 # Images

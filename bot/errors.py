@@ -22,7 +22,7 @@ class BotError(Exception):
     Errors for the operator alone, such as ConfigError, have an English sentence in place of the id.
     """
 
-    language = "en"  # that of `text`; the dispatcher sets it to the language of the user
+    language = ""  # that of `text`; the dispatcher sets it to the language of the user
 
     def __init__(self, id_: str | Notice, /, **arguments: Argument) -> None:
         self.notice = notice(id_, **arguments) if isinstance(id_, str) else id_

@@ -27,7 +27,7 @@ def format_count(number: int, singular: str, plural: str = "") -> str:
 def replace_time_markers(text: str, format_time: Callable[[float], str] | None = None, *, language: str = "en") -> str:
     """Replace the time markers of a text; the default format is the time from now, such as `in about 3 hr`."""
     tell = format_time or (lambda at: format_remaining(max(1.0, at - time.time()), language))
-    return re.sub(r"⟦(\d{1,12})⟧", lambda match: tell(float(match[1])), text)
+    return re.sub(r"⟦(\d{1,12}\.\d)⟧", lambda match: tell(float(match[1])), text)
 
 
 def parse_picture_number(text: str) -> int:

@@ -129,7 +129,7 @@ def _formatted(value: Argument, form: str, language: str) -> str:
 
 def time_marker(seconds: float) -> str:
     """Return a marker for a point in time (seconds since 1970) in a text; each platform formats markers itself."""
-    return f"⟦{seconds:.0f}⟧"
+    return f"⟦{seconds:.1f}⟧"
 
 
 def format_estimate(seconds: float, language: str = "en") -> str:

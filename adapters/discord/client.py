@@ -154,7 +154,10 @@ class Client(discord.AutoShardedClient):
         member = message.author if isinstance(message.author, discord.Member) else None
         permissions = message.channel.permissions_for(member) if member else None
         self.context.record_category(message.channel)
-        facts = self._message_facts(message, parse.person(message.author, permissions))
+        facts = self._message_facts(
+            message,
+            parse.person(message.author, permissions, str(message.guild.preferred_locale) if message.guild else ""),
+        )
         event = parse.message(message, facts)
         if event is None:
             return

@@ -114,7 +114,7 @@ def person(interaction: Interaction) -> Person:
     Nobody is a manager where the bot is not a member: the settings apply to all such servers together.
     """
     member = interaction.guild_id is not None and interaction.client.get_guild(interaction.guild_id) is not None
-    return parse.person(interaction.user, interaction.permissions if member else None)
+    return parse.person(interaction.user, interaction.permissions if member else None, str(interaction.locale))
 
 
 def find_channel_thread(context: Context, interaction: Interaction) -> ThreadKey:

@@ -107,7 +107,7 @@ def image_attachments(message: discord.Message) -> list[discord.Attachment]:
     return [each for each in (*message.attachments, *forwarded) if is_image(each)]
 
 
-def person(user: discord.abc.User, permissions: discord.Permissions | None) -> Person:
+def person(user: discord.abc.User, permissions: discord.Permissions | None, locale: str = "") -> Person:
     """Return the user with the ids of their roles. A user with Manage Messages there is a manager.
 
     Without `permissions`, as in direct messages, nobody is a manager: their settings apply to many users.
@@ -117,7 +117,7 @@ def person(user: discord.abc.User, permissions: discord.Permissions | None) -> P
         roles.add(MANAGER)
     if permissions and permissions.administrator:  # the owner of a server always is
         roles.add(OWNER)
-    return Person(str(user.id), user.display_name, frozenset(roles))
+    return Person(str(user.id), user.display_name, frozenset(roles), locale)
 
 
 def thread_key(channel: Any, guild_id: int | None, message_id: int) -> ThreadKey:

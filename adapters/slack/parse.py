@@ -277,7 +277,7 @@ def person(user: Mapping[str, Any], groups: Collection[str] = ()) -> Person:
     )
     owns = user.get("is_owner") or user.get("is_primary_owner")
     roles = ({MANAGER, OWNER} if owns else {MANAGER}) if owns or user.get("is_admin") else set()
-    return Person(str(user.get("id", "")), str(name), frozenset({*roles, *groups}))
+    return Person(str(user.get("id", "")), str(name), frozenset({*roles, *groups}), str(user.get("locale") or ""))
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ class Users:
     async def _fetch(self, user: str) -> Mapping[str, Any] | None:
         try:
             await self._rate_limits.acquire("users.info", "")
-            return (await self._client.users_info(user=user)).get("user") or {}
+            return (await self._client.users_info(user=user, include_locale=True)).get("user") or {}
         except API_ERRORS as error:
             log.info("could not read a user profile: %s", error_code(error))
             return None

@@ -8,9 +8,10 @@ from typing import Any
 from aiohttp import web
 from pydantic import BaseModel
 
+from adapters.web.parse import accepted_locale
 from bot.errors import INTERNAL_ERROR, BotError, NotFound, Refused, StorageError
 from bot.formatting import replace_time_markers
-from bot.notices import text
+from bot.notices import language_of, notice, text
 
 log = logging.getLogger(__name__)
 
@@ -33,21 +34,21 @@ class Middlewares:
         try:
             response = await handler(request)
         except NotFound as error:
-            return web.json_response({"error": error.text}, status=404)
+            return web.json_response({"error": _text(error, request)}, status=404)
         except StorageError as error:
             log.error("%s", error)
-            return web.json_response({"error": error.text}, status=503)
+            return web.json_response({"error": _text(error, request)}, status=503)
         except BotError as error:
-            return web.json_response({"error": replace_time_markers(error.text, language=error.language)}, status=400)
+            return web.json_response({"error": _text(error, request)}, status=400)
         except web.HTTPException as error:
             if error.status < 400:
                 raise
-            return web.json_response({"error": _SENTENCES.get(error.status, f"{error.reason}.")}, status=error.status)
+            return web.json_response({"error": _http_error(error, request)}, status=error.status)
         except ConnectionError:  # the client has disconnected
             raise
         except Exception:
             log.exception("a request failed because of a bug")
-            return web.json_response({"error": text(INTERNAL_ERROR)}, status=500)
+            return web.json_response({"error": text(INTERNAL_ERROR, language_of(locale(request)))}, status=500)
         if not response.prepared:
             response.headers["Content-Security-Policy"] = POLICY
             response.headers["X-Content-Type-Options"] = "nosniff"
@@ -93,11 +94,26 @@ async def json_body(request: web.Request) -> Any:
         raise Refused("web-bad-request", reason="the body is not JSON.") from None
 
 
-_SENTENCES = {
-    401: "This page needs its token: open it with ?token=..., or send it as a bearer token.",
-    403: "This page answers only on this machine's own name.",
-    404: "There is nothing at this address.",
-    405: "This address does not take that method.",
-    413: "The message is too large: at most four images of 20 MB.",
-    415: "A POST must have the content type application/json.",
+def locale(request: web.Request) -> str:
+    """Return the locale that the browser prefers, if the bot has its language; else an empty text."""
+    return accepted_locale(request.headers.get("Accept-Language", ""))
+
+
+def _text(error: BotError, request: web.Request) -> str:
+    language = error.language or language_of(locale(request))
+    return replace_time_markers(text(error.notice, language), language=language or "en")
+
+
+def _http_error(error: web.HTTPException, request: web.Request) -> str:
+    message = _HTTP_ERRORS.get(error.status) or notice("web-error", status=error.status)
+    return text(message, language_of(locale(request)))
+
+
+_HTTP_ERRORS = {
+    401: notice("web-token-needed"),
+    403: notice("web-wrong-host"),
+    404: notice("web-not-found"),
+    405: notice("web-wrong-method"),
+    413: notice("web-too-large"),
+    415: notice("web-wrong-type"),
 }

@@ -7,7 +7,7 @@ from typing import Protocol
 from aiohttp import web
 
 from adapters.web import parse, serializers
-from adapters.web.auth import json_body, json_response
+from adapters.web.auth import json_body, json_response, locale
 from adapters.web.broadcast import Broadcaster
 from adapters.web.response_schemas import (
     AttachmentJson,
@@ -86,7 +86,7 @@ class CommandRoutes:
 
     async def _command(self, request: web.Request) -> web.Response:
         thread = self._find_thread(request)
-        command = parse.command(thread, await json_body(request))
+        command = parse.command(thread, await json_body(request), locale(request))
         answer = await self._inbox().run_command(command)
         if command.name == "forget" and command.arguments.get("what") != "settings":
             self._broadcaster.forget(thread)
@@ -103,7 +103,7 @@ class CommandRoutes:
 
     async def _attachment(self, request: web.Request, name: str, disposition: str) -> web.Response:
         thread = self._find_thread(request)
-        answer = await self._inbox().run_command(Command(new_id(), thread, parse.person(""), name))
+        answer = await self._inbox().run_command(Command(new_id(), thread, parse.person("", locale(request)), name))
         if answer.attachment is None:
             raise NotFound(answer.text)
         headers = {

@@ -11,7 +11,7 @@ from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
 from adapters.web import openapi, parse, serializers
-from adapters.web.auth import Middlewares, json_body, json_response
+from adapters.web.auth import Middlewares, json_body, json_response, locale
 from adapters.web.broadcast import Broadcaster, PageSurface
 from adapters.web.command_routes import CommandRoutes, Lineage
 from adapters.web.queue_routes import STATIC, QueueRoutes
@@ -25,7 +25,8 @@ from adapters.web.response_schemas import (
 )
 from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, View
 from bot.errors import ConfigError, NotFound
-from bot.notices import notice
+from bot.i18n import localized
+from bot.notices import language_of, notice
 from bot.ports import Archive, Inbox
 from bot.queue_status import QueueStatus
 
@@ -131,7 +132,9 @@ class WebApp:
         return web.FileResponse(path, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
     async def _threads(self, request: web.Request) -> web.Response:
-        threads = [serializers.thread(each) for each in self._archive.threads(parse.PLATFORM)]
+        threads = [
+            serializers.thread(each, language_of(locale(request))) for each in self._archive.threads(parse.PLATFORM)
+        ]
         return json_response(ThreadsJson(threads=threads))
 
     async def _open(self, request: web.Request) -> web.Response:
@@ -144,11 +147,11 @@ class WebApp:
 
     async def _message(self, request: web.Request) -> web.Response:
         thread = self._find_thread(request)
-        return await self._accept(thread, parse.message(thread, await json_body(request)))
+        return await self._accept(thread, parse.message(thread, await json_body(request), locale(request)))
 
     async def _button(self, request: web.Request) -> web.Response:
         thread = self._find_thread(request)
-        press = parse.button(thread, await json_body(request))
+        press = parse.button(thread, await json_body(request), locale(request))
         if press.action is Action.EDIT:  # the page asks for the text and sends it as a message about the image
             return json_response(AcceptedJson(about=int(press.target)))
         if press.action is Action.DELETE:
@@ -157,7 +160,7 @@ class WebApp:
 
     async def _imagine(self, request: web.Request) -> web.Response:
         thread = self._find_thread(request)
-        return await self._accept(thread, parse.imagine(thread, await json_body(request)))
+        return await self._accept(thread, parse.imagine(thread, await json_body(request), locale(request)))
 
     async def _accept(self, thread: ThreadKey, event: Incoming) -> web.Response:
         message_id = await self._running_inbox().accept(event)
@@ -175,7 +178,7 @@ class WebApp:
 
     def _publish_message(self, thread: ThreadKey, message_id: str) -> None:
         if entry := self._archive.entry(message_id):
-            self._broadcaster.publish(thread, serializers.question(entry))
+            self._broadcaster.publish(thread, serializers.question(entry, self._language(entry)))
             self._broadcaster.publish(thread, self._reply(entry))
 
     def _running_inbox(self) -> Inbox:
@@ -207,12 +210,17 @@ class WebApp:
     def _messages(self, thread: ThreadKey) -> list[MessageJson]:
         messages: list[MessageJson] = []
         for entry in self._archive.entries(thread):
-            messages += [serializers.question(entry), self._reply(entry)]
+            messages += [serializers.question(entry, self._language(entry)), self._reply(entry)]
         return messages
 
     def _reply(self, entry: Entry) -> MessageJson:
         waiting = View(status=notice("status-waiting"), buttons=(Button(Action.STOP, notice("button-stop"), entry.id),))
-        return serializers.reply(entry.id, self._broadcaster.current_view(entry.id, entry.view) or waiting)
+        view = self._broadcaster.current_view(entry.id, entry.view) or waiting
+        return serializers.reply(entry.id, localized(view, self._language(entry)))
+
+    def _language(self, entry: Entry) -> str:
+        """The language of the user who wrote the message, now."""
+        return self._running_inbox().settings(entry.thread, entry.author).language
 
 
 def _old_routes(routes: Sequence[web.AbstractRouteDef]) -> list[web.RouteDef]:

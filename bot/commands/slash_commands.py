@@ -8,7 +8,7 @@ from typing import TypeVar
 from bot.domain import MANAGER, ButtonPress, ImagineCommand, Message, Person, Picture, ThreadKey
 from bot.errors import NotFound, Refused
 from bot.formatting import describe_content, describe_operation, parse_picture_number, queue_position, truncate
-from bot.notices import Notice, UserText, lines, listed, notice
+from bot.notices import Notice, UserText, language_of, lines, listed, notice
 from bot.queue_status import QueuedJob, QueueStatus
 from bot.settings.roles import add_manager_role
 from bot.settings.rules import (
@@ -19,6 +19,7 @@ from bot.settings.rules import (
     resolve_settings,
     scope_key,
     scope_notice,
+    setting_message,
     validate_value,
     value_name,
 )
@@ -59,7 +60,11 @@ class SlashCommands:
 
     def resolve_settings(self, thread: ThreadKey, author: Person) -> Settings:
         """The settings of this user in this thread."""
-        return resolve_settings(self._store.settings.values(thread, author.id), self._defaults)
+        return resolve_settings(self._store.settings.values(thread, author.id), self._defaults_for(author))
+
+    def _defaults_for(self, author: Person) -> Settings:
+        """The defaults; the language is that of the user's locale on the platform, if the bot has it."""
+        return replace(self._defaults, language=language_of(author.locale) or self._defaults.language)
 
     def add_manager_role(self, event: Event) -> Event:
         """The event, whose author has the role MANAGER if the settings make them one."""
@@ -109,21 +114,23 @@ class SlashCommands:
                 )
                 value = validate_value(key, arguments.get("value", ""), scope, models)
                 self._store.settings.choose(place, key, value)
-                title = find_setting(key, scope).title
+                title = setting_message(find_setting(key, scope).name, "title")
                 text = notice("setting-set", title=title, scope=scope_notice(scope), value=value_name(key, value))
             case "reset":
                 check_may_change(
                     command.author, scope, self.resolve_settings(command.thread, command.author).changers, key
                 )
-                title = find_setting(key, scope).title if key else ""
-                self._store.settings.reset(place, key)
-                if title:
+                text = notice("settings-reset", scope=scope_notice(scope))
+                if key:
+                    title = setting_message(find_setting(key, scope).name, "title")
                     text = notice("setting-reset", title=title, scope=scope_notice(scope))
-                else:
-                    text = notice("settings-reset", scope=scope_notice(scope))
+                self._store.settings.reset(place, key)
         values = self._store.settings.values(command.thread, command.author.id)
         return CommandResponse(
-            text, SettingsPanel(scope, list_fields(scope, values, self._defaults, models), bool(category))
+            text,
+            SettingsPanel(
+                scope, list_fields(scope, values, self._defaults_for(command.author), models), bool(category)
+            ),
         )
 
     def _find_picture(self, command: Command) -> Picture:

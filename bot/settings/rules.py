@@ -26,6 +26,21 @@ MANAGER_SCOPES = (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL)
 MANAGERS_ONLY = frozenset({"rule", "daily", "at_once"})  # a choice for a channel would override the server's
 DEFAULT_CHOICE = "usual"  # stands for the default where that has no name of its own
 
+_MESSAGE_KEYS = {  # the keys of the message catalogs for settings with another name
+    "picture_model": "image_model",
+    "ratio": "aspect_ratio",
+    "count": "images_per_request",
+    "refine": "improve_prompts",
+    "answer": "reply_in",
+    "unasked": "reply_mode",
+    "describe": "alt_text",
+    "rule": "blocked_words",
+    "daily": "daily_limit",
+    "server_daily": "server_daily_limit",
+    "at_once": "max_concurrent",
+    "changers": "who_can_edit_settings",
+}
+
 ScopeValues = Mapping[Scope, Mapping[str, str]]
 
 
@@ -212,6 +227,11 @@ def scope_key(scope: Scope, thread: ThreadKey, person: str, category: str = "") 
             return f"{thread.platform}:{person}"
 
 
+def setting_message(name: str, kind: str) -> Notice:
+    """The title (`title`) or the description (`about`) of a setting for users."""
+    return notice(f"setting-{_MESSAGE_KEYS.get(name, name)}-{kind}")
+
+
 def scope_notice(scope: Scope) -> Notice:
     """The name of a scope inside a message, such as `this channel`."""
     return notice(f"scope-{scope}")
@@ -221,7 +241,8 @@ def value_name(name: str, value: str) -> UserText:
     """The name of a value for users; the names of models, of an operator's styles and of numbers are not translated."""
     if name == "language" and value in LANGUAGES:
         return LANGUAGES[value]
-    id_ = f"value-{(value or 'default').replace(' ', '-')}"
+    known = {"": "default", "usual": "default", "pictures": "images"}.get(value, value)
+    id_ = f"value-{known.replace(' ', '-')}"
     return notice(id_) if id_ in catalog("en") else value
 
 
@@ -250,14 +271,23 @@ def validate_value(name: str, value: str, scope: Scope, models: AvailableModels)
     if key.choices is not None:
         choices = key.choices(models)
         if value not in choices:
-            raise Refused("setting-bad-choice", title=key.title, choices=listed(choices), value=value[:50])
+            raise Refused(
+                "setting-bad-choice",
+                title=setting_message(key.name, "title"),
+                choices=listed(choices),
+                value=value[:50],
+            )
         return "" if value == DEFAULT_CHOICE else value
     if key.maximum:
         if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) > key.maximum:
-            raise Refused("setting-bad-number", title=key.title, maximum=key.maximum, value=value[:50])
+            raise Refused(
+                "setting-bad-number", title=setting_message(key.name, "title"), maximum=key.maximum, value=value[:50]
+            )
         return str(int(value))
     if len(value) > key.max_length:
-        raise Refused("setting-too-long", title=key.title, maximum=key.max_length, length=len(value))
+        raise Refused(
+            "setting-too-long", title=setting_message(key.name, "title"), maximum=key.max_length, length=len(value)
+        )
     if name == "rule":
         _check_patterns(value)
     return value
@@ -269,7 +299,12 @@ def find_setting(name: str, scope: Scope) -> Setting:
     if key is None:
         raise Refused("no-such-setting", name=name[:50], names=listed(SETTINGS))
     if scope not in key.scopes:
-        raise Refused("setting-wrong-scope", title=key.title, scopes=listed(key.scopes), scope=scope.value)
+        raise Refused(
+            "setting-wrong-scope",
+            title=setting_message(key.name, "title"),
+            scopes=listed(key.scopes),
+            scope=scope.value,
+        )
     return key
 
 
@@ -313,8 +348,8 @@ def _build_field(
     source = str(chosen[-1]) if chosen else "default"
     return SettingField(
         setting.name,
-        setting.title,
-        setting.description,
+        setting_message(setting.name, "title"),
+        setting_message(setting.name, "about"),
         value or (DEFAULT_CHOICE if choices else ""),
         source,
         choices,

@@ -157,6 +157,12 @@ def image_requests(db: Database) -> None:
     _convert_json(db, "messages", "view", _convert_view)
 
 
+@migrations()
+def locales(db: Database) -> None:
+    """Add the locale of the author to the messages."""
+    db.execute("ALTER TABLE messages ADD COLUMN author_locale TEXT NOT NULL DEFAULT ''")
+
+
 def _convert_json(db: Database, table: str, column: str, convert: Callable[[Any], Any]) -> None:
     """Replace each JSON value of the column by its conversion; an empty column stays."""
     rows = db.execute(f"SELECT rowid, {column} FROM {table} WHERE {column} != ''").fetchall()

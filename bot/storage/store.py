@@ -152,8 +152,9 @@ class Store:
             ]
             self._db.execute(
                 "INSERT INTO messages"
-                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent, before, part)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                " (id, thread, author_id, author_name, text, about, uploads, words, heard, settled, sent, before, part,"
+                " author_locale)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [
                     message.id,
                     str(thread),
@@ -168,6 +169,7 @@ class Store:
                     now,
                     earlier_messages,
                     message.region,
+                    message.author.locale,
                 ],
             )
             for number, request in enumerate(requests, first + len(uploads)):
@@ -198,7 +200,7 @@ class Store:
         thread = ThreadKey.parse(row["thread"])
         uploads = tuple(p for number in json.loads(row["uploads"]) if (p := self.picture(thread, number)))
         view = _VIEW.validate_json(row["view"]) if row["view"] else None
-        author = Person(row["author_id"], row["author_name"])
+        author = Person(row["author_id"], row["author_name"], locale=row["author_locale"])
         settled = _REQUESTS.validate_json(row["settled"]) if row["settled"] else ()
         changed = bool(row["changed"])
         return Entry(

@@ -64,7 +64,8 @@ class ResultCache:
             return None
         width, height = struct.unpack(">II", png[16:24])  # the header chunk; PNG specification, 11.2.1
         told = read_metadata(png)
-        way, *notes = map(loaded, json.loads(told.get("Notices", '[""]')))
+        texts = [told.get("Way", ""), *told.get("Notes", "").splitlines()]  # an older version wrote no Notices
+        way, *notes = map(loaded, json.loads(told["Notices"])) if "Notices" in told else texts
         return ImageDone(task.id, png, width, height, slots.model, way, tuple(notes))
 
     def put(self, task: ImageTask, slots: WorkerReport, png: bytes) -> None:

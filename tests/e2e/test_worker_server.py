@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 
 from bot.domain import Operation, Sampling
+from bot.notices import notice
 from render import protocol as wire
 from render.image_model import FAILED, NO_MEMORY, ImageModel
 from render.protocol import (
@@ -51,7 +52,7 @@ BATCH = Batch(
 )
 STEPS = [StepDone(0.5), Preview("a", PREVIEW), StepDone(1.0), Preview("a", PREVIEW)]
 WHOLE = [Started(), *STEPS, *map(picture, BATCH.tasks)]
-NO_KEY = "The render worker refused the bot: check RENDER_TOKEN."
+NO_KEY = notice("worker-token-refused")
 
 
 @asynccontextmanager
@@ -127,7 +128,7 @@ async def test_a_worker_that_loads_answers_and_has_no_slot() -> None:
 async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     """The reason is a sentence without the exception's words; there will be no slots."""
     async with working(load_nothing) as engine:
-        told = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
+        told = notice("model-not-loaded", error="FileNotFoundError")
         assert await ready(engine) == WorkerReport(trouble=told)
 
 
@@ -179,7 +180,7 @@ async def test_closing_the_stream_cancels_at_the_next_step() -> None:
 
 
 FAULTS = {
-    "The picture model refused: no such size.": ValueError("no such size."),
+    notice("image-model-refused", reason="no such size."): ValueError("no such size."),
     FAILED: RuntimeError("/srv/secret: the driver says no"),
     NO_MEMORY: OutOfMemoryError("secret"),
 }

@@ -207,7 +207,7 @@ async def test_settings_are_set_shown_and_reset_by_command(tmp_path: Path) -> No
         offered = await here.bob.autocomplete(here.channel, "settings set", "value", "", key="unasked", scope="server")
         assert [choice["value"] for choice in offered] == [*map(str, ReplyMode)]
         given = await here.ann.slash(here.channel, "settings set", key="ratio", value="3:2")
-        assert hidden(here, here.channel, given).startswith("Shape for you: **3:2**.")
+        assert hidden(here, here.channel, given).startswith("Aspect ratio for you: **3:2**.")
         given = await here.ann.slash(here.channel, "settings show")
         assert "**Shape**: 3\\:2\n-# from: me" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings reset", key="ratio")

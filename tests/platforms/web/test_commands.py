@@ -24,8 +24,8 @@ async def test_setting_is_set_shown_and_reset(tmp_path: Path) -> None:
     async with running_web_app(tmp_path) as app:
         thread = await app.thread()
         answer = await app.command(thread, "settings", do="set", scope="me", key="ratio", value="16:9")
-        assert answer["text"] == "Shape for you: **16:9**."
-        assert answer["html"] == "<p>Shape for you: <strong>16:9</strong>.</p>\n"
+        assert answer["text"] == "Aspect ratio for you: **16:9**."
+        assert answer["html"] == "<p>Aspect ratio for you: <strong>16:9</strong>.</p>\n"
         assert (answer["panel"]["scope"], answer["attachment"]) == ("me", None)
         fields = {field["key"]: field for field in answer["panel"]["fields"]}
         choices = fields["ratio"].pop("choices")

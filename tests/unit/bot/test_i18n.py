@@ -1,5 +1,7 @@
 """The bot's own words in other languages, and what it says of pictures to those who cannot see them."""
 
+from dataclasses import replace
+
 import pytest
 
 from bot.commands.slash_commands import SlashCommands
@@ -7,7 +9,7 @@ from bot.domain import Action, ButtonPress, Failed, PicturePart, Rendered
 from bot.errors import Refused
 from bot.llm.messages import ModelProfile
 from bot.notices import notice
-from bot.settings.values import Settings
+from bot.settings.values import Command, Settings
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, CID, THREAD, InstantRenderer, ScriptedModel, message
@@ -61,3 +63,25 @@ async def test_a_model_that_cannot_describe_spoils_nothing(store: Store) -> None
         (part,) = (await screen.final("m1")).parts
     assert isinstance(part, PicturePart) and isinstance(part.state, Rendered)
     assert part.state.picture.alt == "a sun"
+
+
+def test_the_locale_of_the_platform_is_the_default_language(store: Store) -> None:
+    """An explicit choice wins; a locale without a catalog changes nothing."""
+    commands = SlashCommands(store)
+    german = replace(ANN, locale="de-AT")
+    assert commands.resolve_settings(THREAD, german).language == "de"
+    assert commands.resolve_settings(THREAD, replace(ANN, locale="ja")).language == "en"
+    chosen = {"do": "set", "scope": "me", "key": "language", "value": "es"}
+    answer = commands.answer(Command("c", THREAD, german, "settings", chosen))
+    assert commands.resolve_settings(THREAD, german).language == "es"
+    assert answer.panel and next(f.value_name for f in answer.panel.fields if f.key == "language") == "español"
+
+
+async def test_a_reply_is_in_the_language_of_the_platform(store: Store) -> None:
+    """The locale is recorded with the message, for views that are shown after a restart."""
+    german = replace(ANN, locale="de")
+    async with running(store, ScriptedModel([[]])) as (inbox, screen, _):
+        await inbox.accept(message("m1", "hallo", author=german))
+        assert (await screen.final("m1")).status == "Das Chatmodell hat eine leere Antwort geschickt."
+    entry = store.entry("m1")
+    assert entry and entry.author.locale == "de"

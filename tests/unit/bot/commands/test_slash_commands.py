@@ -44,7 +44,7 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     """Each answer ends with the panel of the scope as it is then."""
     desk = desk_of(store)
     told = choose(desk, "me", "ratio", "16:9")
-    assert str(told.text) == "Shape for you: **16:9**."
+    assert str(told.text) == "Aspect ratio for you: **16:9**."
     assert told.panel and told.panel.scope is Scope.PERSON
     assert fields(told)["ratio"] == ("16:9", "me")
     assert desk.resolve_settings(THREAD, ANN).ratio == "16:9"
@@ -52,7 +52,7 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     assert fields(desk.answer(command("settings")))["ratio"] == ("16:9", "me")
     assert fields(desk.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
     told = desk.answer(command("settings", do="reset", key="ratio"))
-    assert str(told.text) == "Shape for you has the default value again."
+    assert str(told.text) == "Aspect ratio for you has the default value again."
     assert fields(told)["ratio"] == ("usual", "default")
 
 
@@ -61,7 +61,7 @@ def test_choosing_the_default_removes_a_choice(store: Store) -> None:
     desk = desk_of(store)
     choose(desk, "me", "picture_model", "deep")
     told = choose(desk, "me", "picture_model", "usual")
-    assert str(told.text) == "Picture model for you: **Default**."
+    assert str(told.text) == "Image model for you: **Default**."
     assert fields(told)["picture_model"][0] == "usual"
     assert desk.resolve_settings(THREAD, ANN) == Settings()
 
@@ -95,14 +95,14 @@ def test_only_managers_change_settings_that_apply_to_others(store: Store, scope:
     ("told", "sentence"),
     [
         ({"scope": "world"}, "Settings apply to server, category, channel, thread, and me, not to “world”."),
-        ({"do": "set", "key": "ratio", "value": "5:4"}, "Shape must be one of"),
+        ({"do": "set", "key": "ratio", "value": "5:4"}, "Aspect ratio must be one of"),
         (
             {"do": "set", "key": "persona", "value": "A pirate."},
             "Persona can be set for server, category, channel, and thread,",
         ),
         ({"do": "set", "value": "1:1"}, "There is no setting “”. The settings are chat_model, "),
         ({"do": "reset", "key": "colour"}, "There is no setting “colour”. The settings are"),
-        ({"do": "reset", "key": "answer"}, "Answers can be set for server, category, and channel, not for me."),
+        ({"do": "reset", "key": "answer"}, "Reply in can be set for server, category, and channel, not for me."),
     ],
 )
 def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence: str) -> None:

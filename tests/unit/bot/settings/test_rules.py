@@ -17,6 +17,7 @@ from bot.settings.rules import (
     list_fields,
     resolve_settings,
     scope_key,
+    setting_message,
     validate_value,
 )
 from bot.settings.rules import check_may_change as check
@@ -93,19 +94,19 @@ def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -
         possible = text(listed(scopes.split()))
         with pytest.raises(Refused) as refused:
             validate_value(key, "x", scope, MODELS)
-        assert str(refused.value) == f"{SETTINGS[key].title} can be set for {possible}, not for {scope}."
+        assert str(refused.value) == f"{setting_message(key, 'title')} can be set for {possible}, not for {scope}."
 
 
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
         ("chat_model", "gone", "Chat model must be one of usual and wise, not “gone”."),
-        ("picture_model", "wise", "Picture model must be one of usual, flat, and deep, not “wise”."),
-        ("ratio", "5:4", f"Shape must be one of {text(listed(['usual', *ASPECT_RATIOS]))}, not “5:4”."),
-        ("count", "5", "Pictures of a wish must be one of 1, 2, 3, and 4, not “5”."),
-        ("count", "0", "Pictures of a wish must be one of 1, 2, 3, and 4, not “0”."),
-        ("answer", "usual", "Answers must be one of thread and in place, not “usual”."),
-        ("unasked", "", "Answer without a mention must be one of threads, pictures, and never, not “”."),
+        ("picture_model", "wise", "Image model must be one of usual, flat, and deep, not “wise”."),
+        ("ratio", "5:4", f"Aspect ratio must be one of {text(listed(['usual', *ASPECT_RATIOS]))}, not “5:4”."),
+        ("count", "5", "Images per request must be one of 1, 2, 3, and 4, not “5”."),
+        ("count", "0", "Images per request must be one of 1, 2, 3, and 4, not “0”."),
+        ("answer", "usual", "Reply in must be one of thread and in place, not “usual”."),
+        ("unasked", "", "Reply without a mention must be one of threads, pictures, and never, not “”."),
         ("persona", "x" * 2_001, "Persona can have at most 2,000 characters. Yours has 2,001."),
         ("colour", "red", f"There is no setting “colour”. The settings are {text(listed(SETTINGS))}."),
     ],
@@ -139,7 +140,7 @@ def test_only_managers_choose_for_many() -> None:
     check(ANN, Scope.THREAD)
     check(ANN, Scope.PERSON)
     for scope in (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL):
-        with pytest.raises(Refused, match=f"Only managers can change the settings of the {scope}"):
+        with pytest.raises(Refused, match=f"Only managers can change the settings of this {scope}"):
             check(ANN, scope)
 
 

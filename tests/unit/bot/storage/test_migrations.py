@@ -23,7 +23,8 @@ from bot.domain import (
 from bot.storage.migrations import migrations
 from bot.storage.store import Store
 
-SCHEMAS = [migration.name for migration in migrations.pending(Database(memory=True))]
+_NAMES = [migration.name for migration in migrations.pending(Database(memory=True))]
+SCHEMAS = _NAMES[: _NAMES.index("image_requests") + 1]  # the rows below are of the schemas before it
 THREAD = ThreadKey("test", "space", "channel", "thread")
 REGION = "0,0 50,0 50,50"
 UPLOAD = {"number": 1, "digest": "u", "width": 8, "height": 8, "prompt": "", "alt": "a photo", "operation": "upload",

@@ -109,7 +109,7 @@ async def test_a_picture_may_be_at_an_address(way: Way) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "told"), [(Way.PLAIN_ELSEWHERE, "not safe"), (Way.REDIRECT, "HTTP 302"), (Way.GONE, "HTTP 404")]
+    ("way", "told"), [(Way.PLAIN_ELSEWHERE, "unsafe"), (Way.REDIRECT, "HTTP 302"), (Way.GONE, "HTTP 404")]
 )
 async def test_not_every_address_is_followed(way: Way, told: str) -> None:
     """Another host without https, and wherever a redirection leads, are not visited."""
@@ -205,7 +205,7 @@ async def test_sizes_that_a_server_names_are_taken() -> None:
         await drawn(there, draw(aspect_ratio="1:1"))
     assert [asked.body["size"] for asked in double.asked[1:]] == ["768x512", "512x512"]
     assert (made.width, made.height) == (768, 512)
-    assert "768 x 512" in str(made.notes[0])
+    assert "768 × 512" in str(made.notes[0])
 
 
 async def test_what_is_known_of_openais_models_is_not_tried() -> None:
@@ -229,7 +229,7 @@ async def test_an_edit_sends_the_picture_and_the_words() -> None:
     assert (asked.path, asked.body["prompt"]) == ("/v1/images/edits", "make the sky green")
     with Image.open(io.BytesIO(asked.image or b"")) as image:
         assert (image.format, image.getpixel((0, 0))) == ("PNG", (255, 0, 0))
-    assert made.notes == () and "the picture" in str(made.edit_method)
+    assert made.notes == () and "the image" in str(made.edit_method)
 
 
 async def edits(there: ImagesApiEngine) -> Editing:

@@ -23,8 +23,8 @@ DOWN = error("The server had an error.", 500)
         (Fault.BASE64, True, "damaged"),
         (Fault.BASE64, False, "damaged"),
         (Fault.NO_PICTURE, True, "cannot be used"),
-        (Fault.TEXT, False, "no picture"),
-        (Fault.EMPTY, False, "no picture"),
+        (Fault.TEXT, False, "image"),
+        (Fault.EMPTY, False, "image"),
         (Fault.HUGE, False, "more than 64 MB"),
         (Fault.HUGE, True, "more than 64 MB"),
         (Fault.MODERATED, True, "safety system"),
@@ -125,11 +125,11 @@ async def test_a_busy_server_is_asked_again() -> None:
     async with engine(double) as there:
         await drawn(there, draw())
         double.answers = [error("Slow down.", 429, retry_after="3600")]
-        assert "try again later" in await refused(there)
+        assert "Try again later" in await refused(there)
         double.answers = [error("You exceeded your quota.", 429, code="insufficient_quota")]
-        assert "paid for" in await refused(there)
+        assert "no credit left" in await refused(there)
         double.answers = [busy] * 9
-        assert "try again later" in await refused(there)
+        assert "Try again later" in await refused(there)
     assert len(double.asked) == 3 + 1 + 1 + 4
 
 

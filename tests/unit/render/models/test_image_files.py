@@ -155,7 +155,7 @@ def test_a_claim_of_billions_of_pixels_is_refused_at_once() -> None:
 
 def test_a_file_over_the_limit_is_refused_unread() -> None:
     """More than 20 MB is refused for its length alone."""
-    assert refusal(saved(flat(), "PNG") + bytes(MAX_BYTES)) == "The picture is larger than 20 MB."
+    assert refusal(saved(flat(), "PNG") + bytes(MAX_BYTES)) == "An image can have at most 20 MB."
 
 
 def _outcome(data: bytes) -> str:

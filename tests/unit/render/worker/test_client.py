@@ -9,6 +9,7 @@ import pytest
 from aiohttp import web
 
 from bot.domain import Operation, Sampling
+from bot.notices import notice
 from render.protocol import VERSION, Batch, ImageDone, ImageTask, Started, StepDone, WorkerEvent, WorkerReport
 from render.worker import client as engines
 from render.worker.client import EngineLost, WorkerEngine
@@ -127,7 +128,7 @@ async def test_a_refusal_is_no_attempt() -> None:
 async def test_what_a_worker_tells_of_itself_is_checked() -> None:
     """A wrong token and another version are told as what they are; nonsense is a worker that is not there."""
     async with worker(status=401, slots={}) as engine:
-        assert (await engine.slots()).trouble == "The render worker refused the bot: check RENDER_TOKEN."
+        assert (await engine.slots()).trouble == notice("worker-token-refused")
     async with worker(slots={"version": VERSION + 1}) as engine:
         assert "another version" in str((await engine.slots()).trouble)
     async with worker(slots={"slots": "many"}) as engine:
