@@ -1,4 +1,4 @@
-"""Who may stop what, and what stops it: buttons, a deleted question, another process."""
+"""Stopping replies and cancelling images: buttons, a deleted message, another process."""
 
 import asyncio
 from pathlib import Path
@@ -26,8 +26,8 @@ from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Script
 TWO = "<image>a sun</image> and <image>a moon</image>"
 
 
-async def test_one_picture_of_a_reply_is_cancelled_alone(store: Store) -> None:
-    """Each picture under way has its button; its words and the other picture go on."""
+async def test_one_image_of_a_reply_is_cancelled_alone(store: Store) -> None:
+    """Each unfinished image has its button; the text and the other image go on."""
     renderer = InstantRenderer(held={"a sun", "a moon"})
     async with running(store, ScriptedModel([[TWO]]), renderer) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw both"))
@@ -42,8 +42,8 @@ async def test_one_picture_of_a_reply_is_cancelled_alone(store: Store) -> None:
         await screen.final("m1")
 
 
-async def test_only_who_asked_and_managers_stop_a_reply(store: Store) -> None:
-    """Anybody else is told whose it is; nothing happens."""
+async def test_only_the_author_and_managers_stop_a_reply(store: Store) -> None:
+    """Other users get a sentence that names the author; nothing happens."""
     renderer = InstantRenderer(held={"a sun", "a moon"})
     async with running(store, ScriptedModel([[TWO]]), renderer) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw both"))
@@ -56,15 +56,15 @@ async def test_only_who_asked_and_managers_stop_a_reply(store: Store) -> None:
         assert (await screen.final("m1")).status == "Stopped by Bob."
 
 
-async def test_a_picture_of_another_thread_cannot_be_cancelled(store: Store) -> None:
-    """A job is reached only from the thread that it belongs to."""
+async def test_an_image_of_another_thread_cannot_be_cancelled(store: Store) -> None:
+    """A job is reached only from its own thread."""
     async with running(store, ScriptedModel([])) as (inbox, _, _):
         with pytest.raises(NotFound):
             await inbox.accept(ButtonPress("b1", THREAD, BOB, Action.CANCEL, "m9.0"))
 
 
-async def test_a_deleted_question_takes_its_pictures_along(store: Store) -> None:
-    """The reply ends with the reason, whether it was under way or waited for its turn; others are not touched."""
+async def test_a_deleted_message_stops_its_reply(store: Store) -> None:
+    """The reply ends with the reason, running or waiting; other replies are not touched."""
     renderer = InstantRenderer(held={"a sun"})
     async with running(store, ScriptedModel([["<image>a sun</image>"]]), renderer) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
@@ -79,8 +79,8 @@ async def test_a_deleted_question_takes_its_pictures_along(store: Store) -> None
     assert store.jobs.unfinished() == []
 
 
-async def test_a_reply_that_another_process_opened_again_is_taken_up(store: Store, tmp_path: Path) -> None:
-    """A dead picture that an operator puts back is made without a restart of the bot."""
+async def test_a_reply_that_another_process_reopened_is_resumed(store: Store, tmp_path: Path) -> None:
+    """A failed job that an operator queues again is rendered without a restart of the bot."""
     renderer = InstantRenderer(refused={"a sun": "It broke."})
     async with running(store, ScriptedModel([["<image>a sun</image>"]]), renderer) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
@@ -96,7 +96,7 @@ async def test_a_reply_that_another_process_opened_again_is_taken_up(store: Stor
     assert not isinstance(part, TextPart) and isinstance(part.state, Rendered)
 
 
-def test_a_claim_takes_only_what_still_waits(store: Store) -> None:
+def test_a_claim_takes_only_waiting_jobs(store: Store) -> None:
     """A job that was cancelled between the decision and the claim does not run."""
     store.accept(message("m1", "draw"))
     sun, moon = (store.jobs.order("m1", ImageRequest(key, Operation.GENERATE, "x"), None) for key in (0, 1))

@@ -1,4 +1,4 @@
-"""What ends replies before their time: /cancel, places that are gone, a screen that is out of reach."""
+"""Replies that end early: `/cancel`, removed places, and a surface that is unreachable."""
 
 import asyncio
 from dataclasses import replace
@@ -34,7 +34,7 @@ from tests.support.records import (
 
 
 async def test_cancel_ends_ones_own_replies_in_this_thread(store: Store) -> None:
-    """Those under way and those that wait; others' go on, as do one's own elsewhere."""
+    """Running and waiting ones; those of other users go on, and so do one's own in other threads."""
     renderer = InstantRenderer(held={"a sun"})
     model = ScriptedModel([["<image>a sun</image>"], ["<image>a sun</image>"], ["hi Cid"]])
     async with running(store, model, renderer) as (inbox, screen, _):
@@ -56,8 +56,8 @@ async def test_cancel_ends_ones_own_replies_in_this_thread(store: Store) -> None
         assert come(await screen.final("m4")) == [1]
 
 
-async def test_cancel_reaches_as_far_as_the_place_where_it_is_said(store: Store) -> None:
-    """In a channel, all of its threads; other channels go on."""
+async def test_cancel_applies_to_the_place_where_it_is_given(store: Store) -> None:
+    """In a channel to all of its threads; other channels go on."""
     model = ScriptedModel([["one", None] for _ in range(3)])
     async with running(store, model) as (inbox, screen, _):
         for name, thread in (("m1", THREAD), ("m2", OTHER), ("m3", replace(THREAD, channel="2"))):
@@ -72,8 +72,8 @@ async def test_cancel_reaches_as_far_as_the_place_where_it_is_said(store: Store)
         assert (await screen.final("m3")).status == ""
 
 
-async def test_a_wish_that_waits_takes_its_pictures_along(store: Store) -> None:
-    """They were ordered with it, and are not wanted any more."""
+async def test_cancelling_a_waiting_imagine_command_cancels_its_images(store: Store) -> None:
+    """They were ordered with it."""
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello", author=CID))
@@ -85,8 +85,8 @@ async def test_a_wish_that_waits_takes_its_pictures_along(store: Store) -> None:
         assert not store.jobs.unfinished()
 
 
-async def test_only_managers_cancel_what_others_asked_for(store: Store) -> None:
-    """With `all`; a manager without it ends nothing of others."""
+async def test_only_managers_cancel_replies_to_others(store: Store) -> None:
+    """With `all`; without it a manager cancels nothing of others."""
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
@@ -109,8 +109,8 @@ async def test_only_managers_cancel_what_others_asked_for(store: Store) -> None:
         (PlaceRemoved(ThreadKey("web", "space", "", "")), set()),
     ],
 )
-async def test_what_is_asked_in_a_place_that_is_gone_ends(store: Store, place: PlaceRemoved, gone: set[str]) -> None:
-    """Whatever is open there, its pictures included; all other places go on."""
+async def test_the_replies_in_a_removed_place_are_stopped(store: Store, place: PlaceRemoved, gone: set[str]) -> None:
+    """With their images; all other places go on."""
     keys = [THREAD, THREAD, OTHER, replace(THREAD, channel="2"), ThreadKey("test", "elsewhere", "channel", "thread")]
     renderer = KnowingRenderer(held={"a sun"}, store=store)
     model = ScriptedModel([["<image>a sun</image>"] for _ in keys])
@@ -132,8 +132,8 @@ async def test_what_is_asked_in_a_place_that_is_gone_ends(store: Store, place: P
     assert {job.id[:2] for job in renderer.cancelled} == gone - {"m2"}
 
 
-async def test_a_reply_that_nobody_can_see_ends_at_once(store: Store) -> None:
-    """It is tried once; its pictures are cancelled; it is recorded as final and not taken up again."""
+async def test_an_unreachable_reply_is_stopped_at_once(store: Store) -> None:
+    """It is tried once; its images are cancelled; it is recorded as final and not resumed."""
     door, renderer = Door(shut={"m1"}), InstantRenderer(held={"a sun"})
     door.open.set()
     model = ScriptedModel([["<image>a sun</image>", None], ["hello"]])
@@ -149,8 +149,8 @@ async def test_a_reply_that_nobody_can_see_ends_at_once(store: Store) -> None:
     assert len(renderer.cancelled) == len(renderer.jobs)
 
 
-async def test_a_place_that_goes_while_pictures_are_drawn_ends_them(store: Store) -> None:
-    """The next view finds it gone; the picture under way is cancelled."""
+async def test_a_place_removed_during_rendering_stops_the_reply(store: Store) -> None:
+    """The next view finds it unreachable; the running job is cancelled."""
     door, renderer = Door(), InstantRenderer(held={"a sun"})
     model = ScriptedModel([["<image>a sun</image>", None, "more", None]])
     async with running(store, model, renderer, screen=door) as (inbox, screen, _):
@@ -166,8 +166,8 @@ async def test_a_place_that_goes_while_pictures_are_drawn_ends_them(store: Store
     assert [str(row.reason) for row in store.jobs.find(["m1.0"])] == ["The channel is gone."]
 
 
-async def test_a_place_that_is_gone_at_the_end_is_not_tried_again(store: Store) -> None:
-    """The answer is whole and on record all the same; so is the end of one whose turn had not come."""
+async def test_a_place_removed_at_the_end_is_not_tried_again(store: Store) -> None:
+    """The answer is complete and recorded; so is the end of a reply that waited."""
     door, model = Door(), ScriptedModel([["one", None, " two"]])
     async with running(store, model, screen=door) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
@@ -183,8 +183,8 @@ async def test_a_place_that_is_gone_at_the_end_is_not_tried_again(store: Store) 
     assert door.refused.count("m1") == 1 and door.refused.count("m2") == 1
 
 
-async def test_a_live_reply_that_is_stopped_says_why() -> None:
-    """Its answer is cut off in the middle of its work."""
+async def test_a_stopped_running_reply_shows_the_reason() -> None:
+    """Its turn is cancelled."""
     closed = asyncio.Event()
 
     async def endless() -> None:

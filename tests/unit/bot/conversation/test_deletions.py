@@ -1,4 +1,4 @@
-"""Pictures that are deleted: on the screen, on record and on the disk."""
+"""Deleted images: in the replies, in the database and on the disk."""
 
 from dataclasses import replace
 
@@ -52,22 +52,22 @@ TWO = "<image>a sun</image> and <image>a moon</image>"
 ONE = f"{1:064x}"  # the digest of picture #1
 
 
-async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
-    """Say something, and wait until the reply is on record."""
+async def send(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
+    """Send a message, and wait until the reply is recorded."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
     return await recorded(store, message_id)
 
 
 def entry_of(store: Store, message_id: str) -> Entry:
-    """A message that is on record, with its reply in English."""
+    """A recorded message, with its reply in English."""
     entry = store.entry(message_id)
     assert entry
     return replace(entry, view=entry.view and localized(entry.view, "en"))
 
 
-def test_a_deleted_picture_is_out_of_reach() -> None:
-    """A final view shows why in its place, and none of its buttons; those of others stay."""
+def test_a_deleted_image_has_no_buttons() -> None:
+    """A final view shows the reason in its place; the buttons of other images stay."""
     reply = Reply("r")
     for key, number in ((0, 1), (1, 11)):
         reply = step(reply, ImageOrdered(ImageRequest(key, Operation.GENERATE, "p"), number))
@@ -84,8 +84,8 @@ def test_a_deleted_picture_is_out_of_reach() -> None:
     assert remove_from_view(replace(whole, buttons=(retry,)), 1, "Deleted.").buttons == (retry,)
 
 
-def test_only_what_came_can_be_deleted() -> None:
-    """A picture that is drawn still is cancelled instead."""
+def test_only_a_rendered_image_can_be_deleted() -> None:
+    """An unfinished image is cancelled instead."""
     reply = step(Reply("r"), ImageOrdered(ImageRequest(0, Operation.GENERATE, "p"), 1))
     assert step(reply, PictureRemoved(1, "Deleted.")) == reply
     part = reply.parts[0]
@@ -93,11 +93,11 @@ def test_only_what_came_can_be_deleted() -> None:
     assert not shows_picture(reply, 1)
 
 
-async def test_a_picture_is_deleted_by_who_asked_for_it(store: Store) -> None:
-    """It vanishes from the screen, from the record and from the disk; Retry is not offered, its neighbour stays."""
+async def test_an_image_is_deleted_by_its_owner(store: Store) -> None:
+    """It disappears from the reply, the database and the disk; Retry is not offered, the other image stays."""
     shelf = Shelf()
     async with running(store, ScriptedModel([[TWO]]), album=shelf) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw both", "m1")
+        await send(inbox, screen, store, "draw both", "m1")
         gone = press(Action.DELETE, "1")
         assert await inbox.accept(gone) == gone.id
         final = await screen.final("m1", 2)
@@ -112,11 +112,11 @@ async def test_a_picture_is_deleted_by_who_asked_for_it(store: Store) -> None:
             await inbox.accept(press(Action.RETRY, "m1"))
 
 
-async def test_nobody_else_but_managers_deletes_it(store: Store) -> None:
-    """It is told whose it is; nothing happens."""
+async def test_only_the_owner_and_managers_delete_an_image(store: Store) -> None:
+    """Other users get a sentence that names the owner; nothing happens."""
     shelf = Shelf()
     async with running(store, ScriptedModel([[TWO]]), album=shelf) as (inbox, screen, _):
-        final = await told(inbox, screen, store, "draw both", "m1")
+        final = await send(inbox, screen, store, "draw both", "m1")
         with pytest.raises(Refused, match=r"Only Ann and managers can do this\."):
             await inbox.accept(press(Action.DELETE, "1", CID))
         assert entry_of(store, "m1").view == final and not shelf.thrown and store.picture(THREAD, 1)
@@ -125,10 +125,10 @@ async def test_nobody_else_but_managers_deletes_it(store: Store) -> None:
 
 
 @pytest.mark.parametrize("target", ["", "x", "0", "3", "-1"])
-async def test_what_is_not_there_cannot_be_deleted(store: Store, target: str) -> None:
-    """A number that no picture of this thread has is told so."""
+async def test_an_unknown_image_cannot_be_deleted(store: Store, target: str) -> None:
+    """The sentence names a number that no image of this thread has."""
     async with running(store, ScriptedModel([[TWO]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw both", "m1")
+        await send(inbox, screen, store, "draw both", "m1")
         with pytest.raises(NotFound, match="This thread has no image"):
             await inbox.accept(press(Action.DELETE, target))
         with pytest.raises(NotFound):
@@ -136,11 +136,11 @@ async def test_what_is_not_there_cannot_be_deleted(store: Store, target: str) ->
 
 
 async def test_the_file_stays_while_another_thread_has_it(store: Store) -> None:
-    """The last thread that deletes the picture takes its file along."""
+    """The last thread that deletes the image deletes its file."""
     shelf = Shelf()
     script = "<image>a sun</image>"
     async with running(store, ScriptedModel([[script], [script]]), album=shelf) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(replace(message("m2", "draw"), thread=OTHER))
         await screen.final("m2")
         await recorded(store, "m2")
@@ -150,7 +150,7 @@ async def test_the_file_stays_while_another_thread_has_it(store: Store) -> None:
         assert shelf.thrown == [ONE]
 
 
-async def test_a_picture_is_deleted_while_its_reply_is_under_way(store: Store) -> None:
+async def test_an_image_is_deleted_while_its_reply_runs(store: Store) -> None:
     """The reply goes on without it, to its end."""
     model, shelf = ScriptedModel([["<image>a sun</image>", None, " done"]]), Shelf()
     async with running(store, model, album=shelf) as (inbox, screen, _):
@@ -168,11 +168,11 @@ async def test_a_picture_is_deleted_while_its_reply_is_under_way(store: Store) -
     assert shelf.thrown == [ONE] and not store.pictures(THREAD)
 
 
-async def test_a_picture_that_was_shown_twice_vanishes_twice(store: Store) -> None:
-    """Where it was drawn and where it was chosen; it is the first who asked whose it is."""
+async def test_an_image_shown_twice_is_removed_twice(store: Store) -> None:
+    """Where it was rendered and where it was selected; it belongs to the user who first requested it."""
     model = ScriptedModel([[TWO], ['This one: <select of="1"/>']])
     async with running(store, model) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(message("m2", "the first", author=CID))
         assert come(await screen.final("m2")) == [1]
         await recorded(store, "m2")
@@ -187,7 +187,7 @@ async def test_a_picture_that_was_shown_twice_vanishes_twice(store: Store) -> No
 
 
 async def test_an_upload_can_be_deleted(store: Store) -> None:
-    """By who brought it; its reply stays as it is."""
+    """By its uploader; the reply stays as it is."""
     shelf = Shelf()
     async with running(store, ScriptedModel([["A cat."]]), album=shelf) as (inbox, screen, _):
         await inbox.accept(upload("m1"))
@@ -201,11 +201,11 @@ async def test_an_upload_can_be_deleted(store: Store) -> None:
     assert shelf.thrown == [f"{99:064x}"]
 
 
-async def test_a_deleted_picture_is_spoken_of_as_not_there(store: Store) -> None:
-    """An edit of it fails with a sentence, a message and buttons about it are refused, and its number stays taken."""
+async def test_a_deleted_image_counts_as_missing(store: Store) -> None:
+    """An edit of it fails with a sentence, a message and buttons about it are refused, and its number is not reused."""
     model = ScriptedModel([[TWO], ['<edit of="1">red</edit>'], ["<image>a star</image>"]])
     async with running(store, model) as (inbox, screen, renderer):
-        await told(inbox, screen, store, "draw both", "m1")
+        await send(inbox, screen, store, "draw both", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         with pytest.raises(NotFound, match="This thread has no image #1"):
             await inbox.accept(message("m3", "make it red", about=1))
@@ -214,19 +214,19 @@ async def test_a_deleted_picture_is_spoken_of_as_not_there(store: Store) -> None
                 await inbox.accept(press(action, "1", words="make it red"))
         with pytest.raises(NotFound, match="This thread has no image #1"):
             await inbox.run_command(command("details", picture="1"))
-        edit = await told(inbox, screen, store, "make the sun red", "m4")
+        edit = await send(inbox, screen, store, "make the sun red", "m4")
         assert [failed.reason for failed in failures(edit)] == [
             "Image #1 was deleted, so there is nothing to start from."
         ]
-        assert come(await told(inbox, screen, store, "and a star", "m5")) == [4]
+        assert come(await send(inbox, screen, store, "and a star", "m5")) == [4]
     assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a star"]
 
 
-async def test_retry_does_not_draw_a_deleted_picture_again(store: Store) -> None:
-    """Only what failed comes; the deleted one stays deleted under its number."""
+async def test_retry_does_not_render_a_deleted_image_again(store: Store) -> None:
+    """Only failed images are rendered; the deleted one stays deleted under its number."""
     renderer = KnowingRenderer(refused={"a moon": "It broke."}, store=store)
     async with running(store, ScriptedModel([[TWO]]), renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw both", "m1")
+        await send(inbox, screen, store, "draw both", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         final = await screen.final("m1", 2)
         assert failures(final) == [GONE, Failed("It broke.")]
@@ -239,7 +239,7 @@ async def test_retry_does_not_draw_a_deleted_picture_again(store: Store) -> None
 
 
 def test_a_deleted_job_stays_ended(store: Store) -> None:
-    """Neither Retry nor a restart puts it back into the line; jobs of other pictures and threads are left alone."""
+    """Neither Retry nor a restart queues it again; jobs of other images and threads are not touched."""
     store.accept(message("m1", "draw"))
     store.accept(replace(message("m2", "draw"), thread=OTHER))
     request = ImageRequest(0, Operation.GENERATE, "x")

@@ -1,4 +1,4 @@
-"""Whole dialogues through the bot and a chat server on a real socket: tags and tool calls, and every way to fail."""
+"""Whole dialogues with a chat server on a real socket: tags and tool calls, and every kind of failure."""
 
 import json
 from collections.abc import AsyncIterator, Sequence
@@ -59,7 +59,7 @@ CALLED: dict[str, tuple[str, Calls]] = {
 
 @dataclass
 class Stage:
-    """A bot at work before a chat server."""
+    """A running bot with a chat server."""
 
     inbox: Dispatcher
     screen: Screen
@@ -93,7 +93,7 @@ async def stage(
 
 
 def outline(view: View) -> list[str]:
-    """The reply as words and pictures."""
+    """The reply as text and images."""
     shown = []
     for part in view.parts:
         match part:
@@ -106,29 +106,29 @@ def outline(view: View) -> list[str]:
     return [*shown, str(view.status)]
 
 
-async def held(
+async def run_dialogue(
     folder: Path, answers: Sequence[Answer | Stream], profile: ModelProfile
 ) -> tuple[list[list[str]], list[str]]:
-    """The whole dialogue: every reply, and the last request's messages."""
+    """The whole dialogue: every reply, and the messages of the last request."""
     async with stage(folder, answers, profile) as bot:
         replies = [outline(await bot.say(f"m{n}", text)) for n, (text, _) in enumerate(DIALOGUE)]
         return replies, bot.server.asked[-1].words[1:]
 
 
-async def test_the_same_dialogue_ends_the_same_with_tags_and_with_tools(tmp_path: Path) -> None:
-    """Replies, pictures, sources and history do not tell how the model asked; it may also mix both."""
+async def test_a_dialogue_is_the_same_with_tags_and_with_tools(tmp_path: Path) -> None:
+    """Replies, images, sources and history do not depend on the request protocol; a model may also mix both."""
     (tmp_path / "tags").mkdir()
     (tmp_path / "tools").mkdir()
     (tmp_path / "mixed").mkdir()
     tags = [said(answer) for _, answer in DIALOGUE]
     tools = [said(*CALLED[text]) for text, _ in DIALOGUE]
     mixed = [(tags, tools)[n % 2][n] for n in range(len(DIALOGUE))]
-    by_tags = await held(tmp_path / "tags", tags, TAGS)
+    by_tags = await run_dialogue(tmp_path / "tags", tags, TAGS)
     assert by_tags[0][1] == ["Red:", "#2 edit of 1: a red lighthouse", ""]
     assert by_tags[0][3] == ["Fine:", "#2 select of None: a red lighthouse", ""]
     assert by_tags[0][5] == ["So that ships know them by day.", ""]
-    assert await held(tmp_path / "tools", tools, TOOLS) == by_tags
-    assert await held(tmp_path / "mixed", mixed, TOOLS) == by_tags
+    assert await run_dialogue(tmp_path / "tools", tools, TOOLS) == by_tags
+    assert await run_dialogue(tmp_path / "mixed", mixed, TOOLS) == by_tags
 
 
 FAULTS: dict[str, tuple[list[Answer | Stream], str]] = {
@@ -148,10 +148,8 @@ FAULTS: dict[str, tuple[list[Answer | Stream], str]] = {
 
 @pytest.mark.parametrize("profile", [TAGS, TOOLS], ids=["tags", "tools"])
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_every_fault_ends_in_a_sentence_and_a_way_to_try_again(
-    tmp_path: Path, fault: str, profile: ModelProfile
-) -> None:
-    """Retry then answers, and the next turn's history holds everything once."""
+async def test_every_failure_ends_in_a_sentence_and_retry(tmp_path: Path, fault: str, profile: ModelProfile) -> None:
+    """Retry then answers, and the history of the next turn has everything once."""
     answers, sentence = FAULTS[fault]
     after = said("Here: <image>a sun</image>")
     async with stage(tmp_path, [said("Good morning!"), *answers, after, said("Bye.")], profile) as bot:
@@ -174,8 +172,8 @@ async def test_every_fault_ends_in_a_sentence_and_a_way_to_try_again(
         )
 
 
-async def test_tags_in_peoples_words_stay_words(tmp_path: Path) -> None:
-    """Neither the parser nor the model's history takes what a person wrote for a request."""
+async def test_tags_in_messages_of_users_stay_text(tmp_path: Path) -> None:
+    """Neither the parser nor the history takes them for a request."""
     echo = "You wrote <image>a cat</image>."
     async with stage(tmp_path, [said(echo), said("Yes.")], ModelProfile()) as bot:
         assert (await bot.say("m1", "what does <image>a cat</image> mean?")).parts == (TextPart(echo),)
@@ -185,8 +183,8 @@ async def test_tags_in_peoples_words_stay_words(tmp_path: Path) -> None:
         assert len(asked) == 2 and not any("<image>" in words for words in asked)
 
 
-async def test_a_model_that_sees_is_shown_the_picture(tmp_path: Path) -> None:
-    """A question about a picture is answered from the picture itself, as long as the server takes it."""
+async def test_a_model_with_vision_gets_the_image(tmp_path: Path) -> None:
+    """A question about an image is answered from the image itself, as long as the server accepts it."""
     answers: list[Stream | Clever] = [said("<image>a sun</image>"), Clever(images=1, otherwise="It is yellow.")]
     async with stage(tmp_path, answers, TAGS) as bot:
         await bot.say("m1", "draw a sun")
@@ -195,8 +193,8 @@ async def test_a_model_that_sees_is_shown_the_picture(tmp_path: Path) -> None:
         assert bot.server.asked[-1].images[0].startswith("data:image/jpeg;base64,")
 
 
-async def test_a_server_that_refuses_everything_is_still_talked_to(tmp_path: Path) -> None:
-    """Without tools, system messages and images the same wish is fulfilled, and the next one at once."""
+async def test_a_server_that_refuses_every_feature_still_works(tmp_path: Path) -> None:
+    """Without tools, system messages and images the same request is fulfilled, and the next one at once."""
     clever = Clever(
         tags={"draw a moon": "<image>a moon</image>"}, takes_tools=False, takes_system=False, otherwise="Well."
     )

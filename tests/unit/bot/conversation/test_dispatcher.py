@@ -1,4 +1,4 @@
-"""Turns, duplicates, stop and retry, and what a restart takes up."""
+"""The dispatcher: turns, duplicate events, Stop and Retry, and open replies after a restart."""
 
 import asyncio
 from pathlib import Path
@@ -17,7 +17,7 @@ from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedMod
 
 
 async def test_a_message_is_answered_and_recorded(store: Store) -> None:
-    """The final view is on the screen and in the store."""
+    """The final view is displayed and stored."""
     async with running(store, ScriptedModel([["Hi! <image>a sun</image>"]])) as (inbox, screen, _):
         assert await inbox.accept(message("m1", "draw a sun")) == "m1"
         final = await screen.final("m1")
@@ -29,7 +29,7 @@ async def test_a_message_is_answered_and_recorded(store: Store) -> None:
 
 
 async def test_a_message_delivered_twice_is_answered_once(store: Store) -> None:
-    """The platform's second delivery changes nothing, even at the same moment."""
+    """The second delivery changes nothing, even at the same moment."""
     model = ScriptedModel([["one"], ["two"]])
     async with running(store, model) as (inbox, screen, _):
         await asyncio.gather(*(inbox.accept(message("m1", "hello")) for _ in range(3)))
@@ -41,7 +41,7 @@ async def test_a_message_delivered_twice_is_answered_once(store: Store) -> None:
 
 
 async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
-    """The second message is answered after the first, and its model hears the first answer."""
+    """The second message is answered after the first, and its history has the first answer."""
     model = ScriptedModel([["first ", None, "answer"], ["second"]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
@@ -61,10 +61,10 @@ async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
         ("make it blue", 7, "This thread has no image #7."),
     ],
 )
-async def test_what_cannot_be_accepted_is_refused_with_a_sentence(
+async def test_an_invalid_message_is_refused_with_a_sentence(
     store: Store, text: str, about: int | None, sentence: str
 ) -> None:
-    """Nothing is recorded of a refused message."""
+    """Nothing of a refused message is recorded."""
     async with running(store, ScriptedModel([])) as (inbox, _, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(message("m1", text, about))
@@ -72,8 +72,8 @@ async def test_what_cannot_be_accepted_is_refused_with_a_sentence(
     assert store.entry("m1") is None
 
 
-async def test_stop_ends_the_words_and_the_pictures(store: Store) -> None:
-    """Stop closes the model's stream, takes the job back, and says who stopped; the words so far stay."""
+async def test_stop_ends_the_text_and_the_images(store: Store) -> None:
+    """Stop closes the stream of the model, cancels the job, and names who stopped; the text so far stays."""
     model = ScriptedModel([["Here: <image>a sun</image> and", None]])
     renderer = InstantRenderer(held={"a sun"})
     async with running(store, model, renderer) as (inbox, screen, _):
@@ -90,8 +90,8 @@ async def test_stop_ends_the_words_and_the_pictures(store: Store) -> None:
     assert entry and entry.raw_answer == "Here: <image>a sun</image> and"
 
 
-async def test_stop_takes_a_waiting_message_out_of_the_line(store: Store) -> None:
-    """A message whose turn has not come can be stopped too; the one before it goes on."""
+async def test_stop_cancels_a_waiting_message(store: Store) -> None:
+    """A message whose turn has not started can be stopped too; the one before it goes on."""
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
@@ -113,8 +113,8 @@ async def test_retry_asks_the_model_again_after_it_failed(store: Store) -> None:
         assert (await screen.final("m1", count=2)).parts == (TextPart("Here I am."),)
 
 
-async def test_retry_renders_only_what_failed(store: Store) -> None:
-    """The model is not asked again, finished pictures stay as they are, and numbers do not change."""
+async def test_retry_renders_only_failed_images(store: Store) -> None:
+    """The model is not asked again, finished images stay as they are, and numbers do not change."""
     model = ScriptedModel([["<image>a sun</image><image>a moon</image>"]])
     renderer = InstantRenderer(refused={"a moon": "No moon."})
     async with running(store, model, renderer) as (inbox, screen, _):
@@ -129,7 +129,7 @@ async def test_retry_renders_only_what_failed(store: Store) -> None:
 
 
 async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: Path) -> None:
-    """The disk was full when the reply ended: Retry answers again, and this time it is kept."""
+    """The disk was full when the reply ended: Retry answers again, and this time it is recorded."""
 
     class FullOnce(Store):
         full = True
@@ -152,7 +152,7 @@ async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: P
 
 
 async def test_a_complete_reply_cannot_be_tried_again(store: Store) -> None:
-    """Retry is for what failed."""
+    """Retry is for failures."""
     async with running(store, ScriptedModel([["fine"]])) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await screen.final("m1")
@@ -161,7 +161,7 @@ async def test_a_complete_reply_cannot_be_tried_again(store: Store) -> None:
 
 
 async def test_vary_needs_no_chat_model(store: Store) -> None:
-    """The button is a turn of its own, whose words are settled."""
+    """The button press is a turn of its own, with a fixed image request."""
     model = ScriptedModel([["<image>a sun</image>"]])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
@@ -175,7 +175,7 @@ async def test_vary_needs_no_chat_model(store: Store) -> None:
     assert renderer.jobs[0].request.sampling.seed != renderer.jobs[1].request.sampling.seed
 
 
-async def test_buttons_of_what_is_not_there_are_refused(store: Store) -> None:
+async def test_buttons_with_an_unknown_target_are_refused(store: Store) -> None:
     """A guessed target reaches nothing."""
     async with running(store, ScriptedModel([])) as (inbox, _, _):
         for action, target in ((Action.STOP, "m9"), (Action.RETRY, "m9"), (Action.VARY, "9"), (Action.VARY, "x")):
@@ -183,8 +183,8 @@ async def test_buttons_of_what_is_not_there_are_refused(store: Store) -> None:
                 await inbox.accept(ButtonPress("b", THREAD, ANN, action, target))
 
 
-async def test_a_restart_takes_up_what_was_open(store: Store) -> None:
-    """A reply cut off by the end of the program finishes by itself; a picture that was done is not made again."""
+async def test_a_restart_resumes_open_replies(store: Store) -> None:
+    """A reply that the end of the program interrupted is finished; a rendered image is not rendered again."""
     model = ScriptedModel([["<image>a sun</image> then <image>a moon</image>", None]])
     async with running(store, model, InstantRenderer(held={"a moon"})) as (inbox, _, renderer):
         await inbox.accept(message("m1", "draw"))
@@ -197,8 +197,8 @@ async def test_a_restart_takes_up_what_was_open(store: Store) -> None:
     assert [picture.number for picture in store.pictures(THREAD)] == [1, 2]
 
 
-async def test_an_answer_that_was_heard_is_not_asked_for_again(store: Store) -> None:
-    """After a restart only the pictures are waited for; the model's words are known."""
+async def test_a_recorded_answer_is_not_requested_again(store: Store) -> None:
+    """After a restart only the images are awaited; the text of the model is recorded."""
     renderer = InstantRenderer(held={"a sun"})
     async with running(store, ScriptedModel([["<image>a sun</image> done"]]), renderer) as (inbox, _, _):
         await inbox.accept(message("m1", "draw"))
@@ -212,7 +212,7 @@ async def test_an_answer_that_was_heard_is_not_asked_for_again(store: Store) -> 
 
 
 async def test_a_bug_ends_the_reply_visibly(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """An unforeseen exception is logged once, and the person is told without its text."""
+    """An unexpected exception is logged once, and the user gets a sentence without its text."""
     async with running(store, ScriptedModel([])) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         final = await screen.final("m1")
@@ -220,16 +220,16 @@ async def test_a_bug_ends_the_reply_visibly(store: Store, caplog: pytest.LogCapt
     assert sum("met a bug" in record.message for record in caplog.records) == 1
 
 
-async def test_the_last_view_lands_although_the_platform_was_away(store: Store) -> None:
-    """Writes that fail are made good; the final one is tried until it is there."""
+async def test_the_final_view_is_displayed_after_an_outage(store: Store) -> None:
+    """Failed updates are repeated; the final one is tried until it is displayed."""
     async with running(store, ScriptedModel([["hello"]])) as (inbox, screen, _):
         screen.faults = 2
         await inbox.accept(message("m1", "hi"))
         assert (await screen.final("m1")).parts == (TextPart("hello"),)
 
 
-async def test_a_forgotten_picture_is_asked_for_once_more(store: Store) -> None:
-    """A promise without a tag is followed by one reminder; what comes of it is kept behind the model's own words."""
+async def test_the_model_is_reminded_once_of_a_forgotten_image(store: Store) -> None:
+    """A promise without a tag is followed by one reminder; its result is recorded after the text of the model."""
     model = ScriptedModel([["Sure, I will!"], ["<image>a dog in a hat</image>"]])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw a dog"))
@@ -243,8 +243,8 @@ async def test_a_forgotten_picture_is_asked_for_once_more(store: Store) -> None:
     assert entry and entry.raw_answer == "Sure, I will!\n\n<image>a dog in a hat</image>"
 
 
-async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> None:
-    """After one reminder the person's own words are the prompt, and the reply says so."""
+async def test_the_message_is_the_prompt_if_the_model_requests_no_image(store: Store) -> None:
+    """After one reminder the user's own text is the prompt, and the reply says so."""
     refusal = "I'm sorry, but as a text-based AI I can't generate images."
     model = ScriptedModel([[refusal], [refusal]])
     async with running(store, model) as (inbox, screen, renderer):
@@ -264,8 +264,8 @@ async def test_a_model_that_will_not_draw_is_overruled_openly(store: Store) -> N
         ("put a hat on this photo", "I do not see a photo here."),
     ],
 )
-async def test_a_question_is_never_repaired(store: Store, text: str, answer: str) -> None:
-    """Neither the person's question, nor the model's own, nor a photo that never came calls for a picture."""
+async def test_a_question_causes_no_reminder(store: Store, text: str, answer: str) -> None:
+    """Neither a question of the user, nor one of the model, nor a missing photo requests an image."""
     model = ScriptedModel([[answer]])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", text))
@@ -275,7 +275,7 @@ async def test_a_question_is_never_repaired(store: Store, text: str, answer: str
 
 
 async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
-    """Where there is no answer at all, there is a sentence and Retry."""
+    """Without an answer there is a sentence and Retry."""
     model = ScriptedModel([[ModelFailed("The chat model is away.")]])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw a dog"))
@@ -285,8 +285,8 @@ async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
     assert len(model.heard) == 1
 
 
-async def test_calls_are_kept_as_tags(store: Store) -> None:
-    """History shows the model one way of asking, whichever it used; a second start finds the same job."""
+async def test_tool_calls_are_recorded_as_tags(store: Store) -> None:
+    """The history shows one notation for both protocols; a second start finds the same job."""
     model = ScriptedModel([["Here:\n", ToolCall("generate_image", '{"prompt": "a sun"}')]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))
@@ -295,8 +295,8 @@ async def test_calls_are_kept_as_tags(store: Store) -> None:
     assert entry and entry.raw_answer == "Here:\n<image>a sun</image>"
 
 
-async def test_a_refined_wish_is_drawn_and_both_are_kept(store: Store) -> None:
-    """The picture model is told the refined prompt; one that loses what was wished for is not used."""
+async def test_a_refined_prompt_is_rendered_and_both_are_recorded(store: Store) -> None:
+    """The image model gets the refined prompt; one that loses content is not used."""
     model = ScriptedModel(
         [
             ["<image>two red kites</image><image>a blue fish</image>"],

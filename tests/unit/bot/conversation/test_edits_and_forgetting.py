@@ -1,4 +1,4 @@
-"""What changes after it was said: questions edited, threads forgotten."""
+"""Edited messages and forgotten threads."""
 
 import asyncio
 from dataclasses import replace
@@ -31,22 +31,22 @@ TWO = "<image>a sun</image> and <image>a moon</image>"
 ONE = f"{1:064x}"  # the digest of picture #1
 
 
-async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
-    """Say something, and wait until the reply is on record."""
+async def send(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
+    """Send a message, and wait until the reply is recorded."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
     return await recorded(store, message_id)
 
 
 def entry_of(store: Store, message_id: str) -> Entry:
-    """A message that is on record, with its reply in English."""
+    """A recorded message, with its reply in English."""
     entry = store.entry(message_id)
     assert entry
     return replace(entry, view=entry.view and localized(entry.view, "en"))
 
 
-def test_a_changed_question_is_offered_to_be_answered_again() -> None:
-    """Below whatever other buttons there are, and once however often it changes."""
+def test_an_edited_message_offers_to_answer_again() -> None:
+    """Below the other buttons, once after any number of edits."""
     vary, retry = Button(Action.VARY, "Vary #1", "1"), Button(Action.RETRY, "Retry", "m1")
     offered = offer_retry(View((TextPart("hi"),), "It broke.", (retry, vary), True), "m1")
     assert offered.buttons == (vary, Button(Action.RETRY, notice("button-answer-again"), "m1"))
@@ -56,11 +56,11 @@ def test_a_changed_question_is_offered_to_be_answered_again() -> None:
     assert offer_retry(offered, "m1") == offered
 
 
-async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> None:
-    """Its answer stays until somebody presses; the model is then told the new words."""
+async def test_an_edited_message_is_answered_again_on_demand(store: Store) -> None:
+    """The answer stays until the button is pressed; the model then gets the new text."""
     model = ScriptedModel([["a dog"], ["a cat"]])
     async with running(store, model) as (inbox, screen, _):
-        await told(inbox, screen, store, "what is a dog?", "m1")
+        await send(inbox, screen, store, "what is a dog?", "m1")
         assert await inbox.accept(MessageEdited("m1", THREAD, " what is a cat? ")) == "m1"
         offered = await screen.final("m1", 2)
         assert offered.parts == (TextPart("a dog"),)
@@ -76,8 +76,8 @@ async def test_a_changed_question_is_answered_again_on_demand(store: Store) -> N
     assert (entry.text, entry.raw_answer, entry.is_edited) == ("what is a cat?", "a cat", False)
 
 
-async def test_a_question_that_changes_under_way_is_offered_at_the_end(store: Store) -> None:
-    """The answer to the old words comes to its end first."""
+async def test_an_edit_during_the_answer_offers_to_answer_again_at_the_end(store: Store) -> None:
+    """The answer to the old text is completed first."""
     model = ScriptedModel([["a ", None, "dog"], ["a cat"]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "what is a dog?"))
@@ -91,10 +91,10 @@ async def test_a_question_that_changes_under_way_is_offered_at_the_end(store: St
     assert model.heard[1][-1].text.endswith("what is a cat?")
 
 
-async def test_what_is_no_change_changes_nothing(store: Store) -> None:
-    """The same words, none, an unknown message, another thread's, and a button's own."""
+async def test_an_edit_without_a_change_has_no_effect(store: Store) -> None:
+    """The same text, none, an unknown message, one of another thread, and one of a button."""
     async with running(store, ScriptedModel([["<image>a sun</image>"]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "a sun", "m1")
+        await send(inbox, screen, store, "a sun", "m1")
         vary = press(Action.VARY, "1")
         await inbox.accept(vary)
         await screen.final(vary.id)
@@ -116,10 +116,10 @@ async def test_what_is_no_change_changes_nothing(store: Store) -> None:
         }
 
 
-async def test_a_change_survives_a_restart(store: Store) -> None:
-    """It is offered still, and pressed then."""
+async def test_an_edit_survives_a_restart(store: Store) -> None:
+    """The button is still offered, and works."""
     async with running(store, ScriptedModel([["a dog"]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "a dog?", "m1")
+        await send(inbox, screen, store, "a dog?", "m1")
         await inbox.accept(MessageEdited("m1", THREAD, "a cat?"))
     model = ScriptedModel([["a cat"]])
     async with running(store, model) as (inbox, screen, _):
@@ -131,10 +131,10 @@ async def test_a_change_survives_a_restart(store: Store) -> None:
 
 
 async def test_a_thread_is_forgotten(store: Store) -> None:
-    """Messages, pictures, jobs, posts and files; other threads keep theirs, and no number comes twice."""
+    """Messages, images, jobs, posts and files; other threads keep theirs, and no number is reused."""
     shelf, model = Shelf(), ScriptedModel([[TWO], ["<image>a sun</image>"], ["<image>a star</image>"]])
     async with running(store, model, album=shelf) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw both", "m1")
+        await send(inbox, screen, store, "draw both", "m1")
         await inbox.accept(replace(message("m2", "draw"), thread=OTHER))
         await screen.final("m2")
         await recorded(store, "m2")
@@ -154,22 +154,22 @@ async def test_a_thread_is_forgotten(store: Store) -> None:
         assert store.posts.posts_of("m2") == [Post("p-m2", 1)] and store.posts.reply_place("m2") == "here"
         assert len(store.entries(OTHER)) == len(store.pictures(OTHER)) == 1
         assert all(each.title != "draw both" for each in store.threads("test"))
-        assert come(await told(inbox, screen, store, "a star", "m3")) == [3]
+        assert come(await send(inbox, screen, store, "a star", "m3")) == [3]
     assert all("both" not in said.text for said in model.heard[2])
 
 
-async def test_where_nothing_was_said_nothing_is_forgotten(store: Store) -> None:
-    """Whoever gives the command in the wrong place is told so."""
+async def test_an_empty_thread_cannot_be_forgotten(store: Store) -> None:
+    """The sentence says where to give the command."""
     async with running(store, ScriptedModel([])) as (inbox, _, _):
         with pytest.raises(Refused, match="There is nothing to delete here"):
             await inbox.run_command(command("forget"))
 
 
-async def test_only_managers_have_others_words_forgotten(store: Store) -> None:
-    """Where somebody else has spoken too."""
+async def test_only_managers_forget_messages_of_others(store: Store) -> None:
+    """In a thread with messages of several users."""
     model = ScriptedModel([["one"], ["two"]])
     async with running(store, model) as (inbox, screen, _):
-        await told(inbox, screen, store, "hello", "m1")
+        await send(inbox, screen, store, "hello", "m1")
         await inbox.accept(message("m2", "hello", author=CID))
         await screen.final("m2")
         await recorded(store, "m2")
@@ -181,8 +181,8 @@ async def test_only_managers_have_others_words_forgotten(store: Store) -> None:
     assert answer.text == "Deleted from this thread: 2 messages and 0 images."
 
 
-async def test_nothing_is_forgotten_under_its_own_feet(store: Store) -> None:
-    """While something is under way, also for managers; afterwards it can be."""
+async def test_a_thread_with_an_open_reply_cannot_be_forgotten(store: Store) -> None:
+    """Also by managers; afterwards it can be."""
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
@@ -198,13 +198,13 @@ async def test_nothing_is_forgotten_under_its_own_feet(store: Store) -> None:
 
 
 async def test_ones_own_settings_are_forgotten(store: Store) -> None:
-    """Those of others and of the thread stay, and so does what was said."""
+    """Settings of other users and of the thread stay, and so do the messages."""
     desk = desk_of(store)
     choose(desk, "me", "ratio", "3:2")
     choose(desk, "me", "ratio", "2:1", CID)
     choose(desk, "thread", "count", "2")
     async with running(store, ScriptedModel([["hi"]]), desk=desk) as (inbox, screen, _):
-        await told(inbox, screen, store, "hello", "m1")
+        await send(inbox, screen, store, "hello", "m1")
         answer = await inbox.run_command(command("forget", what="settings"))
         assert str(answer.text).startswith("Your own settings are deleted")
         assert (inbox.settings(THREAD, ANN).ratio, inbox.settings(THREAD, ANN).count) == ("", 2)

@@ -1,4 +1,4 @@
-"""What comes after a reply, or into it: deleting, editing, stopping and forgetting at an awkward moment."""
+"""Deleting, editing, stopping and forgetting during or just after a reply."""
 
 import asyncio
 from dataclasses import dataclass, field, replace
@@ -33,15 +33,15 @@ SUN = "<image>a sun</image>"
 TWO = f"{SUN} and <image>a moon</image>"
 
 
-async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
-    """Say something, and wait until the reply is on record."""
+async def send(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
+    """Send a message, and wait until the reply is recorded."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
     return await recorded(store, message_id)
 
 
 def entry_of(store: Store, message_id: str) -> Entry:
-    """A message that is on record, with its reply in English."""
+    """A recorded message, with its reply in English."""
     entry = store.entry(message_id)
     assert entry
     return replace(entry, view=entry.view and localized(entry.view, "en"))
@@ -49,7 +49,7 @@ def entry_of(store: Store, message_id: str) -> Entry:
 
 @dataclass
 class Slow(Screen):
-    """A screen on which views with one deleted picture take until `go`."""
+    """A screen on which views with one deleted image wait for `go`."""
 
     held: asyncio.Event = field(default_factory=asyncio.Event)
     go: asyncio.Event = field(default_factory=asyncio.Event)
@@ -76,8 +76,8 @@ class SlowSurface(ScreenSurface):
 # Deleted
 
 
-async def test_a_picture_is_deleted_while_the_last_view_is_put_on_the_screen(store: Store) -> None:
-    """It is on record without it, and the screen is mended."""
+async def test_an_image_is_deleted_while_the_final_view_is_displayed(store: Store) -> None:
+    """The recorded view has no image, and the display is corrected."""
     door = Door()
     async with running(store, ScriptedModel([[TWO]]), screen=door) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
@@ -89,11 +89,11 @@ async def test_a_picture_is_deleted_while_the_last_view_is_put_on_the_screen(sto
         await screen.until("m1", lambda shown: shown == final)
 
 
-async def test_of_two_deletions_the_later_view_is_shown_last(store: Store) -> None:
-    """However long the platform takes for the first."""
+async def test_the_view_of_the_later_deletion_is_displayed_last(store: Store) -> None:
+    """Also if the platform is slow with the first."""
     slow = Slow()
     async with running(store, ScriptedModel([[TWO]]), screen=slow) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         await slow.held.wait()
         await inbox.accept(press(Action.DELETE, "2"))
@@ -101,10 +101,10 @@ async def test_of_two_deletions_the_later_view_is_shown_last(store: Store) -> No
         assert [come(await screen.final("m1", count)) for count in (2, 3)] == [[2], []]
 
 
-async def test_a_deletion_is_shown_when_the_platform_is_back(store: Store) -> None:
-    """One refused write is not the end of it."""
+async def test_a_deletion_is_displayed_after_an_outage(store: Store) -> None:
+    """A failed update is repeated."""
     async with running(store, ScriptedModel([[TWO]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         screen.faults = 1
         await inbox.accept(press(Action.DELETE, "1"))
         final = await screen.final("m1", 2)
@@ -112,34 +112,34 @@ async def test_a_deletion_is_shown_when_the_platform_is_back(store: Store) -> No
     assert (come(final), screen.faults) == ([2], 0)
 
 
-async def test_a_second_delete_is_silent(store: Store) -> None:
-    """Whoever presses it: there is nothing to be refused any more, and nothing is shown or thrown away again."""
+async def test_a_second_delete_has_no_effect(store: Store) -> None:
+    """For every user: nothing is refused, displayed or deleted again."""
     shelf = Shelf()
     async with running(store, ScriptedModel([[SUN], ["hi"]]), album=shelf) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1", BOB))
         final = await screen.final("m1", 2)
         for again in (press(Action.DELETE, "1"), press(Action.DELETE, "1", CID, nth=2)):
             assert await inbox.accept(again) == again.id
-        await told(inbox, screen, store, "hello", "m2")
+        await send(inbox, screen, store, "hello", "m2")
         assert entry_of(store, "m1").view == screen.views["m1"][-1] == final
     assert failures(final) == [Failed("Deleted by Bob.", again=False)]
     assert len(shelf.thrown) == 1 and sum(shown.final for shown in screen.views["m1"]) == 2
 
 
-async def test_the_number_of_a_deleted_picture_stays_taken(store: Store) -> None:
-    """Of an upload as well, which no job holds; it is on record that there was one."""
+async def test_the_number_of_a_deleted_image_is_not_reused(store: Store) -> None:
+    """Also that of an upload, which has no job; the database keeps it."""
     async with running(store, ScriptedModel([["A cat."], [SUN]]), album=Shelf()) as (inbox, screen, _):
         await inbox.accept(upload("m1"))
         await recorded(store, "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert (store.deleted_numbers(THREAD), store.pictures(THREAD), store.picture(THREAD, 1)) == ([1], [], None)
-        assert come(await told(inbox, screen, store, "a sun", "m2")) == [2]
+        assert come(await send(inbox, screen, store, "a sun", "m2")) == [2]
     assert store.deleted_numbers(THREAD) == [1] and not store.knows_picture("")
 
 
-async def test_what_is_made_of_a_picture_that_goes_in_the_same_answer_fails(store: Store) -> None:
-    """An edit and a choice of it, though the chat model wrote them without knowing."""
+async def test_requests_for_an_image_deleted_during_the_answer_fail(store: Store) -> None:
+    """An edit and a selection of it, which the chat model wrote without knowing."""
     model = ScriptedModel([[SUN, None, '<edit of="1">a red sun</edit><select of="1"/>']])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
@@ -153,21 +153,21 @@ async def test_what_is_made_of_a_picture_that_goes_in_the_same_answer_fails(stor
     assert [job.request.prompt for job in renderer.jobs] == ["a sun"]
 
 
-async def test_of_the_only_picture_that_was_deleted_no_edit_is_drawn(store: Store) -> None:
-    """The thread has no other; the sentence says why."""
+async def test_an_edit_of_the_only_image_fails_after_its_deletion(store: Store) -> None:
+    """The thread has no other image; the sentence says why."""
     model = ScriptedModel([[SUN], ['<edit of="1">a red sun</edit>']])
     async with running(store, model) as (inbox, screen, renderer):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
-        final = await told(inbox, screen, store, "make it red", "m2")
+        final = await send(inbox, screen, store, "make it red", "m2")
     assert [failed.reason for failed in failures(final)] == ["Image #1 was deleted, so there is nothing to start from."]
     assert not come(final) and len(renderer.jobs) == 1
 
 
-async def test_a_file_that_cannot_be_deleted_is_told_in_the_log(store: Store, caplog: pytest.LogCaptureFixture) -> None:
-    """The picture is out of the record and off the screen all the same."""
+async def test_a_file_that_cannot_be_deleted_is_logged(store: Store, caplog: pytest.LogCaptureFixture) -> None:
+    """The image is removed from the database and the reply all the same."""
     async with running(store, ScriptedModel([[TWO]]), album=Shelf(stuck=True)) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         gone = press(Action.DELETE, "1")
         assert await inbox.accept(gone) == gone.id
         assert come(await screen.final("m1", 2)) == [2]
@@ -175,10 +175,10 @@ async def test_a_file_that_cannot_be_deleted_is_told_in_the_log(store: Store, ca
     assert f"the file of picture {1:064x} cannot be deleted: Input/output error" in caplog.text
 
 
-async def test_deleting_does_not_give_pictures_back(store: Store) -> None:
-    """What was drawn was drawn: it counts as used, and so does its work."""
+async def test_a_deleted_image_still_counts_for_the_limit(store: Store) -> None:
+    """It was rendered: it counts as used, and so does its cost."""
     async with running(store, ScriptedModel([[TWO]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         before = (await inbox.run_command(command("usage"))).text
         served = store.jobs.recent_charges(1000)
         await inbox.accept(press(Action.DELETE, "1"))
@@ -187,10 +187,10 @@ async def test_deleting_does_not_give_pictures_back(store: Store) -> None:
 
 
 @pytest.mark.parametrize("number", ["9" * 30, f"{2**63}", "10" * 2_000])
-async def test_a_number_beyond_all_numbers_is_not_there(store: Store, number: str) -> None:
-    """It is told in short, for buttons and commands."""
+async def test_a_number_that_is_too_large_is_unknown(store: Store, number: str) -> None:
+    """Buttons and commands shorten it in their sentence."""
     async with running(store, ScriptedModel([[TWO]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         for action in (Action.DELETE, Action.VARY, Action.REDO):
             with pytest.raises(NotFound) as missing:
                 await inbox.accept(press(action, number))
@@ -202,8 +202,8 @@ async def test_a_number_beyond_all_numbers_is_not_there(store: Store, number: st
 # Edited, stopped
 
 
-async def test_a_question_that_changes_before_its_turn_is_answered_as_it_is_now(store: Store) -> None:
-    """Its answer is to the new words: nothing is offered."""
+async def test_a_message_edited_before_its_turn_is_answered_in_its_new_form(store: Store) -> None:
+    """The answer is to the new text: no button is offered."""
     model = ScriptedModel([["one", None], ["two"]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one?"))
@@ -218,18 +218,18 @@ async def test_a_question_that_changes_before_its_turn_is_answered_as_it_is_now(
     assert not entry_of(store, "m2").is_edited
 
 
-async def test_a_question_may_not_grow_beyond_what_a_message_may_be(store: Store) -> None:
-    """It stays as it was; one that is just as long as may be is taken."""
+async def test_an_edit_beyond_the_maximum_length_is_ignored(store: Store) -> None:
+    """The message stays as it was; the maximum length itself is accepted."""
     async with running(store, ScriptedModel([["hi"]])) as (inbox, screen, _):
-        await told(inbox, screen, store, "hello", "m1")
+        await send(inbox, screen, store, "hello", "m1")
         await inbox.accept(MessageEdited("m1", THREAD, "x" * 8_001))
         assert (entry_of(store, "m1").text, entry_of(store, "m1").is_edited) == ("hello", False)
         await inbox.accept(MessageEdited("m1", THREAD, "x" * 8_000))
         assert entry_of(store, "m1").is_edited
 
 
-async def test_a_reply_that_waits_is_stopped_while_the_platform_is_away(store: Store) -> None:
-    """It is shown when the platform is back, and nobody else's reply suffers."""
+async def test_a_waiting_reply_is_stopped_during_an_outage(store: Store) -> None:
+    """It is displayed afterwards, and no other reply is affected."""
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
@@ -245,8 +245,8 @@ async def test_a_reply_that_waits_is_stopped_while_the_platform_is_away(store: S
         assert (await recorded(store, "m1")).status == ""
 
 
-async def test_what_ends_already_is_not_cancelled_twice(store: Store) -> None:
-    """The second command finds nothing, though the first's end is not on record yet."""
+async def test_an_ending_reply_is_not_cancelled_twice(store: Store) -> None:
+    """The second command finds nothing, though the first is not recorded yet."""
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
@@ -260,13 +260,13 @@ async def test_what_ends_already_is_not_cancelled_twice(store: Store) -> None:
         assert (await screen.final("m1")).status == "Cancelled by Ann."
 
 
-# Forgotten, and told
+# Forgetting
 
 
-async def test_files_that_stay_are_told_of_when_a_thread_is_forgotten(store: Store) -> None:
-    """The record is empty all the same."""
+async def test_files_that_could_not_be_deleted_are_reported(store: Store) -> None:
+    """The database has nothing of the thread all the same."""
     async with running(store, ScriptedModel([[TWO]]), album=Shelf(stuck=True)) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         answer = await inbox.run_command(command("forget"))
         assert answer.text == (
             "Deleted from this thread: 1 message and 2 images. 2 files could not be deleted."
@@ -275,13 +275,13 @@ async def test_files_that_stay_are_told_of_when_a_thread_is_forgotten(store: Sto
     assert not store.entries(THREAD) and not store.pictures(THREAD)
 
 
-async def test_a_thread_is_forgotten_with_what_was_chosen_for_it(store: Store) -> None:
-    """A person's own choices hold on, and so do those of the channel."""
+async def test_a_thread_is_forgotten_with_its_settings(store: Store) -> None:
+    """Settings of a user and of the channel stay."""
     desk = desk_of(store)
     for scope, key, value in (("thread", "persona", "A secret."), ("me", "ratio", "3:2"), ("channel", "count", "2")):
         choose(desk, scope, key, value, BOB)
     async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert str((await inbox.run_command(command("forget", BOB))).text).startswith(
             "Deleted from this thread: 1 message and 0 images"
@@ -291,8 +291,8 @@ async def test_a_thread_is_forgotten_with_what_was_chosen_for_it(store: Store) -
     assert store.deleted_numbers(THREAD) == []
 
 
-def test_who_goes_by_the_same_id_on_another_platform_is_somebody_else(store: Store) -> None:
-    """Their pictures are not told as one's own."""
+def test_a_user_with_the_same_id_on_another_platform_is_another_user(store: Store) -> None:
+    """Their images are not shown as one's own."""
     there = replace(THREAD, platform="web")
     theirs = QueuedJob("j", there, 4, Operation.GENERATE, ANN.id, "m", False, 0.0, 0, None, 1.0)
     desk = SlashCommands(store, queue_status=lambda: QueueStatus((theirs,)))

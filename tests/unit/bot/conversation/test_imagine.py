@@ -1,4 +1,4 @@
-"""What people choose and wish for: the settings at work, wishes, Redo, Edit."""
+"""`/imagine`, Redo, Edit, and the settings that they use."""
 
 import asyncio
 from dataclasses import replace
@@ -33,7 +33,7 @@ ABLE = ModelCapabilities(ratios=True, negatives=True)
 
 
 async def test_the_chosen_chat_model_answers(store: Store) -> None:
-    """Whoever chose none, or one that is there no more, gets the usual one."""
+    """A user who chose none, or one that no longer exists, gets the default."""
     usual, wise = ScriptedModel([["usual"], ["usual"]]), ScriptedModel([["wise"]])
     desk = desk_of(store)
     choose(desk, "me", "chat_model", "wise")
@@ -47,8 +47,8 @@ async def test_the_chosen_chat_model_answers(store: Store) -> None:
         assert (await screen.final("m3")).parts == (TextPart("usual"),)
 
 
-async def test_what_was_chosen_goes_into_the_job(store: Store) -> None:
-    """The model for all of them, the shape for new pictures that the chat model gave none."""
+async def test_the_chosen_settings_are_in_the_job(store: Store) -> None:
+    """The image model for all images, the aspect ratio for new images without one."""
     script = '<image>a sun</image><image ratio="2:1">a moon</image><edit of="1">a red sun</edit>'
     desk = desk_of(store)
     choose(desk, "thread", "picture_model", "deep")
@@ -62,8 +62,8 @@ async def test_what_was_chosen_goes_into_the_job(store: Store) -> None:
     assert jobs == {"a sun": ("deep", "16:9"), "a moon": ("deep", "2:1"), "a red sun": ("deep", "")}
 
 
-async def test_the_persona_is_told_to_the_chat_model(store: Store) -> None:
-    """It stands in the system text."""
+async def test_the_chat_model_gets_the_persona(store: Store) -> None:
+    """It is in the system prompt."""
     desk, model = desk_of(store), ScriptedModel([["hi"], ["arr"]])
     async with running(store, model, desk=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
@@ -74,8 +74,8 @@ async def test_the_persona_is_told_to_the_chat_model(store: Store) -> None:
     assert ["pirate" in heard[0].text for heard in model.heard] == [False, True]
 
 
-async def test_the_desk_answers_through_the_inbox(store: Store) -> None:
-    """What holds is the same whichever way it is asked for."""
+async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
+    """The effective settings are the same in both ways."""
     async with running(store, ScriptedModel([]), desk=desk_of(store)) as (inbox, _, _):
         told = command("settings", do="set", scope="me", key="count", value="3")
         assert (await inbox.run_command(told)).text == "Pictures of a wish for you: **3**."
@@ -87,8 +87,8 @@ async def test_the_desk_answers_through_the_inbox(store: Store) -> None:
 # Wishes
 
 
-async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
-    """Each of its pictures has the next seed, and all that was said of it."""
+async def test_imagine_needs_no_chat_model(store: Store) -> None:
+    """Each image has the next seed, and all given options."""
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
         told = wish("a cat", 3, seed=7, negative_prompt="dogs", model="deep", aspect_ratio="2:1")
         assert await inbox.accept(told) == "w1"
@@ -111,16 +111,16 @@ async def test_a_wish_is_drawn_past_the_chat_model(store: Store) -> None:
     assert [picture.request.sampling.seed for picture in store.pictures(THREAD)] == [7, 8, 9]
 
 
-async def test_no_seed_grows_beyond_what_may_be_said(store: Store) -> None:
-    """After the highest comes the lowest, so that every seed in Details can be asked for again."""
+async def test_seeds_wrap_at_the_highest_seed(store: Store) -> None:
+    """The lowest follows the highest, so that every seed in Details can be requested again."""
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat", 2, seed=2**31 - 1))
         await screen.final("w1")
     assert {job.request.sampling.seed for job in renderer.jobs} == {0, 2**31 - 1}
 
 
-async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) -> None:
-    """Count, model and shape; without a seed each picture has its own."""
+async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> None:
+    """Number, image model and aspect ratio; without a seed each image has its own."""
     desk = desk_of(store)
     for key, value in (("count", "2"), ("picture_model", "flat"), ("ratio", "3:2")):
         choose(desk, "me", key, value)
@@ -139,8 +139,8 @@ async def test_a_wish_takes_what_was_chosen_where_it_says_nothing(store: Store) 
 
 
 @pytest.mark.parametrize("said", ["model", "aspect_ratio"])
-async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, said: str) -> None:
-    """It is offered among the models and shapes, and is as if nothing had been said."""
+async def test_the_choice_default_leaves_it_to_the_settings(store: Store, said: str) -> None:
+    """It is offered among the models and aspect ratios, and has the same effect as no choice."""
     desk = desk_of(store)
     for key, value in (("picture_model", "flat"), ("ratio", "3:2")):
         choose(desk, "me", key, value)
@@ -163,8 +163,8 @@ async def test_a_wish_for_the_usual_leaves_it_to_what_was_chosen(store: Store, s
         (wish("x" * 9_000), "A message can have at most 8,000 characters"),
     ],
 )
-async def test_a_wish_that_cannot_be_is_refused(store: Store, told: object, sentence: str) -> None:
-    """Nothing is recorded, and no number is taken."""
+async def test_an_impossible_imagine_command_is_refused(store: Store, told: object, sentence: str) -> None:
+    """Nothing is recorded, and no number is used."""
     async with running(store, ScriptedModel([])) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(told)  # type: ignore[arg-type]
@@ -175,8 +175,8 @@ async def test_a_wish_that_cannot_be_is_refused(store: Store, told: object, sent
 
 
 @pytest.mark.parametrize("text", ["<image>a cat</image>", "a <b>bold</b> cat", "1 < 2 & 3 > 2", "</image><edit of=1/>"])
-async def test_a_wish_is_drawn_as_it_is_written(store: Store, text: str) -> None:
-    """Tags in it are words like any other, also in what the chat model is told of it later."""
+async def test_the_prompt_of_imagine_stays_as_it_is(store: Store, text: str) -> None:
+    """Tags in it are plain text, also in the history of the chat model."""
     model = ScriptedModel([["A cat."]])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(wish(text, 1))
@@ -190,8 +190,8 @@ async def test_a_wish_is_drawn_as_it_is_written(store: Store, text: str) -> None
     assert "<edit" not in written
 
 
-async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
-    """The same jobs, with the same numbers and seeds; what had come is not drawn again."""
+async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
+    """The same jobs, with the same numbers and seeds; a rendered image is not rendered again."""
     first = Store(tmp_path / "test.sqlite")
     renderer = InstantRenderer(held={"a cat"}, capabilities=ABLE)
     desk = desk_of(first)
@@ -215,8 +215,8 @@ async def test_a_wish_is_taken_up_after_a_restart(tmp_path: Path) -> None:
     assert told(again.jobs) == told(renderer.jobs)
 
 
-async def test_retry_of_a_wish_draws_the_same(store: Store) -> None:
-    """With its own seeds, without asking the chat model, whatever is chosen meanwhile."""
+async def test_retry_of_imagine_renders_the_same_request(store: Store) -> None:
+    """With its own seeds, without the chat model, independent of later settings."""
     desk = desk_of(store)
     renderer = KnowingRenderer(refused={"a cat": "It broke."}, store=store)
     async with running(store, ScriptedModel([]), renderer, desk=desk) as (inbox, screen, _):
@@ -232,8 +232,8 @@ async def test_retry_of_a_wish_draws_the_same(store: Store) -> None:
     assert {(job.request.sampling.aspect_ratio, job.request.sampling.model) for job in renderer.jobs} == {("", "")}
 
 
-def test_a_job_keeps_all_that_was_asked_of_it(store: Store) -> None:
-    """Model and negative come back from the record."""
+def test_a_job_keeps_all_requested_options(store: Store) -> None:
+    """Image model and negative prompt are read back from the database."""
     store.accept(message("m1", "draw"))
     request = ImageRequest(
         0,
@@ -254,8 +254,8 @@ def test_a_job_keeps_all_that_was_asked_of_it(store: Store) -> None:
 # Redo
 
 
-async def test_redo_draws_the_same_wish_with_another_seed(store: Store) -> None:
-    """Of an edit it starts from the same picture; who pressed it is who asked."""
+async def test_redo_renders_the_same_request_with_another_seed(store: Store) -> None:
+    """An edit starts from the same image; the user who pressed the button owns the result."""
     model = ScriptedModel([['<image>a sun</image><edit of="1">a red sun</edit>']])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
@@ -278,8 +278,8 @@ async def test_redo_draws_the_same_wish_with_another_seed(store: Store) -> None:
     assert entry and (entry.text, entry.about, entry.raw_answer) == ("Redo #1", 1, "<image>a sun</image>")
 
 
-async def test_what_nobody_drew_is_not_drawn_again(store: Store) -> None:
-    """An upload has no wish; what is not there has none either."""
+async def test_redo_of_an_upload_is_refused(store: Store) -> None:
+    """An upload has no request; an unknown image has none either."""
     async with running(store, ScriptedModel([["A cat."]]), album=Shelf()) as (inbox, screen, _):
         await inbox.accept(upload("m1"))
         await screen.final("m1")
@@ -290,8 +290,8 @@ async def test_what_nobody_drew_is_not_drawn_again(store: Store) -> None:
     assert [entry.id for entry in store.entries(THREAD)] == ["m1"]
 
 
-async def test_edit_with_words_is_a_message_about_the_picture(store: Store) -> None:
-    """Without words it says what is missing; of a picture that is not there it says so."""
+async def test_edit_with_an_instruction_is_a_message_about_the_image(store: Store) -> None:
+    """Without an instruction, or for an unknown image, it is refused."""
     model = ScriptedModel([["<image>a sun</image>"], ["<edit>a red sun</edit>"]])
     async with running(store, model) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))

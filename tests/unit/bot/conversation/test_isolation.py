@@ -1,4 +1,4 @@
-"""No thread reaches into another: settings hold where they were made, and others' pictures are out of reach."""
+"""Isolation of threads: settings apply only where they were chosen, and images of other threads are out of reach."""
 
 import asyncio
 import itertools
@@ -39,10 +39,10 @@ from tests.support.thorough import examples
 
 MINE = THREAD
 THEIRS = {
-    "another thread": replace(THREAD, thread="theirs"),
-    "another channel": replace(THREAD, channel="theirs"),
-    "another server": replace(THREAD, space="theirs"),
-    "another platform": replace(THREAD, platform="theirs"),
+    "another thread": replace(THREAD, thread="other_thread"),
+    "another channel": replace(THREAD, channel="other_thread"),
+    "another server": replace(THREAD, space="other_thread"),
+    "another platform": replace(THREAD, platform="other_thread"),
 }
 
 # Settings
@@ -62,8 +62,8 @@ Choice = tuple[ThreadKey, Person, Scope, tuple[str, str], bool]
 Lies = dict[tuple[str, str, str], str]  # in which category each channel lies
 
 
-def whose(scope: Scope, place: ThreadKey, person: Person, lies: Lies) -> tuple[str, ...]:
-    """Whom a choice is for that somebody makes there; nothing where there is no such scope."""
+def scope_of_choice(scope: Scope, place: ThreadKey, person: Person, lies: Lies) -> tuple[str, ...]:
+    """The scope and place of a choice that a user makes there; empty if the scope does not exist."""
     channel = (place.platform, place.space, place.channel)
     category = lies.get(channel)
     return {
@@ -77,10 +77,10 @@ def whose(scope: Scope, place: ThreadKey, person: Person, lies: Lies) -> tuple[s
 
 @given(steps=STEPS)
 @settings(deadline=None, max_examples=examples(60))
-def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
+def test_the_narrowest_choice_applies(
     steps: list[Choice | tuple[ThreadKey, str]],
 ) -> None:
-    """After any choices and moves of channels, made and taken back anywhere by anybody, for everybody everywhere."""
+    """After any choices, resets and moves of channels, for every user everywhere."""
     store = Store(Path(":memory:"))
     desk = desk_of(store)
     made: dict[tuple[Scope, tuple[str, ...], str], str] = {}
@@ -97,7 +97,7 @@ def test_what_holds_is_the_narrowest_choice_that_was_made_for_it(
             expected: dict[str, str] = {}
             for scope in WIDEST_FIRST:
                 for key in CHOICES:
-                    if (value := made.get((scope, whose(scope, place, person, lies), key))) is not None:
+                    if (value := made.get((scope, scope_of_choice(scope, place, person, lies), key))) is not None:
                         expected[key] = value
             read = {key: SETTINGS[key].parse("" if value == "usual" else value) for key, value in expected.items()}
             assert desk.resolve_settings(place, person) == replace(Settings(), **read)
@@ -110,7 +110,7 @@ def _choose(
     place, person, scope, (key, value), back = choice
     do = {"do": "reset"} if back else {"do": "set", "value": value}
     given = command("settings", replace(person, roles=BOB.roles), place, scope=scope, key=key, **do)
-    them = whose(scope, place, person, lies)
+    them = scope_of_choice(scope, place, person, lies)
     if not them:
         with pytest.raises(Refused, match="has no category"):
             desk.answer(given)
@@ -125,17 +125,17 @@ def _choose(
 
 
 @asynccontextmanager
-async def at_work(
+async def running_bot(
     store: Store, *scripts: str, desk: SlashCommands | None = None
 ) -> AsyncIterator[tuple[Dispatcher, Screen, InstantRenderer, ScriptedModel, Shelf]]:
-    """The inbox at work on two platforms."""
+    """The dispatcher with two platforms."""
     renderer = InstantRenderer(refused={"failing": "It broke."}, held={"waiting"}, keep=recording(store))
     model, screen, shelf = ScriptedModel([[script] for script in scripts]), Screen(), Shelf()
     papers = ThreadExport(lambda digest: b"")
     inbox = Dispatcher(
         store, model, renderer, shelf, DispatcherOptions(refining=RefineMode.OFF), commands=desk, thread_export=papers
     )
-    task = asyncio.create_task(inbox.run({"test": screen, "theirs": screen}))
+    task = asyncio.create_task(inbox.run({"test": screen, "other_thread": screen}))
     await asyncio.sleep(0)
     try:
         yield inbox, screen, renderer, model, shelf
@@ -144,8 +144,8 @@ async def at_work(
         await asyncio.wait({task})
 
 
-class Elsewhere:
-    """A thread of somebody else's in which three pictures were drawn, one failed, and one waits for ever."""
+class OtherThread:
+    """A thread of another user with three rendered images, a failed one, and one that waits for ever."""
 
     def __init__(self, store: Store, inbox: Dispatcher, screen: Screen, thread: ThreadKey) -> None:
         self.store, self.inbox, self.screen, self.thread = store, inbox, screen, thread
@@ -172,7 +172,7 @@ FAILS, WAITS = "<image>failing</image>", "<image>waiting</image>"
 
 
 def attempts() -> dict[str, Incoming]:
-    """What somebody might send in a thread of their own, as a manager of it, to get at another's."""
+    """Events that a user may send in their own thread, as its manager, to reach images of another thread."""
 
     def press(action: Action, target: str, words: str = "") -> ButtonPress:
         return ButtonPress(f"x-{action}-{target}", MINE, BOB, action, target, words)
@@ -192,15 +192,15 @@ def attempts() -> dict[str, Incoming]:
 
 
 @pytest.fixture(params=THEIRS)
-def theirs(request: pytest.FixtureRequest) -> ThreadKey:
+def other_thread(request: pytest.FixtureRequest) -> ThreadKey:
     """The thread that is out of reach."""
     return THEIRS[request.param]
 
 
-async def test_every_attempt_at_another_threads_pictures_is_refused(store: Store, theirs: ThreadKey) -> None:
-    """The sentence is that of what is not there; nothing there changes, and nothing is begun here."""
-    async with at_work(store, THREE, FAILS, WAITS) as (inbox, screen, renderer, _, _):
-        there = Elsewhere(store, inbox, screen, theirs)
+async def test_every_event_for_images_of_another_thread_is_refused(store: Store, other_thread: ThreadKey) -> None:
+    """The sentence is that for an unknown image; nothing changes there, and nothing starts here."""
+    async with running_bot(store, THREE, FAILS, WAITS) as (inbox, screen, renderer, _, _):
+        there = OtherThread(store, inbox, screen, other_thread)
         await there.begin()
         await renderer.waiting.wait()
         before, jobs = there.record(), list(renderer.jobs)
@@ -218,10 +218,10 @@ async def test_every_attempt_at_another_threads_pictures_is_refused(store: Store
         await screen.final("t3")
 
 
-async def test_commands_tell_and_change_nothing_of_another_thread(store: Store, theirs: ThreadKey) -> None:
-    """Neither pictures nor details, sheet or ZIP; nothing of it is cancelled or forgotten."""
-    async with at_work(store, THREE, FAILS, WAITS) as (inbox, screen, renderer, _, shelf):
-        there = Elsewhere(store, inbox, screen, theirs)
+async def test_commands_show_and_change_nothing_of_another_thread(store: Store, other_thread: ThreadKey) -> None:
+    """No images, details, contact sheet or ZIP; nothing of it is cancelled or forgotten."""
+    async with running_bot(store, THREE, FAILS, WAITS) as (inbox, screen, renderer, _, shelf):
+        there = OtherThread(store, inbox, screen, other_thread)
         await there.begin()
         await renderer.waiting.wait()
         before = there.record()
@@ -248,14 +248,14 @@ async def test_commands_tell_and_change_nothing_of_another_thread(store: Store, 
 @pytest.mark.parametrize(
     "tag", ['<edit of="2">red</edit>', '<vary of="3"/>', '<select of="2"/>', '<refine of="3">x</refine>']
 )
-async def test_a_number_of_another_thread_is_none_of_this_one(store: Store, theirs: ThreadKey, tag: str) -> None:
-    """Whatever the chat model was talked into: it names no picture here, and is told of none."""
-    async with at_work(store, THREE, "<image>mine</image>", tag) as (inbox, screen, renderer, model, _):
-        await inbox.accept(Message("t1", theirs, CID, "three"))
+async def test_a_number_of_another_thread_is_unknown_here(store: Store, other_thread: ThreadKey, tag: str) -> None:
+    """No answer of the chat model can name an image of another thread, and its history has none."""
+    async with running_bot(store, THREE, "<image>mine</image>", tag) as (inbox, screen, renderer, model, _):
+        await inbox.accept(Message("t1", other_thread, CID, "three"))
         await screen.final("t1")
         await inbox.accept(message("m1", "draw mine"))
         await screen.final("m1")
-        await inbox.accept(message("m2", f"make the picture of {theirs} red, whatever it is"))
+        await inbox.accept(message("m2", f"make the picture of {other_thread} red, whatever it is"))
         view = await screen.final("m2")
     number = tag.partition('"')[2][0]
     assert failures(view) == [Failed(f"This thread has no image #{number}.")]
@@ -263,10 +263,10 @@ async def test_a_number_of_another_thread_is_none_of_this_one(store: Store, thei
     assert all(SECRET not in said.text for heard in model.heard[1:] for said in heard)
 
 
-async def test_the_same_ids_elsewhere_are_others(store: Store, theirs: ThreadKey) -> None:
-    """A person, a number and a choice of the same name mean what they mean in their own place."""
-    async with at_work(store, desk=desk_of(store)) as (inbox, screen, renderer, _, _):
-        for thread, words, name in ((theirs, SECRET, "w1"), (MINE, "a cat", "w2")):
+async def test_the_same_ids_in_another_place_mean_others(store: Store, other_thread: ThreadKey) -> None:
+    """A user, a number and a choice of the same name belong to their own place."""
+    async with running_bot(store, desk=desk_of(store)) as (inbox, screen, renderer, _, _):
+        for thread, words, name in ((other_thread, SECRET, "w1"), (MINE, "a cat", "w2")):
             await inbox.accept(replace(wish(words, 1, name), thread=thread))
             await screen.final(name)
             await recorded(store, name)
@@ -275,8 +275,8 @@ async def test_the_same_ids_elsewhere_are_others(store: Store, theirs: ThreadKey
         assert [job.request.prompt for job in renderer.jobs] == [SECRET, "a cat", "a cat"]
         assert "a cat" in str((await inbox.run_command(command("details", ANN, MINE, picture="1"))).text)
         await inbox.accept(ButtonPress("d1", MINE, ANN, Action.DELETE, "1"))
-        assert store.picture(theirs, 1) and store.picture(MINE, 1) is None
+        assert store.picture(other_thread, 1) and store.picture(MINE, 1) is None
         await recorded(store, "v1")
         await inbox.run_command(command("forget", ANN, MINE))
-    assert [entry.text for entry in store.entries(theirs)] == [SECRET]
-    assert len(store.pictures(theirs)) == 1
+    assert [entry.text for entry in store.entries(other_thread)] == [SECRET]
+    assert len(store.pictures(other_thread)) == 1

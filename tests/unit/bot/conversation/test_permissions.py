@@ -1,4 +1,4 @@
-"""What nobody may go beyond, checked on plain values."""
+"""Limits, the content filter and access, as pure functions."""
 
 import time
 
@@ -19,7 +19,7 @@ DISCORD = ThreadKey("discord", "9", "1", "2")
 
 
 def refusal(settings: Settings, used: DailyUsage, wanted: int = 1) -> str:
-    """Why so many more are too many; empty if they are not."""
+    """Why so many more images are too many; empty if they are not."""
     try:
         check_limits(settings, used, wanted)
     except Refused as refused:
@@ -28,7 +28,7 @@ def refusal(settings: Settings, used: DailyUsage, wanted: int = 1) -> str:
 
 
 def forbidden(rule: str, *prompts: str) -> str:
-    """Why a prompt is not drawn; empty if it may be."""
+    """Why a prompt is refused; empty if it is not."""
     try:
         check_blocked_words(Settings(rule=rule), *prompts)
     except Refused as refused:
@@ -36,8 +36,8 @@ def forbidden(rule: str, *prompts: str) -> str:
     return ""
 
 
-def answered(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "", blocked: str = "") -> bool:
-    """Whether somebody is answered there."""
+def has_access(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "", blocked: str = "") -> bool:
+    """Whether the bot answers the user there."""
     try:
         check_access(Settings(allowed=allowed, blocked=blocked), thread, person)
     except Refused:
@@ -52,8 +52,8 @@ def answered(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "", b
 @pytest.mark.parametrize("had", range(5))
 @pytest.mark.parametrize("wanted", [1, 2, 4])
 @pytest.mark.parametrize("key", ["daily", "server_daily", "at_once"])
-def test_no_limit_is_gone_beyond(key: str, wanted: int, had: int, most: int) -> None:
-    """What there is and what is wanted is at most the limit; 0 is none."""
+def test_no_limit_is_exceeded(key: str, wanted: int, had: int, most: int) -> None:
+    """Used and wanted images together are at most the limit; 0 is no limit."""
     settings, used = {
         "daily": (Settings(daily=most), DailyUsage(by_user=had)),
         "server_daily": (Settings(server_daily=most), DailyUsage(by_server=had)),
@@ -62,8 +62,8 @@ def test_no_limit_is_gone_beyond(key: str, wanted: int, had: int, most: int) -> 
     assert bool(refusal(settings, used, wanted)) == (most > 0 and had + wanted > most)
 
 
-def test_the_limits_are_counted_apart() -> None:
-    """What others had drawn is none of one's own; what is done is not under way."""
+def test_the_limits_are_independent() -> None:
+    """Images of others do not count as one's own; finished images do not count as unfinished."""
     settings = Settings(daily=2, server_daily=10, at_once=1)
     assert not refusal(settings, DailyUsage(by_user=1, by_server=9, unfinished=0))
     assert "Your limit is 2 images a day" in refusal(settings, DailyUsage(by_user=2, by_server=2))
@@ -71,8 +71,8 @@ def test_the_limits_are_counted_apart() -> None:
     assert "You have 1 image in progress" in refusal(settings, DailyUsage(unfinished=1))
 
 
-def test_the_sentence_tells_when_the_next_one_is_free() -> None:
-    """A day after the oldest was ordered, as each platform says a time."""
+def test_the_sentence_says_when_the_next_image_is_free() -> None:
+    """A day after the oldest was ordered, as a time marker of the platform."""
     mine = refusal(Settings(daily=3), DailyUsage(by_user=3, oldest_by_user=NOON))
     ours = refusal(Settings(server_daily=1), DailyUsage(by_server=1, oldest_by_server=NOON))
 
@@ -89,8 +89,8 @@ def test_the_sentence_tells_when_the_next_one_is_free() -> None:
     assert replace_time_markers(hours) == "Your limit is 1 image a day. The next one is free in about 3 hr."
 
 
-def test_where_some_are_left_that_is_told() -> None:
-    """Nobody is sent away until tomorrow who only asked for too many at once."""
+def test_the_sentence_says_how_many_images_are_left() -> None:
+    """If only the number in one request is too high, fewer can be requested now."""
     assert refusal(Settings(daily=3), DailyUsage(), 4) == ("Your limit is 3 images a day. You can ask for 3 more now.")
     assert refusal(Settings(server_daily=3), DailyUsage(by_user=0, by_server=2), 2) == (
         "This server's limit is 3 images a day. You can ask for 1 more now."
@@ -132,19 +132,19 @@ def test_where_some_are_left_that_is_told() -> None:
         ("gore", "", False),
     ],
 )
-def test_a_rule_holds_words_and_patterns(rule: str, prompt: str, held: bool) -> None:
-    """A word counts as a whole, a pattern anywhere, both in any case."""
+def test_the_content_filter_has_words_and_patterns(rule: str, prompt: str, held: bool) -> None:
+    """A word matches as a whole, a pattern anywhere, both in any case."""
     assert bool(forbidden(rule, prompt)) == held
 
 
-def test_each_prompt_is_looked_at() -> None:
-    """Of several pictures one is enough."""
+def test_each_prompt_is_checked() -> None:
+    """One of several images is enough."""
     assert forbidden("gore", "a cat", "", "some gore")
     assert not forbidden("gore", "a cat", "a dog")
 
 
-def test_what_was_forbidden_is_not_said_again(caplog: pytest.LogCaptureFixture) -> None:
-    """Neither to the person nor in the log, whether it was a word or a pattern."""
+def test_a_blocked_word_is_not_repeated(caplog: pytest.LogCaptureFixture) -> None:
+    """Neither to the user nor in the log, for words and patterns."""
     with caplog.at_level("DEBUG"):
         word, pattern = forbidden("zorblax", "a Zorblax"), forbidden("/zorb.ax/", "a zorbLax")
     assert word == "The content filter of this server blocks a word in this prompt."
@@ -160,8 +160,8 @@ def test_what_was_forbidden_is_not_said_again(caplog: pytest.LogCaptureFixture) 
         ("/((a{1,1000}){1,1000}){1,1000}b/", "a" * 8_000),
     ],
 )
-def test_a_pattern_that_takes_for_ever_is_given_up(line: str, prompt: str) -> None:
-    """It forbids nothing that can be told, and nobody waits for it; as many of it as there is room for, no longer."""
+def test_a_pattern_that_is_too_slow_is_abandoned(line: str, prompt: str) -> None:
+    """It blocks nothing, and the check of all patterns has a time limit."""
     many = "\n".join([line] * (MAX_LIST_LENGTH // (len(line) + 1)))
     for rule in (line, many, validate_value("rule", many, Scope.SERVER, AvailableModels())):
         began = time.process_time()
@@ -169,14 +169,14 @@ def test_a_pattern_that_takes_for_ever_is_given_up(line: str, prompt: str) -> No
         assert time.process_time() - began < CHECK_TIMEOUT + 0.5
 
 
-def test_words_do_not_want_for_time() -> None:
-    """What stands behind patterns that take for ever is forbidden all the same."""
+def test_words_are_checked_after_slow_patterns() -> None:
+    """A blocked word after slow patterns is still found."""
     rule = "\n".join(["/(a+)+$/"] * 200) + "\ngore"
     assert "blocks a word" in forbidden(rule, "a" * 8_000 + " gore")
 
 
-def test_a_pattern_that_cannot_be_understood_is_not_kept() -> None:
-    """Nor does one that was kept by an older version do any harm."""
+def test_an_invalid_pattern_is_refused() -> None:
+    """One that an older version stored does no harm."""
     for wrong in ("/(/", "  /[a/  ", "gore\n/*/"):
         with pytest.raises(Refused, match="is not valid"):
             validate_value("rule", wrong, Scope.SERVER, AvailableModels())
@@ -213,28 +213,28 @@ def test_a_pattern_that_cannot_be_understood_is_not_kept() -> None:
         ("Ann", ANN, THREAD, False),  # a name is no id
     ],
 )
-def test_lists_hold_mentions_and_ids(listed: str, person: Person, thread: ThreadKey, named: bool) -> None:
-    """Of Discord and of Slack; whoever is blocked is not answered, and whoever is allowed is."""
-    assert answered(person, thread, blocked=listed) == (not named)
-    assert answered(person, thread, allowed=listed) == named
+def test_lists_contain_mentions_and_ids(listed: str, person: Person, thread: ThreadKey, named: bool) -> None:
+    """Of Discord and of Slack; blocked users get no answer, allowed users do."""
+    assert has_access(person, thread, blocked=listed) == (not named)
+    assert has_access(person, thread, allowed=listed) == named
 
 
 def test_managers_are_always_answered() -> None:
     """Or they could lock themselves out."""
     manager = Person("1", "Ann", frozenset({MANAGER, "5"}))
-    assert answered(manager, blocked="<@1> <@&5>", allowed="<@2>")
-    assert answered(BOB, blocked=f"bob {THREAD.channel}")
+    assert has_access(manager, blocked="<@1> <@&5>", allowed="<@2>")
+    assert has_access(BOB, blocked=f"bob {THREAD.channel}")
 
 
-def test_nothing_is_won_by_being_called_a_manager() -> None:
-    """The list cannot name that role: it is none of the platform's."""
-    assert not answered(Person("1", "manager"), blocked="1")
-    assert not answered(Person("1", "Ann", frozenset({"5"})), allowed="manager")
+def test_the_name_of_the_manager_role_cannot_be_listed() -> None:
+    """It is not a role of the platform."""
+    assert not has_access(Person("1", "manager"), blocked="1")
+    assert not has_access(Person("1", "Ann", frozenset({"5"})), allowed="manager")
 
 
-def test_who_is_in_both_lists_is_not_answered() -> None:
-    """Empty lists let everybody."""
-    assert not answered(ANN, blocked="ann", allowed="ann")
-    assert not answered(ANN, blocked="ann", allowed=THREAD.channel)
-    assert answered(ANN)
-    assert answered(ANN, blocked=" ,; \n", allowed="\n")
+def test_a_user_in_both_lists_is_not_answered() -> None:
+    """Empty lists give access to all users."""
+    assert not has_access(ANN, blocked="ann", allowed="ann")
+    assert not has_access(ANN, blocked="ann", allowed=THREAD.channel)
+    assert has_access(ANN)
+    assert has_access(ANN, blocked=" ,; \n", allowed="\n")

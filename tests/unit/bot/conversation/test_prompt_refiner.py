@@ -1,4 +1,4 @@
-"""Wishes that become prompts, and refinements that are not used."""
+"""Prompt refinement, and refined prompts that are discarded."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -17,7 +17,7 @@ PHRASES, SENTENCES = ModelCapabilities(dialect=Dialect.PHRASES), ModelCapabiliti
 
 
 def job(prompt: str, operation: Operation = Operation.GENERATE, refined: str = "") -> RenderJob:
-    """A job for a picture of that."""
+    """A job for an image with this prompt."""
     return RenderJob(
         "j", THREAD, 1, "ann", ImageRequest(0, operation, prompt, sampling=Sampling(seed=7)), refined_prompt=refined
     )
@@ -25,7 +25,7 @@ def job(prompt: str, operation: Operation = Operation.GENERATE, refined: str = "
 
 @dataclass
 class Shelf:
-    """Keeps refined prompts."""
+    """Records refined prompts."""
 
     kept: list[str] = field(default_factory=list)
 
@@ -54,13 +54,13 @@ class Shelf:
     ],
 )  # fmt: skip
 def test_a_refinement_keeps_things_numbers_and_quotes(wish: str, prompt: str, kept: bool) -> None:
-    """What was wished for is in it, whatever else is."""
+    """The content of the original prompt is in it, with any additions."""
     assert keeps_content(wish, prompt) is kept
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_what_holds_the_wish_keeps_it(wish: str, more: str) -> None:
-    """A prompt that begins with the whole wish loses nothing."""
+def test_a_longer_prompt_keeps_the_content(wish: str, more: str) -> None:
+    """A prompt that begins with the whole original loses nothing."""
     assert (
         keeps_content(wish, f"{wish}, {more}") or '"' in wish + more or "'" in wish + more or "“" in wish or "«" in wish
     )
@@ -82,15 +82,15 @@ def test_what_holds_the_wish_keeps_it(wish: str, more: str) -> None:
         (job("", Operation.REFINE), PHRASES, RefineMode.ALWAYS, False),
     ],
 )
-def test_only_what_gains_is_refined(
+def test_only_prompts_that_gain_are_refined(
     one: RenderJob, abilities: ModelCapabilities, when: RefineMode, expected: bool
 ) -> None:
     """New descriptions are; variations and instructions never."""
     assert needs_refinement(one, abilities, when) is expected
 
 
-async def test_the_dialect_of_the_picture_model_is_asked_for() -> None:
-    """The wish is told alone, under the rules of the dialect."""
+async def test_the_prompt_is_refined_for_the_dialect_of_the_image_model() -> None:
+    """The chat model gets only the prompt, under the rules of the dialect."""
     model = ScriptedModel([['**Prompt:** "a knight in armour, dusk"']])
     assert await refine_prompt(model, "a knight", Dialect.PHRASES) == "a knight in armour, dusk"
     (told,) = model.heard
@@ -104,7 +104,7 @@ async def test_the_dialect_of_the_picture_model_is_asked_for() -> None:
     ids=["other", "empty", "failed", "cut", "endless", "the same"],
 )
 async def test_a_bad_refinement_is_not_used(answer: list[str | None]) -> None:
-    """The wish is then drawn as it is."""
+    """The original prompt is rendered."""
     model, shelf = ScriptedModel([answer]), Shelf()
     wished = job("a knight")
     assert await PromptRefiner(model, shelf, RefineMode.ALWAYS)(wished, PHRASES) == wished
@@ -112,14 +112,14 @@ async def test_a_bad_refinement_is_not_used(answer: list[str | None]) -> None:
 
 
 async def test_a_refined_job_is_not_refined_again() -> None:
-    """After a restart the prompt that was recorded is used."""
+    """After a restart the recorded prompt is used."""
     model = ScriptedModel([])
     done = job("a knight", refined="a knight in armour")
     assert await PromptRefiner(model, Shelf(), RefineMode.ALWAYS)(done, PHRASES) == done
 
 
-async def test_what_is_refined_is_recorded() -> None:
-    """Before it is drawn."""
+async def test_a_refined_prompt_is_recorded() -> None:
+    """Before it is rendered."""
     model, shelf = ScriptedModel([["a knight in armour, dusk"]]), Shelf()
     refined = await PromptRefiner(model, shelf)(job("a knight"), PHRASES)
     assert (refined.request.prompt, refined.refined_prompt) == ("a knight", "a knight in armour, dusk")
@@ -127,7 +127,7 @@ async def test_what_is_refined_is_recorded() -> None:
 
 
 async def test_stopping_ends_the_refinement() -> None:
-    """Who presses Stop does not wait for it."""
+    """Stop does not wait for it."""
     model = ScriptedModel([["a knight", None]])
     task = asyncio.create_task(refine_prompt(model, "a knight", Dialect.PHRASES))
     await model.waiting.wait()

@@ -1,4 +1,4 @@
-"""Limits at work: however pictures are asked for, no more are drawn; what did not come is given back."""
+"""The limits in the running bot: no event exceeds them, and images that failed do not count."""
 
 import asyncio
 import sqlite3
@@ -33,26 +33,26 @@ CAT = ["<image>a cat</image>"]
 MANY = 20
 
 
-def limited(store: Store, **limits: int) -> SlashCommands:
-    """A desk at which a manager chose these limits for the server."""
+def commands_with_limits(store: Store, **limits: int) -> SlashCommands:
+    """Commands of a server for which a manager chose these limits."""
     desk = desk_of(store)
     for key, value in limits.items():
         choose(desk, "server", key, str(value), BOB)
     return desk
 
 
-def elsewhere(nth: int, author: Person = ANN) -> Message:
+def message_in_own_thread(nth: int, author: Person = ANN) -> Message:
     """A message in a thread of its own."""
     return replace(message(f"m{nth}", "draw a cat", author=author), thread=replace(THREAD, thread=f"t{nth}"))
 
 
 def used(store: Store, person: Person = ANN) -> int:
-    """How many pictures of the day a person has had."""
+    """How many images of the day a user has had."""
     return store.jobs.usage_today(THREAD, person.id).by_user
 
 
 def reasons(views: Iterable[View]) -> list[str]:
-    """Why pictures of several replies did not come."""
+    """Why images of several replies failed."""
     return [str(failed.reason) for view in views for failed in failures(view)]
 
 
@@ -60,10 +60,14 @@ def reasons(views: Iterable[View]) -> list[str]:
 
 
 @pytest.mark.parametrize("apart", [True, False])
-async def test_twenty_messages_at_once_do_not_exceed_the_quota(store: Store, apart: bool) -> None:
-    """In threads of their own or in one; the others say when the next picture is free."""
-    async with running(store, ScriptedModel([CAT] * MANY), desk=limited(store, daily=5)) as (inbox, screen, renderer):
-        asked = [elsewhere(nth) if apart else message(f"m{nth}", "draw a cat") for nth in range(MANY)]
+async def test_twenty_messages_at_once_do_not_exceed_the_limit(store: Store, apart: bool) -> None:
+    """In separate threads or in one; the others say when the next image is free."""
+    async with running(store, ScriptedModel([CAT] * MANY), desk=commands_with_limits(store, daily=5)) as (
+        inbox,
+        screen,
+        renderer,
+    ):
+        asked = [message_in_own_thread(nth) if apart else message(f"m{nth}", "draw a cat") for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
     assert len(renderer.jobs) == sum(len(come(view)) for view in views) == used(store) == 5
@@ -71,11 +75,11 @@ async def test_twenty_messages_at_once_do_not_exceed_the_quota(store: Store, apa
     assert {replace_time_markers(reason) for reason in reasons(views)} == {sentence}
 
 
-async def test_many_people_at_once_do_not_exceed_the_quota_of_all(store: Store) -> None:
-    """Another server has its own."""
-    desk = limited(store, server_daily=5)
+async def test_many_users_at_once_do_not_exceed_the_limit_of_the_server(store: Store) -> None:
+    """Another server has its own limit."""
+    desk = commands_with_limits(store, server_daily=5)
     async with running(store, ScriptedModel([CAT] * (MANY + 1)), desk=desk) as (inbox, screen, renderer):
-        asked = [elsewhere(nth, Person(f"p{nth}", "P")) for nth in range(MANY)]
+        asked = [message_in_own_thread(nth, Person(f"p{nth}", "P")) for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
         assert len(renderer.jobs) == 5
@@ -84,15 +88,15 @@ async def test_many_people_at_once_do_not_exceed_the_quota_of_all(store: Store) 
         assert come(await screen.final("else")) == [1]
 
 
-async def test_a_person_has_so_many_under_way_and_no_more(store: Store) -> None:
-    """Others have theirs; when one is done, the next may be asked for."""
-    desk, renderer = limited(store, at_once=2), InstantRenderer(held={"a cat"})
+async def test_a_user_has_a_maximum_of_unfinished_images(store: Store) -> None:
+    """Other users have their own; when one is done, the next can be requested."""
+    desk, renderer = commands_with_limits(store, at_once=2), InstantRenderer(held={"a cat"})
     async with running(store, ScriptedModel([CAT] * (MANY + 2)), renderer, desk=desk) as (inbox, screen, _):
-        asked = [elsewhere(nth) for nth in range(MANY)]
+        asked = [message_in_own_thread(nth) for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         for nth in range(2, MANY):
             assert len(failures(await screen.final(f"m{nth}"))) == 1
-        await inbox.accept(elsewhere(MANY, CID))
+        await inbox.accept(message_in_own_thread(MANY, CID))
         while len(renderer.jobs) < 3:
             await asyncio.sleep(0)
         assert sorted(job.owner for job in renderer.jobs) == ["ann", "ann", "cid"]
@@ -102,13 +106,17 @@ async def test_a_person_has_so_many_under_way_and_no_more(store: Store) -> None:
         for nth in (0, 1):
             await screen.final(f"m{nth}")
             await recorded(store, f"m{nth}")
-        await inbox.accept(elsewhere(MANY + 1))
+        await inbox.accept(message_in_own_thread(MANY + 1))
         assert len(come(await screen.final(f"m{MANY + 1}"))) == 1
 
 
-async def test_wishes_and_buttons_count_like_words(store: Store) -> None:
-    """A wish is drawn whole or not at all; Vary and Redo are refused where nothing is left."""
-    async with running(store, ScriptedModel([]), desk=limited(store, daily=5)) as (inbox, screen, renderer):
+async def test_imagine_and_buttons_count_like_messages(store: Store) -> None:
+    """`/imagine` is accepted as a whole or not at all; Vary and Redo are refused if nothing is left."""
+    async with running(store, ScriptedModel([]), desk=commands_with_limits(store, daily=5)) as (
+        inbox,
+        screen,
+        renderer,
+    ):
         told = await asyncio.gather(
             *(inbox.accept(wish("a cat", 2, f"w{nth}")) for nth in range(MANY)), return_exceptions=True
         )
@@ -123,9 +131,13 @@ async def test_wishes_and_buttons_count_like_words(store: Store) -> None:
     assert len(renderer.jobs) == used(store) == 5
 
 
-async def test_of_one_answer_as_many_come_as_are_left(store: Store) -> None:
-    """The first ones, in the order in which the chat model asked for them."""
-    async with running(store, ScriptedModel([CAT * 4]), desk=limited(store, daily=3)) as (inbox, screen, _):
+async def test_one_answer_gets_as_many_images_as_are_left(store: Store) -> None:
+    """The first ones, in the order of the requests."""
+    async with running(store, ScriptedModel([CAT * 4]), desk=commands_with_limits(store, daily=3)) as (
+        inbox,
+        screen,
+        _,
+    ):
         await inbox.accept(message("m1", "draw"))
         view = await screen.final("m1")
     states = [isinstance(part.state, Rendered) for part in view.parts if isinstance(part, PicturePart)]
@@ -135,11 +147,11 @@ async def test_of_one_answer_as_many_come_as_are_left(store: Store) -> None:
 # What counts
 
 
-async def test_a_picture_that_fails_or_is_cancelled_is_given_back(store: Store) -> None:
+async def test_a_failed_or_cancelled_image_does_not_count(store: Store) -> None:
     """Whether it was cancelled alone or with its reply."""
     renderer = InstantRenderer(refused={"a dog": "It broke."}, held={"a cow"})
     model = ScriptedModel([["<image>a dog</image>"], ["<image>a cow</image>"], CAT])
-    async with running(store, model, renderer, desk=limited(store, daily=1)) as (inbox, screen, _):
+    async with running(store, model, renderer, desk=commands_with_limits(store, daily=1)) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await recorded(store, "m1")
@@ -155,10 +167,10 @@ async def test_a_picture_that_fails_or_is_cancelled_is_given_back(store: Store) 
         assert len(come(await screen.final("m3"))) == 1
 
 
-async def test_what_was_given_back_is_not_drawn_beside_the_quota(store: Store) -> None:
-    """Retry counts like any other order, also of a wish that never began; by and by it may be had."""
+async def test_retry_counts_for_the_limit(store: Store) -> None:
+    """Like any other order, also of an `/imagine` that never started; later it can be rendered."""
     renderer = KnowingRenderer(refused={"a dog": "It broke."}, store=store)
-    desk = limited(store, daily=2)
+    desk = commands_with_limits(store, daily=2)
     async with running(store, ScriptedModel([]), renderer, desk=desk) as (inbox, screen, _):
         await inbox.accept(wish("a dog", 2))
         await screen.final("w1")
@@ -175,10 +187,10 @@ async def test_what_was_given_back_is_not_drawn_beside_the_quota(store: Store) -
     assert used(store) == 3
 
 
-async def test_a_picture_that_is_deleted_or_forgotten_is_not_given_back(store: Store, tmp_path: Path) -> None:
-    """Nothing but the number is kept of it, for a day."""
+async def test_a_deleted_or_forgotten_image_still_counts(store: Store, tmp_path: Path) -> None:
+    """Only its count is kept, for a day."""
     model = ScriptedModel([CAT])
-    async with running(store, model, desk=limited(store, daily=2), album=Shelf()) as (inbox, screen, _):
+    async with running(store, model, desk=commands_with_limits(store, daily=2), album=Shelf()) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 2))
         await screen.final("w1")
         await recorded(store, "w1")
@@ -192,16 +204,16 @@ async def test_a_picture_that_is_deleted_or_forgotten_is_not_given_back(store: S
     with sqlite3.connect(tmp_path / "test.sqlite") as file:
         file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
     file.close()
-    other.accept(elsewhere(1))
-    other.forget(elsewhere(1).thread)
+    other.accept(message_in_own_thread(1))
+    other.forget(message_in_own_thread(1).thread)
     assert used(store) == 0
     assert other.jobs.recent_charges(2 * DAY) == [] and not other.jobs.unfinished() and not other.jobs.failures()
 
 
-async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
-    """What was under way counts once, even if the chat model asks for something else this time."""
+async def test_a_restart_does_not_change_the_count(tmp_path: Path) -> None:
+    """Unfinished images count once, even if the chat model requests something else this time."""
     first = Store(tmp_path / "test.sqlite")
-    desk, renderer = limited(first, daily=2), InstantRenderer(held={"a cow"})
+    desk, renderer = commands_with_limits(first, daily=2), InstantRenderer(held={"a cow"})
     async with running(first, ScriptedModel([CAT, ["<image>a cow</image>", None]]), renderer, desk=desk) as (
         inbox,
         screen,
@@ -223,9 +235,9 @@ async def test_after_a_restart_it_is_the_same(tmp_path: Path) -> None:
     assert used(store) == 2
 
 
-async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) -> None:
-    """A day after they were ordered; the sentence before names that moment to each platform in its own way."""
-    async with running(store, ScriptedModel([]), desk=limited(store, daily=1)) as (inbox, screen, _):
+async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
+    """From the time of the order; the sentence names the end as a time marker of each platform."""
+    async with running(store, ScriptedModel([]), desk=commands_with_limits(store, daily=1)) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 1))
         await screen.final("w1")
         with pytest.raises(Refused) as refused:
@@ -250,9 +262,9 @@ async def test_yesterdays_pictures_are_free_again(store: Store, tmp_path: Path) 
 # Who sets them
 
 
-async def test_managers_raise_a_limit_and_are_held_to_it(store: Store) -> None:
-    """At once, for everybody; a channel may have a limit of its own, for what is asked there."""
-    desk = limited(store, daily=1)
+async def test_a_changed_limit_applies_at_once_also_to_managers(store: Store) -> None:
+    """For all users; a channel may have its own limit."""
+    desk = commands_with_limits(store, daily=1)
     async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
         for person in (ANN, BOB):
             await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))

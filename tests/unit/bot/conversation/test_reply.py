@@ -1,4 +1,4 @@
-"""What a reply looks like while it comes about."""
+"""The state and the views of a reply."""
 
 import random
 from itertools import pairwise
@@ -33,12 +33,12 @@ def views(*events: Event) -> list[View]:
 
 
 def ordered(key: int) -> ImageOrdered:
-    """A picture asked for."""
+    """The order of an image."""
     return ImageOrdered(ImageRequest(key, Operation.GENERATE, f"p{key}"), key + 1)
 
 
 def random_events(rng: random.Random) -> list[Event]:
-    """Any order that a turn can produce."""
+    """Any order of events that a turn can produce."""
     events: list[Event] = []
     pending: list[Event] = []
     keys = 0
@@ -74,15 +74,15 @@ def test_until_final_text_only_grows_and_parts_are_only_appended(seed: int) -> N
 
 
 @pytest.mark.parametrize("seed", range(50))
-def test_nothing_is_left_unfinished_in_a_halted_reply(seed: int) -> None:
-    """After a stop, no picture claims to be on its way."""
+def test_no_image_is_left_unfinished_in_a_stopped_reply(seed: int) -> None:
+    """After a stop, no image is shown as queued or rendering."""
     last = views(*random_events(random.Random(seed))[:-1], ReplyStopped("Stopped by Ann."))[-1]
     assert last.status == "Stopped by Ann."
     assert not any(isinstance(part, PicturePart) and isinstance(part.state, Queued | Rendering) for part in last.parts)
 
 
 def test_the_status_follows_the_work() -> None:
-    """Thinking, writing, drawing, and nothing when all is done."""
+    """Thinking, writing, drawing, and empty at the end."""
     done = ImageProgress(0, Rendered(picture(1)))
     assert str(view(Reply("r")).status) == "Thinking…"
     assert [str(v.status) for v in views(Text("hi"), ordered(0), done, ReplyEnded())] == [
@@ -94,20 +94,20 @@ def test_the_status_follows_the_work() -> None:
 
 
 def test_a_preview_stays_until_a_newer_one_comes() -> None:
-    """Progress without a preview does not take the picture's preview away."""
+    """Progress without a preview does not remove the preview of the image."""
     last = views(ordered(0), ImageProgress(0, Rendering(0.2, b"jpeg")), ImageProgress(0, Rendering(0.4)))[-1]
     assert isinstance(last.parts[0], PicturePart)
     assert last.parts[0].state == Rendering(0.4, b"jpeg")
 
 
-def test_late_news_do_not_undo_a_picture() -> None:
-    """Once rendered or failed, a picture stays as it is."""
+def test_late_updates_do_not_change_an_image() -> None:
+    """Once rendered or failed, an image stays as it is."""
     last = views(ordered(0), ImageProgress(0, Rendered(picture(1))), ImageProgress(0, Queued(3)))[-1]
     assert isinstance(last.parts[0], PicturePart)
     assert isinstance(last.parts[0].state, Rendered)
 
 
-def test_a_picture_can_be_used_as_soon_as_it_is_there() -> None:
-    """Its buttons do not wait for the end of the reply, which can be stopped meanwhile."""
+def test_an_image_has_buttons_as_soon_as_it_is_rendered() -> None:
+    """They do not wait for the end of the reply, which can be stopped meanwhile."""
     labels = [str(button.label) for button in views(ordered(0), ImageProgress(0, Rendered(picture(1))))[-1].buttons]
     assert labels == ["Vary #1", "Edit #1", "Upscale #1", "Redo #1", "Delete #1", "Stop"]

@@ -1,4 +1,4 @@
-"""What is forgotten is gone: from the bytes of the database, from its log, and from the folder of pictures."""
+"""Forgotten threads are deleted from the bytes of the database, from its log, and from the folder of images."""
 
 import asyncio
 import logging
@@ -39,8 +39,8 @@ FILLING = "and a great many further words about it, so that they need pages of t
 
 
 @dataclass
-class Painter(InstantRenderer):
-    """Paints a file for each picture, and keeps the prompt in it."""
+class FileRenderer(InstantRenderer):
+    """Writes a file for each image, with the prompt in it."""
 
     files: PictureFiles | None = None
 
@@ -58,14 +58,14 @@ class Painter(InstantRenderer):
         yield Rendered(made)
 
 
-def found(folder: Path, *words: str) -> set[str]:
-    """Those words that are found in the bytes of any file of a folder, or below it."""
+def found_words(folder: Path, *words: str) -> set[str]:
+    """The words that are in the bytes of any file of a folder, or below it."""
     files = [path.read_bytes().lower() for path in folder.rglob("*") if path.is_file()]
     return {word for word in words if any(word.encode() in data for data in files)}
 
 
 async def conversation(inbox: Dispatcher, screen: Screen, store: Store, thread: ThreadKey, words: str) -> None:
-    """A thread full of words: said, answered, drawn, refined, edited, uploaded, chosen."""
+    """A thread with everything: messages, answers, rendered, refined, edited, uploaded and selected images."""
     name = thread.thread
     upload = png("blue", 80 + len(words)) + words.encode()
     told = Message(f"{name}1", thread, ANN, f"draw a {words} {FILLING}", (upload,))
@@ -81,45 +81,45 @@ async def conversation(inbox: Dispatcher, screen: Screen, store: Store, thread: 
 
 
 async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, tmp_path: Path) -> None:
-    """Whoever reads the files afterwards finds no word of it; another thread has kept all of its own."""
+    """The files contain no word of it; another thread keeps all of its own."""
     files, desk = PictureFiles(tmp_path / "pictures"), desk_of(store)
     secret, kept = " ".join(SECRETS), "keepsake"
     for scope, value in (("thread", f"You are a {secret}."), ("server", "You are kind.")):
         choose(desk, scope, "persona", value, BOB)
     choose(desk, "server", "style", "ink", BOB)
     scripts = [[f"**Here** is {word}: <image>a {word} {FILLING}</image> there {FILLING}"] for word in (secret, kept)]
-    painter, album = Painter(files=files), AsyncPictureFiles(files, sanitize_upload)
+    painter, album = FileRenderer(files=files), AsyncPictureFiles(files, sanitize_upload)
     async with running(store, ScriptedModel(list(scripts)), painter, desk=desk, album=album) as (inbox, screen, _):
         await conversation(inbox, screen, store, THREAD, secret)
         await conversation(inbox, screen, store, OTHER, kept)
         gone = [each.digest for each in store.pictures(THREAD)]
-        assert found(tmp_path, *SECRETS) == {*SECRETS} and len(set(gone)) > 2
+        assert found_words(tmp_path, *SECRETS) == {*SECRETS} and len(set(gone)) > 2
         await inbox.accept(press(Action.DELETE, "2"))
         told = await inbox.run_command(command("forget"))
         assert told.text == "Deleted from this thread: 2 messages and 3 images."
-        assert found(tmp_path, *SECRETS) == set()  # while the bot goes on, with its log open
-        assert found(tmp_path, kept) == {kept}
+        assert found_words(tmp_path, *SECRETS) == set()  # while the bot goes on, with its log open
+        assert found_words(tmp_path, kept) == {kept}
         mine = {each.digest for each in store.pictures(OTHER)}
         assert {path.stem for path in files._folder.iterdir()} == mine
     store.close()
-    assert found(tmp_path, *SECRETS, *gone) == set()
-    assert found(tmp_path, kept) == {kept}
+    assert found_words(tmp_path, *SECRETS, *gone) == set()
+    assert found_words(tmp_path, kept) == {kept}
 
 
-async def test_what_is_being_read_elsewhere_is_wiped_the_next_time(store: Store, tmp_path: Path) -> None:
-    """Another process that reads for long holds the log, and not the bot."""
+async def test_a_log_that_another_process_reads_is_truncated_the_next_time(store: Store, tmp_path: Path) -> None:
+    """A long read delays the truncation, and not the bot."""
     store.accept(message("m1", SECRETS[0]))
     with reading(tmp_path / "test.sqlite"):
         store.forget(THREAD)
-        assert found(tmp_path, *SECRETS)
+        assert found_words(tmp_path, *SECRETS)
     store.accept(replace(message("m2", "x"), thread=OTHER))
     store.forget(OTHER)
-    assert not found(tmp_path, *SECRETS)
+    assert not found_words(tmp_path, *SECRETS)
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Read in the file all the while."""
+    """Read in the file meanwhile."""
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN")
     other.execute("SELECT COUNT(*) FROM messages").fetchone()
@@ -130,8 +130,8 @@ def reading(path: Path) -> Iterator[None]:
 # After so many days
 
 
-def said(store: Store, path: Path, name: str, days: float, *, final: bool = True) -> ThreadKey:
-    """A thread in which the last words were said so many days ago; its one picture is its own."""
+def old_thread(store: Store, path: Path, name: str, days: float, *, final: bool = True) -> ThreadKey:
+    """A thread whose newest message is so many days old; its one image is its own."""
     thread = replace(THREAD, thread=name)
     store.accept(replace(message(name, f"about {name}"), thread=thread), [replace(picture(1), digest=f"{name:0>64}")])
     if final:
@@ -142,43 +142,41 @@ def said(store: Store, path: Path, name: str, days: float, *, final: bool = True
     return thread
 
 
-async def test_only_what_is_old_enough_is_forgotten(
-    store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """With its file; a number of threads is all that the log is told."""
+async def test_only_old_threads_are_forgotten(store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """With their files; the log has only the number of threads."""
     path, shelf = tmp_path / "test.sqlite", Shelf()
     ages = {"a": 40.0, "b": 30.01, "c": 29.99, "d": 0.0, "e": -1.0}
-    threads = {name: said(store, path, name, days) for name, days in ages.items()}
+    threads = {name: old_thread(store, path, name, days) for name, days in ages.items()}
     with caplog.at_level(logging.DEBUG):
         assert await Retention(store, shelf, 30, lambda: NOW).delete_old_threads() == 2
     assert [name for name, thread in threads.items() if store.entries(thread)] == ["c", "d", "e"]
     assert sorted(shelf.thrown) == [f"{name:0>64}" for name in "ab"]
     assert [record.getMessage() for record in caplog.records] == ["2 threads deleted by retention"]
     assert all(summary.title.startswith(("about c", "about d", "about e", "")) for summary in store.threads("test"))
-    assert not found(tmp_path, "about a", "about b")
+    assert not found_words(tmp_path, "about a", "about b")
     assert await Retention(store, shelf, 30, lambda: NOW).delete_old_threads() == 0
 
 
 async def test_many_threads_are_forgotten_in_one_go(store: Store, tmp_path: Path) -> None:
-    """However many there are."""
+    """For any number of threads."""
     for nth in range(45):
-        said(store, tmp_path / "test.sqlite", f"n{nth}", 2 + nth)
+        old_thread(store, tmp_path / "test.sqlite", f"n{nth}", 2 + nth)
     shelf = Shelf()
     assert await Retention(store, shelf, 1, lambda: NOW).delete_old_threads() == 45
     assert len(shelf.thrown) == 45 and store.all_threads() == []
 
 
-async def test_what_is_being_answered_is_left_for_the_next_time(store: Store, tmp_path: Path) -> None:
-    """But not at the start, when nobody answers it yet, and on its platform perhaps never will."""
-    thread = said(store, tmp_path / "test.sqlite", "open", 99, final=False)
+async def test_threads_with_an_open_reply_are_left_for_the_next_time(store: Store, tmp_path: Path) -> None:
+    """But not at the start, when no turn runs, and their platform may never return."""
+    thread = old_thread(store, tmp_path / "test.sqlite", "open", 99, final=False)
     retention = Retention(store, Shelf(), 30, lambda: NOW)
     assert await retention.delete_old_threads() == 0 and store.entries(thread)
     assert await retention.delete_old_threads(include_open=True) == 1 and not store.entries(thread)
 
 
 async def test_a_file_that_another_thread_shows_stays(store: Store, tmp_path: Path) -> None:
-    """The same picture may be in both."""
-    old, new = (said(store, tmp_path / "test.sqlite", name, days) for name, days in (("a", 40), ("b", 1)))
+    """Both threads may have the same image."""
+    old, new = (old_thread(store, tmp_path / "test.sqlite", name, days) for name, days in (("a", 40), ("b", 1)))
     with sqlite3.connect(tmp_path / "test.sqlite") as file:
         file.execute("UPDATE pictures SET digest = ?", ["f" * 64])
     file.close()
@@ -187,8 +185,8 @@ async def test_a_file_that_another_thread_shows_stays(store: Store, tmp_path: Pa
     assert (shelf.thrown, store.entries(old), len(store.entries(new))) == ([], [], 1)
 
 
-async def test_it_is_done_once_a_day(store: Store, tmp_path: Path) -> None:
-    """For as long as the program runs; the database being locked for once is no reason to end."""
+async def test_retention_runs_once_a_day(store: Store, tmp_path: Path) -> None:
+    """As long as the program runs; a locked database does not end it."""
     days: list[float] = []
     going, gone = asyncio.Event(), asyncio.Event()
     clock = NOW
@@ -201,7 +199,7 @@ async def test_it_is_done_once_a_day(store: Store, tmp_path: Path) -> None:
             gone.set()
             await going.wait()
 
-    first, second = (said(store, tmp_path / "test.sqlite", name, age) for name, age in (("a", 28.5), ("b", 27.5)))
+    first, second = (old_thread(store, tmp_path / "test.sqlite", name, age) for name, age in (("a", 28.5), ("b", 27.5)))
     task = asyncio.create_task(Retention(store, Shelf(), 30, lambda: clock).run_daily(wait))
     await gone.wait()
     assert days == [DAY] * 4
@@ -211,11 +209,11 @@ async def test_it_is_done_once_a_day(store: Store, tmp_path: Path) -> None:
         await task
 
 
-async def test_a_database_that_cannot_be_written_is_told_and_tried_again(
+async def test_a_database_that_cannot_be_written_is_logged_and_tried_again(
     store: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nothing is thrown away that is still on record."""
-    thread, shelf = said(store, tmp_path / "test.sqlite", "a", 40), Shelf()
+    """No file of a recorded image is deleted."""
+    thread, shelf = old_thread(store, tmp_path / "test.sqlite", "a", 40), Shelf()
     store._db.execute("PRAGMA query_only = ON")
     retention = Retention(store, shelf, 30, lambda: NOW)
     assert await retention.delete_old_threads() == 0
@@ -225,9 +223,9 @@ async def test_a_database_that_cannot_be_written_is_told_and_tried_again(
     assert await retention.delete_old_threads() == 1
 
 
-def test_numbers_go_on_where_all_was_forgotten(store: Store, tmp_path: Path) -> None:
-    """An old number never means a new picture."""
-    thread = said(store, tmp_path / "test.sqlite", "a", 40)
+def test_numbers_continue_after_a_thread_is_forgotten(store: Store, tmp_path: Path) -> None:
+    """An old number never means a new image."""
+    thread = old_thread(store, tmp_path / "test.sqlite", "a", 40)
     store.forget(thread)
     store.accept(replace(message("again", "draw"), thread=thread))
     assert store.jobs.order("again", ImageRequest(0, Operation.GENERATE, "a sun"), None).number == 2

@@ -1,4 +1,4 @@
-"""What is asked for again: Retry, Answer again, Vary and Redo, after pictures were deleted and settings changed."""
+"""Retry, Answer retry, Vary and Redo after images were deleted and settings changed."""
 
 from dataclasses import replace
 
@@ -18,15 +18,15 @@ SUN = "<image>a sun</image>"
 TWO = f"{SUN} and <image>a moon</image>"
 
 
-async def told(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
-    """Say something, and wait until the reply is on record."""
+async def send(inbox: Dispatcher, screen: Screen, store: Store, text: str, message_id: str) -> View:
+    """Send a message, and wait until the reply is recorded."""
     await inbox.accept(message(message_id, text))
     await screen.final(message_id)
     return await recorded(store, message_id)
 
 
-async def again(inbox: Dispatcher, screen: Screen, store: Store, count: int, text: str = "") -> View:
-    """Give m1 other words, if there are any, press Retry below it, and wait until its `count`th end is on record."""
+async def retry(inbox: Dispatcher, screen: Screen, store: Store, count: int, text: str = "") -> View:
+    """Edit m1 if there is a text, press Retry below it, and wait until its `count`th final view is recorded."""
     if text:
         await inbox.accept(MessageEdited("m1", THREAD, text))
         await screen.final("m1", count - 1)
@@ -38,66 +38,66 @@ async def again(inbox: Dispatcher, screen: Screen, store: Store, count: int, tex
 # Retry
 
 
-async def test_retry_keeps_the_edit_of_a_picture_that_was_deleted(store: Store) -> None:
-    """It has come already: what it was made of is not needed any more, within one reply."""
+async def test_retry_keeps_the_edit_of_a_deleted_image(store: Store) -> None:
+    """It is rendered already: its source is not needed any more, within one reply."""
     renderer = KnowingRenderer(refused={"a star": "It broke."}, store=store)
     model = ScriptedModel([[f'{SUN}<edit of="1">a red sun</edit><image>a star</image>']])
     async with running(store, model, renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert come(await screen.final("m1", 2)) == [2]
         renderer.refused.clear()
-        final = await again(inbox, screen, store, 3)
+        final = await retry(inbox, screen, store, 3)
     assert (come(final), failures(final)) == ([2, 3], [GONE])
     assert sorted(job.request.prompt for job in renderer.jobs) == ["a red sun", "a star", "a star", "a sun"]
 
 
-async def test_retry_keeps_the_edit_of_another_replys_deleted_picture(store: Store) -> None:
-    """Only what failed is drawn."""
+async def test_retry_keeps_the_edit_of_a_deleted_image_of_another_reply(store: Store) -> None:
+    """Only failed images are rendered."""
     renderer = KnowingRenderer(refused={"a star": "It broke."}, store=store)
     model = ScriptedModel([[TWO], ['<edit of="1">a red sun</edit><image>a star</image>']])
     async with running(store, model, renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m0")
-        assert come(await told(inbox, screen, store, "draw", "m1")) == [3]
+        await send(inbox, screen, store, "draw", "m0")
+        assert come(await send(inbox, screen, store, "draw", "m1")) == [3]
         await inbox.accept(press(Action.DELETE, "1"))
         renderer.refused.clear()
-        final = await again(inbox, screen, store, 2)
+        final = await retry(inbox, screen, store, 2)
     assert (come(final), failures(final)) == ([3, 4], [])
     assert sum(job.request.prompt == "a red sun" for job in renderer.jobs) == 1
 
 
-async def test_retry_of_an_edit_that_failed_and_lost_its_picture_says_so(store: Store) -> None:
-    """There is nothing to start from any more, and nothing is drawn."""
+async def test_retry_of_a_failed_edit_says_that_its_source_was_deleted(store: Store) -> None:
+    """There is no source any more, and nothing is rendered."""
     renderer = KnowingRenderer(refused={"a red sun": "It broke."}, store=store)
     model = ScriptedModel([[SUN], ['<edit of="1">a red sun</edit>']])
     async with running(store, model, renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m0")
-        assert failures(await told(inbox, screen, store, "make it red", "m1")) == [Failed("It broke.")]
+        await send(inbox, screen, store, "draw", "m0")
+        assert failures(await send(inbox, screen, store, "make it red", "m1")) == [Failed("It broke.")]
         await inbox.accept(press(Action.DELETE, "1"))
         renderer.refused.clear()
-        final = await again(inbox, screen, store, 2)
+        final = await retry(inbox, screen, store, 2)
     assert [failed.reason for failed in failures(final)] == ["Image #1 was deleted, so there is nothing to start from."]
     assert len(renderer.jobs) == 2
 
 
 @pytest.mark.parametrize(("key", "value"), [("ratio", "16:9"), ("picture_model", "deep")])
-async def test_retry_keeps_what_came_whatever_was_chosen_since(store: Store, key: str, value: str) -> None:
-    """It is shown under its number; a choice is for what is asked later."""
+async def test_retry_keeps_rendered_images_after_settings_change(store: Store, key: str, value: str) -> None:
+    """They are shown under their numbers; settings apply to later requests."""
     renderer, desk = KnowingRenderer(refused={"a moon": "It broke."}, store=store), desk_of(store)
     async with running(store, ScriptedModel([[TWO]]), renderer, desk=desk) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         choose(desk, "me", key, value)
         renderer.refused.clear()
-        assert come(await again(inbox, screen, store, 2)) == [1, 2]
+        assert come(await retry(inbox, screen, store, 2)) == [1, 2]
     assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
 
 
-async def test_a_picture_is_deleted_while_retry_waits_for_its_turn(store: Store) -> None:
-    """Whose it is is known still; the reply comes to its end without it."""
+async def test_an_image_is_deleted_while_retry_waits(store: Store) -> None:
+    """Its owner is still known; the reply is completed without it."""
     renderer = KnowingRenderer(refused={"a moon": "It broke."}, store=store)
     model = ScriptedModel([[TWO], ["hi", None]])
     async with running(store, model, renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(message("m2", "hello", author=CID))
         await model.waiting.wait()
         renderer.refused.clear()
@@ -111,15 +111,15 @@ async def test_a_picture_is_deleted_while_retry_waits_for_its_turn(store: Store)
     assert (come(final), failures(final)) == ([2], [GONE])
 
 
-# Answer again
+# Answer retry
 
 
-async def test_what_an_older_answer_showed_can_be_deleted(store: Store) -> None:
-    """No reply shows it any more; it is on record, and it is known who asked for it."""
+async def test_an_image_of_an_older_answer_can_be_deleted(store: Store) -> None:
+    """No reply shows it any more; the database has it and its owner."""
     model = ScriptedModel([[SUN], ["<image>a moon</image>"]])
     async with running(store, model) as (inbox, screen, _):
-        await told(inbox, screen, store, "a sun", "m1")
-        assert come(await again(inbox, screen, store, 3, "a moon")) == [2]
+        await send(inbox, screen, store, "a sun", "m1")
+        assert come(await retry(inbox, screen, store, 3, "a moon")) == [2]
         assert [made.number for made in store.pictures(THREAD)] == [1, 2]
         with pytest.raises(Refused, match="Only Ann"):
             await inbox.accept(press(Action.DELETE, "1", CID))
@@ -129,14 +129,14 @@ async def test_what_an_older_answer_showed_can_be_deleted(store: Store) -> None:
             await inbox.accept(press(Action.VARY, "1"))
 
 
-async def test_an_answer_to_other_words_may_draw_what_was_deleted(store: Store) -> None:
-    """The chat model asks for the same again: it comes, under a number of its own."""
+async def test_an_answer_to_an_edited_message_may_render_a_deleted_image_again(store: Store) -> None:
+    """The chat model makes the same request again: the image gets its own number."""
     renderer = KnowingRenderer(store=store)
     async with running(store, ScriptedModel([[SUN], [SUN]]), renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "a sun", "m1")
+        await send(inbox, screen, store, "a sun", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert failures(await screen.final("m1", 2)) == [GONE]
-        final = await again(inbox, screen, store, 4, "a sun, please")
+        final = await retry(inbox, screen, store, 4, "a sun, please")
     assert (come(final), failures(final)) == ([2], [])
     assert store.deleted_numbers(THREAD) == [1]
 
@@ -144,20 +144,20 @@ async def test_an_answer_to_other_words_may_draw_what_was_deleted(store: Store) 
 # Vary and Redo
 
 
-async def test_buttons_draw_with_the_model_that_was_chosen(store: Store) -> None:
-    """As every other picture."""
+async def test_buttons_use_the_chosen_image_model(store: Store) -> None:
+    """As every other image."""
     desk = desk_of(store)
     choose(desk, "me", "picture_model", "deep")
     async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, renderer):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         for action in (Action.VARY, Action.REDO):
             await inbox.accept(press(action, "1"))
             await screen.final(f"{action}-1-1")
     assert [job.request.sampling.model for job in renderer.jobs] == ["deep"] * 3
 
 
-async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
-    """Shape, model and what is to be left out, whatever was chosen since; another seed."""
+async def test_redo_keeps_all_requested_options(store: Store) -> None:
+    """Aspect ratio, image model and negative prompt, independent of later settings; with another seed."""
     able, desk = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), desk_of(store)
     async with running(store, ScriptedModel([]), able, desk=desk) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
@@ -176,11 +176,11 @@ async def test_redo_keeps_all_that_was_asked_for(store: Store) -> None:
 # Upscale
 
 
-async def test_a_picture_is_made_larger(store: Store) -> None:
-    """The job starts from the picture, in its own words; the new one can be made larger again, and drawn again."""
+async def test_an_image_is_upscaled(store: Store) -> None:
+    """The job starts from the image, with its prompt; the result can be upscaled and rendered again."""
     renderer = KnowingRenderer(store=store)
     async with running(store, ScriptedModel([[SUN]]), renderer) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         larger = await inbox.accept(press(Action.UPSCALE, "1"))
         await screen.final(larger)
         assert come(await recorded(store, larger)) == [2]
@@ -195,10 +195,10 @@ async def test_a_picture_is_made_larger(store: Store) -> None:
     assert (same.request.operation, same.request.source) == (Operation.UPSCALE, 1)
 
 
-async def test_what_is_as_large_as_may_be_is_made_no_larger(store: Store) -> None:
-    """It is said, with its size; a picture that is not there is none."""
+async def test_an_image_of_the_maximum_size_is_not_upscaled(store: Store) -> None:
+    """The sentence names its size; an unknown image is refused."""
     async with running(store, ScriptedModel([[SUN]]), KnowingRenderer(store=store)) as (inbox, screen, _):
-        await told(inbox, screen, store, "draw", "m1")
+        await send(inbox, screen, store, "draw", "m1")
         picture = store.picture(THREAD, 1)
         assert picture
         store.update_picture(THREAD, replace(picture, width=LARGEST_SIDE // 2 + 1, height=8))

@@ -1,4 +1,4 @@
-"""One message in, one reply out."""
+"""One turn: a message in, the events of a reply out."""
 
 import asyncio
 from dataclasses import replace
@@ -96,16 +96,16 @@ def shape(replies: Replies) -> list[str]:
     return shown
 
 
-async def test_words_and_pictures_keep_their_order(replies: Replies) -> None:
-    """Pictures stand where the model wrote their tags, whichever is done first."""
+async def test_text_and_images_keep_their_order(replies: Replies) -> None:
+    """Images are where the model wrote their tags, whichever is rendered first."""
     replies.renderer.held.add("a sun")
     replies.renderer.go.set()
     await replies.run(turn(), "First <image>a sun</image> then ", "<image>a moon</image> done.")
     assert shape(replies) == ["First", "#1", "then", "#2", "done."]
 
 
-async def test_a_picture_starts_while_the_model_still_writes(replies: Replies) -> None:
-    """The job is rendered as soon as its tag closes; the model's end is not waited for."""
+async def test_an_image_starts_while_the_model_still_writes(replies: Replies) -> None:
+    """The job is rendered as soon as its tag closes, before the end of the answer."""
     model = ScriptedModel([["<image>a sun</image> and so ", None, "on."]])
     task = asyncio.create_task(replies.run(turn(), model=model))
     await model.waiting.wait()
@@ -116,15 +116,15 @@ async def test_a_picture_starts_while_the_model_still_writes(replies: Replies) -
     assert shape(replies) == ["#1", "and so on."]
 
 
-async def test_one_refused_picture_does_not_spoil_the_other(replies: Replies) -> None:
-    """A picture that fails is reported in its place; its neighbour still arrives."""
+async def test_one_refused_image_does_not_affect_the_other(replies: Replies) -> None:
+    """An image that fails is reported in its place; the other one is rendered."""
     replies.renderer.refused["a sun"] = "No sun today."
     await replies.run(turn(), "<image>a sun</image> and <image>a moon</image>")
     assert shape(replies) == ["!No sun today.", "and", "#2"]
 
 
-async def test_an_edit_starts_from_the_picture_that_is_named(replies: Replies) -> None:
-    """`of` names the picture; without it, the one replied to; without that, the newest."""
+async def test_an_edit_starts_from_the_named_image(replies: Replies) -> None:
+    """`of` names the image; without it, the one replied to; without that, the newest."""
     three = (picture(1), picture(2), picture(3))
     for script, about, parent in (
         ('<edit of="1">x</edit>', 2, 1),
@@ -136,57 +136,57 @@ async def test_an_edit_starts_from_the_picture_that_is_named(replies: Replies) -
         assert replies.renderer.jobs[-1].source_digest == picture(parent).digest
 
 
-async def test_an_edit_of_a_picture_of_the_same_reply_waits_for_it(replies: Replies) -> None:
-    """The second job starts from the first one's result."""
+async def test_an_edit_of_an_image_of_the_same_reply_waits_for_it(replies: Replies) -> None:
+    """The second job starts from the result of the first."""
     await replies.run(turn(), "<image>a ball</image> now on fire: <edit>a ball on fire</edit>")
     assert [job.request.source for job in replies.renderer.jobs] == [None, 1]
     assert replies.renderer.jobs[1].source_digest == f"{1:064x}"
     assert shape(replies) == ["#1", "now on fire:", "#2"]
 
 
-async def test_an_edit_of_a_picture_that_failed_says_so(replies: Replies) -> None:
-    """What waits for a picture that never comes fails with a reason, and does not hang."""
+async def test_an_edit_of_a_failed_image_fails(replies: Replies) -> None:
+    """A job whose source never arrives fails with a reason, and does not hang."""
     replies.renderer.refused["a"] = "No."
     await replies.run(turn(), "<image>a</image><edit>b</edit>")
     assert shape(replies) == ["!No.", "!Image #1 was not created, so there is nothing to start from."]
 
 
-async def test_an_edit_without_any_picture_draws_a_new_one(replies: Replies) -> None:
-    """Where there is nothing to change, the description is drawn."""
+async def test_an_edit_in_a_thread_without_images_renders_a_new_one(replies: Replies) -> None:
+    """The prompt describes it."""
     await replies.run(turn(), "<edit>a dog in a hat</edit>")
     assert replies.orders == [(ImageRequest(0, Operation.GENERATE, "a dog in a hat"), None)]
 
 
-async def test_a_number_that_is_not_there_is_told(replies: Replies) -> None:
-    """A reference to nothing becomes a failed picture, not an error."""
+async def test_an_unknown_number_fails_in_its_place(replies: Replies) -> None:
+    """A reference to an unknown image is a failed image, not an error."""
     await replies.run(turn(picture(1)), '<vary of="9"/>')
     assert shape(replies) == ["!This thread has no image #9."]
     await replies.run(turn(), "<vary/>")
     assert shape(replies) == ["!This thread has no images yet. Send one, or ask for a new one."]
 
 
-async def test_selecting_shows_the_picture_again_without_a_job(replies: Replies) -> None:
-    """Select costs no rendering and takes no new number."""
+async def test_a_selection_shows_the_image_again_without_a_job(replies: Replies) -> None:
+    """It renders nothing and uses no number."""
     await replies.run(turn(picture(1), picture(2)), 'Good: <select of="1"/>')
     assert shape(replies) == ["Good:", "#1"]
     assert not replies.renderer.jobs
 
 
-async def test_a_variation_takes_over_the_description(replies: Replies) -> None:
-    """`<vary>` has no words of its own: the job gets those of the picture that it is like."""
+async def test_a_variation_takes_the_prompt_of_its_source(replies: Replies) -> None:
+    """`<vary>` has no prompt of its own."""
     await replies.run(turn(picture(1, "a blue cat")), '<vary of="1"/>')
     assert replies.renderer.jobs[0].request.prompt == "a blue cat"
 
 
-async def test_too_many_pictures_are_left_out(replies: Replies) -> None:
-    """A model that runs wild costs a bounded number of pictures."""
+async def test_surplus_images_are_left_out(replies: Replies) -> None:
+    """A model that repeats itself causes a limited number of images."""
     await replies.run(turn(), "".join(f"<image>cat {number}</image>" for number in range(50)))
     assert len(replies.renderer.jobs) == MAX_REQUESTS
     assert sum(isinstance(event, ImageOrdered) for event in replies.events) == MAX_REQUESTS
 
 
 async def test_a_failing_model_ends_the_reply_with_a_sentence(replies: Replies) -> None:
-    """What was said stays, what was asked for is still drawn, and the trouble is told with a way to try again."""
+    """The text so far stays, requested images are rendered, and the reply says why it ended and offers Retry."""
     await replies.run(turn(), "Look: <image>a sun</image>", ModelFailed("The chat model is away."))
     shown = view(replies.reply)
     assert shape(replies) == ["Look:", "#1"]
@@ -201,35 +201,35 @@ async def test_a_failing_model_ends_the_reply_with_a_sentence(replies: Replies) 
     ]
 
 
-async def test_an_answer_cut_in_a_tag_is_drawn_as_far_as_it_goes(replies: Replies) -> None:
-    """A model that stops in mid-tag still yields its picture, and the cut is told."""
+async def test_an_answer_cut_in_a_tag_is_rendered_as_far_as_it_goes(replies: Replies) -> None:
+    """The image is rendered, and the status says that the answer was cut."""
     await replies.run(turn(), "Here: <image>a red ball", StreamEnd(is_truncated=True))
     assert shape(replies) == ["Here:", "#1"]
     assert str(view(replies.reply).status) == "The chat model's answer was cut off."
 
 
-async def test_an_empty_answer_is_told(replies: Replies) -> None:
-    """Silence of the model is not silence of the bot."""
+async def test_an_empty_answer_is_reported(replies: Replies) -> None:
+    """The status says that the model answered with nothing."""
     await replies.run(turn(), "  \n")
     assert str(view(replies.reply).status) == "The chat model sent an empty answer."
 
 
-async def test_what_was_thought_aloud_is_taken_back(replies: Replies) -> None:
-    """Thoughts whose opening tag was left out are shown until they close; then they are gone, with their pictures."""
+async def test_reasoning_in_the_answer_is_retracted(replies: Replies) -> None:
+    """Reasoning without an opening tag is shown until it closes; then it is removed, with its images."""
     replies.renderer.held.add("a rejected cat")  # for ever: the reply ends only if it is cancelled
     await replies.run(turn(), "Perhaps <image>a rejected cat</image>? No.", "</think>", "Here: <image>a dog</image>")
     assert shape(replies) == ["Here:", "#2"]
 
 
-async def test_a_picture_that_never_came_is_not_invented(replies: Replies) -> None:
-    """Who speaks of "this photo" where there is none is told so; otherwise a change without a picture is drawn anew."""
+async def test_a_missing_upload_is_not_replaced_by_a_new_image(replies: Replies) -> None:
+    """A message about "this photo" without a photo gets a sentence; any other edit renders a new image."""
     await replies.run(turn(text="put a hat on this photo"), "<edit>a photo with a hat</edit>")
     assert shape(replies) == ["!This thread has no images yet. Send one, or ask for a new one."]
     assert not replies.renderer.jobs
 
 
-async def test_a_chosen_picture_is_the_one_that_is_talked_about_next(replies: Replies) -> None:
-    """In the same reply a change behind a selection starts from the selected picture."""
+async def test_a_selected_image_becomes_the_current_image(replies: Replies) -> None:
+    """An edit after a selection in the same reply starts from the selected image."""
     await replies.run(turn(picture(1), picture(2)), '<select of="1"/> now blue: <edit>b</edit>')
     assert replies.orders[0][1] == 1
 
