@@ -80,7 +80,7 @@ class InstantEngine:
 
     async def slots(self) -> WorkerReport:
         """Report that all slots are free."""
-        return WorkerReport(8, 8, "instant", abilities=ModelCapabilities())
+        return WorkerReport(8, 8, "instant", capabilities=ModelCapabilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """Report one step, then all images."""

@@ -65,7 +65,7 @@ class TimedEngine:
 
     async def slots(self) -> WorkerReport:
         """Report that the slot is free."""
-        return WorkerReport(1, 1, "paced", abilities=ModelCapabilities())
+        return WorkerReport(1, 1, "paced", capabilities=ModelCapabilities())
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:
         """Report steps at an even pace, then the image."""

@@ -10,12 +10,11 @@ from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_va
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from bot.capabilities import RefineMode
+from bot.capabilities import IMAGES_API_PREFIX, RefineMode
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DATABASE = "minidalle.sqlite"  # in DATA_DIR
-IMAGES_API_PREFIX = "openai:"  # prefix of PICTURE_MODEL for a model of an images API
 
 
 Names = Annotated[tuple[str, ...], NoDecode]  # separated by commas

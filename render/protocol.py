@@ -133,8 +133,8 @@ class WorkerReport:
     """State of a worker. Each of its `slots` takes one batch at a time; `free` counts the slots without a batch.
 
     A worker that loads its model has no slots; `trouble` is the reason if it never will have any. `model`, `revision`
-    (a string that differs for different weights), `abilities` and `usual` describe its model and are unknown while it
-    loads. `largest_batch` counts images of the default size.
+    (a string that differs for different weights), `capabilities` and `defaults` describe its model and are unknown
+    while it loads. `largest_batch` counts images of the default size.
     """
 
     slots: int = 0
@@ -143,8 +143,8 @@ class WorkerReport:
     revision: str = ""
     trouble: UserText | None = None
     version: int = VERSION
-    abilities: ModelCapabilities | None = None
-    usual: Defaults | None = None
+    capabilities: ModelCapabilities | None = None
+    defaults: Defaults | None = None
     largest_batch: int = 1
 
 

@@ -16,7 +16,7 @@ from transformers import PreTrainedTokenizerFast
 
 from render.builtin.decoder import SCALE, SceneDecoder
 from render.builtin.model import SceneTransformer
-from render.builtin.noise import spread
+from render.builtin.parallel_rows import spread
 from render.builtin.preserve import MOST, keep_things
 
 UNCHANGED = (

@@ -16,10 +16,11 @@ from bot.domain import Operation, Sampling
 from bot.notices import Notice, notice
 from render.diffusion import diffedit_mask as contrast
 from render.diffusion import prompt_limit as reading
+from render.diffusion.ip_adapter import IpAdapter
 from render.diffusion.latent_preview import PreviewDecoder
 from render.diffusion.loading import BUILTIN_WEIGHTS
 from render.diffusion.loading import load_pipeline as loaded
-from render.diffusion.lora import IpAdapter, LoraLoader
+from render.diffusion.lora import LoraLoader
 from render.diffusion.pipeline_args import pipeline_arguments
 from render.diffusion.pipelines import SiblingPipelines
 from render.diffusion.speedups import apply_speedups, step_cache, undo_compile

@@ -95,8 +95,8 @@ class ImagesApiEngine:
             max(0, there - self._running_batches),
             model=self._model,
             trouble=self.health.error,
-            abilities=model_capabilities(self._model, self._can_edit),
-            usual=FALLBACK_DEFAULTS,
+            capabilities=model_capabilities(self._model, self._can_edit),
+            defaults=FALLBACK_DEFAULTS,
         )
 
     async def run(self, batch: Batch) -> AsyncGenerator[WorkerEvent]:

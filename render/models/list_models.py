@@ -14,12 +14,12 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from bot.capabilities import IMAGES_API_PREFIX
 from render.models.presets import PRESETS, MemoryFit, Preset, find_preset, memory_fit
 
 GPU_QUERY = ("nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader,nounits")
 QUERY_TIMEOUT = 20.0  # seconds for nvidia-smi; a driver that is not loaded yet takes a few
 PIPE_WIDTH = 200  # columns of a table that is written to a file or a pipe
-IMAGES_API_PREFIX = "openai:"  # prefix of PICTURE_MODEL for the model of an images API
 FIT_LABELS = {
     MemoryFit.WHOLE: "fits",
     MemoryFit.QUANTIZED: "fits in 8 bit",

@@ -68,13 +68,13 @@ class WorkerHandle:
 
     def as_slot(self) -> Slot:
         """Return one slot of the worker, for the scheduler."""
-        usual = self.report.usual or FALLBACK_DEFAULTS
+        defaults = self.report.defaults or FALLBACK_DEFAULTS
         models = frozenset([self.report.model])
         return Slot(
             self.report.model,
             models,
             capacity=self.report.largest_batch,
-            default_megapixels=usual.width * usual.height / 1e6,
+            default_megapixels=defaults.width * defaults.height / 1e6,
         )
 
     def update(self, report: WorkerReport) -> None:
@@ -164,7 +164,7 @@ class WorkerPool:
                     await asyncio.sleep(POLL_INTERVALS[0])  # a worker that is just stopping is not polled at once
 
     def _update_model(self, report: WorkerReport) -> None:
-        self.capabilities = report.abilities or self.capabilities
-        self.defaults = report.usual or self.defaults
-        if report.abilities or all(worker.report.trouble for worker in self.workers):
+        self.capabilities = report.capabilities or self.capabilities
+        self.defaults = report.defaults or self.defaults
+        if report.capabilities or all(worker.report.trouble for worker in self.workers):
             self.capabilities_ready.set()

@@ -103,8 +103,8 @@ def _report(model: ImageModel) -> WorkerReport:
         free=1,
         model=model.model,
         revision=model.revision,
-        abilities=model.capabilities,
-        usual=model.defaults,
+        capabilities=model.capabilities,
+        defaults=model.defaults,
         largest_batch=model.largest_batch,
     )
 

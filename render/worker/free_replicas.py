@@ -48,8 +48,8 @@ class FreeReplicas:
             free=len(self._list_free()),
             model=some.model,
             revision=some.revision,
-            abilities=some.abilities,
-            usual=some.usual,
+            capabilities=some.capabilities,
+            defaults=some.defaults,
             largest_batch=min(slots.largest_batch for slots in painters),
         )
 

@@ -12,9 +12,9 @@ def main() -> None:
     missing = [name for name in REQUIRED_MODULES if not find_spec(name)]
     gpus: list[str] = []
     if "torch" not in missing:
-        from render.diffusion.cards import gpu_names
+        import torch
 
-        gpus = gpu_names()
+        gpus = [torch.cuda.get_device_name(number) for number in range(torch.cuda.device_count())]
     sys.stdout.write(json.dumps({"missing": missing, "gpus": gpus}) + "\n")
 
 

@@ -27,7 +27,7 @@ Script = list[WorkerEvent | EngineLost | asyncio.Event | Finish]
 REFUSED: list[Script] = [[EngineLost(started=False)]]
 BROKEN: list[Script] = [[Started(), EngineLost(started=True)]]
 ABLE = ModelCapabilities()
-ONE = WorkerReport(1, 1, "m", abilities=ABLE, usual=Defaults(1000, 1000, 10))
+ONE = WorkerReport(1, 1, "m", capabilities=ABLE, defaults=Defaults(1000, 1000, 10))
 
 
 @dataclass

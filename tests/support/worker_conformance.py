@@ -110,7 +110,7 @@ async def tells_its_slots(place: Place) -> None:
     """Loaded and idle, every slot is free and the model is named."""
     slots = await place.idle()
     assert (slots.model, slots.version, slots.trouble) == ("flat", VERSION, None)
-    assert slots.abilities is not None
+    assert slots.capabilities is not None
     assert slots.largest_batch >= 1
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from render.builtin.decoder import SceneDecoder
 from render.builtin.model import Block, SceneTransformer
-from render.builtin.noise import spread
+from render.builtin.parallel_rows import spread
 from render.builtin.pipeline import ScenePipeline
 from render.builtin.training.export import assemble, save
 from render.builtin.training.paint import paint

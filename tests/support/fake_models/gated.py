@@ -18,7 +18,7 @@ HEADER = b"\x89PNG\r\n\x1a\n" + struct.pack(">I4sII", 13, b"IHDR", 8, 8)
 FILLER = bytes(range(256)) * 4000  # a line of more than a megabyte
 LARGEST_BATCH = 4
 READY = WorkerReport(
-    1, 1, "flat", "1", abilities=ModelCapabilities(), usual=Defaults(8, 8, 2), largest_batch=LARGEST_BATCH
+    1, 1, "flat", "1", capabilities=ModelCapabilities(), defaults=Defaults(8, 8, 2), largest_batch=LARGEST_BATCH
 )
 
 
@@ -43,8 +43,8 @@ class GatedStudio:
     fault: Exception | None = None
     model: str = "flat"
     revision: str = "1"
-    capabilities: ModelCapabilities = READY.abilities or ModelCapabilities()
-    defaults: Defaults | None = READY.usual
+    capabilities: ModelCapabilities = READY.capabilities or ModelCapabilities()
+    defaults: Defaults | None = READY.defaults
     largest_batch: int = LARGEST_BATCH
 
     def render(self, batch: Batch, on_event: EventCallback, cancelled: threading.Event) -> None:

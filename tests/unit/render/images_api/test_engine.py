@@ -234,7 +234,7 @@ async def test_an_edit_sends_the_picture_and_the_words() -> None:
 
 async def edits(there: ImagesApiEngine) -> Editing:
     """What it says it wants to be told of a change."""
-    told = (await there.slots()).abilities
+    told = (await there.slots()).capabilities
     assert told
     return told.editing
 

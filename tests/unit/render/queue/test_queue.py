@@ -155,7 +155,7 @@ async def test_leaving_stops_the_render_and_the_next_one_goes_on(store: Store, f
 
 async def test_the_worker_is_asked_first_what_its_model_can_do(store: Store, files: PictureFiles) -> None:
     """The abilities are known before anybody asks for a picture, also where there will be no worker."""
-    engine = ScriptedEngine([], replace(ONE, abilities=ModelCapabilities(dialect=Dialect.PHRASES)))
+    engine = ScriptedEngine([], replace(ONE, capabilities=ModelCapabilities(dialect=Dialect.PHRASES)))
     async with serving(store, files, engine) as line:
         await line.capabilities_ready.wait()
         assert line.capabilities == ModelCapabilities(dialect=Dialect.PHRASES)

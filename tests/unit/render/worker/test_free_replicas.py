@@ -4,8 +4,12 @@ from bot.capabilities import ModelCapabilities
 from render.protocol import Defaults, WorkerReport
 from render.worker.free_replicas import FreeReplicas
 
-FREE = WorkerReport(1, 1, "flat", "r1", abilities=ModelCapabilities(), usual=Defaults(512, 512, 20), largest_batch=4)
-BUSY = WorkerReport(1, 0, "flat", "r1", abilities=ModelCapabilities(), usual=Defaults(512, 512, 20), largest_batch=2)
+FREE = WorkerReport(
+    1, 1, "flat", "r1", capabilities=ModelCapabilities(), defaults=Defaults(512, 512, 20), largest_batch=4
+)
+BUSY = WorkerReport(
+    1, 0, "flat", "r1", capabilities=ModelCapabilities(), defaults=Defaults(512, 512, 20), largest_batch=2
+)
 LOADING = WorkerReport()
 HOPELESS = WorkerReport(trouble="The picture model cannot be loaded.")
 
@@ -23,7 +27,7 @@ def test_the_fleet_speaks_as_one_worker() -> None:
     board.update({"a": LOADING, "b": FREE, "c": BUSY, "d": HOPELESS}, 0)
     told = board.slots()
     assert (told.slots, told.free, told.model, told.revision, told.trouble) == (2, 1, "flat", "r1", None)
-    assert (told.abilities, told.usual, told.largest_batch) == (ModelCapabilities(), FREE.usual, 2)
+    assert (told.capabilities, told.defaults, told.largest_batch) == (ModelCapabilities(), FREE.defaults, 2)
 
 
 def test_trouble_is_told_while_nobody_can_paint() -> None:
