@@ -53,8 +53,8 @@ def forecast(
     known = pace.typical if costs else None
     slot = Slot(models=frozenset(model for model, *_ in timings))
     slots = _estimate_slots(slot, running, known, now)
-    places = schedule.forecast(slots, now, known)
-    scheduled = {each.id: position_without_forecast(each, slots) for each in schedule} | places
+    positions = schedule.forecast(slots, now, known)
+    scheduled = {each.id: position_without_forecast(each, slots) for each in schedule} | positions
     return {job.id: _to_update(scheduled[job.id], len(running)) for job in waiting}
 
 

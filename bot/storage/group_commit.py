@@ -51,9 +51,9 @@ class GroupCommit:
         loop = asyncio.get_running_loop()
         if not self._waiting:
             loop.call_soon(self.flush)
-        told: asyncio.Future[T] = loop.create_future()
-        self._waiting.append(_Write(work, on_done, told))
-        return await told
+        result: asyncio.Future[T] = loop.create_future()
+        self._waiting.append(_Write(work, on_done, result))
+        return await result
 
     def flush(self) -> None:
         """Commit the waiting writes now."""

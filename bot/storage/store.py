@@ -93,15 +93,15 @@ class Store:
             " AND state IN ('rendered', 'posted', 'deleted')"
         )
         sums: dict[tuple[str, str], tuple[str, int, float, int, int]] = {}
-        for thread, person, name, told, said, drawn, cost in self._db.execute(sql, [since, since]):
+        for thread, person, name, sent, written, drawn, cost in self._db.execute(sql, [since, since]):
             who = ("/".join(thread.split("/")[:2]), person)
             so_far = sums.get(who, ("", 0, 0.0, 0, 0))
             sums[who] = (
                 name or so_far[0],
                 so_far[1] + drawn,
                 so_far[2] + cost,
-                so_far[3] + told,
-                so_far[4] + said,
+                so_far[3] + sent,
+                so_far[4] + written,
             )
         rows = [(*who, *amounts) for who, amounts in sums.items()]
         return sorted(rows, key=lambda row: (-row[3], -row[5], row[0], row[1]))
@@ -201,7 +201,7 @@ class Store:
         uploads = tuple(p for number in json.loads(row["uploads"]) if (p := self.picture(thread, number)))
         view = _VIEW.validate_json(row["view"]) if row["view"] else None
         author = Person(row["author_id"], row["author_name"], locale=row["author_locale"])
-        settled = _REQUESTS.validate_json(row["settled"]) if row["settled"] else ()
+        requests = _REQUESTS.validate_json(row["settled"]) if row["settled"] else ()
         changed = bool(row["changed"])
         return Entry(
             row["id"],
@@ -212,7 +212,7 @@ class Store:
             uploads,
             row["words"],
             view,
-            settled,
+            requests,
             changed,
             row["before"],
             row["part"],
@@ -239,10 +239,10 @@ class Store:
     def reopen(self, message_id: str) -> None:
         """Open a final reply again: failed jobs are queued again; an edited message also gets a new answer."""
         with transaction(self._db):
-            anew = self.is_edited(message_id)
+            is_edited = self.is_edited(message_id)
             sql = "UPDATE messages SET view = NULL, heard = heard AND NOT changed, changed = 0 WHERE id = ?"
             self._db.execute(sql, [message_id])
-            self.jobs.reopen(message_id, anew)
+            self.jobs.reopen(message_id, is_edited)
 
     def add_tokens(self, message_id: str, sent: int, written: int) -> None:
         """Add tokens sent to the chat model and tokens written by it to the usage of a message."""
@@ -257,8 +257,8 @@ class Store:
             " AND substr(thread, 1, ?) = ? AND (author_id = ? OR ? = '')"
         )
         start = f"{server}/"
-        told, said = self._db.execute(sql, [since, len(start), start, author, author]).fetchone()
-        return int(told), int(said)
+        sent, written = self._db.execute(sql, [since, len(start), start, author, author]).fetchone()
+        return int(sent), int(written)
 
     def clear_edited(self, message_id: str) -> None:
         """Mark the message as not edited: the answer to its current text starts now."""

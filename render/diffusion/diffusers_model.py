@@ -104,13 +104,13 @@ class DiffusersModel:
 
     def _warm_up(self) -> None:
         """Render once, so that the model compiles before the first user waits; undo the compiling if that fails."""
-        told: list[WorkerEvent] = []
+        events: list[WorkerEvent] = []
         self.render(
             Batch([ImageTask("", Operation.GENERATE, "a red circle", sampling=Sampling(num_inference_steps=2))]),
-            told.append,
+            events.append,
             Event(),
         )
-        if not any(isinstance(event, ImageDone) for event in told):
+        if not any(isinstance(event, ImageDone) for event in events):
             undo_compile(self._pipe)
             log.warning("this machine cannot compile the model: continuing without")
 
@@ -197,12 +197,12 @@ class DiffusersModel:
         ):
             return planned
         pipe, taken = self._pipelines.pipeline_for(EditMethod.IMAGE_TO_IMAGE)
-        place = contrast.compute_mask(pipe, taken, planned, self._apply_adapters(taken, planned))
-        if place:
-            share = sum(place.histogram()[128:]) / (place.width * place.height)
-            return replace(planned, mask=place, plan=replace(planned.plan, changed_share=share))
-        how_much = edit_strength(planned.task.source_prompt, planned.plan.prompt)
-        return replace(planned, plan=EditPlan(EditMethod.IMAGE_TO_IMAGE, planned.plan.prompt, how_much))
+        mask = contrast.compute_mask(pipe, taken, planned, self._apply_adapters(taken, planned))
+        if mask:
+            share = sum(mask.histogram()[128:]) / (mask.width * mask.height)
+            return replace(planned, mask=mask, plan=replace(planned.plan, changed_share=share))
+        strength = edit_strength(planned.task.source_prompt, planned.plan.prompt)
+        return replace(planned, plan=EditPlan(EditMethod.IMAGE_TO_IMAGE, planned.plan.prompt, strength))
 
     def _call_pipeline(
         self, planned: list[PlannedImage], progress: BatchProgress

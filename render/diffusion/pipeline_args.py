@@ -18,11 +18,11 @@ def pipeline_arguments(
 ) -> dict[str, Any]:
     """The keyword arguments of a call that renders the planned images, which differ only in prompt, seed and images."""
     first = planned[0]
-    task, way, known = first.task, first.plan.method, inspect.signature(type(pipe).__call__).parameters
+    task, method, known = first.task, first.plan.method, inspect.signature(type(pipe).__call__).parameters
     given: dict[str, Any] = {
-        "prompt": [wish.plan.prompt for wish in planned],
+        "prompt": [each.plan.prompt for each in planned],
         # one generator per image, so that an image does not depend on its batch
-        "generator": [torch.Generator("cpu").manual_seed(wish.task.seed) for wish in planned],
+        "generator": [torch.Generator("cpu").manual_seed(each.task.seed) for each in planned],
         "num_inference_steps": _step_count(first, preset),
         "strength": first.plan.strength if "strength" in known else None,
     }
@@ -30,14 +30,14 @@ def pipeline_arguments(
     if signature.guidance_argument:
         given[signature.guidance_argument] = guidance
     needed = signature.guidance_argument == "true_cfg_scale"  # true CFG does nothing without a negative prompt
-    if signature.negative_prompt and (needed or any(wish.task.sampling.negative_prompt for wish in planned)):
-        given["negative_prompt"] = [wish.task.sampling.negative_prompt or (" " if needed else "") for wish in planned]
+    if signature.negative_prompt and (needed or any(each.task.sampling.negative_prompt for each in planned)):
+        given["negative_prompt"] = [each.task.sampling.negative_prompt or (" " if needed else "") for each in planned]
     if first.size and signature.size:
         given["width"], given["height"] = first.size
-    if any(wish.source for wish in planned) and way is not EditMethod.IMAGE_PROMPT:
-        given["image"] = [wish.source for wish in planned]
+    if any(each.source for each in planned) and method is not EditMethod.IMAGE_PROMPT:
+        given["image"] = [each.source for each in planned]
     if signature.inpaint:
-        given["mask_image"] = [wish.mask or Image.new("L", first.size or (8, 8), 255) for wish in planned]
+        given["mask_image"] = [each.mask or Image.new("L", first.size or (8, 8), 255) for each in planned]
     if first.size and "_auto_resize" in known:
         given |= {"_auto_resize": False, "max_area": first.size[0] * first.size[1]}
     if len(planned) == 1:  # every pipeline accepts single values; some accept no lists

@@ -129,11 +129,11 @@ def classify_error(
 def _unsupported_parameters(parameter: str, message: str, sent: Mapping[str, object]) -> UnsupportedParameters | None:
     """The parameter that the server refuses: from its `param` field, else the first that its message names."""
     there = [extra for extra in OPTIONAL_PARAMETERS if extra.name in sent]
-    for told in (parameter, message):
+    for text in (parameter, message):
         found = [
             (hit.start(), extra)
             for extra in there
-            if (hit := re.search(rf"(?<!\w)(?:{extra.pattern})(?!\w)", told, re.I))
+            if (hit := re.search(rf"(?<!\w)(?:{extra.pattern})(?!\w)", text, re.I))
         ]
         if found:
             meant = min(found, key=lambda each: each[0])[1]
@@ -163,6 +163,6 @@ def read_error(error: openai.APIError) -> ErrorResponse:
 
 def parse_error_body(body: object, status: int | None = None, retry_after: str = "") -> ErrorResponse:
     """Read the error response from the JSON body of a response and its `Retry-After` header."""
-    told = body if isinstance(body, Mapping) else {}
-    code, parameter = (str(told.get(name) or "") for name in ("code", "param"))
+    text = body if isinstance(body, Mapping) else {}
+    code, parameter = (str(text.get(name) or "") for name in ("code", "param"))
     return ErrorResponse(status, code, parameter, error_text(body)[:_MAX_MESSAGE], parse_retry_after(retry_after))

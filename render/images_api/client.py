@@ -80,12 +80,12 @@ class ImagesClient:
             if "event-stream" in answer.response.headers.get("content-type", ""):
                 return await self._last_image(answer, on_preview)
             try:
-                told = from_json(await answer.response.aread())
+                body = from_json(await answer.response.aread())
             except ValueError:
                 raise NoImageError("images-api-not-image") from None
-            if isinstance(told, dict) and told.get("error"):  # an error with a status of success
-                raise openai.APIError("an error", answer.response.request, body=told["error"])
-        return await self._image_bytes(find_image(told))
+            if isinstance(body, dict) and body.get("error"):  # an error with a status of success
+                raise openai.APIError("an error", answer.response.request, body=body["error"])
+        return await self._image_bytes(find_image(body))
 
     async def _last_image(self, events: AsyncStream[object], on_preview: OnPreview) -> bytes:
         try:

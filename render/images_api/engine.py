@@ -156,13 +156,13 @@ class ImagesApiEngine:
             wished = _with_full_description(await self._plan_image(task))
             image = await self._create_image(wished, events)
         notes = wished.notes + _result_notes(wished, image)
-        told = image_metadata(task, self._model, wished.plan.description, notes)
-        png = await asyncio.to_thread(encode_png, image, told)
+        metadata = image_metadata(task, self._model, wished.plan.description, notes)
+        png = await asyncio.to_thread(encode_png, image, metadata)
         return ImageDone(task.id, png, image.width, image.height, self._model, wished.plan.description, notes)
 
     async def _plan_image(self, task: ImageTask) -> PlannedImage:
-        easel = ModelLimits(SupportedMethods(text_to_image=True, instruction=self._can_edit), NATIVE_SIZE)
-        return await asyncio.to_thread(plan_image, task, easel)
+        limits = ModelLimits(SupportedMethods(text_to_image=True, instruction=self._can_edit), NATIVE_SIZE)
+        return await asyncio.to_thread(plan_image, task, limits)
 
     async def _create_image(self, planned: PlannedImage, events: "_BatchEvents") -> Image.Image:
         plan, source = planned.plan, planned.source

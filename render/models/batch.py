@@ -65,28 +65,28 @@ class PlannedImage:
 def plan_image(task: ImageTask, limits: ModelLimits) -> PlannedImage:
     """Decode the source image and choose the edit plan. Raises ValueError if the source image cannot be read."""
     chosen = choose_plan(task, limits.methods)
-    settled = (
+    planned = (
         _limit_to_region(task.region, _prepare_image(task, chosen, limits))
         if task.region
         else _prepare_image(task, chosen, limits)
     )
-    read = limits.truncate_prompt(settled.plan.prompt)
-    if len(read) == len(settled.plan.prompt):
-        return settled
-    end = read[-EXCERPT_LENGTH:].strip()
+    excerpt = limits.truncate_prompt(planned.plan.prompt)
+    if len(excerpt) == len(planned.plan.prompt):
+        return planned
+    end = excerpt[-EXCERPT_LENGTH:].strip()
     note = (
         notice("note-prompt-shortened", end=end) if task.embeds_metadata else PROMPT_TOO_LONG
     )  # notes go into the file, too
-    return replace(settled, notes=(*settled.notes, note))
+    return replace(planned, notes=(*planned.notes, note))
 
 
 def _limit_to_region(region: str, planned: PlannedImage) -> PlannedImage:
     """Add the mask of the region; a note says so if the edit method cannot use a mask."""
     if planned.source is None or planned.plan.method in (EditMethod.BLANK_CANVAS, EditMethod.IMAGE_PROMPT):
         return replace(planned, notes=(*planned.notes, NO_REGIONS))
-    place = region_mask(region, planned.source.size)
-    share = sum(place.histogram()[128:]) / (place.width * place.height)
-    return replace(planned, mask=place, plan=replace(planned.plan, changed_share=share))
+    mask = region_mask(region, planned.source.size)
+    share = sum(mask.histogram()[128:]) / (mask.width * mask.height)
+    return replace(planned, mask=mask, plan=replace(planned.plan, changed_share=share))
 
 
 def restore_outside_mask(planned: PlannedImage, image: Image.Image) -> Image.Image:
@@ -151,16 +151,17 @@ def _new_image_size(task: ImageTask, limits: ModelLimits) -> tuple[tuple[int, in
 def group_by_call(planned: Iterable[PlannedImage], limits: ModelLimits) -> list[list[PlannedImage]]:
     """Group the planned images that one pipeline call can render together."""
 
-    def shape(wish: PlannedImage) -> str:
-        task, way = wish.task, wish.plan.method
-        how = None if limits.methods.needs_full_description else (way, wish.plan.strength)  # one call takes all methods
+    def shape(image: PlannedImage) -> str:
+        task, method = image.task, image.plan.method
+        takes_all_methods = limits.methods.needs_full_description
+        how = None if takes_all_methods else (method, image.plan.strength)
         lone = (
             task.id
-            if way is EditMethod.IMAGE_PROMPT or (way is EditMethod.INSTRUCTION and limits.edits_one_at_a_time)
+            if method is EditMethod.IMAGE_PROMPT or (method is EditMethod.INSTRUCTION and limits.edits_one_at_a_time)
             else ""
         )
-        resized = way is EditMethod.RESIZE
-        return repr((how, wish.size, task.sampling.shared_options, lone, resized))
+        resized = method is EditMethod.RESIZE
+        return repr((how, image.size, task.sampling.shared_options, lone, resized))
 
     return [list(group) for _, group in groupby(sorted(planned, key=shape), key=shape)]
 
@@ -236,8 +237,8 @@ class BatchProgress:
         """Record finished images. The executor encodes their files, so that the next call does not wait."""
         self.report_step(len(planned), 1.0)
         self.done += len(planned)
-        for wish, image in zip(planned, images, strict=True):
-            self._file_futures.append((wish.task, self.executor.submit(self._encode_file, wish, image)))
+        for each, image in zip(planned, images, strict=True):
+            self._file_futures.append((each.task, self.executor.submit(self._encode_file, each, image)))
 
     def report_failure(self, task: ImageTask, error: Exception) -> None:
         """Report that the image of a task failed."""
@@ -255,24 +256,30 @@ class BatchProgress:
                 )
 
     def _encode_file(self, planned: PlannedImage, image: Image.Image) -> None:
-        task, way = planned.task, planned.plan.description
-        told = image_metadata(task, self.model, way, planned.notes)
+        task, method = planned.task, planned.plan.description
+        metadata = image_metadata(task, self.model, method, planned.notes)
         self.on_event(
-            ImageDone(task.id, encode_png(image, told), image.width, image.height, self.model, way, planned.notes)
+            ImageDone(
+                task.id, encode_png(image, metadata), image.width, image.height, self.model, method, planned.notes
+            )
         )
 
 
 def image_metadata(task: ImageTask, model: str, method: Notice, notes: tuple[UserText, ...]) -> dict[str, str]:
     """Metadata of an image file, under keys that other programs read; prompt and seed only if the task allows it."""
-    told = {"Software": model, "Comment": "Made by a machine: a diffusion model drew this picture.", "Way": str(method)}
-    told["DigitalSourceType"] = IPTC_SOURCE_TYPE
-    told["Notices"] = json.dumps([stored(method), *map(stored, notes)])  # Way and Notes by id, for the result cache
+    metadata = {
+        "Software": model,
+        "Comment": "Made by a machine: a diffusion model drew this picture.",
+        "Way": str(method),
+    }
+    metadata["DigitalSourceType"] = IPTC_SOURCE_TYPE
+    metadata["Notices"] = json.dumps([stored(method), *map(stored, notes)])  # Way and Notes by id, for the result cache
     if notes:
-        told["Notes"] = "\n".join(map(str, notes))
+        metadata["Notes"] = "\n".join(map(str, notes))
     if not task.embeds_metadata:
-        return told
+        return metadata
     words = task.prompt or task.source_prompt
-    return told | {
+    return metadata | {
         "Description": words[:MAX_METADATA_PROMPT],
         "parameters": _parameters_text(task, model, words),
         "Seed": str(task.seed),

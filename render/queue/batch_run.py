@@ -80,12 +80,12 @@ class BatchRun:
     def __init__(self, worker: WorkerHandle, pending_jobs: Mapping[str, PendingJob], started_at: float) -> None:
         self.worker = worker
         self.pending = dict(pending_jobs)
-        self.jobs = tuple(ticket.scheduled_job for ticket in pending_jobs.values())
+        self.jobs = tuple(pending_job.scheduled_job for pending_job in pending_jobs.values())
         self.started_at = started_at
         self.fraction = 0.0
         self.task: asyncio.Task[None] | None = None
-        for ticket in pending_jobs.values():
-            ticket.batch_run, ticket.position = self, None
+        for pending_job in pending_jobs.values():
+            pending_job.batch_run, pending_job.position = self, None
 
     @property
     def cost(self) -> float:
@@ -140,26 +140,26 @@ class BatchRunner:
             batch_run.worker.require_recheck()
             if lost.violation:
                 batch_run.worker.back_off(lost.violation, _now())
-            for ticket in _take_pending(batch_run):
-                self._handle_loss(ticket, blamed=lost.started)
+            for pending_job in _take_pending(batch_run):
+                self._handle_loss(pending_job, blamed=lost.started)
         except asyncio.CancelledError:
-            for ticket in _take_pending(batch_run):
-                self._store.release(ticket.job, blamed=False)
+            for pending_job in _take_pending(batch_run):
+                self._store.release(pending_job.job, blamed=False)
             raise
         except Exception:
             log.exception("a batch failed with a bug")
-            for ticket in _take_pending(batch_run):
-                self._give_up(ticket, notice("bug"))
+            for pending_job in _take_pending(batch_run):
+                self._give_up(pending_job, notice("bug"))
 
     async def _read_tasks(self, batch_run: BatchRun) -> list[ImageTask]:
         tasks = []
-        for ticket in list(batch_run.pending.values()):
-            job = ticket.job
+        for pending_job in list(batch_run.pending.values()):
+            job = pending_job.job
             try:
                 source = await asyncio.to_thread(self._files.read, job.source_digest) if job.source_digest else None
             except OSError:
                 batch_run.pending.pop(job.id, None)
-                self._give_up(ticket, notice("image-file-gone", number=job.request.source or 0))
+                self._give_up(pending_job, notice("image-file-gone", number=job.request.source or 0))
             else:
                 tasks.append(to_image_task(job, source, self._steps))
         return [each for each in tasks if each.id in batch_run.pending]
@@ -170,8 +170,8 @@ class BatchRunner:
                 batch_run.started_at = _now()
             case StepDone(fraction):
                 batch_run.fraction = fraction
-                for ticket in batch_run.pending.values():
-                    ticket.send_update(Rendering(fraction))
+                for pending_job in batch_run.pending.values():
+                    pending_job.send_update(Rendering(fraction))
             case Preview(job_id, jpeg) if job_id in batch_run.pending:
                 batch_run.pending[job_id].send_update(Rendering(batch_run.fraction, jpeg))
             case ImageDone(job_id) if job_id in batch_run.pending:
@@ -224,9 +224,9 @@ class BatchRunner:
 
 
 def _take_pending(batch_run: BatchRun) -> list[PendingJob]:
-    tickets = list(batch_run.pending.values())
+    pending_jobs = list(batch_run.pending.values())
     batch_run.pending.clear()
-    return tickets
+    return pending_jobs
 
 
 def _differ(before: float | None, now: float | None) -> bool:

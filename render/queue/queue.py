@@ -118,21 +118,21 @@ class RenderQueue:
         if outcome is not None:
             yield outcome
             return
-        ticket = self._enqueue(job)
+        pending_job = self._enqueue(job)
         try:
             while True:
-                update = await ticket.updates.get()
+                update = await pending_job.updates.get()
                 yield update
                 if isinstance(update, Rendered | Failed):
                     return
         finally:
-            self._abandon(ticket)
+            self._abandon(pending_job)
 
     def cancel(self, job_id: str, reason: UserText) -> bool:
         """Remove the job from the queue, or from the device at its next step; False if it has ended."""
         cancelled = self._store.cancel(job_id, reason)
-        if cancelled and (ticket := self.pending_jobs.get(job_id)):
-            ticket.send_update(Failed(reason))
+        if cancelled and (pending_job := self.pending_jobs.get(job_id)):
+            pending_job.send_update(Failed(reason))
         return cancelled
 
     async def run(self) -> None:
@@ -176,12 +176,12 @@ class RenderQueue:
     def _enqueue(self, job: RenderJob) -> PendingJob:
         now = time.time()
         since = self._now() - max(0.0, now - (job.ordered or now))
-        ticket = self.pending_jobs[job.id] = PendingJob(
+        pending_job = self.pending_jobs[job.id] = PendingJob(
             job, to_scheduled_job(job, self.worker_pool.defaults, self._steps, since)
         )
-        self.schedule.add(ticket.scheduled_job)
+        self.schedule.add(pending_job.scheduled_job)
         self._mark_changed()
-        return ticket
+        return pending_job
 
     def _abandon(self, pending_job: PendingJob) -> None:
         """Remove a job that nobody waits for. Other jobs of its batch continue; a batch without jobs is cancelled."""
@@ -211,9 +211,9 @@ class RenderQueue:
         while True:
             await asyncio.sleep(POLL_INTERVAL)
             if changed():
-                for ticket in list(self.pending_jobs.values()):
-                    if outcome := self._store.outcome(ticket.job):
-                        ticket.send_update(outcome)
+                for pending_job in list(self.pending_jobs.values()):
+                    if outcome := self._store.outcome(pending_job.job):
+                        pending_job.send_update(outcome)
 
     # Sending batches to workers
 
@@ -239,11 +239,11 @@ class RenderQueue:
         trouble = self.worker_pool.trouble
         for each in list(self.schedule):
             if reason := trouble or self.worker_pool.explain_refusal(each.batch_key):
-                ticket = self.pending_jobs[each.id]
+                pending_job = self.pending_jobs[each.id]
                 self.schedule.remove(each)
-                ticket.send_update(Failed(reason))
+                pending_job.send_update(Failed(reason))
                 with suppress(StorageError):  # then it still waits at the next start, and is refused again
-                    self._store.refuse(ticket.job, reason)
+                    self._store.refuse(pending_job.job, reason)
 
     def _claim_and_send(
         self, chosen: Sequence[tuple[WorkerHandle, tuple[ScheduledJob, ...]]], group: asyncio.TaskGroup
@@ -265,21 +265,23 @@ class RenderQueue:
                 self._send(worker, attempts, group)
 
     def _send(self, worker: WorkerHandle, attempts: Mapping[str, int], group: asyncio.TaskGroup) -> None:
-        tickets = {job_id: self.pending_jobs[job_id] for job_id in attempts}
-        for job_id, ticket in tickets.items():
-            ticket.job = replace(ticket.job, attempt=attempts[job_id])
-        round_ = BatchRun(worker, tickets, self._now())
-        worker.batch_runs.append(round_)
-        self._on_batch_start(worker.report.model, tuple(tickets))
-        round_.task = group.create_task(self._run_batch(round_, group))
+        pending_jobs = {job_id: self.pending_jobs[job_id] for job_id in attempts}
+        for job_id, pending_job in pending_jobs.items():
+            pending_job.job = replace(pending_job.job, attempt=attempts[job_id])
+        batch_run = BatchRun(worker, pending_jobs, self._now())
+        worker.batch_runs.append(batch_run)
+        self._on_batch_start(worker.report.model, tuple(pending_jobs))
+        batch_run.task = group.create_task(self._run_batch(batch_run, group))
 
     def _drop(self, jobs: Sequence[ScheduledJob], outcome: Failed | None) -> None:
         """End jobs that could not be claimed: another process ended them, or the table cannot be written."""
         self.schedule.mark_ended(jobs)
         for each in jobs:
             self.schedule.refund(each)
-            ticket = self.pending_jobs[each.id]
-            ticket.send_update(outcome or self._store.outcome(ticket.job) or Failed(notice("cancelled-elsewhere")))
+            pending_job = self.pending_jobs[each.id]
+            pending_job.send_update(
+                outcome or self._store.outcome(pending_job.job) or Failed(notice("cancelled-elsewhere"))
+            )
 
     async def _run_batch(self, batch_run: BatchRun, group: asyncio.TaskGroup) -> None:
         try:
@@ -303,9 +305,9 @@ class RenderQueue:
             return self._next_forecast
         self._has_changed = False
         slots = self.worker_pool.slot_states(now, self.pace.typical)
-        places = self.schedule.forecast(slots, now, self.pace.typical)
+        positions = self.schedule.forecast(slots, now, self.pace.typical)
         for each in self.schedule:
-            self.pending_jobs[each.id].update_position(places.get(each.id) or position_without_forecast(each, slots))
+            self.pending_jobs[each.id].update_position(positions.get(each.id) or position_without_forecast(each, slots))
         self._next_forecast = self._now() + max(
             FORECAST_INTERVAL, 20 * (self._now() - now)
         )  # a forecast of a long queue takes long, so it is made less often

@@ -282,16 +282,16 @@ class Schedule:
 
     # The index
 
-    def _insert(self, job: ScheduledJob, place: tuple[bool, float, int]) -> None:
-        self._entries[job.id] = place, job
-        self._queues.setdefault(job.owner, SortedDict())[place] = job
+    def _insert(self, job: ScheduledJob, position: tuple[bool, float, int]) -> None:
+        self._entries[job.id] = position, job
+        self._queues.setdefault(job.owner, SortedDict())[position] = job
         self._people.setdefault(job.server, FairQueue()).enter(job.person)
         self._servers.enter(job.server)
         self._urgent_count += job.is_urgent
 
     def _delete(self, job_id: str) -> None:
-        place, job = self._entries.pop(job_id)
-        del self._queues[job.owner][place]
+        position, job = self._entries.pop(job_id)
+        del self._queues[job.owner][position]
         self._urgent_count -= job.is_urgent
         if not self._queues[job.owner]:
             del self._queues[job.owner]
@@ -316,11 +316,11 @@ class Schedule:
         `slots` are all slots, busy or free; `pace` is seconds per megapixel-step, None if nothing was measured yet.
         """
         running, favoured, undo = self._running.copy(), self._last_was_urgent, []
-        places: dict[str, QueuePosition] = {}
+        positions: dict[str, QueuePosition] = {}
         ahead, tie = sum(len(each.jobs) for each in slots), count()
         free = [(now + each.seconds_left, next(tie), each.slot, each.jobs) for each in slots]
         heapify(free)
-        while free and self._entries and len(places) < HORIZON:
+        while free and self._entries and len(positions) < HORIZON:
             at, _, slot, jobs = heappop(free)
             self.mark_ended(jobs)
             batch = self._choose(slot, at)
@@ -332,16 +332,16 @@ class Schedule:
             for job in batch:
                 undo.append((job, self._entries[job.id][0], self._snapshot(job)))
                 self._take(job)
-                places[job.id] = QueuePosition(ahead, until - now if pace else None)
+                positions[job.id] = QueuePosition(ahead, until - now if pace else None)
                 ahead += 1
             self._last_was_urgent = batch[0].is_urgent
             heappush(free, (until, next(tie), slot, batch))
-        for job, place, marks in reversed(undo):
-            self._insert(job, place)
+        for job, position, marks in reversed(undo):
+            self._insert(job, position)
             self._people[job.server].restore(job.person, marks[0])
             self._servers.restore(job.server, marks[1])
         self._running, self._last_was_urgent = running, favoured
-        return places
+        return positions
 
     def _snapshot(self, job: ScheduledJob) -> tuple[Snapshot, Snapshot]:
         return self._people[job.server].snapshot(job.person), self._servers.snapshot(job.server)

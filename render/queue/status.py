@@ -9,11 +9,11 @@ from render.queue.workers import WorkerHandle
 
 def snapshot_queue(queue: RenderQueue, now: float) -> QueueStatus:
     """Return the running and waiting jobs and the workers. `now` is seconds of the loop's clock."""
-    standings = []
-    for ticket in queue.pending_jobs.values():
-        job, place, round_ = ticket.job, ticket.position, ticket.batch_run
-        runs = round_ is not None and job.id in round_.pending
-        standings.append(
+    jobs = []
+    for pending_job in queue.pending_jobs.values():
+        job, position, batch_run = pending_job.job, pending_job.position, pending_job.batch_run
+        runs = batch_run is not None and job.id in batch_run.pending
+        jobs.append(
             QueuedJob(
                 job_id=job.id,
                 thread=job.thread,
@@ -22,16 +22,14 @@ def snapshot_queue(queue: RenderQueue, now: float) -> QueueStatus:
                 owner=job.owner,
                 model=job.request.sampling.model,
                 running=runs,
-                fraction=round_.fraction if round_ and runs else 0.0,
-                ahead=0 if runs or place is None else place.ahead,
-                eta=_seconds_left(ticket, now, queue.pace.typical),
-                waited=now - ticket.scheduled_job.since,
+                fraction=batch_run.fraction if batch_run and runs else 0.0,
+                ahead=0 if runs or position is None else position.ahead,
+                eta=_seconds_left(pending_job, now, queue.pace.typical),
+                waited=now - pending_job.scheduled_job.since,
             )
         )
-    standings.sort(key=lambda each: (not each.running, each.ahead is None, each.ahead))
-    return QueueStatus(
-        tuple(standings), tuple(map(_worker_status, queue.worker_pool.workers)), dict(queue.pace.by_model)
-    )
+    jobs.sort(key=lambda each: (not each.running, each.ahead is None, each.ahead))
+    return QueueStatus(tuple(jobs), tuple(map(_worker_status, queue.worker_pool.workers)), dict(queue.pace.by_model))
 
 
 def measure_load(queue: RenderQueue) -> QueueLoad:
@@ -47,5 +45,5 @@ def _seconds_left(pending_job: PendingJob, now: float, pace: float | None) -> fl
 
 
 def _worker_status(worker: WorkerHandle) -> WorkerStatus:
-    told = worker.report
-    return WorkerStatus(worker.engine.name, told.model, told.slots, len(worker.batch_runs), told.trouble or "")
+    report = worker.report
+    return WorkerStatus(worker.engine.name, report.model, report.slots, len(worker.batch_runs), report.trouble or "")
