@@ -42,57 +42,57 @@ def render_picture(
 
 def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     """Each answer ends with the panel of the scope as it is then."""
-    desk = desk_of(store)
-    told = choose(desk, "me", "ratio", "16:9")
-    assert str(told.text) == "Aspect ratio for you: **16:9**."
-    assert told.panel and told.panel.scope is Scope.PERSON
-    assert fields(told)["ratio"] == ("16:9", "me")
-    assert desk.resolve_settings(THREAD, ANN).ratio == "16:9"
-    assert desk.resolve_settings(THREAD, CID).ratio == ""
-    assert fields(desk.answer(command("settings")))["ratio"] == ("16:9", "me")
-    assert fields(desk.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
-    told = desk.answer(command("settings", do="reset", key="ratio"))
-    assert str(told.text) == "Aspect ratio for you has the default value again."
-    assert fields(told)["ratio"] == ("usual", "default")
+    commands = desk_of(store)
+    answer = choose(commands, "me", "ratio", "16:9")
+    assert str(answer.text) == "Aspect ratio for you: **16:9**."
+    assert answer.panel and answer.panel.scope is Scope.PERSON
+    assert fields(answer)["ratio"] == ("16:9", "me")
+    assert commands.resolve_settings(THREAD, ANN).ratio == "16:9"
+    assert commands.resolve_settings(THREAD, CID).ratio == ""
+    assert fields(commands.answer(command("settings")))["ratio"] == ("16:9", "me")
+    assert fields(commands.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
+    answer = commands.answer(command("settings", do="reset", key="ratio"))
+    assert str(answer.text) == "Aspect ratio for you has the default value again."
+    assert fields(answer)["ratio"] == ("usual", "default")
 
 
 def test_choosing_the_default_removes_a_choice(store: Store) -> None:
     """The sentence and the panel name the default."""
-    desk = desk_of(store)
-    choose(desk, "me", "picture_model", "deep")
-    told = choose(desk, "me", "picture_model", "usual")
-    assert str(told.text) == "Image model for you: **Default**."
-    assert fields(told)["picture_model"][0] == "usual"
-    assert desk.resolve_settings(THREAD, ANN) == Settings()
+    commands = desk_of(store)
+    choose(commands, "me", "picture_model", "deep")
+    answer = choose(commands, "me", "picture_model", "usual")
+    assert str(answer.text) == "Image model for you: **Default**."
+    assert fields(answer)["picture_model"][0] == "usual"
+    assert commands.resolve_settings(THREAD, ANN) == Settings()
 
 
 def test_everything_of_a_scope_is_reset(store: Store) -> None:
     """Without a key; other scopes keep their values."""
-    desk = desk_of(store)
-    choose(desk, "thread", "ratio", "16:9")
-    choose(desk, "thread", "persona", "A pirate.")
-    choose(desk, "me", "count", "2")
-    told = desk.answer(command("settings", scope="thread", do="reset"))
-    assert str(told.text) == "All settings for this thread have their default values again."
-    assert desk.resolve_settings(THREAD, ANN) == Settings(count=2)
+    commands = desk_of(store)
+    choose(commands, "thread", "ratio", "16:9")
+    choose(commands, "thread", "persona", "A pirate.")
+    choose(commands, "me", "count", "2")
+    answer = commands.answer(command("settings", scope="thread", do="reset"))
+    assert str(answer.text) == "All settings for this thread have their default values again."
+    assert commands.resolve_settings(THREAD, ANN) == Settings(count=2)
 
 
 @pytest.mark.parametrize("scope", ["server", "channel"])
 @pytest.mark.parametrize("do", ["set", "reset"])
 def test_only_managers_change_settings_that_apply_to_others(store: Store, scope: str, do: str) -> None:
     """Every user may look at them."""
-    desk = desk_of(store)
-    choose(desk, scope, "ratio", "16:9", BOB)
-    told = {"scope": scope, "key": "ratio", "value": "1:1"}
+    commands = desk_of(store)
+    choose(commands, scope, "ratio", "16:9", BOB)
+    arguments = {"scope": scope, "key": "ratio", "value": "1:1"}
     with pytest.raises(Refused, match="Only managers"):
-        desk.answer(command("settings", ANN, do=do, **told))
-    assert fields(desk.answer(command("settings", ANN, scope=scope)))["ratio"] == ("16:9", scope)
-    desk.answer(command("settings", BOB, do=do, **told))
-    assert desk.resolve_settings(THREAD, ANN).ratio == ("1:1" if do == "set" else "")
+        commands.answer(command("settings", ANN, do=do, **arguments))
+    assert fields(commands.answer(command("settings", ANN, scope=scope)))["ratio"] == ("16:9", scope)
+    commands.answer(command("settings", BOB, do=do, **arguments))
+    assert commands.resolve_settings(THREAD, ANN).ratio == ("1:1" if do == "set" else "")
 
 
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("arguments", "sentence"),
     [
         ({"scope": "world"}, "Settings apply to server, category, channel, thread, and me, not to “world”."),
         ({"do": "set", "key": "ratio", "value": "5:4"}, "Aspect ratio must be one of"),
@@ -105,20 +105,20 @@ def test_only_managers_change_settings_that_apply_to_others(store: Store, scope:
         ({"do": "reset", "key": "answer"}, "Reply in can be set for server, category, and channel, not for me."),
     ],
 )
-def test_a_wrong_setting_is_refused(store: Store, told: dict[str, str], sentence: str) -> None:
+def test_a_wrong_setting_is_refused(store: Store, arguments: dict[str, str], sentence: str) -> None:
     """Nothing changes."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     with pytest.raises(Refused) as refused:
-        desk.answer(command("settings", BOB, **told))
+        commands.answer(command("settings", BOB, **arguments))
     assert str(refused.value).startswith(sentence)
-    assert desk.resolve_settings(THREAD, BOB) == Settings()
+    assert commands.resolve_settings(THREAD, BOB) == Settings()
 
 
 def test_the_offered_models_are_those_of_the_workers(store: Store) -> None:
     """Each is offered once, after the default; without a worker there is only the default."""
-    told = desk_of(store).answer(command("settings"))
-    assert told.panel
-    choices = {field.key: field.choices for field in told.panel.fields}
+    answer = desk_of(store).answer(command("settings"))
+    assert answer.panel
+    choices = {field.key: field.choices for field in answer.panel.fields}
     assert choices["picture_model"] == ("usual", "flat", "deep")
     assert choices["chat_model"] == ("usual", "wise")
     empty = SlashCommands(store).answer(command("settings")).panel
@@ -137,9 +137,9 @@ def queued_job(
     )
 
 
-def queue(store: Store, lineup: QueueStatus, author: Person = ANN) -> str:
+def queue(store: Store, queue_status: QueueStatus, author: Person = ANN) -> str:
     """The answer of `/queue`."""
-    return str(SlashCommands(store, queue_status=lambda: lineup).answer(command("queue", author)).text)
+    return str(SlashCommands(store, queue_status=lambda: queue_status).answer(command("queue", author)).text)
 
 
 def test_an_empty_queue_says_so(store: Store) -> None:
@@ -150,7 +150,7 @@ def test_an_empty_queue_says_so(store: Store) -> None:
 
 def test_the_queue_shows_the_positions_of_ones_own_images(store: Store) -> None:
     """The progress of the running image, and how many images are before the others."""
-    line = QueueStatus(
+    status = QueueStatus(
         (
             queued_job(ANN, 1, running=True, eta=3.2),
             queued_job(CID, 5, ahead=0),
@@ -161,8 +161,8 @@ def test_the_queue_shows_the_positions_of_ones_own_images(store: Store) -> None:
         ),
         (WorkerStatus("one", "flat", 1, 1, problem="It is loading its model."),),
     )
-    told = replace_time_markers(queue(store, line))
-    assert told.splitlines() == [
+    answer = replace_time_markers(queue(store, status))
+    assert answer.splitlines() == [
         "Generating: 1. Waiting: 5.",
         "- Your image #1: 40% done, ready in about 3 sec",
         "- Your image #2: 1 image ahead, ready in about 20 sec",
@@ -177,11 +177,11 @@ def test_the_queue_shows_nothing_of_other_users(store: Store) -> None:
     """Neither names nor images; of one's own images at most ten."""
     store.accept(message("secret", "my secret wish", author=CID))
     others = tuple(queued_job(CID, n) for n in range(1, 30))
-    line = QueueStatus((*others, *(queued_job(ANN, n) for n in range(40, 60))), (WorkerStatus("one", "flat", 1, 0),))
-    told = queue(store, line)
-    assert told.startswith("Generating: 0. Waiting: 49.")
-    assert told.count("Your image") == 10
-    assert all(word not in told.lower() for word in ("cid", "secret", "wish", "#1 ", "#29"))
+    status = QueueStatus((*others, *(queued_job(ANN, n) for n in range(40, 60))), (WorkerStatus("one", "flat", 1, 0),))
+    answer = queue(store, status)
+    assert answer.startswith("Generating: 0. Waiting: 49.")
+    assert answer.count("Your image") == 10
+    assert all(word not in answer.lower() for word in ("cid", "secret", "wish", "#1 ", "#29"))
 
 
 # Pictures
@@ -225,7 +225,7 @@ def test_the_indentation_of_a_long_chain_is_limited(store: Store) -> None:
     for n in range(1, 12):
         render_picture(store, f"m{n}", picture(n, "p", n - 1 or None, Operation.EDIT))
     lines = str(desk_of(store).answer(command("images")).text).splitlines()
-    assert [(len(line) - len(line.lstrip())) // 2 for line in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
+    assert [(len(status) - len(status.lstrip())) // 2 for status in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
 
 
 def test_details_show_everything_about_an_image(store: Store) -> None:
@@ -281,8 +281,8 @@ def test_usage_counts_a_day_and_a_month(store: Store, tmp_path: Path) -> None:
 
 def test_usage_counts_ones_own_images_on_this_server(store: Store) -> None:
     """Managers also see the sum of all users; other servers and failed images do not count."""
-    desk = desk_of(store)
-    assert str(desk.answer(command("usage")).text) == "You: **0 images** in the last day, 0 in the last 30 days."
+    commands = desk_of(store)
+    assert str(commands.answer(command("usage")).text) == "You: **0 images** in the last day, 0 in the last 30 days."
     render_picture(store, "m1", picture(1))
     render_picture(store, "m2", picture(2), CID)
     render_picture(store, "m3", picture(1), thread=OTHER)
@@ -290,9 +290,11 @@ def test_usage_counts_ones_own_images_on_this_server(store: Store) -> None:
     store.accept(message("m5", "draw"))
     store.jobs.order("m5", ImageRequest(0, Operation.GENERATE, "waits"), None)
     store.jobs.mark_posted("m1")
-    assert str(desk.answer(command("usage")).text) == "You: **2 images** in the last day, 2 in the last 30 days."
-    assert str(desk.answer(command("usage", CID)).text) == "You: **1 image** in the last day, 1 in the last 30 days."
-    assert str(desk.answer(command("usage", BOB)).text).splitlines() == [
+    assert str(commands.answer(command("usage")).text) == "You: **2 images** in the last day, 2 in the last 30 days."
+    assert (
+        str(commands.answer(command("usage", CID)).text) == "You: **1 image** in the last day, 1 in the last 30 days."
+    )
+    assert str(commands.answer(command("usage", BOB)).text).splitlines() == [
         "You: **0 images** in the last day, 0 in the last 30 days.",
         "Everybody here: **3 images** in the last day, 3 in the last 30 days.",
     ]
@@ -310,9 +312,9 @@ def test_images_are_counted_from_a_given_time(store: Store) -> None:
 
 def test_help_names_every_command(store: Store) -> None:
     """At the end are the notes about how this bot is operated."""
-    told = SlashCommands(store, note="Pictures are kept for a week.").answer(command("help")).text
+    answer = SlashCommands(store, note="Pictures are kept for a week.").answer(command("help")).text
     help_text = str(notice("help"))
-    assert str(told) == f"{help_text}\nPictures are kept for a week."
+    assert str(answer) == f"{help_text}\nPictures are kept for a week."
     assert SlashCommands(store).answer(command("help")).text == lines([notice("help")])
     for name in ("imagine", "pictures", "settings", "queue", "cancel", "usage", "forget"):
         assert f"`/{name}`" in help_text

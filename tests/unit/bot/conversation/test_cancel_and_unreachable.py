@@ -64,8 +64,8 @@ async def test_cancel_applies_to_the_place_where_it_is_given(store: Store) -> No
             await inbox.accept(replace(message(name, "hello"), thread=thread))
         while len(model.heard) < 3:
             await asyncio.sleep(0)
-        told = await inbox.run_command(command("cancel", ANN, replace(THREAD, thread="")))
-        assert told.text == "2 answers cancelled."
+        response = await inbox.run_command(command("cancel", ANN, replace(THREAD, thread="")))
+        assert response.text == "2 answers cancelled."
         for name in ("m1", "m2"):
             assert (await screen.final(name)).status == "Cancelled by Ann."
         model.go.set()

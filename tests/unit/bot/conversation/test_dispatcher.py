@@ -50,7 +50,7 @@ async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
         assert len(model.heard) == 1
         model.go.set()
         await screen.final("m2")
-    assert [said.text for said in model.heard[1][1:]] == ["Ann: one", "first answer", "Bob: two"]
+    assert [message.text for message in model.heard[1][1:]] == ["Ann: one", "first answer", "Bob: two"]
 
 
 @pytest.mark.parametrize(

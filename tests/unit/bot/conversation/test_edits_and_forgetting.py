@@ -155,7 +155,7 @@ async def test_a_thread_is_forgotten(store: Store) -> None:
         assert len(store.entries(OTHER)) == len(store.pictures(OTHER)) == 1
         assert all(each.title != "draw both" for each in store.threads("test"))
         assert come(await send(inbox, screen, store, "a star", "m3")) == [3]
-    assert all("both" not in said.text for said in model.heard[2])
+    assert all("both" not in message.text for message in model.heard[2])
 
 
 async def test_an_empty_thread_cannot_be_forgotten(store: Store) -> None:
@@ -199,11 +199,11 @@ async def test_a_thread_with_an_open_reply_cannot_be_forgotten(store: Store) -> 
 
 async def test_ones_own_settings_are_forgotten(store: Store) -> None:
     """Settings of other users and of the thread stay, and so do the messages."""
-    desk = desk_of(store)
-    choose(desk, "me", "ratio", "3:2")
-    choose(desk, "me", "ratio", "2:1", CID)
-    choose(desk, "thread", "count", "2")
-    async with running(store, ScriptedModel([["hi"]]), desk=desk) as (inbox, screen, _):
+    commands = desk_of(store)
+    choose(commands, "me", "ratio", "3:2")
+    choose(commands, "me", "ratio", "2:1", CID)
+    choose(commands, "thread", "count", "2")
+    async with running(store, ScriptedModel([["hi"]]), desk=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "hello", "m1")
         answer = await inbox.run_command(command("forget", what="settings"))
         assert str(answer.text).startswith("Your own settings are deleted")

@@ -277,10 +277,10 @@ async def test_files_that_could_not_be_deleted_are_reported(store: Store) -> Non
 
 async def test_a_thread_is_forgotten_with_its_settings(store: Store) -> None:
     """Settings of a user and of the channel stay."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     for scope, key, value in (("thread", "persona", "A secret."), ("me", "ratio", "3:2"), ("channel", "count", "2")):
-        choose(desk, scope, key, value, BOB)
-    async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, _):
+        choose(commands, scope, key, value, BOB)
+    async with running(store, ScriptedModel([[SUN]]), desk=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert str((await inbox.run_command(command("forget", BOB))).text).startswith(
@@ -295,6 +295,6 @@ def test_a_user_with_the_same_id_on_another_platform_is_another_user(store: Stor
     """Their images are not shown as one's own."""
     there = replace(THREAD, platform="web")
     theirs = QueuedJob("j", there, 4, Operation.GENERATE, ANN.id, "m", False, 0.0, 0, None, 1.0)
-    desk = SlashCommands(store, queue_status=lambda: QueueStatus((theirs,)))
-    assert "yours" not in str(desk.answer(command("queue")).text)
-    assert "- Your image #4: next" in str(desk.answer(command("queue", ANN, there)).text)
+    commands = SlashCommands(store, queue_status=lambda: QueueStatus((theirs,)))
+    assert "yours" not in str(commands.answer(command("queue")).text)
+    assert "- Your image #4: next" in str(commands.answer(command("queue", ANN, there)).text)

@@ -35,14 +35,14 @@ ABLE = ModelCapabilities(ratios=True, negatives=True)
 async def test_the_chosen_chat_model_answers(store: Store) -> None:
     """A user who chose none, or one that no longer exists, gets the default."""
     usual, wise = ScriptedModel([["usual"], ["usual"]]), ScriptedModel([["wise"]])
-    desk = desk_of(store)
-    choose(desk, "me", "chat_model", "wise")
-    async with running(store, usual, desk=desk, others={"wise": wise}) as (inbox, screen, _):
+    commands = desk_of(store)
+    choose(commands, "me", "chat_model", "wise")
+    async with running(store, usual, desk=commands, others={"wise": wise}) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await inbox.accept(message("m2", "hello", author=CID))
         assert (await screen.final("m1")).parts == (TextPart("wise"),)
         assert (await screen.final("m2")).parts == (TextPart("usual"),)
-    async with running(store, usual, desk=desk) as (inbox, screen, _):
+    async with running(store, usual, desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m3", "hello"))
         assert (await screen.final("m3")).parts == (TextPart("usual"),)
 
@@ -50,10 +50,10 @@ async def test_the_chosen_chat_model_answers(store: Store) -> None:
 async def test_the_chosen_settings_are_in_the_job(store: Store) -> None:
     """The image model for all images, the aspect ratio for new images without one."""
     script = '<image>a sun</image><image ratio="2:1">a moon</image><edit of="1">a red sun</edit>'
-    desk = desk_of(store)
-    choose(desk, "thread", "picture_model", "deep")
-    choose(desk, "me", "ratio", "16:9")
-    async with running(store, ScriptedModel([[script]]), desk=desk) as (inbox, screen, renderer):
+    commands = desk_of(store)
+    choose(commands, "thread", "picture_model", "deep")
+    choose(commands, "me", "ratio", "16:9")
+    async with running(store, ScriptedModel([[script]]), desk=commands) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
     jobs = {
@@ -64,11 +64,11 @@ async def test_the_chosen_settings_are_in_the_job(store: Store) -> None:
 
 async def test_the_chat_model_gets_the_persona(store: Store) -> None:
     """It is in the system prompt."""
-    desk, model = desk_of(store), ScriptedModel([["hi"], ["arr"]])
-    async with running(store, model, desk=desk) as (inbox, screen, _):
+    commands, model = desk_of(store), ScriptedModel([["hi"], ["arr"]])
+    async with running(store, model, desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await screen.final("m1")
-        choose(desk, "thread", "persona", "You are a pirate.")
+        choose(commands, "thread", "persona", "You are a pirate.")
         await inbox.accept(message("m2", "hello"))
         await screen.final("m2")
     assert ["pirate" in heard[0].text for heard in model.heard] == [False, True]
@@ -77,8 +77,8 @@ async def test_the_chat_model_gets_the_persona(store: Store) -> None:
 async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
     """The effective settings are the same in both ways."""
     async with running(store, ScriptedModel([]), desk=desk_of(store)) as (inbox, _, _):
-        told = command("settings", do="set", scope="me", key="count", value="3")
-        assert (await inbox.run_command(told)).text == "Pictures of a wish for you: **3**."
+        setting = command("settings", do="set", scope="me", key="count", value="3")
+        assert (await inbox.run_command(setting)).text == "Pictures of a wish for you: **3**."
         assert inbox.settings(THREAD, ANN).count == 3
         with pytest.raises(NotFound):
             await inbox.run_command(command("dance"))
@@ -90,9 +90,9 @@ async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
 async def test_imagine_needs_no_chat_model(store: Store) -> None:
     """Each image has the next seed, and all given options."""
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
-        told = wish("a cat", 3, seed=7, negative_prompt="dogs", model="deep", aspect_ratio="2:1")
-        assert await inbox.accept(told) == "w1"
-        await inbox.accept(told)
+        event = wish("a cat", 3, seed=7, negative_prompt="dogs", model="deep", aspect_ratio="2:1")
+        assert await inbox.accept(event) == "w1"
+        await inbox.accept(event)
         final = await screen.final("w1")
     assert come(final) == [1, 2, 3]
     assert not final.status
@@ -121,10 +121,10 @@ async def test_seeds_wrap_at_the_highest_seed(store: Store) -> None:
 
 async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> None:
     """Number, image model and aspect ratio; without a seed each image has its own."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     for key, value in (("count", "2"), ("picture_model", "flat"), ("ratio", "3:2")):
-        choose(desk, "me", key, value)
-    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
+        choose(commands, "me", key, value)
+    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat"))
         await inbox.accept(wish("a dog", 1, "w2", model="deep", aspect_ratio="1:1"))
         await screen.final("w2")
@@ -138,14 +138,14 @@ async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> 
     assert len({job.request.sampling.seed for job in renderer.jobs}) == 3
 
 
-@pytest.mark.parametrize("said", ["model", "aspect_ratio"])
-async def test_the_choice_default_leaves_it_to_the_settings(store: Store, said: str) -> None:
+@pytest.mark.parametrize("option", ["model", "aspect_ratio"])
+async def test_the_choice_default_leaves_it_to_the_settings(store: Store, option: str) -> None:
     """It is offered among the models and aspect ratios, and has the same effect as no choice."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     for key, value in (("picture_model", "flat"), ("ratio", "3:2")):
-        choose(desk, "me", key, value)
-    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, renderer):
-        await inbox.accept(wish("a cat", 1, **{said: "usual"}))
+        choose(commands, "me", key, value)
+    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, renderer):
+        await inbox.accept(wish("a cat", 1, **{option: "usual"}))
         await screen.final("w1")
     assert [(job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs] == [
         ("flat", "3:2")
@@ -153,7 +153,7 @@ async def test_the_choice_default_leaves_it_to_the_settings(store: Store, said: 
 
 
 @pytest.mark.parametrize(
-    ("told", "sentence"),
+    ("event", "sentence"),
     [
         (wish("a cat", 5), "You can ask for 1 to 4 images, not 5."),
         (wish("a cat", -1), "You can ask for 1 to 4 images, not -1."),
@@ -163,11 +163,11 @@ async def test_the_choice_default_leaves_it_to_the_settings(store: Store, said: 
         (wish("x" * 9_000), "A message can have at most 8,000 characters"),
     ],
 )
-async def test_an_impossible_imagine_command_is_refused(store: Store, told: object, sentence: str) -> None:
+async def test_an_impossible_imagine_command_is_refused(store: Store, event: object, sentence: str) -> None:
     """Nothing is recorded, and no number is used."""
     async with running(store, ScriptedModel([])) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
-            await inbox.accept(told)  # type: ignore[arg-type]
+            await inbox.accept(event)  # type: ignore[arg-type]
         assert str(refused.value).startswith(sentence)
         assert store.entry("w1") is None
         await inbox.accept(wish("a dog", 1))
@@ -185,7 +185,9 @@ async def test_the_prompt_of_imagine_stays_as_it_is(store: Store, text: str) -> 
         assert [part.prompt for part in pictures_of(final)] == [text]
         await inbox.accept(message("m2", "what is it?"))
         await screen.final("m2")
-    written = next(said.text for said in model.heard[0] if said.role == "assistant" and said.text.startswith("<image>"))
+    written = next(
+        message.text for message in model.heard[0] if message.role == "assistant" and message.text.startswith("<image>")
+    )
     assert written.count("<") == 2 + written.count("<edit of")  # but for our own tag, none
     assert "<edit" not in written
 
@@ -194,37 +196,37 @@ async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
     """The same jobs, with the same numbers and seeds; a rendered image is not rendered again."""
     first = Store(tmp_path / "test.sqlite")
     renderer = InstantRenderer(held={"a cat"}, capabilities=ABLE)
-    desk = desk_of(first)
-    choose(desk, "me", "ratio", "3:2")
-    async with running(first, ScriptedModel([]), renderer, desk=desk) as (inbox, _, _):
+    commands = desk_of(first)
+    choose(commands, "me", "ratio", "3:2")
+    async with running(first, ScriptedModel([]), renderer, desk=commands) as (inbox, _, _):
         await inbox.accept(wish("a cat", 2, negative_prompt="dogs"))
         await renderer.waiting.wait()
         while len(renderer.jobs) < 2:
             await asyncio.sleep(0)
     first.close()
     store = Store(tmp_path / "test.sqlite")
-    desk = desk_of(store)
-    choose(desk, "me", "ratio", "1:1")  # too late for this wish
+    commands = desk_of(store)
+    choose(commands, "me", "ratio", "1:1")  # too late for this wish
     again = KnowingRenderer(store=store, capabilities=ABLE)
-    async with running(store, ScriptedModel([]), again, desk=desk) as (_, screen, _):
+    async with running(store, ScriptedModel([]), again, desk=commands) as (_, screen, _):
         assert come(await screen.final("w1")) == [1, 2]
 
-    def told(jobs: list[RenderJob]) -> list[tuple[int, Sampling]]:
+    def numbers_and_sampling(jobs: list[RenderJob]) -> list[tuple[int, Sampling]]:
         return sorted(((job.number, job.request.sampling) for job in jobs), key=lambda each: each[0])
 
-    assert told(again.jobs) == told(renderer.jobs)
+    assert numbers_and_sampling(again.jobs) == numbers_and_sampling(renderer.jobs)
 
 
 async def test_retry_of_imagine_renders_the_same_request(store: Store) -> None:
     """With its own seeds, without the chat model, independent of later settings."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     renderer = KnowingRenderer(refused={"a cat": "It broke."}, store=store)
-    async with running(store, ScriptedModel([]), renderer, desk=desk) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), renderer, desk=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 2))
         assert len(failures(await screen.final("w1"))) == 2
         renderer.refused.clear()
-        choose(desk, "me", "ratio", "1:1")
-        choose(desk, "me", "picture_model", "deep")
+        choose(commands, "me", "ratio", "1:1")
+        choose(commands, "me", "picture_model", "deep")
         await inbox.accept(press(Action.RETRY, "w1"))
         assert come(await screen.final("w1", 2)) == [1, 2]
     seeds = [job.request.sampling.seed for job in sorted(renderer.jobs, key=lambda job: job.number)]

@@ -82,7 +82,7 @@ def test_the_narrowest_choice_applies(
 ) -> None:
     """After any choices, resets and moves of channels, for every user everywhere."""
     store = Store(Path(":memory:"))
-    desk = desk_of(store)
+    commands = desk_of(store)
     made: dict[tuple[Scope, tuple[str, ...], str], str] = {}
     lies: Lies = {}
     for step in steps:
@@ -91,7 +91,7 @@ def test_the_narrowest_choice_applies(
             store.posts.set_category(place, category)
             lies[place.platform, place.space, place.channel] = category
         elif step[2] in SETTINGS[step[3][0]].scopes:
-            _choose(desk, step, made, lies)
+            _choose(commands, step, made, lies)
     for place in (ThreadKey(*names) for names in itertools.product("pq", "st", "cd", "12")):
         for person in (ANN, CID):
             expected: dict[str, str] = {}
@@ -100,12 +100,12 @@ def test_the_narrowest_choice_applies(
                     if (value := made.get((scope, scope_of_choice(scope, place, person, lies), key))) is not None:
                         expected[key] = value
             read = {key: SETTINGS[key].parse("" if value == "usual" else value) for key, value in expected.items()}
-            assert desk.resolve_settings(place, person) == replace(Settings(), **read)
+            assert commands.resolve_settings(place, person) == replace(Settings(), **read)
     store.close()
 
 
 def _choose(
-    desk: SlashCommands, choice: Choice, made: dict[tuple[Scope, tuple[str, ...], str], str], lies: Lies
+    commands: SlashCommands, choice: Choice, made: dict[tuple[Scope, tuple[str, ...], str], str], lies: Lies
 ) -> None:
     place, person, scope, (key, value), back = choice
     do = {"do": "reset"} if back else {"do": "set", "value": value}
@@ -113,9 +113,9 @@ def _choose(
     them = scope_of_choice(scope, place, person, lies)
     if not them:
         with pytest.raises(Refused, match="has no category"):
-            desk.answer(given)
+            commands.answer(given)
         return
-    desk.answer(given)
+    commands.answer(given)
     made.pop((scope, them, key), None)
     if not back:
         made[scope, them, key] = value
@@ -126,14 +126,20 @@ def _choose(
 
 @asynccontextmanager
 async def running_bot(
-    store: Store, *scripts: str, desk: SlashCommands | None = None
+    store: Store, *scripts: str, commands: SlashCommands | None = None
 ) -> AsyncIterator[tuple[Dispatcher, Screen, InstantRenderer, ScriptedModel, Shelf]]:
     """The dispatcher with two platforms."""
     renderer = InstantRenderer(refused={"failing": "It broke."}, held={"waiting"}, keep=recording(store))
     model, screen, shelf = ScriptedModel([[script] for script in scripts]), Screen(), Shelf()
     papers = ThreadExport(lambda digest: b"")
     inbox = Dispatcher(
-        store, model, renderer, shelf, DispatcherOptions(refining=RefineMode.OFF), commands=desk, thread_export=papers
+        store,
+        model,
+        renderer,
+        shelf,
+        DispatcherOptions(refining=RefineMode.OFF),
+        commands=commands,
+        thread_export=papers,
     )
     task = asyncio.create_task(inbox.run({"test": screen, "other_thread": screen}))
     await asyncio.sleep(0)
@@ -225,7 +231,7 @@ async def test_commands_show_and_change_nothing_of_another_thread(store: Store, 
         await there.begin()
         await renderer.waiting.wait()
         before = there.record()
-        told = [
+        responses = [
             await inbox.run_command(command("pictures", BOB)),
             await inbox.run_command(command("cancel", BOB, whose="all")),
         ]
@@ -235,11 +241,12 @@ async def test_commands_show_and_change_nothing_of_another_thread(store: Store, 
         for name in ("forget", "export"):
             with pytest.raises(Refused):
                 await inbox.run_command(command(name, BOB))
-        told.append(await inbox.run_command(command("queue", BOB)))
+        responses.append(await inbox.run_command(command("queue", BOB)))
         assert all(
-            SECRET not in str(each.text) and "waiting" not in str(each.text).replace("0 waiting", "") for each in told
+            SECRET not in str(each.text) and "waiting" not in str(each.text).replace("0 waiting", "")
+            for each in responses
         )
-        assert told[0].text == "This thread has no images yet." and told[0].attachment is None
+        assert responses[0].text == "This thread has no images yet." and responses[0].attachment is None
         assert there.record() == before and shelf.thrown == []
         renderer.go.set()
         await screen.final("t3")
@@ -260,12 +267,12 @@ async def test_a_number_of_another_thread_is_unknown_here(store: Store, other_th
     number = tag.partition('"')[2][0]
     assert failures(view) == [Failed(f"This thread has no image #{number}.")]
     assert [job.request.operation for job in renderer.jobs] == [Operation.GENERATE] * 4
-    assert all(SECRET not in said.text for heard in model.heard[1:] for said in heard)
+    assert all(SECRET not in message.text for history in model.heard[1:] for message in history)
 
 
 async def test_the_same_ids_in_another_place_mean_others(store: Store, other_thread: ThreadKey) -> None:
     """A user, a number and a choice of the same name belong to their own place."""
-    async with running_bot(store, desk=desk_of(store)) as (inbox, screen, renderer, _, _):
+    async with running_bot(store, commands=desk_of(store)) as (inbox, screen, renderer, _, _):
         for thread, words, name in ((other_thread, SECRET, "w1"), (MINE, "a cat", "w2")):
             await inbox.accept(replace(wish(words, 1, name), thread=thread))
             await screen.final(name)

@@ -93,9 +93,9 @@ async def test_the_prompt_is_refined_for_the_dialect_of_the_image_model() -> Non
     """The chat model gets only the prompt, under the rules of the dialect."""
     model = ScriptedModel([['**Prompt:** "a knight in armour, dusk"']])
     assert await refine_prompt(model, "a knight", Dialect.PHRASES) == "a knight in armour, dusk"
-    (told,) = model.heard
-    assert [said.text for said in told[1:]] == ["a knight"]
-    assert "commas" in told[0].text
+    (history,) = model.heard
+    assert [message.text for message in history[1:]] == ["a knight"]
+    assert "commas" in history[0].text
 
 
 @pytest.mark.parametrize(

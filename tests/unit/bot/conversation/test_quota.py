@@ -35,10 +35,10 @@ MANY = 20
 
 def commands_with_limits(store: Store, **limits: int) -> SlashCommands:
     """Commands of a server for which a manager chose these limits."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     for key, value in limits.items():
-        choose(desk, "server", key, str(value), BOB)
-    return desk
+        choose(commands, "server", key, str(value), BOB)
+    return commands
 
 
 def message_in_own_thread(nth: int, author: Person = ANN) -> Message:
@@ -77,8 +77,8 @@ async def test_twenty_messages_at_once_do_not_exceed_the_limit(store: Store, apa
 
 async def test_many_users_at_once_do_not_exceed_the_limit_of_the_server(store: Store) -> None:
     """Another server has its own limit."""
-    desk = commands_with_limits(store, server_daily=5)
-    async with running(store, ScriptedModel([CAT] * (MANY + 1)), desk=desk) as (inbox, screen, renderer):
+    commands = commands_with_limits(store, server_daily=5)
+    async with running(store, ScriptedModel([CAT] * (MANY + 1)), desk=commands) as (inbox, screen, renderer):
         asked = [message_in_own_thread(nth, Person(f"p{nth}", "P")) for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
@@ -90,8 +90,8 @@ async def test_many_users_at_once_do_not_exceed_the_limit_of_the_server(store: S
 
 async def test_a_user_has_a_maximum_of_unfinished_images(store: Store) -> None:
     """Other users have their own; when one is done, the next can be requested."""
-    desk, renderer = commands_with_limits(store, at_once=2), InstantRenderer(held={"a cat"})
-    async with running(store, ScriptedModel([CAT] * (MANY + 2)), renderer, desk=desk) as (inbox, screen, _):
+    commands, renderer = commands_with_limits(store, at_once=2), InstantRenderer(held={"a cat"})
+    async with running(store, ScriptedModel([CAT] * (MANY + 2)), renderer, desk=commands) as (inbox, screen, _):
         asked = [message_in_own_thread(nth) for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         for nth in range(2, MANY):
@@ -117,11 +117,11 @@ async def test_imagine_and_buttons_count_like_messages(store: Store) -> None:
         screen,
         renderer,
     ):
-        told = await asyncio.gather(
+        results = await asyncio.gather(
             *(inbox.accept(wish("a cat", 2, f"w{nth}")) for nth in range(MANY)), return_exceptions=True
         )
-        assert [isinstance(each, Refused) for each in told] == [False] * 2 + [True] * (MANY - 2)
-        assert "You can ask for 1 more now." in str(told[2])
+        assert [isinstance(each, Refused) for each in results] == [False] * 2 + [True] * (MANY - 2)
+        assert "You can ask for 1 more now." in str(results[2])
         await screen.final("w1")
         await inbox.accept(press(Action.VARY, "1"))
         for action in (Action.VARY, Action.REDO):
@@ -170,8 +170,8 @@ async def test_a_failed_or_cancelled_image_does_not_count(store: Store) -> None:
 async def test_retry_counts_for_the_limit(store: Store) -> None:
     """Like any other order, also of an `/imagine` that never started; later it can be rendered."""
     renderer = KnowingRenderer(refused={"a dog": "It broke."}, store=store)
-    desk = commands_with_limits(store, daily=2)
-    async with running(store, ScriptedModel([]), renderer, desk=desk) as (inbox, screen, _):
+    commands = commands_with_limits(store, daily=2)
+    async with running(store, ScriptedModel([]), renderer, desk=commands) as (inbox, screen, _):
         await inbox.accept(wish("a dog", 2))
         await screen.final("w1")
         await recorded(store, "w1")
@@ -181,7 +181,7 @@ async def test_retry_counts_for_the_limit(store: Store) -> None:
         with pytest.raises(Refused, match="You can ask for 1 more now"):
             await inbox.accept(press(Action.RETRY, "w1"))
         assert used(store) == 1
-        choose(desk, "server", "daily", "3", BOB)
+        choose(commands, "server", "daily", "3", BOB)
         await inbox.accept(press(Action.RETRY, "w1"))
         assert len(come(await screen.final("w1", 2))) == 2
     assert used(store) == 3
@@ -213,8 +213,8 @@ async def test_a_deleted_or_forgotten_image_still_counts(store: Store, tmp_path:
 async def test_a_restart_does_not_change_the_count(tmp_path: Path) -> None:
     """Unfinished images count once, even if the chat model requests something else this time."""
     first = Store(tmp_path / "test.sqlite")
-    desk, renderer = commands_with_limits(first, daily=2), InstantRenderer(held={"a cow"})
-    async with running(first, ScriptedModel([CAT, ["<image>a cow</image>", None]]), renderer, desk=desk) as (
+    commands, renderer = commands_with_limits(first, daily=2), InstantRenderer(held={"a cow"})
+    async with running(first, ScriptedModel([CAT, ["<image>a cow</image>", None]]), renderer, desk=commands) as (
         inbox,
         screen,
         _,
@@ -247,10 +247,10 @@ async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
             f"free <t:{free:.0f}:R>."
         )
         assert replace_time_markers(str(refused.value)).endswith("free in about 24 hr.")
-        told = (await inbox.run_command(command("usage"))).text
+        answer = (await inbox.run_command(command("usage"))).text
         assert (
             "Your limit is 1 image in 24 hours. You have used 1. The next one is free in about 24 hr."
-            in replace_time_markers(str(told))
+            in replace_time_markers(str(answer))
         )
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
@@ -264,18 +264,18 @@ async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
 
 async def test_a_changed_limit_applies_at_once_also_to_managers(store: Store) -> None:
     """For all users; a channel may have its own limit."""
-    desk = commands_with_limits(store, daily=1)
-    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
+    commands = commands_with_limits(store, daily=1)
+    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
         for person in (ANN, BOB):
             await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))
             with pytest.raises(Refused, match="Your limit is 1 image a day"):
                 await inbox.accept(replace(wish("a cat", 1, f"{person.id}2"), author=person))
         with pytest.raises(Refused, match="Only managers"):
-            choose(desk, "server", "daily", "9", ANN)
-        choose(desk, "server", "daily", "2", BOB)
+            choose(commands, "server", "daily", "9", ANN)
+        choose(commands, "server", "daily", "2", BOB)
         await inbox.accept(wish("a cat", 1, "ann2"))
         await screen.final("ann2")
-        choose(desk, "channel", "daily", "3", BOB)
+        choose(commands, "channel", "daily", "3", BOB)
         with pytest.raises(Refused, match="Your limit is 2 images a day"):
             there = ThreadKey(THREAD.platform, THREAD.space, "other", "t")
             await inbox.accept(replace(wish("a cat", 1, "ann3"), thread=there))

@@ -68,35 +68,35 @@ async def conversation(inbox: Dispatcher, screen: Screen, store: Store, thread: 
     """A thread with everything: messages, answers, rendered, refined, edited, uploaded and selected images."""
     name = thread.thread
     upload = png("blue", 80 + len(words)) + words.encode()
-    told = Message(f"{name}1", thread, ANN, f"draw a {words} {FILLING}", (upload,))
-    await inbox.accept(told)
-    await screen.final(told.id)
-    await recorded(store, told.id)
+    message = Message(f"{name}1", thread, ANN, f"draw a {words} {FILLING}", (upload,))
+    await inbox.accept(message)
+    await screen.final(message.id)
+    await recorded(store, message.id)
     await inbox.accept(replace(wish(f"one more {words}", 2, f"{name}2"), thread=thread))
     await screen.final(f"{name}2")
     await recorded(store, f"{name}2")
-    store.edit_text(told.id, f"short {words}")
-    store.posts.save_place(told.id, f"place of {words}")
-    store.posts.save_post(told.id, 0, Post(f"post of {words}", 1), thread)
+    store.edit_text(message.id, f"short {words}")
+    store.posts.save_place(message.id, f"place of {words}")
+    store.posts.save_post(message.id, 0, Post(f"post of {words}", 1), thread)
 
 
 async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, tmp_path: Path) -> None:
     """The files contain no word of it; another thread keeps all of its own."""
-    files, desk = PictureFiles(tmp_path / "pictures"), desk_of(store)
+    files, commands = PictureFiles(tmp_path / "pictures"), desk_of(store)
     secret, kept = " ".join(SECRETS), "keepsake"
     for scope, value in (("thread", f"You are a {secret}."), ("server", "You are kind.")):
-        choose(desk, scope, "persona", value, BOB)
-    choose(desk, "server", "style", "ink", BOB)
+        choose(commands, scope, "persona", value, BOB)
+    choose(commands, "server", "style", "ink", BOB)
     scripts = [[f"**Here** is {word}: <image>a {word} {FILLING}</image> there {FILLING}"] for word in (secret, kept)]
     painter, album = FileRenderer(files=files), AsyncPictureFiles(files, sanitize_upload)
-    async with running(store, ScriptedModel(list(scripts)), painter, desk=desk, album=album) as (inbox, screen, _):
+    async with running(store, ScriptedModel(list(scripts)), painter, desk=commands, album=album) as (inbox, screen, _):
         await conversation(inbox, screen, store, THREAD, secret)
         await conversation(inbox, screen, store, OTHER, kept)
         gone = [each.digest for each in store.pictures(THREAD)]
         assert found_words(tmp_path, *SECRETS) == {*SECRETS} and len(set(gone)) > 2
         await inbox.accept(press(Action.DELETE, "2"))
-        told = await inbox.run_command(command("forget"))
-        assert told.text == "Deleted from this thread: 2 messages and 3 images."
+        response = await inbox.run_command(command("forget"))
+        assert response.text == "Deleted from this thread: 2 messages and 3 images."
         assert found_words(tmp_path, *SECRETS) == set()  # while the bot goes on, with its log open
         assert found_words(tmp_path, kept) == {kept}
         mine = {each.digest for each in store.pictures(OTHER)}

@@ -83,10 +83,10 @@ async def test_retry_of_a_failed_edit_says_that_its_source_was_deleted(store: St
 @pytest.mark.parametrize(("key", "value"), [("ratio", "16:9"), ("picture_model", "deep")])
 async def test_retry_keeps_rendered_images_after_settings_change(store: Store, key: str, value: str) -> None:
     """They are shown under their numbers; settings apply to later requests."""
-    renderer, desk = KnowingRenderer(refused={"a moon": "It broke."}, store=store), desk_of(store)
-    async with running(store, ScriptedModel([[TWO]]), renderer, desk=desk) as (inbox, screen, _):
+    renderer, commands = KnowingRenderer(refused={"a moon": "It broke."}, store=store), desk_of(store)
+    async with running(store, ScriptedModel([[TWO]]), renderer, desk=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "draw", "m1")
-        choose(desk, "me", key, value)
+        choose(commands, "me", key, value)
         renderer.refused.clear()
         assert come(await retry(inbox, screen, store, 2)) == [1, 2]
     assert [job.request.prompt for job in renderer.jobs] == ["a sun", "a moon", "a moon"]
@@ -146,9 +146,9 @@ async def test_an_answer_to_an_edited_message_may_render_a_deleted_image_again(s
 
 async def test_buttons_use_the_chosen_image_model(store: Store) -> None:
     """As every other image."""
-    desk = desk_of(store)
-    choose(desk, "me", "picture_model", "deep")
-    async with running(store, ScriptedModel([[SUN]]), desk=desk) as (inbox, screen, renderer):
+    commands = desk_of(store)
+    choose(commands, "me", "picture_model", "deep")
+    async with running(store, ScriptedModel([[SUN]]), desk=commands) as (inbox, screen, renderer):
         await send(inbox, screen, store, "draw", "m1")
         for action in (Action.VARY, Action.REDO):
             await inbox.accept(press(action, "1"))
@@ -158,13 +158,13 @@ async def test_buttons_use_the_chosen_image_model(store: Store) -> None:
 
 async def test_redo_keeps_all_requested_options(store: Store) -> None:
     """Aspect ratio, image model and negative prompt, independent of later settings; with another seed."""
-    able, desk = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), desk_of(store)
-    async with running(store, ScriptedModel([]), able, desk=desk) as (inbox, screen, _):
+    able, commands = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), desk_of(store)
+    async with running(store, ScriptedModel([]), able, desk=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
         await screen.final("w1")
         await recorded(store, "w1")
-        choose(desk, "me", "ratio", "1:1")
-        choose(desk, "me", "picture_model", "flat")
+        choose(commands, "me", "ratio", "1:1")
+        choose(commands, "me", "picture_model", "flat")
         await inbox.accept(press(Action.REDO, "1"))
         await screen.final("redo-1-1")
     first, second = able.jobs

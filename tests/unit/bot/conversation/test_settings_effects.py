@@ -49,10 +49,14 @@ def test_every_setting_has_a_test_of_its_effect() -> None:
 
 async def render_cat(store: Store, *scripts: list[str], **chosen: str) -> tuple[list[RenderJob], View, ScriptedModel]:
     """Request an image of a cat with these settings: the jobs, the final view, the chat model."""
-    desk, model = desk_of(store), ScriptedModel(list(scripts or [CAT]))
+    commands, model = desk_of(store), ScriptedModel(list(scripts or [CAT]))
     for key, value in chosen.items():
-        choose(desk, "server", key, value, BOB)
-    async with running(store, model, desk=desk, others={"wise": ScriptedModel([["I am wise."]])}) as (inbox, screen, r):
+        choose(commands, "server", key, value, BOB)
+    async with running(store, model, desk=commands, others={"wise": ScriptedModel([["I am wise."]])}) as (
+        inbox,
+        screen,
+        r,
+    ):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
         return r.jobs, await recorded(store, "m1"), model
@@ -116,8 +120,8 @@ async def test_without_a_choice_nothing_is_added(store: Store) -> None:
 
 async def test_the_chat_model_gets_the_persona(store: Store) -> None:
     """That of the thread replaces that of the server."""
-    desk = desk_of(store)
-    choose(desk, "thread", "persona", "You are a poet.")
+    commands = desk_of(store)
+    choose(commands, "thread", "persona", "You are a poet.")
     _, _, model = await render_cat(store, persona="You are a pirate.")
     system = model.heard[0][0].text
     assert ("poet" in system, "pirate" in system) == (True, False)
@@ -141,9 +145,9 @@ def test_no_persona_removes_the_request_protocol(front_end: RequestProtocol, edi
 
 async def test_the_bots_own_sentences_are_in_the_chosen_language(store: Store) -> None:
     """The text of the chat model stays as it is."""
-    desk = desk_of(store)
-    choose(desk, "me", "language", "de")
-    async with running(store, ScriptedModel([["Hello."]]), desk=desk) as (inbox, screen, _):
+    commands = desk_of(store)
+    choose(commands, "me", "language", "de")
+    async with running(store, ScriptedModel([["Hello."]]), desk=commands) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(message("m1", " "))
         assert refused.value.text.startswith("Die Nachricht ist leer")
@@ -154,9 +158,9 @@ async def test_the_bots_own_sentences_are_in_the_chosen_language(store: Store) -
 @pytest.mark.parametrize(("chosen", "alt"), [("on", "A ginger cat."), ("off", "a cat")])
 async def test_images_get_an_alternative_text_if_chosen(store: Store, chosen: str, alt: str) -> None:
     """By a chat model with vision; it is also recorded."""
-    desk, model = desk_of(store), ScriptedModel([CAT, ["A ginger cat."]], profile=ModelProfile(has_vision=True))
-    choose(desk, "me", "describe", chosen)
-    async with running(store, model, desk=desk) as (inbox, screen, _):
+    commands, model = desk_of(store), ScriptedModel([CAT, ["A ginger cat."]], profile=ModelProfile(has_vision=True))
+    choose(commands, "me", "describe", chosen)
+    async with running(store, model, desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         assert come(await screen.final("m1")) == [1]
     assert [picture.alt for picture in store.pictures(THREAD)] == [alt]
@@ -164,9 +168,9 @@ async def test_images_get_an_alternative_text_if_chosen(store: Store, chosen: st
 
 async def test_imagine_renders_the_chosen_number_of_images(store: Store) -> None:
     """Unless the command says how many."""
-    desk = desk_of(store)
-    choose(desk, "server", "count", "3", BOB)
-    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
+    commands = desk_of(store)
+    choose(commands, "server", "count", "3", BOB)
+    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat"))
         await inbox.accept(wish("a cat", 1, "w2"))
         assert len(come(await screen.final("w1"))) == 3
@@ -194,13 +198,13 @@ class Previewing(InstantRenderer):
 @pytest.mark.parametrize(("chosen", "seen"), [("on", b"jpeg"), ("off", None)])
 async def test_previews_are_shown_if_chosen(store: Store, chosen: str, seen: bytes | None) -> None:
     """The progress is always shown."""
-    desk, renderer = desk_of(store), Previewing()
-    choose(desk, "me", "previews", chosen)
+    commands, renderer = desk_of(store), Previewing()
+    choose(commands, "me", "previews", chosen)
 
     def half_done(view: View) -> bool:
         return any(isinstance(part, PicturePart) and isinstance(part.state, Rendering) for part in view.parts)
 
-    async with running(store, ScriptedModel([CAT]), renderer, desk=desk) as (inbox, screen, _):
+    async with running(store, ScriptedModel([CAT]), renderer, desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         view = await screen.until("m1", half_done)
         assert [part.state for part in view.parts if isinstance(part, PicturePart)] == [Rendering(0.5, seen)]
@@ -213,9 +217,9 @@ async def test_previews_are_shown_if_chosen(store: Store, chosen: str, seen: byt
 
 async def test_the_content_filter_applies_to_imagine(store: Store) -> None:
     """Nothing is recorded, and no number is used."""
-    desk = desk_of(store)
-    choose(desk, "server", "rule", "gore", BOB)
-    async with running(store, ScriptedModel([]), desk=desk) as (inbox, screen, _):
+    commands = desk_of(store)
+    choose(commands, "server", "rule", "gore", BOB)
+    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(wish("a Gore, gruesome"))
         assert str(refused.value) == OF_RULE
@@ -239,13 +243,13 @@ async def test_the_content_filter_applies_to_requests_of_the_chat_model(
 
 async def test_the_content_filter_applies_to_the_prompt_of_the_source(store: Store) -> None:
     """An image from before the filter is neither varied nor rendered again, by tag or by button."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     model = ScriptedModel([["<image>gore</image>"], ['<vary of="1"/>']])
-    async with running(store, model, desk=desk) as (inbox, screen, renderer):
+    async with running(store, model, desk=commands) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await recorded(store, "m1")
-        choose(desk, "channel", "rule", "gore", BOB)
+        choose(commands, "channel", "rule", "gore", BOB)
         vary = press(Action.VARY, "1")
         await inbox.accept(vary)
         await inbox.accept(message("m2", "more like this"))
@@ -258,17 +262,17 @@ async def test_the_content_filter_applies_to_the_prompt_of_the_source(store: Sto
 
 async def test_the_content_filter_applies_to_refined_prompts_and_styles(store: Store) -> None:
     """Also after Retry: a recorded refined prompt is checked again."""
-    desk, renderer = desk_of(store), KnowingRenderer(store=store)
+    commands, renderer = desk_of(store), KnowingRenderer(store=store)
     for key, value in (("rule", "sofa\nhalftone dots"), ("refine", "always")):
-        choose(desk, "server", key, value, BOB)
+        choose(commands, "server", key, value, BOB)
     model = ScriptedModel([CAT, ["a cat on a sofa"], ["<image>a dog</image>"], ["a dog in the snow"]])
-    async with running(store, model, renderer, desk=desk) as (inbox, screen, _):
+    async with running(store, model, renderer, desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         assert [failed.reason for failed in failures(await screen.final("m1"))] == [OF_RULE]
         await recorded(store, "m1")
         await inbox.accept(press(Action.RETRY, "m1"))
         assert [failed.reason for failed in failures(await screen.final("m1", 2))] == [OF_RULE]
-        choose(desk, "me", "style", "comic")
+        choose(commands, "me", "style", "comic")
         await inbox.accept(message("m2", "draw a dog"))
         assert [failed.reason for failed in failures(await screen.final("m2"))] == [OF_RULE]
     assert renderer.jobs == []
@@ -280,10 +284,10 @@ async def test_the_content_filter_applies_to_refined_prompts_and_styles(store: S
 @pytest.mark.parametrize(("key", "value"), [("blocked", "<@C1>"), ("blocked", "away"), ("allowed", "ann <#C9>")])
 async def test_users_without_access_are_not_answered(store: Store, key: str, value: str) -> None:
     """Neither messages nor `/imagine` nor buttons; allowed users and managers are answered."""
-    desk, away = desk_of(store), replace(CID, id="C1", roles=frozenset({"away"}))
-    choose(desk, "server", key, value, BOB)
+    commands, away = desk_of(store), replace(CID, id="C1", roles=frozenset({"away"}))
+    choose(commands, "server", key, value, BOB)
     model = ScriptedModel([CAT, ["hi"]])
-    async with running(store, model, InstantRenderer(refused={"a dog": "No."}), desk=desk) as (inbox, screen, _):
+    async with running(store, model, InstantRenderer(refused={"a dog": "No."}), desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
         await inbox.accept(wish("a dog", 1))
@@ -305,9 +309,9 @@ async def test_users_without_access_are_not_answered(store: Store, key: str, val
 
 async def test_an_allowed_channel_is_open_to_all_users(store: Store) -> None:
     """Other channels are closed, on this server only."""
-    desk = desk_of(store)
-    choose(desk, "server", "allowed", f"<#C9> {THREAD.channel}", BOB)
-    async with running(store, ScriptedModel([["hi"], ["hi"]]), desk=desk) as (inbox, screen, _):
+    commands = desk_of(store)
+    choose(commands, "server", "allowed", f"<#C9> {THREAD.channel}", BOB)
+    async with running(store, ScriptedModel([["hi"], ["hi"]]), desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello", author=CID))
         with pytest.raises(Refused, match="not enabled"):
             await inbox.accept(replace(message("m2", "hello"), thread=replace(THREAD, channel="other")))
@@ -318,9 +322,9 @@ async def test_an_allowed_channel_is_open_to_all_users(store: Store) -> None:
 @pytest.mark.parametrize("named", ["<@C1>", "<@&5>", "<!subteam^S1|@leads>", "@leads"])
 async def test_users_named_in_the_setting_are_managers(store: Store, named: str) -> None:
     """Users with the role or the id choose for the server, stop replies of others and delete their images."""
-    desk, cid = desk_of(store), replace(CID, id="C1", roles=frozenset({"5", "S1", "@leads"}))
+    commands, cid = desk_of(store), replace(CID, id="C1", roles=frozenset({"5", "S1", "@leads"}))
     change = {"do": "set", "scope": "server", "key": "ratio", "value": "3:2"}
-    async with running(store, ScriptedModel([CAT]), desk=desk) as (inbox, screen, _):
+    async with running(store, ScriptedModel([CAT]), desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
         await recorded(store, "m1")
@@ -328,7 +332,7 @@ async def test_users_named_in_the_setting_are_managers(store: Store, named: str)
             await inbox.accept(press(Action.DELETE, "1", cid))
         with pytest.raises(Refused, match="Only managers"):
             await inbox.run_command(command("settings", cid, THREAD, **change))
-        choose(desk, "server", "managers", named, BOB)
+        choose(commands, "server", "managers", named, BOB)
         await inbox.run_command(command("settings", cid, THREAD, **change))
         await inbox.accept(press(Action.DELETE, "1", cid, nth=2))
         with pytest.raises(Refused, match="Only managers"):
@@ -336,44 +340,50 @@ async def test_users_named_in_the_setting_are_managers(store: Store, named: str)
         elsewhere = replace(THREAD, space="another")
         with pytest.raises(Refused, match="Only managers"):
             await inbox.run_command(command("settings", cid, elsewhere, **change))
-    assert store.pictures(THREAD) == [] and desk.resolve_settings(THREAD, ANN).ratio == "3:2"
+    assert store.pictures(THREAD) == [] and commands.resolve_settings(THREAD, ANN).ratio == "3:2"
 
 
 def test_owners_may_reserve_the_settings(store: Store) -> None:
     """Then managers change neither the settings of the server nor of a channel; their own they still change."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     boss = Person("boss", "Boss", frozenset({MANAGER, OWNER}))
-    choose(desk, "server", "changers", "owners", boss)
+    choose(commands, "server", "changers", "owners", boss)
     for scope, key, value in (
         ("server", "changers", "managers"),
         ("channel", "ratio", "3:2"),
         ("server", "daily", "1"),
     ):
         with pytest.raises(Refused, match="Only owners can change"):
-            choose(desk, scope, key, value, BOB)
-    choose(desk, "me", "ratio", "3:2", BOB)
-    choose(desk, "channel", "ratio", "2:3", boss)
-    assert (desk.resolve_settings(THREAD, BOB).ratio, desk.resolve_settings(THREAD, CID).ratio) == ("3:2", "2:3")
+            choose(commands, scope, key, value, BOB)
+    choose(commands, "me", "ratio", "3:2", BOB)
+    choose(commands, "channel", "ratio", "2:3", boss)
+    assert (commands.resolve_settings(THREAD, BOB).ratio, commands.resolve_settings(THREAD, CID).ratio) == (
+        "3:2",
+        "2:3",
+    )
 
 
 def test_all_users_may_change_a_channel_if_managers_allow_it(store: Store) -> None:
     """But not its limits or its content filter, nor the settings of the server, nor who may change settings."""
-    desk = desk_of(store)
+    commands = desk_of(store)
     with pytest.raises(Refused, match="Only managers"):
-        choose(desk, "channel", "ratio", "3:2")
-    choose(desk, "server", "changers", "everyone", BOB)
-    choose(desk, "channel", "daily", "5", BOB)
-    choose(desk, "channel", "ratio", "3:2")
-    assert desk.resolve_settings(THREAD, CID).ratio == "3:2"
-    desk.answer(command("settings", do="reset", scope="channel", key="ratio"))
+        choose(commands, "channel", "ratio", "3:2")
+    choose(commands, "server", "changers", "everyone", BOB)
+    choose(commands, "channel", "daily", "5", BOB)
+    choose(commands, "channel", "ratio", "3:2")
+    assert commands.resolve_settings(THREAD, CID).ratio == "3:2"
+    commands.answer(command("settings", do="reset", scope="channel", key="ratio"))
     for key, value in (("daily", "0"), ("at_once", "9"), ("rule", "")):
         with pytest.raises(Refused, match="Only managers can change the content filter and the limits"):
-            choose(desk, "channel", key, value)
+            choose(commands, "channel", key, value)
         with pytest.raises(Refused, match="Only managers"):
-            desk.answer(command("settings", do="reset", scope="channel", key=key))
-    for told in ({"do": "reset", "scope": "channel"}, {"do": "set", "scope": "server", "key": "ratio", "value": "3:2"}):
+            commands.answer(command("settings", do="reset", scope="channel", key=key))
+    for arguments in (
+        {"do": "reset", "scope": "channel"},
+        {"do": "set", "scope": "server", "key": "ratio", "value": "3:2"},
+    ):
         with pytest.raises(Refused, match="Only managers"):
-            desk.answer(command("settings", **told))
+            commands.answer(command("settings", **arguments))
     with pytest.raises(Refused, match="can be set for server, not for channel"):
-        choose(desk, "channel", "changers", "managers", BOB)
-    assert desk.resolve_settings(THREAD, ANN).daily == 5
+        choose(commands, "channel", "changers", "managers", BOB)
+    assert commands.resolve_settings(THREAD, ANN).daily == 5

@@ -71,11 +71,11 @@ async def test_the_history_is_sent_with_its_roles() -> None:
     """The request names the model, asks for a stream, sends the key, and keeps every role and text."""
     async with openai_server(Stream([chunk("Hi", "stop"), DONE])) as double:
         await read_answer(double.url)
-    (asked,) = double.asked
-    assert asked.path == "/v1/chat/completions"
-    assert asked.headers["Authorization"] == f"Bearer {KEY}"
-    assert (asked.body["model"], asked.body["stream"]) == ("small", True)
-    assert asked.body["messages"] == [
+    (request,) = double.asked
+    assert request.path == "/v1/chat/completions"
+    assert request.headers["Authorization"] == f"Bearer {KEY}"
+    assert (request.body["model"], request.body["stream"]) == ("small", True)
+    assert request.body["messages"] == [
         {"role": "system", "content": "You draw."},
         {"role": "user", "content": "Ann: hi"},
         {"role": "assistant", "content": "Hi."},
@@ -118,7 +118,7 @@ async def test_an_answer_without_streaming_is_accepted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "sentence"),
     [
         (json.dumps({"error": {"message": NOISE}}), "stopped with an error"),
         (json.dumps({"error": NOISE}), "stopped with an error"),
@@ -127,10 +127,10 @@ async def test_an_answer_without_streaming_is_accepted() -> None:
         ("", "not a chat completion"),
     ],
 )
-async def test_a_body_that_is_no_answer_is_a_failure(body: str, told: str) -> None:
+async def test_a_body_that_is_no_answer_is_a_failure(body: str, sentence: str) -> None:
     """A successful response without an answer ends in a sentence."""
     (event,) = await events_of(Answer(200, body))
-    assert told in reason(event)
+    assert sentence in reason(event)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ async def test_an_event_that_is_no_chat_completion_is_a_failure(data: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "sentence"),
     [
         (refusal(401, NOISE), "OPENAI_API_KEY"),
         (refusal(403, NOISE), "OPENAI_API_KEY"),
@@ -186,10 +186,10 @@ async def test_an_event_that_is_no_chat_completion_is_a_failure(data: str) -> No
     ],
     ids="401 403 404 context 400 429 quota 500 500-text 502-html 404-html 200-html 200-empty".split(),
 )
-async def test_every_error_becomes_a_sentence_with_a_remedy(answer: Answer, told: str) -> None:
+async def test_every_error_becomes_a_sentence_with_a_remedy(answer: Answer, sentence: str) -> None:
     """The user reads what can be done, and no text of the server."""
     (event,) = await events_of(answer)
-    assert told in reason(event)
+    assert sentence in reason(event)
 
 
 async def test_a_request_is_repeated_after_one_overload() -> None:

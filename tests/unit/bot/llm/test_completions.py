@@ -77,9 +77,9 @@ def read(*events: str) -> Sequence[ModelEvent]:
 
 async def test_tools_are_offered_in_their_schema() -> None:
     """Names, types, choices and required arguments; the server decides whether to call a tool."""
-    _, (asked,), _ = await dialogue(said("Hi"))
-    assert asked.tools == ["generate_image", "edit_image", "vary_image", "select_image", "refine_image"]
-    edit = asked.body["tools"][1]
+    _, (requests,), _ = await dialogue(said("Hi"))
+    assert requests.tools == ["generate_image", "edit_image", "vary_image", "select_image", "refine_image"]
+    edit = requests.body["tools"][1]
     assert edit["type"] == "function"
     assert edit["function"]["parameters"]["type"] == "object"
     assert edit["function"]["parameters"]["required"] == ["prompt"]
@@ -91,7 +91,7 @@ async def test_tools_are_offered_in_their_schema() -> None:
         "ratio": "string",
     }
     assert properties["change"]["enum"] == ["small", "large"]
-    assert "tool_choice" not in asked.body
+    assert "tool_choice" not in requests.body
 
 
 async def test_without_tools_the_field_is_left_out() -> None:
@@ -268,17 +268,17 @@ REFUSE_TOOLS = {
 @pytest.mark.parametrize("refused", REFUSE_TOOLS.values(), ids=REFUSE_TOOLS.keys())
 async def test_a_request_that_refuses_tools_is_repeated_without_them(refused: Answer | Stream) -> None:
     """The user notices nothing; from then on the system prompt describes tags, and no tool is offered."""
-    events, asked, profile = await dialogue(refused, said("Hi"), times=2)
+    events, requests, profile = await dialogue(refused, said("Hi"), times=2)
     assert events == [TextDelta("Hi"), StreamEnd()]
-    assert [bool(request.tools) for request in asked] == [True, False, False]
+    assert [bool(request.tools) for request in requests] == [True, False, False]
     assert profile == ModelProfile(RequestProtocol.TAGS)
 
 
 async def test_an_error_for_another_reason_does_not_change_the_profile() -> None:
     """If the server refuses without tools as well, the tools were not the reason."""
-    (event,), asked, profile = await dialogue(refusal(400, "some of your tools are out of order"))
+    (event,), requests, profile = await dialogue(refusal(400, "some of your tools are out of order"))
     assert event == ModelFailed(notice("chat-error", status=400))
-    assert [bool(request.tools) for request in asked] == [True, False]
+    assert [bool(request.tools) for request in requests] == [True, False]
     assert profile.request_protocol is RequestProtocol.TOOLS
 
 
@@ -289,8 +289,8 @@ async def test_the_request_within_an_error_is_not_searched() -> None:
     )
     wrapped = refusal(400, "[{'loc': ('body', 'model'), 'msg': 'unknown', 'input': {'tools': 'tools, system'}}]")
     for answer in (Answer(422, echo), wrapped):
-        _, asked, _ = await dialogue(answer)
-        assert len(asked) == 1
+        _, requests, _ = await dialogue(answer)
+        assert len(requests) == 1
 
 
 async def test_the_double_calls_tools_or_writes_tags() -> None:

@@ -20,10 +20,10 @@ KINDS = "harassment hate self-harm sexual violence violence/graphic".split()
 @asynccontextmanager
 async def endpoint(answer: Any, status: int = 200) -> AsyncIterator[tuple[Moderator, list[Any]]]:
     """A moderator with a server that always gives the same answer, and the requests that it received."""
-    asked: list[Any] = []
+    requests: list[Any] = []
 
     async def moderations(request: web.Request) -> web.Response:
-        asked.append(await request.json())
+        requests.append(await request.json())
         return web.json_response(answer, status=status)
 
     app = web.Application()
@@ -33,7 +33,7 @@ async def endpoint(answer: Any, status: int = 200) -> AsyncIterator[tuple[Modera
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     moderator = Moderator(f"http://127.0.0.1:{runner.addresses[0][1]}/v1", "key", "guard")
     try:
-        yield moderator, asked
+        yield moderator, requests
     finally:
         await moderator.close()
         await runner.cleanup()
@@ -48,9 +48,9 @@ def verdict(*flagged: str) -> dict[str, Any]:
 
 async def test_a_harmless_prompt_passes() -> None:
     """The endpoint gets the prompt and the configured model."""
-    async with endpoint(verdict()) as (moderator, asked):
+    async with endpoint(verdict()) as (moderator, requests):
         await moderator.check("a red circle")
-        assert asked == [{"input": "a red circle", "model": "guard"}]
+        assert requests == [{"input": "a red circle", "model": "guard"}]
 
 
 async def test_a_flagged_prompt_is_refused_with_its_categories() -> None:

@@ -60,11 +60,11 @@ async def dialogue(
 
 async def test_a_model_with_vision_gets_images() -> None:
     """They follow the text of their message, as data URIs."""
-    _, (asked,), _ = await dialogue(SHOWN, said("A cat."), profile=ModelProfile(has_vision=True))
-    assert asked.images == ["data:image/jpeg;base64,/9j/IHBpY3R1cmU=", "data:image/jpeg;base64,/9j/IHBpY3R1cmUy"]
-    assert [part["type"] for part in asked.body["messages"][-1]["content"]] == ["text", "image_url", "image_url"]
-    assert asked.words[-1] == SHOWN[-1].text
-    assert isinstance(asked.body["messages"][1]["content"], str)
+    _, (requests,), _ = await dialogue(SHOWN, said("A cat."), profile=ModelProfile(has_vision=True))
+    assert requests.images == ["data:image/jpeg;base64,/9j/IHBpY3R1cmU=", "data:image/jpeg;base64,/9j/IHBpY3R1cmUy"]
+    assert [part["type"] for part in requests.body["messages"][-1]["content"]] == ["text", "image_url", "image_url"]
+    assert requests.words[-1] == SHOWN[-1].text
+    assert isinstance(requests.body["messages"][1]["content"], str)
 
 
 REFUSE_IMAGES = {
@@ -82,18 +82,20 @@ REFUSE_IMAGES = {
 @pytest.mark.parametrize("refused", REFUSE_IMAGES.values(), ids=REFUSE_IMAGES.keys())
 async def test_a_request_that_refuses_images_is_repeated_without_them(refused: Answer) -> None:
     """The user gets an answer; the model loses the notes about images, and its profile has no vision."""
-    events, asked, profile = await dialogue(SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2)
+    events, requests, profile = await dialogue(
+        SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2
+    )
     assert events == [TextDelta("Hi"), StreamEnd()]
-    assert [len(request.images) for request in asked] == [2, 0, 0]
-    assert asked[1].words[-1] == '[pictures: #1 "a cat"]\nAnn: what is it?'
+    assert [len(request.images) for request in requests] == [2, 0, 0]
+    assert requests[1].words[-1] == '[pictures: #1 "a cat"]\nAnn: what is it?'
     assert profile == ModelProfile(has_vision=False)
 
 
 async def test_a_server_that_accepts_one_image_gets_one() -> None:
     """The limit that the server names is kept, and the profile keeps vision."""
-    events, asked, profile = await dialogue(SHOWN, Clever(images=1), profile=ModelProfile(has_vision=True), times=2)
+    events, requests, profile = await dialogue(SHOWN, Clever(images=1), profile=ModelProfile(has_vision=True), times=2)
     assert isinstance(events[-1], StreamEnd)
-    assert [len(request.images) for request in asked] == [2, 1, 1]
+    assert [len(request.images) for request in requests] == [2, 1, 1]
     assert profile.has_vision
 
 
@@ -114,22 +116,24 @@ REFUSE_SYSTEM = {
 @pytest.mark.parametrize("refused", REFUSE_SYSTEM.values(), ids=REFUSE_SYSTEM.keys())
 async def test_a_template_without_a_system_role_gets_its_text_in_the_first_message(refused: Answer) -> None:
     """Also from then on; and the roles alternate."""
-    events, asked, profile = await dialogue(SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2)
+    events, requests, profile = await dialogue(
+        SHOWN, refused, said("Hi"), profile=ModelProfile(has_vision=True), times=2
+    )
     assert events == [TextDelta("Hi"), StreamEnd()]
-    assert [request.roles for request in asked] == [
+    assert [request.roles for request in requests] == [
         ["system", "user", "assistant", "user"],
         ["user", "assistant", "user"],
         ["user", "assistant", "user"],
     ]
-    assert asked[-1].words[0] == "You draw.\n\nAnn: a cat"
+    assert requests[-1].words[0] == "You draw.\n\nAnn: a cat"
     assert profile == ModelProfile(has_vision=True, takes_system_message=False)
 
 
 async def test_a_model_known_to_have_no_system_role_gets_none() -> None:
     """The profile applies from the first request on."""
     clever = Clever(takes_system=False)
-    _, asked, _ = await dialogue(PLAIN, clever, profile=ModelProfile(takes_system_message=False))
-    assert [request.roles for request in asked] == [["user"]]
+    _, requests, _ = await dialogue(PLAIN, clever, profile=ModelProfile(takes_system_message=False))
+    assert [request.roles for request in requests] == [["user"]]
     _, (alone,), _ = await dialogue((SYSTEM,), clever, profile=ModelProfile(takes_system_message=False))
     assert (alone.roles, alone.words) == (["user"], ["You draw."])
 
@@ -137,17 +141,17 @@ async def test_a_model_known_to_have_no_system_role_gets_none() -> None:
 async def test_several_refusals_are_handled_one_after_the_other() -> None:
     """A server that accepts neither a system message nor images gets three requests, and then its profile is known."""
     clever = Clever(takes_system=False)
-    _, asked, profile = await dialogue(SHOWN, clever, profile=ModelProfile(has_vision=True), times=2)
-    assert len(asked) == 4
+    _, requests, profile = await dialogue(SHOWN, clever, profile=ModelProfile(has_vision=True), times=2)
+    assert len(requests) == 4
     assert profile == ModelProfile(takes_system_message=False)
 
 
 async def test_a_refusal_without_a_remedy_ends_in_a_sentence() -> None:
     """Every remedy is tried once; the profile does not change."""
     stubborn = refusal(400, "tools, images and system roles are not supported")
-    (event,), asked, profile = await dialogue(SHOWN, stubborn, profile=ModelProfile(has_vision=True))
+    (event,), requests, profile = await dialogue(SHOWN, stubborn, profile=ModelProfile(has_vision=True))
     assert event == ModelFailed(notice("chat-error", status=400))
-    assert len(asked) == 3
+    assert len(requests) == 3
     assert profile == ModelProfile(has_vision=True)
 
 
@@ -219,9 +223,9 @@ UNNUMBERED = {
 @pytest.mark.parametrize("refused", TOO_LONG.values(), ids=TOO_LONG.keys())
 async def test_a_history_that_does_not_fit_is_shortened_to_the_limit_of_the_server(refused: Answer | Stream) -> None:
     """The request is not repeated at once: Retry sends the shorter history, and the sentence says so."""
-    (event,), asked, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=32_768))
+    (event,), requests, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=32_768))
     assert event == ModelFailed(notice("chat-too-long"))
-    assert len(asked) == 1
+    assert len(requests) == 1
     assert profile == ModelProfile(context_window=4097)
 
 
@@ -234,11 +238,13 @@ async def test_without_a_limit_three_quarters_of_the_request_fit(refused: Answer
 
 
 @pytest.mark.parametrize("sent", [800, 1500, 3000, 6000, 30_000])
-@pytest.mark.parametrize("said", ["", "maximum context length is 4096", "maximum context length is 1000000", "n_ctx 7"])
-def test_the_next_request_is_shorter(sent: int, said: str) -> None:
+@pytest.mark.parametrize(
+    "error_text", ["", "maximum context length is 4096", "maximum context length is 1000000", "n_ctx 7"]
+)
+def test_the_next_request_is_shorter(sent: int, error_text: str) -> None:
     """For every message of a server and every wrong estimate, until nothing is left to shorten."""
     context = 32_768
-    while (less := reduce_context(context, sent, said)) < context:
+    while (less := reduce_context(context, sent, error_text)) < context:
         context = less
         assert input_budget(replace(ModelProfile(), context_window=context)) < max(sent, MIN_CONTEXT)
         sent = min(sent, input_budget(replace(ModelProfile(), context_window=context)))
@@ -249,8 +255,8 @@ async def test_a_context_window_that_is_too_small_is_reported() -> None:
     """If nothing is left to shorten, the sentence does not offer Retry."""
     refused = UNNUMBERED["Ollama"]
     (event,), _, profile = await dialogue(LONG, refused, profile=ModelProfile(context_window=MIN_CONTEXT), times=2)
-    told = notice("chat-context-too-small")
-    assert event == ModelFailed(told)
+    sentence = notice("chat-context-too-small")
+    assert event == ModelFailed(sentence)
     assert profile.context_window == MIN_CONTEXT
 
 
