@@ -29,19 +29,19 @@ async def test_settings_are_changed_and_applied(windows: Windows) -> None:
     """Each setting shows its scope and its own error, keeps unsaved input, and applies to the next images."""
     page = await windows.new_conversation()
     await page.get_by_test_id("settings").click()
-    count = field(page, "Pictures of a wish")
+    count = field(page, "Images per request")
     await expect(count).to_contain_text("from: default")
     await count.get_by_role("combobox").select_option("2")
-    await expect(page.get_by_test_id("settings-result")).to_have_text("Pictures of a wish for you: 2.")
+    await expect(page.get_by_test_id("settings-result")).to_have_text("Images per request for you: 2.")
     await expect(count).to_contain_text("from: you")
 
     await page.get_by_role("radio", name="everyone here").check()
-    rule, daily = field(page, "Content rule"), field(page, "Pictures a day")
+    rule, daily = field(page, "Blocked words"), field(page, "Daily limit per user")
     await rule.get_by_role("textbox").fill("/(/")
     await page.keyboard.press("Escape")  # a value that is not saved yet is kept
     await expect(rule.get_by_role("alert")).to_have_text("This is not saved yet.")
     await rule.get_by_role("button", name="Save").click()
-    await expect(rule.get_by_role("alert")).to_contain_text("The pattern '/(/' cannot be understood")
+    await expect(rule.get_by_role("alert")).to_contain_text("The pattern “/(/” is not valid")
     await daily.get_by_role("spinbutton").fill("-1")
     await daily.get_by_role("spinbutton").press("Enter")
     await expect(daily.get_by_role("alert")).to_contain_text("must be a whole number from 0")
@@ -57,7 +57,7 @@ async def test_settings_are_changed_and_applied(windows: Windows) -> None:
     await page.get_by_test_id("settings-dialog").get_by_role("button", name="Close").click()
 
     await send(page, "/imagine a fox")
-    await expect(page.get_by_role("alert")).to_contain_text("The content rule")
+    await expect(page.get_by_role("alert")).to_contain_text("The content filter")
     await expect(page.get_by_test_id("composer")).to_have_value("/imagine a fox")
     await send(page, "/imagine a red circle")
     assert await rendered_image(page, 2)
@@ -165,7 +165,7 @@ async def test_conversation_is_exported_and_deleted(windows: Windows) -> None:
         assert '"seed": 7' in folder.read("pictures.json").decode()
 
     await send(page, "/usage")
-    await expect(page.get_by_test_id("answer-dialog")).to_contain_text("1 picture in the last day")
+    await expect(page.get_by_test_id("answer-dialog")).to_contain_text("1 image in the last day")
     await page.keyboard.press("Escape")
 
     other = await windows.open(page.url)
