@@ -49,9 +49,6 @@ class Person:
     locale: str = field(default="", compare=False)
 
 
-# Images
-
-
 class Operation(StrEnum):
     """The operation that made a picture."""
 
@@ -279,10 +276,7 @@ class RenderJob:
 
 @dataclass(frozen=True, slots=True)
 class Queued:
-    """The job waits. `ahead` jobs are before this one; None if no worker can take the job yet.
-
-    `eta` is the estimated number of seconds until it is done.
-    """
+    """The job waits behind `ahead` jobs, None if no worker can take it yet. It is done in about `eta` seconds."""
 
     ahead: int | None
     eta: float | None = None
