@@ -326,7 +326,7 @@ async def test_button_press_reaches_the_inbox(tmp_path: Path) -> None:
         ("buttons", {"action": "stop", "target": [1]}, 400, "'target'"),
         ("buttons", {"action": "edit", "target": "9" * 5000}, 400, "'target'"),
         ("nothing", {}, 404, "nothing at this address"),
-        ("events", {}, 405, "does not take that method"),
+        ("events", {}, 405, "does not accept this method"),
     ],
 )
 async def test_wrong_request_is_refused(tmp_path: Path, path: str, body: object, status: int, error: str) -> None:

@@ -31,7 +31,7 @@ async def test_setting_is_set_shown_and_reset(tmp_path: Path) -> None:
         choices = fields["ratio"].pop("choices")
         assert {"usual", "1:1", "16:9"} <= set(choices)
         assert fields["ratio"] == {
-            "key": "ratio", "title": "Shape", "description": "Width to height of new pictures.", "value": "16:9",
+            "key": "ratio", "title": "Aspect ratio", "description": "Width to height of new images.", "value": "16:9",
             "source": "me", "max_length": 0, "maximum": 0,
         }  # fmt: skip
         answer = await app.command(thread, "settings", do="reset", scope="me", key="ratio")

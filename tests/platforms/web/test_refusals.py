@@ -30,7 +30,7 @@ async def test_other_host_names_are_refused(tmp_path: Path) -> None:
     async with site(tmp_path) as here:
         for host in ("evil.example", "evil.example:80", "localhost.evil.example:80", "127.0.0.1.evil.example", "x@y"):
             for path in ("/", "/api/threads", "/healthz", "/static/app.js"):
-                refusal = {"error": "This page answers only on this machine's own name."}
+                refusal = {"error": "This page is available only under this computer's own name."}
                 assert await here.get(path, Host=host) == (403, refusal)
         for host in ("localhost", "localhost:8642", "127.0.0.1", "127.0.0.1:1", "[::1]", "[::1]:8642"):
             assert await here.get("/api/threads", Host=host) == (200, {"threads": []})
