@@ -94,7 +94,7 @@ async def _serve(config: Config, console_user: str | None) -> None:
             desk = SlashCommands(
                 store,
                 queue_status=lambda: _queue_status(line),
-                defaults=Settings(persona=config.persona, refine=refining),
+                defaults=Settings(persona=config.persona, improve_prompts=refining),
                 chat_models=(config.llm_model, *others) if others else (),
                 styles=styles.load_styles(config.styles),
             )

@@ -9,11 +9,11 @@ from bot.settings.styles import STYLE_PROMPTS
 from bot.settings.values import Scope, Settings
 
 _MODELS = {
-    "chat_model": "`usual`, or one of `LLM_MODEL` and `LLM_MODELS`",
-    "picture_model": "`usual`, or a model of a worker that is at work",
+    "chat_model": "`default`, or one of `LLM_MODEL` and `LLM_MODELS`",
+    "image_model": "`default`, or a model of a worker that is at work",
 }
 _DEFAULTS = {
-    "refine": "`REFINE` of the [configuration](configuration.md); `off` without a chat server",
+    "improve_prompts": "`REFINE` of the [configuration](configuration.md); `off` without a chat server",
     "persona": "`PERSONA` of the [configuration](configuration.md)",
 }
 

@@ -165,7 +165,7 @@ class Client(discord.AutoShardedClient):
         text = parse.without_links(event.text) if found.has_linked else event.text
         event = replace(event, text=text, uploads=tuple(found.files), about=found.about)
         begins_thread = event.thread.thread == event.id and message.guild is not None
-        in_thread = begins_thread and facts.settings.answer is ReplyIn.THREAD
+        in_thread = begins_thread and facts.settings.reply_in is ReplyIn.THREAD
         place = ReplyPlace(
             message.channel.id,
             answers=None if in_thread else message.id,

@@ -104,7 +104,7 @@ async def ask_about(context: Context, interaction: Interaction, target: str, tex
         await reply_ephemerally(interaction, "That message cannot be read any more. Please choose it again.")
         return
     post, author = context.find_post(channel_id, message_id), person(interaction)
-    opens_thread = not post and not thread.thread and context.inbox.settings(thread, author).answer is ReplyIn.THREAD
+    opens_thread = not post and not thread.thread and context.inbox.settings(thread, author).reply_in is ReplyIn.THREAD
     new_thread = ensure_thread(thread, message.id if opens_thread else interaction.id)
     thread = post[0] if post and thread.space != USER_INSTALL else new_thread
     found = await context.picture_finder.find_own(message, thread)

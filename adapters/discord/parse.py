@@ -45,10 +45,10 @@ def _is_for_bot(received: discord.Message, facts: MessageFacts) -> bool:
         return True
     if not (received.content or received.attachments or received.message_snapshots):  # or Discord withholds them
         return False
-    match facts.settings.unasked:
+    match facts.settings.reply_mode:
         case ReplyMode.NEVER:
             return False
-        case ReplyMode.PICTURES:
+        case ReplyMode.IMAGES:
             return facts.answers_picture
         case ReplyMode.THREADS:
             reference = received.reference

@@ -95,11 +95,11 @@ def _imagine_command(context: Context) -> app_commands.Command[Any, ..., None]:
 
     @imagine.autocomplete("ratio")
     async def ratios(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _value_choices(context, interaction, "ratio", typed)
+        return await _value_choices(context, interaction, "aspect_ratio", typed)
 
     @imagine.autocomplete("model")
     async def models(interaction: Interaction, typed: str) -> list[Choice[str]]:
-        return await _value_choices(context, interaction, "picture_model", typed)
+        return await _value_choices(context, interaction, "image_model", typed)
 
     return imagine
 
@@ -240,7 +240,7 @@ async def _imagine(context: Context, interaction: Interaction, request: ImageReq
     await interaction.response.send_message(text[:2000], allowed_mentions=discord.AllowedMentions.none())
     posted = await interaction.original_response()
     assert interaction.channel is not None
-    in_thread = not channel_thread.thread and context.inbox.settings(channel_thread, author).answer is ReplyIn.THREAD
+    in_thread = not channel_thread.thread and context.inbox.settings(channel_thread, author).reply_in is ReplyIn.THREAD
     thread = interactions.ensure_thread(channel_thread, posted.id)
     place = ReplyPlace(
         interaction.channel.id,

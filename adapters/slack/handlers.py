@@ -96,7 +96,7 @@ class EventHandlers:
         if not parse.may_concern(received, self.bot_user, ours):  # saves a users.info call
             return
         author = await self.users.person(received.user)
-        reply_mode = self.inbox.settings(received.key, author).unasked
+        reply_mode = self.inbox.settings(received.key, author).reply_mode
         if not parse.is_for_bot(received, self.bot_user, reply_mode, ours) or received.id in self.seen_ids:
             return
         self._remember(received.id)

@@ -96,8 +96,8 @@ async def _check_model(handlers: EventHandlers, ref: MessageRef, user: str, mode
     """Raise Refused if there is no image model of this name."""
     panel = await handlers.settings_panel(ref, user, Scope.PERSON, "") if model else ""
     fields = () if isinstance(panel, str) else panel.fields
-    known = next((field.choices for field in fields if field.key == "picture_model"), ())
-    if model and model not in known:
+    known = next((field.choices for field in fields if field.key == "image_model"), ())
+    if model and model not in (*known, "usual"):  # an old name of the default
         raise Refused("no-such-image-model", model=model[:50], models=listed(known))
 
 

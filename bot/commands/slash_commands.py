@@ -109,22 +109,25 @@ class SlashCommands:
         text: UserText = ""
         match arguments.get("do", "show"):
             case "set":
-                check_may_change(
-                    command.author, scope, self.resolve_settings(command.thread, command.author).changers, key
-                )
+                self._check_may_change(command, scope, key)
+                setting = find_setting(key, scope)
                 value = validate_value(key, arguments.get("value", ""), scope, models)
-                self._store.settings.choose(place, key, value)
-                title = setting_message(find_setting(key, scope).name, "title")
-                text = notice("setting-set", title=title, scope=scope_notice(scope), value=value_name(key, value))
-            case "reset":
-                check_may_change(
-                    command.author, scope, self.resolve_settings(command.thread, command.author).changers, key
+                self._store.settings.choose(place, setting.name, value)
+                shown = value_name(setting.name, value)
+                text = notice(
+                    "setting-set", title=setting_message(setting.name, "title"), scope=scope_notice(scope), value=shown
                 )
-                text = notice("settings-reset", scope=scope_notice(scope))
+            case "reset":
+                self._check_may_change(command, scope, key)
                 if key:
-                    title = setting_message(find_setting(key, scope).name, "title")
-                    text = notice("setting-reset", title=title, scope=scope_notice(scope))
-                self._store.settings.reset(place, key)
+                    setting = find_setting(key, scope)
+                    self._store.settings.reset(place, setting.name)
+                    text = notice(
+                        "setting-reset", title=setting_message(setting.name, "title"), scope=scope_notice(scope)
+                    )
+                else:
+                    self._store.settings.reset(place)
+                    text = notice("settings-reset", scope=scope_notice(scope))
         values = self._store.settings.values(command.thread, command.author.id)
         return CommandResponse(
             text,
@@ -132,6 +135,10 @@ class SlashCommands:
                 scope, list_fields(scope, values, self._defaults_for(command.author), models), bool(category)
             ),
         )
+
+    def _check_may_change(self, command: Command, scope: Scope, key: str) -> None:
+        settings = self.resolve_settings(command.thread, command.author)
+        check_may_change(command.author, scope, settings.who_can_edit_settings, key)
 
     def _find_picture(self, command: Command) -> Picture:
         number = command.arguments.get("picture", "")
@@ -148,17 +155,17 @@ class SlashCommands:
         key, author = command.thread, command.author
         settings, used = self.resolve_settings(key, author), self._store.jobs.usage_today(key, author.id)
         answer = [notice("usage-own", usage=self._format_amounts(key, author.id))]
-        if settings.daily:
-            limit = notice("images", count=settings.daily)
-            reached = used.by_user >= settings.daily
+        if settings.daily_limit:
+            limit = notice("images", count=settings.daily_limit)
+            reached = used.by_user >= settings.daily_limit
             free = {"free": used.oldest_by_user + DAY} if reached else {}
             answer.append(
                 notice("usage-limit-reached" if reached else "usage-limit", limit=limit, used=used.by_user, **free)
             )
         if MANAGER in author.roles:
             answer.append(notice("usage-everybody", usage=self._format_amounts(key)))
-            if settings.server_daily:
-                limit = notice("images", count=settings.server_daily)
+            if settings.server_daily_limit:
+                limit = notice("images", count=settings.server_daily_limit)
                 answer.append(notice("usage-server-limit", limit=limit, used=used.by_server))
         return lines(answer)
 

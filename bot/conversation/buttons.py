@@ -27,6 +27,7 @@ from bot.errors import NotFound, Refused
 from bot.formatting import parse_picture_number
 from bot.notices import listed, notice, text
 from bot.parsing.image_request import parse_aspect_ratio
+from bot.settings.old_names import current_value
 from bot.settings.rules import DEFAULT_CHOICE, MAX_IMAGES_PER_REQUEST, AvailableModels
 from bot.settings.values import Settings
 from bot.storage.store import Store
@@ -150,20 +151,20 @@ class FixedRequests:
         """The requests of `/imagine`, completed from the settings; a given seed grows by 1 for every further image."""
         settings, capabilities = self._settings(command.thread, command.author), self._capabilities()
         requested = command.request.sampling
-        asked_ratio, model = (
-            "" if choice == DEFAULT_CHOICE else choice for choice in (requested.aspect_ratio, requested.model)
-        )
+        available = self._available_models().image
+        asked_ratio, model = current_value("aspect_ratio", requested.aspect_ratio), requested.model
+        model = model if model in available else current_value("image_model", model)
+        asked_ratio, model = ("" if choice == DEFAULT_CHOICE else choice for choice in (asked_ratio, model))
         aspect_ratio = parse_aspect_ratio(asked_ratio)
         if requested.negative_prompt and not capabilities.negatives:
             raise Refused("no-negative-prompt")
         if aspect_ratio not in ("", "1:1") and not capabilities.ratios:
             raise Refused("no-aspect-ratios")
-        available = self._available_models().picture
         if model and available and model not in available:
             raise Refused("no-such-image-model", model=model[:50], models=listed(available))
         if asked_ratio and not aspect_ratio:
             raise Refused("bad-aspect-ratio", ratio=asked_ratio[:20])
-        count = settings.count if command.count is None else command.count
+        count = settings.images_per_request if command.count is None else command.count
         if not 1 <= count <= MAX_IMAGES_PER_REQUEST:
             raise Refused("bad-image-count", maximum=MAX_IMAGES_PER_REQUEST, number=count)
         sampling = replace(requested, aspect_ratio=aspect_ratio, model=model)
@@ -199,13 +200,13 @@ class FixedRequests:
 def apply_settings(request: ImageRequest, settings: Settings) -> ImageRequest:
     """The request, with aspect ratio and image model from the settings where the request leaves them open."""
     sampling = request.sampling
-    default_ratio = settings.ratio if request.operation is Operation.GENERATE else ""
+    default_ratio = settings.aspect_ratio if request.operation is Operation.GENERATE else ""
     return replace(
         request,
         sampling=replace(
             sampling,
             aspect_ratio=sampling.aspect_ratio or default_ratio,
-            model=sampling.model or settings.picture_model,
+            model=sampling.model or settings.image_model,
         ),
     )
 

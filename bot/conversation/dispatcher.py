@@ -68,7 +68,7 @@ class Dispatcher:
 
         `moderate` raises Refused for a prompt that must not be rendered.
         """
-        self._commands = commands or SlashCommands(store, defaults=Settings(refine=options.refining))
+        self._commands = commands or SlashCommands(store, defaults=Settings(improve_prompts=options.refining))
         self._store = store
         self._picture_folder = picture_folder
         self._options = options

@@ -183,7 +183,7 @@ class ImageOrders:
 
         The picture stays as it is if the setting is off, its file is gone, or the model returns no text.
         """
-        if not self._settings.describe:
+        if not self._settings.alt_text:
             return rendered
         picture = rendered.picture
         try:

@@ -39,31 +39,31 @@ def check_message(
 
 def check_quota(store: Store, settings: Settings, thread: ThreadKey, author: Person, wanted: int) -> None:
     """Raises Refused if `wanted` more images would exceed a limit of the user or the server."""
-    if wanted and (settings.daily or settings.server_daily or settings.at_once):
+    if wanted and (settings.daily_limit or settings.server_daily_limit or settings.max_concurrent):
         check_limits(settings, store.jobs.usage_today(thread, author.id), wanted)
 
 
 def check_limits(settings: Settings, usage: DailyUsage, count: int = 1) -> None:
     """Raises Refused if `count` more images exceed a limit; the message says when the next image is free."""
-    if settings.at_once and usage.unfinished + count > settings.at_once:
-        if (left := settings.at_once - usage.unfinished) > 0:
-            raise Refused("concurrent-limit-left", maximum=settings.at_once, count=left)
-        raise Refused("concurrent-limit", count=usage.unfinished, maximum=settings.at_once)
-    if settings.daily and usage.by_user + count > settings.daily:
-        limit = notice("images", count=settings.daily)
-        if (left := settings.daily - usage.by_user) > 0:
+    if settings.max_concurrent and usage.unfinished + count > settings.max_concurrent:
+        if (left := settings.max_concurrent - usage.unfinished) > 0:
+            raise Refused("concurrent-limit-left", maximum=settings.max_concurrent, count=left)
+        raise Refused("concurrent-limit", count=usage.unfinished, maximum=settings.max_concurrent)
+    if settings.daily_limit and usage.by_user + count > settings.daily_limit:
+        limit = notice("images", count=settings.daily_limit)
+        if (left := settings.daily_limit - usage.by_user) > 0:
             raise Refused("daily-limit-left", limit=limit, left=left)
         raise Refused("daily-limit", limit=limit, free=usage.oldest_by_user + DAY)
-    if settings.server_daily and usage.by_server + count > settings.server_daily:
-        limit = notice("images", count=settings.server_daily)
-        if (left := settings.server_daily - usage.by_server) > 0:
+    if settings.server_daily_limit and usage.by_server + count > settings.server_daily_limit:
+        limit = notice("images", count=settings.server_daily_limit)
+        if (left := settings.server_daily_limit - usage.by_server) > 0:
             raise Refused("server-daily-limit-left", limit=limit, left=left)
         raise Refused("server-daily-limit", limit=limit, free=usage.oldest_by_server + DAY)
 
 
 def check_blocked_words(settings: Settings, *prompts: str) -> None:
     """Raises Refused if a prompt contains a blocked word or pattern; the message does not repeat it."""
-    lines = [line for line in map(str.strip, settings.rule.splitlines()) if line]
+    lines = [line for line in map(str.strip, settings.blocked_words.splitlines()) if line]
     checked, end = list(filter(None, prompts)), monotonic() + CHECK_TIMEOUT
     for line in lines:
         if any(_matches(line, prompt, end) for prompt in checked):

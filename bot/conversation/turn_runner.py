@@ -95,7 +95,7 @@ class TurnRunner:
             show,
             store=self._store,
             renderer=self._renderer,
-            refiner=PromptRefiner(chat_model, self._store.jobs, settings.refine),
+            refiner=PromptRefiner(chat_model, self._store.jobs, settings.improve_prompts),
             picture_folder=self._picture_folder,
             moderate=self._moderate,
             styles=self._styles,

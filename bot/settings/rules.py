@@ -12,6 +12,7 @@ from bot.capabilities import RefineMode
 from bot.domain import MANAGER, OWNER, Person, ThreadKey
 from bot.errors import Refused
 from bot.notices import LANGUAGES, Notice, UserText, catalog, listed, notice
+from bot.settings.old_names import current_key, current_value
 from bot.settings.styles import STYLE_PROMPTS
 from bot.settings.values import ReplyIn, ReplyMode, Scope, SettingField, Settings, SettingsEditors
 
@@ -23,23 +24,10 @@ MAX_PER_DAY = 100_000
 WIDEST_FIRST = tuple(Scope)
 PLACE_SCOPES = (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL, Scope.THREAD)
 MANAGER_SCOPES = (Scope.SERVER, Scope.CATEGORY, Scope.CHANNEL)
-MANAGERS_ONLY = frozenset({"rule", "daily", "at_once"})  # a choice for a channel would override the server's
-DEFAULT_CHOICE = "usual"  # stands for the default where that has no name of its own
-
-_MESSAGE_KEYS = {  # the keys of the message catalogs for settings with another name
-    "picture_model": "image_model",
-    "ratio": "aspect_ratio",
-    "count": "images_per_request",
-    "refine": "improve_prompts",
-    "answer": "reply_in",
-    "unasked": "reply_mode",
-    "describe": "alt_text",
-    "rule": "blocked_words",
-    "daily": "daily_limit",
-    "server_daily": "server_daily_limit",
-    "at_once": "max_concurrent",
-    "changers": "who_can_edit_settings",
-}
+MANAGERS_ONLY = frozenset(
+    {"blocked_words", "daily_limit", "max_concurrent"}
+)  # a choice for a channel would override the server's
+DEFAULT_CHOICE = "default"  # stands for the default where that has no name of its own
 
 ScopeValues = Mapping[Scope, Mapping[str, str]]
 
@@ -49,7 +37,7 @@ class AvailableModels:
     """The names of the chat models, image models and styles that users can choose."""
 
     chat: tuple[str, ...] = ()
-    picture: tuple[str, ...] = ()
+    image: tuple[str, ...] = ()
     styles: tuple[str, ...] = tuple(STYLE_PROMPTS)
 
 
@@ -75,54 +63,68 @@ def _fixed_choices(choices: Sequence[str]) -> Callable[[AvailableModels], Sequen
     return lambda models: tuple(map(str, choices))
 
 
+def _with_default(names: Sequence[str]) -> Sequence[str]:
+    return tuple(dict.fromkeys((DEFAULT_CHOICE, *names)))  # a model may have this name, too
+
+
 def _is_on(value: str) -> bool:
     return value == "on"
 
 
 _ALL_SETTINGS = (
-    Setting("chat_model", "Chat model", "Who answers.", lambda models: (DEFAULT_CHOICE, *models.chat)),
-    Setting("picture_model", "Picture model", "Who draws.", lambda models: (DEFAULT_CHOICE, *models.picture)),
-    Setting("style", "Style", "What new pictures look like.", lambda models: (DEFAULT_CHOICE, *models.styles)),
-    Setting("ratio", "Shape", "Width to height of new pictures.", _fixed_choices((DEFAULT_CHOICE, *ASPECT_RATIOS))),
+    Setting("chat_model", "Chat model", "The model that answers.", lambda models: _with_default(models.chat)),
     Setting(
-        "count",
-        "Pictures of a wish",
-        "How many pictures /imagine draws.",
+        "image_model",
+        "Image model",
+        "The model that creates images.",
+        lambda models: _with_default(models.image),
+    ),
+    Setting("style", "Style", "The style of new images.", lambda models: _with_default(models.styles)),
+    Setting(
+        "aspect_ratio",
+        "Aspect ratio",
+        "Width to height of new images.",
+        _fixed_choices(_with_default(ASPECT_RATIOS)),
+    ),
+    Setting(
+        "images_per_request",
+        "Images per request",
+        "How many images /imagine creates.",
         _fixed_choices([str(number + 1) for number in range(MAX_IMAGES_PER_REQUEST)]),
         parse=int,
     ),
     Setting(
-        "refine",
-        "Refine wishes",
-        "Whether the chat model turns a wish into a better prompt: never, where it helps, or always.",
+        "improve_prompts",
+        "Improve prompts",
+        "Whether the chat model rewrites prompts: never, where it helps, or always.",
         _fixed_choices(list(RefineMode)),
         parse=RefineMode,
     ),
     Setting(
         "persona",
         "Persona",
-        "Who the bot is in its talk, in plain sentences.",
+        "Who the bot is when it talks, in plain sentences.",
         scopes=PLACE_SCOPES,
         max_length=MAX_PERSONA_LENGTH,
     ),
     Setting(
         "language",
         "Language",
-        "The language of the bot's own words; the chat model speaks as it is spoken to.",
+        "The language of the bot's own messages; the chat model answers in the language of the user.",
         _fixed_choices(list(LANGUAGES)),
     ),
     Setting(
-        "answer",
-        "Answers",
-        "Whether a question in a channel is answered in a thread or in place; on Slack always in a thread.",
+        "reply_in",
+        "Reply in",
+        "Whether the bot answers a message in a channel in a thread or in the channel; on Slack always in a thread.",
         _fixed_choices(list(ReplyIn)),
         MANAGER_SCOPES,
         ReplyIn,
     ),
     Setting(
-        "unasked",
-        "Answer without a mention",
-        "What is answered although nobody mentioned the bot, where a reply that pings it is a mention.",
+        "reply_mode",
+        "Reply without a mention",
+        "Which messages the bot answers although they do not mention it; a reply that pings it is a mention.",
         _fixed_choices(list(ReplyMode)),
         PLACE_SCOPES,
         ReplyMode,
@@ -130,80 +132,81 @@ _ALL_SETTINGS = (
     Setting(
         "previews",
         "Previews",
-        "Whether pictures are shown while they come about.",
+        "Whether images are shown while they are rendered.",
         _fixed_choices(("on", "off")),
         parse=_is_on,
     ),
     Setting(
-        "describe",
-        "Describe pictures",
-        "Whether a chat model that sees describes each picture for those who do not.",
+        "alt_text",
+        "Alternative text",
+        "Whether a chat model with vision describes each image for people who cannot see it.",
         _fixed_choices(("on", "off")),
         parse=_is_on,
     ),
     Setting(
         "metadata",
         "Prompt in files",
-        "Whether a picture's file holds prompt and seed; that a model made it, it always says.",
+        "Whether image files contain prompt and seed; they always say that a model created them.",
         _fixed_choices(("on", "off")),
         parse=_is_on,
     ),
     Setting(
-        "rule",
-        "Content rule",
-        "Words that no prompt may hold, one a line; a line between slashes is a pattern, as in /gr[ae]y/.",
+        "blocked_words",
+        "Blocked words",
+        "Words that no prompt may contain, one a line; a line between slashes is a pattern, as in /gr[ae]y/.",
         scopes=MANAGER_SCOPES,
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "allowed",
         "Allowed",
-        "Channels, roles, user groups and people, by mention or id: if there are any, nobody else is answered.",
+        "Channels, roles, user groups and users, by mention or id; if there are any, the bot answers nobody else.",
         scopes=(Scope.SERVER,),
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "blocked",
         "Blocked",
-        "Channels, roles, user groups and people, by mention or id, that are not answered.",
+        "Channels, roles, user groups and users, by mention or id, that the bot does not answer.",
         scopes=(Scope.SERVER,),
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "managers",
         "Managers",
-        "Roles, user groups and people, by mention or id, that manage here besides those whom the platform names.",
+        "Roles, user groups and users, by mention or id, that are managers besides those of the platform.",
         scopes=(Scope.SERVER,),
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
-        "daily",
-        "Pictures a day and person",
-        "How many pictures one person may have drawn in 24 hours; 0 is as many as one likes.",
+        "daily_limit",
+        "Daily limit per user",
+        "How many images one user may request in 24 hours; 0 for no limit.",
         scopes=MANAGER_SCOPES,
         parse=int,
         maximum=MAX_PER_DAY,
     ),
     Setting(
-        "server_daily",
-        "Pictures a day",
-        "How many pictures all people together may have drawn in 24 hours; 0 is as many as they like.",
+        "server_daily_limit",
+        "Daily limit of the server",
+        "How many images all users together may request in 24 hours; 0 for no limit.",
         scopes=(Scope.SERVER,),
         parse=int,
         maximum=MAX_PER_DAY,
     ),
     Setting(
-        "at_once",
-        "Pictures at once",
-        "How many pictures of one person may wait or be drawn at a time; 0 is as many as one likes.",
+        "max_concurrent",
+        "Images in progress per user",
+        "How many images of one user may wait or be rendered at a time; 0 for no limit.",
         scopes=MANAGER_SCOPES,
         parse=int,
         maximum=MAX_PER_DAY,
     ),
     Setting(
-        "changers",
-        "Who may change settings",
-        "Whether owners, managers or everyone may change what holds for a channel; rule and limits stay with managers.",
+        "who_can_edit_settings",
+        "Who can edit settings",
+        "Whether owners, managers or everyone may edit the settings of a channel; blocked words and limits stay with "
+        "managers.",
         _fixed_choices(list(SettingsEditors)),
         (Scope.SERVER,),
         SettingsEditors,
@@ -229,7 +232,7 @@ def scope_key(scope: Scope, thread: ThreadKey, person: str, category: str = "") 
 
 def setting_message(name: str, kind: str) -> Notice:
     """The title (`title`) or the description (`about`) of a setting for users."""
-    return notice(f"setting-{_MESSAGE_KEYS.get(name, name)}-{kind}")
+    return notice(f"setting-{name}-{kind}")
 
 
 def scope_notice(scope: Scope) -> Notice:
@@ -270,6 +273,7 @@ def validate_value(name: str, value: str, scope: Scope, models: AvailableModels)
     value = value.strip()
     if key.choices is not None:
         choices = key.choices(models)
+        value = value if value in choices else current_value(key.name, value)
         if value not in choices:
             raise Refused(
                 "setting-bad-choice",
@@ -288,14 +292,14 @@ def validate_value(name: str, value: str, scope: Scope, models: AvailableModels)
         raise Refused(
             "setting-too-long", title=setting_message(key.name, "title"), maximum=key.max_length, length=len(value)
         )
-    if name == "rule":
+    if key.name == "blocked_words":
         _check_patterns(value)
     return value
 
 
 def find_setting(name: str, scope: Scope) -> Setting:
-    """The setting with this name. Raises Refused if it is unknown or not available in this scope."""
-    key = SETTINGS.get(name)
+    """The setting with this name, or this old name. Raises Refused if it is unknown, or unavailable in this scope."""
+    key = SETTINGS.get(current_key(name))
     if key is None:
         raise Refused("no-such-setting", name=name[:50], names=listed(SETTINGS))
     if scope not in key.scopes:
@@ -325,12 +329,12 @@ def check_may_change(
         return
     if scope in (Scope.SERVER, Scope.CATEGORY) or editors is SettingsEditors.MANAGERS:
         raise Refused("settings-for-managers", scope=scope_notice(scope))
-    if name not in SETTINGS or name in MANAGERS_ONLY:
+    if current_key(name) not in SETTINGS or current_key(name) in MANAGERS_ONLY:
         raise Refused("limits-for-managers")
 
 
-def _check_patterns(rule: str) -> None:
-    for line in map(str.strip, rule.splitlines()):
+def _check_patterns(blocked_words: str) -> None:
+    for line in map(str.strip, blocked_words.splitlines()):
         if len(line) > 2 and line.startswith("/") and line.endswith("/"):
             try:
                 regex.compile(line[1:-1])

@@ -23,14 +23,14 @@ class ReplyIn(StrEnum):
     """Where the bot replies to a message in a channel."""
 
     THREAD = "thread"
-    IN_PLACE = "in place"
+    CHANNEL = "channel"
 
 
 class ReplyMode(StrEnum):
     """Which messages the bot answers without a mention."""
 
     THREADS = "threads"  # all messages in its threads, and replies to images
-    PICTURES = "pictures"  # replies to images
+    IMAGES = "images"  # replies to images
     NEVER = "never"
 
 
@@ -46,33 +46,33 @@ class SettingsEditors(StrEnum):
 class Settings:
     """The settings that apply to one user in one thread.
 
-    An empty `chat_model`, `picture_model`, `style` or `ratio` is the default. `rule` are the words and patterns that
-    no prompt may contain, one a line. `allowed` and `blocked` list channels, roles and users, `managers` lists roles
-    and users who are managers besides those of the platform. `daily`, `server_daily` and `at_once` are numbers of
+    An empty `chat_model`, `image_model`, `style` or `aspect_ratio` is the default. `blocked_words` are words and
+    patterns, one a line. `allowed` and `blocked` list channels, roles and users; `managers` lists roles and users who
+    are managers besides those of the platform. `daily_limit`, `server_daily_limit` and `max_concurrent` are numbers of
     images, 0 for no limit.
     """
 
     chat_model: str = ""
-    picture_model: str = ""
+    image_model: str = ""
     style: str = ""
-    ratio: str = ""
-    count: int = 1
-    refine: RefineMode = RefineMode.OFF
+    aspect_ratio: str = ""
+    images_per_request: int = 1
+    improve_prompts: RefineMode = RefineMode.OFF
     persona: str = ""
     language: str = "en"
-    answer: ReplyIn = ReplyIn.THREAD
-    unasked: ReplyMode = ReplyMode.THREADS
+    reply_in: ReplyIn = ReplyIn.THREAD
+    reply_mode: ReplyMode = ReplyMode.THREADS
     previews: bool = True
-    describe: bool = False
+    alt_text: bool = False
     metadata: bool = True
-    rule: str = ""
+    blocked_words: str = ""
     allowed: str = ""
     blocked: str = ""
     managers: str = ""
-    daily: int = 0
-    server_daily: int = 0
-    at_once: int = 0
-    changers: SettingsEditors = SettingsEditors.MANAGERS
+    daily_limit: int = 0
+    server_daily_limit: int = 0
+    max_concurrent: int = 0
+    who_can_edit_settings: SettingsEditors = SettingsEditors.MANAGERS
 
 
 @dataclass(frozen=True, slots=True)

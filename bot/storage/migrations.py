@@ -10,6 +10,8 @@ from typing import Any
 
 from sqlite_utils import Database, Migrations
 
+from bot.settings.old_names import OLD_KEYS, OLD_VALUES
+
 migrations = Migrations("minidalle")
 
 
@@ -121,6 +123,17 @@ def parts(db: Database) -> None:
         ALTER TABLE messages ADD COLUMN part TEXT NOT NULL DEFAULT '';
         ALTER TABLE jobs ADD COLUMN part TEXT NOT NULL DEFAULT '';
     """)
+
+
+@migrations()
+def plain_setting_keys(db: Database) -> None:
+    """Rename the settings and values that had other names; a value under the new name wins."""
+    for old, new in OLD_KEYS.items():
+        db.execute("UPDATE OR IGNORE settings SET key = ? WHERE key = ?", [new, old])
+        db.execute("DELETE FROM settings WHERE key = ?", [old])
+    for key in ("reply_in", "reply_mode"):  # the old name of a default was never stored
+        for old, new in OLD_VALUES[key].items():
+            db.execute("UPDATE settings SET value = ? WHERE key = ? AND value = ?", [new, key, old])
 
 
 @migrations()

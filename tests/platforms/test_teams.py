@@ -77,44 +77,45 @@ async def test_the_narrowest_choice_holds_and_says_where_it_comes_from(tmp_path:
     outcome = await everywhere(
         tmp_path,
         [
-            Choose("Bo", "ratio", "3:2"),
+            Choose("Bo", "aspect_ratio", "3:2"),
             Choose("Bo", "persona", "You are a pirate of few words."),
             Say("Ann", "one", ("<image>a sun</image>",)),
-            Choose("Bo", "ratio", "16:9", "channel"),
+            Choose("Bo", "aspect_ratio", "16:9", "channel"),
             Choose("Bo", "persona", "You are a poet.", "channel"),
             Say("Ann", "two", ("<image>a moon</image>",)),
-            Choose("Cid", "ratio", "2:3", "thread"),
-            Choose("Ann", "ratio", "1:1", "me"),
+            Choose("Cid", "aspect_ratio", "2:3", "thread"),
+            Choose("Ann", "aspect_ratio", "1:1", "me"),
             Say("Ann", "three", ("<image>a star</image>",)),
             Say("Cid", "four", ("<image>a comet</image>",)),
-            Show("Ann", "ratio", "server"),
-            Show("Ann", "ratio", "channel"),
-            Show("Ann", "ratio", "thread"),
-            Show("Ann", "ratio", "me"),
+            Show("Ann", "aspect_ratio", "server"),
+            Show("Ann", "aspect_ratio", "channel"),
+            Show("Ann", "aspect_ratio", "thread"),
+            Show("Ann", "aspect_ratio", "me"),
             Show("Ann", "style", "me"),
-            Choose("Ann", "ratio", "", "me"),
-            Show("Ann", "ratio", "me"),
+            Choose("Ann", "aspect_ratio", "", "me"),
+            Show("Ann", "aspect_ratio", "me"),
             Say("Ann", "five", ("<image>a cloud</image>",)),
-            Refused(Choose("Ann", "ratio", "1:1", "channel"), of_rank=True),
-            Refused(Choose("Ann", "ratio", "5:4", "me")),
+            Refused(Choose("Ann", "aspect_ratio", "1:1", "channel"), of_rank=True),
+            Refused(Choose("Ann", "aspect_ratio", "5:4", "me")),
             Refused(Choose("Ann", "colour", "red", "me")),
             Refused(Choose("Ann", "persona", "x", "me")),
-            Refused(Choose("Bo", "daily", "many")),
+            Refused(Choose("Bo", "daily_limit", "many")),
         ],
     )
     assert job(outcome, "ratio") == ["3:2", "16:9", "1:1", "2:3", "2:3"]
     sources = [("3:2", "server"), ("16:9", "channel"), ("2:3", "thread"), ("1:1", "me")]
     assert outcome.held == [
-        *(("ratio", *each) for each in sources), ("style", "usual", "default"), ("ratio", "2:3", "thread"),
+        *(("aspect_ratio", *each) for each in sources),
+        ("style", "default", "default"), ("aspect_ratio", "2:3", "thread"),
     ]  # fmt: skip
     assert ["pirate" in heard[0][1] for heard in outcome.heard] == [True, False, False, False, False]
     assert ["poet" in heard[0][1] for heard in outcome.heard] == [False, True, True, True, True]
     assert outcome.ranked == ["Only managers can change the settings of the channel. Your own you can set for `me`."]
     shape, unknown, persona, daily = outcome.told
-    assert shape.startswith("Shape can be usual, 1:1, 3:2,") and shape.endswith("; not '5:4'.")
+    assert shape.startswith("Aspect ratio can be default, 1:1, 3:2,") and shape.endswith("; not '5:4'.")
     assert unknown.startswith("There is no setting 'colour'; there is chat_model,")
     assert persona.startswith("Persona can be set for server,") and persona.endswith(", not for me.")
-    assert daily == "Pictures a day and person must be a whole number from 0 to 100,000, not 'many'."
+    assert daily == "Daily limit per user must be a whole number from 0 to 100,000, not 'many'."
 
 
 async def test_who_may_change_settings_is_a_setting(tmp_path: Path) -> None:
@@ -122,10 +123,10 @@ async def test_who_may_change_settings_is_a_setting(tmp_path: Path) -> None:
     outcome = await everywhere(
         tmp_path,
         [
-            Choose("Bo", "changers", "everyone"),
-            Choose("Ann", "ratio", "3:2", "channel"),
-            Refused(Choose("Ann", "rule", "sun", "channel"), of_rank=True),
-            Refused(Choose("Ann", "changers", "everyone"), of_rank=True),
+            Choose("Bo", "who_can_edit_settings", "everyone"),
+            Choose("Ann", "aspect_ratio", "3:2", "channel"),
+            Refused(Choose("Ann", "blocked_words", "sun", "channel"), of_rank=True),
+            Refused(Choose("Ann", "who_can_edit_settings", "everyone"), of_rank=True),
             Say("Cid", "draw", ("<image>a sun</image>",)),
         ],
     )
@@ -141,12 +142,12 @@ async def test_whom_the_managers_name_manages_too(tmp_path: Path) -> None:
         tmp_path,
         [
             Choose("Bo", "managers", "{Cid}"),
-            Choose("Cid", "ratio", "3:2", "channel"),
+            Choose("Cid", "aspect_ratio", "3:2", "channel"),
             Say("Ann", "draw", ("<image>a sun</image> <image>a moon</image>",)),
             Press("Cid", Action.DELETE, 1),
             Choose("Bo", "managers", ""),
             Refused(Press("Cid", Action.DELETE, 2), of_rank=True),
-            Refused(Choose("Cid", "ratio", "1:1", "channel"), of_rank=True),
+            Refused(Choose("Cid", "aspect_ratio", "1:1", "channel"), of_rank=True),
         ],
     )
     assert job(outcome, "ratio") == ["3:2", "3:2"] and outcome.shown == [2]
@@ -183,20 +184,20 @@ async def test_limits_are_told_given_back_raised_and_lifted(tmp_path: Path) -> N
     outcome = await everywhere(
         tmp_path,
         [
-            Choose("Bo", "daily", "2"),
+            Choose("Bo", "daily_limit", "2"),
             Say("Ann", "draw", ("<image>what breaks</image><image>a sun</image>",)),
             Say("Ann", "draw", ("<image>a moon</image>",)),
             Refused(Press("Ann", Action.VARY, 2)),
-            Choose("Bo", "daily", "3"),
+            Choose("Bo", "daily_limit", "3"),
             Press("Ann", Action.VARY, 2),
             Refused(Press("Ann", Action.VARY, 2)),
-            Choose("Bo", "daily", ""),
+            Choose("Bo", "daily_limit", ""),
             Press("Ann", Action.VARY, 2),
-            Choose("Bo", "server_daily", "4"),
+            Choose("Bo", "server_daily_limit", "4"),
             Refused(Press("Cid", Action.VARY, 2)),
             Look("Bo", "usage"),
-            Choose("Bo", "server_daily", "0"),
-            Choose("Bo", "at_once", "2"),
+            Choose("Bo", "server_daily_limit", "0"),
+            Choose("Bo", "max_concurrent", "2"),
             Begin("Cid", "draw", ("<image>a star</image><image>a comet</image>",), frozenset({"a star", "a comet"})),
             Refused(Press("Cid", Action.VARY, 2)),
             LetGo(),
@@ -223,7 +224,7 @@ async def test_patterns_and_edits_fall_under_the_rule_too(tmp_path: Path) -> Non
         tmp_path,
         [
             Imagine("Ann", "a grey cat"),
-            Choose("Bo", "rule", "/gr[ae]y/", "channel"),
+            Choose("Bo", "blocked_words", "/gr[ae]y/", "channel"),
             Refused(Press("Ann", Action.REDO, 1)),
             Change("Cid", 1, "more of it", ("<edit>a very grey cat</edit>",)),
             Say("Ann", "a red one", ("<image>a red cat</image>",)),
@@ -241,10 +242,10 @@ async def test_files_and_alternative_texts_tell_what_was_chosen(tmp_path: Path) 
         [
             Say("Ann", "draw", ("<image>a lighthouse</image>",)),
             Choose("Ann", "metadata", "off", "me"),
-            Choose("Bo", "describe", "on", "channel"),
+            Choose("Bo", "alt_text", "on", "channel"),
             Say("Ann", "draw", ("<image>a boat</image>",), seen=("A red boat on a calm sea.",)),
             Choose("Ann", "metadata", "on", "me"),
-            Choose("Bo", "describe", "off", "channel"),
+            Choose("Bo", "alt_text", "off", "channel"),
             Say("Ann", "draw", ("<image>a crab</image>",)),
         ],
     )
@@ -260,7 +261,7 @@ async def test_the_bot_speaks_the_language_that_was_chosen(tmp_path: Path) -> No
             Choose("Bo", "language", "de"),
             Choose("Cid", "language", "fr", "me"),
             Say("Ann", "male", ("<image>eine Sonne</image>",)),
-            Choose("Bo", "daily", "1"),
+            Choose("Bo", "daily_limit", "1"),
             Say("Ann", "male", ("<image>ein Mond</image>",)),
             Say("Cid", "dessine", ("<image>une lune</image>",)),
         ],
@@ -276,13 +277,13 @@ async def test_what_is_answered_unasked_is_chosen(tmp_path: Path) -> None:
         tmp_path,
         [
             Say("Ann", "draw", ("<image>a sun</image>",)),
-            Choose("Bo", "unasked", "never"),
+            Choose("Bo", "reply_mode", "never"),
             Overhear("Cid", "nice, isn't it?"),
             Press("Ann", Action.VARY, 1),
-            Choose("Cid", "unasked", "pictures", "thread"),
+            Choose("Cid", "reply_mode", "images", "thread"),
             Overhear("Cid", "very nice"),
             Change("Cid", 1, "make it red", ("<edit>a red sun</edit>",)),
-            Choose("Cid", "unasked", "threads", "thread"),
+            Choose("Cid", "reply_mode", "threads", "thread"),
             Say("Cid", "and a moon", ("<image>a moon</image>",)),
         ],
     )
@@ -294,7 +295,7 @@ async def test_a_conversation_in_place_is_the_same(tmp_path: Path) -> None:
     outcome = await everywhere(
         tmp_path,
         [
-            Choose("Bo", "answer", "in place", "channel"),
+            Choose("Bo", "reply_in", "channel", "channel"),
             Say("Ann", "draw", ("<image>a sun</image>",)),
             Change("Cid", 1, "make it red", ("<edit>a red sun</edit>",)),
             Press("Bo", Action.VARY, 2),

@@ -82,7 +82,7 @@ export function createDialogs({ current, ensureThread, author, title, notice, en
 
   async function openImagine() {
     const { panel } = await command("settings", { scope: "me" });
-    for (const [name, key] of [["aspect_ratio", "ratio"], ["model", "picture_model"], ["count", "count"]]) {
+    for (const [name, key] of [["aspect_ratio", "aspect_ratio"], ["model", "image_model"], ["count", "images_per_request"]]) {
       const { choices, value } = panel.fields.find((field) => field.key === key);
       const options = choices.filter((choice) => !DEFAULTS.includes(choice)).map((choice) => [choice, choice]);
       fillSelect(form.elements[name], [["", `As in settings (${choiceLabel(value)})`], ...options]);

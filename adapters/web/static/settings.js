@@ -6,13 +6,11 @@ import { $, clone, fillSelect, keyed, write } from "./render_message.js";
 const SOURCES = {
   default: "default", server: "everyone here", channel: "this page", thread: "this conversation", me: "you",
 };
-// Settings of chat platforms: they have no effect here. The second names are those of older servers.
-const HIDDEN = [
-  "reply_in", "reply_mode", "allowed", "blocked", "who_can_edit_settings", "answer", "unasked", "changers",
-];
+// Settings of chat platforms: they have no effect here.
+const HIDDEN = ["reply_in", "reply_mode", "allowed", "blocked", "who_can_edit_settings"];
 const UNSAVED = "This is not saved yet.";
 
-export const DEFAULTS = ["default", "usual"]; // the values that choose the default
+export const DEFAULTS = ["default"]; // the values that choose the default
 
 /** Returns the name of a choice that users see. */
 export const choiceLabel = (choice) => (DEFAULTS.includes(choice) ? "Default" : choice);

@@ -285,7 +285,7 @@ async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) 
 async def test_buttons_work_in_direct_messages_and_in_place(tmp_path: Path) -> None:
     """The conversation continues where the image is shown."""
     async with running_bot(tmp_path, SUN, SUN) as here:
-        await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
+        await here.bob.slash(here.channel, "settings set", key="reply_in", value="channel", scope="channel")
         await here.final((await here.ask()).id)
         await here.cid.click(pictures(here.channel)[0], label="Redo")
         entry = await here.newest(1)

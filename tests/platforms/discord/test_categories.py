@@ -37,13 +37,13 @@ async def test_a_category_applies_to_its_channels_and_threads(tmp_path: Path) ->
     async with running_bot(tmp_path, SUN, SUN, SUN) as here:
         rooms, room, _, other = in_categories(here, "rooms", "others")
         sister = here.guild.create_text_channel("sister", category=rooms)
-        await here.bob.slash(here.channel, "settings set", scope="server", key="ratio", value="2:3")
+        await here.bob.slash(here.channel, "settings set", scope="server", key="aspect_ratio", value="2:3")
         assert (await set_for_category(here, room, value="3:2")).startswith("Shape for this category: **3:2**")
         thread = await here.draw(channel=sister)
         await here.draw(channel=other)
         assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["3:2", "2:3"]
         assert await shown_ratio(here, thread) == "3:2 category"
-        await here.bob.slash(sister, "settings set", scope="channel", key="ratio", value="1:1")
+        await here.bob.slash(sister, "settings set", scope="channel", key="aspect_ratio", value="1:1")
         assert (await shown_ratio(here, sister), await shown_ratio(here, room)) == ("1:1 channel", "3:2 category")
         assert await shown_ratio(here, sister, "category") == "3:2 category"
         await set_for_category(here, sister, "reset")
@@ -76,7 +76,7 @@ async def test_a_move_is_recorded_without_a_message(tmp_path: Path) -> None:
         (entry,) = here.entries()
         here.env.backend.edit_channel(room.id, {"parent_id": others.id})
         await here.env.settle()
-        assert here.inbox.settings(entry.thread, entry.author).ratio == "16:9"
+        assert here.inbox.settings(entry.thread, entry.author).aspect_ratio == "16:9"
         here.absent()
         here.env.backend.edit_channel(room.id, {"parent_id": rooms.id})
         await here.restart()
@@ -113,7 +113,7 @@ async def test_only_managers_change_settings_of_a_category(tmp_path: Path) -> No
     """Also if everybody may change the settings of a channel: a category has many channels."""
     async with running_bot(tmp_path) as here:
         _, room = in_categories(here, "rooms")
-        await here.bob.slash(room, "settings set", scope="server", key="changers", value="everyone")
+        await here.bob.slash(room, "settings set", scope="server", key="who_can_edit_settings", value="everyone")
         assert await set_for_category(here, room, who=here.ann, value="1:1") == (
             "Only managers can change the settings of the category. Your own you can set for `me`."
         )

@@ -116,7 +116,7 @@ async def test_deleting_a_message_cancels_its_images(tmp_path: Path) -> None:
 async def test_deleting_a_message_before_its_reply_is_no_failure(tmp_path: Path) -> None:
     """The reply in the channel is posted without a reference."""
     async with running_bot(tmp_path, [None, "Hello."]) as here:
-        await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
+        await here.bob.slash(here.channel, "settings set", key="reply_in", value="channel", scope="channel")
         here.env.inject_error("POST", MESSAGES, status=500)
         asked = await here.ask("hello")
         await here.model.waiting.wait()

@@ -26,7 +26,7 @@ def last(here: SimulatedBot, entry: Entry) -> Any:
 
 async def in_place(here: SimulatedBot) -> None:
     """Set the channel so that messages are answered in the channel."""
-    await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
+    await here.bob.slash(here.channel, "settings set", key="reply_in", value="channel", scope="channel")
 
 
 async def test_a_mention_opens_a_thread_with_text_and_images_in_order(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ async def test_reply_mode_decides_what_is_answered_without_a_mention(
 ) -> None:
     """All messages in its threads, replies to images only, or nothing."""
     async with running_bot(tmp_path, SUN, *[WORDS] * 3) as here:
-        await here.bob.slash(here.channel, "settings set", key="unasked", value=reply_mode, scope="server")
+        await here.bob.slash(here.channel, "settings set", key="reply_mode", value=reply_mode, scope="server")
         thread = await here.draw()
         said = await here.ann.send(thread, "how nice")
         replied = await here.quietly(pictures(thread)[0], "make it red")

@@ -99,7 +99,7 @@ async def test_imagine_continues_the_conversation_of_its_place(tmp_path: Path) -
         entry = await here.newest(3)
         direct = here.ann.user.dm_channel
         assert entry.thread.space == "direct" and pictures(direct)[0].content == "**#1**\n-# a star"
-        await here.bob.slash(here.channel, "settings set", key="answer", value="in place", scope="channel")
+        await here.bob.slash(here.channel, "settings set", key="reply_in", value="channel", scope="channel")
         await here.ann.slash(here.channel, "imagine", prompt="a hill")
         await here.newest(4)
         assert pictures(here.channel)[0].content == "**#1**\n-# a hill" and len(here.channel.threads) == 1
@@ -108,12 +108,12 @@ async def test_imagine_continues_the_conversation_of_its_place(tmp_path: Path) -
 async def test_imagine_uses_the_settings(tmp_path: Path) -> None:
     """Settings apply to options that are left out; values are offered while the user types."""
     async with running_bot(tmp_path) as here:
-        for key, value in (("ratio", "2:3"), ("count", "3"), ("picture_model", "sketch")):
+        for key, value in (("aspect_ratio", "2:3"), ("images_per_request", "3"), ("image_model", "sketch")):
             await here.ann.slash(here.channel, "settings set", key=key, value=value)
         offered = await here.ann.autocomplete(here.channel, "imagine", "ratio", "16:")
         assert [choice["value"] for choice in offered] == ["16:9"]
         offered = await here.ann.autocomplete(here.channel, "imagine", "model", "")
-        assert [choice["value"] for choice in offered] == ["usual", "sketch"]
+        assert [choice["value"] for choice in offered] == ["default", "sketch"]
         await here.ann.slash(here.channel, "imagine", prompt="a fox")
         await here.newest(0)
         assert [(job.request.sampling.aspect_ratio, job.request.sampling.model) for job in here.renderer.jobs] == [
@@ -127,16 +127,16 @@ async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
         shown = panel(await here.bob.slash(here.channel, "settings panel"))
         assert shown.ephemeral
         (words,) = texts(shown.components)
-        assert words.startswith("### Settings · Only me") and "**Shape**: usual\n-# from: default" in words
+        assert words.startswith("### Settings · Only me") and "**Aspect ratio**: default\n-# from: default" in words
         assert options(shown, "mini:settings:scope") == ["me", "thread", "channel", "server"]
         await here.bob.select(shown, ["channel"], custom_id="mini:settings:scope")
         assert texts(shown.components)[0].startswith("### Settings · This channel")
         keys = options(shown, "mini:settings:key.channel")
-        assert "answer" in keys and "persona" in keys
+        assert "reply_in" in keys and "persona" in keys
         await here.restart()
-        await here.bob.select(shown, ["answer"], custom_id="mini:settings:key.channel")
-        assert options(shown, "mini:settings:value.channel.answer") == [*map(str, ReplyIn)]
-        await here.bob.select(shown, ["in place"], custom_id="mini:settings:value.channel.answer")
+        await here.bob.select(shown, ["reply_in"], custom_id="mini:settings:key.channel")
+        assert options(shown, "mini:settings:value.channel.reply_in") == [*map(str, ReplyIn)]
+        await here.bob.select(shown, ["channel"], custom_id="mini:settings:value.channel.reply_in")
         assert "**Answers**: in place\n-# from: channel" in texts(shown.components)[0]
         await here.final((await here.ask()).id)
         assert here.channel.threads == []
@@ -160,17 +160,17 @@ async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
 async def test_only_managers_change_settings_of_others(tmp_path: Path) -> None:
     """Others are refused privately, in the panel too; their own and their thread's settings are free."""
     async with running_bot(tmp_path, WORDS) as here:
-        refusal = "Only managers can change the settings of the channel."
-        given = await here.ann.slash(here.channel, "settings set", key="ratio", value="2:3", scope="channel")
+        refusal = "Only managers can change the settings of this channel."
+        given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="2:3", scope="channel")
         assert refusal in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings reset", scope="channel")
         assert refusal in hidden(here, here.channel, given)
         shown = panel(await here.ann.slash(here.channel, "settings show", scope="channel"))
-        await here.ann.select(shown, ["ratio"], custom_id="mini:settings:key.channel")
-        pressed = await here.ann.select(shown, ["2:3"], custom_id="mini:settings:value.channel.ratio")
+        await here.ann.select(shown, ["aspect_ratio"], custom_id="mini:settings:key.channel")
+        pressed = await here.ann.select(shown, ["2:3"], custom_id="mini:settings:value.channel.aspect_ratio")
         assert refusal in pressed.followups[0].content if pressed.followups else hidden(here, here.channel, pressed)
         thread = await here.draw("hello")
-        given = await here.ann.slash(thread, "settings set", key="ratio", value="2:3", scope="thread")
+        given = await here.ann.slash(thread, "settings set", key="aspect_ratio", value="2:3", scope="thread")
         assert "Shape for this thread: **2:3**." in hidden(here, thread, given)
 
 
@@ -200,19 +200,21 @@ async def test_a_blocked_user_gets_a_note_only_for_a_mention(tmp_path: Path, key
 async def test_settings_are_set_shown_and_reset_by_command(tmp_path: Path) -> None:
     """Input is completed; an invalid value is refused with the valid ones."""
     async with running_bot(tmp_path) as here:
-        offered = await here.ann.autocomplete(here.channel, "settings set", "key", "sha")
-        assert offered == [{"name": "Shape", "value": "ratio"}] or offered[0]["value"] == "ratio"
+        offered = await here.ann.autocomplete(here.channel, "settings set", "key", "asp")
+        assert offered == [{"name": "Shape", "value": "aspect_ratio"}] or offered[0]["value"] == "aspect_ratio"
         offered = await here.bob.autocomplete(here.channel, "settings set", "key", "", scope="server")
-        assert {"answer", "unasked", "persona"} <= {choice["value"] for choice in offered}
-        offered = await here.bob.autocomplete(here.channel, "settings set", "value", "", key="unasked", scope="server")
+        assert {"reply_in", "reply_mode", "persona"} <= {choice["value"] for choice in offered}
+        offered = await here.bob.autocomplete(
+            here.channel, "settings set", "value", "", key="reply_mode", scope="server"
+        )
         assert [choice["value"] for choice in offered] == [*map(str, ReplyMode)]
-        given = await here.ann.slash(here.channel, "settings set", key="ratio", value="3:2")
+        given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="3:2")
         assert hidden(here, here.channel, given).startswith("Aspect ratio for you: **3:2**.")
         given = await here.ann.slash(here.channel, "settings show")
-        assert "**Shape**: 3\\:2\n-# from: me" in hidden(here, here.channel, given)
-        given = await here.ann.slash(here.channel, "settings reset", key="ratio")
+        assert "**Aspect ratio**: 3\\:2\n-# from: me" in hidden(here, here.channel, given)
+        given = await here.ann.slash(here.channel, "settings reset", key="aspect_ratio")
         assert "Shape is as usual again for you." in hidden(here, here.channel, given)
-        given = await here.ann.slash(here.channel, "settings set", key="ratio", value="round")
+        given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="round")
         assert "Shape can be usual, 1:1" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings set", key="colour", value="red")
         assert "There is no setting 'colour'" in hidden(here, here.channel, given)
@@ -292,10 +294,10 @@ async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
     async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "settings set", key="STYLE ", value="ink")
         assert "**Style**: ink" in texts(panel(given).components)[0]
-        given = await here.ann.slash(here.channel, "settings set", key="pictures of a  wish", value="3")
-        assert "**Pictures of a wish**: 3" in texts(panel(given).components)[0]
+        given = await here.ann.slash(here.channel, "settings set", key="images per  request", value="3")
+        assert "**Images per request**: 3" in texts(panel(given).components)[0]
         given = await here.ann.slash(here.channel, "settings reset", key="Style")
-        assert "**Style**: usual" in texts(panel(given).components)[0]
+        assert "**Style**: default" in texts(panel(given).components)[0]
 
 
 async def test_the_message_menu_of_an_image_of_the_bot(tmp_path: Path) -> None:

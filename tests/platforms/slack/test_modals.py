@@ -248,16 +248,16 @@ async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         await here.ask("settings", thread_ts=asked.ts)
-        assert "**Shape** (`ratio`): usual, from: default" in await here.hint()
+        assert "**Aspect ratio** (`aspect_ratio`): default, from: default" in await here.hint()
         (told,) = here.slack.ephemerals(here.ana)
         await here.press(told, "Open settings")
         view = await here.modal()
         assert choices(view, "scope-me") == ["me", "thread", "channel", "server"]
         await scope(here, "thread")
-        await here.fill({"persona": "A pirate.", "ratio": "16:9"})
+        await here.fill({"persona": "A pirate.", "aspect_ratio": "16:9"})
         await here.slack.until(lambda: not view.open)
         held = here.store.settings.values(here.entries()[0].thread, here.cid.id)
-        assert held == {Scope.THREAD: {"persona": "A pirate.", "ratio": "16:9"}}
+        assert held == {Scope.THREAD: {"persona": "A pirate.", "aspect_ratio": "16:9"}}
 
 
 async def test_settings_are_changed_in_a_form(tmp_path: Path) -> None:
@@ -268,17 +268,17 @@ async def test_settings_are_changed_in_a_form(tmp_path: Path) -> None:
         assert choices(view, "scope-me") == ["me", "channel", "server"]
         await scope(here, "server", here.bo)
         kinds = {block["element"]["action_id"]: block["element"]["type"] for block in view.blocks if "element" in block}
-        assert {kinds[key] for key in ("daily", "server_daily", "at_once")} == {"number_input"}
-        assert (kinds["persona"], kinds["ratio"]) == ("plain_text_input", "static_select")
-        assert value(view, "server-daily") == "0"
-        await here.fill({"daily": "20", "rule": "blood\n/gr[ae]y/", "chat_model": "quick"}, here.bo)
-        held = {Scope.SERVER: {"daily": "20", "rule": "blood\n/gr[ae]y/", "chat_model": "quick"}}
+        assert {kinds[key] for key in ("daily_limit", "server_daily_limit", "max_concurrent")} == {"number_input"}
+        assert (kinds["persona"], kinds["aspect_ratio"]) == ("plain_text_input", "static_select")
+        assert value(view, "server-daily_limit") == "0"
+        await here.fill({"daily_limit": "20", "blocked_words": "blood\n/gr[ae]y/", "chat_model": "quick"}, here.bo)
+        held = {Scope.SERVER: {"daily_limit": "20", "blocked_words": "blood\n/gr[ae]y/", "chat_model": "quick"}}
         assert here.store.settings.values(somewhere(here), "") == held
         await here.command("settings", here.bo)
         view = await here.modal(here.bo)
         await scope(here, "server", here.bo)
-        assert value(view, "server-daily") == "20"
-        await here.fill({"daily": None, "rule": None}, here.bo)
+        assert value(view, "server-daily_limit") == "20"
+        await here.fill({"daily_limit": None, "blocked_words": None}, here.bo)
         assert here.store.settings.values(somewhere(here), "")[Scope.SERVER] == {"chat_model": "quick"}
 
 
@@ -289,11 +289,11 @@ async def test_two_users_may_have_the_same_form_open(tmp_path: Path) -> None:
         for who in (here.bo, dee):
             await here.command("settings", who)
             await scope(here, "server", who)
-        for who, chosen in ((here.bo, {"ratio": "16:9"}), (dee, {"style": "comic"})):
+        for who, chosen in ((here.bo, {"aspect_ratio": "16:9"}), (dee, {"style": "comic"})):
             view = await here.fill(chosen, who)
             assert not view.open
         held = here.store.settings.values(somewhere(here), "")
-        assert held == {Scope.SERVER: {"ratio": "16:9", "style": "comic"}}
+        assert held == {Scope.SERVER: {"aspect_ratio": "16:9", "style": "comic"}}
 
 
 async def test_errors_are_shown_below_their_fields(tmp_path: Path) -> None:
@@ -301,9 +301,9 @@ async def test_errors_are_shown_below_their_fields(tmp_path: Path) -> None:
     async with running_bot(tmp_path) as here:
         await here.command("settings", here.bo)
         await scope(here, "server", here.bo)
-        view = await here.fill({"rule": "/gr[ae/", "daily": "200000"}, here.bo)
-        assert view.open and set(view.errors) == {"server-rule", "server-daily"}
-        assert view.errors["server-daily"].startswith("Pictures a day and person must be a whole number")
+        view = await here.fill({"blocked_words": "/gr[ae/", "daily_limit": "200000"}, here.bo)
+        assert view.open and set(view.errors) == {"server-blocked_words", "server-daily_limit"}
+        assert view.errors["server-daily_limit"].startswith("Daily limit per user must be a whole number")
         await here.command("settings")
         await scope(here, "channel")
         view = await here.fill({"persona": "A pirate."})
@@ -321,8 +321,8 @@ async def test_the_home_tab_shows_help_queue_and_usage(tmp_path: Path) -> None:
         assert home and "*Ask me for pictures in plain words*" in words(home) and "*1 picture*" in words(home)
         await here.press(home, "My settings")
         assert choices(await here.modal(), "scope-me") == ["me", "server"]
-        await here.fill({"count": "2"})
-        assert here.store.settings.values(somewhere(here), here.ana.id) == {Scope.PERSON: {"count": "2"}}
+        await here.fill({"images_per_request": "2"})
+        assert here.store.settings.values(somewhere(here), here.ana.id) == {Scope.PERSON: {"images_per_request": "2"}}
 
 
 async def test_a_form_that_opens_too_late_gets_a_note(tmp_path: Path) -> None:

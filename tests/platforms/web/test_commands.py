@@ -23,20 +23,21 @@ async def test_setting_is_set_shown_and_reset(tmp_path: Path) -> None:
     """Each result has all settings of the scope with all fields of the API."""
     async with running_web_app(tmp_path) as app:
         thread = await app.thread()
-        answer = await app.command(thread, "settings", do="set", scope="me", key="ratio", value="16:9")
+        answer = await app.command(thread, "settings", do="set", scope="me", key="aspect_ratio", value="16:9")
         assert answer["text"] == "Aspect ratio for you: **16:9**."
         assert answer["html"] == "<p>Aspect ratio for you: <strong>16:9</strong>.</p>\n"
         assert (answer["panel"]["scope"], answer["attachment"]) == ("me", None)
         fields = {field["key"]: field for field in answer["panel"]["fields"]}
-        choices = fields["ratio"].pop("choices")
-        assert {"usual", "1:1", "16:9"} <= set(choices)
-        assert fields["ratio"] == {
-            "key": "ratio", "title": "Aspect ratio", "description": "Width to height of new images.", "value": "16:9",
+        choices = fields["aspect_ratio"].pop("choices")
+        assert {"default", "1:1", "16:9"} <= set(choices)
+        assert fields["aspect_ratio"] == {
+            "key": "ratio", "title": "Aspect ratio", "description": "Width to height of new images.",
+            "value": "16:9",
             "source": "me", "max_length": 0, "maximum": 0,
         }  # fmt: skip
-        answer = await app.command(thread, "settings", do="reset", scope="me", key="ratio")
-        (ratio,) = [field for field in answer["panel"]["fields"] if field["key"] == "ratio"]
-        assert (ratio["value"], ratio["source"]) == ("usual", "default")
+        answer = await app.command(thread, "settings", do="reset", scope="me", key="aspect_ratio")
+        (ratio,) = [field for field in answer["panel"]["fields"] if field["key"] == "aspect_ratio"]
+        assert (ratio["value"], ratio["source"]) == ("default", "default")
 
 
 async def test_settings_apply_in_their_scope(tmp_path: Path) -> None:
@@ -44,14 +45,14 @@ async def test_settings_apply_in_their_scope(tmp_path: Path) -> None:
     async with running_web_app(tmp_path) as app:
         one, two = await app.thread(), await app.thread()
         for scope, value in (("thread", "3:2"), ("channel", "2:3"), ("me", "4:3")):
-            await app.command(one, "settings", do="set", scope=scope, key="ratio", value=value)
+            await app.command(one, "settings", do="set", scope=scope, key="aspect_ratio", value=value)
 
         async def value_and_source(thread: str, scope: str) -> tuple[str, str]:
             panel = (await app.command(thread, "settings", scope=scope))["panel"]
-            return next((f["value"], f["source"]) for f in panel["fields"] if f["key"] == "ratio")
+            return next((f["value"], f["source"]) for f in panel["fields"] if f["key"] == "aspect_ratio")
 
         assert [await value_and_source(one, scope) for scope in ("server", "channel", "thread", "me")] == [
-            ("usual", "default"), ("2:3", "channel"), ("3:2", "thread"), ("4:3", "me")
+            ("default", "default"), ("2:3", "channel"), ("3:2", "thread"), ("4:3", "me")
         ]  # fmt: skip
         assert await value_and_source(two, "thread") == ("2:3", "channel")
 
@@ -75,7 +76,7 @@ async def test_settings_apply_in_their_scope(tmp_path: Path) -> None:
         ({"name": "settings", "arguments": {"value": "x" * (MAX_ARGUMENT + 1)}}, 400, "'value' may have 10,000"),
         ({"name": "settings", "arguments": {"scope": "world"}}, 400, "Settings apply to"),
         (
-            {"name": "settings", "arguments": {"do": "set", "key": "count", "value": "9"}},
+            {"name": "settings", "arguments": {"do": "set", "key": "images_per_request", "value": "9"}},
             400,
             "must be one of 1, 2, 3, and 4",
         ),
@@ -153,7 +154,7 @@ async def test_imagine_uses_the_settings_for_missing_fields(tmp_path: Path) -> N
     """Aspect ratio and number of images come from the settings."""
     async with running_web_app(tmp_path) as app:
         thread = await app.thread()
-        for key, value in (("count", "3"), ("ratio", "2:3")):
+        for key, value in (("images_per_request", "3"), ("aspect_ratio", "2:3")):
             await app.command(thread, "settings", do="set", key=key, value=value)
         _, answer = await app.post(f"{thread}/imagine", {"author": "Ann", "prompt": "a fox"})
         await app.final(thread, answer["message_id"])

@@ -126,8 +126,8 @@ def test_escaped_text_is_read_back(typed: str) -> None:
         (f"<@{BOT}> hi", False, ReplyMode.NEVER, True),
         ("hi", False, ReplyMode.THREADS, False),
         ("hi", True, ReplyMode.THREADS, True),
-        ("hi", True, ReplyMode.PICTURES, False),
-        ("make #2 red", True, ReplyMode.PICTURES, True),
+        ("hi", True, ReplyMode.IMAGES, False),
+        ("make #2 red", True, ReplyMode.IMAGES, True),
         ("<@U2> hi", True, ReplyMode.THREADS, False),
         ("<!here> look", True, ReplyMode.THREADS, False),
         ("<!date^1^{date}|today> then", True, ReplyMode.THREADS, True),
@@ -155,13 +155,16 @@ def test_which_messages_are_for_the_bot(text: str, ours: bool, reply_mode: Reply
         ("pictures of cats please", None),
         ("settings", ("settings", {})),
         ("settings channel", ("settings", {"scope": "channel"})),
-        ("settings set ratio 16:9", ("settings", {"do": "set", "key": "ratio", "value": "16:9"})),
+        ("settings set aspect_ratio 16:9", ("settings", {"do": "set", "key": "aspect_ratio", "value": "16:9"})),
         (
             "settings set persona A wise  owl. thread",
             ("settings", {"do": "set", "key": "persona", "value": "A wise  owl.", "scope": "thread"}),
         ),
-        ("settings set ratio", ("settings", {"do": "set", "key": "ratio", "value": ""})),
-        ("settings reset ratio channel", ("settings", {"do": "reset", "key": "ratio", "scope": "channel"})),
+        ("settings set aspect_ratio", ("settings", {"do": "set", "key": "aspect_ratio", "value": ""})),
+        (
+            "settings reset aspect_ratio channel",
+            ("settings", {"do": "reset", "key": "aspect_ratio", "scope": "channel"}),
+        ),
         ("settings reset", ("settings", {"do": "reset", "key": "", "scope": "me"})),
         ("settings of this camera are wrong", None),
     ],
@@ -303,10 +306,10 @@ def test_notes_and_sections_mention_nobody(text: str) -> None:
 def test_the_settings_form_is_valid_for_slack(scope: Scope) -> None:
     """With menus, texts and numbers of any content."""
     fields = (
-        SettingField("ratio", "Shape", "Width to height.", "usual", "default", ("usual", "1:1")),
+        SettingField("aspect_ratio", "Aspect ratio", "Width to height.", "default", "default", ("default", "1:1")),
         SettingField("persona", "Persona", "Who it is.", "p" * 2_000, "server", max_length=2_000),
-        SettingField("daily", "Pictures a day", "How many.", "0", "default", maximum=100_000),
-        SettingField("gone", "Chat model", "Who answers.", "away", "server", ("usual",)),
+        SettingField("daily_limit", "Pictures a day", "How many.", "0", "default", maximum=100_000),
+        SettingField("gone", "Chat model", "Who answers.", "away", "server", ("default",)),
     )
     spot = json.dumps(["x" * 60, "me"])
     contract = read()
@@ -322,8 +325,10 @@ def test_the_settings_form_is_valid_for_slack(scope: Scope) -> None:
 
 def test_a_command_response_becomes_text() -> None:
     """For places without a form."""
-    panel = SettingsPanel(Scope.PERSON, (SettingField("ratio", "Shape", "x", "", "default", ("usual",)),))
-    assert "**Shape** (`ratio`): nothing" in blocks.answer_text(CommandResponse("", panel))
+    panel = SettingsPanel(
+        Scope.PERSON, (SettingField("aspect_ratio", "Aspect ratio", "x", "", "default", ("default",)),)
+    )
+    assert "**Aspect ratio** (`aspect_ratio`): nothing" in blocks.answer_text(CommandResponse("", panel))
     assert blocks.answer_text(CommandResponse("")) == "There is nothing to show."
 
 

@@ -39,7 +39,7 @@ async def test_a_reply_and_its_refusals_speak_the_chosen_language(store: Store) 
 @pytest.mark.parametrize(("describe", "sees"), [(True, True), (True, False), (False, True)])
 async def test_a_model_that_sees_describes_pictures(store: Store, describe: bool, sees: bool) -> None:
     """Where that is chosen, the picture's alternative text is what the model sees, on the screen and on record."""
-    desk = SlashCommands(store, defaults=Settings(describe=describe))
+    desk = SlashCommands(store, defaults=Settings(alt_text=describe))
     model = ScriptedModel(
         [["<image>a sun</image>"], ["A yellow  sun over\nthe sea."]], profile=ModelProfile(has_vision=sees)
     )
@@ -56,7 +56,7 @@ async def test_a_model_that_sees_describes_pictures(store: Store, describe: bool
 
 async def test_a_model_that_cannot_describe_spoils_nothing(store: Store) -> None:
     """The picture stays as it is."""
-    desk = SlashCommands(store, defaults=Settings(describe=True))
+    desk = SlashCommands(store, defaults=Settings(alt_text=True))
     model = ScriptedModel([["<image>a sun</image>"], []], profile=ModelProfile(has_vision=True))
     async with running(store, model, desk=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))

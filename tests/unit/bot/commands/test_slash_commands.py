@@ -43,38 +43,38 @@ def render_picture(
 def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     """Each answer ends with the panel of the scope as it is then."""
     commands = desk_of(store)
-    answer = choose(commands, "me", "ratio", "16:9")
+    answer = choose(commands, "me", "aspect_ratio", "16:9")
     assert str(answer.text) == "Aspect ratio for you: **16:9**."
     assert answer.panel and answer.panel.scope is Scope.PERSON
-    assert fields(answer)["ratio"] == ("16:9", "me")
-    assert commands.resolve_settings(THREAD, ANN).ratio == "16:9"
-    assert commands.resolve_settings(THREAD, CID).ratio == ""
-    assert fields(commands.answer(command("settings")))["ratio"] == ("16:9", "me")
-    assert fields(commands.answer(command("settings", scope="thread")))["ratio"] == ("usual", "default")
-    answer = commands.answer(command("settings", do="reset", key="ratio"))
+    assert fields(answer)["aspect_ratio"] == ("16:9", "me")
+    assert commands.resolve_settings(THREAD, ANN).aspect_ratio == "16:9"
+    assert commands.resolve_settings(THREAD, CID).aspect_ratio == ""
+    assert fields(commands.answer(command("settings")))["aspect_ratio"] == ("16:9", "me")
+    assert fields(commands.answer(command("settings", scope="thread")))["aspect_ratio"] == ("default", "default")
+    answer = commands.answer(command("settings", do="reset", key="aspect_ratio"))
     assert str(answer.text) == "Aspect ratio for you has the default value again."
-    assert fields(answer)["ratio"] == ("usual", "default")
+    assert fields(answer)["aspect_ratio"] == ("default", "default")
 
 
 def test_choosing_the_default_removes_a_choice(store: Store) -> None:
     """The sentence and the panel name the default."""
     commands = desk_of(store)
-    choose(commands, "me", "picture_model", "deep")
-    answer = choose(commands, "me", "picture_model", "usual")
+    choose(commands, "me", "image_model", "deep")
+    answer = choose(commands, "me", "image_model", "default")
     assert str(answer.text) == "Image model for you: **Default**."
-    assert fields(answer)["picture_model"][0] == "usual"
+    assert fields(answer)["image_model"][0] == "default"
     assert commands.resolve_settings(THREAD, ANN) == Settings()
 
 
 def test_everything_of_a_scope_is_reset(store: Store) -> None:
     """Without a key; other scopes keep their values."""
     commands = desk_of(store)
-    choose(commands, "thread", "ratio", "16:9")
+    choose(commands, "thread", "aspect_ratio", "16:9")
     choose(commands, "thread", "persona", "A pirate.")
-    choose(commands, "me", "count", "2")
+    choose(commands, "me", "images_per_request", "2")
     answer = commands.answer(command("settings", scope="thread", do="reset"))
     assert str(answer.text) == "All settings for this thread have their default values again."
-    assert commands.resolve_settings(THREAD, ANN) == Settings(count=2)
+    assert commands.resolve_settings(THREAD, ANN) == Settings(images_per_request=2)
 
 
 @pytest.mark.parametrize("scope", ["server", "channel"])
@@ -82,13 +82,13 @@ def test_everything_of_a_scope_is_reset(store: Store) -> None:
 def test_only_managers_change_settings_that_apply_to_others(store: Store, scope: str, do: str) -> None:
     """Every user may look at them."""
     commands = desk_of(store)
-    choose(commands, scope, "ratio", "16:9", BOB)
+    choose(commands, scope, "aspect_ratio", "16:9", BOB)
     arguments = {"scope": scope, "key": "ratio", "value": "1:1"}
     with pytest.raises(Refused, match="Only managers"):
         commands.answer(command("settings", ANN, do=do, **arguments))
-    assert fields(commands.answer(command("settings", ANN, scope=scope)))["ratio"] == ("16:9", scope)
+    assert fields(commands.answer(command("settings", ANN, scope=scope)))["aspect_ratio"] == ("16:9", scope)
     commands.answer(command("settings", BOB, do=do, **arguments))
-    assert commands.resolve_settings(THREAD, ANN).ratio == ("1:1" if do == "set" else "")
+    assert commands.resolve_settings(THREAD, ANN).aspect_ratio == ("1:1" if do == "set" else "")
 
 
 @pytest.mark.parametrize(
@@ -119,10 +119,10 @@ def test_the_offered_models_are_those_of_the_workers(store: Store) -> None:
     answer = desk_of(store).answer(command("settings"))
     assert answer.panel
     choices = {field.key: field.choices for field in answer.panel.fields}
-    assert choices["picture_model"] == ("usual", "flat", "deep")
-    assert choices["chat_model"] == ("usual", "wise")
+    assert choices["image_model"] == ("default", "flat", "deep")
+    assert choices["chat_model"] == ("default", "wise")
     empty = SlashCommands(store).answer(command("settings")).panel
-    assert empty and [field.choices for field in empty.fields[:2]] == [("usual",), ("usual",)]
+    assert empty and [field.choices for field in empty.fields[:2]] == [("default",), ("default",)]
 
 
 # The line

@@ -200,14 +200,14 @@ async def test_a_thread_with_an_open_reply_cannot_be_forgotten(store: Store) -> 
 async def test_ones_own_settings_are_forgotten(store: Store) -> None:
     """Settings of other users and of the thread stay, and so do the messages."""
     commands = desk_of(store)
-    choose(commands, "me", "ratio", "3:2")
-    choose(commands, "me", "ratio", "2:1", CID)
-    choose(commands, "thread", "count", "2")
+    choose(commands, "me", "aspect_ratio", "3:2")
+    choose(commands, "me", "aspect_ratio", "2:1", CID)
+    choose(commands, "thread", "images_per_request", "2")
     async with running(store, ScriptedModel([["hi"]]), desk=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "hello", "m1")
         answer = await inbox.run_command(command("forget", what="settings"))
         assert str(answer.text).startswith("Your own settings are deleted")
-        assert (inbox.settings(THREAD, ANN).ratio, inbox.settings(THREAD, ANN).count) == ("", 2)
-        assert inbox.settings(THREAD, CID).ratio == "2:1"
+        assert (inbox.settings(THREAD, ANN).aspect_ratio, inbox.settings(THREAD, ANN).images_per_request) == ("", 2)
+        assert inbox.settings(THREAD, CID).aspect_ratio == "2:1"
     assert len(store.entries(THREAD)) == 1
     assert Scope.PERSON not in store.settings.values(THREAD, ANN.id)

@@ -287,7 +287,7 @@ async def test_a_thread_is_forgotten_with_its_settings(store: Store) -> None:
             "Deleted from this thread: 1 message and 0 images"
         )
         held = inbox.settings(THREAD, BOB)
-    assert (held.persona, held.ratio, held.count) == ("", "3:2", 2)
+    assert (held.persona, held.aspect_ratio, held.images_per_request) == ("", "3:2", 2)
     assert store.deleted_numbers(THREAD) == []
 
 

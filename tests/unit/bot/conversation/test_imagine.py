@@ -51,8 +51,8 @@ async def test_the_chosen_settings_are_in_the_job(store: Store) -> None:
     """The image model for all images, the aspect ratio for new images without one."""
     script = '<image>a sun</image><image ratio="2:1">a moon</image><edit of="1">a red sun</edit>'
     commands = desk_of(store)
-    choose(commands, "thread", "picture_model", "deep")
-    choose(commands, "me", "ratio", "16:9")
+    choose(commands, "thread", "image_model", "deep")
+    choose(commands, "me", "aspect_ratio", "16:9")
     async with running(store, ScriptedModel([[script]]), desk=commands) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
@@ -77,9 +77,9 @@ async def test_the_chat_model_gets_the_persona(store: Store) -> None:
 async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
     """The effective settings are the same in both ways."""
     async with running(store, ScriptedModel([]), desk=desk_of(store)) as (inbox, _, _):
-        setting = command("settings", do="set", scope="me", key="count", value="3")
-        assert (await inbox.run_command(setting)).text == "Pictures of a wish for you: **3**."
-        assert inbox.settings(THREAD, ANN).count == 3
+        setting = command("settings", do="set", scope="me", key="images_per_request", value="3")
+        assert (await inbox.run_command(setting)).text == "Images per request for you: **3**."
+        assert inbox.settings(THREAD, ANN).images_per_request == 3
         with pytest.raises(NotFound):
             await inbox.run_command(command("dance"))
 
@@ -122,7 +122,7 @@ async def test_seeds_wrap_at_the_highest_seed(store: Store) -> None:
 async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> None:
     """Number, image model and aspect ratio; without a seed each image has its own."""
     commands = desk_of(store)
-    for key, value in (("count", "2"), ("picture_model", "flat"), ("ratio", "3:2")):
+    for key, value in (("images_per_request", "2"), ("image_model", "flat"), ("aspect_ratio", "3:2")):
         choose(commands, "me", key, value)
     async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat"))
@@ -142,7 +142,7 @@ async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> 
 async def test_the_choice_default_leaves_it_to_the_settings(store: Store, option: str) -> None:
     """It is offered among the models and aspect ratios, and has the same effect as no choice."""
     commands = desk_of(store)
-    for key, value in (("picture_model", "flat"), ("ratio", "3:2")):
+    for key, value in (("image_model", "flat"), ("aspect_ratio", "3:2")):
         choose(commands, "me", key, value)
     async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat", 1, **{option: "usual"}))
@@ -197,7 +197,7 @@ async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
     first = Store(tmp_path / "test.sqlite")
     renderer = InstantRenderer(held={"a cat"}, capabilities=ABLE)
     commands = desk_of(first)
-    choose(commands, "me", "ratio", "3:2")
+    choose(commands, "me", "aspect_ratio", "3:2")
     async with running(first, ScriptedModel([]), renderer, desk=commands) as (inbox, _, _):
         await inbox.accept(wish("a cat", 2, negative_prompt="dogs"))
         await renderer.waiting.wait()
@@ -206,7 +206,7 @@ async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
     first.close()
     store = Store(tmp_path / "test.sqlite")
     commands = desk_of(store)
-    choose(commands, "me", "ratio", "1:1")  # too late for this wish
+    choose(commands, "me", "aspect_ratio", "1:1")  # too late for this wish
     again = KnowingRenderer(store=store, capabilities=ABLE)
     async with running(store, ScriptedModel([]), again, desk=commands) as (_, screen, _):
         assert come(await screen.final("w1")) == [1, 2]
@@ -225,8 +225,8 @@ async def test_retry_of_imagine_renders_the_same_request(store: Store) -> None:
         await inbox.accept(wish("a cat", 2))
         assert len(failures(await screen.final("w1"))) == 2
         renderer.refused.clear()
-        choose(commands, "me", "ratio", "1:1")
-        choose(commands, "me", "picture_model", "deep")
+        choose(commands, "me", "aspect_ratio", "1:1")
+        choose(commands, "me", "image_model", "deep")
         await inbox.accept(press(Action.RETRY, "w1"))
         assert come(await screen.final("w1", 2)) == [1, 2]
     seeds = [job.request.sampling.seed for job in sorted(renderer.jobs, key=lambda job: job.number)]

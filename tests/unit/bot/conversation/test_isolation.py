@@ -50,9 +50,10 @@ THEIRS = {
 PLACES = st.builds(ThreadKey, *(st.sampled_from(names) for names in (("p", "q"), ("s", "t"), ("c", "d"), ("1", "2"))))
 PEOPLE = st.sampled_from((ANN, CID))
 CHOICES = {
-    "ratio": ("1:1", "3:2", "2:1"), "count": ("1", "2", "3"), "style": ("ink", "oil", "usual"),
-    "persona": ("A poet.", "A king."), "unasked": ("threads", "never"), "daily": ("1", "2"), "rule": ("gore", "blood"),
-    "answer": ("in place", "thread"), "server_daily": ("3", "4"), "previews": ("on", "off"),
+    "aspect_ratio": ("1:1", "3:2", "2:1"), "images_per_request": ("1", "2", "3"),
+    "style": ("ink", "oil", "default"), "blocked_words": ("gore", "blood"), "daily_limit": ("1", "2"),
+    "persona": ("A poet.", "A king."), "reply_mode": ("threads", "never"),
+    "reply_in": ("channel", "thread"), "server_daily_limit": ("3", "4"), "previews": ("on", "off"),
 }  # fmt: skip
 CHOSEN = st.sampled_from([(key, value) for key, values in CHOICES.items() for value in values])
 CHOICE = st.tuples(PLACES, PEOPLE, st.sampled_from(tuple(Scope)), CHOSEN, st.booleans())
@@ -99,7 +100,7 @@ def test_the_narrowest_choice_applies(
                 for key in CHOICES:
                     if (value := made.get((scope, scope_of_choice(scope, place, person, lies), key))) is not None:
                         expected[key] = value
-            read = {key: SETTINGS[key].parse("" if value == "usual" else value) for key, value in expected.items()}
+            read = {key: SETTINGS[key].parse("" if value == "default" else value) for key, value in expected.items()}
             assert commands.resolve_settings(place, person) == replace(Settings(), **read)
     store.close()
 

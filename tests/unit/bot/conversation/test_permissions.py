@@ -30,7 +30,7 @@ def refusal(settings: Settings, used: DailyUsage, wanted: int = 1) -> str:
 def forbidden(rule: str, *prompts: str) -> str:
     """Why a prompt is refused; empty if it is not."""
     try:
-        check_blocked_words(Settings(rule=rule), *prompts)
+        check_blocked_words(Settings(blocked_words=rule), *prompts)
     except Refused as refused:
         return str(refused)
     return ""
@@ -51,20 +51,20 @@ def has_access(person: Person, thread: ThreadKey = THREAD, *, allowed: str = "",
 @pytest.mark.parametrize("most", [0, 1, 3])
 @pytest.mark.parametrize("had", range(5))
 @pytest.mark.parametrize("wanted", [1, 2, 4])
-@pytest.mark.parametrize("key", ["daily", "server_daily", "at_once"])
+@pytest.mark.parametrize("key", ["daily_limit", "server_daily_limit", "max_concurrent"])
 def test_no_limit_is_exceeded(key: str, wanted: int, had: int, most: int) -> None:
     """Used and wanted images together are at most the limit; 0 is no limit."""
     settings, used = {
-        "daily": (Settings(daily=most), DailyUsage(by_user=had)),
-        "server_daily": (Settings(server_daily=most), DailyUsage(by_server=had)),
-        "at_once": (Settings(at_once=most), DailyUsage(unfinished=had)),
+        "daily_limit": (Settings(daily_limit=most), DailyUsage(by_user=had)),
+        "server_daily_limit": (Settings(server_daily_limit=most), DailyUsage(by_server=had)),
+        "max_concurrent": (Settings(max_concurrent=most), DailyUsage(unfinished=had)),
     }[key]
     assert bool(refusal(settings, used, wanted)) == (most > 0 and had + wanted > most)
 
 
 def test_the_limits_are_independent() -> None:
     """Images of others do not count as one's own; finished images do not count as unfinished."""
-    settings = Settings(daily=2, server_daily=10, at_once=1)
+    settings = Settings(daily_limit=2, server_daily_limit=10, max_concurrent=1)
     assert not refusal(settings, DailyUsage(by_user=1, by_server=9, unfinished=0))
     assert "Your limit is 2 images a day" in refusal(settings, DailyUsage(by_user=2, by_server=2))
     assert "This server's limit is 10 images a day" in refusal(settings, DailyUsage(by_user=0, by_server=10))
@@ -73,8 +73,8 @@ def test_the_limits_are_independent() -> None:
 
 def test_the_sentence_says_when_the_next_image_is_free() -> None:
     """A day after the oldest was ordered, as a time marker of the platform."""
-    mine = refusal(Settings(daily=3), DailyUsage(by_user=3, oldest_by_user=NOON))
-    ours = refusal(Settings(server_daily=1), DailyUsage(by_server=1, oldest_by_server=NOON))
+    mine = refusal(Settings(daily_limit=3), DailyUsage(by_user=3, oldest_by_user=NOON))
+    ours = refusal(Settings(server_daily_limit=1), DailyUsage(by_server=1, oldest_by_server=NOON))
 
     def as_discord(at: float) -> str:
         return f"<t:{at:.0f}:R>"
@@ -85,17 +85,19 @@ def test_the_sentence_says_when_the_next_image_is_free() -> None:
     assert replace_time_markers(ours, as_discord) == (
         f"This server's limit is 1 image a day. The next one is free <t:{NOON + DAY:.0f}:R>."
     )
-    hours = refusal(Settings(daily=1), DailyUsage(by_user=1, oldest_by_user=time.time() - DAY + 3 * 3600))
+    hours = refusal(Settings(daily_limit=1), DailyUsage(by_user=1, oldest_by_user=time.time() - DAY + 3 * 3600))
     assert replace_time_markers(hours) == "Your limit is 1 image a day. The next one is free in about 3 hr."
 
 
 def test_the_sentence_says_how_many_images_are_left() -> None:
     """If only the number in one request is too high, fewer can be requested now."""
-    assert refusal(Settings(daily=3), DailyUsage(), 4) == ("Your limit is 3 images a day. You can ask for 3 more now.")
-    assert refusal(Settings(server_daily=3), DailyUsage(by_user=0, by_server=2), 2) == (
+    assert refusal(Settings(daily_limit=3), DailyUsage(), 4) == (
+        "Your limit is 3 images a day. You can ask for 3 more now."
+    )
+    assert refusal(Settings(server_daily_limit=3), DailyUsage(by_user=0, by_server=2), 2) == (
         "This server's limit is 3 images a day. You can ask for 1 more now."
     )
-    assert refusal(Settings(at_once=2), DailyUsage(), 4) == (
+    assert refusal(Settings(max_concurrent=2), DailyUsage(), 4) == (
         "Your limit is 2 images at a time. You can ask for 2 more now."
     )
 
@@ -163,7 +165,7 @@ def test_a_blocked_word_is_not_repeated(caplog: pytest.LogCaptureFixture) -> Non
 def test_a_pattern_that_is_too_slow_is_abandoned(line: str, prompt: str) -> None:
     """It blocks nothing, and the check of all patterns has a time limit."""
     many = "\n".join([line] * (MAX_LIST_LENGTH // (len(line) + 1)))
-    for rule in (line, many, validate_value("rule", many, Scope.SERVER, AvailableModels())):
+    for rule in (line, many, validate_value("blocked_words", many, Scope.SERVER, AvailableModels())):
         began = time.process_time()
         assert not forbidden(rule, prompt, prompt, prompt, prompt)
         assert time.process_time() - began < CHECK_TIMEOUT + 0.5
@@ -179,9 +181,10 @@ def test_an_invalid_pattern_is_refused() -> None:
     """One that an older version stored does no harm."""
     for wrong in ("/(/", "  /[a/  ", "gore\n/*/"):
         with pytest.raises(Refused, match="is not valid"):
-            validate_value("rule", wrong, Scope.SERVER, AvailableModels())
+            validate_value("blocked_words", wrong, Scope.SERVER, AvailableModels())
     assert not forbidden("/(/", "(")
-    assert validate_value("rule", "/gr[ae]y/\n/\\p{Lu}x/\n//\n(", Scope.CHANNEL, AvailableModels()).endswith("(")
+    valid = "/gr[ae]y/\n/\\p{Lu}x/\n//\n("
+    assert validate_value("blocked_words", valid, Scope.CHANNEL, AvailableModels()) == valid
 
 
 # Who at all

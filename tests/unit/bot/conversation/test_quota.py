@@ -181,7 +181,7 @@ async def test_retry_counts_for_the_limit(store: Store) -> None:
         with pytest.raises(Refused, match="You can ask for 1 more now"):
             await inbox.accept(press(Action.RETRY, "w1"))
         assert used(store) == 1
-        choose(commands, "server", "daily", "3", BOB)
+        choose(commands, "server", "daily_limit", "3", BOB)
         await inbox.accept(press(Action.RETRY, "w1"))
         assert len(come(await screen.final("w1", 2))) == 2
     assert used(store) == 3
@@ -271,11 +271,11 @@ async def test_a_changed_limit_applies_at_once_also_to_managers(store: Store) ->
             with pytest.raises(Refused, match="Your limit is 1 image a day"):
                 await inbox.accept(replace(wish("a cat", 1, f"{person.id}2"), author=person))
         with pytest.raises(Refused, match="Only managers"):
-            choose(commands, "server", "daily", "9", ANN)
-        choose(commands, "server", "daily", "2", BOB)
+            choose(commands, "server", "daily_limit", "9", ANN)
+        choose(commands, "server", "daily_limit", "2", BOB)
         await inbox.accept(wish("a cat", 1, "ann2"))
         await screen.final("ann2")
-        choose(commands, "channel", "daily", "3", BOB)
+        choose(commands, "channel", "daily_limit", "3", BOB)
         with pytest.raises(Refused, match="Your limit is 2 images a day"):
             there = ThreadKey(THREAD.platform, THREAD.space, "other", "t")
             await inbox.accept(replace(wish("a cat", 1, "ann3"), thread=there))

@@ -80,7 +80,7 @@ async def test_retry_of_a_failed_edit_says_that_its_source_was_deleted(store: St
     assert len(renderer.jobs) == 2
 
 
-@pytest.mark.parametrize(("key", "value"), [("ratio", "16:9"), ("picture_model", "deep")])
+@pytest.mark.parametrize(("key", "value"), [("aspect_ratio", "16:9"), ("image_model", "deep")])
 async def test_retry_keeps_rendered_images_after_settings_change(store: Store, key: str, value: str) -> None:
     """They are shown under their numbers; settings apply to later requests."""
     renderer, commands = KnowingRenderer(refused={"a moon": "It broke."}, store=store), desk_of(store)
@@ -147,7 +147,7 @@ async def test_an_answer_to_an_edited_message_may_render_a_deleted_image_again(s
 async def test_buttons_use_the_chosen_image_model(store: Store) -> None:
     """As every other image."""
     commands = desk_of(store)
-    choose(commands, "me", "picture_model", "deep")
+    choose(commands, "me", "image_model", "deep")
     async with running(store, ScriptedModel([[SUN]]), desk=commands) as (inbox, screen, renderer):
         await send(inbox, screen, store, "draw", "m1")
         for action in (Action.VARY, Action.REDO):
@@ -163,8 +163,8 @@ async def test_redo_keeps_all_requested_options(store: Store) -> None:
         await inbox.accept(wish("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
         await screen.final("w1")
         await recorded(store, "w1")
-        choose(commands, "me", "ratio", "1:1")
-        choose(commands, "me", "picture_model", "flat")
+        choose(commands, "me", "aspect_ratio", "1:1")
+        choose(commands, "me", "image_model", "flat")
         await inbox.accept(press(Action.REDO, "1"))
         await screen.final("redo-1-1")
     first, second = able.jobs

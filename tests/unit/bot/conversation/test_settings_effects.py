@@ -34,11 +34,12 @@ from tests.support.records import KnowingRenderer, choose, come, command, desk_o
 
 OF_RULE = "The content filter of this server blocks a word in this prompt."
 CAT = ["<image>a cat</image>"]
-ELSEWHERE = {"answer", "unasked"}  # platforms go by these: tests/platforms/discord/test_messages.py
-LIMITS = {"daily", "server_daily", "at_once"}  # tests/unit/bot/conversation/test_quota.py
+ELSEWHERE = {"reply_in", "reply_mode"}  # platforms go by these: tests/platforms/discord/test_messages.py
+LIMITS = {"daily_limit", "server_daily_limit", "max_concurrent"}  # tests/unit/bot/conversation/test_quota.py
 HERE = {
-    "chat_model", "picture_model", "style", "ratio", "count", "refine", "persona", "previews", "metadata", "rule",
-    "allowed", "blocked", "managers", "changers", "language", "describe",
+    "chat_model", "image_model", "style", "aspect_ratio", "images_per_request", "improve_prompts", "persona",
+    "previews", "metadata", "blocked_words", "allowed", "blocked", "managers", "who_can_edit_settings", "language",
+    "alt_text",
 }  # fmt: skip
 
 
@@ -159,7 +160,7 @@ async def test_the_bots_own_sentences_are_in_the_chosen_language(store: Store) -
 async def test_images_get_an_alternative_text_if_chosen(store: Store, chosen: str, alt: str) -> None:
     """By a chat model with vision; it is also recorded."""
     commands, model = desk_of(store), ScriptedModel([CAT, ["A ginger cat."]], profile=ModelProfile(has_vision=True))
-    choose(commands, "me", "describe", chosen)
+    choose(commands, "me", "alt_text", chosen)
     async with running(store, model, desk=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         assert come(await screen.final("m1")) == [1]
@@ -169,7 +170,7 @@ async def test_images_get_an_alternative_text_if_chosen(store: Store, chosen: st
 async def test_imagine_renders_the_chosen_number_of_images(store: Store) -> None:
     """Unless the command says how many."""
     commands = desk_of(store)
-    choose(commands, "server", "count", "3", BOB)
+    choose(commands, "server", "images_per_request", "3", BOB)
     async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat"))
         await inbox.accept(wish("a cat", 1, "w2"))
@@ -218,7 +219,7 @@ async def test_previews_are_shown_if_chosen(store: Store, chosen: str, seen: byt
 async def test_the_content_filter_applies_to_imagine(store: Store) -> None:
     """Nothing is recorded, and no number is used."""
     commands = desk_of(store)
-    choose(commands, "server", "rule", "gore", BOB)
+    choose(commands, "server", "blocked_words", "gore", BOB)
     async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(wish("a Gore, gruesome"))
@@ -249,7 +250,7 @@ async def test_the_content_filter_applies_to_the_prompt_of_the_source(store: Sto
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await recorded(store, "m1")
-        choose(commands, "channel", "rule", "gore", BOB)
+        choose(commands, "channel", "blocked_words", "gore", BOB)
         vary = press(Action.VARY, "1")
         await inbox.accept(vary)
         await inbox.accept(message("m2", "more like this"))
@@ -340,24 +341,27 @@ async def test_users_named_in_the_setting_are_managers(store: Store, named: str)
         elsewhere = replace(THREAD, space="another")
         with pytest.raises(Refused, match="Only managers"):
             await inbox.run_command(command("settings", cid, elsewhere, **change))
-    assert store.pictures(THREAD) == [] and commands.resolve_settings(THREAD, ANN).ratio == "3:2"
+    assert store.pictures(THREAD) == [] and commands.resolve_settings(THREAD, ANN).aspect_ratio == "3:2"
 
 
 def test_owners_may_reserve_the_settings(store: Store) -> None:
     """Then managers change neither the settings of the server nor of a channel; their own they still change."""
     commands = desk_of(store)
     boss = Person("boss", "Boss", frozenset({MANAGER, OWNER}))
-    choose(commands, "server", "changers", "owners", boss)
+    choose(commands, "server", "who_can_edit_settings", "owners", boss)
     for scope, key, value in (
-        ("server", "changers", "managers"),
+        ("server", "who_can_edit_settings", "managers"),
         ("channel", "ratio", "3:2"),
         ("server", "daily", "1"),
     ):
         with pytest.raises(Refused, match="Only owners can change"):
             choose(commands, scope, key, value, BOB)
-    choose(commands, "me", "ratio", "3:2", BOB)
-    choose(commands, "channel", "ratio", "2:3", boss)
-    assert (commands.resolve_settings(THREAD, BOB).ratio, commands.resolve_settings(THREAD, CID).ratio) == (
+    choose(commands, "me", "aspect_ratio", "3:2", BOB)
+    choose(commands, "channel", "aspect_ratio", "2:3", boss)
+    assert (
+        commands.resolve_settings(THREAD, BOB).aspect_ratio,
+        commands.resolve_settings(THREAD, CID).aspect_ratio,
+    ) == (
         "3:2",
         "2:3",
     )
@@ -367,13 +371,13 @@ def test_all_users_may_change_a_channel_if_managers_allow_it(store: Store) -> No
     """But not its limits or its content filter, nor the settings of the server, nor who may change settings."""
     commands = desk_of(store)
     with pytest.raises(Refused, match="Only managers"):
-        choose(commands, "channel", "ratio", "3:2")
-    choose(commands, "server", "changers", "everyone", BOB)
-    choose(commands, "channel", "daily", "5", BOB)
-    choose(commands, "channel", "ratio", "3:2")
-    assert commands.resolve_settings(THREAD, CID).ratio == "3:2"
-    commands.answer(command("settings", do="reset", scope="channel", key="ratio"))
-    for key, value in (("daily", "0"), ("at_once", "9"), ("rule", "")):
+        choose(commands, "channel", "aspect_ratio", "3:2")
+    choose(commands, "server", "who_can_edit_settings", "everyone", BOB)
+    choose(commands, "channel", "daily_limit", "5", BOB)
+    choose(commands, "channel", "aspect_ratio", "3:2")
+    assert commands.resolve_settings(THREAD, CID).aspect_ratio == "3:2"
+    commands.answer(command("settings", do="reset", scope="channel", key="aspect_ratio"))
+    for key, value in (("daily_limit", "0"), ("max_concurrent", "9"), ("blocked_words", "")):
         with pytest.raises(Refused, match="Only managers can change the content filter and the limits"):
             choose(commands, "channel", key, value)
         with pytest.raises(Refused, match="Only managers"):
@@ -385,5 +389,5 @@ def test_all_users_may_change_a_channel_if_managers_allow_it(store: Store) -> No
         with pytest.raises(Refused, match="Only managers"):
             commands.answer(command("settings", **arguments))
     with pytest.raises(Refused, match="can be set for server, not for channel"):
-        choose(commands, "channel", "changers", "managers", BOB)
-    assert commands.resolve_settings(THREAD, ANN).daily == 5
+        choose(commands, "channel", "who_can_edit_settings", "managers", BOB)
+    assert commands.resolve_settings(THREAD, ANN).daily_limit == 5

@@ -28,44 +28,49 @@ from tests.support.doubles import ANN, BOB, CID, THREAD
 MODELS = AvailableModels(("wise",), ("flat", "deep"))
 ALL = {
     "chat_model": ("wise", "quick", "slow", "witty", "dull"),
-    "picture_model": ("flat", "deep", "wide", "tall", "thin"),
-    "ratio": ("1:1", "3:2", "2:3", "16:9", "2:1"),
-    "count": ("2", "3", "4", "1", "2"),
+    "image_model": ("flat", "deep", "wide", "tall", "thin"),
+    "aspect_ratio": ("1:1", "3:2", "2:3", "16:9", "2:1"),
+    "images_per_request": ("2", "3", "4", "1", "2"),
     "persona": ("A pirate.", "A poet.", "A cat.", "A king.", "A fool."),
-    "answer": ("in place", "thread", "in place", "thread", "in place"),
-    "unasked": ("never", "pictures", "threads", "never", "pictures"),
+    "reply_in": ("channel", "thread", "channel", "thread", "channel"),
+    "reply_mode": ("never", "images", "threads", "never", "images"),
 }
 
 
 @pytest.mark.parametrize("key", ALL)
 def test_the_narrowest_choice_wins(key: str) -> None:
     """Of every set of scopes that chose, the narrowest holds; without any, the default does."""
-    usual = Settings(
-        chat_model="c", picture_model="p", ratio="9:16", count=3, persona="Nobody.", answer=ReplyIn.IN_PLACE,
-        unasked=ReplyMode.PICTURES,
+    default = Settings(
+        chat_model="c", image_model="p", aspect_ratio="9:16", images_per_request=3, persona="Nobody.",
+        reply_in=ReplyIn.CHANNEL, reply_mode=ReplyMode.IMAGES,
     )  # fmt: skip
     for chosen in product((False, True), repeat=len(WIDEST_FIRST)):
         values = {s: {key: ALL[key][n]} for n, s in enumerate(WIDEST_FIRST) if chosen[n]}
         holds = [ALL[key][n] for n in range(len(WIDEST_FIRST)) if chosen[n] and WIDEST_FIRST[n] in SETTINGS[key].scopes]
-        got = getattr(resolve_settings(values, usual), key)
-        assert str(got) == (holds[-1] if holds else str(getattr(usual, key)))
-        assert isinstance(got, type(getattr(usual, key)))
+        got = getattr(resolve_settings(values, default), key)
+        assert str(got) == (holds[-1] if holds else str(getattr(default, key)))
+        assert isinstance(got, type(getattr(default, key)))
 
 
 def test_each_setting_is_resolved_on_its_own() -> None:
     """A narrow choice of one setting leaves the wide choices of all others."""
     values = {
-        Scope.SERVER: {"ratio": "3:2", "persona": "A pirate.", "unasked": "never"},
-        Scope.CHANNEL: {"count": "4", "persona": "A poet."},
+        Scope.SERVER: {"aspect_ratio": "3:2", "persona": "A pirate.", "reply_mode": "never"},
+        Scope.CHANNEL: {"images_per_request": "4", "persona": "A poet."},
         Scope.THREAD: {"chat_model": "wise"},
-        Scope.PERSON: {"ratio": "1:1", "no longer known": "x"},
+        Scope.PERSON: {"aspect_ratio": "1:1", "no longer known": "x"},
     }
-    assert resolve_settings(values, Settings(picture_model="flat")) == Settings(
-        chat_model="wise", picture_model="flat", ratio="1:1", count=4, persona="A poet.", unasked=ReplyMode.NEVER
+    assert resolve_settings(values, Settings(image_model="flat")) == Settings(
+        chat_model="wise",
+        image_model="flat",
+        aspect_ratio="1:1",
+        images_per_request=4,
+        persona="A poet.",
+        reply_mode=ReplyMode.NEVER,
     )
 
 
-def test_usual_wins_over_a_wider_choice() -> None:
+def test_the_default_wins_over_a_wider_choice() -> None:
     """Who chooses the usual model gets it, whatever the server chose."""
     values = {Scope.SERVER: {"chat_model": "wise"}, Scope.PERSON: {"chat_model": ""}}
     assert resolve_settings(values, Settings()).chat_model == ""
@@ -75,12 +80,12 @@ def test_usual_wins_over_a_wider_choice() -> None:
     ("key", "scopes"),
     [
         ("chat_model", "server category channel thread me"),
-        ("picture_model", "server category channel thread me"),
-        ("ratio", "server category channel thread me"),
-        ("count", "server category channel thread me"),
+        ("image_model", "server category channel thread me"),
+        ("aspect_ratio", "server category channel thread me"),
+        ("images_per_request", "server category channel thread me"),
         ("persona", "server category channel thread"),
-        ("answer", "server category channel"),
-        ("unasked", "server category channel thread"),
+        ("reply_in", "server category channel"),
+        ("reply_mode", "server category channel thread"),
     ],
 )
 def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -> None:
@@ -100,13 +105,13 @@ def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -
 @pytest.mark.parametrize(
     ("key", "value", "sentence"),
     [
-        ("chat_model", "gone", "Chat model must be one of usual and wise, not “gone”."),
-        ("picture_model", "wise", "Image model must be one of usual, flat, and deep, not “wise”."),
-        ("ratio", "5:4", f"Aspect ratio must be one of {text(listed(['usual', *ASPECT_RATIOS]))}, not “5:4”."),
-        ("count", "5", "Images per request must be one of 1, 2, 3, and 4, not “5”."),
-        ("count", "0", "Images per request must be one of 1, 2, 3, and 4, not “0”."),
-        ("answer", "usual", "Reply in must be one of thread and in place, not “usual”."),
-        ("unasked", "", "Reply without a mention must be one of threads, pictures, and never, not “”."),
+        ("chat_model", "gone", "Chat model must be one of default and wise, not “gone”."),
+        ("image_model", "wise", "Image model must be one of default, flat, and deep, not “wise”."),
+        ("aspect_ratio", "5:4", f"Aspect ratio must be one of {text(listed(['default', *ASPECT_RATIOS]))}, not “5:4”."),
+        ("images_per_request", "5", "Images per request must be one of 1, 2, 3, and 4, not “5”."),
+        ("images_per_request", "0", "Images per request must be one of 1, 2, 3, and 4, not “0”."),
+        ("reply_in", "default", "Reply in must be one of thread and channel, not “default”."),
+        ("reply_mode", "", "Reply without a mention must be one of threads, images, and never, not “”."),
         ("persona", "x" * 2_001, "Persona can have at most 2,000 characters. Yours has 2,001."),
         ("colour", "red", f"There is no setting “colour”. The settings are {text(listed(SETTINGS))}."),
     ],
@@ -121,14 +126,14 @@ def test_a_wrong_value_is_told_what_is_possible(key: str, value: str, sentence: 
 def test_a_long_wrong_value_is_cut() -> None:
     """A page of text is not said again."""
     with pytest.raises(Refused) as refused:
-        validate_value("ratio", "x" * 500, Scope.SERVER, MODELS)
+        validate_value("aspect_ratio", "x" * 500, Scope.SERVER, MODELS)
     assert len(str(refused.value)) < 150
 
 
 def test_a_value_is_kept_without_white_space_around_it() -> None:
     """Of what can be chosen `usual` is no choice at all; a persona may be as long as it may."""
-    assert validate_value("ratio", " 3:2 ", Scope.PERSON, MODELS) == "3:2"
-    assert validate_value("ratio", "usual", Scope.PERSON, MODELS) == ""
+    assert validate_value("aspect_ratio", " 3:2 ", Scope.PERSON, MODELS) == "3:2"
+    assert validate_value("aspect_ratio", "default", Scope.PERSON, MODELS) == ""
     assert validate_value("persona", " A pirate.\n", Scope.THREAD, MODELS) == "A pirate."
     assert len(validate_value("persona", "x" * MAX_PERSONA_LENGTH, Scope.THREAD, MODELS)) == MAX_PERSONA_LENGTH
 
@@ -146,17 +151,21 @@ def test_only_managers_choose_for_many() -> None:
 
 def test_a_panel_says_where_each_value_comes_from() -> None:
     """A scope shows what wider ones chose, and nothing of narrower ones."""
-    values = {Scope.SERVER: {"ratio": "3:2", "count": "2"}, Scope.THREAD: {"ratio": ""}, Scope.PERSON: {"count": "4"}}
+    values = {
+        Scope.SERVER: {"aspect_ratio": "3:2", "images_per_request": "2"},
+        Scope.THREAD: {"aspect_ratio": ""},
+        Scope.PERSON: {"images_per_request": "4"},
+    }
     told = {
         scope: {field.key: (field.value, field.source) for field in list_fields(scope, values, Settings(), MODELS)}
         for scope in Scope
     }
-    assert told[Scope.SERVER]["ratio"] == told[Scope.CHANNEL]["ratio"] == ("3:2", "server")
-    assert told[Scope.THREAD]["ratio"] == told[Scope.PERSON]["ratio"] == ("usual", "thread")
-    assert told[Scope.THREAD]["count"] == ("2", "server")
-    assert told[Scope.PERSON]["count"] == ("4", "me")
-    assert told[Scope.PERSON]["chat_model"] == ("usual", "default")
-    assert told[Scope.CHANNEL]["answer"] == ("thread", "default")
+    assert told[Scope.SERVER]["aspect_ratio"] == told[Scope.CHANNEL]["aspect_ratio"] == ("3:2", "server")
+    assert told[Scope.THREAD]["aspect_ratio"] == told[Scope.PERSON]["aspect_ratio"] == ("default", "thread")
+    assert told[Scope.THREAD]["images_per_request"] == ("2", "server")
+    assert told[Scope.PERSON]["images_per_request"] == ("4", "me")
+    assert told[Scope.PERSON]["chat_model"] == ("default", "default")
+    assert told[Scope.CHANNEL]["reply_in"] == ("thread", "default")
     assert told[Scope.CHANNEL]["persona"] == ("", "default")
 
 
@@ -173,7 +182,7 @@ def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
     """A server's hold in all of its channels, a person's wherever they are on the platform."""
     store.settings.set_category(THREAD, "rooms")
     for scope in Scope:
-        store.settings.choose(scope_key(scope, THREAD, ANN.id, "rooms"), "ratio", scope)
+        store.settings.choose(scope_key(scope, THREAD, ANN.id, "rooms"), "aspect_ratio", scope)
     sister = ThreadKey("test", "space", "channel", "2")
     cousin = ThreadKey("test", "space", "2", "thread")
     stranger = ThreadKey("test", "2", "channel", "thread")
@@ -181,7 +190,7 @@ def test_choices_are_kept_for_whom_they_were_made(store: Store) -> None:
 
     def scopes(thread: ThreadKey, person: Person) -> list[str]:
         values = store.settings.values(thread, person.id)
-        assert all(choices == {"ratio": scope} for scope, choices in values.items())
+        assert all(choices == {"aspect_ratio": scope} for scope, choices in values.items())
         return sorted(values)
 
     assert scopes(THREAD, ANN) == sorted(Scope)
@@ -200,12 +209,12 @@ def test_a_choice_is_replaced_and_forgotten(store: Store) -> None:
     """One of them, or all of a place; other places keep theirs."""
     mine, theirs = (scope_key(Scope.PERSON, THREAD, person.id) for person in (ANN, CID))
     for place in (mine, theirs):
-        store.settings.choose(place, "ratio", "1:1")
-        store.settings.choose(place, "ratio", "3:2")
-        store.settings.choose(place, "count", "2")
-    assert store.settings.values(THREAD, ANN.id) == {Scope.PERSON: {"ratio": "3:2", "count": "2"}}
-    store.settings.reset(mine, "ratio")
-    assert store.settings.values(THREAD, ANN.id) == {Scope.PERSON: {"count": "2"}}
+        store.settings.choose(place, "aspect_ratio", "1:1")
+        store.settings.choose(place, "aspect_ratio", "3:2")
+        store.settings.choose(place, "images_per_request", "2")
+    assert store.settings.values(THREAD, ANN.id) == {Scope.PERSON: {"aspect_ratio": "3:2", "images_per_request": "2"}}
+    store.settings.reset(mine, "aspect_ratio")
+    assert store.settings.values(THREAD, ANN.id) == {Scope.PERSON: {"images_per_request": "2"}}
     store.settings.reset(mine)
     assert store.settings.values(THREAD, ANN.id) == {}
-    assert store.settings.values(THREAD, CID.id) == {Scope.PERSON: {"ratio": "3:2", "count": "2"}}
+    assert store.settings.values(THREAD, CID.id) == {Scope.PERSON: {"aspect_ratio": "3:2", "images_per_request": "2"}}
