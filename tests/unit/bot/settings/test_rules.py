@@ -71,7 +71,7 @@ def test_each_setting_is_resolved_on_its_own() -> None:
 
 
 def test_the_default_wins_over_a_wider_choice() -> None:
-    """Who chooses the usual model gets it, whatever the server chose."""
+    """A user who chooses the default model gets it, whatever the server chose."""
     values = {Scope.SERVER: {"chat_model": "wise"}, Scope.PERSON: {"chat_model": ""}}
     assert resolve_settings(values, Settings()).chat_model == ""
 
@@ -131,7 +131,7 @@ def test_a_long_wrong_value_is_cut() -> None:
 
 
 def test_a_value_is_kept_without_white_space_around_it() -> None:
-    """Of what can be chosen `usual` is no choice at all; a persona may be as long as it may."""
+    """The default is stored as an empty value; a persona may be as long as it may."""
     assert validate_value("aspect_ratio", " 3:2 ", Scope.PERSON, MODELS) == "3:2"
     assert validate_value("aspect_ratio", "default", Scope.PERSON, MODELS) == ""
     assert validate_value("persona", " A pirate.\n", Scope.THREAD, MODELS) == "A pirate."

@@ -1,4 +1,4 @@
-"""The page of the settings is what the table says."""
+"""`docs/settings.md` is generated from the table of the settings."""
 
 import re
 
@@ -6,20 +6,20 @@ import pytest
 
 from bot.settings.rules import SETTINGS, AvailableModels
 from bot.settings.values import Scope
-from bot.settings_page import render_page
+from docs.generate_settings import render_page
 from tests.support.paths import ROOT
 
 DOCS = ROOT / "docs"
 
 
-def test_the_page_is_as_it_was_made() -> None:
-    """If not: `python -m bot.settings_page > docs/settings.md`."""
+def test_the_page_is_up_to_date() -> None:
+    """Otherwise run `python -m docs.generate_settings > docs/settings.md`."""
     assert (DOCS / "settings.md").read_text(encoding="utf-8") == render_page()
 
 
 @pytest.mark.parametrize("name", SETTINGS)
-def test_every_setting_is_told_of_in_full(name: str) -> None:
-    """All that it says, all that it can be, and for whom."""
+def test_every_setting_is_documented(name: str) -> None:
+    """Title, description, values and scopes."""
     key = SETTINGS[name]
     row = next(line for line in render_page().splitlines() if line.startswith(f"| `{name}` |"))
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
@@ -29,18 +29,18 @@ def test_every_setting_is_told_of_in_full(name: str) -> None:
     assert cells[4] == ", ".join(f"`{scope}`" for scope in key.scopes)
 
 
-def test_the_page_tells_how_to_change_them() -> None:
+def test_the_page_says_how_to_change_settings() -> None:
     """On each platform, in each scope."""
     text = render_page()
-    for told in (
+    for text_part in (
         *(f"`{scope}`" for scope in Scope), "/settings panel", "/settings show", "/settings set", "/settings reset",
-        "/minidalle settings", "@bot settings", "Home", "web page", "counts as a mention",
+        "/minidalle settings", "@bot settings", "Home", "web app", "is a mention",
     ):  # fmt: skip
-        assert told in text
+        assert text_part in text
 
 
-def test_links_of_the_page_lead_somewhere() -> None:
-    """And others lead to it."""
+def test_links_have_targets() -> None:
+    """Other documents link to the page."""
     for target in re.findall(r"\]\((?!https?:)([^)#]+)", render_page()):
         assert (DOCS / target).exists()
     for place, link in (("README.md", "docs/settings.md"), ("docs/operating.md", "settings.md")):
