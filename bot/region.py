@@ -3,14 +3,14 @@
 import re
 
 MAX_POINTS = 100
-WHOLE_IMAGE = "All of it"
+WHOLE_IMAGE = "whole"
 NAMED_REGIONS = {  # for platforms on which users cannot draw
     WHOLE_IMAGE: "",
-    "Left half": "0,0 50,0 50,100 0,100",
-    "Right half": "50,0 100,0 100,100 50,100",
-    "Upper half": "0,0 100,0 100,50 0,50",
-    "Lower half": "0,50 100,50 100,100 0,100",
-    "Middle": "25,25 75,25 75,75 25,75",
+    "left": "0,0 50,0 50,100 0,100",
+    "right": "50,0 100,0 100,100 50,100",
+    "upper": "0,0 100,0 100,50 0,50",
+    "lower": "0,50 100,50 100,100 0,100",
+    "middle": "25,25 75,25 75,75 25,75",
 }
 _POINT = re.compile(r"(\d{1,3}(?:\.\d{1,3})?),(\d{1,3}(?:\.\d{1,3})?)", re.ASCII)
 

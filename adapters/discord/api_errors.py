@@ -4,6 +4,8 @@ from enum import Enum, IntEnum, auto
 
 import discord
 
+from bot.notices import Notice, UserText, listed, notice
+
 
 class ErrorCode(IntEnum):
     """The error codes of Discord for which the adapter has a remedy; Discord docs, topics/opcodes-and-status-codes."""
@@ -42,15 +44,6 @@ GIVE_UP = (  # the bot cannot post there
     ErrorCode.UNKNOWN_WEBHOOK,
 )
 
-PERMISSIONS = {
-    "view_channel": "View Channel",
-    "send_messages": "Send Messages",
-    "send_messages_in_threads": "Send Messages in Threads",
-    "create_public_threads": "Create Public Threads",
-    "attach_files": "Attach Files",
-    "read_message_history": "Read Message History",
-}
-
 
 class WriteRemedy(Enum):
     """The remedy if Discord refuses to post, edit or delete a message."""
@@ -86,14 +79,19 @@ def choose_remedy(error: discord.HTTPException, has_file: bool, may_attach: bool
 
 
 def missing_permissions(permissions: discord.Permissions, in_thread: bool, creates_thread: bool) -> list[str]:
-    """Return the permissions that the bot lacks to answer there, with the names of Discord's settings."""
+    """Return the permissions that the bot lacks to answer there, by their names in discord.py."""
     needed = ["view_channel", "send_messages_in_threads" if in_thread else "send_messages", "attach_files"]
     needed += ["create_public_threads", "send_messages_in_threads"] if creates_thread else []
     needed.append("read_message_history")
-    return [PERMISSIONS[name] for name in dict.fromkeys(needed) if not getattr(permissions, name)]
+    return [name for name in dict.fromkeys(needed) if not getattr(permissions, name)]
 
 
-def permission_request(missing: list[str], where: str, owner: str) -> str:
-    """Return the sentence that asks the owner, or anybody with Manage Roles, for the missing permissions."""
-    what = " and ".join(filter(None, (", ".join(missing[:-1]), missing[-1]))) if missing else "a permission"
-    return f"I lack the permission {what} in {where}. {owner}, or anybody with Manage Roles, can grant it."
+def permission_request(missing: list[str], where: UserText, owner: UserText) -> Notice:
+    """Return the message that asks the owner, or anybody with Manage Roles, for the missing permissions."""
+    names = [notice(f"permission-{name}") for name in missing]
+    match names:
+        case []:
+            return notice("discord-a-permission", channel=where, owner=owner)
+        case [name]:
+            return notice("discord-permission", permission=name, channel=where, owner=owner)
+    return notice("discord-permissions", permissions=listed(names), channel=where, owner=owner)

@@ -9,6 +9,7 @@ import discord
 
 from adapters.discord import parse
 from bot.domain import MAX_UPLOAD_BYTES, MAX_UPLOADS, Picture, ThreadKey
+from bot.notices import UserText, notice
 from bot.ports import Archive, PostStore
 
 log = logging.getLogger(__name__)
@@ -18,12 +19,12 @@ log = logging.getLogger(__name__)
 class FoundPictures:
     """The images that a message refers to: the number of an image of its thread, and files without a number yet.
 
-    `has_linked` says whether any image came by a link in the message. `notes` are sentences for the user.
+    `has_linked` says whether any image came by a link in the message. `notes` are messages for the user.
     """
 
     about: int | None = None
     files: list[bytes] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    notes: list[UserText] = field(default_factory=list)
     has_linked: bool = False
 
 
@@ -88,7 +89,7 @@ class PictureFinder:
             try:
                 found.files.append(self._read(picture.digest))
             except OSError:
-                found.notes.append(f"The file of #{picture.number} is gone.")
+                found.notes.append(notice("linked-file-gone", number=picture.number))
 
     async def _add_replied(
         self, message: discord.Message, reference: discord.MessageReference, key: ThreadKey, found: FoundPictures
@@ -122,7 +123,7 @@ class PictureFinder:
             if isinstance(channel, discord.Thread) and not await _can_read_thread(channel, message.author, seen):
                 return
             if is_age_restricted(channel) and not is_age_restricted(message.channel):
-                found.notes.append("Pictures of an age-restricted channel stay there.")
+                found.notes.append(notice("discord-restricted"))
                 return
         if not self._add_recorded(channel_id, message_id, key, found):
             linked = await self._fetch_message(channel, message_id)
@@ -146,18 +147,16 @@ class PictureFinder:
     async def _add_attachments(self, attachments: Sequence[discord.Attachment], found: FoundPictures) -> None:
         for attachment in attachments:
             if len(found.files) >= MAX_UPLOADS:
-                found.notes.append(f"I take {MAX_UPLOADS} pictures with a message; the others were left out.")
+                found.notes.append(notice("files-left-out", maximum=MAX_UPLOADS))
                 return
             if attachment.size > MAX_UPLOAD_BYTES:
-                found.notes.append(
-                    f"A picture may have {MAX_UPLOAD_BYTES // 2**20} MB; one was larger, and was left out."
-                )
+                found.notes.append(notice("file-left-out", megabytes=MAX_UPLOAD_BYTES // 2**20))
                 continue
             try:
                 found.files.append(await attachment.read())
             except discord.HTTPException:
                 log.warning("an attachment could not be read")
-                found.notes.append("A picture could not be read from Discord; please send it again.")
+                found.notes.append(notice("discord-unreadable"))
 
 
 async def _can_read_thread(thread: discord.Thread, user: discord.abc.User, permissions: discord.Permissions) -> bool:

@@ -26,6 +26,7 @@ from adapters.discord.user_install_reply import UserInstallSurface
 from bot.domain import MessageDeleted, MessageEdited, Person, PlaceRemoved, Post, ThreadKey
 from bot.errors import BotError, NotAllowed
 from bot.formatting import replace_time_markers
+from bot.notices import text as text_of
 from bot.ports import Archive, Inbox, PostStore, Surface
 from bot.settings.values import ReplyIn
 
@@ -176,12 +177,13 @@ class Client(discord.AutoShardedClient):
         try:
             await self.context.hand_over(event, place)
         except NotAllowed as refused:  # tell only users who mentioned the bot
-            found.notes = [refused.text] if self.user in message.mentions else []
+            found.notes = [refused.notice] if self.user in message.mentions else []
         except BotError as refused:
-            found.notes.append(replace_time_markers(refused.text, payloads.relative_time))
+            found.notes.append(refused.notice)
         self._seen.mark_seen(message.guild.shard_id if message.guild else 0, message.id)
         if found.notes:
-            await self._post_note(message, " ".join(dict.fromkeys(found.notes)))
+            notes = (text_of(note, facts.settings.language) for note in dict.fromkeys(found.notes))
+            await self._post_note(message, replace_time_markers(" ".join(notes), payloads.relative_time))
 
     def _find_thread(self, message: discord.Message) -> ThreadKey:
         """Return the thread of the post that the message replies to, else the Discord thread, else a new thread."""

@@ -17,21 +17,22 @@ from adapters.discord.interactions import (
     reply_ephemerally,
     reply_place,
     run_command,
+    user_language,
 )
 from adapters.discord.parse import USER_INSTALL
 from bot.domain import NEW_REPLY_ACTIONS, Action, ButtonPress, Message
-from bot.notices import notice, text
+from bot.notices import Notice, notice, text
 from bot.region import find_region
 from bot.settings.values import ReplyIn, SettingsPanel
 
-OUTDATED = "This control is not known any more. The newest message of the answer has working ones."
+OUTDATED = notice("button-outdated")
 
 
 async def handle_press(context: Context, interaction: Interaction) -> None:
     """Handle the press of a button or a choice in a menu, by its custom_id."""
     control = parse.read_custom_id(str(_data(interaction).get("custom_id", "")))
     if control is None:
-        await reply_ephemerally(interaction, OUTDATED)
+        await _reply_notice(context, interaction, OUTDATED)
         return
     name, target = control
     if name == settings_panel.SETTINGS:
@@ -43,7 +44,7 @@ async def handle_press(context: Context, interaction: Interaction) -> None:
     elif action := parse.action(name):
         await hand_over_press(context, interaction, action, target)
     else:
-        await reply_ephemerally(interaction, OUTDATED)
+        await _reply_notice(context, interaction, OUTDATED)
 
 
 async def handle_form(context: Context, interaction: Interaction) -> None:
@@ -61,7 +62,7 @@ async def handle_form(context: Context, interaction: Interaction) -> None:
         case (settings_panel.ABOUT_MESSAGE, target):
             await ask_about(context, interaction, target, values.get("words", ""))
         case _:
-            await reply_ephemerally(interaction, OUTDATED)
+            await _reply_notice(context, interaction, OUTDATED)
 
 
 async def hand_over_press(
@@ -101,7 +102,7 @@ async def ask_about(context: Context, interaction: Interaction, target: str, tex
         except discord.HTTPException:
             message = None
     if message is None:
-        await reply_ephemerally(interaction, "That message cannot be read any more. Please choose it again.")
+        await _reply_notice(context, interaction, notice("discord-message-gone"))
         return
     post, author = context.find_post(channel_id, message_id), person(interaction)
     opens_thread = not post and not thread.thread and context.inbox.settings(thread, author).reply_in is ReplyIn.THREAD
@@ -109,7 +110,7 @@ async def ask_about(context: Context, interaction: Interaction, target: str, tex
     thread = post[0] if post and thread.space != USER_INSTALL else new_thread
     found = await context.picture_finder.find_own(message, thread)
     if found.about is None and not found.files:
-        await reply_ephemerally(interaction, "There is no picture in that message.")
+        await _reply_notice(context, interaction, notice("no-image-in-message"))
         return
     event = Message(str(interaction.id), thread, author, text, tuple(found.files), found.about)
     place = reply_place(interaction, thread, message.id, text)
@@ -127,9 +128,11 @@ async def _open_edit_form(context: Context, interaction: Interaction, target: st
     """Open the edit form of an image, if the image still exists."""
     picture = context.archive.picture(find_thread(context, interaction), int(target)) if target.isdecimal() else None
     if picture is None:
-        await reply_ephemerally(interaction, text(notice("no-such-image", number=target[:9])))
+        await _reply_notice(context, interaction, notice("no-such-image", number=target[:9]))
     else:
-        await interaction.response.send_modal(settings_panel.edit_form(target, picture.request.prompt))
+        await interaction.response.send_modal(
+            settings_panel.edit_form(target, picture.request.prompt, user_language(context, interaction))
+        )
 
 
 async def handle_selection(context: Context, interaction: Interaction, target: str) -> None:
@@ -176,3 +179,7 @@ async def _load_panel(context: Context, interaction: Interaction, arguments: dic
     """Run /settings and return the panel, or a text if the command was refused or returned none."""
     response = await run_command(context, interaction, "settings", arguments)
     return response if isinstance(response, str) else response.panel or text(response.text)
+
+
+async def _reply_notice(context: Context, interaction: Interaction, message: Notice) -> None:
+    await reply_ephemerally(interaction, text(message, user_language(context, interaction)))

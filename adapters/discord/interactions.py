@@ -15,7 +15,7 @@ from adapters.pagination import pages
 from bot.domain import Incoming, Person, ThreadKey
 from bot.errors import INTERNAL_ERROR, BotError
 from bot.formatting import replace_time_markers
-from bot.notices import text
+from bot.notices import notice, text
 from bot.settings.values import THREAD_COMMANDS, Command, CommandResponse
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ async def hand_over(context: Context, interaction: Interaction, event: Incoming,
         return False
     except Exception:
         log.exception("an interaction failed because of a bug")
-        await reply_ephemerally(interaction, text(INTERNAL_ERROR))
+        await reply_ephemerally(interaction, text(INTERNAL_ERROR, user_language(context, interaction)))
         return False
     return True
 
@@ -78,12 +78,19 @@ async def run_command(
         return refused.text
     except Exception:
         log.exception("the command %s failed because of a bug", name)
-        return text(INTERNAL_ERROR)
+        return text(INTERNAL_ERROR, user_language(context, interaction))
+
+
+def user_language(context: Context, interaction: Interaction) -> str:
+    """Return the language of the user in this channel."""
+    return context.inbox.settings(find_channel_thread(context, interaction), person(interaction)).language
 
 
 async def reply_ephemerally(interaction: Interaction, words: str, result: CommandResponse | None = None) -> None:
     """Send the user an ephemeral reply, as the first response or as a followup. Logs it if Discord refuses."""
-    first, *rest = pages(replace_time_markers(words, payloads.relative_time), payloads.CONTENT_LIMIT - 100) or ["Done."]
+    first, *rest = pages(replace_time_markers(words, payloads.relative_time), payloads.CONTENT_LIMIT - 100) or [
+        text(notice("done"), result.language if result else "en")
+    ]
     more: dict[str, Any] = (
         {"view": settings_panel.panel_view(text(result.text), result.panel)}
         if result and result.panel
@@ -91,8 +98,8 @@ async def reply_ephemerally(interaction: Interaction, words: str, result: Comman
     )
     if result and result.attachment:
         if len(result.attachment.data) > interaction.filesize_limit:
-            size = f"{len(result.attachment.data) / 2**20:.0f} MB"
-            more = {"content": f"{first}\nThe file has {size}, more than Discord takes: ask who runs the bot."}
+            too_large = notice("discord-file-too-large", megabytes=round(len(result.attachment.data) / 2**20))
+            more = {"content": f"{first}\n{text(too_large, result.language)}"}
         else:
             more["file"] = discord.File(
                 BytesIO(result.attachment.data), result.attachment.name, description=text(result.attachment.alt) or None

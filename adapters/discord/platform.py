@@ -17,6 +17,7 @@ from adapters.discord.client import Client
 from adapters.lazy_surface import LazySurface
 from bot.domain import ThreadKey
 from bot.errors import ConfigError
+from bot.notices import UserText
 from bot.ports import Archive, Inbox, PostStore, Surface
 
 log = logging.getLogger(__name__)
@@ -50,7 +51,7 @@ class Discord:
         archive: Archive,
         record: PostStore,
         read: Callable[[str], bytes],
-        notify: Callable[[str], None] = lambda note: None,
+        notify: Callable[[UserText], None] = lambda note: None,
         **options: Any,
     ) -> None:
         """`read` returns the PNG file of an image by its digest.

@@ -5,7 +5,7 @@ from typing import Any
 import discord
 
 from adapters.discord.payloads import escape_markdown
-from bot.notices import text
+from bot.notices import notice, text
 from bot.region import NAMED_REGIONS, WHOLE_IMAGE
 from bot.settings.values import Scope, SettingField, SettingsPanel
 
@@ -13,28 +13,24 @@ SETTINGS, ABOUT_MESSAGE = "settings", "about"
 LONGEST_WORDS = 2000  # characters of the text in a form
 MAX_DIGITS = 9  # digits of a number in a form
 MAX_OPTIONS = 25  # Discord docs, components/reference
-_SCOPES = {
-    Scope.PERSON: "Only me",
-    Scope.THREAD: "This thread",
-    Scope.CHANNEL: "This channel",
-    Scope.CATEGORY: "This category",
-    Scope.SERVER: "This server",
-}
+_SCOPES = (Scope.PERSON, Scope.THREAD, Scope.CHANNEL, Scope.CATEGORY, Scope.SERVER)
 
 
 def panel_view(words: str, panel: SettingsPanel, key: str = "") -> discord.ui.LayoutView:
     """Build the panel of a scope; with a key, also the choices of that setting. The custom_ids carry all state."""
     view = discord.ui.LayoutView(timeout=None)
-    lines = [f"### Settings · {_SCOPES[panel.scope]}", *map(_field_text, panel.fields)]
+    language = panel.language
+    heading = text(notice("settings-of", scope=notice(f"menu-{panel.scope}")), language)
+    lines = [f"### {heading}", *(_field_text(field, language) for field in panel.fields)]
     if words:
         lines.insert(0, words)
     view.add_item(discord.ui.Container(discord.ui.TextDisplay("\n".join(lines)[:3900])))
     scopes = [
-        discord.SelectOption(label=label, value=scope, default=scope is panel.scope)
-        for scope, label in _SCOPES.items()
+        discord.SelectOption(label=text(notice(f"menu-{scope}"), language), value=scope, default=scope is panel.scope)
+        for scope in _SCOPES
         if panel.has_category or scope is not Scope.CATEGORY
     ]
-    view.add_item(_menu("scope", "Whose settings", scopes))
+    view.add_item(_menu("scope", text(notice("settings-whose"), language), scopes))
     keys = [
         discord.SelectOption(
             label=text(field.title),
@@ -44,18 +40,19 @@ def panel_view(words: str, panel: SettingsPanel, key: str = "") -> discord.ui.La
         )
         for field in panel.fields
     ]
-    view.add_item(_menu(f"key.{panel.scope}", "What to change", keys))
+    view.add_item(_menu(f"key.{panel.scope}", text(notice("settings-which"), language), keys))
     chosen = next((field for field in panel.fields if field.key == key), None)
     if chosen:
-        view.add_item(_value_controls(chosen, panel.scope))
+        view.add_item(_value_controls(chosen, panel.scope, language))
     view.stop()
     return view
 
 
-def _field_text(field: SettingField) -> str:
-    value = escape_markdown(field.value) if field.value else "nothing"
+def _field_text(field: SettingField, language: str) -> str:
+    value = escape_markdown(text(field.value_name, language)) or text(notice("setting-empty"), language)
     short = value if len(value) <= 200 else value[:199] + "…"
-    return f"**{field.title}**: {short}\n-# from: {field.source}"
+    source = text(notice("setting-source", source=notice(f"source-{field.source}")), language)
+    return f"**{text(field.title, language)}**: {short}\n-# {source}"
 
 
 def _menu(target: str, placeholder: str, options: list[discord.SelectOption]) -> "discord.ui.ActionRow[Any]":
@@ -65,29 +62,49 @@ def _menu(target: str, placeholder: str, options: list[discord.SelectOption]) ->
     return discord.ui.ActionRow(select)
 
 
-def _value_controls(field: SettingField, scope: Scope) -> "discord.ui.ActionRow[Any]":
+def _value_controls(field: SettingField, scope: Scope, language: str) -> "discord.ui.ActionRow[Any]":
     target = f"value.{scope}.{field.key}"
     if field.choices:
         options = [
-            discord.SelectOption(label=choice[:100], value=choice[:100], default=choice == field.value)
-            for choice in field.choices
+            discord.SelectOption(label=text(name, language)[:100], value=choice[:100], default=choice == field.value)
+            for choice, name in zip(field.choices, field.choice_names or field.choices, strict=True)
         ]
-        return _menu(target, f"{field.title}: choose", options)
+        return _menu(target, text(notice("settings-choose", title=field.title), language), options)
     row: discord.ui.ActionRow[Any] = discord.ui.ActionRow()
-    row.add_item(discord.ui.Button(label="Write…", custom_id=f"mini:{SETTINGS}:write.{scope}.{field.key}"))
-    row.add_item(discord.ui.Button(label="As usual", custom_id=f"mini:{SETTINGS}:reset.{scope}.{field.key}"))
+    row.add_item(
+        discord.ui.Button(
+            label=text(notice("settings-write"), language), custom_id=f"mini:{SETTINGS}:write.{scope}.{field.key}"
+        )
+    )
+    row.add_item(
+        discord.ui.Button(
+            label=text(notice("settings-to-default"), language), custom_id=f"mini:{SETTINGS}:reset.{scope}.{field.key}"
+        )
+    )
     return row
 
 
-def edit_form(target: str, prompt: str) -> discord.ui.Modal:
+def edit_form(target: str, prompt: str, language: str = "en") -> discord.ui.Modal:
     """Build the form that asks for the change of an image. `target` is the number of the image."""
-    modal = discord.ui.Modal(title=f"Edit #{target}"[:45], custom_id=f"mini:edit:{target}")
+    modal = discord.ui.Modal(
+        title=text(notice("edit-title", number=target), language)[:45], custom_id=f"mini:edit:{target}"
+    )
     if prompt:
-        modal.add_item(discord.ui.TextDisplay(f"-# #{target} was drawn from: {escape_markdown(prompt[:500])}"))
-    _add_text_input(modal, "What should change?", "make the cape red")
-    options = [discord.SelectOption(label=area, default=area == WHOLE_IMAGE) for area in NAMED_REGIONS]
+        source = notice("edit-source-prompt", number=target, prompt=escape_markdown(prompt[:500]))
+        modal.add_item(discord.ui.TextDisplay("-# " + text(source, language)))
+    _add_text_input(modal, text(notice("edit-question"), language), text(notice("edit-example"), language))
+    options = [
+        discord.SelectOption(label=text(notice(f"area-{area}"), language), value=area, default=area == WHOLE_IMAGE)
+        for area in NAMED_REGIONS
+    ]
     where: discord.ui.Select[Any] = discord.ui.Select(custom_id="where", options=options, required=False)
-    modal.add_item(discord.ui.Label(text="Where?", description="Everything else stays as it is.", component=where))
+    modal.add_item(
+        discord.ui.Label(
+            text=text(notice("edit-where"), language),
+            description=text(notice("edit-rest-stays"), language),
+            component=where,
+        )
+    )
     return modal
 
 

@@ -16,7 +16,7 @@ from adapters.discord.parse import USER_INSTALL
 from adapters.discord.reply_place import ReplyPlace
 from bot.domain import HIGHEST_SEED, Action, ImageRequest, ImagineCommand, Operation, Sampling
 from bot.errors import INTERNAL_ERROR
-from bot.notices import text
+from bot.notices import language_of, notice, text
 from bot.settings.values import ReplyIn, Scope, SettingsPanel
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ async def _on_error(interaction: Interaction, error: app_commands.AppCommandErro
         log.info("a command was answered too late: %s", cause.code)
         return
     log.error("a command failed because of a bug", exc_info=error)
-    await interactions.reply_ephemerally(interaction, text(INTERNAL_ERROR))
+    await interactions.reply_ephemerally(interaction, text(INTERNAL_ERROR, language_of(str(interaction.locale))))
 
 
 def _imagine_command(context: Context) -> app_commands.Command[Any, ..., None]:
@@ -236,8 +236,9 @@ async def _imagine(context: Context, interaction: Interaction, request: ImageReq
             context, interaction, command, interactions.reply_place(interaction, channel_thread)
         )
         return
-    text = f"{author.name} asks for: {request.prompt}"
-    await interaction.response.send_message(text[:2000], allowed_mentions=discord.AllowedMentions.none())
+    language = context.inbox.settings(channel_thread, author).language
+    asked = text(notice("asks-for", name=author.name, prompt=request.prompt), language)
+    await interaction.response.send_message(asked[:2000], allowed_mentions=discord.AllowedMentions.none())
     posted = await interaction.original_response()
     assert interaction.channel is not None
     in_thread = not channel_thread.thread and context.inbox.settings(channel_thread, author).reply_in is ReplyIn.THREAD
@@ -262,4 +263,5 @@ async def _vary_message(context: Context, interaction: Interaction, message: dis
         await components.hand_over_press(context, interaction, Action.VARY, str(post[1]), below=message)
         return
     target = context.chosen_messages.add(message)
-    await components.ask_about(context, interaction, target, "Draw a variation of this picture.")
+    instruction = text(notice("vary-message"), interactions.user_language(context, interaction))
+    await components.ask_about(context, interaction, target, instruction)

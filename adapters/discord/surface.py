@@ -13,7 +13,7 @@ from typing import Any
 import discord
 
 from adapters.discord import payloads
-from adapters.discord.api_errors import PERMISSIONS, ErrorCode, WriteRemedy, choose_remedy, permission_request
+from adapters.discord.api_errors import ErrorCode, WriteRemedy, choose_remedy, permission_request
 from adapters.discord.parse import post_id
 from adapters.discord.payloads import MessagePayload
 from adapters.discord.rate_limits import RateLimits, WritePriority
@@ -21,12 +21,12 @@ from adapters.discord.reply_place import ReplyPlace
 from adapters.image_file import ImageFile, fit_to_limit, safe_file_name
 from bot.domain import Picture, Post, ThreadKey, View
 from bot.errors import Unreachable
+from bot.notices import Notice, UserText, notice, text
 from bot.ports import PostStore
 
 log = logging.getLogger(__name__)
 
 MIN_FILE_LIMIT = 256 * 1024  # bytes; if Discord refuses even this size, the reason is not the size
-DEFAULT_THREAD_NAME = "Pictures"
 LONGEST_NAME = 100  # characters of the name of a thread; Discord docs, resources/channel
 
 
@@ -65,9 +65,10 @@ class ThreadSurface:
         self._posted: list[PostedMessage] | None = None
         self._place: ReplyPlace | None = None
         self._channel: Any = None
-        self._note = ""
+        self._note: UserText = ""
+        self._language = "en"
         self._asker_notified = False
-        self._missing_files: dict[str, str] = {}  # the reason why an image is shown without its file, by digest
+        self._missing_files: dict[str, UserText] = {}  # the reason why an image is shown without its file, by digest
 
     @property
     def pause(self) -> float:
@@ -76,13 +77,14 @@ class ThreadSurface:
 
     async def put(self, view: View) -> None:
         """Make the messages match the view. Raises Unreachable, and the errors of discord.py."""
+        self._language = view.language or "en"
         self._rate_limits.running_replies.add(self)
         messages = await self._load_posts()
         if messages:
             self._priority = WritePriority.FINAL if view.final else WritePriority.PROGRESS
         wanted = payloads.messages(view, time.time())
         if self._note and wanted:
-            wanted[0] = payloads.add_note(wanted[0], self._note)
+            wanted[0] = payloads.add_note(wanted[0], text(self._note, self._language))
         if wanted and self._place and self._place.quoted:
             wanted[0] = payloads.add_quote(wanted[0], self._place.quoted)
         posted = len(messages)
@@ -117,23 +119,23 @@ class ThreadSurface:
             return channel
         if not _has_permission(channel, "send_messages_in_threads"):  # the bot could not write in the thread
             self._note = permission_request(
-                [PERMISSIONS["send_messages_in_threads"]], "this channel", self._owner_mention(channel)
+                ["send_messages_in_threads"], notice("discord-this-channel"), self._owner_mention(channel)
             )
             self._place = replace(place, answers=place.thread_on)
             return channel
         try:
             await self._rate_limits.acquire(None, WritePriority.FIRST)
             self._priority = WritePriority.FIRST_TEXT
-            name = " ".join(place.title.split())[:LONGEST_NAME] or DEFAULT_THREAD_NAME
+            name = " ".join(place.title.split())[:LONGEST_NAME] or text(notice("untitled-thread"), self._language)
             return await channel.get_partial_message(place.thread_on).create_thread(name=name)
         except discord.HTTPException as error:
             if error.code == ErrorCode.THREAD_EXISTS:
                 return await self._fetch_channel(place.thread_on)
             if isinstance(error, discord.Forbidden):
                 needed = "create_public_threads", "read_message_history"
-                lacking = [PERMISSIONS[name] for name in needed if not _has_permission(channel, name)]
+                lacking = [name for name in needed if not _has_permission(channel, name)]
                 self._note = permission_request(
-                    lacking or [PERMISSIONS[needed[0]]], "this channel", self._owner_mention(channel)
+                    lacking or [needed[0]], notice("discord-this-channel"), self._owner_mention(channel)
                 )
             elif error.status != 400 and not isinstance(error, discord.NotFound):
                 raise  # a retry may succeed
@@ -147,9 +149,11 @@ class ThreadSurface:
             raise Unreachable("place-gone") from error
         return channel
 
-    def _owner_mention(self, channel: Any) -> str:
+    def _owner_mention(self, channel: Any) -> UserText:
         guild = getattr(channel, "guild", None)
-        return f"<@{guild.owner_id}>" if guild else "The owner"  # Discord shows the mention as a name; it pings nobody
+        return (
+            f"<@{guild.owner_id}>" if guild else notice("discord-the-owner")
+        )  # Discord shows the mention as a name; it pings nobody
 
     async def _find_unrecorded(self, nth: int) -> list[PostedMessage]:
         """Find a message that the last process posted just before it ended, without recording it."""
@@ -269,7 +273,9 @@ class ThreadSurface:
 
     def _content(self, payload: MessagePayload) -> str:
         why = self._missing_files.get(payload.picture.digest) if payload.picture else None
-        return f"{payload.content}\n-# {why}"[: payloads.CONTENT_LIMIT] if why else payload.content
+        return (
+            f"{payload.content}\n-# {text(why, self._language)}"[: payloads.CONTENT_LIMIT] if why else payload.content
+        )
 
     async def _files(self, payload: MessagePayload, limit: int) -> list[discord.File]:
         if payload.picture and payload.picture.digest not in self._missing_files:
@@ -280,10 +286,16 @@ class ThreadSurface:
                 return []  # the image file is gone
             return [to_file(payload.picture, upload)] if upload else []
         if payload.preview and len(payload.preview) <= limit:
-            return [discord.File(BytesIO(payload.preview), "preview.jpg", description="How it looks so far")]
+            return [
+                discord.File(
+                    BytesIO(payload.preview),
+                    "preview.jpg",
+                    description=text(notice("discord-preview-alt"), self._language),
+                )
+            ]
         return []
 
-    async def _notify_asker(self, why: str) -> None:
+    async def _notify_asker(self, why: UserText) -> None:
         """Send the reason to the user who asked in a direct message, once, if the user accepts direct messages."""
         assert self._place
         if self._place.asker is None or self._asker_notified:
@@ -291,7 +303,7 @@ class ThreadSurface:
         self._asker_notified = True
         try:
             asker = self._client.get_user(self._place.asker) or await self._client.fetch_user(self._place.asker)
-            await asker.send(why)
+            await asker.send(text(why, self._language))
         except discord.HTTPException as error:
             log.info("the user could not be told why there is no reply: %s", error.code)
 
@@ -324,18 +336,16 @@ class ThreadSurface:
         guild = getattr(self._channel, "guild", None)
         return int(guild.filesize_limit if guild else discord.utils.DEFAULT_FILE_SIZE_LIMIT_BYTES)
 
-    def _missing_file_reason(self) -> str:
+    def _missing_file_reason(self) -> UserText:
         if _has_permission(self._channel, "attach_files"):
-            return "This server takes no such file."
-        return permission_request([PERMISSIONS["attach_files"]], "this channel", self._owner_mention(self._channel))
+            return notice("discord-no-file")
+        return permission_request(["attach_files"], notice("discord-this-channel"), self._owner_mention(self._channel))
 
-    def _refusal_reason(self) -> str:
+    def _refusal_reason(self) -> Notice:
         permission = "send_messages_in_threads" if isinstance(self._channel, discord.Thread) else "send_messages"
         if not _has_permission(self._channel, permission):
-            return permission_request(
-                [PERMISSIONS[permission]], f"#{self._channel.name}", self._owner_mention(self._channel)
-            )
-        return "The place where it was asked is closed to me."
+            return permission_request([permission], f"#{self._channel.name}", self._owner_mention(self._channel))
+        return notice("place-closed")
 
 
 def button_view(rows: tuple[tuple[payloads.Control, ...], ...]) -> discord.ui.View | None:

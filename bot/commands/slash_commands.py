@@ -54,7 +54,7 @@ class SlashCommands:
         self._note = note
         self.styles = styles
 
-    def set_note(self, note: str) -> None:
+    def set_note(self, note: UserText) -> None:
         """Replace the end of the help: what users must know about how this bot is operated."""
         self._note = note
 

@@ -89,7 +89,7 @@ async def test_an_edit_can_be_limited_to_a_region(tmp_path: Path) -> None:
     """The form offers named regions, and the whole image as before."""
     async with running_bot(tmp_path, SUN, RED, RED) as here:
         _, picture = await draw_one(here)
-        for nth, (where, part) in enumerate((("Left half", NAMED_REGIONS["Left half"]), ("All of it", "")), 1):
+        for nth, (where, part) in enumerate((("left", NAMED_REGIONS["left"]), ("whole", "")), 1):
             told = {"words": "make it red", "where": [where]}
             await here.bob.submit_modal(await here.bob.click(picture, label="Edit"), told)
             entry = await here.newest(nth)

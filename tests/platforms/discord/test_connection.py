@@ -8,6 +8,7 @@ import pytest
 
 from adapters.discord.platform import NO_MESSAGE_CONTENT, Account, Discord
 from bot.errors import ConfigError
+from bot.notices import UserText
 from bot.storage.store import Store
 from tests.support.discord_connection import ConnectedBot, ask, ready, replies, running_bot, under_way
 from tests.support.discord_server import Broken, Channel, DiscordDouble, Hang, Limited, Lose, Message, Person, busiest
@@ -285,7 +286,7 @@ async def test_it_works_without_the_message_content_intent(
 
 def test_a_note_says_that_the_intent_is_not_requested(tmp_path: Path) -> None:
     """If the operator switched it off, Discord does not have to refuse it first."""
-    store, told = Store(tmp_path / "db.sqlite"), list[str]()
+    store, told = Store(tmp_path / "db.sqlite"), list[UserText]()
     for content in (True, False):
         Discord(Account("token", message_content=content), store, store.posts, lambda digest: b"", told.append)
     assert told == [NO_MESSAGE_CONTENT]

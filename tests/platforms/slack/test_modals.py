@@ -109,10 +109,10 @@ async def test_an_edit_is_requested_in_a_form(tmp_path: Path) -> None:
         await here.press(here.thread(asked)[0], "Edit", here.cid)
         view = await here.modal(here.cid)
         assert (view.content["title"]["text"], words(view).split("\n")[0]) == ("Edit #1", "#1 was drawn from: a sun")
-        await here.fill({"words": "make it red", "where": "Left half"}, here.cid)
+        await here.fill({"words": "make it red", "where": "left"}, here.cid)
         entry = await here.newest(1)
         assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "Cid")
-        assert entry.region == NAMED_REGIONS["Left half"]
+        assert entry.region == NAMED_REGIONS["left"]
         assert alts(here.thread(asked)[-1]) == ["#2: a red sun"] and here.slack.modal(here.cid) is None
         assert words(here.thread(asked)[-1]).startswith("Cid: make it red\n")  # the others have not seen the form
 
