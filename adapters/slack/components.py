@@ -14,6 +14,7 @@ from adapters.slack.handlers import EventHandlers
 from adapters.slack.parse import Body, MessageRef
 from adapters.slack.surface import ReplyPlace
 from bot.domain import Action
+from bot.notices import notice, text
 from bot.region import find_region
 from bot.settings.values import Scope
 
@@ -21,8 +22,8 @@ log = logging.getLogger(__name__)
 
 _OWN_ACTIONS = re.compile("mini:.*")
 _MESSAGE_FORMS = {  # shortcuts of messages: the title, the question and the example of the form that they open
-    "edit_picture": ("Edit picture", "What should change?", "make the sky red"),
-    "ask_picture": ("Ask about picture", "What would you like to know?", "what could the sign say?"),
+    "edit_picture": ("edit-image", "edit-question", "edit-example-sky"),
+    "ask_picture": ("ask-about-image", "ask-question", "ask-example-sign"),
 }
 
 
@@ -45,8 +46,6 @@ def register_buttons(app: AsyncApp, handlers: EventHandlers) -> None:
 
 
 def _register_shortcut(app: AsyncApp, handlers: EventHandlers, callback_id: str, form: tuple[str, str, str]) -> None:
-    title, question, example = form
-
     @app.shortcut(callback_id)
     async def on_shortcut(ack: AsyncAck, body: Body) -> None:
         await ack()
@@ -55,11 +54,14 @@ def _register_shortcut(app: AsyncApp, handlers: EventHandlers, callback_id: str,
             return
         pictures = handlers.pictures_of(ref, body.get("message") or {})
         if not pictures:
-            await handlers.ephemeral.send(handlers.reply_place(ref, user), "There is no picture in that message.")
+            await handlers.notify(ref, user, notice("no-image-in-message"))
             return
         single = pictures[0][1] if len(pictures) == 1 else ""
-        form = modals.about_form(title, question, pictures, _form_metadata(ref, single), example)
-        await _open_form(handlers, str(body.get("trigger_id") or ""), form, handlers.reply_place(ref, user))
+        language = handlers.language(ref.key, await handlers.users.person(user))
+        view = modals.about_form(form, pictures, _form_metadata(ref, single), language)
+        await _open_form(
+            handlers, str(body.get("trigger_id") or ""), view, handlers.reply_place(ref, user), None, language
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +127,9 @@ async def _press_edit(handlers: EventHandlers, press: _Press, ref: MessageRef) -
         return
     picture = handlers.archive.picture(ref.key, int(press.value))
     prompt = picture.request.prompt if picture else ""
-    form = modals.edit_form(int(press.value), prompt, _form_metadata(ref, press.value))
-    await _open_form(handlers, press.trigger, form, handlers.reply_place(ref, press.user))
+    language = handlers.language(ref.key, await handlers.users.person(press.user))
+    form = modals.edit_form(int(press.value), prompt, _form_metadata(ref, press.value), language)
+    await _open_form(handlers, press.trigger, form, handlers.reply_place(ref, press.user), None, language)
 
 
 async def _press_action(handlers: EventHandlers, press: _Press, ref: MessageRef) -> None:
@@ -135,7 +138,7 @@ async def _press_action(handlers: EventHandlers, press: _Press, ref: MessageRef)
     if action:
         await handlers.on_button(ref, press.user, action, press.value, f"{ref.channel}-{press.action_ts}")
     else:
-        await handlers.ephemeral.send(handlers.reply_place(ref, press.user), "This button is not known any more.")
+        await handlers.notify(ref, press.user, notice("button-outdated"))
 
 
 _PRESSES_IN_VIEWS = {blocks.SCOPE: _press_scope, modals.HOME_SETTINGS: _press_home_settings}
@@ -191,7 +194,7 @@ async def open_settings(
         await (send or handlers.ephemeral.sender(place))(panel, ())
     else:
         form = modals.settings_form(panel, _form_metadata(ref, panel.scope), _scopes(ref))
-        await _open_form(handlers, trigger, form, place, send)
+        await _open_form(handlers, trigger, form, place, send, panel.language)
 
 
 def _scopes(ref: MessageRef) -> list[Scope]:
@@ -201,14 +204,18 @@ def _scopes(ref: MessageRef) -> list[Scope]:
 
 
 async def _open_form(
-    handlers: EventHandlers, trigger: str, form: blocks.Block, place: ReplyPlace, send: Send | None = None
+    handlers: EventHandlers,
+    trigger: str,
+    form: blocks.Block,
+    place: ReplyPlace,
+    send: Send | None = None,
+    language: str = "en",
 ) -> None:
     try:
         await handlers.client.views_open(trigger_id=trigger, view=form)
     except API_ERRORS as error:
         log.info("could not open a modal: %s", error_code(error))
-        late = "Slack did not let me open the form in time; please try again."
-        await (send or handlers.ephemeral.sender(place))(late, ())
+        await (send or handlers.ephemeral.sender(place))(text(notice("slack-form-late"), language), ())
 
 
 def _user_id(body: Body) -> str:

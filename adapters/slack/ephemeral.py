@@ -11,7 +11,7 @@ from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.blocks import Block
 from adapters.slack.rate_limits import RateLimits
 from adapters.slack.surface import ReplyPlace
-from bot.notices import text
+from bot.notices import Notice, notice, text
 from bot.settings.values import Attachment, CommandResponse
 
 log = logging.getLogger(__name__)
@@ -66,11 +66,14 @@ class EphemeralMessages:
         if isinstance(answer, str):
             await send(answer, ())
             return
-        await send(blocks.answer_text(answer), [blocks.settings_button(settings)] if settings and answer.panel else ())
+        await send(
+            blocks.answer_text(answer),
+            [blocks.settings_button(settings, answer.language)] if settings and answer.panel else (),
+        )
         if answer.attachment and (refusal := await self._upload(place, answer.attachment)):
-            await send(refusal, ())
+            await send(text(refusal, answer.language), ())
 
-    async def _upload(self, place: ReplyPlace, attachment: Attachment) -> str:
+    async def _upload(self, place: ReplyPlace, attachment: Attachment) -> Notice | None:
         try:
             await self._client.files_upload_v2(
                 channel=place.channel,
@@ -82,6 +85,6 @@ class EphemeralMessages:
         except API_ERRORS as error:
             log.info("could not upload an attachment: %s", error_code(error))
             if error_code(error) in NOT_A_MEMBER:
-                return "I am not in this channel, and cannot put the file there: /invite me first."
-            return f"Slack does not take the file: {error_code(error)}."
-        return ""
+                return notice("slack-file-not-in-channel")
+            return notice("slack-file-refused", code=error_code(error))
+        return None

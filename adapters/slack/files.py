@@ -14,6 +14,7 @@ from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.parse import download_url, is_image, is_trusted_url
 from adapters.slack.rate_limits import RateLimits
 from bot.domain import MAX_UPLOAD_BYTES, MAX_UPLOADS, Picture, ThreadKey
+from bot.notices import Notice, notice
 
 log = logging.getLogger(__name__)
 
@@ -114,13 +115,13 @@ class Downloads:
         self._rate_limits = rate_limits
         self._token = token
 
-    async def fetch_pictures(self, files: Sequence[Mapping[str, Any]], team: str) -> tuple[list[bytes], list[str]]:
-        """Return at most four images, and a sentence for each kind of failure."""
+    async def fetch_pictures(self, files: Sequence[Mapping[str, Any]], team: str) -> tuple[list[bytes], list[Notice]]:
+        """Return at most four images, and a message for each kind of failure."""
         taken: list[bytes] = []
-        notes: list[str] = []
+        notes: list[Notice] = []
         for file in files:
             if len(taken) == MAX_UPLOADS:
-                notes.append(f"I take {MAX_UPLOADS} pictures with a message; the others were left out.")
+                notes.append(notice("files-left-out", maximum=MAX_UPLOADS))
                 break
             picture = await self._fetch_file(file, team)
             if isinstance(picture, bytes):
@@ -129,28 +130,28 @@ class Downloads:
                 notes.append(picture)
         return taken, list(dict.fromkeys(notes))
 
-    async def _fetch_file(self, file: Mapping[str, Any], team: str) -> bytes | str:
+    async def _fetch_file(self, file: Mapping[str, Any], team: str) -> bytes | Notice | None:
         if not file.get("mimetype") or file.get("file_access") == "check_file_info":
             try:
                 await self._rate_limits.acquire("files.info", team)
                 file = (await self._client.files_info(file=str(file.get("id", "")))).get("file") or {}
             except API_ERRORS:
-                return "Slack does not let me read one of the files."
+                return notice("slack-file-forbidden")
         if not is_image(file) or not file.get("mimetype"):
-            return "" if file.get("mimetype") else "Slack does not let me read one of the files."
+            return None if file.get("mimetype") else notice("slack-file-forbidden")
         url = download_url(file)
         if not url:
-            return f"I cannot read pictures of the kind {file['mimetype']}: send a PNG or JPEG."
+            return notice("slack-file-type", type=str(file["mimetype"]))
         if int(file.get("size") or 0) > MAX_UPLOAD_BYTES:
-            return f"A picture may have {MAX_UPLOAD_BYTES // 2**20} MB; one was larger, and was left out."
+            return notice("file-left-out", megabytes=MAX_UPLOAD_BYTES // 2**20)
         return await self._fetch(url)
 
-    async def _fetch(self, url: str) -> bytes | str:
-        """Download the image; return a sentence if that fails.
+    async def _fetch(self, url: str) -> bytes | Notice:
+        """Download the image; return a message if that fails.
 
         Slack may refuse with a login page and status 200, so the first bytes must be those of an image format.
         """
-        unread = "Slack did not hand me one of the pictures: am I allowed files:read?"
+        unread = notice("slack-file-scope")
         if not is_trusted_url(url, str(self._client.base_url)):
             log.warning("did not fetch a file: its address is not one of Slack's")
             return unread
@@ -163,7 +164,7 @@ class Downloads:
                 async for chunk in answer.content.iter_chunked(2**16):
                     data += chunk
                     if len(data) > MAX_UPLOAD_BYTES:
-                        return f"A picture may have {MAX_UPLOAD_BYTES // 2**20} MB; one was larger, and was left out."
+                        return notice("file-left-out", megabytes=MAX_UPLOAD_BYTES // 2**20)
         except (aiohttp.ClientError, TimeoutError):
-            return "A picture could not be read from Slack; please send it again."
-        return bytes(data) if data.startswith(MAGIC) else "One of the files is no picture that I can read."
+            return notice("slack-unreadable")
+        return bytes(data) if data.startswith(MAGIC) else notice("slack-file-not-image")

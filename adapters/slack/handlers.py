@@ -8,7 +8,7 @@ from typing import Any
 
 from slack_sdk.web.async_client import AsyncWebClient
 
-from adapters.slack import modals, parse
+from adapters.slack import parse
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.ephemeral import EphemeralMessages
 from adapters.slack.files import Downloads
@@ -30,7 +30,9 @@ from bot.domain import (
     ThreadKey,
 )
 from bot.errors import INTERNAL_ERROR, BotError, NotAllowed, Refused
-from bot.notices import text
+from bot.i18n import localized
+from bot.notices import Notice, notice
+from bot.notices import text as to_text
 from bot.ports import Archive, Inbox, PostStore, Surface
 from bot.settings.values import Command, CommandResponse, SettingsPanel
 
@@ -107,7 +109,7 @@ class EventHandlers:
             await self._answer(received, author, place, ours)
         except Exception:
             log.exception("a message was not handled because of a bug")
-            await self.ephemeral.send(place, text(INTERNAL_ERROR))
+            await self.ephemeral.send(place, to_text(INTERNAL_ERROR, self.language(received.key, author)))
 
     async def _answer(self, received: SlackMessage, author: Person, place: ReplyPlace, is_own_thread: bool) -> None:
         text = parse.text(received.text, self.bot_user, await self.reader.mentioned_names(received.text))
@@ -132,7 +134,7 @@ class EventHandlers:
         )
 
     async def _submit(
-        self, message: Message, place: ReplyPlace, notes: list[str], *, is_addressed: bool = True
+        self, message: Message, place: ReplyPlace, notes: list[Notice], *, is_addressed: bool = True
     ) -> None:
         """Give the message to the inbox, and send the notes to the user.
 
@@ -142,11 +144,11 @@ class EventHandlers:
         try:
             await self.hand_over(message, place)
         except NotAllowed as refused:
-            notes[:] = [refused.text] if is_addressed else []
+            notes[:] = [refused.notice] if is_addressed else []
         except BotError as refused:
-            notes.append(refused.text)
+            notes.append(refused.notice)
         if notes:
-            await self.ephemeral.send(place, " ".join(notes))
+            await self.ephemeral.send(place, self._join(notes, message.thread, message.author))
 
     async def on_edit(self, channel: str, ts: str, raw: str) -> None:
         """Handle an edited message."""
@@ -188,19 +190,20 @@ class EventHandlers:
             await self.ephemeral.send(place, refused.text)
         except Exception:
             log.exception("a button press was not handled because of a bug")
-            await self.ephemeral.send(place, str(INTERNAL_ERROR))
+            await self.ephemeral.send(place, to_text(INTERNAL_ERROR, self.language(ref.key, author)))
 
     async def retry_upload(self, ref: MessageRef, user: str, reply: str) -> None:
         """Show a final reply again and upload the images that Slack did not take."""
         entry = self.archive.entry(reply)
         if entry is None or entry.view is None or entry.thread != ref.key:
-            await self.ephemeral.send(self.reply_place(ref, user), "There is no such reply in this thread.")
+            await self.notify(ref, user, notice("no-such-reply"))
             return
         try:
-            await self.surface(entry.thread, entry.id).put(entry.view)
+            view = localized(entry.view, self.language(entry.thread, entry.author))
+            await self.surface(entry.thread, entry.id).put(view)
         except (*API_ERRORS, BotError) as error:
             log.info("could not show a reply again: %s", error_code(error))
-            await self.ephemeral.send(self.reply_place(ref, user), "That did not work; please try again later.")
+            await self.notify(ref, user, notice("slack-try-again"))
 
     async def on_stop(self, ref: MessageRef, user: str, streams: Sequence[str], event_id: str) -> None:
         """Handle Slack's own stop button: stop the replies of these streams and of the thread.
@@ -221,18 +224,18 @@ class EventHandlers:
         `chosen` is the number of an image, the id of a file of the message, or empty for all files of the message.
         """
         author = await self.users.person(user)
-        place, notes = self.reply_place(ref, user, _quote(author, text)), list[str]()
+        place, notes = self.reply_place(ref, user, _quote(author, text)), list[Notice]()
         number, files = int(chosen) if chosen.isdecimal() else None, list[bytes]()
         if number is None:
             try:
                 message = await self.reader.fetch_message(ref)
             except Refused as refused:
-                await self.ephemeral.send(place, str(refused))
+                await self.ephemeral.send(place, to_text(refused.notice, self.language(ref.key, author)))
                 return
             chosen_files = [file for file in parse.uploaded_images(message) if chosen in ("", file.get("id"))]
             files, notes = await self.downloads.fetch_pictures(chosen_files, ref.team)
             if not files:
-                await self.ephemeral.send(place, " ".join(notes) or "There is no picture in that message.")
+                await self.ephemeral.send(place, self._join(notes or [notice("no-image-in-message")], ref.key, author))
                 return
         await self._submit(Message(event_id, ref.key, author, text, tuple(files), number), place, notes)
 
@@ -245,13 +248,26 @@ class EventHandlers:
         if numbers:
             return [(f"#{number}", str(number)) for number in numbers]
         return [
-            (str(file.get("title") or file.get("name") or f"Picture {nth}"), str(file.get("id") or ""))
+            (str(file.get("title") or file.get("name") or f"#{nth}"), str(file.get("id") or ""))
             for nth, file in enumerate(parse.uploaded_images(message), 1)
         ]
 
     def reply_place(self, ref: MessageRef, user: str, quote: str = "") -> ReplyPlace:
         """Return the place of a reply to an action of the user on this message."""
         return ReplyPlace(ref.channel, "" if ref.key.thread == DIRECT else ref.thread_ts, user, quote)
+
+    def language(self, key: ThreadKey, author: Person) -> str:
+        """Return the language of the user in this thread."""
+        return self.inbox.settings(key, author).language
+
+    async def notify(self, ref: MessageRef, user: str, message: Notice) -> None:
+        """Send the message to this user alone."""
+        language = self.language(ref.key, await self.users.person(user))
+        await self.ephemeral.send(self.reply_place(ref, user), to_text(message, language))
+
+    def _join(self, notes: Sequence[Notice], key: ThreadKey, author: Person) -> str:
+        language = self.language(key, author)
+        return " ".join(to_text(note, language) for note in notes)
 
     # Commands
 
@@ -260,20 +276,21 @@ class EventHandlers:
     ) -> CommandResponse | str:
         """Run a command and return its answer, or a sentence that says why it was refused."""
         if name == "help":
-            return modals.HELP
+            language = self.language(key, author)
+            return CommandResponse(to_text(notice("slack-help"), language), language=language)
         try:
             return await self.inbox.run_command(Command(event_id, key, author, name, arguments))
         except BotError as refused:
             return refused.text
         except Exception:
             log.exception("the command %s failed because of a bug", name)
-            return text(INTERNAL_ERROR)
+            return to_text(INTERNAL_ERROR, self.language(key, author))
 
     async def settings_panel(self, ref: MessageRef, user: str, scope: str, event_id: str) -> SettingsPanel | str:
         """Return the settings of a scope in this place, or a sentence that says why they are not shown."""
         author = await self.users.person(user)
         response = await self.command(ref.key, author, event_id, "settings", {"scope": scope})
-        return response if isinstance(response, str) else response.panel or text(response.text)
+        return response if isinstance(response, str) else response.panel or to_text(response.text)
 
     async def change_settings(
         self, ref: MessageRef, user: str, scope: str, event_id: str, values: Mapping[str, str]

@@ -96,6 +96,8 @@ async def show_home(handlers: EventHandlers, team: str, user: str) -> None:
         texts.append(response if isinstance(response, str) else text(response.text))
     try:
         await handlers.rate_limits.acquire("views.publish", team)
-        await handlers.client.views_publish(user_id=user, view=modals.home_tab(*texts))
+        await handlers.client.views_publish(
+            user_id=user, view=modals.home_tab(texts[0], texts[1], texts[2], handlers.language(key, author))
+        )
     except API_ERRORS as error:
         log.info("could not publish the Home tab: %s", error_code(error))

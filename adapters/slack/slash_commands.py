@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from adapters.slack import blocks, modals, parse
+from adapters.slack import blocks, parse
 from adapters.slack.api_errors import API_ERRORS, error_code
 from adapters.slack.components import open_settings
 from adapters.slack.ephemeral import Send
@@ -15,7 +15,8 @@ from adapters.slack.parse import DIRECT, Body, MessageRef
 from adapters.slack.surface import ReplyPlace
 from bot.domain import ImagineCommand
 from bot.errors import BotError, Refused
-from bot.notices import listed
+from bot.notices import lines, listed, notice
+from bot.notices import text as to_text
 from bot.settings.values import THREAD_COMMANDS, Scope
 
 log = logging.getLogger(__name__)
@@ -36,18 +37,22 @@ def register_commands(app: AsyncApp, handlers: EventHandlers) -> None:
         channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
         text, trigger = str(body.get("text") or "").strip(), str(body.get("trigger_id") or "")
         name, rest = parse.command(html.unescape(text)) or ("help", "")
+
+        async def language() -> str:
+            key = MessageRef(team, channel, "", "").key
+            return handlers.language(key, await handlers.users.person(user))
+
         if name == "help" and text.lower() not in ("", "help"):
-            unknown = f"There is no command “{html.unescape(text)[:50]}”. To draw, use `/imagine`, or mention me.\n\n"
-            await _response_sender(respond)(unknown + modals.HELP, ())
+            unknown = notice("slack-unknown-command", name=html.unescape(text)[:50])
+            help_text = lines([unknown, "", notice("slack-help")])
+            await _response_sender(respond)(to_text(help_text, await language()), ())
             return
         ref, send = MessageRef(team, channel, "", ""), _response_sender(respond)
         if name == "settings" and not rest:
             await open_settings(handlers, ref, user, trigger, send)
             return
         if name in THREAD_COMMANDS and not rest and not ref.is_direct:
-            await send(
-                f"Slack takes no commands in threads: mention me in the thread that you mean, with `{name}`.", ()
-            )
+            await send(to_text(notice("slack-commands-not-in-threads", name=name), await language()), ())
             return
         author = await handlers.users.person(user)
         response = await handlers.command(ref.key, author, trigger, name, parse.arguments(name, rest))
@@ -62,12 +67,14 @@ async def _imagine(handlers: EventHandlers, body: Body) -> str:
     channel, user, team = str(body["channel_id"]), str(body["user_id"]), str(body["team_id"])
     direct = channel.startswith("D")
     author = await handlers.users.person(user)
+    language = handlers.language(MessageRef(team, channel, "", "").key, author)
     try:
         request, count = parse.imagine(html.unescape(str(body.get("text") or "")))
         await _check_model(handlers, MessageRef(team, channel, "", ""), user, request.sampling.model)
     except BotError as refused:
-        return str(refused)
-    text = f"{blocks.escape(author.name)} asks for: {blocks.escape(request.prompt)}"[: blocks.LONGEST_TEXT]
+        return to_text(refused.notice, language)
+    asked = notice("asks-for", name=blocks.escape(author.name), prompt=blocks.escape(request.prompt))
+    text = to_text(asked, language)[: blocks.LONGEST_TEXT]
     try:
         await handlers.rate_limits.acquire("chat.postMessage", team, channel)
         posted = await handlers.client.chat_postMessage(
@@ -76,9 +83,8 @@ async def _imagine(handlers: EventHandlers, body: Body) -> str:
     except API_ERRORS as error:
         log.info("could not post the message of /imagine: %s", error_code(error))
         outside = error_code(error) in ("not_in_channel", "channel_not_found")
-        return (
-            "I am not in this channel: /invite me first." if outside else f"Slack did not take it: {error_code(error)}."
-        )
+        why = notice("slack-not-in-channel") if outside else notice("slack-refused", code=error_code(error))
+        return to_text(why, language)
     ts = str(posted["ts"])
     key, place = (
         parse.thread_key(team, channel, DIRECT if direct else ts),
@@ -88,7 +94,7 @@ async def _imagine(handlers: EventHandlers, body: Body) -> str:
         await handlers.hand_over(ImagineCommand(parse.message_id(channel, ts), key, author, request, count), place)
     except BotError as refused:
         await _delete_post(handlers, channel, ts)
-        return str(refused)
+        return refused.text
     return ""
 
 

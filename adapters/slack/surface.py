@@ -22,7 +22,7 @@ from adapters.slack.parse import DIRECT, post_id
 from adapters.slack.rate_limits import RateLimits
 from bot.domain import Post, ThreadKey, View
 from bot.errors import Unreachable
-from bot.notices import text
+from bot.notices import notice, text
 from bot.ports import PostStore
 
 log = logging.getLogger(__name__)
@@ -111,22 +111,24 @@ class ThreadSurface:
         self._stream_ts = ""  # ts of the message that is streamed now
         self._streamed_text = ""
         self._may_stream = True
+        self._language = "en"
         self._unconfirmed_text = ""  # first text of a stream whose start Slack did not confirm
 
     async def put(self, view: View) -> None:
         """Make the messages match the view. Raises Unreachable and the errors of slack_sdk."""
+        self._language = view.language or "en"
         try:
             await self._put(view)
         except SlackApiError as error:
             if (why := error_code(error)) in UNREACHABLE_ERRORS:
-                raise Unreachable(_REASONS.get(why, "The place where it was asked is closed to me.")) from error
+                raise Unreachable(_REASONS.get(why, "place-closed")) from error
             raise
 
     async def _put(self, view: View) -> None:
         messages = self._load_posts()
         assert self._place
         if not view.final and not view.parts and self._place.thread_ts and not messages:
-            await self._set_status(text(view.status))
+            await self._set_status(text(notice("slack-thinking"), view.language))
             return
         streamed = None if view.final else blocks.streamable_text(view)
         if streamed is not None and await self._stream_text(streamed):
@@ -178,7 +180,7 @@ class ThreadSurface:
             with suppress(SlackApiError):  # without the permission, only the status line is missing
                 await self._call(
                     "assistant.threads.setStatus",
-                    channel_id=self._place.channel, thread_ts=self._place.thread_ts, status=f"is {status.lower()}",
+                    channel_id=self._place.channel, thread_ts=self._place.thread_ts, status=status,
                 )  # fmt: skip
 
     # While the reply has only text
@@ -345,11 +347,11 @@ class ThreadSurface:
             if not isinstance(block, PicturePlaceholder):
                 filled.append(block)
             elif file := files.get(block.picture.digest):
-                filled.append(blocks.image(block.picture, file))
+                filled.append(blocks.image(block.picture, file, self._language))
             else:
-                filled.append(blocks.missing_picture(block.picture))
+                filled.append(blocks.missing_picture(block.picture, self._language))
                 lost = True
-        return [*filled, blocks.retry_button(self._message_id)] if lost else filled
+        return [*filled, blocks.retry_button(self._message_id, self._language)] if lost else filled
 
     async def _delete(self, nth: int, posted: PostedMessage) -> None:
         assert self._place
@@ -370,8 +372,8 @@ class ThreadSurface:
 
 
 _REASONS = {
-    "not_in_channel": "I am not in that channel: /invite me there first.",
-    "is_archived": "The channel is archived.",
-    "token_revoked": "Slack has taken my token back.",
-    "missing_scope": "I lack a permission in this workspace: see docs/slack.md for the scopes.",
+    "not_in_channel": "slack-not-in-channel",
+    "is_archived": "slack-archived",
+    "token_revoked": "slack-token-revoked",
+    "missing_scope": "slack-missing-scope",
 }

@@ -29,6 +29,7 @@ from bot.domain import (
     View,
 )
 from bot.errors import Refused
+from bot.notices import notice
 from bot.settings.values import CommandResponse, ReplyMode, Scope, SettingField, SettingsPanel
 from tests.support.slack_server.contract.schemas import read
 from tests.support.slack_server.faults import Call
@@ -315,10 +316,10 @@ def test_the_settings_form_is_valid_for_slack(scope: Scope) -> None:
     contract = read()
     for view in (
         modals.settings_form(SettingsPanel(scope, fields), spot, list(Scope), "Told."),
-        modals.home_tab(modals.HELP, "", "You"),
+        modals.home_tab(str(notice("slack-help")), "", "You"),
         modals.edit_form(1, "a sun " * 1_000, spot),
         modals.edit_form(1, "", spot),
-        modals.about_form("Ask about picture", "What?", [("#1", "1"), ("n" * 200, "F1")], spot),
+        modals.about_form(("edit-image", "edit-question", "edit-example"), [("#1", "1"), ("n" * 200, "F1")], spot),
     ):
         assert contract is None or list(contract.blocks.view_faults(view)) == []
 
