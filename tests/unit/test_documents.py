@@ -42,7 +42,7 @@ def test_every_link_leads_to_a_file_and_a_heading(name: str) -> None:
             assert section in [anchor(heading) for heading in headings(linked)], f"{target}#{section}"
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if name != "docs/settings.md"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_document_longer_than_a_screen_has_a_table_of_contents(name: str) -> None:
     """The table links to every section, before the first one."""
     text = (ROOT / name).read_text(encoding="utf-8")
@@ -67,3 +67,14 @@ def test_every_file_that_a_document_names_exists(name: str) -> None:
     for path in re.findall(r"`((?:bot|adapters|render|tests|docs|prompts|deploy|benchmarks)/[\w./*-]*)`", prose(name)):
         found = any(ROOT.glob(path)) if "*" in path else (ROOT / Path(path)).exists()
         assert found, path
+
+
+def test_every_name_of_the_glossary_is_in_the_code() -> None:
+    """The second column of `docs/glossary.md` names classes, functions, fields and modules that exist."""
+    program = [path for folder in ("bot", "adapters", "render") for path in (ROOT / folder).rglob("*.py")]
+    names = {word for path in program for word in re.findall(r"\w+", path.read_text(encoding="utf-8"))}
+    names |= {path.stem for path in program}
+    rows = prose("docs/glossary.md").partition("\n## Retired terms")[0].splitlines()
+    columns = [row.split("|")[2] for row in rows if row.startswith("|")]
+    documented = {name for column in columns for code in re.findall(r"`([^`]+)`", column) for name in code.split(".")}
+    assert sorted(name.removesuffix("()") for name in documented if name.removesuffix("()") not in names) == []
