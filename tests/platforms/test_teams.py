@@ -48,11 +48,11 @@ async def test_how_pictures_came_about_is_drawn_and_taken_away(tmp_path: Path) -
         ],
     )
     lines = [
-        "- **#1** drawn: a white lighthouse",
-        "  - **#2** a variation of #1: a white lighthouse",
-        "  - **#3** an edit of #1: a green lighthouse",
+        "- **#1** generated: a white lighthouse",
+        "  - **#2** variation of #1: a white lighthouse",
+        "  - **#3** edit of #1: a green lighthouse",
         "- **#4** uploaded: An uploaded image",
-        "  - **#5** an edit of #4: a blue square in the snow",
+        "  - **#5** edit of #4: a blue square in the snow",
     ]
     packed = "4 messages and 5 pictures: unpack it, open index.html."
     assert outcome.told == ["\n".join(lines), packed, "\n".join(lines[:2] + lines[3:])]
@@ -110,7 +110,7 @@ async def test_the_narrowest_choice_holds_and_says_where_it_comes_from(tmp_path:
     ]  # fmt: skip
     assert ["pirate" in heard[0][1] for heard in outcome.heard] == [True, False, False, False, False]
     assert ["poet" in heard[0][1] for heard in outcome.heard] == [False, True, True, True, True]
-    assert outcome.ranked == ["Only managers can change the settings of the channel. Your own you can set for `me`."]
+    assert outcome.ranked == ["Only managers can change the settings of this channel. Your own you can set for `me`."]
     shape, unknown, persona, daily = outcome.told
     assert shape.startswith("Aspect ratio can be default, 1:1, 3:2,") and shape.endswith("; not '5:4'.")
     assert unknown.startswith("There is no setting 'colour'; there is chat_model,")

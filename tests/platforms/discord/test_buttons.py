@@ -70,7 +70,7 @@ async def test_edit_asks_for_the_change(tmp_path: Path, restarted: bool) -> None
         form = pressed.modal
         assert form["title"] == "Edit #1"
         shown, question, where = form["components"]
-        assert shown["content"] == "-# #1 was drawn from: a sun"
+        assert shown["content"] == "-# The prompt of #1: a sun"
         assert question["label"] == ABOVE and question["component"]["placeholder"] == "make the cape red"
         assert [each["value"] for each in where["component"]["options"]] == list(NAMED_REGIONS)
         assert len(here.entries()) == 1
@@ -278,7 +278,7 @@ async def test_unknown_buttons_are_answered_politely(tmp_path: Path, name: str) 
         pressed = await here.ann.click(message, label="Old")
         if pressed.modal:
             pressed = await here.ann.submit_modal(pressed, {"words": "red"})
-        words = "This thread has no image #x" if name == "mini:edit:x" else "This control is not known any more."
+        words = "This thread has no image #x" if name == "mini:edit:x" else "This button does not work any more."
         assert words in hidden(here, here.channel, pressed)
 
 

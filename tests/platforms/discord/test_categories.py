@@ -17,7 +17,7 @@ async def set_for_category(here: SimulatedBot, channel: Any, do: str = "set", wh
 async def shown_ratio(here: SimulatedBot, channel: Any, scope: str = "me") -> str:
     """Return the aspect ratio that applies in a place, and its scope."""
     panel = hidden(here, channel, await here.ann.slash(channel, "settings show", scope=scope))
-    return panel.partition("**Shape**: ")[2].partition("\n**")[0].replace("\\", "").replace("\n-# from:", "")
+    return panel.partition("**Aspect ratio**: ")[2].partition("\n**")[0].replace("\\", "").replace("\n-# from:", "")
 
 
 def in_categories(here: SimulatedBot, *names: str) -> list[Any]:
@@ -38,7 +38,7 @@ async def test_a_category_applies_to_its_channels_and_threads(tmp_path: Path) ->
         rooms, room, _, other = in_categories(here, "rooms", "others")
         sister = here.guild.create_text_channel("sister", category=rooms)
         await here.bob.slash(here.channel, "settings set", scope="server", key="aspect_ratio", value="2:3")
-        assert (await set_for_category(here, room, value="3:2")).startswith("Shape for this category: **3:2**")
+        assert (await set_for_category(here, room, value="3:2")).startswith("Aspect ratio for this category: **3:2**")
         thread = await here.draw(channel=sister)
         await here.draw(channel=other)
         assert [job.request.sampling.aspect_ratio for job in here.renderer.jobs] == ["3:2", "2:3"]
@@ -115,6 +115,6 @@ async def test_only_managers_change_settings_of_a_category(tmp_path: Path) -> No
         _, room = in_categories(here, "rooms")
         await here.bob.slash(room, "settings set", scope="server", key="who_can_edit_settings", value="everyone")
         assert await set_for_category(here, room, who=here.ann, value="1:1") == (
-            "Only managers can change the settings of the category. Your own you can set for `me`."
+            "Only managers can change the settings of this category. You can change your own settings with the scope `me`."
         )
         assert await set_for_category(here, here.channel, value="1:1") == "This channel has no category."

@@ -257,7 +257,7 @@ async def test_without_attach_files_the_text_is_posted(tmp_path: Path) -> None:
         assert len(here.refused) == 1
         words, picture = thread.history()
         assert words.content == "Here it is:" and not picture.attachments
-        assert picture.content.startswith("**#1**\n-# a sun\n-# I lack the permission Attach Files in this channel.")
+        assert picture.content.startswith("**#1**\n-# a sun\n-# I need the permission “Attach Files” in this channel.")
         assert len(here.store.pictures(here.entries()[0].thread)) == 1
 
 
@@ -303,7 +303,7 @@ async def test_a_file_that_is_always_refused_gets_a_note(tmp_path: Path) -> None
         here.refuse_files(0, 413, 99)
         go_on(here)
         await here.final(asked.id)
-        assert thread.last_message.content == "**#1**\n-# a sun\n-# This server takes no such file."
+        assert thread.last_message.content == "**#1**\n-# a sun\n-# This server does not accept the image file."
         assert len(here.refused) > 2 and here.refused == sorted(here.refused, reverse=True) and not pictures(thread)
         assert labels(thread.last_message) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete"]
 
@@ -320,7 +320,7 @@ async def test_a_message_too_old_to_edit_is_posted_again(tmp_path: Path) -> None
         assert words.content == "Here it is:" and new.id != old.id and new.content == "**#1**\n-# a sun"
         await here.cid.click(new, label="Vary")
         await here.newest(1)
-        assert pictures(thread)[-1].content == "**#2**\n-# like #1 · a sun"
+        assert pictures(thread)[-1].content == "**#2**\n-# variation of #1 · a sun"
 
 
 async def test_a_message_that_a_moderator_deleted_is_not_posted_again(tmp_path: Path) -> None:

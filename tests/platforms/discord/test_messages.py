@@ -161,7 +161,9 @@ async def test_a_mention_can_have_several_uploads(tmp_path: Path) -> None:
         assert [upload.number for upload in entry.uploads] == [1, 2, 3, 4]
         assert (last(here, entry).number, last(here, entry).parent) == (5, 2)
         notes = [message for message in here.channel.history() if message.content.startswith("-#")]
-        assert [note.content for note in notes] == ["-# I take 4 pictures with a message; the others were left out."]
+        assert [note.content for note in notes] == [
+            "-# I take at most 4 images with a message. The others were left out."
+        ]
         assert len(pictures(thread)) == 1
 
 
@@ -237,7 +239,7 @@ async def test_images_of_an_age_restricted_channel_stay_there(tmp_path: Path) ->
         link = f"https://discord.com/channels/{here.guild.id}/{adult.id}/{photo.id}"
         asked = await here.ask(f"look {link}")
         assert (await here.final(asked.id)).uploads == ()
-        assert "-# Pictures of an age-restricted channel stay there." in contents(here.channel)
+        assert "-# Images from an age-restricted channel stay in that channel." in contents(here.channel)
         asked = await here.ask(f"look {link}", channel=other)
         assert len((await here.final(asked.id)).uploads) == 1
 

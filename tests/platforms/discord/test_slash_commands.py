@@ -127,7 +127,7 @@ async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
         shown = panel(await here.bob.slash(here.channel, "settings panel"))
         assert shown.ephemeral
         (words,) = texts(shown.components)
-        assert words.startswith("### Settings · Only me") and "**Aspect ratio**: default\n-# from: default" in words
+        assert words.startswith("### Settings · Only me") and "**Aspect ratio**: Default\n-# from: default" in words
         assert options(shown, "mini:settings:scope") == ["me", "thread", "channel", "server"]
         await here.bob.select(shown, ["channel"], custom_id="mini:settings:scope")
         assert texts(shown.components)[0].startswith("### Settings · This channel")
@@ -153,7 +153,7 @@ async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
         assert "**Persona**: You are a \\*pirate\\*.\n-# from: server" in texts(shown.components)[0]
         await here.draw("hello")
         assert "You are a *pirate*." in here.model.heard[0][0].text
-        await here.bob.click(shown, label="As usual")
+        await here.bob.click(shown, label="Default")
         assert "**Persona**: nothing\n-# from: default" in texts(shown.components)[0]
 
 
@@ -263,7 +263,7 @@ async def test_images_usage_and_forget(tmp_path: Path) -> None:
         thread = await here.draw()
         entry = await here.reply(pictures(thread)[0], "make it red")
         told = hidden(here, thread, await here.cid.slash(thread, "images"))
-        assert told == "- **#1** drawn: a sun\n  - **#2** an edit of #1: a red sun"
+        assert told == "- **#1** generated: a sun\n  - **#2** edit of #1: a red sun"
         told = hidden(here, here.channel, await here.cid.slash(here.channel, "images"))
         assert told == "This thread has no images yet."
         told = hidden(here, thread, await here.ann.slash(thread, "usage"))
@@ -293,7 +293,7 @@ async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
     """The panel shows titles only, and a user who types one need not choose it from the list."""
     async with running_bot(tmp_path) as here:
         given = await here.ann.slash(here.channel, "settings set", key="STYLE ", value="ink")
-        assert "**Style**: ink" in texts(panel(given).components)[0]
+        assert "**Style**: Ink drawing" in texts(panel(given).components)[0]
         given = await here.ann.slash(here.channel, "settings set", key="images per  request", value="3")
         assert "**Images per request**: 3" in texts(panel(given).components)[0]
         given = await here.ann.slash(here.channel, "settings reset", key="Style")
@@ -321,7 +321,7 @@ async def test_the_message_menu_of_an_image_of_the_bot(tmp_path: Path) -> None:
         chosen = await here.bob.context_menu(thread, "Vary image", picture)
         entry = await here.newest(3)
         assert chosen.response is None and here.store.pictures(entry.thread)[-1].request.operation is Operation.VARY
-        assert pictures(thread)[-1].content == "**#3**\n-# like #1 · a sun"
+        assert pictures(thread)[-1].content == "**#3**\n-# variation of #1 · a sun"
 
 
 async def test_the_message_menu_of_an_upload(tmp_path: Path) -> None:
@@ -336,11 +336,11 @@ async def test_the_message_menu_of_an_upload(tmp_path: Path) -> None:
         assert made.content.startswith("-# ann\\: make it red\n**#2**")
         await here.cid.context_menu(here.channel, "Vary image", photo)
         entry = await here.newest(1)
-        assert entry.text == "Draw a variation of this picture." and len(entry.uploads) == 1
+        assert entry.text == "Draw a variation of this image." and len(entry.uploads) == 1
         words = await here.bob.send(here.channel, "no picture here")
         form = await here.ann.context_menu(here.channel, "Ask about image", words)
         sent = await here.ann.submit_modal(form, {"words": "what is it?"})
-        assert hidden(here, here.channel, sent) == "There is no picture in that message."
+        assert hidden(here, here.channel, sent) == "There is no image in that message."
         await here.bob.delete(photo)
         await here.restart()
         form = await here.ann.context_menu(here.channel, "Ask about image", words)
@@ -381,5 +381,5 @@ async def test_a_user_install_answers_in_a_single_message(tmp_path: Path, place:
         assert [file.description for file in vary.response.attachments] == ["#3: a fox"]
         assert here.store.pictures(entry.thread)[-1].request.source == 2
         details = await here.carried(here.ann, place, custom_id="mini:details:1", component_type=2, message=message)
-        assert answers(details)[0].content.startswith("**#1** · drawn")
+        assert answers(details)[0].content.startswith("**#1** · generated")
         assert silent(vary) or vary.response

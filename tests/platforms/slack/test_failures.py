@@ -148,7 +148,7 @@ async def test_a_refused_image_gets_a_note_and_a_retry_button(tmp_path: Path) ->
         asked = await here.draw()
         (reply,) = here.thread(asked)
         assert alts(reply) == [] and labels(reply) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete", "Retry"]
-        assert words(reply).startswith("Here it is:\n⚠️ Slack has not taken #1; it is safe here")
+        assert words(reply).startswith("Here it is:\n⚠️ Slack did not accept #1; it is safe here")
         here.slack.uploads.polls = 0
         await here.restart()
         await here.press(reply, "Retry", here.cid)
@@ -162,14 +162,14 @@ async def test_without_the_file_scope_the_text_is_posted(tmp_path: Path) -> None
     async with running_bot(tmp_path, SUN) as here:
         here.slack.web.scopes = {"chat:write", "users:read", "files:read"}
         asked = await here.draw()
-        assert "Slack has not taken #1" in words(here.thread(asked)[0])
+        assert "Slack did not accept #1" in words(here.thread(asked)[0])
 
 
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (LoginPage(), "Slack did not hand me one of the pictures: am I allowed files:read?"),
-        (Redirect(), "Slack did not hand me one of the pictures: am I allowed files:read?"),
+        (LoginPage(), "Slack did not hand me one of the pictures: the app needs the scope files:read."),
+        (Redirect(), "Slack did not hand me one of the pictures: the app needs the scope files:read."),
         (Error("x"), "One of the files is no picture that I can read."),
         (Lose(), "A picture could not be read from Slack; please send it again."),
     ],
@@ -194,7 +194,7 @@ async def test_an_image_that_is_too_large_is_left_out(tmp_path: Path) -> None:
         for count in (1, 2):
             huge = Upload("huge.png", noise(8) + bytes(21 * 2**20), check_file_info=count == 2)
             said = await here.draw("what is it?", files=[huge])
-            assert await here.hint(count=count) == "A picture may have 20 MB; one was larger, and was left out."
+            assert await here.hint(count=count) == "An image can have at most 20 MB. A larger one was left out."
             assert said.files
 
 

@@ -165,7 +165,7 @@ async def test_files_with_a_mention_are_numbered_and_edited(tmp_path: Path) -> N
         (entry,) = here.entries()
         assert [each.number for each in entry.uploads] == [1, 2, 3, 4]
         assert (last(here, entry).number, last(here, entry).request.source) == (5, 2)
-        assert here.hints() == ["I take 4 pictures with a message; the others were left out."]
+        assert here.hints() == ["I take at most 4 images with a message. The others were left out."]
         entry = await here.say(asked, "redder", files=[upload("x.png", "navy", check_file_info=True)])
         assert ([each.number for each in entry.uploads], last(here, entry).request.source) == ([6], 6)
 

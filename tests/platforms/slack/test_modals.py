@@ -66,7 +66,7 @@ async def test_the_buttons_below_an_image(tmp_path: Path) -> None:
         assert [alts(one)[0].partition(":")[0] for one in here.thread(asked)] == ["#1", "#2", "#3", "#4"]
         assert "#3 · upscaled from #1 · a sun" in words(here.thread(asked)[2])
         await here.press(reply, "Details", here.cid)
-        assert (await here.hint(here.cid)).startswith("**#1** · drawn") and here.hints() == []
+        assert (await here.hint(here.cid)).startswith("**#1** · generated") and here.hints() == []
 
 
 async def test_an_image_is_deleted_by_its_author(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ async def test_an_edit_is_requested_in_a_form(tmp_path: Path) -> None:
         asked = await here.draw()
         await here.press(here.thread(asked)[0], "Edit", here.cid)
         view = await here.modal(here.cid)
-        assert (view.content["title"]["text"], words(view).split("\n")[0]) == ("Edit #1", "#1 was drawn from: a sun")
+        assert (view.content["title"]["text"], words(view).split("\n")[0]) == ("Edit #1", "The prompt of #1: a sun")
         await here.fill({"words": "make it red", "where": "left"}, here.cid)
         entry = await here.newest(1)
         assert (entry.text, entry.about, entry.author.name) == ("make it red", 1, "Cid")
@@ -144,7 +144,7 @@ async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
         (reply,) = here.thread(asked)
         buttons(reply, "Vary")[0]["action_id"] = "mini:frame:0"
         await here.press(reply, "Vary")
-        assert await here.hint() == "This button is not known any more."
+        assert await here.hint() == "This button does not work any more."
 
 
 # Shortcuts
@@ -205,12 +205,12 @@ async def test_a_shortcut_on_a_message_without_an_image_gets_a_note(tmp_path: Pa
     async with running_bot(tmp_path) as here:
         said = await here.slack.say(here.general, here.bo, "hello")
         await here.slack.shortcut(said, "ask_picture", here.ana)
-        assert await here.hint() == "There is no picture in that message."
+        assert await here.hint() == "There is no image in that message."
         said = await here.slack.say(here.general, here.bo, "cat", files=[upload()])
         await here.slack.shortcut(said, "ask_picture", here.ana)
         here.slack.fail("(download)", LoginPage())
         await here.fill({"words": "what is it?"})
-        assert "am I allowed files:read?" in await here.hint(count=2)
+        assert "the app needs the scope files:read." in await here.hint(count=2)
         assert here.entries() == []
 
 
@@ -223,7 +223,7 @@ async def test_a_shortcut_in_another_channel_gets_a_direct_message(tmp_path: Pat
         await here.fill({"words": "make it red"})
         direct = here.slack.direct(here.ana)
         await here.slack.until(lambda: here.said(direct))
-        assert words(here.said(direct)[0]) == "I cannot read that message: /invite me to its channel first."
+        assert words(here.said(direct)[0]) == "I cannot read that message. /invite me to its channel first."
 
 
 async def test_a_shortcut_on_a_deleted_message_says_that_it_was_deleted(tmp_path: Path) -> None:
@@ -307,7 +307,7 @@ async def test_errors_are_shown_below_their_fields(tmp_path: Path) -> None:
         await here.command("settings")
         await scope(here, "channel")
         view = await here.fill({"persona": "A pirate."})
-        assert view.errors["channel-persona"].startswith("Only managers can change the settings of the channel.")
+        assert view.errors["channel-persona"].startswith("Only managers can change the settings of this channel.")
 
 
 async def test_the_home_tab_shows_help_queue_and_usage(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ async def test_a_command_is_answered_where_the_bot_is_no_member(tmp_path: Path) 
     async with running_bot(tmp_path) as here:
         away = here.slack.channel("elsewhere", member=False)
         await here.command("a fox", name="/imagine", channel=away)
-        assert await here.hint() == "I am not in this channel: /invite me first."
+        assert await here.hint() == "I am not in this channel. /invite me first."
         await here.command("usage", channel=away)
         assert (await here.hint(count=2)).startswith("You: **0 pictures**")
 
@@ -74,8 +74,8 @@ async def test_commands_are_answered_to_one_user(tmp_path: Path) -> None:
         await here.draw()
         told = {
             "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is in progress here.",
-            "images": "Slack takes no commands in threads: mention me in the thread that you mean, with `images`.",
-            "pictures": "Slack takes no commands in threads: mention me in the thread that you mean, with `pictures`.",
+            "images": "Slack does not allow commands in threads: mention me in the thread that you mean, with `images`.",
+            "pictures": "Slack does not allow commands in threads: mention me in the thread that you mean, with `pictures`.",
             "export": "Slack takes no commands", "forget": "Slack takes no commands", "forget settings": "Your own",
             "help": "**Ask me for pictures", "": "**Ask me for",
             "draw a cat": "There is no command “draw a cat”. To draw, use `/imagine`",
@@ -107,7 +107,7 @@ async def test_in_a_thread_a_mention_with_one_word_is_a_command(tmp_path: Path) 
             await here.ask(word, thread_ts=asked.ts)
             await here.slack.until(partial(lambda before: len(here.thread(asked)) > before, shown))
         assert [one.files[0].name for one in here.thread(asked)[1:]] == ["pictures.png", "pictures.png", "thread.zip"]
-        assert all(hint.startswith("- **#1** drawn: a sun") for hint in here.hints()[:2])
+        assert all(hint.startswith("- **#1** generated: a sun") for hint in here.hints()[:2])
         await here.draw("forget it", thread_ts=asked.ts)
         await here.ask("forget", thread_ts=asked.ts)
         assert await here.hint(count=4) == "Deleted from this thread: 2 messages and 1 image."

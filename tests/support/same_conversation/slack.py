@@ -106,7 +106,7 @@ class Workspace:
         return f"<#{self._here.general.id}>" if name == "here" else self._people[name].mention
 
     async def choose(self, who: str, key: str, value: str, scope: str) -> str:
-        """Give the command; for a thread mention the bot there, for Slack takes no commands in threads."""
+        """Give the command; for a thread mention the bot there, for Slack does not allow commands in threads."""
         words = f"settings set {key} {value} {scope}" if value else f"settings reset {key} {scope}"
         return await self._hinted(who, self._said(who, words, scope))
 
