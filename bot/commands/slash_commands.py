@@ -19,7 +19,6 @@ from bot.settings.rules import (
     resolve_settings,
     scope_key,
     scope_notice,
-    setting_message,
     validate_value,
     value_name,
 )
@@ -114,17 +113,13 @@ class SlashCommands:
                 value = validate_value(key, arguments.get("value", ""), scope, models)
                 self._store.settings.choose(place, setting.name, value)
                 shown = value_name(setting.name, value)
-                text = notice(
-                    "setting-set", title=setting_message(setting.name, "title"), scope=scope_notice(scope), value=shown
-                )
+                text = notice("setting-set", title=setting.title, scope=scope_notice(scope), value=shown)
             case "reset":
                 self._check_may_change(command, scope, key)
                 if key:
                     setting = find_setting(key, scope)
                     self._store.settings.reset(place, setting.name)
-                    text = notice(
-                        "setting-reset", title=setting_message(setting.name, "title"), scope=scope_notice(scope)
-                    )
+                    text = notice("setting-reset", title=setting.title, scope=scope_notice(scope))
                 else:
                     self._store.settings.reset(place)
                     text = notice("settings-reset", scope=scope_notice(scope))

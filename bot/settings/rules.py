@@ -50,13 +50,21 @@ class Setting:
     """
 
     name: str
-    title: str
-    description: str
     choices: Callable[[AvailableModels], Sequence[str]] | None = None
     scopes: tuple[Scope, ...] = WIDEST_FIRST
     parse: Callable[[str], Any] = str
     max_length: int = 0
     maximum: int = 0
+
+    @property
+    def title(self) -> Notice:
+        """The title for users."""
+        return notice(f"setting-{self.name}-title")
+
+    @property
+    def description(self) -> Notice:
+        """The description for users."""
+        return notice(f"setting-{self.name}-about")
 
 
 def _fixed_choices(choices: Sequence[str]) -> Callable[[AvailableModels], Sequence[str]]:
@@ -72,141 +80,102 @@ def _is_on(value: str) -> bool:
 
 
 _ALL_SETTINGS = (
-    Setting("chat_model", "Chat model", "The model that answers.", lambda models: _with_default(models.chat)),
+    Setting("chat_model", lambda models: _with_default(models.chat)),
     Setting(
         "image_model",
-        "Image model",
-        "The model that creates images.",
         lambda models: _with_default(models.image),
     ),
-    Setting("style", "Style", "The style of new images.", lambda models: _with_default(models.styles)),
+    Setting("style", lambda models: _with_default(models.styles)),
     Setting(
         "aspect_ratio",
-        "Aspect ratio",
-        "Width to height of new images.",
         _fixed_choices(_with_default(ASPECT_RATIOS)),
     ),
     Setting(
         "images_per_request",
-        "Images per request",
-        "How many images /imagine creates.",
         _fixed_choices([str(number + 1) for number in range(MAX_IMAGES_PER_REQUEST)]),
         parse=int,
     ),
     Setting(
         "improve_prompts",
-        "Improve prompts",
-        "Whether the chat model rewrites prompts: never, where it helps, or always.",
         _fixed_choices(list(RefineMode)),
         parse=RefineMode,
     ),
     Setting(
         "persona",
-        "Persona",
-        "Who the bot is when it talks, in plain sentences.",
         scopes=PLACE_SCOPES,
         max_length=MAX_PERSONA_LENGTH,
     ),
     Setting(
         "language",
-        "Language",
-        "The language of the bot's own messages; the chat model answers in the language of the user.",
         _fixed_choices(list(LANGUAGES)),
     ),
     Setting(
         "reply_in",
-        "Reply in",
-        "Whether the bot answers a message in a channel in a thread or in the channel; on Slack always in a thread.",
         _fixed_choices(list(ReplyIn)),
         MANAGER_SCOPES,
         ReplyIn,
     ),
     Setting(
         "reply_mode",
-        "Reply without a mention",
-        "Which messages the bot answers although they do not mention it; a reply that pings it is a mention.",
         _fixed_choices(list(ReplyMode)),
         PLACE_SCOPES,
         ReplyMode,
     ),
     Setting(
         "previews",
-        "Previews",
-        "Whether images are shown while they are rendered.",
         _fixed_choices(("on", "off")),
         parse=_is_on,
     ),
     Setting(
         "alt_text",
-        "Alternative text",
-        "Whether a chat model with vision describes each image for people who cannot see it.",
         _fixed_choices(("on", "off")),
         parse=_is_on,
     ),
     Setting(
         "metadata",
-        "Prompt in files",
-        "Whether image files contain prompt and seed; they always say that a model created them.",
         _fixed_choices(("on", "off")),
         parse=_is_on,
     ),
     Setting(
         "blocked_words",
-        "Blocked words",
-        "Words that no prompt may contain, one a line; a line between slashes is a pattern, as in /gr[ae]y/.",
         scopes=MANAGER_SCOPES,
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "allowed",
-        "Allowed",
-        "Channels, roles, user groups and users, by mention or id; if there are any, the bot answers nobody else.",
         scopes=(Scope.SERVER,),
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "blocked",
-        "Blocked",
-        "Channels, roles, user groups and users, by mention or id, that the bot does not answer.",
         scopes=(Scope.SERVER,),
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "managers",
-        "Managers",
-        "Roles, user groups and users, by mention or id, that are managers besides those of the platform.",
         scopes=(Scope.SERVER,),
         max_length=MAX_LIST_LENGTH,
     ),
     Setting(
         "daily_limit",
-        "Daily limit per user",
-        "How many images one user may request in 24 hours; 0 for no limit.",
         scopes=MANAGER_SCOPES,
         parse=int,
         maximum=MAX_PER_DAY,
     ),
     Setting(
         "server_daily_limit",
-        "Daily limit of the server",
-        "How many images all users together may request in 24 hours; 0 for no limit.",
         scopes=(Scope.SERVER,),
         parse=int,
         maximum=MAX_PER_DAY,
     ),
     Setting(
         "max_concurrent",
-        "Images in progress per user",
-        "How many images of one user may wait or be rendered at a time; 0 for no limit.",
         scopes=MANAGER_SCOPES,
         parse=int,
         maximum=MAX_PER_DAY,
     ),
     Setting(
         "who_can_edit_settings",
-        "Who can edit settings",
-        "Whether owners, managers or everyone may edit the settings of a channel; blocked words and limits stay with "
-        "managers.",
         _fixed_choices(list(SettingsEditors)),
         (Scope.SERVER,),
         SettingsEditors,
@@ -230,11 +199,6 @@ def scope_key(scope: Scope, thread: ThreadKey, person: str, category: str = "") 
             return f"{thread.platform}:{person}"
 
 
-def setting_message(name: str, kind: str) -> Notice:
-    """The title (`title`) or the description (`about`) of a setting for users."""
-    return notice(f"setting-{name}-{kind}")
-
-
 def scope_notice(scope: Scope) -> Notice:
     """The name of a scope inside a message, such as `this channel`."""
     return notice(f"scope-{scope}")
@@ -244,7 +208,7 @@ def value_name(name: str, value: str) -> UserText:
     """The name of a value for users; the names of models, of an operator's styles and of numbers are not translated."""
     if name == "language" and value in LANGUAGES:
         return LANGUAGES[value]
-    known = {"": "default", "usual": "default", "pictures": "images"}.get(value, value)
+    known = value or DEFAULT_CHOICE
     id_ = f"value-{known.replace(' ', '-')}"
     return notice(id_) if id_ in catalog("en") else value
 
@@ -277,21 +241,17 @@ def validate_value(name: str, value: str, scope: Scope, models: AvailableModels)
         if value not in choices:
             raise Refused(
                 "setting-bad-choice",
-                title=setting_message(key.name, "title"),
+                title=key.title,
                 choices=listed(choices),
                 value=value[:50],
             )
         return "" if value == DEFAULT_CHOICE else value
     if key.maximum:
         if not re.fullmatch(r"\d{1,9}", value, re.ASCII) or int(value) > key.maximum:
-            raise Refused(
-                "setting-bad-number", title=setting_message(key.name, "title"), maximum=key.maximum, value=value[:50]
-            )
+            raise Refused("setting-bad-number", title=key.title, maximum=key.maximum, value=value[:50])
         return str(int(value))
     if len(value) > key.max_length:
-        raise Refused(
-            "setting-too-long", title=setting_message(key.name, "title"), maximum=key.max_length, length=len(value)
-        )
+        raise Refused("setting-too-long", title=key.title, maximum=key.max_length, length=len(value))
     if key.name == "blocked_words":
         _check_patterns(value)
     return value
@@ -305,7 +265,7 @@ def find_setting(name: str, scope: Scope) -> Setting:
     if scope not in key.scopes:
         raise Refused(
             "setting-wrong-scope",
-            title=setting_message(key.name, "title"),
+            title=key.title,
             scopes=listed(key.scopes),
             scope=scope.value,
         )
@@ -352,8 +312,8 @@ def _build_field(
     source = str(chosen[-1]) if chosen else "default"
     return SettingField(
         setting.name,
-        setting_message(setting.name, "title"),
-        setting_message(setting.name, "about"),
+        setting.title,
+        setting.description,
         value or (DEFAULT_CHOICE if choices else ""),
         source,
         choices,

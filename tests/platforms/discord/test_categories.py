@@ -115,6 +115,7 @@ async def test_only_managers_change_settings_of_a_category(tmp_path: Path) -> No
         _, room = in_categories(here, "rooms")
         await here.bob.slash(room, "settings set", scope="server", key="who_can_edit_settings", value="everyone")
         assert await set_for_category(here, room, who=here.ann, value="1:1") == (
-            "Only managers can change the settings of this category. You can change your own settings with the scope `me`."
+            "Only managers can change the settings of this category."
+            " You can change your own settings with the scope `me`."
         )
         assert await set_for_category(here, here.channel, value="1:1") == "This channel has no category."

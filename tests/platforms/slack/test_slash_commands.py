@@ -73,13 +73,13 @@ async def test_commands_are_answered_to_one_user(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN) as here:
         await here.draw()
         told = {
-            "queue": "0 pictures being drawn", "usage": "You: **1 picture**", "cancel": "Nothing is in progress here.",
-            "images": "Slack does not allow commands in threads: mention me in the thread that you mean, with `images`.",
-            "pictures": "Slack does not allow commands in threads: mention me in the thread that you mean, with `pictures`.",
-            "export": "Slack takes no commands", "forget": "Slack takes no commands", "forget settings": "Your own",
-            "help": "**Ask me for pictures", "": "**Ask me for",
-            "draw a cat": "There is no command “draw a cat”. To draw, use `/imagine`",
-            "settings set count 3": "Pictures of a wish for you: **3**.",
+            "queue": "Generating: 0.", "usage": "You: **1 image**", "cancel": "Nothing is in progress here.",
+            "images": "Slack does not allow commands in threads. Mention me in the thread with the word `images` instead.",
+            "pictures": "Slack does not allow commands in threads. Mention me in the thread with the word `pictures` instead.",
+            "export": "Slack does not allow commands", "forget": "Slack does not allow commands", "forget settings": "Your own",
+            "help": "**Ask me for images", "": "**Ask me for",
+            "draw a cat": "There is no command “draw a cat”. For an image, use `/imagine`",
+            "settings set count 3": "Images per request for you: **3**.",
         }  # fmt: skip
         for count, (text, begins) in enumerate(told.items(), 1):
             await here.command(text)

@@ -10,7 +10,7 @@ import discord
 
 from bot.capabilities import ModelCapabilities
 from bot.domain import ThreadKey
-from bot.settings.rules import SETTINGS
+from bot.settings.rules import AvailableModels, SETTINGS, value_name
 from tests.support import discord_sim
 from tests.support.images import png
 from tests.support.same_conversation.script import Paper, Place, plain
@@ -119,9 +119,12 @@ class Server:
     async def show(self, who: str, key: str, scope: str) -> tuple[str, str]:
         """What the panel has."""
         told = await self._slash(who, "settings show", self._of(scope), scope=scope)
-        found = re.search(rf"\*\*{re.escape(SETTINGS[key].title)}\*\*: (.*)\n-# from: (\w+)", told)
+        found = re.search(rf"\*\*{re.escape(str(SETTINGS[key].title))}\*\*: (.*)\n-# from: (\w+)", told)
         assert found
-        return found[1].replace("\\", ""), found[2]
+        choices = SETTINGS[key].choices
+        values = {str(value_name(key, each)): each for each in choices(AvailableModels())} if choices else {}
+        shown = found[1].replace("\\", "")
+        return values.get(shown, shown), found[2]
 
     async def look(self, who: str, name: str) -> str:
         """Give the command."""

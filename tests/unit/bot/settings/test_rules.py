@@ -17,7 +17,6 @@ from bot.settings.rules import (
     list_fields,
     resolve_settings,
     scope_key,
-    setting_message,
     validate_value,
 )
 from bot.settings.rules import check_may_change as check
@@ -99,7 +98,7 @@ def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -
         possible = text(listed(scopes.split()))
         with pytest.raises(Refused) as refused:
             validate_value(key, "x", scope, MODELS)
-        assert str(refused.value) == f"{setting_message(key, 'title')} can be set for {possible}, not for {scope}."
+        assert str(refused.value) == f"{SETTINGS[key].title} can be set for {possible}, not for {scope}."
 
 
 @pytest.mark.parametrize(

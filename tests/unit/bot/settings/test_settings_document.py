@@ -24,7 +24,7 @@ def test_every_setting_is_documented(name: str) -> None:
     row = next(line for line in render_page().splitlines() if line.startswith(f"| `{name}` |"))
     cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
     assert len(cells) == 6 and all(cells)
-    assert key.title in cells[1] and key.description in cells[1]
+    assert str(key.title) in cells[1] and str(key.description) in cells[1]
     assert all(f"`{choice}`" in cells[2] for choice in (key.choices(AvailableModels()) if key.choices else ()))
     assert cells[4] == ", ".join(f"`{scope}`" for scope in key.scopes)
 
