@@ -5,12 +5,12 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from bot.errors import BotError
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return the exit status: 0, 1 if the doctor found an error, 2 after a BotError on stderr."""
     options = create_parser().parse_args(arguments)
+    from bot.errors import BotError
+
     try:
         return run_command(options)
     except BotError as error:
@@ -49,7 +49,7 @@ def run_command(options: Namespace) -> int:
         case "models":
             from render.models import list_models
 
-            list_models.run(options, config.picture_model)
+            list_models.run(options, config.image_model)
         case "evaluate":
             from bot import app
 

@@ -15,7 +15,7 @@ from bot.capabilities import Dialect, ModelCapabilities, RefineMode
 from bot.commands.lineage import build_tree
 from bot.commands.slash_commands import SlashCommands
 from bot.commands.thread_export import ThreadExport
-from bot.config import Config, worker_environment
+from bot.config import Config, old_variable_warnings, worker_environment
 from bot.conversation.dispatcher import Dispatcher, DispatcherOptions
 from bot.conversation.retention import Retention
 from bot.errors import BotError
@@ -72,6 +72,8 @@ def _configure_logging(level: str) -> None:
     logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     for name in ("httpx2", "httpcore2", "openai"):  # at debug level they log the text of users
         logging.getLogger(name).setLevel(logging.WARNING)
+    for warning in old_variable_warnings():
+        log.warning("%s", warning)
 
 
 async def _serve(config: Config, console_user: str | None) -> None:
@@ -89,14 +91,16 @@ async def _serve(config: Config, console_user: str | None) -> None:
         async with open_queue(config, store, files) as line, _open_chat_models(config) as (model, others):
             metrics = Metrics(lambda: _queue_status(line), lambda job: _was_cancelled(store, job))
             line.on_batch_start(metrics.record_batch)
-            refining = config.refine if config.has_chat_server else RefineMode.OFF  # rules cannot write prompts
+            refining = (
+                config.improve_prompts if config.has_chat_server else RefineMode.OFF
+            )  # rules cannot write prompts
             moderator = _create_moderator(config)
             desk = SlashCommands(
                 store,
                 queue_status=lambda: _queue_status(line),
                 defaults=Settings(persona=config.persona, improve_prompts=refining),
                 chat_models=(config.llm_model, *others) if others else (),
-                styles=styles.load_styles(config.styles),
+                styles=styles.load_styles(config.styles_dir),
             )
             inbox = Dispatcher(
                 store,
@@ -222,14 +226,14 @@ async def open_queue(config: Config, store: Store, files: PictureFiles) -> Async
     engines: Sequence[ImagesApiEngine | WorkerEngine]
     if config.images_api_model:
         key = config.images_api_key.get_secret_value() if config.images_api_key else None
-        at_once = config.images_at_once
+        at_once = config.images_max_concurrent
         engines = [ImagesApiEngine(config.images_api_model, config.images_base_url, key, max_concurrent=at_once)]
     elif config.render_urls:
         token = config.render_token.get_secret_value() if config.render_token else None
         engines = [WorkerEngine(url, partial(str, url), token) for url in config.render_urls]
     else:
         environment = worker_environment() | {"LOG_LEVEL": logging.getLevelName(logging.getLogger().level)}
-        supervisors = [LocalWorker(config.picture_model, device, environment) for device in config.render_devices]
+        supervisors = [LocalWorker(config.image_model, device, environment) for device in config.render_devices]
         engines = [WorkerEngine(f"this machine, {each.device}", each.get_address, each.token) for each in supervisors]
     line = RenderQueue(
         store.jobs,
@@ -256,7 +260,7 @@ def _start_autoscaler(config: Config, queue: RenderQueue) -> list[asyncio.Task[N
     """Start the task that sets the number of replicas of a Ray cluster, if one is configured."""
     if not config.ray_dashboard_url:
         return []
-    lowest, highest = map(int, config.ray_painters.split("-"))
+    lowest, highest = map(int, config.ray_replicas.split("-"))
     token = config.ray_token.get_secret_value() if config.ray_token else None
     rules = Range(min_replicas=lowest, max_replicas=max(lowest, highest))
     scaler = RayScaler(config.ray_dashboard_url, config.ray_deployment, rules, token)
@@ -267,7 +271,7 @@ def _configured_capabilities(config: Config) -> ModelCapabilities:
     """Return the capabilities of the image model by its name; they hold until a worker reports the real ones."""
     if config.images_api_model:
         return images_api.model_capabilities(config.images_api_model)
-    return ModelCapabilities(dialect=Dialect.SCENES) if config.picture_model == "builtin" else ModelCapabilities()
+    return ModelCapabilities(dialect=Dialect.SCENES) if config.image_model == "builtin" else ModelCapabilities()
 
 
 @asynccontextmanager

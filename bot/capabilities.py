@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import StrEnum
 
-IMAGES_API_PREFIX = "openai:"  # prefix of PICTURE_MODEL for a model of an images API
+IMAGES_API_PREFIX = "openai:"  # prefix of IMAGE_MODEL for a model of an images API
 LARGEST_SIDE = 4096  # pixels of the longer side of an upscaled image
 
 

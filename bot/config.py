@@ -2,8 +2,9 @@
 
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -11,6 +12,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.capabilities import IMAGES_API_PREFIX, RefineMode
+from bot.environment import OLD_VARIABLES, describe_old_variables, rename_old_variables
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -26,7 +28,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", env_file=".env")
 
     data_dir: Path = Field(Path("data"), description="Folder of the database and the pictures.")
-    styles: Path | None = Field(
+    styles_dir: Path | None = Field(
         None, description="Folder of a team's own styles, with their LoRA files; see docs/image-models.md."
     )
     retention_days: Annotated[int, Field(ge=1, le=36_500)] | None = Field(
@@ -54,8 +56,8 @@ class Config(BaseSettings):
     llm_context: Annotated[int, Field(ge=1024)] | None = Field(
         None, description="Tokens that the chat model can take in; empty goes by its name."
     )
-    refine: RefineMode = Field(
-        RefineMode.AUTO, description="When a wish is turned into a better prompt by a second call of the chat model."
+    improve_prompts: RefineMode = Field(
+        RefineMode.AUTO, description="When a second call of the chat model improves the prompt."
     )
     persona: str = Field("", description="Who the bot is in its talk, in plain sentences to the chat model.")
     moderation_url: str | None = Field(
@@ -63,7 +65,7 @@ class Config(BaseSettings):
     )
     moderation_key: SecretStr | None = Field(None, description="Key for that endpoint.")
     moderation_model: str = Field("omni-moderation-latest", description="Name of the model on that endpoint.")
-    picture_model: str = Field(
+    image_model: str = Field(
         "builtin",
         description="`builtin`, a folder, a hub id of a diffusers pipeline, or `openai:` and a model of an images API.",
     )
@@ -73,8 +75,8 @@ class Config(BaseSettings):
         pattern=r"^https?://",
     )
     images_api_key: SecretStr | None = Field(None, validate_default=True, description="Key for the images API.")
-    images_at_once: Annotated[int, Field(ge=1, le=64)] = Field(
-        4, description="How many pictures the images API is asked for at the same time."
+    images_max_concurrent: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="Images that the images API renders at the same time."
     )
     render_urls: Names = Field(
         (), description="Addresses of render workers that run already, with commas; empty starts workers."
@@ -90,12 +92,14 @@ class Config(BaseSettings):
     )
     ray_dashboard_url: str | None = Field(
         None,
-        description="Dashboard of a Ray cluster that is to run more painters while many wait.",
+        description="Dashboard of a Ray cluster whose number of replicas the bot adapts to the waiting work.",
         pattern=r"^https?://",
     )
-    ray_deployment: str = Field("pictures/Painter", description="Application and deployment of the painters there.")
-    ray_painters: str = Field(
-        "1-4", description="How many painters may run, fewest and most.", pattern=r"^[1-9][0-9]{0,3}-[1-9][0-9]{0,3}$"
+    ray_deployment: str = Field("pictures/Replica", description="Application and deployment of the replicas there.")
+    ray_replicas: str = Field(
+        "1-4",
+        description="The smallest and the largest number of replicas, such as 1-4.",
+        pattern=r"^[1-9][0-9]{0,3}-[1-9][0-9]{0,3}$",
     )
     ray_token: SecretStr | None = Field(None, description="What the cluster itself asks for, with RAY_AUTH_MODE=token.")
     discord_token: SecretStr | None = Field(
@@ -144,15 +148,15 @@ class Config(BaseSettings):
     def _check_worker_urls(cls, urls: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         if wrong := [url for url in urls if not url.startswith(("http://", "https://"))]:
             raise ValueError(f"must be addresses that begin with http:// or https://, {wrong[0]!r} does not")
-        if urls and str(info.data.get("picture_model")).startswith(IMAGES_API_PREFIX):
+        if urls and str(info.data.get("image_model")).startswith(IMAGES_API_PREFIX):
             raise ValueError(
-                f"must be empty while PICTURE_MODEL begins with `{IMAGES_API_PREFIX}`, which needs no worker"
+                f"must be empty while IMAGE_MODEL begins with `{IMAGES_API_PREFIX}`, which needs no worker"
             )
         return urls
 
-    @field_validator("picture_model")
+    @field_validator("image_model")
     @classmethod
-    def _check_picture_model(cls, model: str) -> str:
+    def _check_image_model(cls, model: str) -> str:
         if model.startswith(IMAGES_API_PREFIX) and not model.removeprefix(IMAGES_API_PREFIX).strip():
             raise ValueError(f"must name a model after `{IMAGES_API_PREFIX}`")
         return model
@@ -161,7 +165,7 @@ class Config(BaseSettings):
     @classmethod
     def _check_images_api_key(cls, key: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
         if (
-            str(info.data.get("picture_model")).startswith(IMAGES_API_PREFIX)
+            str(info.data.get("image_model")).startswith(IMAGES_API_PREFIX)
             and not key
             and info.data.get("images_base_url", "") is None
         ):
@@ -219,26 +223,24 @@ class Config(BaseSettings):
     def images_api_model(self) -> str | None:
         """Name of the image model on the images API; None if workers render."""
         return (
-            self.picture_model.removeprefix(IMAGES_API_PREFIX)
-            if self.picture_model.startswith(IMAGES_API_PREFIX)
-            else None
+            self.image_model.removeprefix(IMAGES_API_PREFIX) if self.image_model.startswith(IMAGES_API_PREFIX) else None
         )
 
 
 def load_config() -> Config:
     """Read the configuration from the environment and `.env`. Raises ConfigError that lists every fault."""
     try:
-        return Config()
+        return Config(**_values_under_old_names(read_environment()))
     except ValidationError as error:
         raise ConfigError("\n".join(map(_format_fault, error.errors()))) from None
 
 
 def _format_fault(fault: ErrorDetails) -> str:
     field = str(fault["loc"][0])
-    told = _FAULT_TEXTS.get(fault["type"], fault["msg"].removeprefix("Value error, ")).format(**fault.get("ctx", {}))
+    text = _FAULT_TEXTS.get(fault["type"], fault["msg"].removeprefix("Value error, ")).format(**fault.get("ctx", {}))
     secret = any(word in field for word in ("token", "key", "secret"))
     shown = "" if secret else f", not {fault['input']!r}"
-    return f"{field.upper()} {told}{shown}. {Config.model_fields[field].description}"
+    return f"{field.upper()} {text}{shown}. {Config.model_fields[field].description}"
 
 
 _FAULT_TEXTS = {
@@ -254,5 +256,24 @@ _FAULT_TEXTS = {
 def worker_environment() -> dict[str, str]:
     """Return the environment of a render worker: the environment and `.env` without the secrets of the bot."""
     own = {name.upper() for name, field in Config.model_fields.items() if "SecretStr" in str(field.annotation)}
-    told = {**dotenv_values(str(Config.model_config["env_file"])), **os.environ}
-    return {name: value for name, value in told.items() if value is not None and name.upper() not in own}
+    environment = rename_old_variables(read_environment())
+    return {name: value for name, value in environment.items() if name.upper() not in own}
+
+
+def old_variable_warnings() -> list[str]:
+    """Return a sentence about each variable that is set under an old name."""
+    return describe_old_variables(read_environment())
+
+
+def read_environment() -> dict[str, str]:
+    """Return the variables of the environment and of `.env`; the environment wins."""
+    values = {**dotenv_values(str(Config.model_config["env_file"])), **os.environ}
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _values_under_old_names(environment: Mapping[str, str]) -> dict[str, Any]:
+    """Return the fields whose variable is set under its old name only."""
+    set_ = {name.upper() for name, value in environment.items() if value}
+    renamed = rename_old_variables(environment)
+    fields = {name: name.lower() for name in OLD_VARIABLES.values() if renamed.get(name) and name not in set_}
+    return {field: renamed[name] for name, field in fields.items() if field in Config.model_fields}

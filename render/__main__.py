@@ -12,6 +12,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from bot.environment import describe_old_variables, rename_old_variables
 from render.image_model import Options
 from render.worker.device import HANG_TIMEOUT
 from render.worker.device_process import configure_logging, load_diffusers_model
@@ -23,20 +24,20 @@ ENVIRONMENT = """
 environment:
   RENDER_TOKEN     bearer token that every request must carry
   RENDER_BATCH     largest number of images in one batch; the default depends on the device and the model
-  RENDER_PATIENCE  seconds without an event from the device during a batch, after which its process is killed
+  RENDER_TIMEOUT   seconds without an event from the device during a batch, after which its process is killed
                    and restarted (default 120; three times as long for the first batch after a start)
-  RENDER_QUANTISE  `8bit` or `4bit`: less memory, slightly different images; needs bitsandbytes and a GPU
+  RENDER_QUANTIZE  `8bit` or `4bit`: less memory, slightly different images; needs bitsandbytes and a GPU
   RENDER_OFFLOAD   `parts` or `layers` of the model take turns on the device: less memory; slower or much slower
   RENDER_COMPILE   1: compile the network after loading, which makes every image after that faster
   RENDER_STEP_CACHE  skip work in steps that change less than this difference (such as 0.1): different images
   RENDER_ATTENTION name of an attention backend of diffusers
   RENDER_ALLOW_PICKLES  the model whose pickled weights may be loaded, although pickles can run code
   RENDER_IP_ADAPTER  an IP-Adapter for the model, OWNER/NAME/FOLDER/FILE or a path: large changes keep the subject
-  STYLES           folder of style files (LoRA)
+  STYLES_DIR       folder of style files (LoRA)
   RENDER_CACHE     folder for the images of the last ten minutes; the default is under the temporary folder
 """
 _ALLOWED_VALUES = {
-    "RENDER_QUANTISE": ("8bit", "4bit"),
+    "RENDER_QUANTIZE": ("8bit", "4bit"),
     "RENDER_OFFLOAD": ("parts", "layers"),
     "RENDER_COMPILE": ("0", "1"),
     "RENDER_STEP_CACHE": (),
@@ -58,6 +59,8 @@ DEVICE_ENVIRONMENT = {
 
 def main() -> None:
     """Listen until interrupted; with --attached, until standard input is closed."""
+    warnings = describe_old_variables(os.environ)
+    os.environ.update(rename_old_variables(os.environ))
     parser = argparse.ArgumentParser(
         prog="python -m render",
         description="Render worker: owns one device, speaks HTTP.",
@@ -66,7 +69,7 @@ def main() -> None:
     )
     parser.add_argument("--listen", default="127.0.0.1:7801", help="address and port; port 0 picks a free port")
     parser.add_argument(
-        "--model", default=os.environ.get("PICTURE_MODEL") or "builtin", help="`builtin`, a folder or a hub id"
+        "--model", default=os.environ.get("IMAGE_MODEL") or "builtin", help="`builtin`, a folder or a hub id"
     )
     parser.add_argument("--device", default="auto", help="`auto`, `cpu`, `cuda`, `cuda:1`, ...")
     parser.add_argument("--attached", action="store_true", help="exit when standard input is closed")
@@ -75,14 +78,16 @@ def main() -> None:
     token = os.environ.get("RENDER_TOKEN") or None
     if host not in LOOPBACK and not token:
         parser.error(f"--listen {options.listen} can be reached by others: set RENDER_TOKEN, or use 127.0.0.1")
-    largest_batch, patience = _positive_int(parser, "RENDER_BATCH"), _positive_int(parser, "RENDER_PATIENCE")
+    largest_batch, hang_timeout = _positive_int(parser, "RENDER_BATCH"), _positive_int(parser, "RENDER_TIMEOUT")
     level = os.environ.get("LOG_LEVEL") or "INFO"
     configure_logging(level)
+    for warning in warnings:
+        logging.getLogger(__name__).warning("%s", warning)
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     for name, value in DEVICE_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     load = partial(load_diffusers_model, options.model, options.device, largest_batch, level, _model_options(parser))
-    worker = WorkerServer(load, token, cache=_open_cache(), hang_timeout=patience or HANG_TIMEOUT)
+    worker = WorkerServer(load, token, cache=_open_cache(), hang_timeout=hang_timeout or HANG_TIMEOUT)
     with suppress(KeyboardInterrupt):
         asyncio.run(_serve(worker, host, int(port), options.attached))
 
@@ -107,11 +112,11 @@ def _model_options(parser: argparse.ArgumentParser) -> Options:
     except ValueError:
         parser.error(f"RENDER_STEP_CACHE must be a number such as 0.1, not {told['RENDER_STEP_CACHE']!r}")
     return Options(
-        quantise=told["RENDER_QUANTISE"],
+        quantise=told["RENDER_QUANTIZE"],
         offload=told["RENDER_OFFLOAD"],
         allow_pickles=told["RENDER_ALLOW_PICKLES"],
         ip_adapter=told["RENDER_IP_ADAPTER"],
-        styles=os.environ.get("STYLES") or "",
+        styles=os.environ.get("STYLES_DIR") or "",
         compile=told["RENDER_COMPILE"] == "1",
         step_cache=step_cache,
         attention=told["RENDER_ATTENTION"],

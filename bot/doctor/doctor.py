@@ -16,7 +16,7 @@ from pydantic import SecretStr, TypeAdapter, ValidationError
 from rich.console import Console
 from rich.text import Text
 
-from bot.config import Config, worker_environment
+from bot.config import Config, old_variable_warnings, worker_environment
 from bot.doctor.checks import TIME_LIMIT, Check, NoAnswer, Severity, auth_headers, get_json, origin
 from bot.doctor.discord import check_discord
 from bot.doctor.images_api import check_images_api
@@ -49,6 +49,8 @@ def run(load: Callable[[], Config], version: int, console: Console | None = None
             show(Check(Severity.ERROR, "Configuration", fault))
     else:
         show(Check(Severity.OK, "Configuration", "All settings are understood."))
+        for warning in old_variable_warnings():
+            show(Check(Severity.NOTE, "Configuration", warning))
         asyncio.run(run_checks(config, version, show))
     wrong = marks.count(Severity.ERROR)
     console.print(f"{format_count(wrong, 'thing is', 'things are')} wrong." if wrong else "Nothing is wrong.")
@@ -111,7 +113,7 @@ async def check_rendering(config: Config, version: int, limit: float = TIME_LIMI
         asked = (_check_worker(url, config.render_token, version, limit) for url in config.render_urls)
         return list(await asyncio.gather(*asked))
     seen = await inspect_environment(_GPU_INFO_COMMAND, SLOWEST_IMPORT)
-    return [seen if isinstance(seen, Check) else check_devices(config, seen), check_image_model(config.picture_model)]
+    return [seen if isinstance(seen, Check) else check_devices(config, seen), check_image_model(config.image_model)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +185,7 @@ def check_devices(config: Config, environment: RenderEnvironment) -> Check:
         return Check(Severity.ERROR, "Drawing", f"There is no {', '.join(lacking)} here; GPUs: {gpus}.", cure)
     if environment.gpus:
         return Check(Severity.OK, "Drawing", f"torch is installed; GPUs: {gpus}.")
-    if config.picture_model == "builtin":
+    if config.image_model == "builtin":
         return Check(Severity.OK, "Drawing", "torch is installed; no GPU is seen, and the built-in model needs none.")
     told = "torch is installed, but sees no GPU: the processor paints, which takes minutes a picture."
     return Check(Severity.NOTE, "Drawing", told, "With a GPU, install its driver and a torch that is built for it.")
@@ -198,11 +200,11 @@ def check_image_model(name: str) -> Check:
         if (folder / "model_index.json").is_file():
             return Check(Severity.OK, about, f"The folder {name}.")
         told = f"The folder {name} holds no diffusers pipeline: it has no model_index.json."
-        return Check(Severity.ERROR, about, told, "Correct PICTURE_MODEL.")
+        return Check(Severity.ERROR, about, told, "Correct IMAGE_MODEL.")
     if re.fullmatch(r"\w[\w.-]*/\w[\w.-]*", name):
         return Check(Severity.NOTE, about, f"{name} is fetched from the Hugging Face hub, unless it was before.")
     told = f"{name} is neither a folder nor the hub id of a model, such as owner/name."
-    return Check(Severity.ERROR, about, told, "Correct PICTURE_MODEL; `~` and variables are not replaced in it.")
+    return Check(Severity.ERROR, about, told, "Correct IMAGE_MODEL; `~` and variables are not replaced in it.")
 
 
 # The chat server

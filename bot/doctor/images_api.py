@@ -39,5 +39,5 @@ async def check_images_api(config: Config, model: str, limit: float = TIME_LIMIT
     if model in names:
         return [Check(Severity.OK, about, f"{server} has {model}.")]
     there = ", ".join(get_close_matches(model, names, 3, 0.3) or names[:3]) or "none"
-    cure = f"Correct PICTURE_MODEL, unless the server takes any name. Of those that are there: {there}."
+    cure = f"Correct IMAGE_MODEL, unless the server takes any name. Of those that are there: {there}."
     return [Check(Severity.NOTE, about, f"{server} does not list {model}.", cure)]

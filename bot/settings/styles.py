@@ -48,7 +48,7 @@ def load_styles(folder: Path | None) -> Mapping[str, Style]:
     if folder is None:
         return BUILT_IN_STYLES
     if not folder.is_dir():
-        raise ConfigError(f"STYLES must be a folder, and there is none at {str(folder)!r}.")
+        raise ConfigError(f"STYLES_DIR must be a folder, and there is none at {str(folder)!r}.")
     found = {path.stem.lower(): _load_file(path) for path in sorted(folder.glob("*.toml"))}
     return MappingProxyType({**BUILT_IN_STYLES, **found})
 

@@ -66,7 +66,7 @@ def run(
     detect: Callable[[], Machine] = detect_machine,
     console: Console | None = None,
 ) -> None:
-    """Print the list; `picture_model` is the value of PICTURE_MODEL."""
+    """Print the list; `picture_model` is the value of IMAGE_MODEL."""
     console = console or Console(width=None if sys.stdout.isatty() else PIPE_WIDTH)
     if options.json:
         console.out(json.dumps(as_object(picture_model, detect()), ensure_ascii=False), highlight=False)
@@ -98,7 +98,7 @@ def as_table(picture_model: str, machine: Machine) -> RenderableType:
 
 def _describe_current(picture_model: str, current: Preset) -> str:
     """A sentence about the current model."""
-    shown = f"PICTURE_MODEL is {picture_model!r}"
+    shown = f"IMAGE_MODEL is {picture_model!r}"
     if picture_model.startswith(IMAGES_API_PREFIX):
         return f"{shown}: a server elsewhere draws, and this machine's memory does not matter."
     if current.pattern:

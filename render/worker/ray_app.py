@@ -15,7 +15,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from ray import serve
 from ray.exceptions import RayError
 from ray.serve.config import RequestRouterConfig
@@ -203,7 +203,7 @@ class Ingress:
     async def check_health(self) -> None:
         """Raise RuntimeError if polling has stopped. Serve replaces an ingress that raises here three times."""
         if self._poll_task.done():
-            raise RuntimeError("The desk no longer looks after its painters.") from self._poll_task.exception()
+            raise RuntimeError("The ingress does not poll its replicas any more.") from self._poll_task.exception()
 
 
 async def _prepend(first: bytes, lines: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
@@ -219,14 +219,14 @@ def _is_on_loopback() -> bool:
 
 
 class ApplicationArgs(BaseModel):
-    """`args` of an application in `serve.yaml`. `patience` is in seconds."""
+    """`args` of an application in `serve.yaml`. `timeout` is in seconds; `patience` is its old name."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", populate_by_name=True)
 
     model: str = "builtin"
     device: str = "auto"
     largest_batch: int | None = Field(None, ge=1)
-    patience: float = Field(HANG_TIMEOUT, gt=0)
+    timeout: float = Field(HANG_TIMEOUT, gt=0, validation_alias=AliasChoices("timeout", "patience"))
     options: Options = Options()
     studio: str = "render.diffusion.diffusers_model:DiffusersModel"
 
@@ -236,9 +236,9 @@ def application(settings: ApplicationArgs) -> serve.Application:
     load = partial(
         load_model_class, settings.studio, settings.model, settings.device, settings.largest_batch, settings.options
     )
-    desk: Any = Ingress  # both are deployments
-    painter: Any = Replica
-    return desk.bind(painter.bind(load, settings.patience))
+    ingress: Any = Ingress  # both are deployments
+    replica: Any = Replica
+    return ingress.bind(replica.bind(load, settings.timeout))
 
 
 def _open_cache() -> ResultCache | None:

@@ -15,7 +15,7 @@ async def test_a_conversation_is_drawn_by_a_server(tmp_path: Path) -> None:
     """Pictures and an edit come from the server; the bot has no child process, and ends when it is told to."""
     async with images_server(ImagesDouble()) as double:
         program = Program(
-            tmp_path / "data", PICTURE_MODEL="openai:gpt-image-1", IMAGES_BASE_URL=double.url, IMAGES_API_KEY=""
+            tmp_path / "data", IMAGE_MODEL="openai:gpt-image-1", IMAGES_BASE_URL=double.url, IMAGES_API_KEY=""
         )
         await program.start()
         client = Client(program)

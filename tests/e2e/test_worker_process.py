@@ -50,7 +50,7 @@ async def test_a_worker_that_others_can_reach_needs_a_token() -> None:
     assert b"set RENDER_TOKEN" in told
 
 
-@pytest.mark.parametrize("name", ["RENDER_BATCH", "RENDER_PATIENCE"])
+@pytest.mark.parametrize("name", ["RENDER_BATCH", "RENDER_TIMEOUT"])
 @pytest.mark.parametrize("told", ["0", "many", "-1", "1.5"])
 async def test_a_number_that_is_none_is_refused(name: str, told: str) -> None:
     """The worker does not start, and says what is wrong."""

@@ -72,7 +72,7 @@ class Cluster:
         config["http_options"] = {"host": "127.0.0.1", "port": self.port}
         application = config["applications"][0]
         application["args"]["studio"] = self._studio
-        painter = next(deployment for deployment in application["deployments"] if deployment["name"] == "Painter")
+        painter = next(deployment for deployment in application["deployments"] if deployment["name"] == "Replica")
         painter["ray_actor_options"] = {"num_cpus": 0.1, "num_gpus": 0}
         (folder / "serve.json").write_text(json.dumps(config), encoding="utf-8")
         self.deploy(folder)
@@ -124,7 +124,7 @@ class Cluster:
 
     def painters(self) -> list[int]:
         """The processes of the painters, without those of their devices."""
-        return sorted(pid for pid, name in self.processes().items() if f"ServeReplica:{ROUTE}:Painter" in name)
+        return sorted(pid for pid, name in self.processes().items() if f"ServeReplica:{ROUTE}:Replica" in name)
 
     def kill(self, *pids: int) -> None:
         """As a power cut would."""

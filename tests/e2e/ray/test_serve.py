@@ -124,7 +124,7 @@ async def test_a_dead_device_is_replaced_within_its_painter(there: Cluster, plac
 async def test_the_fleet_grows_and_shrinks_without_cutting(there: Cluster, place: Place) -> None:
     """The dashboard is told how many painters are wanted; those that must go finish their batches first."""
     rules = ScalingPolicy(target_wait=10, min_replicas=2, max_replicas=3, downscale_delay=0)
-    scaler = RayScaler(there.dashboard, f"{ROUTE}/Painter", rules, there.cluster_token)
+    scaler = RayScaler(there.dashboard, f"{ROUTE}/Replica", rules, there.cluster_token)
     begun = time.monotonic()
     await scaler.adjust(QueueLoad(0, 30, 1), begun)
     assert scaler.last_target == 3
@@ -139,7 +139,7 @@ async def test_the_fleet_grows_and_shrinks_without_cutting(there: Cluster, place
         await place.until(lambda slots: slots.slots == 2, BACK)
     assert (cuts, [task.result() for task in clients]) == ([], [1, 1, 1])
     await place.until(lambda slots: slots.slots == slots.free == 2, BACK)
-    stranger = RayScaler(there.dashboard, f"{ROUTE}/Painter", rules, "wrong" * 10)
+    stranger = RayScaler(there.dashboard, f"{ROUTE}/Replica", rules, "wrong" * 10)
     await stranger.adjust(QueueLoad(0, 30, 1), time.monotonic())
     assert stranger.last_target is None
 

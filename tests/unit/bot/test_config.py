@@ -31,7 +31,7 @@ def test_nothing_needs_to_be_set() -> None:
     """The defaults are a bot on this machine with the built-in models."""
     config = load_config()
     assert (config.web_host, config.web_port, config.web_token) == ("127.0.0.1", 8642, None)
-    assert (config.picture_model, config.render_urls, config.render_steps) == ("builtin", (), None)
+    assert (config.image_model, config.render_urls, config.render_steps) == ("builtin", (), None)
     assert not config.has_chat_server
 
 
@@ -145,7 +145,7 @@ def test_no_secret_is_ever_shown(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_images_api_needs_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch) -> None:
     """OpenAI's own wants a key, one's own server only its address; workers beside it are a contradiction."""
     assert load_config().images_api_model is None
-    (line,) = faults(monkeypatch, PICTURE_MODEL="openai:gpt-image-2")
+    (line,) = faults(monkeypatch, IMAGE_MODEL="openai:gpt-image-2")
     assert line.startswith("IMAGES_API_KEY must be set for OpenAI's images API")
     monkeypatch.setenv("IMAGES_API_KEY", "two words")
     (line,) = faults(monkeypatch)
@@ -155,7 +155,7 @@ def test_an_images_api_needs_a_name_and_a_place(monkeypatch: pytest.MonkeyPatch)
     assert load_config().images_api_model == "gpt-image-2"
     assert "RENDER_URLS must be empty" in faults(monkeypatch, RENDER_URLS="http://gpu:7801")[0]
     monkeypatch.setenv("RENDER_URLS", "")
-    assert "PICTURE_MODEL must name a model" in faults(monkeypatch, PICTURE_MODEL="openai:")[0]
+    assert "IMAGE_MODEL must name a model" in faults(monkeypatch, IMAGE_MODEL="openai:")[0]
 
 
 def test_a_worker_inherits_everything_but_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -164,11 +164,11 @@ def test_a_worker_inherits_everything_but_the_secrets(monkeypatch: pytest.Monkey
         monkeypatch.setenv(name, "hunter2")
     monkeypatch.setenv("PATH", "/usr/bin")
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
-    monkeypatch.setenv("PICTURE_MODEL", "builtin")
+    monkeypatch.setenv("IMAGE_MODEL", "builtin")
     inherited = worker_environment()
     assert "hunter2" not in inherited.values()
     assert (inherited["PATH"], inherited["CUDA_VISIBLE_DEVICES"]) == ("/usr/bin", "1")
-    assert inherited["PICTURE_MODEL"] == "builtin"
+    assert inherited["IMAGE_MODEL"] == "builtin"
 
 
 def test_a_worker_inherits_what_the_env_file_says(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -177,5 +177,5 @@ def test_a_worker_inherits_what_the_env_file_says(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("RENDER_BATCH", "2")
     Path(".env").write_text("STYLES=/looks\nHF_TOKEN=hub\nRENDER_BATCH=9\nRENDER_OFFLOAD\nDISCORD_TOKEN=hunter2\n")
     inherited = worker_environment()
-    assert (inherited["STYLES"], inherited["HF_TOKEN"], inherited["RENDER_BATCH"]) == ("/looks", "hub", "2")
+    assert (inherited["STYLES_DIR"], inherited["HF_TOKEN"], inherited["RENDER_BATCH"]) == ("/looks", "hub", "2")
     assert "RENDER_OFFLOAD" not in inherited and "hunter2" not in inherited.values()

@@ -7,8 +7,7 @@ import pytest
 
 from bot.__main__ import main
 
-# The standard library and `bot.errors` are enough to parse a command line.
-OWN = {"bot", "bot.__main__", "bot.errors"}
+OWN = {"bot", "bot.__main__"}  # with the standard library enough to parse a command line
 HEAVY = "PIL aiohttp asyncio babel discord openai pydantic pydantic_settings ray rich slack_bolt sqlite_utils torch"
 
 

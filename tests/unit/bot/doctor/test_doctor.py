@@ -324,7 +324,7 @@ def test_the_devices_must_be_there(
     """Each GPU that is named is counted; without any, only the built-in model is at ease."""
     assert check_devices(Config(render_devices=wanted), RenderEnvironment(missing, gpus)).severity is mark
     if not gpus and not missing and wanted == ("auto",):
-        assert check_devices(Config(picture_model="o/n"), RenderEnvironment([], [])).severity is Severity.NOTE
+        assert check_devices(Config(image_model="o/n"), RenderEnvironment([], [])).severity is Severity.NOTE
 
 
 def test_a_folder_that_is_no_pipeline_is_found(tmp_path: Path) -> None:

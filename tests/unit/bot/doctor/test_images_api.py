@@ -26,7 +26,7 @@ from tests.support.images_server import Answer, ImagesDouble, error, images_serv
 async def test_an_images_api_is_asked_for_its_models(models: Answer, mark: Severity, words: str) -> None:
     """No worker and no torch is looked for, nothing is drawn, and the key is not shown."""
     async with images_server(ImagesDouble(models=models)) as double:
-        config = Config(picture_model="openai:flat", images_base_url=double.url, images_api_key=SecretStr("sk-hunter2"))
+        config = Config(image_model="openai:flat", images_base_url=double.url, images_api_key=SecretStr("sk-hunter2"))
         (finding,) = await check_rendering(config, VERSION)
     assert finding.severity is mark and words in f"{finding.message} {finding.remedy}"
     assert "hunter" not in f"{finding.message} {finding.remedy}"

@@ -45,7 +45,7 @@ def test_the_list_tells_what_each_can_do_and_whether_it_fits() -> None:
     assert "too large" in row(lines, "FLUX.1 dev") and "gated" in row(lines, "FLUX.1 dev")
     assert "black-forest-labs/FLUX.1-dev" in lines[lines.index(row(lines, "FLUX.1 dev")) + 1]
     assert all(row(lines, each.name) for each in PRESETS)
-    assert lines[-2:] == ["NVIDIA GeForce RTX 3060 with 12 GiB.", "PICTURE_MODEL is 'builtin': built-in."]
+    assert lines[-2:] == ["NVIDIA GeForce RTX 3060 with 12 GiB.", "IMAGE_MODEL is 'builtin': built-in."]
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:
@@ -69,29 +69,29 @@ def test_memory_decides() -> None:
 @pytest.mark.parametrize(
     ("model", "marked", "told"),
     [
-        ("stabilityai/sdxl-turbo", "SDXL Turbo", "PICTURE_MODEL is 'stabilityai/sdxl-turbo': SDXL Turbo."),
-        ("/models/animagine-xl-4.0", "SDXL", "PICTURE_MODEL is '/models/animagine-xl-4.0', taken for SDXL."),
+        ("stabilityai/sdxl-turbo", "SDXL Turbo", "IMAGE_MODEL is 'stabilityai/sdxl-turbo': SDXL Turbo."),
+        ("/models/animagine-xl-4.0", "SDXL", "IMAGE_MODEL is '/models/animagine-xl-4.0', taken for SDXL."),
         (
             "x/FLUX.1-dev-8steps",
             "FLUX.1 dev",
-            "PICTURE_MODEL is 'x/FLUX.1-dev-8steps', taken for FLUX.1 dev, few steps.",
+            "IMAGE_MODEL is 'x/FLUX.1-dev-8steps', taken for FLUX.1 dev, few steps.",
         ),
         (
             "x/[red]mine-turbo",
             None,
-            "PICTURE_MODEL is 'x/[red]mine-turbo', of which nothing is known here, but for the name, which promises "
+            "IMAGE_MODEL is 'x/[red]mine-turbo', of which nothing is known here, but for the name, which promises "
             "pictures in 4 steps. What it can do is read from the model when it is loaded.",
         ),
         (
             "x/mine",
             None,
-            "PICTURE_MODEL is 'x/mine', of which nothing is known here. What it can do is read from the model when it "
+            "IMAGE_MODEL is 'x/mine', of which nothing is known here. What it can do is read from the model when it "
             "is loaded.",
         ),
         (
             "openai:gpt-image-turbo",
             None,
-            "PICTURE_MODEL is 'openai:gpt-image-turbo': a server elsewhere draws, and this machine's memory does not "
+            "IMAGE_MODEL is 'openai:gpt-image-turbo': a server elsewhere draws, and this machine's memory does not "
             "matter.",
         ),
     ],
@@ -162,7 +162,7 @@ def test_scripts_get_one_object(
     """All of what is known, through the command line, of the model in the environment."""
     says(driver, "NVIDIA GeForce RTX 4090, 24564")
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("PICTURE_MODEL", "Tongyi-MAI/Z-Image-Turbo")
+    monkeypatch.setenv("IMAGE_MODEL", "Tongyi-MAI/Z-Image-Turbo")
     assert main(["models", "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)

@@ -14,7 +14,7 @@ from bot.storage.store import Store
 
 async def test_a_line_that_ends_takes_the_bot_along(store: Store, tmp_path: Path) -> None:
     """Whoever looks after the process starts it again; until then nobody waits for pictures that never come."""
-    config = Config(data_dir=tmp_path, picture_model="openai:flat", images_base_url="http://127.0.0.1:9")
+    config = Config(data_dir=tmp_path, image_model="openai:flat", images_base_url="http://127.0.0.1:9")
     store.close()
     with pytest.raises(ExceptionGroup) as ended:
         async with open_queue(config, store, PictureFiles(tmp_path / "pictures")):

@@ -1,0 +1,34 @@
+"""Environment variables that had other names in earlier versions: the old names still work. Pure."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+OLD_VARIABLES: Mapping[str, str] = MappingProxyType({
+    "IMAGES_AT_ONCE": "IMAGES_MAX_CONCURRENT",
+    "PICTURE_MODEL": "IMAGE_MODEL",
+    "RAY_PAINTERS": "RAY_REPLICAS",
+    "REFINE": "IMPROVE_PROMPTS",
+    "RENDER_PATIENCE": "RENDER_TIMEOUT",
+    "RENDER_QUANTISE": "RENDER_QUANTIZE",
+    "STYLES": "STYLES_DIR",
+})  # fmt: skip
+
+
+def rename_old_variables(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the environment with present names only. A value under the present name wins; an empty one is none."""
+    renamed = {name: value for name, value in environment.items() if name.upper() not in OLD_VARIABLES}
+    taken = {name.upper() for name, value in renamed.items() if value}
+    old = {name.upper(): value for name, value in environment.items() if name.upper() in OLD_VARIABLES and value}
+    return renamed | {OLD_VARIABLES[name]: value for name, value in old.items() if OLD_VARIABLES[name] not in taken}
+
+
+def describe_old_variables(environment: Mapping[str, str]) -> list[str]:
+    """Return a sentence about each variable that is set under an old name: what to set instead."""
+    values = {name.upper(): value for name, value in environment.items()}
+    return [_describe(old, new, bool(values.get(new))) for old, new in OLD_VARIABLES.items() if values.get(old)]
+
+
+def _describe(old: str, new: str, is_ignored: bool) -> str:
+    if is_ignored:
+        return f"{old} is ignored, because {new}, its new name, is set: delete it."
+    return f"{old} has a new name: set {new} instead."
