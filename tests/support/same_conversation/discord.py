@@ -10,7 +10,7 @@ import discord
 
 from bot.capabilities import ModelCapabilities
 from bot.domain import ThreadKey
-from bot.settings.rules import AvailableModels, SETTINGS, value_name
+from bot.settings.rules import SETTINGS, AvailableModels, value_name
 from tests.support import discord_sim
 from tests.support.images import png
 from tests.support.same_conversation.script import Paper, Place, plain
