@@ -25,7 +25,7 @@ def test_a_second_process_is_refused_until_the_first_one_is_gone(tmp_path: Path)
     command = [sys.executable, "-c", HOLD, str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdout and other.stdout.readline() == "locked\n"
-        with pytest.raises(ConfigError, match="Another bot runs on .*data: stop it") as refused, lock_data_dir(folder):
+        with pytest.raises(ConfigError, match=r"Another bot runs on .*data: stop it") as refused, lock_data_dir(folder):
             pass
         assert str(folder) in str(refused.value)
         other.kill()
@@ -37,7 +37,7 @@ def test_a_second_process_is_refused_until_the_first_one_is_gone(tmp_path: Path)
 def test_a_platform_without_locks_is_named(tmp_path: Path) -> None:
     """The message says where the bot runs."""
     with (
-        pytest.raises(ConfigError, match="does not run on this platform: .* Linux"),
+        pytest.raises(ConfigError, match=r"does not run on this platform: .* Linux"),
         lock_data_dir(tmp_path / "data", is_supported=False),
     ):
         pass
@@ -46,5 +46,5 @@ def test_a_platform_without_locks_is_named(tmp_path: Path) -> None:
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     """A file is in its place."""
     (tmp_path / "data").write_text("x")
-    with pytest.raises(ConfigError, match="DATA_DIR .*data cannot be written"), lock_data_dir(tmp_path / "data"):
+    with pytest.raises(ConfigError, match=r"DATA_DIR .*data cannot be written"), lock_data_dir(tmp_path / "data"):
         pass
