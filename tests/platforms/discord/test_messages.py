@@ -82,7 +82,7 @@ async def test_replies_in_a_channel_continue_the_conversation(tmp_path: Path) ->
         assert here.channel.threads == [] and words.reference.message_id == asked.id
         second = await here.reply(picture, "make it red", here.cid)
         assert second.thread == first.thread and second.about == 1
-        assert (last(here, second).number, last(here, second).parent) == (2, 1)
+        assert (last(here, second).number, last(here, second).request.source) == (2, 1)
         third = await here.reply(words, "thanks")
         assert third.thread == first.thread and third.about is None
         assert contents(here.channel)[-1] == "Hello."
@@ -115,9 +115,9 @@ async def test_a_reply_to_an_image_edits_that_image(tmp_path: Path) -> None:
         (first,) = pictures(thread)
         for who, number in ((here.ann, 2), (here.bob, 3)):
             edited = last(here, await here.reply(first, "make it red", who))
-            assert (edited.number, edited.parent, edited.operation) == (number, 1, Operation.EDIT)
+            assert (edited.number, edited.request.source, edited.request.operation) == (number, 1, Operation.EDIT)
         deeper = last(here, await here.reply(pictures(thread)[1], "darker"))
-        assert (deeper.number, deeper.parent) == (4, 2)
+        assert (deeper.number, deeper.request.source) == (4, 2)
         shown = [message.content for message in pictures(thread)]
         assert shown[1:] == [
             "**#2**\n-# edit of #1 · a red sun",
@@ -137,7 +137,7 @@ async def test_a_reply_with_a_mention_edits_the_upload_of_a_user(tmp_path: Path)
         (entry,) = here.entries()
         (upload,) = entry.uploads
         assert (upload.number, here.files.read(upload.digest)) == (1, png("blue"))
-        assert (last(here, entry).number, last(here, entry).parent) == (2, 1)
+        assert (last(here, entry).number, last(here, entry).request.source) == (2, 1)
         assert pictures(thread)[0].content.startswith("**#2**\n-# edit of #1")
 
 
@@ -148,7 +148,7 @@ async def test_a_reply_to_an_upload_in_a_thread_needs_no_mention(tmp_path: Path)
         brought = await here.bob.send(thread, "look", attachments=[("cat.png", png("blue"))])
         await here.final(brought.id)
         edited = await here.reply(brought, "make it red")
-        assert (edited.about, last(here, edited).number, last(here, edited).parent) == (2, 3, 2)
+        assert (edited.about, last(here, edited).number, last(here, edited).request.source) == (2, 3, 2)
 
 
 async def test_a_mention_can_have_several_uploads(tmp_path: Path) -> None:
@@ -159,7 +159,7 @@ async def test_a_mention_can_have_several_uploads(tmp_path: Path) -> None:
         thread = await here.draw("combine them", attachments=files)
         (entry,) = here.entries()
         assert [upload.number for upload in entry.uploads] == [1, 2, 3, 4]
-        assert (last(here, entry).number, last(here, entry).parent) == (5, 2)
+        assert (last(here, entry).number, last(here, entry).request.source) == (5, 2)
         notes = [message for message in here.channel.history() if message.content.startswith("-#")]
         assert [note.content for note in notes] == [
             "-# I take at most 4 images with a message. The others were left out."
@@ -179,7 +179,7 @@ async def test_a_link_to_a_message_brings_its_image(tmp_path: Path) -> None:
             )
             entry = await here.final(asked.id)
             (upload,) = entry.uploads
-            assert last(here, entry).parent == upload.number == 1 and entry.text == "make this red"
+            assert last(here, entry).request.source == upload.number == 1 and entry.text == "make this red"
             assert data is None or here.files.read(upload.digest) == data
         assert upload.digest == here.store.picture(here.entries()[0].thread, 1).digest  # type: ignore[union-attr]
 
@@ -252,7 +252,7 @@ async def test_a_forwarded_image_counts_as_an_upload(tmp_path: Path) -> None:
         thread = await here.draw()
         forwarded = await here.ann.forward(photo, thread)
         entry = await here.final(forwarded.id)
-        assert [upload.number for upload in entry.uploads] == [2] and last(here, entry).parent == 2
+        assert [upload.number for upload in entry.uploads] == [2] and last(here, entry).request.source == 2
 
 
 async def test_a_mention_in_a_users_thread_uses_its_first_image(tmp_path: Path) -> None:
@@ -266,11 +266,11 @@ async def test_a_mention_in_a_users_thread_uses_its_first_image(tmp_path: Path) 
         assert here.entries() == []
         asked = await here.ask("make it red", channel=thread)
         entry = await here.final(asked.id)
-        assert len(entry.uploads) == 1 and last(here, entry).parent == 1
+        assert len(entry.uploads) == 1 and last(here, entry).request.source == 1
         assert pictures(thread)[0].content.startswith("**#2**")
         await here.cid.send(thread, "I like it")
         again = await here.final((await here.ask("make it redder", channel=thread)).id)
-        assert again.uploads == () and last(here, again).parent == 2
+        assert again.uploads == () and last(here, again).request.source == 2
 
 
 async def test_direct_messages_need_no_mention(tmp_path: Path) -> None:
@@ -285,7 +285,7 @@ async def test_direct_messages_need_no_mention(tmp_path: Path) -> None:
         reference = {"channel_id": str(direct.id), "message_id": str(picture.id)}
         asked = await here.ann.send_dm("make it red", reference=reference)
         entry = await here.final(asked.id)
-        assert (entry.thread, last(here, entry).parent) == (first.thread, 1)
+        assert (entry.thread, last(here, entry).request.source) == (first.thread, 1)
 
 
 async def test_automatic_messages_are_not_answered(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ async def test_only_managers_change_settings_of_others(tmp_path: Path) -> None:
         assert refusal in pressed.followups[0].content if pressed.followups else hidden(here, here.channel, pressed)
         thread = await here.draw("hello")
         given = await here.ann.slash(thread, "settings set", key="aspect_ratio", value="2:3", scope="thread")
-        assert "Shape for this thread: **2:3**." in hidden(here, thread, given)
+        assert "Aspect ratio for this thread: **2:3**." in hidden(here, thread, given)
 
 
 @pytest.mark.parametrize(
@@ -213,9 +213,9 @@ async def test_settings_are_set_shown_and_reset_by_command(tmp_path: Path) -> No
         given = await here.ann.slash(here.channel, "settings show")
         assert "**Aspect ratio**: 3\\:2\n-# from: me" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings reset", key="aspect_ratio")
-        assert "Shape is as usual again for you." in hidden(here, here.channel, given)
+        assert "Aspect ratio for you has the default value again." in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="round")
-        assert "Shape can be usual, 1:1" in hidden(here, here.channel, given)
+        assert "Aspect ratio must be one of default, 1:1" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings set", key="colour", value="red")
         assert "There is no setting 'colour'" in hidden(here, here.channel, given)
 
@@ -232,7 +232,7 @@ async def test_the_queue_names_no_other_users(tmp_path: Path) -> None:
             (queued_job(1, here.ann, True), queued_job(2, here.bob, False)), (WorkerStatus("b", "m", 1, 1),)
         )
         told = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
-        assert told.startswith("1 picture being drawn, 1 waiting.\n- yours: #2 2 pictures ahead of it")
+        assert told.startswith("Generating: 1. Waiting: 1.\n- Your image #2: 2 images ahead")
         assert "ann" not in told and "#1" not in told
 
 
@@ -267,9 +267,9 @@ async def test_images_usage_and_forget(tmp_path: Path) -> None:
         told = hidden(here, here.channel, await here.cid.slash(here.channel, "images"))
         assert told == "This thread has no images yet."
         told = hidden(here, thread, await here.ann.slash(thread, "usage"))
-        assert told.startswith("You: **2 pictures** in the last day, 2 in 30 days")
+        assert told.startswith("You: **2 images** in the last day, 2 in the last 30 days")
         told = hidden(here, thread, await here.bob.slash(thread, "usage"))
-        assert "Everybody here: **2 pictures**" in told
+        assert "Everybody here: **2 images**" in told
         refused = hidden(here, thread, await here.cid.slash(thread, "forget", what="thread"))
         assert "only managers" in refused
         told = hidden(here, thread, await here.ann.slash(thread, "forget", what="thread"))
