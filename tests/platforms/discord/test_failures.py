@@ -131,7 +131,7 @@ async def test_an_edited_message_can_be_answered_again(tmp_path: Path) -> None:
         thread = await here.draw()
         (asked,) = [message for message in here.channel.history() if message.id == thread.id]
         await here.ann.edit(asked, f"<@{here.me}> draw a moon")
-        message = await here.until(lambda: (shown := thread.last_message) and "changed" in shown.content and shown)
+        message = await here.until(lambda: (shown := thread.last_message) and "edited" in shown.content and shown)
         assert message.content == "**#1**\n-# a sun\n-# ⚠️ The message was edited after this answer."
         assert labels(message)[-1] == "Answer again" and len(message.attachments) == 1
         await here.cid.click(message, label="Answer again")
@@ -161,7 +161,7 @@ async def test_a_message_edited_during_its_reply(tmp_path: Path) -> None:
         here.model.go.set()
         await here.final(asked.id)
         thread = here.thread(asked.id)
-        message = await here.until(lambda: (shown := thread.last_message) and "changed" in shown.content and shown)
+        message = await here.until(lambda: (shown := thread.last_message) and "edited" in shown.content and shown)
         assert message.content.startswith("One two.") and labels(message) == ["Answer again"]
         await here.ann.click(message, label="Answer again")
         await here.until(lambda: contents(thread) == ["Three."])
@@ -268,7 +268,7 @@ async def test_nothing_is_rendered_where_it_may_not_post(tmp_path: Path) -> None
         here.renderer.held.add("a sun")
         asked = await here.ask()
         entry = await here.final(asked.id)
-        assert entry.view.status.startswith("I lack the permission Send Messages in #general.")  # type: ignore[union-attr]
+        assert str(entry.view.status).startswith("I lack the permission Send Messages in #general.")  # type: ignore[union-attr]
         assert len(here.channel.history(viewer=here.ann)) == 1 and here.channel.threads == []
         other = here.guild.create_text_channel("other")
         here.model.scripts = [WORDS]

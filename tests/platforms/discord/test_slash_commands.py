@@ -278,7 +278,7 @@ async def test_images_usage_and_forget(tmp_path: Path) -> None:
         told = hidden(here, thread, await here.ann.slash(thread, "forget", what="settings"))
         assert told.startswith("Your own settings are deleted")
         told = hidden(here, thread, await here.ann.slash(thread, "help"))
-        assert told.startswith("**Ask me for pictures in plain words**") and len(told) <= 2000
+        assert told.startswith("**Ask me for images in plain words**") and len(told) <= 2000
 
 
 @pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "images", "cancel"])
