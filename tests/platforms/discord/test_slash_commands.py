@@ -137,7 +137,7 @@ async def test_the_panel_shows_and_changes_settings(tmp_path: Path) -> None:
         await here.bob.select(shown, ["reply_in"], custom_id="mini:settings:key.channel")
         assert options(shown, "mini:settings:value.channel.reply_in") == [*map(str, ReplyIn)]
         await here.bob.select(shown, ["channel"], custom_id="mini:settings:value.channel.reply_in")
-        assert "**Answers**: in place\n-# from: channel" in texts(shown.components)[0]
+        assert "**Reply in**: In the channel\n-# from: channel" in texts(shown.components)[0]
         await here.final((await here.ask()).id)
         assert here.channel.threads == []
 
@@ -211,7 +211,7 @@ async def test_settings_are_set_shown_and_reset_by_command(tmp_path: Path) -> No
         given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="3:2")
         assert hidden(here, here.channel, given).startswith("Aspect ratio for you: **3:2**.")
         given = await here.ann.slash(here.channel, "settings show")
-        assert "**Aspect ratio**: 3\\:2\n-# from: me" in hidden(here, here.channel, given)
+        assert "**Aspect ratio**: 3\\\\:2\n-# from: you" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings reset", key="aspect_ratio")
         assert "Aspect ratio for you has the default value again." in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="round")
@@ -297,7 +297,7 @@ async def test_a_setting_may_be_called_by_its_title(tmp_path: Path) -> None:
         given = await here.ann.slash(here.channel, "settings set", key="images per  request", value="3")
         assert "**Images per request**: 3" in texts(panel(given).components)[0]
         given = await here.ann.slash(here.channel, "settings reset", key="Style")
-        assert "**Style**: default" in texts(panel(given).components)[0]
+        assert "**Style**: Default" in texts(panel(given).components)[0]
 
 
 async def test_the_message_menu_of_an_image_of_the_bot(tmp_path: Path) -> None:
@@ -347,7 +347,7 @@ async def test_the_message_menu_of_an_upload(tmp_path: Path) -> None:
         await here.bob.delete(words)
         here.client.context.chosen_messages.clear()
         sent = await here.ann.submit_modal(form, {"words": "what is it?"})
-        assert "cannot be read any more" in hidden(here, here.channel, sent)
+        assert "I cannot read that message any more." in hidden(here, here.channel, sent)
 
 
 async def test_a_user_install_has_no_managers(tmp_path: Path) -> None:

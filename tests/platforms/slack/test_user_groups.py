@@ -79,7 +79,7 @@ async def test_a_group_can_be_manager(tmp_path: Path) -> None:
         assert (await here.hint(here.cid)).startswith("Only managers")
         await change_as_manager(here, "settings set managers @leads server")
         await here.command("settings set ratio 3:2 server", here.cid)
-        assert await here.hint(here.cid, 2) == "Shape for this server: **3:2**."
+        assert await here.hint(here.cid, 2) == "Aspect ratio for this server: **3:2**."
         await change_as_manager(here, "settings reset managers server")
         await here.command("settings set ratio 1:1 server", here.cid)
         assert (await here.hint(here.cid, 3)).startswith("Only managers")
