@@ -211,13 +211,13 @@ async def test_settings_are_set_shown_and_reset_by_command(tmp_path: Path) -> No
         given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="3:2")
         assert hidden(here, here.channel, given).startswith("Aspect ratio for you: **3:2**.")
         given = await here.ann.slash(here.channel, "settings show")
-        assert "**Aspect ratio**: 3\\\\:2\n-# from: you" in hidden(here, here.channel, given)
+        assert "**Aspect ratio**: 3\\:2\n-# from: you" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings reset", key="aspect_ratio")
         assert "Aspect ratio for you has the default value again." in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings set", key="aspect_ratio", value="round")
         assert "Aspect ratio must be one of default, 1:1" in hidden(here, here.channel, given)
         given = await here.ann.slash(here.channel, "settings set", key="colour", value="red")
-        assert "There is no setting 'colour'" in hidden(here, here.channel, given)
+        assert "There is no setting “colour”" in hidden(here, here.channel, given)
 
 
 async def test_the_queue_names_no_other_users(tmp_path: Path) -> None:

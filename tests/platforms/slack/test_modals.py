@@ -144,7 +144,7 @@ async def test_a_button_of_another_version_is_answered(tmp_path: Path) -> None:
         (reply,) = here.thread(asked)
         buttons(reply, "Vary")[0]["action_id"] = "mini:frame:0"
         await here.press(reply, "Vary")
-        assert await here.hint() == "This button does not work any more."
+        assert await here.hint() == "This button does not work any more. Use the newest message of the answer."
 
 
 # Shortcuts
@@ -248,7 +248,7 @@ async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN) as here:
         asked = await here.draw()
         await here.ask("settings", thread_ts=asked.ts)
-        assert "**Aspect ratio** (`aspect_ratio`): default, from: default" in await here.hint()
+        assert "**Aspect ratio** (`aspect_ratio`): Default, from: default" in await here.hint()
         (told,) = here.slack.ephemerals(here.ana)
         await here.press(told, "Open settings")
         view = await here.modal()
@@ -318,7 +318,7 @@ async def test_the_home_tab_shows_help_queue_and_usage(tmp_path: Path) -> None:
         await here.slack.open_home(here.ana)
         await here.slack.until(lambda: here.slack.home(here.ana))
         home = here.slack.home(here.ana)
-        assert home and "*Ask me for pictures in plain words*" in words(home) and "*1 picture*" in words(home)
+        assert home and "*Ask me for images in plain words*" in words(home) and "*1 image*" in words(home)
         await here.press(home, "My settings")
         assert choices(await here.modal(), "scope-me") == ["me", "server"]
         await here.fill({"images_per_request": "2"})
@@ -331,6 +331,6 @@ async def test_a_form_that_opens_too_late_gets_a_note(tmp_path: Path) -> None:
         asked = await here.draw()
         here.slack.modals.trigger_seconds = 0.0
         await here.press(here.thread(asked)[0], "Edit")
-        assert await here.hint() == "Slack did not let me open the form in time; please try again."
+        assert await here.hint() == "Slack did not open the form in time. Please try again."
         await here.command("settings")
         await here.hint(count=2)

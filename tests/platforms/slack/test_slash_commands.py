@@ -29,14 +29,14 @@ async def test_imagine_generates_directly(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("", "Say what is to be seen: /imagine a fox in the snow"),
-        ("a fox --size 7", "There is no option --size; there is --ratio, --count, --model, --seed, --no."),
-        ("a fox --seed", "Say something behind --seed."),
-        ("a fox --seed seven", "--seed must be a whole number, not 'seven'."),
+        ("", "Write what the image shows: /imagine a fox in the snow"),
+        ("a fox --size 7", "There is no option --size. The options are --ratio, --count, --model, --seed, and --no."),
+        ("a fox --seed", "Write something after --seed."),
+        ("a fox --seed seven", "--seed must be a whole number, not “seven”."),
         ("a fox --seed 2147483648", "--seed must be at most 2147483647, not 2147483648."),
-        ("a fox --ratio huge", "Width to height are given as in 16:9, not as 'huge'."),
-        ("a fox --count 99", "A wish may be for 1 to 4 pictures, not 99."),
-        ("a fox --model <!here>", "There is no picture model '<\u200b!here>'; there is usual, sketch."),
+        ("a fox --ratio huge", "Give the aspect ratio as 16:9, not “huge”."),
+        ("a fox --count 99", "You can ask for 1 to 4 images, not 99."),
+        ("a fox --model <!here>", "There is no image model “<\u200b!here>”. You can choose default and sketch."),
     ],
 )
 async def test_imagine_explains_an_invalid_request(tmp_path: Path, text: str, told: str) -> None:
@@ -55,7 +55,7 @@ async def test_a_command_is_answered_where_the_bot_is_no_member(tmp_path: Path) 
         await here.command("a fox", name="/imagine", channel=away)
         assert await here.hint() == "I am not in this channel. /invite me first."
         await here.command("usage", channel=away)
-        assert (await here.hint(count=2)).startswith("You: **0 pictures**")
+        assert (await here.hint(count=2)).startswith("You: **0 images**")
 
 
 async def test_imagine_in_a_direct_conversation_is_part_of_it(tmp_path: Path) -> None:
@@ -73,14 +73,19 @@ async def test_commands_are_answered_to_one_user(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN) as here:
         await here.draw()
         told = {
-            "queue": "Generating: 0.", "usage": "You: **1 image**", "cancel": "Nothing is in progress here.",
-            "images": "Slack does not allow commands in threads. Mention me in the thread with the word `images` instead.",
-            "pictures": "Slack does not allow commands in threads. Mention me in the thread with the word `pictures` instead.",
-            "export": "Slack does not allow commands", "forget": "Slack does not allow commands", "forget settings": "Your own",
-            "help": "**Ask me for images", "": "**Ask me for",
+            "queue": "Generating: 0.",
+            "usage": "You: **1 image**",
+            "cancel": "Nothing is in progress here.",
+            "images": "Slack does not allow commands in threads. Mention me in the thread with the word `images`",
+            "pictures": "Slack does not allow commands in threads. Mention me in the thread with the word `pictures`",
+            "export": "Slack does not allow commands",
+            "forget": "Slack does not allow commands",
+            "forget settings": "Your own",
+            "help": "**Ask me for images",
+            "": "**Ask me for",
             "draw a cat": "There is no command “draw a cat”. For an image, use `/imagine`",
             "settings set count 3": "Images per request for you: **3**.",
-        }  # fmt: skip
+        }
         for count, (text, begins) in enumerate(told.items(), 1):
             await here.command(text)
             assert (await here.hint(count=count)).startswith(begins)
@@ -119,9 +124,9 @@ async def test_settings_can_have_long_values(tmp_path: Path) -> None:
         await here.ask("settings set persona You are a pirate of few words. thread")
         assert await here.hint() == "Persona for this thread: **You are a pirate of few words.**."
         await here.command("settings set ratio")
-        assert "Shape can be usual, 1:1" in await here.hint(count=2)
+        assert "Aspect ratio must be one of default, 1:1" in await here.hint(count=2)
         await here.command("settings channel")
-        assert "(`changers`)" not in await here.hint(count=3) and "(`rule`)" in here.hints()[-1]
+        assert "(`who_can_edit_settings`)" not in await here.hint(count=3) and "(`blocked_words`)" in here.hints()[-1]
 
 
 async def test_users_are_listed_by_mention(tmp_path: Path) -> None:
