@@ -74,7 +74,7 @@ class SlashCommands:
 
     def available_models(self) -> AvailableModels:
         """The chat models, image models and styles that users can choose now."""
-        drawing = dict.fromkeys(bench.model for bench in self._queue_status().workers if bench.model)
+        drawing = dict.fromkeys(worker.model for worker in self._queue_status().workers if worker.model)
         return AvailableModels(self._chat_models, tuple(drawing), tuple(self.styles))
 
     def answer(self, command: Command) -> CommandResponse:

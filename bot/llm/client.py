@@ -68,7 +68,7 @@ class OpenAICompatible:
         """Replace these fields of the profile by the results of the protocol probe."""
         self._profile = replace(self._profile, request_protocol=request_protocol, thinks_first=thinks_first)
 
-    async def stream(self, transcript: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
+    async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Stream the answer.
 
         A request that fails before the answer begins is sent again: without the feature that the server refuses, or
@@ -79,7 +79,7 @@ class OpenAICompatible:
             answer = CompletionReader()
             try:
                 async with aclosing(
-                    self._send_request(build_request(self.model, transcript, tools, form), answer)
+                    self._send_request(build_request(self.model, history, tools, form), answer)
                 ) as events:
                     async for event in events:
                         self._options = form  # the server answered, so it accepts these options
@@ -89,7 +89,7 @@ class OpenAICompatible:
                 return
             except Exception as error:  # bad data from a server makes the client's parser raise anything
                 refused = classify_error(error, answer.has_begun)
-            sent = narrow_options(transcript, tools, form)
+            sent = narrow_options(history, tools, form)
             if instead := drop_unsupported(refused, form, sent):
                 what, form = instead
                 log.info("the chat model's server refuses %s: it is asked again without", what)
@@ -101,7 +101,7 @@ class OpenAICompatible:
         for call in answer.end_after_error():
             yield call
         log.warning("the chat model failed: %s, status %s", type(refused.error).__name__, refused.status)
-        yield ModelFailed(self._explain_failure(refused, transcript))
+        yield ModelFailed(self._explain_failure(refused, history))
 
     async def _send_request(self, body: dict[str, object], reader: CompletionReader) -> AsyncGenerator[ModelEvent]:
         """Send one request and stream its events. Raises EmptyResponse, and all errors of the client."""

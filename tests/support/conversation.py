@@ -47,7 +47,7 @@ async def running(
     renderer: InstantRenderer | None = None,
     refining: RefineMode = RefineMode.OFF,
     *,
-    desk: SlashCommands | None = None,
+    commands: SlashCommands | None = None,
     others: Mapping[str, ChatModel] = MappingProxyType({}),
     album: PictureFolder | None = None,
     screen: Screen | None = None,
@@ -59,7 +59,7 @@ async def running(
     screen = screen or Screen()
     rules = DispatcherOptions(refining=refining)
     inbox = Dispatcher(
-        store, model, renderer, album or Glances(), rules, commands=desk, other_models=others, moderate=moderate
+        store, model, renderer, album or Glances(), rules, commands=commands, other_models=others, moderate=moderate
     )
     task = asyncio.create_task(inbox.run({"test": screen}))
     await asyncio.sleep(0)

@@ -35,14 +35,14 @@ from tests.support.doubles import ANN, THREAD, InstantRenderer, Screen, ScreenSu
 
 DEL = replace(ANN, id="del", name="Del")
 OTHER = replace(THREAD, thread="other")
-LINEUP = QueueStatus(
+QUEUE_STATUS = QueueStatus(
     workers=(WorkerStatus("one", "flat", 1, 0), WorkerStatus("two", "deep", 1, 0), WorkerStatus("three", "flat", 1, 0))
 )
 
 
-def desk_of(store: Store) -> SlashCommands:
+def commands_of(store: Store) -> SlashCommands:
     """A desk that offers two picture models and one more chat model."""
-    return SlashCommands(store, queue_status=lambda: LINEUP, chat_models=["wise"])
+    return SlashCommands(store, queue_status=lambda: QUEUE_STATUS, chat_models=["wise"])
 
 
 def command(name: str, author: Person = ANN, thread: ThreadKey = THREAD, /, **arguments: str) -> Command:
@@ -136,7 +136,7 @@ class Shelf:
 
 
 @dataclass
-class Door(Screen):
+class GatedScreen(Screen):
     """A screen whose final views wait for `open`; what is put in the messages of `shut` is Unreachable."""
 
     open: asyncio.Event = field(default_factory=asyncio.Event)
@@ -146,23 +146,23 @@ class Door(Screen):
 
     def surface(self, thread: ThreadKey, message_id: str) -> ScreenSurface:
         """Where the reply to a message is shown."""
-        return DoorSurface(self, message_id, self)
+        return GatedSurface(self, message_id, self)
 
 
 @dataclass
-class DoorSurface(ScreenSurface):
-    """One reply behind the door."""
+class GatedSurface(ScreenSurface):
+    """One reply on the gated screen."""
 
-    door: Door
+    gated: GatedScreen
 
     async def put(self, view: View) -> None:
-        """Remember the view, as soon as the door lets it through."""
-        if self.message_id in self.door.shut:
-            self.door.refused.append(self.message_id)
+        """Remember the view, as soon as the gate is open."""
+        if self.message_id in self.gated.shut:
+            self.gated.refused.append(self.message_id)
             raise Unreachable("The channel is gone.")
         if view.final:
-            self.door.waiting.set()
-            await self.door.open.wait()
+            self.gated.waiting.set()
+            await self.gated.open.wait()
         await ScreenSurface.put(self, view)
 
 

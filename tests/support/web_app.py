@@ -20,7 +20,7 @@ from bot.storage.store import Store
 from tests.support.doubles import ScriptedModel
 from tests.support.images import Filing, PaintingRenderer
 from tests.support.openapi_check import check_event, check_exchange
-from tests.support.records import desk_of
+from tests.support.records import commands_of
 
 
 @dataclass
@@ -100,7 +100,7 @@ async def running_web_app(folder: Path) -> AsyncGenerator[RunningWebApp]:
     store, files = Store(folder / "test.sqlite"), PictureFiles(folder / "pictures")
     model, renderer = ScriptedModel([]), PaintingRenderer(store, files)
     renderer.capabilities = ModelCapabilities(ratios=True, negatives=True)
-    commands = desk_of(store)
+    commands = commands_of(store)
     dispatcher = Dispatcher(
         store,
         model,

@@ -19,7 +19,7 @@ async def test_a_reply_and_its_refusals_speak_the_chosen_language(store: Store) 
     """Status, buttons, reasons and refusals; the record has no language."""
     desk = SlashCommands(store, defaults=Settings(language="de"))
     renderer = InstantRenderer(held={"a sun"})
-    async with running(store, ScriptedModel([["<image>a sun</image>"]]), renderer, desk=desk) as (inbox, screen, _):
+    async with running(store, ScriptedModel([["<image>a sun</image>"]]), renderer, commands=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "male eine Sonne"))
         drawing = await screen.until("m1", lambda view: view.status == "Erzeuge Bilder …")
         assert [button.label for button in drawing.buttons] == ["Stopp"]
@@ -43,7 +43,7 @@ async def test_a_model_that_sees_describes_pictures(store: Store, describe: bool
     model = ScriptedModel(
         [["<image>a sun</image>"], ["A yellow  sun over\nthe sea."]], profile=ModelProfile(has_vision=sees)
     )
-    async with running(store, model, desk=desk) as (inbox, screen, _):
+    async with running(store, model, commands=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))
         (part,) = (await screen.final("m1")).parts
     assert isinstance(part, PicturePart) and isinstance(part.state, Rendered)
@@ -58,7 +58,7 @@ async def test_a_model_that_cannot_describe_spoils_nothing(store: Store) -> None
     """The picture stays as it is."""
     desk = SlashCommands(store, defaults=Settings(alt_text=True))
     model = ScriptedModel([["<image>a sun</image>"], []], profile=ModelProfile(has_vision=True))
-    async with running(store, model, desk=desk) as (inbox, screen, _):
+    async with running(store, model, commands=desk) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a sun"))
         (part,) = (await screen.final("m1")).parts
     assert isinstance(part, PicturePart) and isinstance(part.state, Rendered)

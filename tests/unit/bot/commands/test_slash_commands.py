@@ -16,7 +16,7 @@ from bot.queue_status import QueuedJob, QueueStatus, WorkerStatus
 from bot.settings.values import Command, CommandResponse, Scope, Settings
 from bot.storage.store import Store
 from tests.support.doubles import ANN, BOB, CID, THREAD, claimed, message, picture
-from tests.support.records import OTHER, choose, command, desk_of
+from tests.support.records import OTHER, choose, command, commands_of
 
 DAY = 86_400
 
@@ -42,7 +42,7 @@ def render_picture(
 
 def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
     """Each answer ends with the panel of the scope as it is then."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     answer = choose(commands, "me", "aspect_ratio", "16:9")
     assert str(answer.text) == "Aspect ratio for you: **16:9**."
     assert answer.panel and answer.panel.scope is Scope.PERSON
@@ -58,7 +58,7 @@ def test_a_setting_is_set_shown_and_reset(store: Store) -> None:
 
 def test_choosing_the_default_removes_a_choice(store: Store) -> None:
     """The sentence and the panel name the default."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "me", "image_model", "deep")
     answer = choose(commands, "me", "image_model", "default")
     assert str(answer.text) == "Image model for you: **Default**."
@@ -68,7 +68,7 @@ def test_choosing_the_default_removes_a_choice(store: Store) -> None:
 
 def test_everything_of_a_scope_is_reset(store: Store) -> None:
     """Without a key; other scopes keep their values."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "thread", "aspect_ratio", "16:9")
     choose(commands, "thread", "persona", "A pirate.")
     choose(commands, "me", "images_per_request", "2")
@@ -81,7 +81,7 @@ def test_everything_of_a_scope_is_reset(store: Store) -> None:
 @pytest.mark.parametrize("do", ["set", "reset"])
 def test_only_managers_change_settings_that_apply_to_others(store: Store, scope: str, do: str) -> None:
     """Every user may look at them."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, scope, "aspect_ratio", "16:9", BOB)
     arguments = {"scope": scope, "key": "ratio", "value": "1:1"}
     with pytest.raises(Refused, match="Only managers"):
@@ -107,7 +107,7 @@ def test_only_managers_change_settings_that_apply_to_others(store: Store, scope:
 )
 def test_a_wrong_setting_is_refused(store: Store, arguments: dict[str, str], sentence: str) -> None:
     """Nothing changes."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     with pytest.raises(Refused) as refused:
         commands.answer(command("settings", BOB, **arguments))
     assert str(refused.value).startswith(sentence)
@@ -116,7 +116,7 @@ def test_a_wrong_setting_is_refused(store: Store, arguments: dict[str, str], sen
 
 def test_the_offered_models_are_those_of_the_workers(store: Store) -> None:
     """Each is offered once, after the default; without a worker there is only the default."""
-    answer = desk_of(store).answer(command("settings"))
+    answer = commands_of(store).answer(command("settings"))
     assert answer.panel
     choices = {field.key: field.choices for field in answer.panel.fields}
     assert choices["image_model"] == ("default", "flat", "deep")
@@ -189,7 +189,7 @@ def test_the_queue_shows_nothing_of_other_users(store: Store) -> None:
 
 def test_images_are_listed_as_a_tree(store: Store) -> None:
     """Each is below its source image; images whose source was deleted are at the left."""
-    assert str(desk_of(store).answer(command("images")).text) == "This thread has no images yet."
+    assert str(commands_of(store).answer(command("images")).text) == "This thread has no images yet."
     made = [
         picture(1, "a sun"),
         picture(2, "a moon"),
@@ -201,7 +201,7 @@ def test_images_are_listed_as_a_tree(store: Store) -> None:
     ]
     for nth, each in enumerate(made):
         render_picture(store, f"m{nth}", each)
-    assert str(desk_of(store).answer(command("images")).text).splitlines() == [
+    assert str(commands_of(store).answer(command("images")).text).splitlines() == [
         "- **#1** generated: a sun",
         "  - **#3** edit of #1: a red sun",
         "    - **#5** refined from #3: a big red sun",
@@ -210,13 +210,13 @@ def test_images_are_listed_as_a_tree(store: Store) -> None:
         "- **#4** variation of #9: a star",
         "- **#6** uploaded: a photo",
     ]
-    assert str(desk_of(store).answer(command("images", ANN, OTHER)).text) == "This thread has no images yet."
+    assert str(commands_of(store).answer(command("images", ANN, OTHER)).text) == "This thread has no images yet."
 
 
 def test_the_old_name_of_the_images_command_still_works(store: Store) -> None:
     """Users of the previous version type `/pictures`."""
     render_picture(store, "m1", picture(1, "a sun"))
-    answers = [desk_of(store).answer(command(name)) for name in ("images", "pictures")]
+    answers = [commands_of(store).answer(command(name)) for name in ("images", "pictures")]
     assert answers[0] == answers[1] and "a sun" in str(answers[0].text)
 
 
@@ -224,7 +224,7 @@ def test_the_indentation_of_a_long_chain_is_limited(store: Store) -> None:
     """After some levels it continues straight down."""
     for n in range(1, 12):
         render_picture(store, f"m{n}", picture(n, "p", n - 1 or None, Operation.EDIT))
-    lines = str(desk_of(store).answer(command("images")).text).splitlines()
+    lines = str(commands_of(store).answer(command("images")).text).splitlines()
     assert [(len(status) - len(status.lstrip())) // 2 for status in lines] == [0, 1, 2, 3, 4, 5, 5, 5, 5, 5, 5]
 
 
@@ -237,7 +237,7 @@ def test_details_show_everything_about_an_image(store: Store) -> None:
     render_picture(store, "m3", bare)
 
     def details(number: str) -> list[str]:
-        return str(desk_of(store).answer(command("details", picture=number)).text).splitlines()
+        return str(commands_of(store).answer(command("details", picture=number)).text).splitlines()
 
     assert details("1") == ["**#1** · generated · 256 × 256", "Prompt: `a 'red' sun`", "Seed: `1`", "Image model: `m`"]
     assert details("2") == [
@@ -255,9 +255,9 @@ def test_details_of_an_unknown_image_are_refused(store: Store, number: str) -> N
     """The sentence names the number."""
     render_picture(store, "m1", picture(1))
     with pytest.raises(NotFound, match=f"This thread has no image #{number}"):
-        desk_of(store).answer(command("details", picture=number))
+        commands_of(store).answer(command("details", picture=number))
     with pytest.raises(NotFound):
-        desk_of(store).answer(command("details", ANN, OTHER, picture="1"))
+        commands_of(store).answer(command("details", ANN, OTHER, picture="1"))
 
 
 # Usage, help
@@ -270,18 +270,19 @@ def test_usage_counts_a_day_and_a_month(store: Store, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET claimed = claimed - ? WHERE message = ?", [days * DAY, f"m{nth}"])
         file.close()
-    assert str(desk_of(store).answer(command("usage", BOB)).text).splitlines() == [
+    assert str(commands_of(store).answer(command("usage", BOB)).text).splitlines() == [
         "You: **0 images** in the last day, 0 in the last 30 days.",
         "Everybody here: **1 image** in the last day, 3 in the last 30 days.",
     ]
     assert (
-        str(desk_of(store).answer(command("usage")).text) == "You: **1 image** in the last day, 3 in the last 30 days."
+        str(commands_of(store).answer(command("usage")).text)
+        == "You: **1 image** in the last day, 3 in the last 30 days."
     )
 
 
 def test_usage_counts_ones_own_images_on_this_server(store: Store) -> None:
     """Managers also see the sum of all users; other servers and failed images do not count."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     assert str(commands.answer(command("usage")).text) == "You: **0 images** in the last day, 0 in the last 30 days."
     render_picture(store, "m1", picture(1))
     render_picture(store, "m2", picture(2), CID)
@@ -323,4 +324,4 @@ def test_help_names_every_command(store: Store) -> None:
 def test_an_unknown_command_is_refused(store: Store) -> None:
     """The sentence names it."""
     with pytest.raises(NotFound, match=r"There is no command “dance”\."):
-        desk_of(store).answer(Command("c", THREAD, ANN, "dance"))
+        commands_of(store).answer(Command("c", THREAD, ANN, "dance"))

@@ -21,7 +21,7 @@ from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
 from tests.support.records import (
     OTHER,
-    Door,
+    GatedScreen,
     KnowingRenderer,
     come,
     command,
@@ -134,15 +134,15 @@ async def test_the_replies_in_a_removed_place_are_stopped(store: Store, place: P
 
 async def test_an_unreachable_reply_is_stopped_at_once(store: Store) -> None:
     """It is tried once; its images are cancelled; it is recorded as final and not resumed."""
-    door, renderer = Door(shut={"m1"}), InstantRenderer(held={"a sun"})
-    door.open.set()
+    gated, renderer = GatedScreen(shut={"m1"}), InstantRenderer(held={"a sun"})
+    gated.open.set()
     model = ScriptedModel([["<image>a sun</image>", None], ["hello"]])
-    async with running(store, model, renderer, screen=door) as (inbox, screen, _):
+    async with running(store, model, renderer, screen=gated) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
         final = await recorded(store, "m1")
         await inbox.accept(message("m2", "hello"))
         assert (await screen.final("m2")).parts == (TextPart("hello"),)
-    assert door.refused == ["m1"]
+    assert gated.refused == ["m1"]
     assert final.final and final.status == "The channel is gone."
     assert failures(final) in ([], [Failed("The channel is gone.")])
     assert store.jobs.unfinished() == [] and store.open_entries() == []
@@ -151,36 +151,36 @@ async def test_an_unreachable_reply_is_stopped_at_once(store: Store) -> None:
 
 async def test_a_place_removed_during_rendering_stops_the_reply(store: Store) -> None:
     """The next view finds it unreachable; the running job is cancelled."""
-    door, renderer = Door(), InstantRenderer(held={"a sun"})
+    gated, renderer = GatedScreen(), InstantRenderer(held={"a sun"})
     model = ScriptedModel([["<image>a sun</image>", None, "more", None]])
-    async with running(store, model, renderer, screen=door) as (inbox, screen, _):
+    async with running(store, model, renderer, screen=gated) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
         await screen.until("m1", lambda view: bool(pictures_of(view)))
         await asyncio.gather(renderer.waiting.wait(), model.waiting.wait())
-        door.shut.add("m1")
+        gated.shut.add("m1")
         model.go.set()
         final = await recorded(store, "m1")
     assert (final.status, failures(final)) == ("The channel is gone.", [Failed("The channel is gone.")])
-    assert door.refused == ["m1"]
+    assert gated.refused == ["m1"]
     assert len(renderer.cancelled) == 1
     assert [str(row.reason) for row in store.jobs.find(["m1.0"])] == ["The channel is gone."]
 
 
 async def test_a_place_removed_at_the_end_is_not_tried_again(store: Store) -> None:
     """The answer is complete and recorded; so is the end of a reply that waited."""
-    door, model = Door(), ScriptedModel([["one", None, " two"]])
-    async with running(store, model, screen=door) as (inbox, screen, _):
+    gated, model = GatedScreen(), ScriptedModel([["one", None, " two"]])
+    async with running(store, model, screen=gated) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await inbox.accept(message("m2", "hello"))
         await screen.until("m1", lambda view: view.parts == (TextPart("one"),))
         await model.waiting.wait()
-        door.shut |= {"m1", "m2"}
+        gated.shut |= {"m1", "m2"}
         await inbox.accept(press(Action.STOP, "m2"))
         assert (await recorded(store, "m2")).status == "Stopped by Ann."
         model.go.set()
         final = await recorded(store, "m1")
     assert final.parts == (TextPart("one two"),)
-    assert door.refused.count("m1") == 1 and door.refused.count("m2") == 1
+    assert gated.refused.count("m1") == 1 and gated.refused.count("m2") == 1
 
 
 async def test_a_stopped_running_reply_shows_the_reason() -> None:

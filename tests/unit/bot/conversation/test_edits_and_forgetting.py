@@ -24,7 +24,7 @@ from bot.settings.values import Scope
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, Screen, ScriptedModel, message
-from tests.support.records import OTHER, Shelf, choose, come, command, desk_of, press, recorded
+from tests.support.records import OTHER, Shelf, choose, come, command, commands_of, press, recorded
 
 GONE = Failed("Deleted by Ann.", again=False)
 TWO = "<image>a sun</image> and <image>a moon</image>"
@@ -199,11 +199,11 @@ async def test_a_thread_with_an_open_reply_cannot_be_forgotten(store: Store) -> 
 
 async def test_ones_own_settings_are_forgotten(store: Store) -> None:
     """Settings of other users and of the thread stay, and so do the messages."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "me", "aspect_ratio", "3:2")
     choose(commands, "me", "aspect_ratio", "2:1", CID)
     choose(commands, "thread", "images_per_request", "2")
-    async with running(store, ScriptedModel([["hi"]]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([["hi"]]), commands=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "hello", "m1")
         answer = await inbox.run_command(command("forget", what="settings"))
         assert str(answer.text).startswith("Your own settings are deleted")

@@ -15,13 +15,13 @@ from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, Screen, ScreenSurface, ScriptedModel, message
 from tests.support.records import (
-    Door,
+    GatedScreen,
     Shelf,
     buttons,
     choose,
     come,
     command,
-    desk_of,
+    commands_of,
     failures,
     press,
     recorded,
@@ -78,12 +78,12 @@ class SlowSurface(ScreenSurface):
 
 async def test_an_image_is_deleted_while_the_final_view_is_displayed(store: Store) -> None:
     """The recorded view has no image, and the display is corrected."""
-    door = Door()
-    async with running(store, ScriptedModel([[TWO]]), screen=door) as (inbox, screen, _):
+    gated = GatedScreen()
+    async with running(store, ScriptedModel([[TWO]]), screen=gated) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
-        await door.waiting.wait()
+        await gated.waiting.wait()
         await inbox.accept(press(Action.DELETE, "1"))
-        door.open.set()
+        gated.open.set()
         final = await recorded(store, "m1")
         assert (come(final), failures(final)) == ([2], [GONE])
         await screen.until("m1", lambda shown: shown == final)
@@ -277,10 +277,10 @@ async def test_files_that_could_not_be_deleted_are_reported(store: Store) -> Non
 
 async def test_a_thread_is_forgotten_with_its_settings(store: Store) -> None:
     """Settings of a user and of the channel stay."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     for scope, key, value in (("thread", "persona", "A secret."), ("me", "ratio", "3:2"), ("channel", "count", "2")):
         choose(commands, scope, key, value, BOB)
-    async with running(store, ScriptedModel([[SUN]]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([[SUN]]), commands=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "draw", "m1")
         await inbox.accept(press(Action.DELETE, "1"))
         assert str((await inbox.run_command(command("forget", BOB))).text).startswith(

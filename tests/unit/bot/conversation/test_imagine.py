@@ -18,7 +18,7 @@ from tests.support.records import (
     choose,
     come,
     command,
-    desk_of,
+    commands_of,
     failures,
     pictures_of,
     press,
@@ -35,14 +35,14 @@ ABLE = ModelCapabilities(ratios=True, negatives=True)
 async def test_the_chosen_chat_model_answers(store: Store) -> None:
     """A user who chose none, or one that no longer exists, gets the default."""
     usual, wise = ScriptedModel([["usual"], ["usual"]]), ScriptedModel([["wise"]])
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "me", "chat_model", "wise")
-    async with running(store, usual, desk=commands, others={"wise": wise}) as (inbox, screen, _):
+    async with running(store, usual, commands=commands, others={"wise": wise}) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await inbox.accept(message("m2", "hello", author=CID))
         assert (await screen.final("m1")).parts == (TextPart("wise"),)
         assert (await screen.final("m2")).parts == (TextPart("usual"),)
-    async with running(store, usual, desk=commands) as (inbox, screen, _):
+    async with running(store, usual, commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m3", "hello"))
         assert (await screen.final("m3")).parts == (TextPart("usual"),)
 
@@ -50,10 +50,10 @@ async def test_the_chosen_chat_model_answers(store: Store) -> None:
 async def test_the_chosen_settings_are_in_the_job(store: Store) -> None:
     """The image model for all images, the aspect ratio for new images without one."""
     script = '<image>a sun</image><image ratio="2:1">a moon</image><edit of="1">a red sun</edit>'
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "thread", "image_model", "deep")
     choose(commands, "me", "aspect_ratio", "16:9")
-    async with running(store, ScriptedModel([[script]]), desk=commands) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([[script]]), commands=commands) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
     jobs = {
@@ -64,8 +64,8 @@ async def test_the_chosen_settings_are_in_the_job(store: Store) -> None:
 
 async def test_the_chat_model_gets_the_persona(store: Store) -> None:
     """It is in the system prompt."""
-    commands, model = desk_of(store), ScriptedModel([["hi"], ["arr"]])
-    async with running(store, model, desk=commands) as (inbox, screen, _):
+    commands, model = commands_of(store), ScriptedModel([["hi"], ["arr"]])
+    async with running(store, model, commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await screen.final("m1")
         choose(commands, "thread", "persona", "You are a pirate.")
@@ -76,7 +76,7 @@ async def test_the_chat_model_gets_the_persona(store: Store) -> None:
 
 async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
     """The effective settings are the same in both ways."""
-    async with running(store, ScriptedModel([]), desk=desk_of(store)) as (inbox, _, _):
+    async with running(store, ScriptedModel([]), commands=commands_of(store)) as (inbox, _, _):
         setting = command("settings", do="set", scope="me", key="images_per_request", value="3")
         assert (await inbox.run_command(setting)).text == "Images per request for you: **3**."
         assert inbox.settings(THREAD, ANN).images_per_request == 3
@@ -121,10 +121,10 @@ async def test_seeds_wrap_at_the_highest_seed(store: Store) -> None:
 
 async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> None:
     """Number, image model and aspect ratio; without a seed each image has its own."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     for key, value in (("images_per_request", "2"), ("image_model", "flat"), ("aspect_ratio", "3:2")):
         choose(commands, "me", key, value)
-    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat"))
         await inbox.accept(wish("a dog", 1, "w2", model="deep", aspect_ratio="1:1"))
         await screen.final("w2")
@@ -141,10 +141,10 @@ async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> 
 @pytest.mark.parametrize("option", ["model", "aspect_ratio"])
 async def test_the_choice_default_leaves_it_to_the_settings(store: Store, option: str) -> None:
     """It is offered among the models and aspect ratios, and has the same effect as no choice."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     for key, value in (("image_model", "flat"), ("aspect_ratio", "3:2")):
         choose(commands, "me", key, value)
-    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, renderer):
         await inbox.accept(wish("a cat", 1, **{option: "usual"}))
         await screen.final("w1")
     assert [(job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs] == [
@@ -196,19 +196,19 @@ async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
     """The same jobs, with the same numbers and seeds; a rendered image is not rendered again."""
     first = Store(tmp_path / "test.sqlite")
     renderer = InstantRenderer(held={"a cat"}, capabilities=ABLE)
-    commands = desk_of(first)
+    commands = commands_of(first)
     choose(commands, "me", "aspect_ratio", "3:2")
-    async with running(first, ScriptedModel([]), renderer, desk=commands) as (inbox, _, _):
+    async with running(first, ScriptedModel([]), renderer, commands=commands) as (inbox, _, _):
         await inbox.accept(wish("a cat", 2, negative_prompt="dogs"))
         await renderer.waiting.wait()
         while len(renderer.jobs) < 2:
             await asyncio.sleep(0)
     first.close()
     store = Store(tmp_path / "test.sqlite")
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "me", "aspect_ratio", "1:1")  # too late for this wish
     again = KnowingRenderer(store=store, capabilities=ABLE)
-    async with running(store, ScriptedModel([]), again, desk=commands) as (_, screen, _):
+    async with running(store, ScriptedModel([]), again, commands=commands) as (_, screen, _):
         assert come(await screen.final("w1")) == [1, 2]
 
     def numbers_and_sampling(jobs: list[RenderJob]) -> list[tuple[int, Sampling]]:
@@ -219,9 +219,9 @@ async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
 
 async def test_retry_of_imagine_renders_the_same_request(store: Store) -> None:
     """With its own seeds, without the chat model, independent of later settings."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     renderer = KnowingRenderer(refused={"a cat": "It broke."}, store=store)
-    async with running(store, ScriptedModel([]), renderer, desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), renderer, commands=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 2))
         assert len(failures(await screen.final("w1"))) == 2
         renderer.refused.clear()

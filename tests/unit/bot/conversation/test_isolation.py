@@ -34,7 +34,7 @@ from bot.settings.values import Scope, Settings
 from bot.storage.store import Store
 from tests.support.conversation import recording
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
-from tests.support.records import Shelf, command, desk_of, failures, recorded, wish
+from tests.support.records import Shelf, command, commands_of, failures, recorded, wish
 from tests.support.thorough import examples
 
 MINE = THREAD
@@ -83,7 +83,7 @@ def test_the_narrowest_choice_applies(
 ) -> None:
     """After any choices, resets and moves of channels, for every user everywhere."""
     store = Store(Path(":memory:"))
-    commands = desk_of(store)
+    commands = commands_of(store)
     made: dict[tuple[Scope, tuple[str, ...], str], str] = {}
     lies: Lies = {}
     for step in steps:
@@ -273,7 +273,7 @@ async def test_a_number_of_another_thread_is_unknown_here(store: Store, other_th
 
 async def test_the_same_ids_in_another_place_mean_others(store: Store, other_thread: ThreadKey) -> None:
     """A user, a number and a choice of the same name belong to their own place."""
-    async with running_bot(store, commands=desk_of(store)) as (inbox, screen, renderer, _, _):
+    async with running_bot(store, commands=commands_of(store)) as (inbox, screen, renderer, _, _):
         for thread, words, name in ((other_thread, SECRET, "w1"), (MINE, "a cat", "w2")):
             await inbox.accept(replace(wish(words, 1, name), thread=thread))
             await screen.final(name)

@@ -22,7 +22,7 @@ from tests.support.records import (
     choose,
     come,
     command,
-    desk_of,
+    commands_of,
     failures,
     press,
     recorded,
@@ -35,7 +35,7 @@ MANY = 20
 
 def commands_with_limits(store: Store, **limits: int) -> SlashCommands:
     """Commands of a server for which a manager chose these limits."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     for key, value in limits.items():
         choose(commands, "server", key, str(value), BOB)
     return commands
@@ -62,7 +62,7 @@ def reasons(views: Iterable[View]) -> list[str]:
 @pytest.mark.parametrize("apart", [True, False])
 async def test_twenty_messages_at_once_do_not_exceed_the_limit(store: Store, apart: bool) -> None:
     """In separate threads or in one; the others say when the next image is free."""
-    async with running(store, ScriptedModel([CAT] * MANY), desk=commands_with_limits(store, daily=5)) as (
+    async with running(store, ScriptedModel([CAT] * MANY), commands=commands_with_limits(store, daily=5)) as (
         inbox,
         screen,
         renderer,
@@ -78,7 +78,7 @@ async def test_twenty_messages_at_once_do_not_exceed_the_limit(store: Store, apa
 async def test_many_users_at_once_do_not_exceed_the_limit_of_the_server(store: Store) -> None:
     """Another server has its own limit."""
     commands = commands_with_limits(store, server_daily=5)
-    async with running(store, ScriptedModel([CAT] * (MANY + 1)), desk=commands) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([CAT] * (MANY + 1)), commands=commands) as (inbox, screen, renderer):
         asked = [message_in_own_thread(nth, Person(f"p{nth}", "P")) for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         views = [await screen.final(each.id) for each in asked]
@@ -91,7 +91,7 @@ async def test_many_users_at_once_do_not_exceed_the_limit_of_the_server(store: S
 async def test_a_user_has_a_maximum_of_unfinished_images(store: Store) -> None:
     """Other users have their own; when one is done, the next can be requested."""
     commands, renderer = commands_with_limits(store, at_once=2), InstantRenderer(held={"a cat"})
-    async with running(store, ScriptedModel([CAT] * (MANY + 2)), renderer, desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([CAT] * (MANY + 2)), renderer, commands=commands) as (inbox, screen, _):
         asked = [message_in_own_thread(nth) for nth in range(MANY)]
         await asyncio.gather(*map(inbox.accept, asked))
         for nth in range(2, MANY):
@@ -112,7 +112,7 @@ async def test_a_user_has_a_maximum_of_unfinished_images(store: Store) -> None:
 
 async def test_imagine_and_buttons_count_like_messages(store: Store) -> None:
     """`/imagine` is accepted as a whole or not at all; Vary and Redo are refused if nothing is left."""
-    async with running(store, ScriptedModel([]), desk=commands_with_limits(store, daily=5)) as (
+    async with running(store, ScriptedModel([]), commands=commands_with_limits(store, daily=5)) as (
         inbox,
         screen,
         renderer,
@@ -133,7 +133,7 @@ async def test_imagine_and_buttons_count_like_messages(store: Store) -> None:
 
 async def test_one_answer_gets_as_many_images_as_are_left(store: Store) -> None:
     """The first ones, in the order of the requests."""
-    async with running(store, ScriptedModel([CAT * 4]), desk=commands_with_limits(store, daily=3)) as (
+    async with running(store, ScriptedModel([CAT * 4]), commands=commands_with_limits(store, daily=3)) as (
         inbox,
         screen,
         _,
@@ -151,7 +151,7 @@ async def test_a_failed_or_cancelled_image_does_not_count(store: Store) -> None:
     """Whether it was cancelled alone or with its reply."""
     renderer = InstantRenderer(refused={"a dog": "It broke."}, held={"a cow"})
     model = ScriptedModel([["<image>a dog</image>"], ["<image>a cow</image>"], CAT])
-    async with running(store, model, renderer, desk=commands_with_limits(store, daily=1)) as (inbox, screen, _):
+    async with running(store, model, renderer, commands=commands_with_limits(store, daily=1)) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await recorded(store, "m1")
@@ -171,7 +171,7 @@ async def test_retry_counts_for_the_limit(store: Store) -> None:
     """Like any other order, also of an `/imagine` that never started; later it can be rendered."""
     renderer = KnowingRenderer(refused={"a dog": "It broke."}, store=store)
     commands = commands_with_limits(store, daily=2)
-    async with running(store, ScriptedModel([]), renderer, desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), renderer, commands=commands) as (inbox, screen, _):
         await inbox.accept(wish("a dog", 2))
         await screen.final("w1")
         await recorded(store, "w1")
@@ -190,7 +190,11 @@ async def test_retry_counts_for_the_limit(store: Store) -> None:
 async def test_a_deleted_or_forgotten_image_still_counts(store: Store, tmp_path: Path) -> None:
     """Only its count is kept, for a day."""
     model = ScriptedModel([CAT])
-    async with running(store, model, desk=commands_with_limits(store, daily=2), album=Shelf()) as (inbox, screen, _):
+    async with running(store, model, commands=commands_with_limits(store, daily=2), album=Shelf()) as (
+        inbox,
+        screen,
+        _,
+    ):
         await inbox.accept(wish("a cat", 2))
         await screen.final("w1")
         await recorded(store, "w1")
@@ -214,7 +218,7 @@ async def test_a_restart_does_not_change_the_count(tmp_path: Path) -> None:
     """Unfinished images count once, even if the chat model requests something else this time."""
     first = Store(tmp_path / "test.sqlite")
     commands, renderer = commands_with_limits(first, daily=2), InstantRenderer(held={"a cow"})
-    async with running(first, ScriptedModel([CAT, ["<image>a cow</image>", None]]), renderer, desk=commands) as (
+    async with running(first, ScriptedModel([CAT, ["<image>a cow</image>", None]]), renderer, commands=commands) as (
         inbox,
         screen,
         _,
@@ -227,7 +231,11 @@ async def test_a_restart_does_not_change_the_count(tmp_path: Path) -> None:
     store = Store(tmp_path / "test.sqlite")
     assert used(store) == 2
     model = ScriptedModel([["<image>a brown cow</image>"]])
-    async with running(store, model, KnowingRenderer(store=store), desk=desk_of(store)) as (inbox, screen, again):
+    async with running(store, model, KnowingRenderer(store=store), commands=commands_of(store)) as (
+        inbox,
+        screen,
+        again,
+    ):
         assert len(come(await screen.final("m2"))) == 1
         assert [job.request.prompt for job in again.jobs] == ["a brown cow"]
         with pytest.raises(Refused, match="Your limit is 2 images a day"):
@@ -237,7 +245,7 @@ async def test_a_restart_does_not_change_the_count(tmp_path: Path) -> None:
 
 async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
     """From the time of the order; the sentence names the end as a time marker of each platform."""
-    async with running(store, ScriptedModel([]), desk=commands_with_limits(store, daily=1)) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), commands=commands_with_limits(store, daily=1)) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 1))
         await screen.final("w1")
         with pytest.raises(Refused) as refused:
@@ -265,7 +273,7 @@ async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
 async def test_a_changed_limit_applies_at_once_also_to_managers(store: Store) -> None:
     """For all users; a channel may have its own limit."""
     commands = commands_with_limits(store, daily=1)
-    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, _):
         for person in (ANN, BOB):
             await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))
             with pytest.raises(Refused, match="Your limit is 1 image a day"):

@@ -21,7 +21,7 @@ from bot.domain import (
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, THREAD, ScriptedModel
-from tests.support.records import KnowingRenderer, come, desk_of, failures, press, recorded
+from tests.support.records import KnowingRenderer, come, commands_of, failures, press, recorded
 
 RECORDED = Path(__file__).parents[3] / "data" / "recorded" / "database-0.1.0.sql"
 OPEN = ("m2", "w1", "e1", "m3")
@@ -62,7 +62,7 @@ async def test_open_replies_finish(old_store: Store) -> None:
     assert [entry.id for entry in old_store.open_entries()] == list(OPEN)
     old_store.jobs.recover()
     renderer, model = KnowingRenderer(store=old_store), ScriptedModel([["Red: <edit>a red sun</edit>"]])
-    async with running(old_store, model, renderer, desk=desk_of(old_store)):
+    async with running(old_store, model, renderer, commands=commands_of(old_store)):
         views = {message_id: await recorded(old_store, message_id) for message_id in OPEN}
     assert {message_id: come(view) for message_id, view in views.items()} == {
         "m2": [4, 5, 6], "w1": [8, 9], "e1": [10], "m3": [11],
@@ -95,7 +95,7 @@ async def test_an_image_of_the_old_version_is_requested_again(old_store: Store) 
     old_store.jobs.cancel_all("m2", "stopped")
     renderer = KnowingRenderer(store=old_store)
     model = ScriptedModel([["Red."]])
-    async with running(old_store, model, renderer, desk=desk_of(old_store)) as (inbox, screen, _):
+    async with running(old_store, model, renderer, commands=commands_of(old_store)) as (inbox, screen, _):
         for message_id in OPEN:
             await recorded(old_store, message_id)
         await inbox.accept(press(Action.REDO, "2", ANN))

@@ -31,7 +31,7 @@ from render.models.image_files import sanitize_upload
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message, picture
 from tests.support.images import png
-from tests.support.records import OTHER, Shelf, choose, command, desk_of, press, recorded, wish
+from tests.support.records import OTHER, Shelf, choose, command, commands_of, press, recorded, wish
 
 NOW = 1_800_000_000.0
 SECRETS = ("zorblax", "quuxian", "frobnic", "wibblet", "splunge", "gribble", "snorkle", "plughed")
@@ -82,14 +82,18 @@ async def conversation(inbox: Dispatcher, screen: Screen, store: Store, thread: 
 
 async def test_nothing_of_a_forgotten_thread_is_found_on_the_disk(store: Store, tmp_path: Path) -> None:
     """The files contain no word of it; another thread keeps all of its own."""
-    files, commands = PictureFiles(tmp_path / "pictures"), desk_of(store)
+    files, commands = PictureFiles(tmp_path / "pictures"), commands_of(store)
     secret, kept = " ".join(SECRETS), "keepsake"
     for scope, value in (("thread", f"You are a {secret}."), ("server", "You are kind.")):
         choose(commands, scope, "persona", value, BOB)
     choose(commands, "server", "style", "ink", BOB)
     scripts = [[f"**Here** is {word}: <image>a {word} {FILLING}</image> there {FILLING}"] for word in (secret, kept)]
-    painter, album = FileRenderer(files=files), AsyncPictureFiles(files, sanitize_upload)
-    async with running(store, ScriptedModel(list(scripts)), painter, desk=commands, album=album) as (inbox, screen, _):
+    renderer, album = FileRenderer(files=files), AsyncPictureFiles(files, sanitize_upload)
+    async with running(store, ScriptedModel(list(scripts)), renderer, commands=commands, album=album) as (
+        inbox,
+        screen,
+        _,
+    ):
         await conversation(inbox, screen, store, THREAD, secret)
         await conversation(inbox, screen, store, OTHER, kept)
         gone = [each.digest for each in store.pictures(THREAD)]

@@ -11,7 +11,7 @@ from bot.errors import NotFound, Refused
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
-from tests.support.records import KnowingRenderer, choose, come, desk_of, failures, press, recorded, wish
+from tests.support.records import KnowingRenderer, choose, come, commands_of, failures, press, recorded, wish
 
 GONE = Failed("Deleted by Ann.", again=False)
 SUN = "<image>a sun</image>"
@@ -83,8 +83,8 @@ async def test_retry_of_a_failed_edit_says_that_its_source_was_deleted(store: St
 @pytest.mark.parametrize(("key", "value"), [("aspect_ratio", "16:9"), ("image_model", "deep")])
 async def test_retry_keeps_rendered_images_after_settings_change(store: Store, key: str, value: str) -> None:
     """They are shown under their numbers; settings apply to later requests."""
-    renderer, commands = KnowingRenderer(refused={"a moon": "It broke."}, store=store), desk_of(store)
-    async with running(store, ScriptedModel([[TWO]]), renderer, desk=commands) as (inbox, screen, _):
+    renderer, commands = KnowingRenderer(refused={"a moon": "It broke."}, store=store), commands_of(store)
+    async with running(store, ScriptedModel([[TWO]]), renderer, commands=commands) as (inbox, screen, _):
         await send(inbox, screen, store, "draw", "m1")
         choose(commands, "me", key, value)
         renderer.refused.clear()
@@ -146,9 +146,9 @@ async def test_an_answer_to_an_edited_message_may_render_a_deleted_image_again(s
 
 async def test_buttons_use_the_chosen_image_model(store: Store) -> None:
     """As every other image."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "me", "image_model", "deep")
-    async with running(store, ScriptedModel([[SUN]]), desk=commands) as (inbox, screen, renderer):
+    async with running(store, ScriptedModel([[SUN]]), commands=commands) as (inbox, screen, renderer):
         await send(inbox, screen, store, "draw", "m1")
         for action in (Action.VARY, Action.REDO):
             await inbox.accept(press(action, "1"))
@@ -158,8 +158,8 @@ async def test_buttons_use_the_chosen_image_model(store: Store) -> None:
 
 async def test_redo_keeps_all_requested_options(store: Store) -> None:
     """Aspect ratio, image model and negative prompt, independent of later settings; with another seed."""
-    able, commands = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), desk_of(store)
-    async with running(store, ScriptedModel([]), able, desk=commands) as (inbox, screen, _):
+    able, commands = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), commands_of(store)
+    async with running(store, ScriptedModel([]), able, commands=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
         await screen.final("w1")
         await recorded(store, "w1")

@@ -30,7 +30,7 @@ from bot.settings.values import Scope, Settings
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel, message
-from tests.support.records import KnowingRenderer, choose, come, command, desk_of, failures, press, recorded, wish
+from tests.support.records import KnowingRenderer, choose, come, command, commands_of, failures, press, recorded, wish
 
 OF_RULE = "The content filter of this server blocks a word in this prompt."
 CAT = ["<image>a cat</image>"]
@@ -50,10 +50,10 @@ def test_every_setting_has_a_test_of_its_effect() -> None:
 
 async def render_cat(store: Store, *scripts: list[str], **chosen: str) -> tuple[list[RenderJob], View, ScriptedModel]:
     """Request an image of a cat with these settings: the jobs, the final view, the chat model."""
-    commands, model = desk_of(store), ScriptedModel(list(scripts or [CAT]))
+    commands, model = commands_of(store), ScriptedModel(list(scripts or [CAT]))
     for key, value in chosen.items():
         choose(commands, "server", key, value, BOB)
-    async with running(store, model, desk=commands, others={"wise": ScriptedModel([["I am wise."]])}) as (
+    async with running(store, model, commands=commands, others={"wise": ScriptedModel([["I am wise."]])}) as (
         inbox,
         screen,
         r,
@@ -121,7 +121,7 @@ async def test_without_a_choice_nothing_is_added(store: Store) -> None:
 
 async def test_the_chat_model_gets_the_persona(store: Store) -> None:
     """That of the thread replaces that of the server."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "thread", "persona", "You are a poet.")
     _, _, model = await render_cat(store, persona="You are a pirate.")
     system = model.heard[0][0].text
@@ -146,9 +146,9 @@ def test_no_persona_removes_the_request_protocol(front_end: RequestProtocol, edi
 
 async def test_the_bots_own_sentences_are_in_the_chosen_language(store: Store) -> None:
     """The text of the chat model stays as it is."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "me", "language", "de")
-    async with running(store, ScriptedModel([["Hello."]]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([["Hello."]]), commands=commands) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(message("m1", " "))
         assert refused.value.text.startswith("Die Nachricht ist leer")
@@ -159,9 +159,9 @@ async def test_the_bots_own_sentences_are_in_the_chosen_language(store: Store) -
 @pytest.mark.parametrize(("chosen", "alt"), [("on", "A ginger cat."), ("off", "a cat")])
 async def test_images_get_an_alternative_text_if_chosen(store: Store, chosen: str, alt: str) -> None:
     """By a chat model with vision; it is also recorded."""
-    commands, model = desk_of(store), ScriptedModel([CAT, ["A ginger cat."]], profile=ModelProfile(has_vision=True))
+    commands, model = commands_of(store), ScriptedModel([CAT, ["A ginger cat."]], profile=ModelProfile(has_vision=True))
     choose(commands, "me", "alt_text", chosen)
-    async with running(store, model, desk=commands) as (inbox, screen, _):
+    async with running(store, model, commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         assert come(await screen.final("m1")) == [1]
     assert [picture.alt for picture in store.pictures(THREAD)] == [alt]
@@ -169,9 +169,9 @@ async def test_images_get_an_alternative_text_if_chosen(store: Store, chosen: st
 
 async def test_imagine_renders_the_chosen_number_of_images(store: Store) -> None:
     """Unless the command says how many."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "server", "images_per_request", "3", BOB)
-    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, _):
         await inbox.accept(wish("a cat"))
         await inbox.accept(wish("a cat", 1, "w2"))
         assert len(come(await screen.final("w1"))) == 3
@@ -199,13 +199,13 @@ class Previewing(InstantRenderer):
 @pytest.mark.parametrize(("chosen", "seen"), [("on", b"jpeg"), ("off", None)])
 async def test_previews_are_shown_if_chosen(store: Store, chosen: str, seen: bytes | None) -> None:
     """The progress is always shown."""
-    commands, renderer = desk_of(store), Previewing()
+    commands, renderer = commands_of(store), Previewing()
     choose(commands, "me", "previews", chosen)
 
     def half_done(view: View) -> bool:
         return any(isinstance(part, PicturePart) and isinstance(part.state, Rendering) for part in view.parts)
 
-    async with running(store, ScriptedModel([CAT]), renderer, desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([CAT]), renderer, commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         view = await screen.until("m1", half_done)
         assert [part.state for part in view.parts if isinstance(part, PicturePart)] == [Rendering(0.5, seen)]
@@ -218,9 +218,9 @@ async def test_previews_are_shown_if_chosen(store: Store, chosen: str, seen: byt
 
 async def test_the_content_filter_applies_to_imagine(store: Store) -> None:
     """Nothing is recorded, and no number is used."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "server", "blocked_words", "gore", BOB)
-    async with running(store, ScriptedModel([]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
             await inbox.accept(wish("a Gore, gruesome"))
         assert str(refused.value) == OF_RULE
@@ -244,9 +244,9 @@ async def test_the_content_filter_applies_to_requests_of_the_chat_model(
 
 async def test_the_content_filter_applies_to_the_prompt_of_the_source(store: Store) -> None:
     """An image from before the filter is neither varied nor rendered again, by tag or by button."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     model = ScriptedModel([["<image>gore</image>"], ['<vary of="1"/>']])
-    async with running(store, model, desk=commands) as (inbox, screen, renderer):
+    async with running(store, model, commands=commands) as (inbox, screen, renderer):
         await inbox.accept(message("m1", "draw"))
         await screen.final("m1")
         await recorded(store, "m1")
@@ -263,11 +263,11 @@ async def test_the_content_filter_applies_to_the_prompt_of_the_source(store: Sto
 
 async def test_the_content_filter_applies_to_refined_prompts_and_styles(store: Store) -> None:
     """Also after Retry: a recorded refined prompt is checked again."""
-    commands, renderer = desk_of(store), KnowingRenderer(store=store)
+    commands, renderer = commands_of(store), KnowingRenderer(store=store)
     for key, value in (("rule", "sofa\nhalftone dots"), ("refine", "always")):
         choose(commands, "server", key, value, BOB)
     model = ScriptedModel([CAT, ["a cat on a sofa"], ["<image>a dog</image>"], ["a dog in the snow"]])
-    async with running(store, model, renderer, desk=commands) as (inbox, screen, _):
+    async with running(store, model, renderer, commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         assert [failed.reason for failed in failures(await screen.final("m1"))] == [OF_RULE]
         await recorded(store, "m1")
@@ -285,10 +285,14 @@ async def test_the_content_filter_applies_to_refined_prompts_and_styles(store: S
 @pytest.mark.parametrize(("key", "value"), [("blocked", "<@C1>"), ("blocked", "away"), ("allowed", "ann <#C9>")])
 async def test_users_without_access_are_not_answered(store: Store, key: str, value: str) -> None:
     """Neither messages nor `/imagine` nor buttons; allowed users and managers are answered."""
-    commands, away = desk_of(store), replace(CID, id="C1", roles=frozenset({"away"}))
+    commands, away = commands_of(store), replace(CID, id="C1", roles=frozenset({"away"}))
     choose(commands, "server", key, value, BOB)
     model = ScriptedModel([CAT, ["hi"]])
-    async with running(store, model, InstantRenderer(refused={"a dog": "No."}), desk=commands) as (inbox, screen, _):
+    async with running(store, model, InstantRenderer(refused={"a dog": "No."}), commands=commands) as (
+        inbox,
+        screen,
+        _,
+    ):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
         await inbox.accept(wish("a dog", 1))
@@ -310,9 +314,9 @@ async def test_users_without_access_are_not_answered(store: Store, key: str, val
 
 async def test_an_allowed_channel_is_open_to_all_users(store: Store) -> None:
     """Other channels are closed, on this server only."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     choose(commands, "server", "allowed", f"<#C9> {THREAD.channel}", BOB)
-    async with running(store, ScriptedModel([["hi"], ["hi"]]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([["hi"], ["hi"]]), commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello", author=CID))
         with pytest.raises(Refused, match="not enabled"):
             await inbox.accept(replace(message("m2", "hello"), thread=replace(THREAD, channel="other")))
@@ -323,9 +327,9 @@ async def test_an_allowed_channel_is_open_to_all_users(store: Store) -> None:
 @pytest.mark.parametrize("named", ["<@C1>", "<@&5>", "<!subteam^S1|@leads>", "@leads"])
 async def test_users_named_in_the_setting_are_managers(store: Store, named: str) -> None:
     """Users with the role or the id choose for the server, stop replies of others and delete their images."""
-    commands, cid = desk_of(store), replace(CID, id="C1", roles=frozenset({"5", "S1", "@leads"}))
+    commands, cid = commands_of(store), replace(CID, id="C1", roles=frozenset({"5", "S1", "@leads"}))
     change = {"do": "set", "scope": "server", "key": "ratio", "value": "3:2"}
-    async with running(store, ScriptedModel([CAT]), desk=commands) as (inbox, screen, _):
+    async with running(store, ScriptedModel([CAT]), commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
         await recorded(store, "m1")
@@ -346,7 +350,7 @@ async def test_users_named_in_the_setting_are_managers(store: Store, named: str)
 
 def test_owners_may_reserve_the_settings(store: Store) -> None:
     """Then managers change neither the settings of the server nor of a channel; their own they still change."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     boss = Person("boss", "Boss", frozenset({MANAGER, OWNER}))
     choose(commands, "server", "who_can_edit_settings", "owners", boss)
     for scope, key, value in (
@@ -369,7 +373,7 @@ def test_owners_may_reserve_the_settings(store: Store) -> None:
 
 def test_all_users_may_change_a_channel_if_managers_allow_it(store: Store) -> None:
     """But not its limits or its content filter, nor the settings of the server, nor who may change settings."""
-    commands = desk_of(store)
+    commands = commands_of(store)
     with pytest.raises(Refused, match="Only managers"):
         choose(commands, "channel", "aspect_ratio", "3:2")
     choose(commands, "server", "who_can_edit_settings", "everyone", BOB)

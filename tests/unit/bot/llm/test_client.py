@@ -34,11 +34,11 @@ ASKED = (ChatMessage(Role.SYSTEM, "You draw."), ChatMessage(Role.USER, "Ann: hi"
 HTML = {"Content-Type": "text/html"}
 
 
-async def read_answer(url: str, transcript: Sequence[ChatMessage] = ASKED) -> list[ModelEvent]:
+async def read_answer(url: str, history: Sequence[ChatMessage] = ASKED) -> list[ModelEvent]:
     """Every event of one answer."""
     model = OpenAICompatible("small", url, KEY)
     try:
-        async with aclosing(model.stream(transcript)) as events:
+        async with aclosing(model.stream(history)) as events:
             return [event async for event in events]
     finally:
         await model.close()

@@ -41,14 +41,14 @@ LONG = (
 
 
 async def dialogue(
-    transcript: Sequence[ChatMessage], *answers: Answer | Stream | Clever, profile: ModelProfile, times: int = 1
+    history: Sequence[ChatMessage], *answers: Answer | Stream | Clever, profile: ModelProfile, times: int = 1
 ) -> tuple[list[ModelEvent], list[Asked], ModelProfile]:
     """The events of the last of some answers, the requests, and the model profile afterwards."""
     async with openai_server(*answers) as double:
         model = OpenAICompatible("small", double.url, None, model_profile=profile)
         try:
             for _ in range(times):
-                async with aclosing(model.stream(transcript)) as events:
+                async with aclosing(model.stream(history)) as events:
                     last = [event async for event in events]
         finally:
             await model.close()

@@ -13,7 +13,7 @@ from bot.settings.values import ReplyIn, ReplyMode, Scope, Settings
 from bot.storage.database import open_database
 from bot.storage.store import Store
 from tests.support.doubles import ANN, BOB, THREAD
-from tests.support.records import choose, command, desk_of
+from tests.support.records import choose, command, commands_of
 
 VALUES = {
     "answer": "in place", "at_once": "2", "changers": "everyone", "count": "3", "daily": "5", "describe": "on",
@@ -36,7 +36,7 @@ OLD_ROWS = [
 @pytest.mark.parametrize("old", OLD_KEYS)
 def test_an_old_key_sets_and_resets_the_setting(store: Store, old: str) -> None:
     """The value is stored under the present key, in the present words."""
-    key, desk = OLD_KEYS[old], desk_of(store)
+    key, desk = OLD_KEYS[old], commands_of(store)
     value = OLD_VALUES.get(key, {}).get(VALUES[old], VALUES[old])
     choose(desk, "server", old, VALUES[old], BOB)
     stored = {key: "" if value == "default" else value}
@@ -72,7 +72,7 @@ def test_a_model_with_the_name_of_an_old_value_can_be_chosen() -> None:
 @pytest.mark.parametrize("old", ["rule", "daily", "at_once"])
 def test_an_old_key_gives_nobody_more_rights(store: Store, old: str) -> None:
     """Where everyone may edit a channel's settings, limits and blocked words stay with managers by any name."""
-    desk = desk_of(store)
+    desk = commands_of(store)
     choose(desk, "server", "who_can_edit_settings", "everyone", BOB)
     choose(desk, "channel", "images_per_request", "2", ANN)
     with pytest.raises(Refused, match="Only managers"):
@@ -94,7 +94,7 @@ def test_stored_rows_get_their_present_names(tmp_path: Path) -> None:
             },
             Scope.PERSON: {"aspect_ratio": "16:9", "image_model": "", "images_per_request": "3"},
         }  # fmt: skip
-        assert desk_of(store).resolve_settings(THREAD, Person("ann", "Ann", frozenset({MANAGER}))) == Settings(
+        assert commands_of(store).resolve_settings(THREAD, Person("ann", "Ann", frozenset({MANAGER}))) == Settings(
             blocked_words="gore", daily_limit=5, reply_mode=ReplyMode.IMAGES, reply_in=ReplyIn.CHANNEL,
             persona="pictures", aspect_ratio="16:9", images_per_request=3,
         )  # fmt: skip
