@@ -54,7 +54,7 @@ async def converse(turn: Turn, model: ChatModel) -> AsyncGenerator[Text | ImageR
         yield request
     if turn.fixed_requests:
         return
-    async with aclosing(parse_stream(model, turn)) as events:
+    async with aclosing(parse_stream(turn, model)) as events:
         async for event in events:
             match event:
                 case ModelFailed():
@@ -69,18 +69,18 @@ async def converse(turn: Turn, model: ChatModel) -> AsyncGenerator[Text | ImageR
             yield event
     forgot = turn.reminder and not has_request and is_image_missing(turn.context(), text)
     if forgot and trouble in (None, CUT_SHORT):
-        async with aclosing(remind(model, turn, text)) as reminded:
+        async with aclosing(remind(turn, model, text)) as reminded:
             async for event in reminded:
                 yield event
     elif trouble:
         yield trouble
 
 
-async def remind(model: ChatModel, turn: Turn, text: str) -> AsyncGenerator[Text | ImageRequest]:
+async def remind(turn: Turn, model: ChatModel, text: str) -> AsyncGenerator[Text | ImageRequest]:
     """Ask the model again, for the image only; without a request, draw the user's own words and say so."""
     reminder = (ChatMessage(Role.ASSISTANT, text.strip() or "…"), ChatMessage(Role.USER, turn.reminder))
     requests: list[ImageRequest] = []
-    async with aclosing(parse_stream(model, replace(turn, history=(*turn.history, *reminder)))) as events:
+    async with aclosing(parse_stream(replace(turn, history=(*turn.history, *reminder)), model)) as events:
         async for event in events:
             match event:
                 case ImageRequest():
@@ -95,7 +95,7 @@ async def remind(model: ChatModel, turn: Turn, text: str) -> AsyncGenerator[Text
         yield request
 
 
-async def parse_stream(model: ChatModel, turn: Turn) -> AsyncGenerator[Text | ImageRequest | Retracted | ModelFailed]:
+async def parse_stream(turn: Turn, model: ChatModel) -> AsyncGenerator[Text | ImageRequest | Retracted | ModelFailed]:
     """Stream the answer as text and image requests without markup, from tags and from tool calls."""
     parser = StreamParser(turn.context(model.profile.thinks_first))
     trouble: ModelFailed | None = None

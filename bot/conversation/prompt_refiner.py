@@ -83,7 +83,7 @@ async def refine_prompt(model: ChatModel, original: str, dialect: Dialect) -> st
     turn = Turn((ChatMessage(Role.SYSTEM, build_refinement_prompt(dialect)), ChatMessage(Role.USER, original)))
     answer = ""
     try:
-        async with asyncio.timeout(TIMEOUT), aclosing(parse_stream(model, turn)) as events:
+        async with asyncio.timeout(TIMEOUT), aclosing(parse_stream(turn, model)) as events:
             async for event in events:
                 match event:
                     case Text(markdown):

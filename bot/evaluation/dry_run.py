@@ -136,7 +136,7 @@ async def run_turn(model: ChatModel, context: PromptContext, thread: DryRunThrea
     turn = _build_turn(model, context, thread, thread.new_entry(exchange))
     known, newest = {picture.number for picture in turn.pictures}, turn.current_picture
     parts: list[str | RequestedImage] = []
-    async with aclosing(parse_stream(model, turn)) as events:
+    async with aclosing(parse_stream(turn, model)) as events:
         async for event in events:
             match event:
                 case Text(markdown):

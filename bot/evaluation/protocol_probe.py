@@ -178,7 +178,7 @@ async def run_dialogue(
 ) -> ProbeAnswer | None:
     """Return the answer of the model to a dialogue; None if the model failed."""
     heard = ProbeAnswer()
-    async with aclosing(parse_stream(model, _build_turn(dialogue, model.profile, capabilities))) as events:
+    async with aclosing(parse_stream(_build_turn(dialogue, model.profile, capabilities), model)) as events:
         async for event in events:
             match event:
                 case Text(markdown):
