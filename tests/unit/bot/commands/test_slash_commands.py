@@ -317,7 +317,7 @@ def test_help_names_every_command(store: Store) -> None:
     help_text = str(notice("help"))
     assert str(answer) == f"{help_text}\nPictures are kept for a week."
     assert SlashCommands(store).answer(command("help")).text == lines([notice("help")])
-    for name in ("imagine", "pictures", "settings", "queue", "cancel", "usage", "forget"):
+    for name in ("imagine", "images", "settings", "queue", "cancel", "usage", "forget"):
         assert f"`/{name}`" in help_text
 
 
