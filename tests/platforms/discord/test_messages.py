@@ -354,7 +354,7 @@ async def test_a_mention_without_text_gets_help(tmp_path: Path) -> None:
         assert here.channel.last_message.content == "-# The message is empty. Describe an image, or ask a question."
         assert here.channel.threads == [] and here.entries() == []
         thread = await here.draw("", attachments=[("a.png", png())])
-        assert contents(thread) == ["Hello."] and thread.name == "Pictures"
+        assert contents(thread) == ["Hello."] and thread.name == "Images"
 
 
 async def test_mentions_become_names_for_the_model(tmp_path: Path) -> None:

@@ -148,7 +148,7 @@ async def test_a_refused_image_gets_a_note_and_a_retry_button(tmp_path: Path) ->
         asked = await here.draw()
         (reply,) = here.thread(asked)
         assert alts(reply) == [] and labels(reply) == ["Vary", "Edit", "Upscale", "Redo", "Details", "Delete", "Retry"]
-        assert words(reply).startswith("Here it is:\n⚠️ Slack did not accept #1; it is safe here")
+        assert words(reply).startswith("Here it is:\n⚠️ Slack did not accept #1. It is saved here.")
         here.slack.uploads.polls = 0
         await here.restart()
         await here.press(reply, "Retry", here.cid)
@@ -168,10 +168,10 @@ async def test_without_the_file_scope_the_text_is_posted(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("fault", "told"),
     [
-        (LoginPage(), "Slack did not hand me one of the pictures: the app needs the scope files:read."),
-        (Redirect(), "Slack did not hand me one of the pictures: the app needs the scope files:read."),
-        (Error("x"), "One of the files is no picture that I can read."),
-        (Lose(), "A picture could not be read from Slack; please send it again."),
+        (LoginPage(), "Slack did not give me one of the images. Operator: the app needs the scope files:read."),
+        (Redirect(), "Slack did not give me one of the images. Operator: the app needs the scope files:read."),
+        (Error("x"), "I cannot read one of the files as an image."),
+        (Lose(), "I could not read an image from Slack. Please send it again."),
     ],
 )
 async def test_files_that_are_no_images_are_not_used(tmp_path: Path, fault: Fault, told: str) -> None:

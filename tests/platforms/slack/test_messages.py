@@ -36,7 +36,7 @@ async def test_a_mention_is_answered_in_its_thread(tmp_path: Path) -> None:
         (reply,) = here.thread(asked)
         assert shape(reply) == ["markdown", "image", "context", "actions", "markdown"]
         assert words(reply) == "Here it is:\n#1 · a sun\nEnjoy!" and alts(reply) == ["#1: a sun"]
-        assert labels(reply) == BELOW and reply.text == "Here it is: [picture #1: a sun] Enjoy!"
+        assert labels(reply) == BELOW and reply.text == "Here it is: [image #1: a sun] Enjoy!"
         (entry,) = here.entries()
         thread = ThreadKey("slack", here.slack.world.team_id, here.general.id, asked.ts)
         assert (entry.thread, entry.text, entry.author.name) == (thread, "draw a sun", "Ana")
