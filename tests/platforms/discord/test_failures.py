@@ -230,8 +230,8 @@ async def test_without_threads_it_answers_in_the_channel(tmp_path: Path) -> None
             await here.final(asked.id)
             words, picture = here.channel.history()[-2:]
             name = lacking.replace("_", " ").title().replace("In", "in")
-            plea = f"-# I lack the permission {name} in this channel. "
-            assert words.content.startswith(plea) and "anybody with Manage Roles, can grant it." in words.content
+            request = f"-# I need the permission “{name}” in this channel. "
+            assert words.content.startswith(request) and "anybody with “Manage Roles”, can grant it." in words.content
             assert words.content.endswith("Here it is:") and words.reference.message_id == asked.id
             assert len(picture.attachments) == 1 and here.channel.threads == []
         here.forbid(here.channel, here.me)
@@ -268,7 +268,7 @@ async def test_nothing_is_rendered_where_it_may_not_post(tmp_path: Path) -> None
         here.renderer.held.add("a sun")
         asked = await here.ask()
         entry = await here.final(asked.id)
-        assert str(entry.view.status).startswith("I lack the permission Send Messages in #general.")  # type: ignore[union-attr]
+        assert str(entry.view.status).startswith("I need the permission “Send Messages” in #general.")  # type: ignore[union-attr]
         assert len(here.channel.history(viewer=here.ann)) == 1 and here.channel.threads == []
         other = here.guild.create_text_channel("other")
         here.model.scripts = [WORDS]
