@@ -17,15 +17,12 @@ from adapters.discord.client import Client
 from adapters.lazy_surface import LazySurface
 from bot.domain import ThreadKey
 from bot.errors import ConfigError
-from bot.notices import UserText
+from bot.notices import UserText, notice
 from bot.ports import Archive, Inbox, PostStore, Surface
 
 log = logging.getLogger(__name__)
 
-NO_MESSAGE_CONTENT = (
-    "On this server I read only messages that mention me, replies that ping me, and direct messages:"
-    " mention me in each message, also in my threads."
-)
+NO_MESSAGE_CONTENT = notice("help-mentions-only")
 MAX_RECONNECT_DELAY = 120  # seconds between two attempts to connect, at most
 STABLE_AFTER = 60  # seconds after which a connection counts as stable; the next delay is then short
 

@@ -19,11 +19,12 @@ from rich.live import Live
 from bot.domain import Queued, RenderJob
 from bot.errors import NotFound
 from bot.formatting import format_count
+from bot.notices import notice
 from bot.queue_view import QueueSnapshot, failed_jobs_json, failed_jobs_table, queue_json, queue_table
 from bot.storage.jobs import JobRow, Jobs
 from bot.storage.store import Store
 
-REASON = "Cancelled by the operator."
+REASON = notice("cancelled-by-operator")
 PAUSE = 1.0  # seconds between two looks of --watch
 MOST_DEAD = 10_000  # jobs among which one that was given up is looked for
 UNBOUND = 200  # columns of a table that goes into a file or a pipe

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 from bot.domain import ImageRequest, Picture, Retracted, Text
 from bot.llm.messages import ChatMessage, ModelFailed, Role, StreamEnd, TextDelta, Tool, ToolCall
-from bot.notices import notice
-from bot.parsing.fallback import FALLBACK_NOTE, build_fallback_request, is_image_missing
+from bot.notices import notice, text
+from bot.parsing.fallback import build_fallback_request, is_image_missing
 from bot.parsing.intent import ParserContext
 from bot.parsing.stream_parser import StreamParser
 from bot.ports import ChatModel
@@ -22,7 +22,7 @@ class Turn:
     `about` is the number of the image that the message refers to, `region` the marked part of it that alone changes.
     `text` is the message of the user, `names` are the users of the thread. The model receives `reminder` if it forgot
     the image that was asked for; if that is empty, there is no reminder. `fixed_requests` replace the call of the
-    model. `deleted` are the numbers of deleted images.
+    model. `deleted` are the numbers of deleted images. `language` is that of the bot's own words.
     """
 
     history: tuple[ChatMessage, ...]
@@ -35,6 +35,7 @@ class Turn:
     fixed_requests: tuple[ImageRequest, ...] = ()
     deleted: tuple[int, ...] = ()
     region: str = ""
+    language: str = "en"
 
     @property
     def current_picture(self) -> int | None:
@@ -76,9 +77,9 @@ async def converse(turn: Turn, model: ChatModel) -> AsyncGenerator[Text | ImageR
         yield trouble
 
 
-async def remind(turn: Turn, model: ChatModel, text: str) -> AsyncGenerator[Text | ImageRequest]:
+async def remind(turn: Turn, model: ChatModel, answer: str) -> AsyncGenerator[Text | ImageRequest]:
     """Ask the model again, for the image only; without a request, draw the user's own words and say so."""
-    reminder = (ChatMessage(Role.ASSISTANT, text.strip() or "…"), ChatMessage(Role.USER, turn.reminder))
+    reminder = (ChatMessage(Role.ASSISTANT, answer.strip() or "…"), ChatMessage(Role.USER, turn.reminder))
     requests: list[ImageRequest] = []
     async with aclosing(parse_stream(replace(turn, history=(*turn.history, *reminder)), model)) as events:
         async for event in events:
@@ -88,7 +89,7 @@ async def remind(turn: Turn, model: ChatModel, text: str) -> AsyncGenerator[Text
                 case Retracted():
                     requests.clear()
     if not requests:
-        yield Text(f"\n\n{FALLBACK_NOTE}\n\n")
+        yield Text(f"\n\n{text(notice('own-words'), turn.language)}\n\n")
         newest = next((picture for picture in turn.pictures if picture.number == turn.current_picture), None)
         requests.append(build_fallback_request(turn.text, newest))
     for request in requests:

@@ -25,6 +25,7 @@ async def build_turn(
     capabilities: ModelCapabilities,
     profile: ModelProfile,
     persona: str,
+    language: str,
 ) -> Turn:
     """Build the turn of a recorded message for the current image model and chat model."""
     pictures = store.pictures(entry.thread)
@@ -39,6 +40,7 @@ async def build_turn(
         deleted=tuple(store.deleted_numbers(entry.thread)),
         about=entry.about or (entry.uploads[-1].number if entry.uploads else None),
         region=entry.region,
+        language=language,
         text=entry.text,
         names=tuple(display_names(other.author for other in (*earlier, entry)).values()),
         tools=tools,

@@ -87,6 +87,7 @@ class TurnRunner:
             capabilities=self._renderer.capabilities,
             profile=chat_model.profile,
             persona=settings.persona,
+            language=settings.language,
         )
         orders = ImageOrders(
             turn,

@@ -8,8 +8,6 @@ import re
 from bot.domain import ImageRequest, Operation, Picture
 from bot.parsing.intent import Intent, ParserContext, detect_intent, is_clarifying_question, points_at_picture
 
-FALLBACK_NOTE = "_The chat model did not say what to draw, so your own words are the prompt._"
-
 _PICTURE = r"(?:pictures?|images?|photos?|drawings?|paintings?|sketch(?:es)?|illustrations?|logos?)"
 _PROMISE = re.compile(
     r"\b(?:here(?:'s| is| are|'re)|enjoy|i(?:'ve| have) (?:drawn|painted|made|created|generated))\b"

@@ -9,6 +9,7 @@ from typing import Any
 from adapters.discord.client import Client
 from adapters.discord.platform import Account, Discord
 from bot.domain import ThreadKey, View
+from bot.notices import UserText
 from bot.ports import Inbox, Surface
 from tests.support.discord_server import TOKEN, Channel, DiscordDouble, Message, Person
 from tests.support.scripted_bot import Script, ScriptedBot, WatchedSurface
@@ -54,7 +55,7 @@ class ConnectedBot(ScriptedBot):
         self, double: DiscordDouble, folder: Path, scripts: Sequence[Script], account: Account, **options: Any
     ) -> None:
         super().__init__(folder, scripts, double.world.changed)
-        self.notes: list[str] = []
+        self.notes: list[UserText] = []
         options = {"guild_ready_timeout": 0.01, "rate": UNLIMITED} | options
         self.platform = WatchedDiscord(
             double, account, self.store, self.store.posts, self.files.read, self.notes.append, **options

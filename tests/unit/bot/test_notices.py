@@ -2,6 +2,7 @@
 
 import ast
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,27 @@ def forms(template: Template) -> dict[str, str]:
 def gaps(template: str) -> set[str]:
     """The placeholders of a text."""
     return set(re.findall(r"\{[\w:]+\}", template))
+
+
+def constants(path: Path) -> Iterator[re.Pattern[str]]:
+    """The strings of a module as patterns; the values of an f-string match anything."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Constant(value=str(value)):
+                yield re.compile(re.escape(value))
+            case ast.JoinedStr(values=values):
+                fixed = [re.escape(str(v.value)) if isinstance(v, ast.Constant) else r"[\w-]+" for v in values]
+                yield re.compile("".join(fixed))
+
+
+def test_the_program_uses_every_message() -> None:
+    """A message that nothing can show is a leftover."""
+    used: set[str] = set()
+    for path in SOURCES:
+        for pattern in constants(path):
+            if re.match(r"[a-z]", pattern.pattern) and " " not in pattern.pattern:
+                used |= {id_ for id_ in IDS if pattern.fullmatch(id_)}
+    assert sorted(set(IDS) - used) == []
 
 
 @pytest.mark.parametrize("language", OTHERS)

@@ -16,6 +16,7 @@ from bot.__main__ import main
 from bot.cli import queue as queue_command
 from bot.config import DATABASE
 from bot.domain import Failed, ImageRequest, Message, Operation, Person, RenderJob, Sampling, ThreadKey, View
+from bot.notices import notice
 from bot.queue_view import format_duration
 from bot.storage.store import Store
 from tests.support.doubles import picture
@@ -171,7 +172,7 @@ def test_jobs_are_cancelled(bot: Bot) -> None:
     assert complaint == "There is no job 'm7.0' here.\nNothing was done.\n"
     assert bot.run("cancel", "m1.0", "m1.2")[:2] == (0, "2 jobs cancelled.\n")
     assert bot.states() == {"m1.0": "cancelled", "m1.1": "running", "m1.2": "cancelled"}
-    assert bot.store.jobs.outcome(job) == Failed("Cancelled by the operator.")
+    assert bot.store.jobs.outcome(job) == Failed(notice("cancelled-by-operator"))
     status, _, complaint = bot.run("cancel", "m1.0")
     assert status == 2
     assert "is cancelled" in complaint

@@ -10,7 +10,7 @@ from bot.domain import Action, ButtonPress, Failed, ImageRequest, Operation, Pic
 from bot.errors import NotFound, Refused, StorageError
 from bot.i18n import localized
 from bot.llm.messages import ModelFailed, ToolCall
-from bot.parsing.fallback import FALLBACK_NOTE
+from bot.notices import notice, text
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, ScriptedModel, message
@@ -251,7 +251,7 @@ async def test_the_message_is_the_prompt_if_the_model_requests_no_image(store: S
         await inbox.accept(message("m1", "Can you draw a cute dog?"))
         final = await screen.final("m1")
     assert [job.request.prompt for job in renderer.jobs] == ["a cute dog"]
-    assert any(isinstance(part, TextPart) and FALLBACK_NOTE in part.markdown for part in final.parts)
+    assert any(isinstance(part, TextPart) and text(notice("own-words")) in part.markdown for part in final.parts)
     assert len(model.heard) == 2
 
 
