@@ -63,16 +63,16 @@ def measure_pipeline() -> None:
     """Print the medians, their ratio, and how much an image depends on the other images of its batch."""
     from render.diffusion.diffusers_model import DiffusersModel as Diffusion
 
-    studio = Diffusion("builtin", "cpu")
-    render_batch(studio, TASKS)  # warm
+    loaded_model = Diffusion("builtin", "cpu")
+    render_batch(loaded_model, TASKS)  # warm
     singly: list[float] = []
     together: list[float] = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        alone = {name: png for task in TASKS for name, png in render_batch(studio, [task]).items()}
+        alone = {name: png for task in TASKS for name, png in render_batch(loaded_model, [task]).items()}
         singly.append(time.perf_counter() - began)
         began = time.perf_counter()
-        batch = render_batch(studio, TASKS)
+        batch = render_batch(loaded_model, TASKS)
         together.append(time.perf_counter() - began)
     one, all_at_once = statistics.median(singly), statistics.median(together)
     largest = max(difference(alone[task.id], batch[task.id]) for task in TASKS)
@@ -127,9 +127,9 @@ async def simulated_users(largest_batch: int) -> AsyncIterator[SimulatedUsers]:
     """The users, their render queue, and a worker with the built-in model and an empty cache."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        told = {"RENDER_BATCH": str(largest_batch), "RENDER_CACHE": name + "/cache", "LOG_LEVEL": "WARNING"}
+        settings = {"RENDER_BATCH": str(largest_batch), "RENDER_CACHE": name + "/cache", "LOG_LEVEL": "WARNING"}
         command = [sys.executable, "-m", "render", "--listen", "127.0.0.1:0", "--model", "builtin", "--device", "cpu"]
-        worker = await asyncio.create_subprocess_exec(*command, stdout=PIPE, env=os.environ | told)
+        worker = await asyncio.create_subprocess_exec(*command, stdout=PIPE, env=os.environ | settings)
         assert worker.stdout
         url = str(json.loads(await worker.stdout.readline())["listening"])
         store = Store(folder / "bench.sqlite")

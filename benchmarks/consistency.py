@@ -138,11 +138,11 @@ def image_prompt(pipeline: ScenePipeline, steps: Sequence[EditStep]) -> list[Ima
     captions, pictures, _, seeds = zip(*steps, strict=True)
     so_far = F.avg_pool2d(pipeline.source_pictures(pictures, len(pictures)), SCALE)
 
-    def mix(pipe: ScenePipeline, i: int, t: float, told: dict[str, Tensor]) -> dict[str, Tensor]:
+    def mix(pipe: ScenePipeline, i: int, t: float, callback_kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         if pipe.scheduler.sigmas[i] <= COMPOSITION_SIGMA:
             return {}
         signal = 1 - pipe.scheduler.sigmas[i + 1]
-        return {"latents": told["latents"] + signal * WEIGHT * (so_far - told["clean"])}
+        return {"latents": callback_kwargs["latents"] + signal * WEIGHT * (so_far - callback_kwargs["clean"])}
 
     return list(
         pipeline(

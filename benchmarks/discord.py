@@ -147,11 +147,11 @@ class DiscordDouble:
     gateway: str
     cdn: str
 
-    async def ask(self, **told: Any) -> dict[str, Any]:
+    async def ask(self, **command: Any) -> dict[str, Any]:
         """Send a line of JSON and return the answer."""
         assert self.process.stdin
         assert self.process.stdout
-        self.process.stdin.write(json.dumps(told).encode() + b"\n")
+        self.process.stdin.write(json.dumps(command).encode() + b"\n")
         return dict(json.loads(await self.process.stdout.readline()))
 
 

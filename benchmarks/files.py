@@ -62,11 +62,11 @@ def main() -> None:
                 times[name].append(time.perf_counter() - began)
                 sizes[name].append(len(file))
         print(f"{side} x {side}")
-        usual, whole = statistics.median(times["Pillow"]), sum(sizes["Pillow"])
+        defaults, whole = statistics.median(times["Pillow"]), sum(sizes["Pillow"])
         for name in ENCODERS:
             spent, size = statistics.median(times[name]), sum(sizes[name])
             kilobytes = size / PICTURES / 1000
-            print(f"  {name:28}{spent * 1000:8.1f} ms {spent / usual:6.2f}{kilobytes:9.0f} KB {size / whole:6.2f}")
+            print(f"  {name:28}{spent * 1000:8.1f} ms {spent / defaults:6.2f}{kilobytes:9.0f} KB {size / whole:6.2f}")
 
 
 if __name__ == "__main__":

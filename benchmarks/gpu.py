@@ -104,18 +104,18 @@ def measure(case: BenchmarkCase, device: str, peak: int | None) -> None:
     plain = {people: measure_plain(pipe, case, people) for people in (1, *PEOPLE)}  # the first is to get warm
     work = flops(pipe, case)
     del second
-    studio = DiffusersModel("benchmark", device, 1, load=lambda *_: pipe)
+    image_model = DiffusersModel("benchmark", device, 1, load=lambda *_: pipe)
     caps = {}
     for cap in CAPS:
-        studio.largest_batch = _batch_limit(studio, case, cap)
-        measure_worker(studio, case, cap)  # warm
-        caps[cap] = measure_worker(studio, case, max(PEOPLE)).rate
+        image_model.largest_batch = _batch_limit(image_model, case, cap)
+        measure_worker(image_model, case, cap)  # warm
+        caps[cap] = measure_worker(image_model, case, max(PEOPLE)).rate
     best = max(caps, key=lambda cap: caps[cap])
-    studio.largest_batch = _batch_limit(studio, case, best)
+    image_model.largest_batch = _batch_limit(image_model, case, best)
     print(f"\n{case.name}, {case.side} px, {case.steps} steps")
     print("  batch cap   " + "   ".join(f"{cap}: {rate:.2f}/s" for cap, rate in caps.items()) + f"   best {best}")
     for people in PEOPLE:
-        it, them = measure_worker(studio, case, people), plain[people]
+        it, them = measure_worker(image_model, case, people), plain[people]
         goal = f"   (goal: {case.goal}x)" if case.goal and people == max(PEOPLE) else ""
         share = f"   {work * it.rate / peak / 1e12:.0%} of the peak" if peak else ""
         print(

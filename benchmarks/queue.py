@@ -175,7 +175,10 @@ async def local_worker(log: Path) -> AsyncIterator[BenchmarkWorkers]:
 async def ray_replicas(log: Path) -> AsyncIterator[BenchmarkWorkers]:
     """Start two replicas of a Ray cluster with the same model."""
     with cluster(
-        studio="tests.support.fake_models.flat_worker:studio", FLAT_STEP_TIME="0.01", FLAT_BATCH="1", FLAT_LOG=str(log)
+        image_model="tests.support.fake_models.flat_worker:load_model",
+        FLAT_STEP_TIME="0.01",
+        FLAT_BATCH="1",
+        FLAT_LOG=str(log),
     ) as there:
         place = await ready(there)
         await place.session.close()
@@ -193,13 +196,13 @@ async def run_batches(folder: Path, workers: BenchmarkWorkers) -> dict[str, dict
     engine = WorkerEngine(workers.name, partial(str, workers.url), workers.token)
     line = RenderQueue(store.jobs, PictureFiles(folder / "pictures"), [engine])
     serving = asyncio.create_task(line.run())
-    heard: dict[str, dict[float, float]] = {job.id: {} for job in jobs}
+    received: dict[str, dict[float, float]] = {job.id: {} for job in jobs}
 
     async def follow(job: RenderJob) -> None:
         async with aclosing(line.render(job)) as updates:
             async for update in updates:
                 if isinstance(update, Rendering):
-                    heard[job.id][update.fraction] = time.time()
+                    received[job.id][update.fraction] = time.time()
 
     await line.capabilities_ready.wait()
     await asyncio.gather(*map(follow, jobs))
@@ -207,7 +210,7 @@ async def run_batches(folder: Path, workers: BenchmarkWorkers) -> dict[str, dict
     await asyncio.wait({serving})
     await engine.close()
     store.close()
-    return heard
+    return received
 
 
 def gaps_and_delays(log: Path, updates: dict[str, dict[float, float]], slots: int) -> tuple[list[float], list[float]]:
@@ -219,7 +222,7 @@ def gaps_and_delays(log: Path, updates: dict[str, dict[float, float]], slots: in
     starts = [each["t"] for each in logged if "tasks" in each]
     ends = [each["t"] for each in logged if "made" in each]
     steps = {(job, each["fraction"]): each["t"] for each in logged for job in each.get("of", ())}
-    delays = [after - steps[job, fraction] for job, told in updates.items() for fraction, after in told.items()]
+    delays = [after - steps[job, fraction] for job, times in updates.items() for fraction, after in times.items()]
     return [start - end for end, start in zip(ends, starts[slots:], strict=False)], delays
 
 
@@ -255,8 +258,8 @@ async def main() -> None:
         rows = await speeds(folder)
         ours, first = time_decisions()
         async with there(folder / "log") as workers:
-            heard = await run_batches(folder, workers)
-        gaps, delays = gaps_and_delays(folder / "log", heard, workers.slots)
+            received = await run_batches(folder, workers)
+        gaps, delays = gaps_and_delays(folder / "log", received, workers.slots)
     table = Table(title=f"the line, {workers.name}", title_justify="left")
     for column in ("what", "measured", "against the baseline", "goal"):
         table.add_column(column)

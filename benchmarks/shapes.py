@@ -50,13 +50,13 @@ def tiny(family: str) -> Any:
 
 def build_on_device(build: Any, device: str) -> Any:
     """Build the pipeline on its device, in bf16 on a GPU, ready to be called."""
-    usual = torch.get_default_dtype()
+    defaults = torch.get_default_dtype()
     torch.set_default_dtype(torch.bfloat16 if device == "cuda" else torch.float32)
     try:
         with torch.device(device):
             pipe = build()
     finally:
-        torch.set_default_dtype(usual)
+        torch.set_default_dtype(defaults)
     pipe.to(device, torch.bfloat16 if device == "cuda" else torch.float32)
     for part in pipe.components.values():
         if isinstance(part, torch.nn.Module):

@@ -26,7 +26,7 @@ from tests.support.fake_models.gated import (
     PREVIEW,
     READY,
     SPAWN,
-    GatedStudio,
+    GatedModel,
     load_nothing,
     load_or_die,
     load_when,
@@ -42,11 +42,11 @@ def batch(*names: str, prompt: str = "a red circle", model: str = "") -> Batch:
     )
 
 
-def whole(told: Batch) -> list[WorkerEvent]:
+def whole(all_of: Batch) -> list[WorkerEvent]:
     """All that happens to a batch that goes well."""
-    first = told.tasks[0].id
+    first = all_of.tasks[0].id
     steps = [event for fraction in (0.5, 1.0) for event in (StepDone(fraction), Preview(first, PREVIEW))]
-    return [Started(), *steps, *(picture(task) for task in told.tasks), End()]
+    return [Started(), *steps, *(picture(task) for task in all_of.tasks), End()]
 
 
 async def rendered(device: Device, wanted: Batch) -> list[WorkerEvent]:
@@ -63,10 +63,10 @@ async def until(true: Callable[[], bool]) -> None:
 
 @asynccontextmanager
 async def owned(
-    load: Callable[[], ImageModel], cache: ResultCache | None = None, patience: float = HANG_TIMEOUT
+    load: Callable[[], ImageModel], cache: ResultCache | None = None, hang_timeout: float = HANG_TIMEOUT
 ) -> AsyncGenerator[Device]:
     """A device, with its process until the end of the test."""
-    device = Device(load, cache=cache, hang_timeout=patience)
+    device = Device(load, cache=cache, hang_timeout=hang_timeout)
     async with asyncio.timeout(60):
         owning = asyncio.create_task(device.run())
         try:
@@ -93,7 +93,7 @@ def assert_gone(pid: int) -> None:
 
 async def test_batches_are_rendered_one_after_the_other() -> None:
     """Each is told from its start to its end, by the same process."""
-    async with owned(GatedStudio) as device:
+    async with owned(GatedModel) as device:
         assert await ready(device) == READY
         pid = device.pid
         for names in ("a", "abc", "b"):
@@ -115,10 +115,10 @@ async def test_a_device_that_loads_has_no_slot() -> None:
 
 async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     """The reason is a sentence without the exception's words, and is what a batch hears."""
-    told = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
+    reason = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
     async with owned(load_nothing) as device:
         await until(lambda: device.slots().trouble is not None and device.pid is None)
-        assert device.slots() == WorkerReport(trouble=told)
+        assert device.slots() == WorkerReport(trouble=reason)
         with pytest.raises(DeviceBusy, match="FileNotFoundError"):
             await rendered(device, batch("a"))
 
@@ -134,11 +134,11 @@ async def test_a_process_that_dies_while_it_loads_is_trouble_until_it_does_not()
 
 
 @pytest.mark.parametrize(
-    "studio", ["tests.support.fake_models.flat_worker:studio", "tests.support.fake_models.quiet:QuietStudio"]
+    "loaded_model", ["tests.support.fake_models.flat_worker:load_model", "tests.support.fake_models.quiet:QuietModel"]
 )
-async def test_a_studio_is_found_by_its_name(studio: str) -> None:
+async def test_a_studio_is_found_by_its_name(loaded_model: str) -> None:
     """As a deployment names it, with all that a deployment passes on."""
-    async with owned(partial(load_model_class, studio, "a model", "auto", 2, Options(step_cache=0.1))) as device:
+    async with owned(partial(load_model_class, loaded_model, "a model", "auto", 2, Options(step_cache=0.1))) as device:
         assert (await ready(device)).slots == 1
         events = await rendered(device, batch("a"))
     assert [event.task for event in events if isinstance(event, ImageDone)] == ["a"]
@@ -146,7 +146,7 @@ async def test_a_studio_is_found_by_its_name(studio: str) -> None:
 
 async def test_another_model_is_not_this_one() -> None:
     """A batch for a model that is not here is refused; one that names it, or none, is not."""
-    async with owned(GatedStudio) as device:
+    async with owned(GatedModel) as device:
         await ready(device)
         with pytest.raises(DeviceBusy, match="'flat'"):
             await rendered(device, batch("a", model="builtin"))
@@ -156,7 +156,7 @@ async def test_another_model_is_not_this_one() -> None:
 async def test_a_busy_device_takes_no_second_batch() -> None:
     """It is refused at once, and the first goes on."""
     gate = SPAWN.Semaphore(0)
-    async with owned(partial(GatedStudio, gate)) as device:
+    async with owned(partial(GatedModel, gate)) as device:
         await ready(device)
         async with aclosing(device.render(batch("a"))) as events:
             assert await anext(events) == Started()
@@ -172,7 +172,7 @@ async def test_a_busy_device_takes_no_second_batch() -> None:
 async def test_a_batch_waits_for_one_that_is_just_ending() -> None:
     """When the stream is closed the device stops at its next step, and whoever comes meanwhile need not come again."""
     gate, left = SPAWN.Semaphore(0), SPAWN.Event()
-    async with owned(partial(GatedStudio, gate, left)) as device:
+    async with owned(partial(GatedModel, gate, left)) as device:
         await ready(device)
         async with aclosing(device.render(batch("a", prompt="long"))) as events:
             assert await anext(events) == Started()
@@ -190,7 +190,7 @@ async def test_a_batch_waits_for_one_that_is_just_ending() -> None:
 async def test_a_batch_waits_only_a_moment() -> None:
     """A cancelled step that takes long is no slot."""
     gate = SPAWN.Semaphore(0)
-    async with owned(partial(GatedStudio, gate)) as device:
+    async with owned(partial(GatedModel, gate)) as device:
         await ready(device)
         async with aclosing(device.render(batch("a"))) as events:
             assert await anext(events) == Started()
@@ -202,7 +202,7 @@ async def test_a_batch_waits_only_a_moment() -> None:
 
 async def test_a_batch_that_kills_its_process_is_lost_and_another_process_follows() -> None:
     """The stream ends with DeviceLost; then there is a slot again."""
-    async with owned(GatedStudio) as device:
+    async with owned(GatedModel) as device:
         for _ in range(2):
             await ready(device)
             pid = device.pid
@@ -217,7 +217,7 @@ async def test_a_batch_that_kills_its_process_is_lost_and_another_process_follow
 
 async def test_an_idle_process_that_dies_is_followed_by_another() -> None:
     """Nobody was waiting, and nobody notices more than a moment without slots."""
-    async with owned(GatedStudio) as device:
+    async with owned(GatedModel) as device:
         await ready(device)
         assert (pid := device.pid)
         os.kill(pid, signal.SIGKILL)
@@ -228,7 +228,7 @@ async def test_an_idle_process_that_dies_is_followed_by_another() -> None:
 @pytest.mark.parametrize("listened", [True, False], ids=["listened to", "cancelled"])
 async def test_a_device_that_hangs_is_killed(listened: bool) -> None:
     """Without a word in the middle of a batch its process is ended, wanted or not, and another follows."""
-    async with owned(GatedStudio, patience=0.3) as device:
+    async with owned(GatedModel, hang_timeout=0.3) as device:
         await ready(device)
         await rendered(device, batch("a"))  # the first of a process would be given longer
         assert (pid := device.pid)
@@ -246,7 +246,7 @@ async def test_a_device_that_hangs_is_killed(listened: bool) -> None:
 async def test_a_device_that_is_let_go_takes_its_batch_with_it() -> None:
     """Whoever listens hears that it is lost; no process stays."""
     gate = SPAWN.Semaphore(0)
-    async with owned(partial(GatedStudio, gate)) as device:
+    async with owned(partial(GatedModel, gate)) as device:
         await ready(device)
         lost = asyncio.create_task(rendered(device, batch("a")))
         await until(lambda: device.slots().free == 0)
@@ -256,7 +256,7 @@ async def test_a_device_that_is_let_go_takes_its_batch_with_it() -> None:
 
 async def test_what_a_device_can_take_may_change() -> None:
     """A largest batch that turned out too large is told right after the batch."""
-    async with owned(GatedStudio) as device:
+    async with owned(GatedModel) as device:
         await ready(device)
         await rendered(device, batch("a", prompt="too much"))
         assert device.slots().largest_batch == READY.largest_batch - 1
@@ -266,7 +266,7 @@ async def test_what_was_made_a_moment_ago_needs_no_device(tmp_path: Path) -> Non
     """A repeated task is answered from the disk, under its new name, even while the device renders another batch."""
     gate = SPAWN.Semaphore(2)
     cache = ResultCache(tmp_path)
-    async with owned(partial(GatedStudio, gate), cache) as device:
+    async with owned(partial(GatedModel, gate), cache) as device:
         await ready(device)
         assert await rendered(device, batch("a", "b")) == whole(batch("a", "b"))
         await until(lambda: all(cache.find(task, READY) for task in batch("a", "b").tasks))
@@ -287,7 +287,7 @@ async def test_only_what_is_new_is_rendered(tmp_path: Path) -> None:
     """Of a batch that was cut the pictures that were made are told at once, and the rest is rendered."""
     cache = ResultCache(tmp_path)
     cache.put(batch("b").tasks[0], READY, picture(batch("b").tasks[0]).png)
-    async with owned(GatedStudio, cache) as device:
+    async with owned(GatedModel, cache) as device:
         await ready(device)
         kept = picture(batch("b").tasks[0])
         rest = whole(batch("a", "c"))

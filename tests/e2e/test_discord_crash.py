@@ -12,7 +12,7 @@ POST = "POST /channels/{channel_id}/messages"
 PATCH = "PATCH /channels/{channel_id}/messages/{message_id}"
 THREAD = "POST /channels/{channel_id}/messages/{message_id}/threads"
 Place = tuple[str, bool]  # the route at which the bot is when it is killed, and whether a picture is sent there
-PATIENCE = 60.0  # seconds for a start of the built-in picture model on a slow machine
+TIMEOUT = 60.0  # seconds for a start of the built-in picture model on a slow machine
 
 
 def on(double: DiscordDouble, folder: Path) -> Program:
@@ -45,7 +45,7 @@ async def killed_at(
         before = double.world.snowflake()
         double.fail(route, Hang(), where=partial(meant, before, has_file))
         asked.append(await ask(double, double.channel(guild), who, words))  # requests of a channel wait for each other
-    await double.until(lambda: double.rest.hung == len(places), seconds=PATIENCE)
+    await double.until(lambda: double.rest.hung == len(places), seconds=TIMEOUT)
     await program.kill()
     double.rest.hung, done = 0, double.rest.statuses.total() + len(places)
     double.release()
@@ -73,7 +73,7 @@ async def test_each_reply_is_whole_wherever_the_bot_was_killed(tmp_path: Path) -
                 asked += await killed_at(double, program, guild, ana, places)
             asked.append(await ask(double, double.channel(guild), ana, "draw a green heart"))
             await program.start()
-            await double.until(lambda: all(is_whole(double, each) for each in asked), seconds=PATIENCE)
+            await double.until(lambda: all(is_whole(double, each) for each in asked), seconds=TIMEOUT)
             assert await program.stop() == 0
         finally:
             await program.kill()

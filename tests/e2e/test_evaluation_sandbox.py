@@ -21,7 +21,7 @@ async def test_right_code_passes(task: CodeTask) -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "output"),
     [
         ("def double(n):\n    return n + 2\n", "AssertionError"),
         ("def twice(n):\n    return 2 * n\n", "NameError: name 'double' is not defined"),
@@ -34,10 +34,10 @@ async def test_right_code_passes(task: CodeTask) -> None:
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     ],
 )
-async def test_wrong_code_is_told_in_a_few_words(code: str, told: str) -> None:
+async def test_wrong_code_is_told_in_a_few_words(code: str, output: str) -> None:
     """What is wrong is named by Python's own error."""
     fault = await run_tests(code, TASK)
-    assert fault.startswith(told)
+    assert fault.startswith(output)
     assert len(fault) <= 200
 
 

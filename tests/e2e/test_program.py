@@ -130,7 +130,7 @@ async def test_a_full_disk_is_said_and_survived(client: Client, program: Program
     unlimited = resource.prlimit(program.pid, resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
     for path in (f"/api/threads/{thread}/messages", "/api/threads"):
         refused = await client.post(path, body)
-        assert refused["http"] == 503 and refused["error"].startswith("Nothing was recorded")
+        assert refused["http"] == 503 and refused["error"].startswith("Nothing was saved")
     resource.prlimit(program.pid, resource.RLIMIT_FSIZE, unlimited)
     assert (await client.post(f"/api/threads/{thread}/messages", body))["http"] == 200
     assert (await client.final(thread, "one"))["parts"]

@@ -7,7 +7,7 @@ from tests.support.programs import Program
 from tests.support.slack_server import APP_TOKEN, BOT_TOKEN, UPLOAD, Call, Channel, Hang, Message, SlackDouble
 from tests.support.slack_workspace import alts, labels
 
-PATIENCE = 60.0  # seconds for a start of the built-in picture model on a slow machine
+TIMEOUT = 60.0  # seconds for a start of the built-in picture model on a slow machine
 
 
 def on(slack: SlackDouble, folder: Path) -> Program:
@@ -39,18 +39,18 @@ async def test_each_reply_is_whole_wherever_the_bot_was_killed(tmp_path: Path) -
         places = ("chat.postMessage", "chat.update", UPLOAD)
         try:
             await program.start()
-            await slack.until(lambda: slack.link.lines, seconds=PATIENCE)
+            await slack.until(lambda: slack.link.lines, seconds=TIMEOUT)
             for nth, method in enumerate(places):
                 channel = slack.channel(f"room-{nth}")
                 slack.fail(method, Hang(), where=partial(of, channel))
                 asked.append(await slack.say(channel, ana, f"{slack.bot.mention} draw a red circle"))
-                await slack.until(lambda nth=nth: slack.web.hung > nth, seconds=PATIENCE)  # type: ignore[misc]
+                await slack.until(lambda nth=nth: slack.web.hung > nth, seconds=TIMEOUT)  # type: ignore[misc]
             await program.kill()
             slack.release()  # what hung is done, and nobody hears of it
             await slack.until(lambda: not slack.link.lines)
             asked.append(await slack.say(slack.channel("late"), ana, f"{slack.bot.mention} draw a green heart"))
             await program.start()
-            await slack.until(lambda: all(is_whole(slack, each) for each in asked), seconds=PATIENCE)
+            await slack.until(lambda: all(is_whole(slack, each) for each in asked), seconds=TIMEOUT)
             assert await program.stop() == 0
         finally:
             await program.kill()

@@ -7,7 +7,7 @@ import pytest
 from aiohttp import web
 
 from render.worker.server import WorkerServer
-from tests.support.fake_models.quiet import QuietStudio
+from tests.support.fake_models.quiet import QuietModel
 from tests.support.worker_conformance import CHECKS, Check, Place
 
 TOKEN = "secret"
@@ -16,7 +16,7 @@ TOKEN = "secret"
 @pytest.fixture
 async def place() -> AsyncGenerator[Place]:
     """A worker on a free port of this machine."""
-    runner = web.AppRunner(WorkerServer(QuietStudio, TOKEN).app(), handler_cancellation=True, shutdown_timeout=1)
+    runner = web.AppRunner(WorkerServer(QuietModel, TOKEN).app(), handler_cancellation=True, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     host, port = runner.addresses[0][:2]

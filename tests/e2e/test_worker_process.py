@@ -45,20 +45,20 @@ async def test_a_worker_that_others_can_reach_needs_a_token() -> None:
     """It refuses to start, and says what to set."""
     worker = await process("--listen", "0.0.0.0:0")
     async with asyncio.timeout(60):
-        out, told = await worker.communicate()
+        out, errors = await worker.communicate()
     assert (worker.returncode, out) == (2, b"")
-    assert b"set RENDER_TOKEN" in told
+    assert b"set RENDER_TOKEN" in errors
 
 
 @pytest.mark.parametrize("name", ["RENDER_BATCH", "RENDER_TIMEOUT"])
-@pytest.mark.parametrize("told", ["0", "many", "-1", "1.5"])
-async def test_a_number_that_is_none_is_refused(name: str, told: str) -> None:
+@pytest.mark.parametrize("value", ["0", "many", "-1", "1.5"])
+async def test_a_number_that_is_none_is_refused(name: str, value: str) -> None:
     """The worker does not start, and says what is wrong."""
-    worker = await process("--listen", "127.0.0.1:0", **{name: told})
+    worker = await process("--listen", "127.0.0.1:0", **{name: value})
     async with asyncio.timeout(60):
         _, said = await worker.communicate()
     assert worker.returncode == 2
-    assert f"{name} must be a whole number from 1, not {told!r}".encode() in said
+    assert f"{name} must be a whole number from 1, not {value!r}".encode() in said
 
 
 async def test_a_worker_keeps_to_its_settings(tmp_path: Path) -> None:

@@ -37,7 +37,7 @@ from tests.support.fake_models.gated import (
     PREVIEW,
     READY,
     SPAWN,
-    GatedStudio,
+    GatedModel,
     OutOfMemoryError,
     load_nothing,
     load_when,
@@ -81,10 +81,13 @@ async def engine_at(url: str | None, token: str | None = None) -> AsyncGenerator
 
 @asynccontextmanager
 async def working(
-    load: Callable[[], ImageModel], cache: ResultCache | None = None, patience: float = HANG_TIMEOUT
+    load: Callable[[], ImageModel], cache: ResultCache | None = None, hang_timeout: float = HANG_TIMEOUT
 ) -> AsyncGenerator[WorkerEngine]:
     """An engine whose worker loads this."""
-    async with served(WorkerServer(load, cache=cache, hang_timeout=patience).app()) as url, engine_at(url) as engine:
+    async with (
+        served(WorkerServer(load, cache=cache, hang_timeout=hang_timeout).app()) as url,
+        engine_at(url) as engine,
+    ):
         yield engine
 
 
@@ -97,19 +100,19 @@ async def ready(engine: WorkerEngine) -> WorkerReport:
 
 async def outcome(engine: WorkerEngine, batch: Batch = BATCH) -> tuple[list[WorkerEvent], bool | None]:
     """What is told of the batch; and, if the worker is lost over it, whether the batch had started."""
-    heard: list[WorkerEvent] = []
+    received: list[WorkerEvent] = []
     try:
         async with aclosing(engine.run(batch)) as events:
             async for event in events:
-                heard.append(event)
+                received.append(event)
     except EngineLost as lost:
-        return heard, lost.started
-    return heard, None
+        return received, lost.started
+    return received, None
 
 
 async def test_a_batch_is_told_step_by_step() -> None:
     """Events arrive in order, the request arrives whole, and no byte is changed on its way."""
-    async with working(GatedStudio) as engine:
+    async with working(GatedModel) as engine:
         for _ in range(2):
             assert await ready(engine) == READY
             assert await outcome(engine) == (WHOLE, None)
@@ -128,14 +131,14 @@ async def test_a_worker_that_loads_answers_and_has_no_slot() -> None:
 async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     """The reason is a sentence without the exception's words; there will be no slots."""
     async with working(load_nothing) as engine:
-        told = notice("model-not-loaded", error="FileNotFoundError")
-        assert await ready(engine) == WorkerReport(trouble=told)
+        reason = notice("model-not-loaded", error="FileNotFoundError")
+        assert await ready(engine) == WorkerReport(trouble=reason)
 
 
 async def test_a_busy_worker_takes_no_second_batch() -> None:
     """While one batch is on the device there is no slot, and another is refused unharmed, with a sentence."""
     gate = SPAWN.Semaphore(0)
-    async with working(partial(GatedStudio, gate)) as engine, aiohttp.ClientSession() as session:
+    async with working(partial(GatedModel, gate)) as engine, aiohttp.ClientSession() as session:
         await ready(engine)
         async with aclosing(engine.run(BATCH)) as events:
             assert await anext(events) == Started()
@@ -151,7 +154,7 @@ async def test_a_busy_worker_takes_no_second_batch() -> None:
 
 async def test_the_next_batch_need_not_come_twice() -> None:
     """A batch that is sent as soon as the pictures of the one before are there is taken."""
-    async with working(GatedStudio) as engine:
+    async with working(GatedModel) as engine:
         await ready(engine)
         async with aclosing(engine.run(BATCH)) as events:
             async for event in events:
@@ -164,7 +167,7 @@ async def test_closing_the_stream_cancels_at_the_next_step() -> None:
     """Nobody listens any more: the device stops early, and its slot is free again."""
     gate, left = SPAWN.Semaphore(0), SPAWN.Event()
     long = Batch([replace(BATCH.tasks[0], prompt="long")])
-    async with working(partial(GatedStudio, gate, left)) as engine:
+    async with working(partial(GatedModel, gate, left)) as engine:
         await ready(engine)
         async with aclosing(engine.run(long)) as events:
             assert await anext(events) == Started()
@@ -186,19 +189,22 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize(("told", "fault"), FAULTS.items(), ids=["ValueError", "RuntimeError", "OutOfMemoryError"])
-async def test_a_fault_in_the_model_spoils_the_batch_alone(told: str, fault: Exception) -> None:
+@pytest.mark.parametrize(("reason", "fault"), FAULTS.items(), ids=["ValueError", "RuntimeError", "OutOfMemoryError"])
+async def test_a_fault_in_the_model_spoils_the_batch_alone(reason: str, fault: Exception) -> None:
     """Each picture gets a sentence, which holds the model's words only where they are a refusal; the slot is free."""
-    async with working(partial(GatedStudio, fault=fault)) as engine:
+    async with working(partial(GatedModel, fault=fault)) as engine:
         await ready(engine)
-        assert await outcome(engine) == ([Started(), *STEPS[:2], ImageFailed("a", told), ImageFailed("b", told)], None)
+        assert await outcome(engine) == (
+            [Started(), *STEPS[:2], ImageFailed("a", reason), ImageFailed("b", reason)],
+            None,
+        )
         assert (await ready(engine)).free
 
 
 @pytest.mark.parametrize("prompt", ["die", "hang"])
 async def test_a_lost_device_cuts_the_stream_and_comes_back(prompt: str) -> None:
     """The bot hears of the loss, and that the batch had started; soon there is a slot again."""
-    async with working(GatedStudio, patience=0.3) as engine:
+    async with working(GatedModel, hang_timeout=0.3) as engine:
         for _ in range(2):
             await ready(engine)
             assert await outcome(engine, Batch([replace(BATCH.tasks[0], prompt=prompt)])) == ([Started()], True)
@@ -209,19 +215,19 @@ async def test_a_lost_device_cuts_the_stream_and_comes_back(prompt: str) -> None
 async def test_a_repeated_batch_comes_from_the_disk(tmp_path: Path) -> None:
     """What the bot lost with its own life is told again, by another worker if need be, without a step."""
     cache = ResultCache(tmp_path)
-    async with working(GatedStudio, cache) as engine:
+    async with working(GatedModel, cache) as engine:
         await ready(engine)
         assert await outcome(engine) == (WHOLE, None)
         while not all(cache.find(task, READY) for task in BATCH.tasks):
             await asyncio.sleep(0.01)
-    async with working(partial(GatedStudio, SPAWN.Semaphore(0)), ResultCache(tmp_path)) as engine:
+    async with working(partial(GatedModel, SPAWN.Semaphore(0)), ResultCache(tmp_path)) as engine:
         await ready(engine)
         assert await outcome(engine) == ([Started(), *map(picture, BATCH.tasks)], None)
 
 
 async def test_a_token_is_asked_for() -> None:
     """Without it, or with another, nothing is told or done, and the bot says what to check."""
-    async with served(WorkerServer(GatedStudio, "sesame").app()) as url, engine_at(url, "sesame") as friend:
+    async with served(WorkerServer(GatedModel, "sesame").app()) as url, engine_at(url, "sesame") as friend:
         assert (await ready(friend)).slots
         for wrong in (None, "wrong", "ses", "ö"):
             async with engine_at(url, wrong) as stranger:
@@ -233,20 +239,20 @@ async def test_a_token_is_asked_for() -> None:
 async def test_what_is_no_batch_is_refused() -> None:
     """Garbage and other versions get a 400 with a word on why, and the worker goes on."""
     later = wire.BATCH.dump_json(replace(BATCH, version=99))
-    async with working(GatedStudio) as engine, aiohttp.ClientSession() as session:
+    async with working(GatedModel) as engine, aiohttp.ClientSession() as session:
         await ready(engine)
         for body in (b"", b"\xff\xfe", b"[]", b"{}", b'{"tasks": 7}', b'{"tasks": [{"id": "a"}]}', b"[" * 9999, later):
             async with session.post(f"{engine._address()}/batches", data=body) as response:
-                told = await response.text()
+                output = await response.text()
             assert response.status == 400
-            assert (f"version {VERSION}, not 99" if body is later else "not a batch") in told
+            assert (f"version {VERSION}, not 99" if body is later else "not a batch") in output
         assert await outcome(engine) == (WHOLE, None)
 
 
 async def test_silence_is_filled_with_signs_of_life() -> None:
     """While a step takes long the worker says that it lives, so that the bot need not take it for dead."""
     gate = SPAWN.Semaphore(0)
-    async with working(partial(GatedStudio, gate)) as engine, aiohttp.ClientSession() as session:
+    async with working(partial(GatedModel, gate)) as engine, aiohttp.ClientSession() as session:
         await ready(engine)
         async with session.post(f"{engine._address()}/batches", data=wire.BATCH.dump_json(BATCH)) as response:
             lines = [wire.EVENT.validate_json(await response.content.readline()) for _ in range(2)]
@@ -276,7 +282,7 @@ def scripted(*events: WorkerEvent | bytes, slots: WorkerReport | None = None, st
 
 
 @pytest.mark.parametrize(
-    ("sent", "heard", "started"),
+    ("sent", "received", "started"),
     [
         ([], [], False),
         ([Heartbeat()], [], False),
@@ -304,11 +310,11 @@ def scripted(*events: WorkerEvent | bytes, slots: WorkerReport | None = None, st
     ids=["nothing", "alive", "started", "step", "half a line", "garbage", "bytes", "unknown event", "whole"],
 )
 async def test_a_stream_without_an_end_is_a_lost_worker(
-    sent: list[WorkerEvent | bytes], heard: list[WorkerEvent], started: bool | None
+    sent: list[WorkerEvent | bytes], received: list[WorkerEvent], started: bool | None
 ) -> None:
     """What is new is told, signs of life are not; the loss says whether the batch was on the device."""
     async with served(scripted(*sent)) as url, engine_at(url) as engine:
-        assert await outcome(engine) == (heard, started)
+        assert await outcome(engine) == (received, started)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 500, 503])

@@ -40,7 +40,7 @@ async def engine(
             await there.close()
 
 
-async def heard(there: ImagesApiEngine, *tasks: ImageTask) -> list[WorkerEvent]:
+async def received(there: ImagesApiEngine, *tasks: ImageTask) -> list[WorkerEvent]:
     """All that is told of a batch."""
     async with aclosing(there.run(Batch(list(tasks)))) as events:
         return [event async for event in events]
@@ -48,14 +48,14 @@ async def heard(there: ImagesApiEngine, *tasks: ImageTask) -> list[WorkerEvent]:
 
 async def drawn(there: ImagesApiEngine, task: ImageTask) -> ImageDone:
     """The one picture."""
-    last = (await heard(there, task))[-1]
+    last = (await received(there, task))[-1]
     assert isinstance(last, ImageDone), last
     return last
 
 
 async def refused(there: ImagesApiEngine, task: ImageTask | None = None) -> str:
     """Why the one picture does not come."""
-    last = (await heard(there, task or draw()))[-1]
+    last = (await received(there, task or draw()))[-1]
     assert isinstance(last, ImageFailed), last
     return str(last.reason)
 
@@ -64,7 +64,7 @@ async def lost(there: ImagesApiEngine, *tasks: ImageTask) -> tuple[list[WorkerEv
     """What was told of a batch before it was lost."""
     events: list[WorkerEvent] = []
     with pytest.raises(EngineLost) as caught:
-        async with aclosing(there.run(Batch(list(tasks) or [draw()]))) as told:
-            async for event in told:
+        async with aclosing(there.run(Batch(list(tasks) or [draw()]))) as stream:
+            async for event in stream:
                 events.append(event)
     return events, caught.value

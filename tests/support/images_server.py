@@ -139,8 +139,8 @@ class ImagesDouble:
             return _json(self.refusal(name))
         size = asked.body.get("size", "1024x1024")
         if self.sizes and size not in self.sizes:
-            told = f"Invalid size '{size}'. Supported sizes are {', '.join(self.sizes)}."
-            return _json(error(told, param="size"))
+            reason = f"Invalid size '{size}'. Supported sizes are {', '.join(self.sizes)}."
+            return _json(error(reason, param="size"))
         if self.streams and str(asked.body.get("stream")).lower() == "true":
             return await self._stream(request, asked)
         await self.between()
@@ -164,8 +164,8 @@ class ImagesDouble:
         await response.prepare(request)
         for index in range(int(asked.body.get("partial_images", 0))):
             data = "%%%" if self.fault is Fault.PREVIEW else b64encode(painted(asked, 64)).decode()
-            told = {"partial_image_index": index, "b64_json": data}
-            await response.write(_event(f"{kind}.partial_image", told))
+            event = {"partial_image_index": index, "b64_json": data}
+            await response.write(_event(f"{kind}.partial_image", event))
             await self.between()
         match self.fault:
             case Fault.CUT:
@@ -173,10 +173,10 @@ class ImagesDouble:
                 request.transport.abort()
                 return response
             case Fault.MODERATED:
-                told = {
+                event = {
                     "error": {"code": "moderation_blocked", "message": "Rejected.", "type": "image_generation_error"}
                 }
-                await response.write(_event("error", told))
+                await response.write(_event("error", event))
             case Fault.HUGE:
                 await response.write(b": " + b"x" * HUGE + b"\n\n")
             case Fault.UNFINISHED:
@@ -216,8 +216,8 @@ def painted(asked: Asked, side: int | None = None) -> bytes:
     """One colour, which goes by prompt and seed, in the size that was asked for."""
     size = str(asked.body.get("size", "1024x1024"))
     width, height = map(int, size.split("x")) if "x" in size else (1024, 1024)
-    told = f"{asked.body.get('prompt')} {asked.body.get('seed')} {sha256(asked.image or b'').hexdigest()}"
-    red, green, blue = sha256(told.encode()).digest()[:3]
+    key = f"{asked.body.get('prompt')} {asked.body.get('seed')} {sha256(asked.image or b'').hexdigest()}"
+    red, green, blue = sha256(key.encode()).digest()[:3]
     file = io.BytesIO()
     Image.new("RGB", (side or width, side or height), (red, green, blue)).save(file, "PNG")
     return file.getvalue()
@@ -227,8 +227,8 @@ def error(
     message: str, status: int = 400, *, code: str | None = None, param: str | None = None, **headers: str
 ) -> Answer:
     """An error in OpenAI's shape."""
-    told = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
-    return Answer(status, {"error": told}, {name.replace("_", "-"): value for name, value in headers.items()})
+    body = {"message": message, "type": "invalid_request_error", "param": param, "code": code}
+    return Answer(status, {"error": body}, {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 def unprocessable(name: str) -> Answer:
@@ -278,8 +278,8 @@ def _json(answer: Answer) -> web.Response:
     return web.json_response(answer.body, status=answer.status, headers=answer.headers)
 
 
-def _event(kind: str, told: dict[str, Any]) -> bytes:
-    return f"event: {kind}\ndata: {json.dumps({'type': kind} | told)}\n\n".encode()
+def _event(kind: str, data: dict[str, Any]) -> bytes:
+    return f"event: {kind}\ndata: {json.dumps({'type': kind} | data)}\n\n".encode()
 
 
 async def _alone(port: int) -> None:

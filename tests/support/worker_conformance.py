@@ -69,15 +69,15 @@ class Place:
             response.raise_for_status()
             return REPORT.validate_json(await response.read())
 
-    async def until(self, wanted: Callable[[WorkerReport], bool], patience: float = 30.0) -> WorkerReport:
+    async def until(self, wanted: Callable[[WorkerReport], bool], hang_timeout: float = 30.0) -> WorkerReport:
         """Ask, as the bot does, until the answer is the wanted one."""
         slots = WorkerReport()
         try:
-            async with asyncio.timeout(patience):
+            async with asyncio.timeout(hang_timeout):
                 while not wanted(slots := await self.slots()):
                     await asyncio.sleep(0.05)
         except TimeoutError:
-            raise AssertionError(f"still {slots} after {patience} s") from None
+            raise AssertionError(f"still {slots} after {hang_timeout} s") from None
         return slots
 
     async def idle(self) -> WorkerReport:

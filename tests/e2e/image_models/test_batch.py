@@ -87,7 +87,7 @@ def test_all_pictures_of_a_batch_have_their_turn() -> None:
     assert watched.at(30.0001, 0.61) == []
 
 
-def shown(studio: DiffusersModel, task: ImageTask) -> bytes:
+def shown(loaded_model: DiffusersModel, task: ImageTask) -> bytes:
     """The first preview of a picture that takes long; then it is not wanted any more."""
     previews, cancelled = list[bytes](), Event()
 
@@ -97,7 +97,7 @@ def shown(studio: DiffusersModel, task: ImageTask) -> bytes:
             cancelled.set()
 
     with pytest.raises(Cancelled):
-        studio.render(Batch([task]), tell, cancelled)
+        loaded_model.render(Batch([task]), tell, cancelled)
     return previews[0]
 
 

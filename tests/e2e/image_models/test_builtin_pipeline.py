@@ -109,12 +109,12 @@ def test_every_step_is_reported(pipeline: ScenePipeline) -> None:
     steps: list[int] = []
     clean: list[Tensor] = []
 
-    def happened(pipe: ScenePipeline, i: int, t: float, told: dict[str, Tensor]) -> dict[str, Tensor]:
+    def happened(pipe: ScenePipeline, i: int, t: float, callback_kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         steps.append(i)
-        assert set(told) == {"latents", "clean"}
-        assert pipe.decode(told["clean"]).shape == (1, 3, 256, 256)
-        clean.append(told["clean"])
-        return told
+        assert set(callback_kwargs) == {"latents", "clean"}
+        assert pipe.decode(callback_kwargs["clean"]).shape == (1, 3, 256, 256)
+        clean.append(callback_kwargs["clean"])
+        return callback_kwargs
 
     latents = pipeline(
         "a red circle",
@@ -131,7 +131,7 @@ def test_a_callback_that_raises_ends_the_drawing(pipeline: ScenePipeline) -> Non
     """What the callback raises comes out of the call, and no further step is made."""
     steps: list[int] = []
 
-    def stop(pipe: ScenePipeline, i: int, t: float, told: dict[str, Tensor]) -> dict[str, Tensor]:
+    def stop(pipe: ScenePipeline, i: int, t: float, callback_kwargs: dict[str, Tensor]) -> dict[str, Tensor]:
         steps.append(i)
         raise KeyboardInterrupt
 

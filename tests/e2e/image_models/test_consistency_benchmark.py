@@ -26,7 +26,7 @@ def pipeline() -> ScenePipeline:
 
 def perfect(pipeline: ScenePipeline, steps: Sequence[EditStep]) -> list[Image.Image]:
     """The new scene as it is meant."""
-    return [paint(MEANT[told], pipeline.side) for told, _, _, _ in steps]
+    return [paint(MEANT[meant], pipeline.side) for meant, _, _, _ in steps]
 
 
 def idle(pipeline: ScenePipeline, steps: Sequence[EditStep]) -> list[Image.Image]:

@@ -19,7 +19,7 @@ from render.diffusion.latent_preview import PreviewDecoder, latent_grid, predict
 from render.models.edit_plan import EditMethod
 from render.models.image_files import composite_by_mask
 from render.protocol import ImageTask
-from tests.e2e.image_models.test_families import asked, made, pixels, source, told
+from tests.e2e.image_models.test_families import asked, made, output, pixels, source
 from tests.support.tiny_models import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -52,9 +52,9 @@ def test_outside_of_the_place_the_source_stays_pixel_for_pixel() -> None:
 @pytest.mark.parametrize("name", ["sd", "sdxl", "flux-dev", "qwen-image", "z-image"])
 def test_a_small_change_of_a_part_keeps_the_rest(name: str) -> None:
     """Whatever part the model finds, the picture is the source's outside of it; without one it starts from it."""
-    studio = DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
+    image_model = DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
     task = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
-    picture = made(told(studio, task))[task.id]
+    picture = made(output(image_model, task))[task.id]
     assert str(picture.edit_method).startswith(
         (str(notice(EditMethod.INPAINT)), str(notice(EditMethod.IMAGE_TO_IMAGE)))
     )
@@ -103,7 +103,7 @@ def test_the_way_ahead_is_seen_from_two_steps() -> None:
 
 def test_each_change_keeps_its_own_strength() -> None:
     """Two small changes that come together, of which no part is found, do not share how much of them goes."""
-    studio = DiffusersModel("sd", "cpu", 4, load=lambda model, device: FAMILIES["sd"].build())
+    image_model = DiffusersModel("sd", "cpu", 4, load=lambda model, device: FAMILIES["sd"].build())
     blank = io.BytesIO()
     Image.new("RGB", (SIDE, SIDE), "white").save(blank, "PNG")
     before = "a red box stands quietly on a white wall beside the window of an old empty house in town, years ago"
@@ -120,11 +120,11 @@ def test_each_change_keeps_its_own_strength() -> None:
         )
         for name, prompt in (("few", few), ("many", many))
     ]
-    alone = {task.id: made(told(studio, task))[task.id] for task in tasks}
+    alone = {task.id: made(output(image_model, task))[task.id] for task in tasks}
     assert {picture.edit_method for picture in alone.values()} == {
         f"{EditMethod.IMAGE_TO_IMAGE}, strength {each}" for each in (0.5, 0.7)
     }
-    together = made(told(studio, *tasks))
+    together = made(output(image_model, *tasks))
     assert {name: picture.edit_method for name, picture in together.items()} == {
         n: p.edit_method for n, p in alone.items()
     }

@@ -62,10 +62,10 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def told(studio: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
+def output(loaded_model: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
     """Everything that is told of a batch."""
     events: list[WorkerEvent] = []
-    studio.render(Batch(list(tasks)), events.append, Event())
+    loaded_model.render(Batch(list(tasks)), events.append, Event())
     return events
 
 
@@ -79,9 +79,9 @@ def reasons(events: list[WorkerEvent]) -> dict[str, str]:
     return {event.task: str(event.reason) for event in events if isinstance(event, ImageFailed)}
 
 
-def painted(studio: DiffusersModel, task: ImageTask) -> tuple[Image.Image, list[WorkerEvent]]:
+def painted(loaded_model: DiffusersModel, task: ImageTask) -> tuple[Image.Image, list[WorkerEvent]]:
     """The picture of one task, and everything that was told on the way."""
-    events = told(studio, task)
+    events = output(loaded_model, task)
     return pictures(events)[task.id], events
 
 
@@ -112,22 +112,22 @@ def png(colour: str, side: int) -> bytes:
 
 def test_any_text_to_image_pipeline_draws_and_edits(tiny: Path) -> None:
     """A folder of the usual layout draws, reproducibly; an edit starts from its source by image-to-image."""
-    studio = DiffusersModel(str(tiny), "cpu")
+    loaded_model = DiffusersModel(str(tiny), "cpu")
     task = ImageTask("t", Operation.GENERATE, "a dog", sampling=Sampling(seed=1, size=(32, 32), num_inference_steps=4))
-    image, events = painted(studio, task)
+    image, events = painted(loaded_model, task)
     assert image.size == (32, 32)
     steps = [event.fraction for event in events if isinstance(event, StepDone)]
     assert steps == sorted(set(steps)) and steps[-1] == 1.0
-    assert painted(studio, task)[0].tobytes() == image.tobytes()
+    assert painted(loaded_model, task)[0].tobytes() == image.tobytes()
     edit = ImageTask(
         "t", Operation.EDIT, "a dog", sampling=Sampling(seed=1, num_inference_steps=4), source=png("red", 32)
     )
-    edited, events = painted(studio, edit)
+    edited, events = painted(loaded_model, edit)
     assert edited.size == (32, 32) and edited.tobytes() != image.tobytes()
     other = ImageTask(
         "t", Operation.EDIT, "a dog", sampling=Sampling(seed=1, num_inference_steps=4), source=png("blue", 32)
     )
-    assert painted(studio, other)[0].tobytes() != edited.tobytes()
+    assert painted(loaded_model, other)[0].tobytes() != edited.tobytes()
 
 
 def test_the_model_that_ships_says_what_it_made() -> None:
@@ -147,23 +147,23 @@ def test_the_model_that_ships_says_what_it_made() -> None:
 
 def test_a_cancelled_batch_stops_at_the_next_step() -> None:
     """The device is free again without the rest of the steps, and the next picture is as good as any."""
-    studio = DiffusersModel("builtin", "cpu")
+    loaded_model = DiffusersModel("builtin", "cpu")
     task = ImageTask("t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5, num_inference_steps=40))
-    before, _ = painted(studio, task)
-    cancelled, heard = Event(), list[WorkerEvent]()
+    before, _ = painted(loaded_model, task)
+    cancelled, received = Event(), list[WorkerEvent]()
 
     def tell(event: WorkerEvent) -> None:
-        heard.append(event)
+        received.append(event)
         cancelled.set()
 
     with pytest.raises(Cancelled):
-        studio.render(Batch([task]), tell, cancelled)
+        loaded_model.render(Batch([task]), tell, cancelled)
     assert not [
         event
-        for event in heard
+        for event in received
         if isinstance(event, ImageDone) or (isinstance(event, StepDone) and event.fraction > 0.5)
     ]
-    assert painted(studio, task)[0].tobytes() == before.tobytes()
+    assert painted(loaded_model, task)[0].tobytes() == before.tobytes()
 
 
 COMPANY = [
@@ -187,11 +187,11 @@ COMPANY = [
 
 def test_a_picture_does_not_depend_on_its_company() -> None:
     """Drawn among others, alike or not, it is the one drawn alone, but for a rounding of the last bit."""
-    studio = DiffusersModel("builtin", "cpu")
-    events = told(studio, *COMPANY)
+    loaded_model = DiffusersModel("builtin", "cpu")
+    events = output(loaded_model, *COMPANY)
     together = pictures(events)
     for task in COMPANY:
-        assert difference(together[task.id], painted(studio, task)[0]) <= 1, task.id
+        assert difference(together[task.id], painted(loaded_model, task)[0]) <= 1, task.id
     assert {event.task for event in events if isinstance(event, Preview)} <= {task.id for task in COMPANY}
     fractions = [event.fraction for event in events if isinstance(event, StepDone)]
     assert fractions == sorted(fractions) and fractions[-1] == 1
@@ -199,7 +199,7 @@ def test_a_picture_does_not_depend_on_its_company() -> None:
 
 def test_any_pipeline_draws_a_batch(tiny: Path) -> None:
     """Pictures and edits of a batch are those of single calls; sources of several sizes do no harm."""
-    studio = DiffusersModel(str(tiny), "cpu", 4)
+    loaded_model = DiffusersModel(str(tiny), "cpu", 4)
     parameters: dict[str, Any] = {"num_inference_steps": 4, "size": (32, 32)}
     tasks = [image_task(f"{seed}", Operation.GENERATE, "a dog", seed=seed, **parameters) for seed in range(3)]
     for seed, (colour, side) in enumerate((("red", 32), ("blue", 32), ("red", 48)), start=3):
@@ -217,25 +217,25 @@ def test_any_pipeline_draws_a_batch(tiny: Path) -> None:
             "6", Operation.REFINE, "a cat", sampling=Sampling(seed=6, num_inference_steps=8), source=png("red", 32)
         )
     )
-    together = pictures(told(studio, *tasks))
+    together = pictures(output(loaded_model, *tasks))
     for task in tasks:
-        assert difference(together[task.id], painted(studio, task)[0]) <= 1
+        assert difference(together[task.id], painted(loaded_model, task)[0]) <= 1
 
 
 def test_tasks_that_go_together_are_one_call() -> None:
     """As many as the largest batch holds, counted by their pixels; another size or number of steps is another call."""
     device = SmallDevice()
-    told(small(device), *plain(*"abcdef"), *plain("g", size=(16, 16)), *plain("h", num_inference_steps=3))
+    output(small(device), *plain(*"abcdef"), *plain("g", size=(16, 16)), *plain("h", num_inference_steps=3))
     assert sorted(device.calls) == [list("abcd"), ["e", "f"], ["g"], ["h"]]
     device.calls.clear()
-    told(small(device, 8), *plain(*"abc", size=(16, 16)))
+    output(small(device, 8), *plain(*"abc", size=(16, 16)))
     assert device.calls == [["a", "b"], ["c"]]
 
 
 def test_a_fault_of_one_does_not_spoil_the_others() -> None:
     """They are tried one by one, and the culprit hears why."""
     device = SmallDevice()
-    events = told(small(device), *plain("a", "poison", "b"))
+    events = output(small(device), *plain("a", "poison", "b"))
     assert set(pictures(events)) == {"0", "2"}
     assert reasons(events) == {"1": "The picture model refused: no such thing."}
     assert device.calls == [["a", "poison", "b"], ["a"], ["poison"], ["b"]]
@@ -243,7 +243,7 @@ def test_a_fault_of_one_does_not_spoil_the_others() -> None:
 
 def test_a_source_that_cannot_be_read_spoils_its_own_picture() -> None:
     """Its neighbours do not notice."""
-    events = told(
+    events = output(
         DiffusersModel("builtin", "cpu"),
         *plain("a red circle"),
         ImageTask("x", Operation.EDIT, "a cat", sampling=Sampling(seed=1), source=b"no PNG"),
@@ -255,27 +255,27 @@ def test_a_source_that_cannot_be_read_spoils_its_own_picture() -> None:
 def test_a_batch_that_does_not_fit_is_drawn_one_by_one() -> None:
     """Nothing is drawn twice, progress never goes back, and the next batches are smaller until they fit."""
     device = SmallDevice(rows=3)
-    studio = small(device, 8)
+    loaded_model = small(device, 8)
     tasks = plain(*"abcdefgh")
-    events = told(studio, *tasks)
+    events = output(loaded_model, *tasks)
     assert set(pictures(events)) == {task.id for task in tasks} and not reasons(events)
     assert device.calls == [list("abcdefgh"), *([letter] for letter in "abcdefgh")]
     fractions = [event.fraction for event in events if isinstance(event, StepDone)]
     assert fractions == sorted(set(fractions)) and fractions[-1] == 1
-    assert studio.largest_batch == 4
-    told(studio, *tasks)
-    assert studio.largest_batch == 2
+    assert loaded_model.largest_batch == 4
+    output(loaded_model, *tasks)
+    assert loaded_model.largest_batch == 2
     device.calls.clear()
-    told(studio, *tasks)
+    output(loaded_model, *tasks)
     assert device.calls == [list("ab"), list("cd"), list("ef"), list("gh")]
 
 
 def test_a_batch_that_once_fitted_is_the_largest() -> None:
     """What a larger one teaches does not make it smaller than what is known to fit."""
-    studio = small(SmallDevice(rows=3), 8)
-    told(studio, *plain(*"abc"))
-    told(studio, *plain(*"abcd"))
-    assert studio.largest_batch == 3
+    loaded_model = small(SmallDevice(rows=3), 8)
+    output(loaded_model, *plain(*"abc"))
+    output(loaded_model, *plain(*"abcd"))
+    assert loaded_model.largest_batch == 3
 
 
 OFFLOAD = "offload to cuda:1"
@@ -285,18 +285,18 @@ OFFLOAD = "offload to cuda:1"
 def test_a_picture_that_does_not_fit_is_drawn_with_less(needs: tuple[str, ...]) -> None:
     """First the model's parts take turns, then the picture is decoded in pieces; it stays so for the next."""
     device = SmallDevice(needs=needs)
-    studio = small(device)
-    assert set(pictures(told(studio, *plain("a", "b")))) == {"0", "1"}
+    loaded_model = small(device)
+    assert set(pictures(output(loaded_model, *plain("a", "b")))) == {"0", "1"}
     assert device.enabled == list(needs)
     device.calls.clear()
-    assert set(pictures(told(studio, *plain("a")))) == {"0"}
+    assert set(pictures(output(loaded_model, *plain("a")))) == {"0"}
     assert device.calls == [["a"]]
 
 
 def test_a_picture_that_never_fits_is_spoilt() -> None:
     """With a sentence; one that fits is drawn all the same."""
     device = SmallDevice(rows=2)
-    events = told(
+    events = output(
         small(device), *plain("a"), ImageTask("x", Operation.GENERATE, "b", sampling=Sampling(seed=1, size=(16, 16)))
     )
     assert set(pictures(events)) == {"0"}
@@ -307,7 +307,7 @@ def test_a_picture_that_never_fits_is_spoilt() -> None:
 def test_a_broken_device_is_left() -> None:
     """After such a fault nothing works in the process: it is for whoever drives the studio to end it."""
     with pytest.raises(DeviceBroken, match="illegal memory access"):
-        told(small(SmallDevice()), *plain("broken"))
+        output(small(SmallDevice()), *plain("broken"))
 
 
 def test_what_a_model_can_do_is_read_from_its_parts(tiny: Path) -> None:

@@ -27,7 +27,7 @@ SLOW = [name for name, family in FAMILIES.items() if family.slow]
 
 
 @cache
-def studio(name: str) -> DiffusersModel:
+def image_model(name: str) -> DiffusersModel:
     """The loaded family."""
     return DiffusersModel(name, "cpu", 4, load=lambda model, device: FAMILIES[name].build())
 
@@ -56,10 +56,10 @@ def asked(
     )
 
 
-def told(studio: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
+def output(image_model: DiffusersModel, *tasks: ImageTask) -> list[WorkerEvent]:
     """Everything that happens to a batch."""
     events: list[WorkerEvent] = []
-    studio.render(Batch(list(tasks)), events.append, Event())
+    image_model.render(Batch(list(tasks)), events.append, Event())
     return events
 
 
@@ -89,7 +89,7 @@ OPERATIONS = {
 def test_every_family_does_everything(name: str) -> None:
     """Each operation gives a picture, says how it was made, and tells of its steps."""
     for title, task in OPERATIONS.items():
-        events = told(studio(name), task)
+        events = output(image_model(name), task)
         picture = made(events)[task.id]
         assert picture.edit_method, title
         assert Image.open(io.BytesIO(picture.png)).size == (picture.width, picture.height)
@@ -105,8 +105,8 @@ def test_the_choice_of_the_way_is_that_of_the_family(name: str) -> None:
     family, ways = SiblingPipelines(FAMILIES[name].build()), {}
     for title in ("edit small", "edit large", "upscale"):
         task = OPERATIONS[title]
-        ways[title] = made(told(studio(name), task))[task.id].edit_method
-    abilities = studio(name).capabilities
+        ways[title] = made(output(image_model(name), task))[task.id].edit_method
+    abilities = image_model(name).capabilities
     if family.methods.instruction:
         assert abilities.editing is Editing.INSTRUCT
         assert ways["edit small"] == ways["edit large"] == notice(EditMethod.INSTRUCTION)
@@ -129,9 +129,9 @@ def test_a_picture_does_not_depend_on_its_company(name: str) -> None:
     tasks = [
         asked(Operation.GENERATE, prompt, seed) for seed, prompt in enumerate(("a box", "two dogs on a hill", "x"))
     ]
-    together = made(told(studio(name), *tasks))
+    together = made(output(image_model(name), *tasks))
     for task in tasks:
-        alone = made(told(studio(name), task))[task.id]
+        alone = made(output(image_model(name), task))[task.id]
         assert np.abs(pixels(together[task.id]) - pixels(alone)).max() <= 2
 
 

@@ -17,7 +17,7 @@ from render.image_model import ModelLoadError, Options
 from tests.support.tiny_models import FAMILIES, UPSTREAM, saved
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
-USUAL = Options()
+DEFAULTS = Options()
 
 
 @pytest.fixture
@@ -27,7 +27,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "model"
 
 
-def refusal(model: str, options: Options = USUAL) -> str:
+def refusal(model: str, options: Options = DEFAULTS) -> str:
     """Why it is refused."""
     with pytest.raises(ModelLoadError) as refused:
         loading.load_pipeline(model, "cpu", options)
@@ -37,14 +37,14 @@ def refusal(model: str, options: Options = USUAL) -> str:
 def named(folder: Path, change: Callable[[dict[str, object]], object]) -> None:
     """Change what the folder says of itself."""
     index = folder / "model_index.json"
-    told = json.loads(index.read_text())
-    change(told)
-    index.write_text(json.dumps(told))
+    entries = json.loads(index.read_text())
+    change(entries)
+    index.write_text(json.dumps(entries))
 
 
 def test_a_whole_folder_is_loaded(folder: Path) -> None:
     """Nothing stands in the way of a model that is well."""
-    assert type(loading.load_pipeline(str(folder), "cpu", USUAL)).__name__ == "StableDiffusionPipeline"
+    assert type(loading.load_pipeline(str(folder), "cpu", DEFAULTS)).__name__ == "StableDiffusionPipeline"
 
 
 def test_what_is_not_there_is_said(tmp_path: Path) -> None:
@@ -66,9 +66,9 @@ def test_a_damaged_folder_is_said(folder: Path) -> None:
 def test_code_of_its_own_is_never_run(folder: Path) -> None:
     """A model may name classes of the libraries, and no file beside it."""
     (folder / "evil.py").write_text("raise SystemExit('run')")
-    named(folder, lambda told: told.update(unet=["evil", "Unet"]))
+    named(folder, lambda entries: entries.update(unet=["evil", "Unet"]))
     assert "code of its own" in refusal(str(folder))
-    named(folder, lambda told: told.update(_class_name=["evil", "Pipeline"]))
+    named(folder, lambda entries: entries.update(_class_name=["evil", "Pipeline"]))
     assert "code of its own" in refusal(str(folder))
 
 

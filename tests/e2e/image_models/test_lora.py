@@ -17,7 +17,7 @@ from render.diffusion.diffusers_model import DiffusersModel
 from render.image_model import ModelLoadError, Options
 from render.models.edit_plan import EditMethod
 from render.protocol import ImageFailed, ImageTask
-from tests.e2e.image_models.test_families import asked, made, pixels, source, told
+from tests.e2e.image_models.test_families import asked, made, output, pixels, source
 from tests.support.tiny_models import FAMILIES, UPSTREAM, adapter
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
@@ -44,13 +44,15 @@ def test_a_style_is_worn_for_its_own_picture_alone(tmp_path: Path) -> None:
     """With the style the picture is another one, by how much is for its scale to say; afterwards all is as before."""
     pipe = FAMILIES["sd"].build()
     lora(pipe, tmp_path / "house.safetensors")
-    studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path)))
+    loaded_model = DiffusersModel(
+        "tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path))
+    )
     plain = asked(Operation.GENERATE, "a box")
-    bare = pixels(made(told(studio, plain))[plain.id])
-    worn = pixels(made(told(studio, dressed(plain, "house.safetensors")))[plain.id])
-    little = pixels(made(told(studio, dressed(plain, "house.safetensors", 0.01)))[plain.id])
+    bare = pixels(made(output(loaded_model, plain))[plain.id])
+    worn = pixels(made(output(loaded_model, dressed(plain, "house.safetensors")))[plain.id])
+    little = pixels(made(output(loaded_model, dressed(plain, "house.safetensors", 0.01)))[plain.id])
     assert abs(worn - bare).max() > 3 and abs(little - bare).mean() < abs(worn - bare).mean()
-    assert (pixels(made(told(studio, plain))[plain.id]) == bare).all()
+    assert (pixels(made(output(loaded_model, plain))[plain.id]) == bare).all()
 
 
 def test_a_style_that_is_not_there_is_said(tmp_path: Path) -> None:
@@ -59,12 +61,14 @@ def test_a_style_that_is_not_there_is_said(tmp_path: Path) -> None:
     lora(pipe, tmp_path / "styles" / "house.safetensors")
     lora(pipe, tmp_path / "out.safetensors")
     save_file({"other.lora_A.weight": torch.ones(2, 2)}, tmp_path / "styles" / "other.safetensors")
-    studio = DiffusersModel(
+    loaded_model = DiffusersModel(
         "tiny", "cpu", 4, load=lambda model, device: pipe, options=Options(styles=str(tmp_path / "styles"))
     )
     for file in ("nothing.safetensors", "../out.safetensors"):
         (spoilt,) = [
-            e for e in told(studio, dressed(asked(Operation.GENERATE, "a box"), file)) if isinstance(e, ImageFailed)
+            e
+            for e in output(loaded_model, dressed(asked(Operation.GENERATE, "a box"), file))
+            if isinstance(e, ImageFailed)
         ]
         assert "no style file" in str(spoilt.reason)
 
@@ -73,17 +77,17 @@ def test_a_large_change_looks_at_the_picture_where_there_is_an_eye(tmp_path: Pat
     """With an IP-Adapter the picture decides what a large change looks like; a new picture is as it was without."""
     pipe = FAMILIES["sdxl-eyes"].build()
     plain = asked(Operation.GENERATE, "a box")
-    before = pixels(made(told(DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe), plain))[plain.id])
+    before = pixels(made(output(DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe), plain))[plain.id])
     adapter(pipe, tmp_path)
     options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
-    studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
+    loaded_model = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
     red, blue = (
-        made(told(studio, asked(Operation.EDIT, "a box on the moon", change="large", picture=source(colour))))
+        made(output(loaded_model, asked(Operation.EDIT, "a box on the moon", change="large", picture=source(colour))))
         for colour in ("red", "blue")
     )
     (one,), (other,) = red.values(), blue.values()
     assert one.edit_method == EditMethod.IMAGE_PROMPT and abs(pixels(one) - pixels(other)).max() > 0
-    assert abs(pixels(made(told(studio, plain))[plain.id]) - before).max() <= 1
+    assert abs(pixels(made(output(loaded_model, plain))[plain.id]) - before).max() <= 1
 
 
 def test_an_eye_that_cannot_be_had_is_said() -> None:
@@ -99,12 +103,12 @@ def test_an_eye_changes_nothing_else(tmp_path: Path) -> None:
     pipe = FAMILIES["sdxl-eyes"].build()
     adapter(pipe, tmp_path)
     options = Options(ip_adapter=str(tmp_path / "ip_adapter.safetensors"))
-    studio = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
+    loaded_model = DiffusersModel("tiny", "cpu", 4, load=lambda model, device: pipe, options=options)
     small = asked(Operation.EDIT, "a blue box on a wall", change="small", picture=source())
-    assert str(made(told(studio, small))[small.id].edit_method).startswith(
+    assert str(made(output(loaded_model, small))[small.id].edit_method).startswith(
         (str(notice(EditMethod.INPAINT)), str(notice(EditMethod.IMAGE_TO_IMAGE)))
     )
     several = [asked(Operation.GENERATE, "a box", seed) for seed in (1, 2, 3)]
-    together = made(told(studio, *several))
-    alone = made(told(studio, several[1]))[several[1].id]
+    together = made(output(loaded_model, *several))
+    alone = made(output(loaded_model, several[1]))[several[1].id]
     assert abs(pixels(together[several[1].id]) - pixels(alone)).max() <= 2

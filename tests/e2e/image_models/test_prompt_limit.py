@@ -42,10 +42,10 @@ def loaded(name: str) -> Any:
 @pytest.mark.parametrize("name", [name for name, family in FAMILIES.items() if not family.slow])
 def test_no_more_is_read_than_is_said(name: str) -> None:
     """The text encoder makes the same of the whole prompt and of its beginning, and something else of clearly less."""
-    studio = DiffusersModel(name, "cpu", 1, load=lambda model, device: loaded(name))
+    image_model = DiffusersModel(name, "cpu", 1, load=lambda model, device: loaded(name))
     read = prompt_truncator(loaded(name))(LONG)
     assert LONG.startswith(read) and 0 < len(read) < len(LONG)
-    whole, beginning, less = (drawn(studio, each) for each in (LONG, read, read[:-AROUND]))
+    whole, beginning, less = (drawn(image_model, each) for each in (LONG, read, read[:-AROUND]))
     assert np.array_equal(pixels(whole), pixels(beginning))
     assert not np.array_equal(pixels(whole), pixels(less))
     assert str(whole.notes[-1]).startswith("The prompt is longer") and read[-20:].strip() in str(whole.notes[-1])
@@ -54,8 +54,8 @@ def test_no_more_is_read_than_is_said(name: str) -> None:
 
 def test_what_may_not_be_told_is_not_quoted() -> None:
     """The notes are in the picture's file, too."""
-    studio = DiffusersModel("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
-    made = drawn(studio, LONG, telling=False)
+    image_model = DiffusersModel("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
+    made = drawn(image_model, LONG, telling=False)
     assert made.notes == (PROMPT_TOO_LONG,)
     assert "box" not in str(read_metadata(made.png))
 
@@ -67,13 +67,13 @@ def test_a_workers_log_holds_no_words() -> None:
         "drawn(Studio('sd', 'cpu', 1, load=lambda model, device: FAMILIES['sd'].build()), LONG)"
     )
     command = [sys.executable, "-c", code]
-    told = subprocess.run(
+    output = subprocess.run(
         command, env=os.environ | DEVICE_ENVIRONMENT, capture_output=True, text=True, check=True, timeout=100
     )
-    assert "box" not in told.stdout + told.stderr
+    assert "box" not in output.stdout + output.stderr
 
 
-def drawn(studio: DiffusersModel, prompt: str, telling: bool = True) -> ImageDone:
+def drawn(image_model: DiffusersModel, prompt: str, telling: bool = True) -> ImageDone:
     """The picture of a prompt."""
     events: list[WorkerEvent] = []
     task = ImageTask(
@@ -83,7 +83,7 @@ def drawn(studio: DiffusersModel, prompt: str, telling: bool = True) -> ImageDon
         sampling=Sampling(seed=1, size=(SIDE, SIDE), num_inference_steps=2),
         embeds_metadata=telling,
     )
-    studio.render(Batch([task]), events.append, Event())
+    image_model.render(Batch([task]), events.append, Event())
     return next(event for event in events if isinstance(event, ImageDone))
 
 

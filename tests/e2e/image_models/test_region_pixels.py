@@ -16,7 +16,7 @@ from render.builtin.training.scenes import Group, Scene
 from render.diffusion.diffusers_model import DiffusersModel
 from render.models.image_files import encode_png, region_mask
 from render.protocol import ImageDone, ImageFailed, ImageTask
-from tests.e2e.image_models.test_families import asked, made, pixels, source, studio, told
+from tests.e2e.image_models.test_families import asked, image_model, made, output, pixels, source
 from tests.support.images_engine import change, drawn, engine
 from tests.support.images_server import ALL, ImagesDouble, in_words, unprocessable
 from tests.support.tiny_models import UPSTREAM
@@ -38,7 +38,7 @@ def changed(before: bytes, after: ImageDone) -> np.ndarray:
 def test_nothing_changes_around_the_part(name: str, operation: Operation) -> None:
     """Whatever the model's way, the rest is the source's own pixels."""
     task = replace(asked(operation, "a blue box on a wall", change="large", picture=source()), region=TOP_LEFT)
-    (picture,) = made(told(studio(name), task)).values()
+    (picture,) = made(output(image_model(name), task)).values()
     inside = np.asarray(region_mask(TOP_LEFT, (picture.width, picture.height))) > 0
     different = changed(source(), picture)
     assert not different[~inside].any()
@@ -49,7 +49,7 @@ def test_people_with_and_without_a_part_share_a_batch() -> None:
     """Each gets what he asked for."""
     whole = asked(Operation.EDIT, "a blue box on a wall", picture=source())
     part = replace(whole, id="part", region=TOP_LEFT)
-    pictures = made(told(studio("flux-kontext"), whole, part))
+    pictures = made(output(image_model("flux-kontext"), whole, part))
     assert changed(source(), pictures[whole.id])[40:, 40:].any()
     assert not changed(source(), pictures["part"])[40:, 40:].any()
 
@@ -57,7 +57,7 @@ def test_people_with_and_without_a_part_share_a_batch() -> None:
 def test_a_part_that_is_none_spoils_nobody_else() -> None:
     """Whoever speaks to the worker past the bot may say anything."""
     good = asked(Operation.EDIT, "a blue box on a wall", picture=source())
-    events = told(studio("sd"), replace(good, id="bad", region="1,1 2"), good)
+    events = output(image_model("sd"), replace(good, id="bad", region="1,1 2"), good)
     assert [event.task for event in events if isinstance(event, ImageFailed)] == ["bad"]
     assert [event.task for event in events if isinstance(event, ImageDone)] == [good.id]
 
@@ -74,7 +74,7 @@ def test_the_model_that_ships_changes_one_of_three() -> None:
         source_prompt="three red hearts",
         region="0,0 33,0 33,100 0,100",
     )
-    picture = made(told(DiffusersModel("builtin", "cpu"), task))["t"]
+    picture = made(output(DiffusersModel("builtin", "cpu"), task))["t"]
     inside = np.asarray(region_mask(task.region, (256, 256))) > 0
     after, was = pixels(picture), np.asarray(before, np.int16)
     assert not np.abs(after - was).max(axis=2)[~inside].any()

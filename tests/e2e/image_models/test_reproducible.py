@@ -17,19 +17,19 @@ from render.queue.job_mapping import to_image_task, to_picture
 from tests.support.doubles import claimed, message
 
 
-def painted(studio: DiffusersModel, store: Store, files: PictureFiles, job_id: str) -> ImageDone:
+def painted(image_model: DiffusersModel, store: Store, files: PictureFiles, job_id: str) -> ImageDone:
     """The picture that the job on record comes to."""
     job = store.jobs.job(job_id)
     assert job
     start = store.picture(job.thread, job.request.source) if job.request.source else None
-    told: list[WorkerEvent] = []
+    output: list[WorkerEvent] = []
     source = files.read(start.digest) if start else None
-    studio.render(
+    image_model.render(
         Batch([to_image_task(replace(job, source_digest=start.digest if start else None), source, None)]),
-        told.append,
+        output.append,
         Event(),
     )
-    return next(event for event in told if isinstance(event, ImageDone))
+    return next(event for event in output if isinstance(event, ImageDone))
 
 
 def test_a_picture_and_its_edit_are_painted_again(tmp_path: Path) -> None:

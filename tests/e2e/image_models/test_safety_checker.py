@@ -39,15 +39,15 @@ def careful(folder: Path, threshold: float) -> Path:
 @pytest.mark.parametrize(("threshold", "held"), [(-2.0, True), (2.0, False)])
 def test_what_its_checker_holds_back_fails_with_a_sentence(tiny: Path, threshold: float, held: bool) -> None:  # noqa: F811
     """Nobody is posted a black picture; what is not flagged comes as ever."""
-    studio = DiffusersModel(str(careful(tiny, threshold)), "cpu")
-    told: list[WorkerEvent] = []
+    image_model = DiffusersModel(str(careful(tiny, threshold)), "cpu")
+    output: list[WorkerEvent] = []
     tasks = [
         ImageTask(f"{seed}", Operation.GENERATE, "a dog", sampling=Sampling(seed=seed, num_inference_steps=2))
         for seed in range(2)
     ]
-    studio.render(Batch(tasks), told.append, _never())
-    made = [event for event in told if isinstance(event, ImageDone)]
-    spoilt = [event for event in told if isinstance(event, ImageFailed)]
+    image_model.render(Batch(tasks), output.append, _never())
+    made = [event for event in output if isinstance(event, ImageDone)]
+    spoilt = [event for event in output if isinstance(event, ImageFailed)]
     assert (len(made), len(spoilt)) == ((0, 2) if held else (2, 0))
     assert all("safety checker" in str(event.reason) for event in spoilt)
 

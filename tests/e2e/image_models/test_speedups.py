@@ -135,10 +135,10 @@ def test_where_nothing_can_be_compiled_pictures_come_all_the_same(
     monkeypatch.setattr(torch._inductor.config, "force_disable_caches", True)
     pipe = FAMILIES["flux-dev"].build()
     with caplog.at_level("WARNING"):
-        studio = DiffusersModel("tiny", "cpu", 1, load=lambda model, device: pipe, options=Options(compile=True))
+        loaded_model = DiffusersModel("tiny", "cpu", 1, load=lambda model, device: pipe, options=Options(compile=True))
     assert "cannot compile" in caplog.text
     assert not any(part._compiled_call_impl for part in pipe.transformer.modules())
     events: list[WorkerEvent] = []
     task = ImageTask("t", Operation.GENERATE, "a box", sampling=Sampling(seed=1, size=(64, 64), num_inference_steps=2))
-    studio.render(Batch([task]), events.append, Event())
+    loaded_model.render(Batch([task]), events.append, Event())
     assert isinstance(events[-1], ImageDone)

@@ -57,8 +57,8 @@ def half() -> Image.Image:
 def call(pipe: Any, family: Family, **given: Any) -> list[np.ndarray[Any, Any]]:
     """The pixels of a call in two steps; only what the pipeline takes is passed on, and all of it by name."""
     takes = inspect.signature(type(pipe).__call__).parameters
-    usual = {"num_inference_steps": 2, "height": SIDE, "width": SIDE, **family.extra}
-    arguments = {**{name: value for name, value in usual.items() if name in takes}, **given}
+    defaults = {"num_inference_steps": 2, "height": SIDE, "width": SIDE, **family.extra}
+    arguments = {**{name: value for name, value in defaults.items() if name in takes}, **given}
     return [np.asarray(picture).astype(int) for picture in pipe(**arguments).images]
 
 

@@ -31,11 +31,11 @@ def free_port() -> int:
 
 
 class Cluster:
-    """A head that is also the only node, and Serve with two painters on it."""
+    """A head that is also the only node, and Serve with two replicas on it."""
 
-    def __init__(self, studio: str = "tests.support.fake_models.quiet:QuietStudio", **more: str) -> None:
-        """`studio` is what they paint with, `more` what is in their environment besides."""
-        self._studio = studio
+    def __init__(self, image_model: str = "tests.support.fake_models.quiet:QuietModel", **more: str) -> None:
+        """`image_model` names the class or function of the model; `more` is added to the environment."""
+        self._image_model = image_model
         self.mark = secrets.token_hex(8)
         self.token = secrets.token_hex(8)  # the desk's
         self.cluster_token = secrets.token_hex(32)  # Ray's own, of at least 32 characters
@@ -68,12 +68,12 @@ class Cluster:
         self.command(*head.split(), f"--temp-dir={folder}")
         script = "import json, sys, yaml; print(json.dumps(yaml.safe_load(sys.stdin)))"
         yaml = (ROOT / "deploy" / "serve.yaml").read_text(encoding="utf-8")
-        config = json.loads(self.command("python", "-c", script, told=yaml))
+        config = json.loads(self.command("python", "-c", script, stdin=yaml))
         config["http_options"] = {"host": "127.0.0.1", "port": self.port}
         application = config["applications"][0]
-        application["args"]["studio"] = self._studio
-        painter = next(deployment for deployment in application["deployments"] if deployment["name"] == "Replica")
-        painter["ray_actor_options"] = {"num_cpus": 0.1, "num_gpus": 0}
+        application["args"]["studio"] = self._image_model
+        worker = next(deployment for deployment in application["deployments"] if deployment["name"] == "Replica")
+        worker["ray_actor_options"] = {"num_cpus": 0.1, "num_gpus": 0}
         (folder / "serve.json").write_text(json.dumps(config), encoding="utf-8")
         self.deploy(folder)
 
@@ -85,11 +85,11 @@ class Cluster:
         """What `serve status` says."""
         return self.command("serve", "status", "--address", self.dashboard)
 
-    def command(self, *words: str, told: str = "") -> str:
+    def command(self, *words: str, stdin: str = "") -> str:
         """What a command of the cluster's own environment prints."""
         done = subprocess.run(
             [str(BIN / words[0]), *words[1:]],
-            input=told,
+            input=stdin,
             env=self._environment,
             cwd=ROOT,
             capture_output=True,
@@ -122,7 +122,7 @@ class Cluster:
             self._known |= children
         return {pid: names[pid] for pid in sorted(self._known)}
 
-    def painters(self) -> list[int]:
+    def workers(self) -> list[int]:
         """The processes of the painters, without those of their devices."""
         return sorted(pid for pid, name in self.processes().items() if f"ServeReplica:{ROUTE}:Replica" in name)
 
@@ -146,7 +146,7 @@ class Cluster:
 
 @contextmanager
 def cluster(**options: str) -> Iterator[Cluster]:
-    """A cluster that serves with two painters, and is gone afterwards whatever happened."""
+    """A cluster that serves with two replicas, and is gone afterwards whatever happened."""
     assert (BIN / "ray").exists(), f"no ray at {BIN}: use `make ray-test`, or set RAY_VENV"
     there = Cluster(**options)
     with tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True) as folder:
@@ -157,19 +157,19 @@ def cluster(**options: str) -> Iterator[Cluster]:
             there.stop()
 
 
-async def ready(there: Cluster, painters: int = 2, patience: float = 90.0, idle: bool = True) -> Place:
+async def ready(there: Cluster, workers: int = 2, hang_timeout: float = 90.0, idle: bool = True) -> Place:
     """Wait until so many painters are there, and idle; says what Serve says if that never comes."""
     place = there.place()
     try:
-        async with asyncio.timeout(patience):
+        async with asyncio.timeout(hang_timeout):
             while True:
                 try:
                     slots = await place.slots()
-                    if slots.slots == painters and (slots.free == painters or not idle):
+                    if slots.slots == workers and (slots.free == workers or not idle):
                         return place
                 except (OSError, aiohttp.ClientError):  # nobody listens yet, or there is no such route yet
                     pass
                 await asyncio.sleep(0.05)
     except TimeoutError:
         await place.session.close()
-        raise AssertionError(f"no {painters} painters after {patience} s:\n{there.status()}") from None
+        raise AssertionError(f"no {workers} painters after {hang_timeout} s:\n{there.status()}") from None

@@ -11,7 +11,7 @@ from tests.support.chaos.run import Sizes, chaos
 SIZES = Sizes.from_environment()
 
 
-class Painters:
+class Replicas:
     """Two painters, of which one is killed at a time."""
 
     def __init__(self, there: Cluster, log: Path) -> None:
@@ -24,11 +24,11 @@ class Painters:
 
     async def kill(self) -> None:
         """`kill -9` of one painter, once there is one again, and wait until it is gone."""
-        while not (painters := self._there.painters()):
+        while not (workers := self._there.workers()):
             await asyncio.sleep(0.05)
-        painter = painters[0]
-        self._there.kill(painter)
-        while painter in self._there.processes():
+        worker = workers[0]
+        self._there.kill(worker)
+        while worker in self._there.processes():
             await asyncio.sleep(0.05)
 
     async def stop(self) -> None:
@@ -39,9 +39,9 @@ class Painters:
 async def test_a_crowd_is_served_while_bot_and_painters_are_killed(tmp_path: Path) -> None:
     """Every picture that was asked for is posted once, few are rendered twice, and a single wish is served soon."""
     log = tmp_path / "renders.jsonl"
-    told = {"FLAT_LOG": str(log), "FLAT_STEP_TIME": "0.06", "FLAT_BATCH": "4"}
-    with cluster(studio="tests.support.fake_models.flat_worker:studio", **told) as there:
-        evidence = await chaos(Painters(there, log), tmp_path, SIZES)
+    settings = {"FLAT_LOG": str(log), "FLAT_STEP_TIME": "0.06", "FLAT_BATCH": "4"}
+    with cluster(image_model="tests.support.fake_models.flat_worker:load_model", **settings) as there:
+        evidence = await chaos(Replicas(there, log), tmp_path, SIZES)
         print(f"\n{evidence.table()}")
         evidence.check()
     assert not there.processes()

@@ -43,11 +43,11 @@ async def busy(place: Place, number: int) -> None:
 
 async def test_a_killed_painter_cuts_its_stream_alone(there: Cluster, place: Place) -> None:
     """Its stream breaks at once and without an end, its device's process ends too, and another painter comes."""
-    painters, before = there.painters(), there.processes()
-    streams = [asyncio.create_task(watched(place)) for _ in painters]
-    await busy(place, len(painters))
+    workers, before = there.workers(), there.processes()
+    streams = [asyncio.create_task(watched(place)) for _ in workers]
+    await busy(place, len(workers))
     killed = time.monotonic()
-    there.kill(painters[0])
+    there.kill(workers[0])
     done, running = await asyncio.wait(streams, return_when=asyncio.FIRST_COMPLETED, timeout=CUT)
     (cut,), (other,) = done, running
     assert not cut.result()[0]
@@ -99,7 +99,7 @@ async def test_batches_outlive_their_painters(there: Cluster, place: Place) -> N
         clients = [group.create_task(client()) for _ in range(CLIENTS)]
         for number in range(ROUNDS):
             await place.until(lambda slots: slots.slots == 2 and slots.free == 0, BACK)
-            there.kill(there.painters()[number % 2])
+            there.kill(there.workers()[number % 2])
             await place.until(lambda slots: slots.slots < 2)
         stop.set()
     batches, tries = (sum(each) for each in zip(*(task.result() for task in clients), strict=True))
@@ -110,7 +110,7 @@ async def test_batches_outlive_their_painters(there: Cluster, place: Place) -> N
 
 async def test_a_dead_device_is_replaced_within_its_painter(there: Cluster, place: Place) -> None:
     """Only the process with the model dies: the stream is cut, and the painter itself stays."""
-    painters = there.painters()
+    workers = there.workers()
     stream = asyncio.create_task(watched(place))
     await busy(place, 1)
     devices = [pid for pid, name in there.processes().items() if "spawn_main" in name]
@@ -118,7 +118,7 @@ async def test_a_dead_device_is_replaced_within_its_painter(there: Cluster, plac
     async with asyncio.timeout(CUT):
         assert not (await stream)[0]
     await place.until(lambda slots: slots.slots == slots.free == 2, BACK)
-    assert there.painters() == painters
+    assert there.workers() == workers
 
 
 async def test_the_fleet_grows_and_shrinks_without_cutting(there: Cluster, place: Place) -> None:

@@ -71,12 +71,12 @@ async def serve(data_dir: Path, chat_url: str, render_urls: Sequence[str], token
 
 if __name__ == "__main__":
     logging.basicConfig(level="INFO", format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    told = os.environ
+    settings = os.environ
     asyncio.run(
         serve(
-            Path(told["DATA_DIR"]),
-            told["CHAT_URL"],
-            told["RENDER_URLS"].split(","),
-            told.get("RENDER_TOKEN") or None,
+            Path(settings["DATA_DIR"]),
+            settings["CHAT_URL"],
+            settings["RENDER_URLS"].split(","),
+            settings.get("RENDER_TOKEN") or None,
         )
     )

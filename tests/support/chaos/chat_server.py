@@ -83,14 +83,14 @@ class ChatServer:
         """All that was not acknowledged before, then what comes: lines of JSON, each of them twice."""
         stream = web.StreamResponse()
         await stream.prepare(request)
-        told = 0
+        sent = 0
         while True:
-            fresh, told = self.said[told:], len(self.said)
+            fresh, sent = self.said[sent:], len(self.said)
             for question in self._twice([each for each in fresh if each.id not in self._known]):
                 self.deliveries += 1
                 await stream.write(json.dumps(asdict(question) | {"text": question.text}).encode() + b"\n")
             async with self._changed:
-                await self._changed.wait_for(lambda: len(self.said) > told)  # noqa: B023
+                await self._changed.wait_for(lambda: len(self.said) > sent)  # noqa: B023
 
     def _twice(self, questions: Sequence[Question]) -> list[Question]:
         """Each question in its place, and once more soon after."""

@@ -59,7 +59,8 @@ def jobs(record: Path) -> list[Job]:
     """The table as it is now, read beside a bot that may be writing."""
     with closing(sqlite3.connect(f"file:{record}?mode=ro", uri=True)) as db:
         return [Job(*row) for row in db.execute(
-            "SELECT id, number, owner, seed, state, attempt, faults, ordered, ended FROM jobs ORDER BY id"
+            "SELECT id, number, owner, request ->> '$.sampling.seed', state, attempt, faults, ordered, ended FROM jobs"
+            " ORDER BY id"
         )]  # fmt: skip
 
 
@@ -68,14 +69,14 @@ def batches(log: Path) -> list[Batch]:
     found: list[Batch] = []
     newest: dict[str, Batch] = {}  # by task
     for line in log.read_text(encoding="utf-8").splitlines():
-        told = json.loads(line)
-        if tasks := told.get("tasks"):
-            found.append(Batch(told["t"], tuple(tasks), len(tasks) == 1 and tasks[0] in newest, told["t"]))
+        record = json.loads(line)
+        if tasks := record.get("tasks"):
+            found.append(Batch(record["t"], tuple(tasks), len(tasks) == 1 and tasks[0] in newest, record["t"]))
             newest |= dict.fromkeys(tasks, found[-1])
             continue
-        batch = newest[told.get("made") or told["of"][0]]
-        batch.last = told["t"]
-        batch.made += [told["made"]] if "made" in told else []
+        batch = newest[record.get("made") or record["of"][0]]
+        batch.last = record["t"]
+        batch.made += [record["made"]] if "made" in record else []
     return found
 
 
@@ -151,8 +152,8 @@ class Evidence:
         What a crash may have been due to is tried alone: such a picture counts as its share of a full batch.
         """
         before = self.before_the_loner()
-        told = [(round(batch.began, 2), batch.trial, batch.made) for batch in before]
-        assert self.waited(before) <= MOST_BATCHES, f"{self.waited(before)} batches came before the loner's: {told}"
+        earlier = [(round(batch.began, 2), batch.trial, batch.made) for batch in before]
+        assert self.waited(before) <= MOST_BATCHES, f"{self.waited(before)} batches came before the loner's: {earlier}"
 
     def waited(self, before: Sequence[Batch]) -> float:
         """How much these are, in batches."""

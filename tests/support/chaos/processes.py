@@ -50,9 +50,9 @@ class Engine(Victim, Protocol):
 class Command:
     """`python -m MODULE`, which prints a line when it serves. Its standard error goes to a file."""
 
-    def __init__(self, arguments: tuple[str, ...], told: Mapping[str, str], errors: Path) -> None:
+    def __init__(self, arguments: tuple[str, ...], settings: Mapping[str, str], errors: Path) -> None:
         self._arguments = arguments
-        self._environment = dict(told)
+        self._environment = dict(settings)
         self._errors = errors
         self._process: Process | None = None
 
@@ -106,5 +106,5 @@ class BotProcess(Command):
 
     def __init__(self, folder: Path, chat_url: str, engine: Engine) -> None:
         self.data_dir = folder / "data"
-        told = environment(self.data_dir, CHAT_URL=chat_url, RENDER_URLS=engine.url, RENDER_TOKEN=engine.token)
-        super().__init__(("tests.support.chaos.bot",), told, folder / "bot.log")
+        settings = environment(self.data_dir, CHAT_URL=chat_url, RENDER_URLS=engine.url, RENDER_TOKEN=engine.token)
+        super().__init__(("tests.support.chaos.bot",), settings, folder / "bot.log")

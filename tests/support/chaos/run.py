@@ -34,12 +34,12 @@ class Sizes:
     @classmethod
     def from_environment(cls) -> Self:
         """JOBS, KILLS, LOST and SEED."""
-        told, usual = os.environ, cls()
+        settings, defaults = os.environ, cls()
         return cls(
-            int(told.get("JOBS") or usual.jobs),
-            int(told.get("KILLS") or usual.kills),
-            float(told.get("LOST") or usual.lost),
-            int(told.get("SEED") or usual.seed),
+            int(settings.get("JOBS") or defaults.jobs),
+            int(settings.get("KILLS") or defaults.kills),
+            float(settings.get("LOST") or defaults.lost),
+            int(settings.get("SEED") or defaults.seed),
         )
 
 

@@ -12,12 +12,12 @@ from aiohttp import web
 
 from render.worker.result_cache import ResultCache
 from render.worker.server import WorkerServer
-from tests.support.fake_models.flat_worker import FlatStudio
+from tests.support.fake_models.flat_worker import FlatModel
 
 
 async def serve(port: int, folder: Path) -> None:
     """Listen until killed."""
-    worker = WorkerServer(FlatStudio, cache=ResultCache(folder))
+    worker = WorkerServer(FlatModel, cache=ResultCache(folder))
     runner = web.AppRunner(worker.app(), handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()

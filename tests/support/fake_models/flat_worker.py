@@ -27,7 +27,7 @@ LARGEST_BATCH = int(os.environ.get("FLAT_BATCH") or 4)
 LOG = os.environ.get("FLAT_LOG")
 
 
-class FlatStudio:
+class FlatModel:
     """Paints the colours that the seeds name, as many at once as it can, in a few slow steps."""
 
     model = "flat"
@@ -56,9 +56,9 @@ class FlatStudio:
         return ImageDone(task.id, encode_png(image, {"Seed": str(task.seed)}), SIDE, SIDE, self.model)
 
 
-def studio(model: str, device: str, largest_batch: int | None, options: Options) -> FlatStudio:
+def load_model(model: str, device: str, largest_batch: int | None, options: Options) -> FlatModel:
     """The same, for those who name a studio by its path; it paints one colour wherever it is."""
-    return FlatStudio()
+    return FlatModel()
 
 
 def _note(**facts: object) -> None:
@@ -69,7 +69,7 @@ def _note(**facts: object) -> None:
 
 async def serve(port: int) -> None:
     """Listen until killed."""
-    runner = web.AppRunner(WorkerServer(FlatStudio).app(), handler_cancellation=True)
+    runner = web.AppRunner(WorkerServer(FlatModel).app(), handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
     print("listening", "http://{}:{}".format(*runner.addresses[0]), flush=True)

@@ -32,7 +32,7 @@ def picture(task: ImageTask) -> ImageDone:
 
 
 @dataclass
-class GatedStudio:
+class GatedModel:
     """Draws all pictures in two steps. Each waits for the `gate`, if there is one; `left` tells of a cancelled batch.
 
     It knows the prompts `hang`, `die`, `too much`, and `long`, whose second step ends when the batch is cancelled.
@@ -75,7 +75,7 @@ class GatedStudio:
 def load_when(go: Event) -> ImageModel:
     """A model that is loaded when it is let."""
     assert go.wait(20)
-    return GatedStudio()
+    return GatedModel()
 
 
 def load_nothing() -> ImageModel:
@@ -87,4 +87,4 @@ def load_or_die(go: Event) -> ImageModel:
     """A model that takes its process down, until it is let."""
     if not go.is_set():
         os.kill(os.getpid(), signal.SIGKILL)
-    return GatedStudio()
+    return GatedModel()

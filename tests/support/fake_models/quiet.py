@@ -5,10 +5,10 @@ from threading import Event
 
 from render.image_model import Cancelled, EventCallback, Options
 from render.protocol import Batch
-from tests.support.fake_models.flat_worker import FlatStudio
+from tests.support.fake_models.flat_worker import FlatModel
 
 
-class QuietStudio(FlatStudio):
+class QuietModel(FlatModel):
     """Paints like the flat one; a prompt such as `silent for 5` delays the batch by so many seconds."""
 
     def __init__(
@@ -22,7 +22,7 @@ class QuietStudio(FlatStudio):
 
     def render(self, batch: Batch, on_event: EventCallback, cancelled: Event) -> None:
         """Render the batch."""
-        wished = re.fullmatch(r"silent for (\d+)", batch.tasks[0].prompt)
-        if wished and cancelled.wait(float(wished[1])):
+        requested = re.fullmatch(r"silent for (\d+)", batch.tasks[0].prompt)
+        if requested and cancelled.wait(float(requested[1])):
             raise Cancelled
         super().render(batch, on_event, cancelled)

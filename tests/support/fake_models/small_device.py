@@ -50,7 +50,7 @@ class SmallDevice:
         num_inference_steps: int = 2,
         width: int = SIDE,
         height: int = SIDE,
-        callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]] = lambda *told: {},
+        callback_on_step_end: Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]] = lambda *arguments: {},
     ) -> SimpleNamespace:
         """Pictures of one colour, drawn from the generators."""
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)

@@ -8,7 +8,7 @@ from tests.support.tiny_models import components, tokenizers
 
 PACKED = 4 * components.LATENTS  # four latents are one token
 AXES = (4, 6, 6)  # how a head of 16 numbers is shared between time, height and width
-HEARD = 27  # the deepest layer of the reader that FLUX.2 klein listens to
+RECEIVED = 27  # the deepest layer of the reader that FLUX.2 klein listens to
 
 
 @components.seeded
@@ -101,7 +101,7 @@ def _klein(*, distilled: bool) -> Any:
     return diffusers.Flux2KleinPipeline(
         scheduler=components.flow(shifting=True),
         vae=components.sure(vae, by=20.0),
-        text_encoder=components.qwen3_text(tokenizer, layers=HEARD),
+        text_encoder=components.qwen3_text(tokenizer, layers=RECEIVED),
         tokenizer=tokenizer,
         transformer=transformer,
         is_distilled=distilled,

@@ -86,7 +86,7 @@ def _of_sd(sees: int) -> dict[str, Any]:
 def _of_sdxl() -> dict[str, Any]:
     tokenizer = tokenizers.clip()
     sizes = 6 * 8  # SDXL is told six numbers about sizes and crops, here with 8 numbers each
-    told = {
+    arguments = {
         "addition_embed_type": "text_time",
         "addition_time_embed_dim": 8,
         "projection_class_embeddings_input_dim": sizes + components.WIDE,
@@ -98,5 +98,5 @@ def _of_sdxl() -> dict[str, Any]:
         "text_encoder_2": components.clip_text(tokenizer, projected=True),
         "tokenizer": tokenizer,
         "tokenizer_2": tokenizers.clip(),
-        "unet": unet(components.LATENTS, 2 * components.WIDE, **told),
+        "unet": unet(components.LATENTS, 2 * components.WIDE, **arguments),
     }

@@ -8,7 +8,7 @@ from diffusers import DiffusionPipeline, ImagePipelineOutput
 from diffusers.image_processor import VaeImageProcessor
 from diffusers.utils.torch_utils import randn_tensor
 
-Told = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
+Received = Callable[[Any, int, Any, dict[str, Any]], dict[str, Any]]
 
 
 class StrangerPipeline(DiffusionPipeline):  # type: ignore[misc]
@@ -31,20 +31,20 @@ class StrangerPipeline(DiffusionPipeline):  # type: ignore[misc]
         num_inference_steps: int = 12,
         guidance_scale: float = 3.0,
         generator: torch.Generator | list[torch.Generator] | None = None,
-        callback_on_step_end: Told | None = None,
+        callback_on_step_end: Received | None = None,
     ) -> Any:
         """One picture for a prompt; guidance by the empty prompt, where it is more than 1."""
         prompts = [prompt] if isinstance(prompt, str) else list(prompt)
         guided = guidance_scale > 1
-        heard = self._read([*([""] * len(prompts) if guided else []), *prompts])
+        received = self._read([*([""] * len(prompts) if guided else []), *prompts])
         self.scheduler.set_timesteps(num_inference_steps, device=self.device)
         size = (height // self.vae_scale_factor, width // self.vae_scale_factor)
         shape = (len(prompts), self.denoiser.config.in_channels, *size)
-        latents = randn_tensor(shape, generator=generator, device=self.device, dtype=heard.dtype)
+        latents = randn_tensor(shape, generator=generator, device=self.device, dtype=received.dtype)
         latents = latents * self.scheduler.init_noise_sigma
         for step, moment in enumerate(self.progress_bar(self.scheduler.timesteps)):
             seen = self.scheduler.scale_model_input(torch.cat([latents] * (2 if guided else 1)), moment)
-            noise = self.denoiser(seen, moment, encoder_hidden_states=heard).sample
+            noise = self.denoiser(seen, moment, encoder_hidden_states=received).sample
             if guided:
                 free, bound = noise.chunk(2)
                 noise = free + guidance_scale * (bound - free)
@@ -57,5 +57,5 @@ class StrangerPipeline(DiffusionPipeline):  # type: ignore[misc]
 
     def _read(self, texts: Sequence[str]) -> torch.Tensor:
         tokens = self.tokenizer(list(texts), padding="max_length", truncation=True, return_tensors="pt")
-        heard: torch.Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
-        return heard
+        received: torch.Tensor = self.text_encoder(tokens.input_ids.to(self.device))[0]
+        return received

@@ -35,7 +35,7 @@ CALLS = {
 }
 
 
-def wishes(dialogue: ProbeDialogue) -> list[ImageRequest]:
+def requests(dialogue: ProbeDialogue) -> list[ImageRequest]:
     """What is right to ask for."""
     return [
         ImageRequest(
@@ -45,15 +45,15 @@ def wishes(dialogue: ProbeDialogue) -> list[ImageRequest]:
     ]
 
 
-def call(wish: ImageRequest) -> tuple[str, str]:
+def call(request: ImageRequest) -> tuple[str, str]:
     """The same as a call."""
-    given = {"prompt": wish.prompt} if wish.operation in (Operation.GENERATE, Operation.EDIT) else {}
-    return CALLS[wish.operation], json.dumps(given | ({"of": wish.source} if wish.source else {}))
+    given = {"prompt": request.prompt} if request.operation in (Operation.GENERATE, Operation.EDIT) else {}
+    return CALLS[request.operation], json.dumps(given | ({"of": request.source} if request.source else {}))
 
 
 PICTURES = [dialogue for dialogue in DIALOGUES if dialogue.expected != ((),)]
-TAGS = {dialogue.text: "Look: " + " ".join(map(as_tag, wishes(dialogue))) for dialogue in PICTURES}
-TOOLS = {dialogue.text: [call(wish) for wish in wishes(dialogue)] for dialogue in PICTURES}
+TAGS = {dialogue.text: "Look: " + " ".join(map(as_tag, requests(dialogue))) for dialogue in PICTURES}
+TOOLS = {dialogue.text: [call(request) for request in requests(dialogue)] for dialogue in PICTURES}
 WORDS = len(DIALOGUES) - len(PICTURES)  # are right even for a model that never draws
 
 

@@ -59,15 +59,15 @@ class SameAnswer:
     events: Sequence[ModelEvent]
     profile: ModelProfile = field(default_factory=ModelProfile)
     hangs_at: int | None = None
-    heard: list[Sequence[ChatMessage]] = field(default_factory=list)
+    received: list[Sequence[ChatMessage]] = field(default_factory=list)
     offered: list[Sequence[Tool]] = field(default_factory=list)
     hanging: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """Always these events."""
-        self.heard.append(tuple(history))
+        self.received.append(tuple(history))
         self.offered.append(tuple(tools))
-        if len(self.heard) == self.hangs_at:
+        if len(self.received) == self.hangs_at:
             self.hanging.set()
             await asyncio.Event().wait()
         for event in self.events:
@@ -232,10 +232,10 @@ async def test_every_turn_is_asked_after_the_right_history(tmp_path: Path) -> No
     """What a model drew beyond what was wanted is left out, what it did not draw is there, and its words stay."""
     model = SameAnswer([TextDelta("Sure. <image>a dog</image> <image>two dogs</image>")])
     await judged(model, "decisions", written(tmp_path, DIALOGUES[0]))
-    third = "\n".join(said.text for said in model.heard[2])
+    third = "\n".join(said.text for said in model.received[2])
     assert "Ann: what do cats eat?" in third
     assert '[pictures: #1 "a dog"; #2 "a dog"]' in third
-    assert third.count("<image>") - model.heard[2][0].text.count("<image>") == 1
+    assert third.count("<image>") - model.received[2][0].text.count("<image>") == 1
     assert '<edit of="1">' in third.split("make it black")[1]
 
 
@@ -256,7 +256,7 @@ async def test_what_also_is_right_counts_as_expected(tmp_path: Path) -> None:
 
 async def test_number_order_and_words_between_are_told_apart(tmp_path: Path) -> None:
     """Four answers to the same wish: right, wrong order, one picture too few, and no words between."""
-    wish = {"user": "a cat and a dog", "expect": [["cat", "kitten"], ["dog"]]}
+    request = {"user": "a cat and a dog", "expect": [["cat", "kitten"], ["dog"]]}
     cat, dog = "<image>a small kitten</image>", "<image>two dogs</image>"
     scripts: list[Sequence[str | None | ModelEvent]] = [
         [f"One: {cat} Two: {dog}"],
@@ -264,7 +264,7 @@ async def test_number_order_and_words_between_are_told_apart(tmp_path: Path) -> 
         [f"One: {cat}"],
         [f"Both: {cat} {dog}"],
     ]
-    items = [wish | {"id": str(number)} for number in range(4)]
+    items = [request | {"id": str(number)} for number in range(4)]
     (report,) = await judged(ScriptedModel(scripts), "interleaving", written(tmp_path, *items))
     assert value(report, "right number") == 3 / 4
     assert value(report, "right order") == 2 / 3

@@ -62,7 +62,7 @@ async def test_a_model_that_is_not_there_is_not_asked_for_hours(tmp_path: Path) 
     """After five failures in a row it is over, with the reason."""
     model = SameAnswer([ModelFailed("The server is away.")])
     (report,) = await judged(model, "decisions")
-    assert (report.answered, len(model.heard)) == (5, 5)
+    assert (report.answered, len(model.received)) == (5, 5)
     assert report.stopped == "Stopped after 5 failures in a row. The last one: The server is away."
 
 
@@ -71,7 +71,7 @@ async def test_a_report_that_cannot_be_kept_is_told_before_anything_is_asked(tmp
     model = SameAnswer([TextDelta("Well.")])
     with pytest.raises(BotError, match=r"cannot be written to .*/no/report\.json: No such file or directory\."):
         await judged(model, "decisions", out=tmp_path / "no" / "report.json")
-    assert model.heard == []
+    assert model.received == []
 
 
 async def test_the_report_does_not_depend_on_the_order_in_which_answers_come() -> None:

@@ -319,7 +319,7 @@ def test_a_story_comes_with_pictures_between_its_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "scenes"),
+    ("request", "scenes"),
     [
         ("write a story about a star, with one picture", ["in a meadow"]),
         ("tell me a story of a star at night in two parts", ["at night", "at sunset"]),
@@ -327,10 +327,10 @@ def test_a_story_comes_with_pictures_between_its_sentences() -> None:
         ("a story about a star in four pictures", ["in a meadow", "on the beach", "at sunset", "at night"]),
     ],
 )
-def test_a_story_is_as_long_as_it_is_wanted(wish: str, scenes: list[str]) -> None:
+def test_a_story_is_as_long_as_it_is_wanted(request: str, scenes: list[str]) -> None:
     """It has as many pictures as it is to have parts, each in another place."""
-    told = tags(answer(asked(wish)))
-    assert [picture.partition("star ")[2] for picture in told] == scenes
+    requests = tags(answer(asked(request)))
+    assert [picture.partition("star ")[2] for picture in requests] == scenes
 
 
 def test_a_marked_part_is_spoken_of() -> None:
@@ -343,14 +343,14 @@ def test_a_marked_part_is_spoken_of() -> None:
 
 async def test_the_answer_streams_in_words_and_is_the_same_again() -> None:
     """The words come one by one, end with Stopped, make up the answer, and are the same for the same transcript."""
-    transcript = asked("draw a red circle on a light blue background, and two green stars")
+    history = asked("draw a red circle on a light blue background, and two green stars")
     model: ChatModel = OfflineModel(pause=0)
-    runs = [[event async for event in model.stream(transcript)] for _ in range(2)]
+    runs = [[event async for event in model.stream(history)] for _ in range(2)]
     assert runs[0] == runs[1]
     *words, last = runs[0]
     assert last == StreamEnd()
     assert len(words) > 10
-    assert "".join(word.text for word in words if isinstance(word, TextDelta)) == answer(transcript)
+    assert "".join(word.text for word in words if isinstance(word, TextDelta)) == answer(history)
 
 
 def test_words_vary_from_turn_to_turn() -> None:

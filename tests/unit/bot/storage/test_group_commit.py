@@ -88,29 +88,29 @@ async def test_nothing_is_told_before_it_is_on_the_disk(db: Database, tmp_path: 
 
 async def test_where_the_file_is_locked_everybody_is_told(db: Database, tmp_path: Path) -> None:
     """Nothing of the group is recorded, nobody is told otherwise; later it goes on."""
-    together, told = GroupCommit(db), list[str]()
+    together, committed = GroupCommit(db), list[str]()
     with closing(sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        writes = (together.write(says(db, word), told.append) for word in ("one", "two"))
+        writes = (together.write(says(db, word), committed.append) for word in ("one", "two"))
         errors = await asyncio.gather(*writes, return_exceptions=True)
         other.execute("ROLLBACK")
     assert [type(error) for error in errors] == [StorageError, StorageError] and errors[0] is not errors[1]
-    assert (told, seen(tmp_path)) == ([], [])
-    assert await together.write(says(db, "one"), told.append) == "one"
-    assert told == seen(tmp_path) == ["one"]
+    assert (committed, seen(tmp_path)) == ([], [])
+    assert await together.write(says(db, "one"), committed.append) == "one"
+    assert committed == seen(tmp_path) == ["one"]
 
 
 async def test_on_a_full_disk_what_is_told_is_what_is_there(db: Database, tmp_path: Path) -> None:
     """However many of a group still fit."""
-    together, told = GroupCommit(db), list[str]()
+    together, committed = GroupCommit(db), list[str]()
     [pages] = db.execute("PRAGMA page_count").fetchone()
     db.execute(f"PRAGMA max_page_count = {pages + 2}")
     words = [f"w{nth}" * size for nth, size in enumerate((10, 10_000, 10, 10_000, 10))]
     ends = await asyncio.gather(
-        *(together.write(says(db, word), told.append) for word in words), return_exceptions=True
+        *(together.write(says(db, word), committed.append) for word in words), return_exceptions=True
     )
     assert any(isinstance(end, StorageError) for end in ends)
-    assert [end for end in ends if isinstance(end, str)] == told == seen(tmp_path)
+    assert [end for end in ends if isinstance(end, str)] == committed == seen(tmp_path)
     db.execute("PRAGMA max_page_count = 10000")
     assert await together.write(says(db, "later")) == "later"
 
@@ -131,14 +131,14 @@ async def test_a_transaction_that_is_gone_is_nobodys(db: Database, tmp_path: Pat
 
 async def test_what_is_cancelled_before_the_commit_is_not_recorded(db: Database, tmp_path: Path) -> None:
     """After the commit it is, and what follows from it is done although nobody waits."""
-    together, told = GroupCommit(db), list[str]()
-    early, late = (asyncio.create_task(together.write(says(db, word), told.append)) for word in ("early", "late"))
+    together, committed = GroupCommit(db), list[str]()
+    early, late = (asyncio.create_task(together.write(says(db, word), committed.append)) for word in ("early", "late"))
     await asyncio.sleep(0)
     early.cancel()
     together.flush()
     late.cancel()
     assert [type(end) for end in await all_of(early, late)] == [asyncio.CancelledError] * 2
-    assert told == seen(tmp_path) == ["late"]
+    assert committed == seen(tmp_path) == ["late"]
 
 
 async def test_what_follows_may_fail_for_one_alone(db: Database, tmp_path: Path) -> None:

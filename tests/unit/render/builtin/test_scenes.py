@@ -50,12 +50,12 @@ def test_captions_are_made_of_known_words_and_fit() -> None:
     """No caption holds a word that the tokenizer lacks, none is cut, and the words come back from the tokens."""
     tokenizer, words, rng = build_tokenizer(), set(vocabulary()), Random(1)
     for number in range(examples(3000)):
-        told = caption(random_scene(rng, new=number % 2 == 1), rng)
-        tokens = tokenizer(told)["input_ids"]
-        assert set(told.split()) <= words, told
-        assert len(tokens) <= MAX_WORDS, told
-        assert tokenizer.unk_token_id not in tokens, told
-        assert tokenizer.decode(tokens).split() == told.split()
+        text = caption(random_scene(rng, new=number % 2 == 1), rng)
+        tokens = tokenizer(text)["input_ids"]
+        assert set(text.split()) <= words, text
+        assert len(tokens) <= MAX_WORDS, text
+        assert tokenizer.unk_token_id not in tokens, text
+        assert tokenizer.decode(tokens).split() == text.split()
 
 
 def test_an_unknown_word_is_marked_as_unknown() -> None:

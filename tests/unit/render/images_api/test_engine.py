@@ -15,7 +15,7 @@ from bot.capabilities import Editing
 from bot.domain import Operation, Sampling
 from render.images_api.engine import NO_LORA_NOTE, REDRAWN_NOTE, UNKNOWN_SOURCE, ImagesApiEngine
 from render.protocol import Batch, End, ImageDone, ImageTask, Preview, Started, StepDone, WorkerEvent, WorkerReport
-from tests.support.images_engine import KEY, PROMPT, change, draw, drawn, engine, heard, refused
+from tests.support.images_engine import KEY, PROMPT, change, draw, drawn, engine, received, refused
 from tests.support.images_server import ALL, Answer, ImagesDouble, Way, error, in_words, unprocessable
 from tests.support.worker_conformance import (
     Check,
@@ -72,7 +72,7 @@ async def test_a_picture_comes_with_previews_and_tells_how_it_was_made() -> None
     """Partial images are previews and progress; the file is ours, with our metadata, in the shape that was wished."""
     double = ImagesDouble()
     async with engine(double) as there:
-        events = await heard(there, draw(aspect_ratio="16:9"))
+        events = await received(there, draw(aspect_ratio="16:9"))
     assert [type(event) for event in events] == [Started, StepDone, Preview, StepDone, Preview, StepDone, ImageDone]
     assert [round(event.fraction, 2) for event in events if isinstance(event, StepDone)] == [0.33, 0.67, 1.0]
     made = events[-1]
@@ -96,7 +96,7 @@ async def test_a_style_that_cannot_be_worn_is_told() -> None:
 async def test_a_server_that_does_not_stream_is_understood() -> None:
     """One that passes over `stream` answers in JSON, and the picture comes without previews."""
     async with engine(ImagesDouble(streams=False)) as there:
-        assert [type(event) for event in await heard(there, draw())] == [Started, StepDone, ImageDone]
+        assert [type(event) for event in await received(there, draw())] == [Started, StepDone, ImageDone]
 
 
 @pytest.mark.parametrize("way", [Way.DATA_URL, Way.PATH, Way.URL])
@@ -109,13 +109,13 @@ async def test_a_picture_may_be_at_an_address(way: Way) -> None:
 
 
 @pytest.mark.parametrize(
-    ("way", "told"), [(Way.PLAIN_ELSEWHERE, "unsafe"), (Way.REDIRECT, "HTTP 302"), (Way.GONE, "HTTP 404")]
+    ("way", "reason"), [(Way.PLAIN_ELSEWHERE, "unsafe"), (Way.REDIRECT, "HTTP 302"), (Way.GONE, "HTTP 404")]
 )
-async def test_not_every_address_is_followed(way: Way, told: str) -> None:
+async def test_not_every_address_is_followed(way: Way, reason: str) -> None:
     """Another host without https, and wherever a redirection leads, are not visited."""
     double = ImagesDouble(way=way)
     async with engine(double) as there:
-        assert told in await refused(there)
+        assert reason in await refused(there)
     assert len(double.fetched) == (way is not Way.PLAIN_ELSEWHERE)
 
 
@@ -130,7 +130,7 @@ async def test_no_more_are_asked_for_than_may_be_at_once() -> None:
 
     double = ImagesDouble(streams=False, between=held)
     async with engine(double, at_once=2) as there:
-        drawing = asyncio.create_task(heard(there, *(draw(name=name) for name in "abcd")))
+        drawing = asyncio.create_task(received(there, *(draw(name=name) for name in "abcd")))
         await both.wait()
         for _ in range(20):  # a third one would have come meanwhile
             await asyncio.to_thread(urlopen, f"{double.url}/models")
@@ -234,9 +234,9 @@ async def test_an_edit_sends_the_picture_and_the_words() -> None:
 
 async def edits(there: ImagesApiEngine) -> Editing:
     """What it says it wants to be told of a change."""
-    told = (await there.slots()).capabilities
-    assert told
-    return told.editing
+    capabilities = (await there.slots()).capabilities
+    assert capabilities
+    return capabilities.editing
 
 
 @pytest.mark.parametrize(

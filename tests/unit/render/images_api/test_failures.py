@@ -10,7 +10,7 @@ from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from render.images_api.engine import ImagesApiEngine
 from render.protocol import ImageDone, Preview
-from tests.support.images_engine import KEY, PROMPT, draw, drawn, engine, heard, lost, refused
+from tests.support.images_engine import KEY, PROMPT, draw, drawn, engine, lost, received, refused
 from tests.support.images_server import Answer, Fault, ImagesDouble, error
 from tests.support.render_queue import collect, job, serving
 
@@ -18,7 +18,7 @@ DOWN = error("The server had an error.", 500)
 
 
 @pytest.mark.parametrize(
-    ("fault", "streams", "told"),
+    ("fault", "streams", "reason"),
     [
         (Fault.BASE64, True, "damaged"),
         (Fault.BASE64, False, "damaged"),
@@ -30,11 +30,11 @@ DOWN = error("The server had an error.", 500)
         (Fault.MODERATED, True, "safety system"),
     ],
 )
-async def test_what_is_no_picture_is_refused(fault: Fault, streams: bool, told: str) -> None:
+async def test_what_is_no_picture_is_refused(fault: Fault, streams: bool, reason: str) -> None:
     """The person reads a sentence about it, and nobody tries again."""
     double = ImagesDouble(fault=fault, streams=streams)
     async with engine(double) as there:
-        assert told in await refused(there)
+        assert reason in await refused(there)
         assert (await there.slots()).free == 4
     assert len(double.asked) == 1
 
@@ -42,7 +42,7 @@ async def test_what_is_no_picture_is_refused(fault: Fault, streams: bool, told: 
 async def test_a_broken_preview_spoils_no_picture() -> None:
     """It was only a preview; the picture that comes after it is good, and paid for."""
     async with engine(ImagesDouble(fault=Fault.PREVIEW)) as there:
-        events = await heard(there, draw())
+        events = await received(there, draw())
     assert isinstance(events[-1], ImageDone) and not any(isinstance(event, Preview) for event in events)
 
 
@@ -136,8 +136,8 @@ async def test_a_busy_server_is_asked_again() -> None:
 async def test_nothing_secret_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     """Neither key nor prompt, not even where the server repeats them; the server's code and status are."""
     caplog.set_level(logging.DEBUG, logger="render")
-    told = error(f"No {PROMPT} for {KEY}.", 400, code="moderation_blocked", param=PROMPT)
-    double = ImagesDouble(answers=[told, error(f"{KEY} {PROMPT}", 418), error(PROMPT, 500)])
+    refusal = error(f"No {PROMPT} for {KEY}.", 400, code="moderation_blocked", param=PROMPT)
+    double = ImagesDouble(answers=[refusal, error(f"{KEY} {PROMPT}", 418), error(PROMPT, 500)])
     async with engine(double) as there:
         reasons = await refused(there) + await refused(there)
         _, loss = await lost(there)

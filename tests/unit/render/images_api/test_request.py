@@ -67,13 +67,13 @@ def test_only_a_difference_that_shows_is_told() -> None:
 def test_nothing_is_sent_that_the_model_is_known_to_refuse() -> None:
     """OpenAI's models get no seed; the old ones are not asked to stream, and do not edit."""
     task = ImageTask("a", Operation.GENERATE, "p", sampling=Sampling(seed=1, num_inference_steps=4, guidance_scale=2.0))
-    told = {
+    bodies = {
         model: request_body(task, model, "p", (64, 32), unsupported_parameters(model))
         for model in ("gpt-image-2", "dall-e-3", "m")
     }
-    assert told["gpt-image-2"].keys() - told["dall-e-3"].keys() == {"stream", "partial_images", "output_format"}
-    assert told["dall-e-3"].keys() - told["gpt-image-2"].keys() == {"response_format"}
-    assert told["m"].keys() - told["gpt-image-2"].keys() == {
+    assert bodies["gpt-image-2"].keys() - bodies["dall-e-3"].keys() == {"stream", "partial_images", "output_format"}
+    assert bodies["dall-e-3"].keys() - bodies["gpt-image-2"].keys() == {"response_format"}
+    assert bodies["m"].keys() - bodies["gpt-image-2"].keys() == {
         "seed", "response_format", "num_inference_steps", "guidance_scale",
     }  # fmt: skip
     assert (
@@ -128,8 +128,8 @@ def test_the_parameter_that_is_meant_is_found() -> None:
 
 def test_sizes_are_learnt_from_a_list_alone() -> None:
     """A smallest and a largest size are no list, and the one that was refused is not in it."""
-    told = "Invalid value: '1024x576'. Supported values are: '512x512', '1024x1024'."
-    assert judged(ErrorResponse(400, message=told)) == UnsupportedParameters(
+    message = "Invalid value: '1024x576'. Supported values are: '512x512', '1024x1024'."
+    assert judged(ErrorResponse(400, message=message)) == UnsupportedParameters(
         frozenset({"size"}), ((512, 512), (1024, 1024))
     )
     assert judged(ErrorResponse(400, message="The size must be from 256x256 to 2048x2048")) == UnsupportedParameters(

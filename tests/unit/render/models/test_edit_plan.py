@@ -79,13 +79,13 @@ def test_no_picture_is_resampled_without_end() -> None:
         (3000, 4096, (AT_MAX_SIZE,)),
         (4096, 4096, (AT_MAX_SIZE,)),
     ):
-        wished = plan_image(
+        requested = plan_image(
             ImageTask(
                 "t", Operation.REFINE, "", sampling=Sampling(seed=1), source=encode_png(Image.new("RGB", (side, 8)), {})
             ),
             ModelLimits(SupportedMethods(), (64, 64)),
         )
-        assert (wished.size, wished.notes) == ((wide, round(8 * wide / side)), notes)
+        assert (requested.size, requested.notes) == ((wide, round(8 * wide / side)), notes)
 
 
 def test_a_variation_is_as_strong_as_it_is_wanted() -> None:
@@ -117,16 +117,16 @@ def test_a_shape_is_near_what_was_asked_in_sizes_that_the_model_can_do(
 
 def test_what_cannot_be_as_asked_is_said() -> None:
     """A size is rounded, and a photo made smaller, with a note; what fits has none."""
-    easel = ModelLimits(STARTS, (128, 128), 16)
-    odd = plan_image(ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, size=(100, 128))), easel)
+    limits = ModelLimits(STARTS, (128, 128), 16)
+    odd = plan_image(ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, size=(100, 128))), limits)
     assert odd.size == (96, 128) and odd.notes == (size_note("note-rounded", (100, 128), (96, 128)),)
-    shrunk = plan_image(asked(Operation.EDIT, "a cat", "small"), easel)
+    shrunk = plan_image(asked(Operation.EDIT, "a cat", "small"), limits)
     assert shrunk.size == (160, 112) and "160 × 112 pixels, not 300 × 200" in str(shrunk.notes[0])
     assert shrunk.source is not None
     assert shrunk.source.size == (160, 112)
     assert not plan_image(
-        ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, aspect_ratio="16:9")), easel
+        ImageTask("t", Operation.GENERATE, "a cat", sampling=Sampling(seed=1, aspect_ratio="16:9")), limits
     ).notes
-    larger = plan_image(asked(Operation.UPSCALE), easel)  # it is the size that is wanted, if not from the model
+    larger = plan_image(asked(Operation.UPSCALE), limits)  # it is the size that is wanted, if not from the model
     assert (larger.size, larger.plan.method, larger.notes) == ((600, 400), EditMethod.RESIZE, ())
     assert round_size((1, 1), 16) == (16, 16) and fit_size((64, 64), 10**6, 16) == (64, 64)

@@ -200,12 +200,12 @@ def test_damaged_notes_of_a_camera_are_no_bug() -> None:
 def test_a_file_is_the_picture(mode: str, width: int, height: int, random: Random) -> None:
     """In every mode and size, whoever reads it: the pixels, and what is told of them before they come."""
     image = Image.frombytes(mode, (width, height), random.randbytes(width * height * len(mode)))
-    told = {"Description": "an écu\n\u2603", "Seed": "7"}
-    png = encode_png(image, told)
+    metadata = {"Description": "an écu\n\u2603", "Seed": "7"}
+    png = encode_png(image, metadata)
     back = Image.open(io.BytesIO(png), formats=["PNG"])
     back.load()
     assert (back.mode, back.size, back.tobytes()) == (mode, (width, height), image.tobytes())
-    assert read_metadata(png) == told
+    assert read_metadata(png) == metadata
     assert png.index(b"iTXt") < png.index(b"IDAT")
 
 

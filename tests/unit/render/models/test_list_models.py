@@ -67,7 +67,7 @@ def test_memory_decides() -> None:
 
 
 @pytest.mark.parametrize(
-    ("model", "marked", "told"),
+    ("model", "marked", "reported"),
     [
         ("stabilityai/sdxl-turbo", "SDXL Turbo", "IMAGE_MODEL is 'stabilityai/sdxl-turbo': SDXL Turbo."),
         ("/models/animagine-xl-4.0", "SDXL", "IMAGE_MODEL is '/models/animagine-xl-4.0', taken for SDXL."),
@@ -96,10 +96,10 @@ def test_memory_decides() -> None:
         ),
     ],
 )
-def test_the_model_that_is_set_is_marked(model: str, marked: str | None, told: str) -> None:
+def test_the_model_that_is_set_is_marked(model: str, marked: str | None, reported: str) -> None:
     """By an arrow, if it is known, and by a sentence in any case."""
     lines = shown(model, LARGE)
-    assert lines[-1] == told
+    assert lines[-1] == reported
     arrows = [line for line in lines if line.lstrip().startswith("→")]
     assert arrows == ([row(lines, marked)] if marked else [])
     assert [each["name"] for each in as_object(model, LARGE)["models"] if each["current"]] == (
@@ -165,16 +165,16 @@ def test_scripts_get_one_object(
     monkeypatch.setenv("IMAGE_MODEL", "Tongyi-MAI/Z-Image-Turbo")
     assert main(["models", "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
-    told = json.loads(line)
-    assert told["machine"] == {"gpu": "NVIDIA GeForce RTX 4090", "memory": 24.0}
-    assert told["picture_model"] == {
+    reported = json.loads(line)
+    assert reported["machine"] == {"gpu": "NVIDIA GeForce RTX 4090", "memory": 24.0}
+    assert reported["picture_model"] == {
         "id": "Tongyi-MAI/Z-Image-Turbo", "name": "Z-Image Turbo", "example": "Tongyi-MAI/Z-Image-Turbo",
         "can": ["generate", "image to image", "inpaint"], "memory": 19.1, "largest_part": 11.5,
         "num_inference_steps": 8,
         "guidance_scale": 0.0, "size": [1024, 1024], "licence": "Apache 2.0", "fit": "whole",
-        "about": told["picture_model"]["about"],
+        "about": reported["picture_model"]["about"],
     }  # fmt: skip
-    assert [each["name"] for each in told["models"]] == [each.name for each in PRESETS]
+    assert [each["name"] for each in reported["models"]] == [each.name for each in PRESETS]
 
 
 def test_people_get_the_list(

@@ -58,18 +58,18 @@ def test_what_was_needed_lately_is_there(steps: list[tuple[float, QueueLoad]]) -
         needs = plan_replicas(load, RULES, now, needs)
         needed.append((now, plan_replicas(load, RULES, now)[0].replicas))
         assert needs[0].replicas == max(
-            painters for at, painters in needed if at == now or now - at < RULES.downscale_delay
+            workers for at, workers in needed if at == now or now - at < RULES.downscale_delay
         )
         assert len(needs) <= RULES.max_replicas
 
 
 async def test_a_cluster_is_told_what_changed() -> None:
     """The call carries the cluster's token; the same number is not told twice; a failure is told again."""
-    told, answers = [], [503, 200, 200]
+    requests, answers = [], [503, 200, 200]
 
     async def scale(request: web.Request) -> web.Response:
-        told.append((request.path, request.headers["Authorization"], await request.json()))
-        return web.Response(status=answers[len(told) - 1], text="busy")
+        requests.append((request.path, request.headers["Authorization"], await request.json()))
+        return web.Response(status=answers[len(requests) - 1], text="busy")
 
     app = web.Application()
     app.router.add_post("/api/v1/applications/{app}/deployments/{name}/scale", scale)
@@ -78,7 +78,7 @@ async def test_a_cluster_is_told_what_changed() -> None:
         for now, load in enumerate((QueueLoad(0, 60, 2), QueueLoad(0, 60, 2), QUIET, QueueLoad(0, 75, 2))):
             await scaler.adjust(load, now)
     path = "/api/v1/applications/pictures/deployments/Painter/scale"
-    assert told == [(path, "Bearer secret", {"target_num_replicas": wanted}) for wanted in (4, 4, 5)]
+    assert requests == [(path, "Bearer secret", {"target_num_replicas": wanted}) for wanted in (4, 4, 5)]
 
 
 async def test_a_cluster_that_is_away_stops_nobody() -> None:

@@ -17,7 +17,7 @@ from tests.support.paths import ROOT
 DOCS = ROOT / "docs" / "operating.md"
 
 
-def standing(job: str, running: bool = False, waited: float = 1.0, model: str = "") -> QueuedJob:
+def status(job: str, running: bool = False, waited: float = 1.0, model: str = "") -> QueuedJob:
     """Somebody's place."""
     return QueuedJob(job, THREAD, 1, Operation.GENERATE, "Ann-Owner", model, running, 0.0, 0, None, waited)
 
@@ -34,15 +34,15 @@ def numbers(metrics: Metrics) -> dict[tuple[str, str], float]:
 
 def test_the_line_is_looked_at_when_it_is_asked() -> None:
     """Waits, slots and pace are those of now; two workers of one name are one; nobody's name is told."""
-    lineups = [
+    statuses = [
         QueueStatus(
-            (standing("a", running=True), standing("b", waited=7.5), standing("c", model="other")),
+            (status("a", running=True), status("b", waited=7.5), status("c", model="other")),
             (WorkerStatus("cpu", "m", 2, 1), WorkerStatus("cpu", "m", 1, 1), WorkerStatus("http://gpu", "", 0, 0)),
             {"m": 0.25},
         ),
         QueueStatus(workers=(WorkerStatus("cpu", "m", 2, 0),)),
     ]
-    metrics = Metrics(lambda: lineups[0], lambda job: False)
+    metrics = Metrics(lambda: statuses[0], lambda job: False)
     seen = numbers(metrics)
     assert {
         name: value for name, value in seen.items() if "jobs_total" not in name[0] and "created" not in name[0]
@@ -59,7 +59,7 @@ def test_the_line_is_looked_at_when_it_is_asked() -> None:
         ("minidalle_slots_busy", "http://gpu"): 0,
     }
     assert b"Ann-Owner" not in metrics.exposition()
-    del lineups[0]
+    del statuses[0]
     seen = numbers(metrics)
     assert (seen["minidalle_jobs_waiting", "m"], seen["minidalle_oldest_wait_seconds", ""]) == (0, 0)
 
@@ -89,13 +89,13 @@ async def outcomes(*updates: RenderUpdate, begun: int = 1, cancelled: bool = Fal
     job = RenderJob("j", THREAD, 1, "ann", ImageRequest(0, Operation.GENERATE, "p", sampling=Sampling(seed=1)))
     for _ in range(begun):
         metrics.record_batch("m", ["j"])
-    told = []
+    received = []
     async with aclosing(CountingRenderer(Scripted(list(updates)), metrics).render(job)) as stream:
         async for update in stream:
-            told.append(update)
+            received.append(update)
             if leave:
                 break
-    assert told == list(updates[: 1 if leave else None])
+    assert received == list(updates[: 1 if leave else None])
     counted = numbers(metrics)
     return [counted["minidalle_jobs_total", each] for each in ("rendered", "dead", "cancelled", "lost")]
 

@@ -166,8 +166,8 @@ async def test_the_worker_is_asked_first_what_its_model_can_do(store: Store, fil
 async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files: PictureFiles) -> None:
     """The picture keeps both: what was asked for, and what was drawn instead."""
     engine = ScriptedEngine([[Started(), DONE]])
-    wished = job(store)
-    store.jobs.refine(wished, "p0, in the evening sun")
+    requested = job(store)
+    store.jobs.refine(requested, "p0, in the evening sun")
     async with serving(store, files, engine) as line:
         last = (await collect(line, job(store)))[-1]
     assert engine.batches[0].tasks[0].prompt == "p0, in the evening sun"

@@ -42,11 +42,11 @@ async def worker(*lines: object, slots: object = None, status: int = 200) -> Asy
             await response.write(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n")
         return response
 
-    async def told(request: web.Request) -> web.Response:
+    async def report_slots(request: web.Request) -> web.Response:
         return web.json_response(slots, status=status)
 
     app = web.Application()
-    app.add_routes([web.post("/batches", batches), web.get("/slots", told)])
+    app.add_routes([web.post("/batches", batches), web.get("/slots", report_slots)])
     runner = web.AppRunner(app)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -59,12 +59,12 @@ async def worker(*lines: object, slots: object = None, status: int = 200) -> Asy
         await runner.cleanup()
 
 
-async def heard(engine: WorkerEngine) -> tuple[list[WorkerEvent], EngineLost | None]:
+async def received(engine: WorkerEngine) -> tuple[list[WorkerEvent], EngineLost | None]:
     """What came of the batch, and how it was lost."""
     events: list[WorkerEvent] = []
     try:
-        async with aclosing(engine.run(BATCH)) as told:
-            async for event in told:
+        async with aclosing(engine.run(BATCH)) as stream:
+            async for event in stream:
                 events.append(event)
     except EngineLost as lost:
         return events, lost
@@ -75,7 +75,7 @@ async def test_a_batch_comes_out_whole() -> None:
     """Every task has its picture, and the keep-alive lines are not for anybody else."""
     step = {"event": "step", "fraction": 0.5}
     async with worker(STARTED, ALIVE, step, made("b"), made("a"), END) as engine:
-        events, lost = await heard(engine)
+        events, lost = await received(engine)
     assert lost is None
     assert [type(event) for event in events] == [Started, StepDone, ImageDone, ImageDone]
 
@@ -101,7 +101,7 @@ async def test_a_worker_that_cannot_be_believed_loses_the_batch(
 ) -> None:
     """Wrong counts, strangers, garbage and cut streams are told apart; what was on the device may be to blame."""
     async with worker(*lines) as engine:
-        _, lost = await heard(engine)
+        _, lost = await received(engine)
     assert lost is not None
     assert (lost.started, lost.violation) == (started, lie)
 
@@ -111,7 +111,7 @@ async def test_a_stream_that_never_gets_on_is_left() -> None:
     moments = iter((0.0, 1.0, engines.STUCK_TIMEOUT))
     async with worker(STARTED, ALIVE, ALIVE, ALIVE) as engine:
         engine.clock = lambda: next(moments, engines.STUCK_TIMEOUT + 2)
-        _, lost = await heard(engine)
+        _, lost = await received(engine)
     assert lost is not None
     assert lost.violation == "it lives, but does not get on"
 
@@ -120,7 +120,7 @@ async def test_a_refusal_is_no_attempt() -> None:
     """A worker without a free slot has not begun."""
     async with worker(status=503) as engine:
         assert await engine.slots() == WorkerReport()
-        _, lost = await heard(engine)
+        _, lost = await received(engine)
     assert lost is not None
     assert (lost.started, lost.violation) == (False, "")
 

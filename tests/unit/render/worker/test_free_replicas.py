@@ -25,9 +25,9 @@ def test_the_fleet_speaks_as_one_worker() -> None:
     """Painters that loaded are slots; the model is theirs; a batch fits the smallest of them."""
     board = FreeReplicas()
     board.update({"a": LOADING, "b": FREE, "c": BUSY, "d": HOPELESS}, 0)
-    told = board.slots()
-    assert (told.slots, told.free, told.model, told.revision, told.trouble) == (2, 1, "flat", "r1", None)
-    assert (told.capabilities, told.defaults, told.largest_batch) == (ModelCapabilities(), FREE.defaults, 2)
+    report = board.slots()
+    assert (report.slots, report.free, report.model, report.revision, report.trouble) == (2, 1, "flat", "r1", None)
+    assert (report.capabilities, report.defaults, report.largest_batch) == (ModelCapabilities(), FREE.defaults, 2)
 
 
 def test_trouble_is_told_while_nobody_can_paint() -> None:
