@@ -129,16 +129,16 @@ def asked(**more: Any) -> ImageTask:
 )
 def test_a_part_keeps_the_composition_whatever_the_change(means: SupportedMethods, way: EditMethod) -> None:
     """By each model's best way; the note in Details tells how much of the picture it was."""
-    wished = plan_image(asked(), ModelLimits(means, (64, 64)))
-    assert wished.plan.method is way
-    assert wished.mask and wished.mask.size == (64, 64)
-    assert "in 25% of the picture" in str(wished.plan)
-    assert wished.notes == ()
+    planned = plan_image(asked(), ModelLimits(means, (64, 64)))
+    assert planned.plan.method is way
+    assert planned.mask and planned.mask.size == (64, 64)
+    assert planned.plan.changed_share == 0.25
+    assert planned.notes == ()
     assert plan_image(asked(source_prompt=""), ModelLimits(means, (64, 64))).plan.method is way
 
 
 @pytest.mark.parametrize("means", [SupportedMethods(), SupportedMethods(image_prompt=True)])
 def test_a_model_that_only_draws_anew_says_so(means: SupportedMethods) -> None:
     """Nothing of the picture is kept, so nothing is pasted into it."""
-    wished = plan_image(asked(), ModelLimits(means, (64, 64)))
-    assert (wished.mask, wished.notes) == (None, (NO_REGIONS,))
+    planned = plan_image(asked(), ModelLimits(means, (64, 64)))
+    assert (planned.mask, planned.notes) == (None, (NO_REGIONS,))

@@ -319,7 +319,7 @@ def test_a_story_comes_with_pictures_between_its_sentences() -> None:
 
 
 @pytest.mark.parametrize(
-    ("request", "scenes"),
+    ("text", "scenes"),
     [
         ("write a story about a star, with one picture", ["in a meadow"]),
         ("tell me a story of a star at night in two parts", ["at night", "at sunset"]),
@@ -327,9 +327,9 @@ def test_a_story_comes_with_pictures_between_its_sentences() -> None:
         ("a story about a star in four pictures", ["in a meadow", "on the beach", "at sunset", "at night"]),
     ],
 )
-def test_a_story_is_as_long_as_it_is_wanted(request: str, scenes: list[str]) -> None:
+def test_a_story_is_as_long_as_it_is_wanted(text: str, scenes: list[str]) -> None:
     """It has as many pictures as it is to have parts, each in another place."""
-    requests = tags(answer(asked(request)))
+    requests = tags(answer(asked(text)))
     assert [picture.partition("star ")[2] for picture in requests] == scenes
 
 
