@@ -54,9 +54,9 @@ async def test_how_pictures_came_about_is_drawn_and_taken_away(tmp_path: Path) -
         "- **#4** uploaded: An uploaded image",
         "  - **#5** edit of #4: a blue square in the snow",
     ]
-    packed = "4 messages and 5 pictures: unpack it, open index.html."
+    packed = "4 messages and 5 images. Unpack the file and open index.html."
     assert outcome.told == ["\n".join(lines), packed, "\n".join(lines[:2] + lines[3:])]
-    assert outcome.ranked == ["Only Cid, who asked for it, and managers can do this."]
+    assert outcome.ranked == ["Only Cid and managers can do this."]
     (sheet, whole), (package, (names, told, page)), (_, less) = outcome.papers
     assert (sheet, package) == ("pictures.png", "thread.zip")
     assert whole[0] == less[0] and whole[1] > less[1] > 300
@@ -110,12 +110,14 @@ async def test_the_narrowest_choice_holds_and_says_where_it_comes_from(tmp_path:
     ]  # fmt: skip
     assert ["pirate" in heard[0][1] for heard in outcome.heard] == [True, False, False, False, False]
     assert ["poet" in heard[0][1] for heard in outcome.heard] == [False, True, True, True, True]
-    assert outcome.ranked == ["Only managers can change the settings of this channel. Your own you can set for `me`."]
+    assert outcome.ranked == [
+        "Only managers can change the settings of this channel. You can change your own settings with the scope `me`."
+    ]
     shape, unknown, persona, daily = outcome.told
-    assert shape.startswith("Aspect ratio can be default, 1:1, 3:2,") and shape.endswith("; not '5:4'.")
-    assert unknown.startswith("There is no setting 'colour'; there is chat_model,")
+    assert shape.startswith("Aspect ratio must be one of default, 1:1, 3:2,") and shape.endswith(", not “5:4”.")
+    assert unknown.startswith("There is no setting “colour”. The settings are chat_model,")
     assert persona.startswith("Persona can be set for server,") and persona.endswith(", not for me.")
-    assert daily == "Daily limit per user must be a whole number from 0 to 100,000, not 'many'."
+    assert daily == "Daily limit per user must be a whole number from 0 to 100,000, not “many”."
 
 
 async def test_who_may_change_settings_is_a_setting(tmp_path: Path) -> None:
@@ -210,10 +212,10 @@ async def test_limits_are_told_given_back_raised_and_lifted(tmp_path: Path) -> N
     assert all_ == f"This server's limit is 4 images a day. The next one is free {WHEN}."
     assert busy.startswith("You have 2 images in progress, and your limit is 2 at a time")
     mine, everybody, together = usage.splitlines()
-    assert mine == "You: 0 pictures in the last day, 0 in 30 days."
-    assert everybody.startswith("Everybody here: 4 pictures in the last day, 4 in 30 days; about ")
-    assert everybody.endswith(" tokens of the chat model.")
-    assert together == "All together may have 4, and have used 4."
+    assert mine == "You: 0 images in the last day, 0 in the last 30 days."
+    assert everybody.startswith("Everybody here: 4 images in the last day, 4 in the last 30 days. Chat model: about ")
+    assert everybody.endswith(" tokens.")
+    assert together == "The limit of this server is 4 images in 24 hours. Used: 4."
     assert outcome.reasons == ["It broke."]
     assert [number for number, *_ in tree(outcome)] == [2, 3, 4, 5, 6, 7, 8]
 
@@ -266,9 +268,8 @@ async def test_the_bot_speaks_the_language_that_was_chosen(tmp_path: Path) -> No
             Say("Cid", "dessine", ("<image>une lune</image>",)),
         ],
     )
-    assert outcome.reasons == [f"Du darfst 1 Bild am Tag zeichnen lassen. Das nächste ist {WHEN} frei."]
-    labels = [[label for _, label, _ in reply[-1]] for reply in outcome.replies]
-    assert "Variieren #1" in labels[0] and "Nochmal versuchen" in labels[1] and "Variieren #1" not in labels[2]
+    assert outcome.reasons == [f"Deine Grenze: 1 Bild am Tag. Das nächste ist {WHEN} frei."]
+    assert "Variieren" in outcome.button_texts and "Vary" not in outcome.button_texts
 
 
 async def test_what_is_answered_unasked_is_chosen(tmp_path: Path) -> None:

@@ -31,7 +31,7 @@ async def test_setting_is_set_shown_and_reset(tmp_path: Path) -> None:
         choices = fields["aspect_ratio"].pop("choices")
         assert {"default", "1:1", "16:9"} <= set(choices)
         assert fields["aspect_ratio"] == {
-            "key": "ratio", "title": "Aspect ratio", "description": "Width to height of new images.",
+            "key": "aspect_ratio", "title": "Aspect ratio", "description": "Width to height of new images.",
             "value": "16:9",
             "source": "me", "max_length": 0, "maximum": 0,
         }  # fmt: skip

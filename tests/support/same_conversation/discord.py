@@ -13,7 +13,7 @@ from bot.domain import ThreadKey
 from bot.settings.rules import SETTINGS, AvailableModels, value_name
 from tests.support import discord_sim
 from tests.support.images import png
-from tests.support.same_conversation.script import Paper, Place, plain
+from tests.support.same_conversation.script import Paper, Place, plain, source_of
 
 ABLE = ModelCapabilities(ratios=True, negatives=True)
 
@@ -82,9 +82,13 @@ class Server:
     async def begin(self, who: str, words: str, label: str) -> None:
         """Send a message, and wait for a button."""
         await self.say(who, words)
-        await self._here.until(lambda: any(label in each for each in self._labels()))
+        await self._here.until(lambda: any(label in each for each in self._shown_labels()))
 
-    def _labels(self) -> list[str]:
+    async def labels(self) -> list[str]:
+        """The labels of all buttons."""
+        return self._shown_labels()
+
+    def _shown_labels(self) -> list[str]:
         return [label for message in self._thread.history() for label in discord_sim.labels(message)]
 
     async def answered(self, count: int) -> None:
@@ -124,7 +128,7 @@ class Server:
         choices = SETTINGS[key].choices
         values = {str(value_name(key, each)): each for each in choices(AvailableModels())} if choices else {}
         shown = found[1].replace("\\", "")
-        return values.get(shown, shown), found[2]
+        return values.get(shown, shown), source_of(found[2])
 
     async def look(self, who: str, name: str) -> str:
         """Give the command."""

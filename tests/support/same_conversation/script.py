@@ -13,6 +13,8 @@ from PIL import Image
 from bot.commands.contact_sheet import draw_contact_sheet
 from bot.domain import Action, Button, Entry, Failed, Part, PicturePart, Rendered, TextPart, ThreadKey
 from bot.formatting import replace_time_markers
+from bot.notices import LANGUAGES, UserText, notice, text
+from bot.settings.values import Scope
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
 from tests.support.doubles import ScriptedModel
@@ -159,6 +161,7 @@ class Outcome:
     papers: list[Any] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)  # pictures on the screen
     alts: list[str] = field(default_factory=list)  # what is said of them to whoever cannot see them
+    button_texts: list[str] = field(default_factory=list)  # of the buttons that vary an image, by language
     forgotten: bool = False
 
 
@@ -181,6 +184,7 @@ class Place(Protocol):
     async def change(self, who: str, number: int, words: str) -> None: ...  # noqa: D102
     async def press(self, who: str, label: str, number: int, *, refused: bool = False) -> str: ...  # noqa: D102
     async def begin(self, who: str, words: str, label: str) -> None: ...  # noqa: D102
+    async def labels(self) -> list[str]: ...  # noqa: D102
     async def answered(self, count: int) -> None: ...  # noqa: D102
     async def gone(self, number: int) -> None: ...  # noqa: D102
     async def imagine(self, who: str, prompt: str) -> None: ...  # noqa: D102
@@ -313,9 +317,11 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
         )  # fmt: skip
         for part in entry.view.parts:
             if isinstance(part, PicturePart) and isinstance(part.state, Failed):
-                reason = replace_time_markers(str(part.state.reason), lambda at: WHEN)
-                assert re.search(re.escape(reason).replace(re.escape(WHEN), place.when), words), (reason, words)
+                reason = _shown_reason(part.state.reason, place, words)
                 outcome.reasons.append(reason)
+    labels = [label.partition(" #")[0] for label in await place.labels()]
+    vary = (text(notice("button-vary"), language) for language in LANGUAGES)
+    outcome.button_texts = [each for each in vary if each in labels]
     outcome.pictures = [
         (
             each.number, (request := each.request).source, request.operation, request.prompt, each.refined_prompt,
@@ -357,6 +363,21 @@ def _part(part: Part) -> object:
         case PicturePart(key, number, operation, prompt, Failed(reason, again), parent):
             return key, number, operation, prompt, parent, replace_time_markers(str(reason), lambda at: WHEN), again
     raise AssertionError(part)
+
+
+def source_of(shown: str) -> str:
+    """The scope that a list of settings names by this text."""
+    sources = {str(notice(f"source-{scope}")): str(scope) for scope in (*Scope, "default")}
+    return sources[shown]
+
+
+def _shown_reason(reason: UserText, place: Place, words: str) -> str:
+    """The reason in the language in which the platform shows it."""
+    texts = [replace_time_markers(text(reason, language), lambda at: WHEN) for language in LANGUAGES]
+    patterns = {each: re.escape(each).replace(re.escape(WHEN), place.when) for each in texts}
+    shown = next((each for each, pattern in patterns.items() if re.search(pattern, words)), None)
+    assert shown, (texts, words)
+    return shown
 
 
 def _button(button: Button, entry: Entry) -> tuple[Action, str, str]:

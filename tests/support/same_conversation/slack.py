@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from bot.domain import ThreadKey
+from bot.settings.rules import SETTINGS, AvailableModels, value_name
 from tests.support import slack_workspace
 from tests.support.images import png
-from tests.support.same_conversation.script import Paper, Place, plain
+from tests.support.same_conversation.script import Paper, Place, plain, source_of
 from tests.support.slack_server import Message, Upload
 
 
 class Workspace:
     """A thread in a Slack over real sockets."""
 
-    when, ranks, overhears = r"in about \d+ h", True, True
+    when, ranks, overhears = r"in (?:about|etwa) \d+ (?:hr|Std\.)", True, True
 
     def __init__(self, here: slack_workspace.SlackBot) -> None:
         self._here = here
@@ -79,6 +80,10 @@ class Workspace:
     def _messages(self) -> list[Message]:
         return self._here.thread(self._first())
 
+    async def labels(self) -> list[str]:
+        """The labels of all buttons."""
+        return [label for message in self._messages() for label in slack_workspace.labels(message)]
+
     async def begin(self, who: str, words: str, label: str) -> None:
         """Send a message, and wait for a button."""
         await self.say(who, words)
@@ -119,7 +124,9 @@ class Workspace:
         told = await self._hinted(who, self._said(who, f"settings show {scope}", scope))
         found = re.search(rf"\(`{key}`\): (.*), from: (\w+)", told)
         assert found
-        return found[1], found[2]
+        choices = SETTINGS[key].choices
+        values = {str(value_name(key, each)): each for each in choices(AvailableModels())} if choices else {}
+        return values.get(found[1], found[1]), source_of(found[2])
 
     async def look(self, who: str, name: str) -> str:
         """Mention the bot with the word."""

@@ -16,7 +16,7 @@ from tests.support.web_app import RunningWebApp, running_web_app
 class Page:
     """The page's own API, over a real socket. Whoever can open it manages."""
 
-    when, ranks, overhears = r"in about \d+ h", False, False
+    when, ranks, overhears = r"in (?:about|etwa) \d+ (?:hr|Std\.)", False, False
 
     def __init__(self, here: RunningWebApp, thread: str, folder: Path) -> None:
         self._here, self._thread = here, thread
@@ -52,8 +52,15 @@ class Page:
         """Press what a reply has below it."""
         _, told = await self._here.get(self._thread)
         buttons = [each for one in told["messages"] for each in one["buttons"]]
-        button = next(each for each in buttons if each["label"] == f"{label} #{number}")
+        button = next(
+            each for each in buttons if each["action"] == label.lower() and each["label"].endswith(f"#{number}")
+        )
         return await self._post("buttons", who, action=button["action"], target=button["target"])
+
+    async def labels(self) -> list[str]:
+        """The labels of all buttons."""
+        _, told = await self._here.get(self._thread)
+        return [button["label"] for one in told["messages"] for button in one["buttons"]]
 
     async def begin(self, who: str, words: str, label: str) -> None:
         """Send a message, and wait for a button."""
