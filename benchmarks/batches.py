@@ -27,11 +27,11 @@ from PIL import Image
 from bot.domain import ImageRequest, Message, Operation, Person, Rendered, RenderUpdate, Sampling, ThreadKey
 from bot.storage.picture_files import PictureFiles
 from bot.storage.store import Store
-from render.__main__ import DEVICE_ENVIRONMENT
 from render.image_model import ImageModel
 from render.protocol import Batch, ImageDone, ImageTask, WorkerEvent
 from render.queue.queue import RenderQueue
 from render.worker.client import WorkerEngine
+from render.worker.device import DEVICE_ENVIRONMENT
 
 REPEATS = 5
 PROMPTS = (

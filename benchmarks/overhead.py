@@ -13,7 +13,7 @@ from multiprocessing import get_context
 from multiprocessing.connection import Connection
 
 from benchmarks.batches import PROMPTS, TASKS, simulated_users
-from render.__main__ import DEVICE_ENVIRONMENT
+from render.worker.device import DEVICE_ENVIRONMENT
 
 PICTURES = 60
 WARM = 2  # of each, before it counts

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from bot.environment import describe_old_variables, rename_old_variables
 from render.image_model import Options
-from render.worker.device import HANG_TIMEOUT
+from render.worker.device import DEVICE_ENVIRONMENT, HANG_TIMEOUT
 from render.worker.device_process import configure_logging, load_diffusers_model
 from render.worker.result_cache import ResultCache, default_folder
 from render.worker.server import WorkerServer
@@ -44,16 +44,6 @@ _ALLOWED_VALUES = {
     "RENDER_ATTENTION": (),
     "RENDER_ALLOW_PICKLES": (),
     "RENDER_IP_ADAPTER": (),
-}
-# Environment of the device process, read by libraries when they are loaded. On a CPU that other programs use too,
-# threads that spin while they wait make an image twenty times slower. Large buffers that are kept cost no page faults.
-DEVICE_ENVIRONMENT = {
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "GOMP_SPINCOUNT": "0",
-    "MALLOC_MMAP_THRESHOLD_": str(2**25),
-    "MALLOC_TRIM_THRESHOLD_": str(2**28),
-    "TRANSFORMERS_VERBOSITY": "error",
-    "DIFFUSERS_VERBOSITY": "error",  # its warnings contain prompts of users
 }
 
 

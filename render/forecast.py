@@ -7,7 +7,8 @@ from statistics import median
 from typing import Protocol
 
 from bot.domain import Queued, RenderJob, ThreadKey
-from render.queue.job_mapping import FALLBACK_DEFAULTS, render_cost, server_key, to_scheduled_job
+from render.protocol import FALLBACK_DEFAULTS
+from render.queue.job_mapping import render_cost, server_key, to_scheduled_job
 from render.queue.queue import FAIR_SHARE_PERIOD, TIMED_BATCHES
 from render.queue.scheduler import QueuePosition, Schedule, Slot, SlotState, position_without_forecast
 from render.queue.speed_estimate import SpeedEstimate

@@ -128,6 +128,9 @@ class Defaults:
     num_inference_steps: int
 
 
+FALLBACK_DEFAULTS = Defaults(1024, 1024, 30)  # assumed until a worker has reported the defaults of its model
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerReport:
     """State of a worker. Each of its `slots` takes one batch at a time; `free` counts the slots without a batch.

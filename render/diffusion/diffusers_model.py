@@ -37,9 +37,9 @@ from render.models.batch import (
 )
 from render.models.edit_plan import EditMethod, EditPlan, edit_strength
 from render.models.introspection import PipelineSignature
+from render.models.model_revision import find_revision, hash_folder
 from render.models.presets import find_preset
 from render.protocol import Batch, Defaults, ImageDone, ImageTask, WorkerEvent
-from render.worker.model_revision import find_revision, hash_folder
 
 log = logging.getLogger(__name__)
 

@@ -40,6 +40,7 @@ from render.models.batch import ModelLimits, PlannedImage, image_metadata, plan_
 from render.models.edit_plan import EditMethod, SupportedMethods, is_local
 from render.models.image_files import encode_png, encode_preview, open_untrusted
 from render.protocol import (
+    FALLBACK_DEFAULTS,
     Batch,
     ImageDone,
     ImageFailed,
@@ -50,7 +51,6 @@ from render.protocol import (
     WorkerEvent,
     WorkerReport,
 )
-from render.queue.job_mapping import FALLBACK_DEFAULTS
 from render.worker.client import EngineLost
 
 log = logging.getLogger(__name__)

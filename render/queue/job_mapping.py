@@ -6,7 +6,6 @@ from bot.domain import Operation, Picture, RenderJob, Sampling, ThreadKey
 from render.protocol import Defaults, ImageDone, ImageTask
 from render.queue.scheduler import BatchKey, ScheduledJob
 
-FALLBACK_DEFAULTS = Defaults(1024, 1024, 30)  # assumed until a worker has reported the defaults of its model
 URGENT_OPERATIONS = (Operation.EDIT, Operation.REFINE)  # a user is looking at the source image
 
 

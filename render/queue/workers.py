@@ -8,8 +8,7 @@ from typing import Protocol
 
 from bot.capabilities import ModelCapabilities
 from bot.notices import UserText, listed, notice
-from render.protocol import Batch, Defaults, WorkerEvent, WorkerReport
-from render.queue.job_mapping import FALLBACK_DEFAULTS
+from render.protocol import FALLBACK_DEFAULTS, Batch, Defaults, WorkerEvent, WorkerReport
 from render.queue.scheduler import BatchKey, ScheduledJob, Slot, SlotState
 
 log = logging.getLogger(__name__)

@@ -28,6 +28,16 @@ from render.worker.result_cache import ResultCache
 
 log = logging.getLogger(__name__)
 
+# Environment of the device process, read by libraries when they are loaded. On a CPU that other programs use too,
+# threads that spin while they wait make an image twenty times slower. Large buffers that are kept cost no page faults.
+DEVICE_ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "GOMP_SPINCOUNT": "0",
+    "MALLOC_MMAP_THRESHOLD_": str(2**25),
+    "MALLOC_TRIM_THRESHOLD_": str(2**28),
+    "TRANSFORMERS_VERBOSITY": "error",
+    "DIFFUSERS_VERBOSITY": "error",  # its warnings contain prompts of users
+}
 HANG_TIMEOUT = 120.0  # seconds without an event during a batch after which a device counts as hung
 FIRST_BATCH_FACTOR = 3  # times HANG_TIMEOUT for the first batch of a process, which compiles and selects kernels
 RESTART_PAUSES = (0.2, 30.0)  # seconds before a dead process is restarted: the first time, at most

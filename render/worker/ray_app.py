@@ -26,11 +26,10 @@ from ray.serve.request_router import PendingRequest, RequestRouter, RunningRepli
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from render.__main__ import DEVICE_ENVIRONMENT
 from render.image_model import ImageModel, Options
 from render.models.batch import STEP_INTERVAL
 from render.protocol import BATCH, EVENT, REPORT, VERSION, Batch, End, StepDone, WorkerReport
-from render.worker.device import HANG_TIMEOUT, Device, DeviceBusy, DeviceLost
+from render.worker.device import DEVICE_ENVIRONMENT, HANG_TIMEOUT, Device, DeviceBusy, DeviceLost
 from render.worker.device_process import load_model_class
 from render.worker.free_replicas import FreeReplicas
 from render.worker.result_cache import ResultCache, default_folder

@@ -23,8 +23,8 @@ from render.builtin.training.scenes import Group, Scene
 from render.diffusion.diffusers_model import DiffusersModel
 from render.image_model import Cancelled, DeviceBroken
 from render.models.image_files import encode_png
+from render.models.model_revision import find_revision
 from render.protocol import Batch, Defaults, ImageDone, ImageFailed, ImageTask, Preview, StepDone, WorkerEvent
-from render.worker.model_revision import find_revision
 from tests.support.fake_models.small_device import SmallDevice
 from tests.support.images import image_task
 

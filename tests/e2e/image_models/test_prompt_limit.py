@@ -16,12 +16,12 @@ pytest.importorskip("torch", reason="the worker needs the render extra")
 
 
 from bot.domain import Operation, Sampling
-from render.__main__ import DEVICE_ENVIRONMENT
 from render.diffusion.diffusers_model import DiffusersModel
 from render.diffusion.prompt_limit import prompt_truncator
 from render.models.batch import PROMPT_TOO_LONG
 from render.models.image_files import read_metadata
 from render.protocol import Batch, ImageDone, ImageTask, WorkerEvent
+from render.worker.device import DEVICE_ENVIRONMENT
 from tests.support.tiny_models import FAMILIES, UPSTREAM
 
 pytestmark = [pytest.mark.filterwarnings(line) for line in UPSTREAM]
