@@ -16,6 +16,7 @@ import aiohttp
 import pytest
 
 from bot.domain import Operation, Sampling
+from bot.notices import notice
 from render import protocol as wire
 from render.image_model import ImageModel, Options
 from render.protocol import Batch, End, ImageDone, ImageTask, Preview, Started, StepDone, WorkerEvent, WorkerReport
@@ -115,7 +116,7 @@ async def test_a_device_that_loads_has_no_slot() -> None:
 
 async def test_a_model_that_cannot_be_loaded_is_told() -> None:
     """The reason is a sentence without the exception's words, and is what a batch hears."""
-    reason = "The picture model cannot be loaded (FileNotFoundError); the worker's log says why."
+    reason = notice("model-not-loaded", error="FileNotFoundError")
     async with owned(load_nothing) as device:
         await until(lambda: device.slots().trouble is not None and device.pid is None)
         assert device.slots() == WorkerReport(trouble=reason)
@@ -148,7 +149,7 @@ async def test_another_model_is_not_this_one() -> None:
     """A batch for a model that is not here is refused; one that names it, or none, is not."""
     async with owned(GatedModel) as device:
         await ready(device)
-        with pytest.raises(DeviceBusy, match="'flat'"):
+        with pytest.raises(DeviceBusy, match="“flat”"):
             await rendered(device, batch("a", model="builtin"))
         assert await rendered(device, batch("a", model="flat")) == whole(batch("a", model="flat"))
 

@@ -122,7 +122,7 @@ def test_each_change_keeps_its_own_strength() -> None:
     ]
     alone = {task.id: made(output(image_model, task))[task.id] for task in tasks}
     assert {picture.edit_method for picture in alone.values()} == {
-        f"{EditMethod.IMAGE_TO_IMAGE}, strength {each}" for each in (0.5, 0.7)
+        notice("method-with-strength", method=notice(EditMethod.IMAGE_TO_IMAGE), strength=each) for each in (0.5, 0.7)
     }
     together = made(output(image_model, *tasks))
     assert {name: picture.edit_method for name, picture in together.items()} == {

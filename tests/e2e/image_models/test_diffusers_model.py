@@ -136,7 +136,7 @@ def test_the_model_that_ships_says_what_it_made() -> None:
         DiffusersModel("builtin", "cpu"), ImageTask("t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5))
     )
     assert image.info["parameters"] == "a red circle\nSeed: 5, Model: builtin" and image.info["Seed"] == "5"
-    assert image.info["Description"] == "a red circle" and image.info["Way"] == "from words alone"
+    assert image.info["Description"] == "a red circle" and image.info["Way"] == "from the prompt alone"
     assert "machine" in image.info["Comment"]
     silent = ImageTask(
         "t", Operation.GENERATE, "a red circle", sampling=Sampling(seed=5, num_inference_steps=1), embeds_metadata=False
@@ -237,7 +237,7 @@ def test_a_fault_of_one_does_not_spoil_the_others() -> None:
     device = SmallDevice()
     events = output(small(device), *plain("a", "poison", "b"))
     assert set(pictures(events)) == {"0", "2"}
-    assert reasons(events) == {"1": "The picture model refused: no such thing."}
+    assert reasons(events) == {"1": "The image model refused: no such thing."}
     assert device.calls == [["a", "poison", "b"], ["a"], ["poison"], ["b"]]
 
 
@@ -249,7 +249,7 @@ def test_a_source_that_cannot_be_read_spoils_its_own_picture() -> None:
         ImageTask("x", Operation.EDIT, "a cat", sampling=Sampling(seed=1), source=b"no PNG"),
     )
     assert set(pictures(events)) == {"0"}
-    assert reasons(events) == {"x": "The picture model refused: the picture to start from cannot be read."}
+    assert reasons(events) == {"x": "The source image cannot be read."}
 
 
 def test_a_batch_that_does_not_fit_is_drawn_one_by_one() -> None:
@@ -300,7 +300,7 @@ def test_a_picture_that_never_fits_is_spoilt() -> None:
         small(device), *plain("a"), ImageTask("x", Operation.GENERATE, "b", sampling=Sampling(seed=1, size=(16, 16)))
     )
     assert set(pictures(events)) == {"0"}
-    assert reasons(events) == {"x": "The picture needs more memory than the device has."}
+    assert reasons(events) == {"x": "The device has too little memory for this image."}
     assert device.enabled == [OFFLOAD, "slicing", "tiling"]
 
 

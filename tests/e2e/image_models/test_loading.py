@@ -58,7 +58,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
 def test_a_damaged_folder_is_said(folder: Path) -> None:
     """An index that is no JSON, and a part that is not there."""
     shutil.rmtree(folder / "vae")
-    assert "lacks its part 'vae'" in refusal(str(folder))
+    assert "has no part “vae”" in refusal(str(folder))
     (folder / "model_index.json").write_text("{")
     assert "is damaged" in refusal(str(folder))
 
@@ -67,9 +67,9 @@ def test_code_of_its_own_is_never_run(folder: Path) -> None:
     """A model may name classes of the libraries, and no file beside it."""
     (folder / "evil.py").write_text("raise SystemExit('run')")
     named(folder, lambda entries: entries.update(unet=["evil", "Unet"]))
-    assert "code of its own" in refusal(str(folder))
+    assert "needs custom code" in refusal(str(folder))
     named(folder, lambda entries: entries.update(_class_name=["evil", "Pipeline"]))
-    assert "code of its own" in refusal(str(folder))
+    assert "needs custom code" in refusal(str(folder))
 
 
 def test_pickled_weights_are_refused_unless_the_model_is_named(tmp_path: Path) -> None:

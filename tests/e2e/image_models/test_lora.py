@@ -86,7 +86,7 @@ def test_a_large_change_looks_at_the_picture_where_there_is_an_eye(tmp_path: Pat
         for colour in ("red", "blue")
     )
     (one,), (other,) = red.values(), blue.values()
-    assert one.edit_method == EditMethod.IMAGE_PROMPT and abs(pixels(one) - pixels(other)).max() > 0
+    assert one.edit_method == notice(EditMethod.IMAGE_PROMPT) and abs(pixels(one) - pixels(other)).max() > 0
     assert abs(pixels(made(output(loaded_model, plain))[plain.id]) - before).max() <= 1
 
 

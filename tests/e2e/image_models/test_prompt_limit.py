@@ -64,7 +64,7 @@ def test_a_workers_log_holds_no_words() -> None:
     """Libraries warn of a long prompt with the prompt."""
     code = (
         "from tests.e2e.image_models.test_prompt_limit import *\n"
-        "drawn(Studio('sd', 'cpu', 1, load=lambda model, device: FAMILIES['sd'].build()), LONG)"
+        "drawn(DiffusersModel('sd', 'cpu', 1, load=lambda model, device: FAMILIES['sd'].build()), LONG)"
     )
     command = [sys.executable, "-c", code]
     output = subprocess.run(
