@@ -27,9 +27,11 @@ check: install
 openapi: install
 	.venv/bin/python -m adapters.web.openapi > docs/openapi.json
 
-lock: install  # without the name of the build that pip took for torch, so that each machine takes its own
-	.venv/bin/pip-compile --quiet --strip-extras --all-extras --no-allow-unsafe --no-emit-find-links --no-emit-index-url --output-file requirements.lock pyproject.toml
+LOCK = .venv/bin/pip-compile --quiet --strip-extras --no-allow-unsafe --no-emit-find-links --no-emit-index-url
+lock: install  # the second file takes the versions of the first; neither has the build of torch that pip took here
+	$(LOCK) --extra dev --extra render --output-file requirements.lock pyproject.toml
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements.lock
+	$(LOCK) --extra ray --constraint requirements.lock --output-file deploy/ray-requirements.txt pyproject.toml
 
 benchmark: install
 	.venv/bin/python -m benchmarks.startup

@@ -1,11 +1,14 @@
-"""`deploy/ray-requirements.txt` contains every library that the Ray application imports."""
+"""`deploy/ray-requirements.txt` is what `pyproject.toml` asks for, and has all that the Ray application imports."""
 
 import ast
 import importlib.util
 import re
 import sys
+import tomllib
 from importlib.metadata import packages_distributions
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from tests.support.paths import ROOT
 
@@ -59,6 +62,12 @@ def pins(name: str) -> dict[str, str]:
     return dict(re.findall(r"^([\w.-]+)(?:\[\w+\])?==(\S+)", text, re.MULTILINE))
 
 
+def direct_requirements(name: str) -> set[str]:
+    """Return the packages that pip-compile pinned because `pyproject.toml` names them."""
+    entries = re.split(r"^(?=[\w.-]+==)", (ROOT / name).read_text(encoding="utf-8"), flags=re.MULTILINE)
+    return {entry.partition("==")[0] for entry in entries[1:] if "(pyproject.toml)" in entry}
+
+
 def test_the_file_has_every_library_that_a_replica_imports() -> None:
     """A replica that lacks one cannot start, and nothing else would show it before the deployment."""
     distributions = packages_distributions()
@@ -70,7 +79,22 @@ def test_the_file_has_every_library_that_a_replica_imports() -> None:
 
 def test_the_versions_are_those_of_the_lock_file() -> None:
     """A replica and the bot use the same libraries."""
-    locked = pins("requirements.lock")
-    assert {
-        name: version for name, version in pins("deploy/ray-requirements.txt").items() if name != "ray"
-    }.items() <= locked.items()
+    locked, ray = pins("requirements.lock"), pins("deploy/ray-requirements.txt")
+    assert {name: ray[name] for name in locked.keys() & ray} == {name: locked[name] for name in locked.keys() & ray}
+
+
+def test_the_file_is_what_pyproject_asks_for() -> None:
+    """`make lock` was run after the last change of the requirements."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    asked = [*map(Requirement, project["dependencies"] + project["optional-dependencies"]["ray"])]
+    pinned = pins("deploy/ray-requirements.txt")
+    assert {item.name.replace(".", "-") for item in asked} == direct_requirements("deploy/ray-requirements.txt")
+    assert [str(item) for item in asked if pinned[item.name.replace(".", "-")] not in item.specifier] == []
+
+
+def test_the_guide_names_the_packages_of_a_node_with_a_gpu() -> None:
+    """They are those of the extra `render`; the lock file gives their versions."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    names = sorted(Requirement(line).name for line in project["optional-dependencies"]["render"])
+    guide = (ROOT / "docs" / "scaling.md").read_text(encoding="utf-8")
+    assert f"`pip install -c requirements.lock {' '.join(names)}`" in guide
