@@ -68,12 +68,14 @@ class CommandRoutes:
         inbox: Callable[[], Inbox],
         broadcaster: Broadcaster,
         lineage: Lineage,
+        language: Callable[[web.Request], str],
     ) -> None:
-        """`find_thread` returns the thread of a request, or raises NotFound."""
+        """`find_thread` returns the thread of a request, or raises NotFound; `language` that of its user."""
         self._find_thread = find_thread
         self._inbox = inbox
         self._broadcaster = broadcaster
         self._lineage = lineage
+        self._language = language
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes."""
@@ -93,7 +95,9 @@ class CommandRoutes:
         return json_response(answer_json(answer, command))
 
     async def _lineage_nodes(self, request: web.Request) -> web.Response:
-        return json_response(LineageJson(nodes=list(map(node_json, self._lineage(self._find_thread(request))))))
+        language = self._language(request)
+        nodes = [node_json(each, language) for each in self._lineage(self._find_thread(request))]
+        return json_response(LineageJson(nodes=nodes))
 
     async def _sheet(self, request: web.Request) -> web.Response:
         return await self._attachment(request, "pictures", "inline")
@@ -130,9 +134,9 @@ def panel_json(panel: SettingsPanel) -> SettingsJson:
     return SettingsJson(scope=panel.scope.value, fields=list(map(_field_json, panel.fields)))
 
 
-def node_json(node: LineageItem) -> LineageNodeJson:
+def node_json(node: LineageItem, language: str = "en") -> LineageNodeJson:
     """Return an image of the lineage."""
-    picture = serializers.picture(node.picture)
+    picture = serializers.picture(node.picture, language)
     return LineageNodeJson(picture=picture, column=node.column, row=node.row, parent=node.parent)
 
 
@@ -143,6 +147,7 @@ def _field_json(field: SettingField) -> SettingJson:
         description=text(field.description),
         value=field.value,
         choices=list(field.choices),
+        choice_names=list(map(text, field.choice_names or field.choices)),
         max_length=field.max_length,
         maximum=field.maximum,
         source=field.source,

@@ -23,6 +23,7 @@ from adapters.web.response_schemas import (
     MessageJson,
     MessagesJson,
     NewThreadJson,
+    PageTextsJson,
     QueueJson,
     ThreadsJson,
 )
@@ -35,14 +36,19 @@ OLD_PATHS = {  # paths of earlier versions
     "/api/line/events": "/api/queue/events",
     "/api/threads/{id}/wishes": "/api/threads/{id}/imagine",
 }
-PARAMETERS = {"id": "the id of a thread", "digest": "the SHA-256 of the file", "file": "the name of a file"}
+PARAMETERS = {
+    "id": "the id of a thread",
+    "digest": "the SHA-256 of the file",
+    "file": "the name of a file",
+    "author": "the name of the user, whose setting `language` applies; else the language of the browser",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
     """One method of one path. `response` is a model, or the media type of a response that is not JSON.
 
-    `event` is the model of the data of a stream's events.
+    `event` is the model of the data of a stream's events, `query` the names of optional parameters.
     """
 
     method: str
@@ -52,6 +58,7 @@ class Endpoint:
     response: type[BaseModel] | str
     request: type[BaseModel] | None = None
     event: type[BaseModel] | None = None
+    query: tuple[str, ...] = ()
 
 
 THREAD = "/api/threads/{id}"
@@ -61,10 +68,11 @@ ENDPOINTS = (
     Endpoint("get", "/queue", "openQueuePage", "The queue as a page", "text/html"),
     Endpoint("get", "/static/{file}", "loadStaticFile", "A file of the page", "application/octet-stream"),
     Endpoint("get", "/api/openapi.json", "describe", "This document", "application/json"),
+    Endpoint("get", "/api/messages", "readTexts", "The texts of the page", PageTextsJson, query=("author",)),
     Endpoint("get", "/healthz", "checkHealth", "The state of the platforms", HealthJson),
     Endpoint("get", "/metrics", "readMetrics", "Metrics in the text format of Prometheus", "text/plain"),
     Endpoint("get", "/pictures/{digest}.png", "loadImage", "An image of a thread", "image/png"),
-    Endpoint("get", "/api/threads", "listThreads", "All threads, the newest first", ThreadsJson),
+    Endpoint("get", "/api/threads", "listThreads", "All threads, the newest first", ThreadsJson, query=("author",)),
     Endpoint("post", "/api/threads", "createThread", "Open a thread; the body is an empty object", NewThreadJson),
     Endpoint("get", THREAD, "listMessages", "All messages of a thread", MessagesJson),
     Endpoint("post", f"{THREAD}/messages", "sendMessage", "Send a message", AcceptedJson, MessageRequest),
@@ -79,7 +87,9 @@ ENDPOINTS = (
         STREAM,
         event=MessageJson,
     ),
-    Endpoint("get", f"{THREAD}/lineage", "readLineage", "The version history of the images", LineageJson),
+    Endpoint(
+        "get", f"{THREAD}/lineage", "readLineage", "The version history of the images", LineageJson, query=("author",)
+    ),
     Endpoint("get", f"{THREAD}/sheet.png", "loadContactSheet", "The version history as one image", "image/png"),
     Endpoint("get", f"{THREAD}/export.zip", "exportThread", "The thread as a ZIP file", "application/zip"),
     Endpoint("get", "/api/queue", "readQueue", "Running jobs, waiting jobs and workers", QueueJson),
@@ -146,8 +156,12 @@ def _schemas() -> dict[str, Any]:
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
     operation: dict[str, Any] = {"operationId": endpoint.name, "summary": endpoint.summary}
-    if names := re.findall(r"\{(\w+)\}", endpoint.path):
-        operation["parameters"] = [_parameter(name) for name in names]
+    in_path = re.findall(r"\{(\w+)\}", endpoint.path)
+    if in_path or endpoint.query:
+        operation["parameters"] = [
+            *(_parameter(name, "path") for name in in_path),
+            *(_parameter(name, "query") for name in endpoint.query),
+        ]
     if endpoint.method == "post":
         body = _reference(endpoint.request) if endpoint.request else {"type": "object"}
         operation["requestBody"] = {"required": True, "content": {"application/json": {"schema": body}}}
@@ -166,9 +180,9 @@ def _content(endpoint: Endpoint) -> dict[str, Any]:
     return {endpoint.response: {"schema": {"type": "string", "description": "the data of an event", **data}}}
 
 
-def _parameter(name: str) -> dict[str, Any]:
-    schema = {"type": "string"}
-    return {"name": name, "in": "path", "required": True, "description": PARAMETERS[name], "schema": schema}
+def _parameter(name: str, place: str) -> dict[str, Any]:
+    required = {"required": True} if place == "path" else {}
+    return {"name": name, "in": place, **required, "description": PARAMETERS[name], "schema": {"type": "string"}}
 
 
 def _reference(model: type[BaseModel]) -> dict[str, str]:

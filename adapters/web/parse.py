@@ -1,6 +1,7 @@
 """Converts requests of the web API to domain values; invalid input raises Refused with a sentence. Pure."""
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from adapters.web.schemas import ID, ButtonRequest, CommandRequest, ImagineRequest, MessageRequest, validate
@@ -21,6 +22,7 @@ from bot.notices import language_of
 from bot.settings.values import Command
 
 PLATFORM = "web"
+PAGE = ThreadKey(PLATFORM, "local", "page", "")  # the page without a thread
 MAX_NAME = 60  # characters
 
 
@@ -28,7 +30,7 @@ def thread_key(thread_id: str) -> ThreadKey:
     """Return the key of the thread with this id. Raises NotFound if the id is not valid."""
     if not re.fullmatch(ID, thread_id):
         raise NotFound("web-no-thread")
-    return ThreadKey(PLATFORM, "local", "page", thread_id)
+    return replace(PAGE, thread=thread_id)
 
 
 def message(thread: ThreadKey, body: Any, locale: str = "") -> Message:

@@ -25,6 +25,13 @@ class HealthJson(BaseModel):
     status: Literal["ok", "degraded"]
 
 
+class PageTextsJson(BaseModel):
+    """The texts of the page by id. `{name}` is an argument; an object has the plural forms of `count` (CLDR)."""
+
+    language: str
+    texts: dict[str, str | dict[str, str]]
+
+
 class NewThreadJson(BaseModel):
     """A new thread."""
 
@@ -135,6 +142,7 @@ class SettingJson(BaseModel):
     value: str
     source: str = Field(description="the scope that the value comes from, or default")
     choices: list[str] = Field(description="all possible values; empty for text and numbers")
+    choice_names: list[str] = Field(description="the choices as users see them")
     max_length: int = Field(description="of a text, in characters")
     maximum: int = Field(description="of a number; 0 for other settings")
 

@@ -21,15 +21,17 @@ from adapters.web.response_schemas import (
     MessageJson,
     MessagesJson,
     NewThreadJson,
+    PageTextsJson,
     ThreadsJson,
 )
 from bot.domain import Action, Button, ButtonPress, Entry, Incoming, PlaceRemoved, ThreadKey, View
 from bot.errors import ConfigError, NotFound
 from bot.i18n import localized
-from bot.notices import language_of, notice
+from bot.notices import catalog, notice
 from bot.ports import Archive, Inbox
 from bot.queue_status import QueueStatus
 
+PAGE_TEXTS = ("web-", "button-", "origin-")  # ids of the messages that the page shows
 LARGEST_BODY = 120 * 2**20  # bytes: four images of 20 MB in base64
 
 
@@ -63,7 +65,9 @@ class WebApp:
         self._platform_health = health
         self._broadcaster = Broadcaster()
         self._queue_routes = QueueRoutes(queue_status, metrics)
-        self._command_routes = CommandRoutes(self._find_thread, self._running_inbox, self._broadcaster, lineage)
+        self._command_routes = CommandRoutes(
+            self._find_thread, self._running_inbox, self._broadcaster, lineage, self._language_of_request
+        )
         self._inbox: Inbox | None = None
 
     def surface(self, thread: ThreadKey, message_id: str) -> PageSurface:
@@ -98,6 +102,7 @@ class WebApp:
             web.get("/healthz", self._health),
             web.get("/api/openapi.json", self._openapi),
             web.get("/pictures/{digest}.png", self._picture),
+            web.get("/api/messages", self._page_texts),
             web.get("/api/threads", self._threads),
             web.post("/api/threads", self._open),
             web.get("/api/threads/{id}", self._thread),
@@ -124,6 +129,15 @@ class WebApp:
     async def _openapi(self, request: web.Request) -> web.Response:
         return web.Response(text=openapi.text(), content_type="application/json")
 
+    async def _page_texts(self, request: web.Request) -> web.Response:
+        language = self._language_of_request(request)
+        texts = {
+            id_: template if isinstance(template, str) else dict(template)
+            for id_, template in catalog(language).items()
+            if id_.startswith(PAGE_TEXTS)
+        }
+        return json_response(PageTextsJson(language=language, texts=texts))
+
     async def _picture(self, request: web.Request) -> web.StreamResponse:
         digest = request.match_info["digest"]
         path = self._picture_path(digest) if self._archive.knows_picture(digest) else None
@@ -132,9 +146,8 @@ class WebApp:
         return web.FileResponse(path, headers={"Cache-Control": "private, max-age=31536000, immutable"})
 
     async def _threads(self, request: web.Request) -> web.Response:
-        threads = [
-            serializers.thread(each, language_of(locale(request))) for each in self._archive.threads(parse.PLATFORM)
-        ]
+        language = self._language_of_request(request)
+        threads = [serializers.thread(each, language) for each in self._archive.threads(parse.PLATFORM)]
         return json_response(ThreadsJson(threads=threads))
 
     async def _open(self, request: web.Request) -> web.Response:
@@ -221,6 +234,11 @@ class WebApp:
     def _language(self, entry: Entry) -> str:
         """The language of the user who wrote the message, now."""
         return self._running_inbox().settings(entry.thread, entry.author).language
+
+    def _language_of_request(self, request: web.Request) -> str:
+        """The language that the user of the parameter `author` chose for the page, or that of the browser."""
+        user = parse.person(request.query.get("author", ""), locale(request))
+        return self._running_inbox().settings(parse.PAGE, user).language
 
 
 def _old_routes(routes: Sequence[web.AbstractRouteDef]) -> list[web.RouteDef]:

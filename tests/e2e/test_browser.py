@@ -1,8 +1,11 @@
 """The page in a real browser: messages, images, buttons and the queue."""
 
-import pytest
-from playwright.async_api import expect
+import re
 
+import pytest
+from playwright.async_api import Page, expect
+
+from bot.notices import catalog
 from tests.e2e.test_program import BLUE, GREEN, LIGHT_BLUE, RED, near
 from tests.support import browser as support
 from tests.support.browser import TIMEOUT, Windows, card, rendered_image, send
@@ -55,7 +58,7 @@ async def test_upscale_doubles_width_and_height(windows: Windows) -> None:
     assert await actions.locator(".download").evaluate(right) <= await actions.evaluate(right)  # no button is cut off
     assert await page.evaluate("document.documentElement.scrollHeight <= innerHeight")  # only the conversation scrolls
     await upscaled.locator("summary").click()
-    await expect(upscaled.locator(".facts")).to_contain_text("upscale of #1")
+    await expect(upscaled.locator(".facts")).to_contain_text("upscaled from #1")
     await expect(upscaled.locator(".facts")).to_contain_text("Method")
 
 
@@ -81,6 +84,40 @@ async def test_text_of_users_and_models_is_never_markup(windows: Windows, progra
     await expect(message).to_contain_text("<image>a cat</image>")
     assert await message.locator("img[src='x'], img[src^='http'], a[href^='javascript']").count() == 0
     assert await page.title() != "broken"
+
+
+async def test_page_is_in_the_language_of_the_browser(windows: Windows, program: Program) -> None:
+    """A German browser shows German texts and numbers only; after a change of the setting, the page is in French."""
+    page = await windows.open(program.url, locale="de-DE")
+    await expect(page.get_by_test_id("new-thread")).to_have_text("Neues Gespräch")
+    await expect(page.locator("html")).to_have_attribute("lang", "de")
+    await expect(page.get_by_label("Nachricht", exact=True)).to_have_attribute("placeholder", re.compile("^Beschreib"))
+    await page.get_by_test_id("new-thread").click()
+    await send(page, "/imagine a red circle")
+    await rendered_image(page, 1)
+    await expect(card(page, 1).get_by_test_id("vary")).to_have_text("Variieren")
+    await expect(page.locator("time").first).to_have_text("gerade eben")
+    await page.get_by_test_id("settings").click()
+    await expect(page.get_by_test_id("field").first).to_contain_text("Standardwert")
+    assert await english_texts(page) == set()
+
+    await page.get_by_label("Sprache", exact=True).select_option("fr")
+    await expect(page.get_by_test_id("new-thread")).to_have_text("Nouvelle conversation")
+    await expect(page.locator("html")).to_have_attribute("lang", "fr")
+    await page.goto(f"{program.url}/queue")
+    await expect(page.get_by_test_id("queue-empty")).to_contain_text("La file d'attente est vide")
+    assert await english_texts(page) == set()
+
+
+async def english_texts(page: Page) -> set[str]:
+    """Return the texts and labels of the page that only the English catalog has."""
+    shown = await page.evaluate("""() => [document, ...[...document.querySelectorAll("template")].map((e) => e.content)]
+        .flatMap((root) => [...root.querySelectorAll("*")])
+        .flatMap((e) => [...[...e.childNodes].filter((n) => n.nodeType === 3).map((n) => n.data),
+                         e.title, e.ariaLabel, e.placeholder, e.alt])
+        .filter(Boolean).map((text) => text.trim())""")
+    translated = {text for language in ("de", "fr") for text in catalog(language).values() if isinstance(text, str)}
+    return set(shown) & {text for text in catalog("en").values() if isinstance(text, str)} - translated
 
 
 async def test_queue_page_is_live(windows: Windows) -> None:

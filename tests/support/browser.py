@@ -32,9 +32,9 @@ class Windows:
         self._program = program
         self.errors: list[str] = []
 
-    async def open(self, address: str) -> Page:
-        """Open an address in a new window, as a user with an unused name."""
-        page = await self._new_page()
+    async def open(self, address: str, locale: str = "en-US") -> Page:
+        """Open an address in a new window, as a user with an unused name and a browser in this language."""
+        page = await self._new_page(locale)
         await page.goto(address)
         return page
 
@@ -45,8 +45,8 @@ class Windows:
         await page.goto(f"{self._program.url}/#t={(await response.json())['id']}")
         return page
 
-    async def _new_page(self) -> Page:
-        context = await self._browser.new_context()
+    async def _new_page(self, locale: str = "en-US") -> Page:
+        context = await self._browser.new_context(locale=locale)
         await context.add_init_script(f"localStorage.name ??= 'Guest {next(_names)}'")
         page = await context.new_page()
         page.set_default_timeout(TIMEOUT)

@@ -1,5 +1,7 @@
 /** The JSON API of the server and its event stream. Does not touch the page. */
 
+import { text } from "./messages.js";
+
 const RETRY_DELAYS = [500, 1500]; // milliseconds before the second and the third attempt to send
 const RECONNECT_DELAY = 2000; // milliseconds; used when EventSource does not reconnect by itself
 
@@ -11,13 +13,14 @@ export class Refused extends Error {
   }
 }
 
-export const listThreads = async () => (await request("/api/threads")).threads;
+export const listThreads = async (author) => (await request(`/api/threads?${new URLSearchParams({ author })}`)).threads;
 export const createThread = async () => (await request("/api/threads", {})).id;
 export const listMessages = async (thread) => (await request(address(thread))).messages;
 export const press = (thread, button) => request(address(thread, "buttons"), button);
 export const command = (thread, body) => request(address(thread, "commands"), body);
 export const imagine = (thread, body) => request(address(thread, "imagine"), body);
-export const lineage = async (thread) => (await request(address(thread, "lineage"))).nodes;
+export const lineage = async (thread, author) =>
+  (await request(`${address(thread, "lineage")}?${new URLSearchParams({ author })}`)).nodes;
 export const loadExport = async (thread) => (await fetchChecked(address(thread, "export.zip"))).blob();
 export const sheetAddress = (thread) => address(thread, "sheet.png");
 
@@ -77,7 +80,7 @@ export function newId() {
 
 /** Returns the sentence for the user about any error. */
 export function sentence(error) {
-  return error instanceof Refused ? error.message : "The server cannot be reached. Please try again in a moment.";
+  return error instanceof Refused ? error.message : text("web-offline");
 }
 
 const address = (thread, ...rest) => ["/api/threads", encodeURIComponent(thread), ...rest].join("/");
@@ -94,5 +97,5 @@ async function fetchChecked(path, body) {
   });
   if (response.ok) return response;
   const { error } = await response.json().catch(() => ({}));
-  throw new Refused(error ?? `The server could not do that (error ${response.status}).`, response.status);
+  throw new Refused(error ?? text("web-error", { status: response.status }), response.status);
 }

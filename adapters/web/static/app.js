@@ -3,18 +3,18 @@
 import * as api from "./api.js";
 import { createComposer } from "./composer.js";
 import { createDialogs } from "./dialogs.js";
+import { formatRelative, loadTexts, text as localized } from "./messages.js";
 import { createRegionEditor } from "./region_editor.js";
 import { $, clone, keyed, openLightbox, patchMessage, setRatio, write } from "./render_message.js";
 
 const AT_BOTTOM = 64; // pixels; the user reads the end of the log if it is closer than this
-const UNTITLED = "New conversation";
 
 const log = $("#log");
 const scroll = $("#scroll");
 const empty = $("#empty");
 const lightbox = $("#lightbox");
 const regionEditor = createRegionEditor($("#region-editor"));
-const composer = createComposer($("#composer"), { submit, notice, regionEditor });
+const composer = createComposer($("#composer"), { submit, notice, regionEditor, onName: localize });
 const dialogs = createDialogs({
   current: () => current,
   ensureThread: async () => current ?? createThread(),
@@ -22,6 +22,7 @@ const dialogs = createDialogs({
   title: titleOf,
   notice,
   enlarge: (picture) => openLightbox(lightbox, picture, { find: () => showInLog(picture.number) }),
+  onLanguage: localize,
 });
 
 let current = null; // id of the open thread
@@ -35,9 +36,21 @@ const articles = new Map(); // message id -> element
 const messages = new Map(); // message id -> message
 
 async function start() {
+  await loadTexts(composer.author);
+  composer.localize();
   await refreshThreads();
   await open(threadInAddress() ?? threads[0]?.id ?? null);
   if (matchMedia("(hover: hover)").matches) composer.focus(); // on a phone the keyboard would cover the page
+}
+
+/** Shows the page again in the language of the user, who may have changed it. */
+async function localize() {
+  await loadTexts(composer.author);
+  composer.localize();
+  await refreshThreads();
+  const thread = current;
+  const stored = thread === null ? [] : await api.listMessages(thread).catch(() => []);
+  if (current === thread) stored.forEach(showMessage);
 }
 
 /** Shows a thread, or none if it is null, and subscribes to it until another one is opened. */
@@ -134,7 +147,7 @@ function showMessage(message) {
   }
   if (lightbox.open && !pictures.has(Number(lightbox.dataset.number))) lightbox.close();
   if (composer.about && changed.has(composer.about) && !pictures.has(composer.about)) {
-    notice(`Image #${composer.about} was deleted. Your message is not about an image any more.`);
+    notice(localized("web-about-deleted-image", { number: composer.about }));
     composer.setAbout(null);
   }
   dialogs.refresh();
@@ -183,7 +196,7 @@ function notice(text) {
 
 async function refreshThreads() {
   try {
-    threads = await api.listThreads();
+    threads = await api.listThreads(composer.author);
     showThreads();
   } catch (error) {
     notice(api.sentence(error));
@@ -203,14 +216,14 @@ function showThreads() {
 }
 
 function titleOf() {
-  return threads.find(({ id }) => id === current)?.title || UNTITLED;
+  return threads.find(({ id }) => id === current)?.title || localized("web-new-conversation");
 }
 
 function patchThread(link, { id, title, updated }) {
   link.href = addressOf(id);
   if (id === current) link.setAttribute("aria-current", "page");
   else link.removeAttribute("aria-current");
-  write($("span", link), title || UNTITLED);
+  write($("span", link), title || localized("web-new-conversation"));
   write($("time", link), ago(updated));
 }
 
@@ -219,8 +232,7 @@ function ago(time) {
   const seconds = Math.max(0, Date.now() / 1000 - time);
   const units = [["day", 86400], ["hour", 3600], ["minute", 60]];
   const [unit, length] = units.find(([, size]) => seconds >= size) ?? [];
-  const format = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
-  return unit ? format.format(-Math.floor(seconds / length), unit) : "just now";
+  return unit ? formatRelative(-Math.floor(seconds / length), unit) : localized("web-just-now");
 }
 
 const addressOf = (thread) => `#t=${encodeURIComponent(thread)}`;

@@ -1,19 +1,21 @@
 /** The message box: text, uploads, the name of the user, and the image or region that the message is about. */
 
 import { newId, sentence } from "./api.js";
+import { text } from "./messages.js";
 import { showRegion } from "./region.js";
 import { $, clone, keyed, write } from "./render_message.js";
+import { storedName, storeName } from "./user_name.js";
 
 const MAX_IMAGES = 4;
 const MAX_BYTES = 20 * 1024 * 1024; // per image
-const PLACEHOLDER = "Describe an image, or just chat…";
 
 /**
  * Adds the event listeners of the form. `submit(message)` sends a message and throws if that fails; `notice(sentence)`
- * shows a sentence. `regionEditor` is the dialog for regions. Text and uploads stay in the form until they are sent.
+ * shows a sentence. `regionEditor` is the dialog for regions, and `onName()` is called after a change of the name. Text
+ * and uploads stay in the form until they are sent.
  */
-export function createComposer(form, { submit, notice, regionEditor }) {
-  const text = $("textarea", form);
+export function createComposer(form, { submit, notice, regionEditor, onName }) {
+  const box = $("textarea", form);
   const name = $("[data-testid=name]", form);
   const chip = $(".chip", form);
   const uploads = $(".uploads", form);
@@ -21,6 +23,7 @@ export function createComposer(form, { submit, notice, regionEditor }) {
   const regionButton = $("[data-testid=mark-region]", form);
   let files = []; // [{ id, file, url }], url for the thumbnail
   let picture = null; // the image that the next message is about
+  let aim = "reply"; // or "edit": the purpose of the next message
   let region = ""; // of this image
   let draftId = null; // kept after a failed send, because the message may have arrived
 
@@ -35,15 +38,22 @@ export function createComposer(form, { submit, notice, regionEditor }) {
     setAbout(chosen, verb = "reply") {
       if (chosen?.number !== picture?.number) setRegion("");
       picture = chosen;
+      aim = verb;
       chip.hidden = !picture;
-      text.placeholder = PLACEHOLDER;
+      composer.localize();
       if (!picture) return $("img", chip).removeAttribute("src");
-      const { number, url } = picture;
-      write($(".verb", chip), `${verb === "edit" ? "Editing" : "Replying to"} #${number}`);
-      regionButton.hidden = $(".thumbnail", chip).hidden = !url;
-      if (url) $("img", chip).src = url;
-      text.placeholder = verb === "edit" ? `What should change in #${number}?` : `What about #${number}?`;
-      return text.focus();
+      regionButton.hidden = $(".thumbnail", chip).hidden = !picture.url;
+      if (picture.url) $("img", chip).src = picture.url;
+      return box.focus();
+    },
+    /** Shows the texts of the form in the current language. */
+    localize() {
+      const { number } = picture ?? {};
+      const question = aim === "edit" ? "web-what-should-change" : "web-what-about";
+      box.placeholder = picture ? text(question, { number }) : text("web-placeholder");
+      write($(".verb", chip), picture ? text(aim === "edit" ? "web-editing" : "web-replying-to", { number }) : "");
+      write($(".region-note", chip), region && ` ${text("web-a-region")}`);
+      for (const item of uploads.children) nameRemoval(item);
     },
     addFiles(added) {
       const { accepted, error } = checkFiles([...added], MAX_IMAGES - files.length);
@@ -52,41 +62,41 @@ export function createComposer(form, { submit, notice, regionEditor }) {
       update();
     },
     say(message) {
-      if (text.readOnly) return;
-      text.value = message;
+      if (box.readOnly) return;
+      box.value = message;
       update();
       form.requestSubmit();
     },
-    focus: () => text.focus(),
+    focus: () => box.focus(),
   };
 
-  const isReady = () => text.value.trim() !== "" || files.length > 0;
+  const isReady = () => box.value.trim() !== "" || files.length > 0;
 
   function setRegion(marked) {
     draftId = null;
     region = marked;
     regionEditor.close();
-    write($(".region-note", chip), region && " (a region)");
+    composer.localize();
     showRegion($("svg", chip), region, picture ?? {});
   }
 
   function update() {
     draftId = null;
-    text.style.height = "auto";
-    text.style.height = `${text.scrollHeight}px`;
+    box.style.height = "auto";
+    box.style.height = `${box.scrollHeight}px`;
     sendButton.disabled = !isReady();
     uploads.hidden = files.length === 0;
     keyed(uploads, files, { key: ({ id }) => id, create: () => clone("upload"), patch: patchUpload });
   }
 
   async function send() {
-    if (!isReady() || text.readOnly) return;
+    if (!isReady() || box.readOnly) return;
     setBusy(true);
     draftId ??= newId();
     try {
       const pictures = await Promise.all(files.map(({ file }) => base64(file)));
       const { author, about } = composer;
-      await submit({ id: draftId, author, text: text.value.trim(), about, region: region || undefined, pictures });
+      await submit({ id: draftId, author, text: box.value.trim(), about, region: region || undefined, pictures });
       clear();
     } catch (error) {
       notice(error instanceof UnreadableFile ? error.message : sentence(error));
@@ -96,14 +106,14 @@ export function createComposer(form, { submit, notice, regionEditor }) {
   }
 
   function setBusy(isBusy) {
-    text.readOnly = isBusy;
+    box.readOnly = isBusy;
     form.classList.toggle("busy", isBusy);
   }
 
   function clear() {
     for (const { url } of files) URL.revokeObjectURL(url);
     files = [];
-    text.value = "";
+    box.value = "";
     composer.setAbout(null);
     update();
   }
@@ -112,13 +122,13 @@ export function createComposer(form, { submit, notice, regionEditor }) {
     event.preventDefault();
     send();
   });
-  text.addEventListener("input", update);
-  text.addEventListener("keydown", (event) => {
+  box.addEventListener("input", update);
+  box.addEventListener("keydown", (event) => {
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return; // Enter also confirms text of an input method
     event.preventDefault();
     send();
   });
-  text.addEventListener("paste", (event) => {
+  box.addEventListener("paste", (event) => {
     if (!event.clipboardData.files.length) return;
     event.preventDefault();
     composer.addFiles(event.clipboardData.files);
@@ -133,26 +143,27 @@ export function createComposer(form, { submit, notice, regionEditor }) {
     URL.revokeObjectURL(files.find(({ id }) => id === item.dataset.key).url);
     files = files.filter(({ id }) => id !== item.dataset.key);
     update();
-    text.focus();
+    box.focus();
   });
   regionButton.addEventListener("click", () => {
     regionEditor.open(picture, region, (marked) => {
       setRegion(marked);
-      text.focus();
+      box.focus();
     });
   });
   $("[data-testid=remove-about]", chip).addEventListener("click", () => {
     composer.setAbout(null);
-    text.focus();
+    box.focus();
   });
   name.addEventListener("change", () => {
     name.value = composer.author;
     storeName(name.value);
+    onName();
   });
   name.addEventListener("keydown", (event) => {
     if (event.key !== "Enter") return;
     event.preventDefault(); // it would send the message
-    text.focus();
+    box.focus();
   });
 
   name.value = storedName();
@@ -167,10 +178,10 @@ function checkFiles(added, room) {
   const fitting = images.filter((file) => file.size > 0 && file.size <= MAX_BYTES);
   const rejected = added.find((file) => !fitting.includes(file));
   const accepted = fitting.slice(0, room);
-  if (rejected && !images.includes(rejected)) return { accepted, error: `“${rejected.name}” is not an image.` };
-  if (rejected?.size === 0) return { accepted, error: `“${rejected.name}” is empty.` };
-  if (rejected) return { accepted, error: `“${rejected.name}” is too large: an image may have at most 20 MB.` };
-  if (fitting.length > room) return { accepted, error: `A message can contain at most ${MAX_IMAGES} images.` };
+  if (rejected && !images.includes(rejected)) return { accepted, error: text("web-not-an-image", rejected) };
+  if (rejected?.size === 0) return { accepted, error: text("web-file-empty", rejected) };
+  if (rejected) return { accepted, error: text("web-file-too-large", rejected) };
+  if (fitting.length > room) return { accepted, error: text("web-too-many-files", { maximum: MAX_IMAGES }) };
   return { accepted, error: null };
 }
 
@@ -178,7 +189,12 @@ function patchUpload(item, { file, url }) {
   const image = $("img", item);
   if (image.src !== url) image.src = url;
   image.alt = file.name;
-  $("button", item).setAttribute("aria-label", `Remove ${file.name}`);
+  nameRemoval(item);
+}
+
+/** Sets the label of the button that removes an upload. */
+function nameRemoval(item) {
+  $("button", item).setAttribute("aria-label", text("web-remove-file", { name: $("img", item).alt }));
 }
 
 /** A selected file was moved or changed. `message` is a sentence for the user. */
@@ -189,29 +205,7 @@ function base64(file) {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
     reader.onload = () => resolve(reader.result.split(",")[1]);
-    reader.onerror = () => reject(new UnreadableFile(`“${file.name}” cannot be read any more. Please add it again.`));
+    reader.onerror = () => reject(new UnreadableFile(text("web-file-unreadable", file)));
     reader.readAsDataURL(file);
   });
-}
-
-/** Returns the stored name, or a guest name. If storage is blocked, the guest name lasts as long as the page. */
-function storedName() {
-  guest ??= `Guest-${100 + Math.floor(Math.random() * 900)}`;
-  try {
-    const name = localStorage.getItem("name") ?? guest;
-    localStorage.setItem("name", name);
-    return name;
-  } catch {
-    return guest;
-  }
-}
-
-let guest;
-
-function storeName(name) {
-  try {
-    localStorage.setItem("name", name);
-  } catch {
-    guest = name;
-  }
 }

@@ -1,13 +1,14 @@
 /** The toolbar, the menu and their dialogs: settings, version history, export, usage, help. Runs typed slash commands too. */
 
 import * as api from "./api.js";
-import { choiceLabel, createSettings, DEFAULTS } from "./settings.js";
+import { choiceName, createSettings, DEFAULTS } from "./settings.js";
 import { createLineage } from "./lineage.js";
+import { text as localized } from "./messages.js";
 import { $, fillSelect, write } from "./render_message.js";
 
 const TYPED = /^\/([a-z]+)(?:\s+([^]*))?$/;
 const TITLES = {
-  usage: "Usage", help: "Help", queue: "Queue", cancel: "Cancel", details: "Details", forget: "Deleted",
+  usage: "web-usage", help: "web-help", queue: "web-queue", cancel: "web-cancel", details: "web-details", forget: "web-deleted",
 };
 const DIALOGS = ["settings", "lineage", "answer", "imagine", "forget"]; // ids
 
@@ -16,15 +17,17 @@ const DIALOGS = ["settings", "lineage", "answer", "imagine", "forget"]; // ids
  *
  * `current()` returns the open thread or null, `ensureThread()` opens a new one if there is none. `author()` and
  * `title()` return the name of the user and of the thread. `notice(sentence)` shows a sentence, `enlarge(picture)` an
- * image in full size.
+ * image in full size, `onLanguage()` is called after a change of the setting `language`.
  */
-export function createDialogs({ current, ensureThread, author, title, notice, enlarge }) {
+export function createDialogs({ current, ensureThread, author, title, notice, enlarge, onLanguage }) {
   const dialog = Object.fromEntries(DIALOGS.map((name) => [name, $(`#${name}`)]));
   const menu = $("#more");
   const command = async (name, values = {}) =>
     api.command(await ensureThread(), { id: api.newId(), author: author(), name, arguments: values });
-  const settings = createSettings(dialog.settings, { command });
-  const lineage = createLineage(dialog.lineage, { load: async () => (current() ? api.lineage(current()) : []), enlarge });
+  const settings = createSettings(dialog.settings, { command, onLanguage });
+  const lineage = createLineage(dialog.lineage, {
+    load: async () => (current() ? api.lineage(current(), author()) : []), enlarge,
+  });
   let imagineId = null; // kept after a failed request, because the request may have arrived
   let lastImagine; // the request with this id, as JSON
 
@@ -44,7 +47,7 @@ export function createDialogs({ current, ensureThread, author, title, notice, en
 
   async function runCommand(name, values) {
     const { html } = await command(name, values);
-    showAnswer(TITLES[name], html);
+    showAnswer(localized(TITLES[name]), html);
   }
 
   function showAnswer(heading, html) {
@@ -83,9 +86,11 @@ export function createDialogs({ current, ensureThread, author, title, notice, en
   async function openImagine() {
     const { panel } = await command("settings", { scope: "me" });
     for (const [name, key] of [["aspect_ratio", "aspect_ratio"], ["model", "image_model"], ["count", "images_per_request"]]) {
-      const { choices, value } = panel.fields.find((field) => field.key === key);
-      const options = choices.filter((choice) => !DEFAULTS.includes(choice)).map((choice) => [choice, choice]);
-      fillSelect(form.elements[name], [["", `As in settings (${choiceLabel(value)})`], ...options]);
+      const setting = panel.fields.find((field) => field.key === key);
+      const choices = setting.choices.filter((choice) => !DEFAULTS.includes(choice));
+      const options = choices.map((choice) => [choice, choiceName(setting, choice)]);
+      const asSet = localized("web-as-set", { value: choiceName(setting, setting.value) });
+      fillSelect(form.elements[name], [["", asSet], ...options]);
     }
     write(refusal, "");
     dialog.imagine.showModal();
@@ -132,7 +137,7 @@ export function createDialogs({ current, ensureThread, author, title, notice, en
     try {
       const { html } = await command("forget", { what: "thread" });
       dialog.forget.close();
-      showAnswer(TITLES.forget, html);
+      showAnswer(localized(TITLES.forget), html);
     } catch (error) {
       write($(".refusal", dialog.forget), api.sentence(error));
     } finally {

@@ -1,7 +1,8 @@
 /** The version history: the lineage of a thread's images. The server does the layout; the user zooms and moves it. */
 
 import { sentence } from "./api.js";
-import { $, clone, keyed, write } from "./render_message.js";
+import { formatPercent, text } from "./messages.js";
+import { $, clone, keyed, origin, write } from "./render_message.js";
 
 const CELL = 176; // pixels, like the next four
 const CAPTION = 52;
@@ -12,10 +13,6 @@ const ZOOM_STEP = 1.25; // per press of + or -
 const MIN_SCALE = 0.08;
 const MAX_SCALE = 4;
 const REFRESH_DELAY = 150; // milliseconds; one request for several changes
-const OPERATIONS = {
-  generate: "generated", edit: "edit", vary: "variation", refine: "refinement", upscale: "upscale",
-  select: "selection", upload: "upload",
-};
 const DIRECTIONS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
 /** Adds the event listeners of the dialog. `load()` returns the nodes, `enlarge(picture)` opens the large view. */
@@ -54,7 +51,7 @@ export function createLineage(dialog, { load, enlarge }) {
 
   function show(loaded) {
     nodes = loaded;
-    write($(".empty-note", dialog), nodes.length ? "" : "There are no images here yet.");
+    write($(".empty-note", dialog), nodes.length ? "" : text("web-no-images"));
     const { width, height } = size();
     Object.assign(canvas.style, { width: `${width}px`, height: `${height}px` });
     keyed(list, nodes, { key: ({ picture }) => picture.number, create: () => clone("node"), patch });
@@ -73,11 +70,11 @@ export function createLineage(dialog, { load, enlarge }) {
   function patch(item, { picture, parent, column, row }) {
     const button = $("button", item);
     const image = $("img", item);
-    const caption = `${OPERATIONS[picture.operation] ?? picture.operation}${parent ? ` of #${parent}` : ""}`;
+    const caption = origin(picture.operation, parent);
     const { x, y } = position({ column, row });
     Object.assign(item.style, { left: `${x}px`, top: `${y}px` });
     button.dataset.number = picture.number;
-    button.setAttribute("aria-label", `Image ${picture.number}, ${caption}: ${picture.alt}`);
+    button.setAttribute("aria-label", text("web-node", { ...picture, origin: caption }));
     button.title = picture.prompt || picture.alt;
     if (image.getAttribute("src") !== picture.url) image.src = picture.url;
     write($("strong", item), `#${picture.number}`);
@@ -105,7 +102,7 @@ export function createLineage(dialog, { load, enlarge }) {
   function setView(next) {
     view = next;
     canvas.style.transform = `translate(${view.x}px, ${view.y}px) scale(${view.scale})`;
-    write($("output", dialog), `${Math.round(view.scale * 100)}%`);
+    write($("output", dialog), formatPercent(view.scale));
   }
 
   /** Shows all nodes, centered. */

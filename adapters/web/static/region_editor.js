@@ -1,5 +1,6 @@
 /** The dialog in which a user marks a region of an image, with a pointer or with the keyboard. */
 
+import { formatPercent, text } from "./messages.js";
 import { bounds, outline, parsePolygon, showRegion } from "./region.js";
 import { $, write } from "./render_message.js";
 
@@ -22,8 +23,8 @@ export function createRegionEditor(dialog) {
   /** Shows the image with its region; calls `done(region)` unless the user closes the dialog. */
   function open(image, current, done) {
     [picture, finish, stroke] = [image, done, null];
-    write($("h2", dialog), `Mark a region of #${picture.number}`);
-    area.setAttribute("aria-label", `Image ${picture.number}`);
+    write($("h2", dialog), text("web-mark-region-of", picture));
+    area.setAttribute("aria-label", text("web-image", picture));
     Object.assign($("img", frame), { src: picture.url, alt: picture.alt });
     frame.style.setProperty("--ratio", picture.width / picture.height);
     dialog.showModal();
@@ -33,7 +34,7 @@ export function createRegionEditor(dialog) {
   function show(marked) {
     region = marked;
     showRegion($("svg", frame), region, picture);
-    write($("[role=status]", dialog), region && `Marked: ${describe(bounds(parsePolygon(region)))}`);
+    write($("[role=status]", dialog), region && describe(bounds(parsePolygon(region))));
   }
 
   function close(chosen) {
@@ -136,6 +137,6 @@ function moveBox(region, [right, down], resize) {
 }
 
 function describe({ left, top, width, height }) {
-  const [right, bottom] = [left + width, top + height].map(Math.round);
-  return `${Math.round(left)} to ${right}% from the left, ${Math.round(top)} to ${bottom}% from the top.`;
+  const share = (percentage) => formatPercent(percentage / 100);
+  return text("web-marked", { left: share(left), right: share(left + width), top: share(top), bottom: share(top + height) });
 }

@@ -1,5 +1,6 @@
 /** Renders messages and image cards: updates the elements of the page from JSON values. No network, no state. */
 
+import { formatPercent, text as localized } from "./messages.js";
 import { showRegion } from "./region.js";
 
 export const $ = (selector, root = document) => root.querySelector(selector);
@@ -53,7 +54,7 @@ export function patchMessage(article, message, pictures) {
     patch: (element, part) =>
       part.type === "picture" ? patchCard(element, part, message) : patchText(element, part.html),
   });
-  write($(".status", article), message.status || (message.final || message.parts.length ? "" : "Thinking…"));
+  write($(".status", article), message.status || (message.final || message.parts.length ? "" : localized("web-thinking")));
   keyed($(".buttons", article), message.buttons.filter(({ action }) => !CARD_ACTIONS.includes(action)), {
     key: ({ action, target }) => `${action} ${target}`,
     create: () => clone("button"),
@@ -70,7 +71,7 @@ export function openLightbox(dialog, picture, { find = null, region = "" } = {})
   Object.assign(image, { src: picture.url, alt: picture.alt, width: picture.width, height: picture.height });
   showRegion($(".stage svg", dialog), region, picture);
   dialog.dataset.number = picture.number;
-  write($("h2", dialog), `Image #${picture.number}`);
+  write($("h2", dialog), localized("web-image", picture));
   patchFacts($("dl", dialog), picture);
   patchDownload($("a", dialog), picture);
   Object.assign($(".find", dialog), { hidden: !find, onclick: find });
@@ -110,7 +111,7 @@ function patchQuote(quote, { about, region }, pictures) {
   if (picture?.url) show(image, picture.url);
   else image.removeAttribute("src");
   showRegion($("svg", quote), region, picture);
-  write($(".says", quote), `${region ? "About a region of" : "About"} #${about}`);
+  write($(".says", quote), localized(region ? "web-about-region" : "web-about-image", { number: about }));
 }
 
 function textElement() {
@@ -140,7 +141,7 @@ function patchCard(card, part, { buttons }) {
   Object.assign(card.dataset, { number, state: part.state });
   write($(".badge", card), number && `#${number}`);
   patchProgress(card, part);
-  if (part.state === "failed") write($(".failure p", card), part.reason ?? "This image could not be created.");
+  if (part.state === "failed") write($(".failure p", card), part.reason ?? localized("web-image-failed"));
   if (part.state !== "rendered") return $(".picture", card).removeAttribute("src"); // the image may have been deleted
 
   const { picture } = part;
@@ -157,14 +158,20 @@ function patchProgress(card, { state, fraction, note, preview, number }) {
   const bar = $(".bar", card);
   const known = state === "rendering" && fraction !== null;
   const percent = known ? Math.round(fraction * 100) : 0;
-  write($(".stage-name", card), state === "queued" ? "In the queue" : known ? `Rendering… ${percent}%` : "Rendering…");
+  write($(".stage-name", card), stageName(state, known ? fraction : null));
   write($(".note", card), note ?? "");
   bar.classList.toggle("unknown", !known);
-  bar.setAttribute("aria-label", `Image ${number ?? ""}`);
+  bar.setAttribute("aria-label", localized("web-image", { number: number ?? "" }));
   if (known) bar.setAttribute("aria-valuenow", percent);
   else bar.removeAttribute("aria-valuenow");
   bar.firstElementChild.style.width = known ? `${percent}%` : "";
   if (preview) show($(".preview", card), preview);
+}
+
+function stageName(state, fraction) {
+  if (state === "queued") return localized("web-in-queue");
+  if (fraction === null) return localized("web-generating");
+  return localized("web-generating-percent", { percent: formatPercent(fraction) });
 }
 
 function patchPicture(card, picture) {
@@ -173,7 +180,7 @@ function patchPicture(card, picture) {
   setRatio($(".frame", card), width, height);
   Object.assign(image, { alt, width, height });
   show(image, url);
-  $(".open", card).setAttribute("aria-label", `Enlarge image ${picture.number}: ${alt}`);
+  $(".open", card).setAttribute("aria-label", localized("web-enlarge-image", picture));
 }
 
 /** Sets `src` only if it changes: setting it again would reload the image. */
@@ -190,7 +197,7 @@ export function setRatio(frame, width, height) {
 function patchDownload(link, { url, number }) {
   link.href = url;
   link.download = `image-${number}.png`;
-  link.setAttribute("aria-label", `Download image ${number}`);
+  link.setAttribute("aria-label", localized("web-download-image", { number }));
 }
 
 function patchFacts(list, picture) {
@@ -208,18 +215,29 @@ function patchFacts(list, picture) {
   });
 }
 
-const ORIGINS = { edit: "edit of", vary: "variation of", refine: "refinement of", upscale: "upscale of", select: "selection of" };
+const ORIGINS = {
+  generate: "origin-generate", edit: "origin-edit", vary: "origin-vary", refine: "origin-refine",
+  upscale: "origin-upscale", select: "origin-select", upload: "origin-upload",
+};
+const ORIGINS_WITH_SOURCE = {
+  edit: "origin-edit-of", vary: "origin-vary-of", refine: "origin-refine-of", upscale: "origin-upscale-of",
+};
+
+/** Returns how an image was made, such as "edit of #1"; `parent` is the number of its source image or null. */
+export function origin(operation, parent) {
+  const id = (parent && ORIGINS_WITH_SOURCE[operation]) || ORIGINS[operation];
+  return id ? localized(id, { parent }) : operation;
+}
 
 function facts({ prompt, refined, seed, model, width, height, parent, operation, way, notes }) {
-  const origin = parent && `${ORIGINS[operation] ?? "made from"} #${parent}`;
   return [
-    ["Prompt", prompt],
-    ["Improved prompt", refined],
-    ["Source", origin],
-    ["Size", `${width} × ${height}`],
-    ["Seed", seed],
-    ["Model", model],
-    ["Method", way],
-    ["Notes", (notes ?? []).join(" ")],
+    [localized("web-prompt"), prompt],
+    [localized("web-improved-prompt"), refined],
+    [localized("web-origin"), parent && origin(operation, parent)],
+    [localized("web-size"), `${width} × ${height}`],
+    [localized("web-seed"), seed],
+    [localized("web-image-model"), model],
+    [localized("web-method"), way],
+    [localized("web-notes"), (notes ?? []).join(" ")],
   ].filter(([, value]) => value !== null && value !== undefined && value !== "");
 }

@@ -1,22 +1,26 @@
 /** The settings dialog: a scope, and one row per setting that is saved by itself and shows its own errors. */
 
 import { sentence } from "./api.js";
+import { text } from "./messages.js";
 import { $, clone, fillSelect, keyed, write } from "./render_message.js";
 
 const SOURCES = {
-  default: "default", server: "everyone here", channel: "this page", thread: "this conversation", me: "you",
+  default: "web-source-default", server: "web-source-server", channel: "web-source-channel",
+  thread: "web-source-thread", me: "web-source-me",
 };
 // Settings of chat platforms: they have no effect here.
 const HIDDEN = ["reply_in", "reply_mode", "allowed", "blocked", "who_can_edit_settings"];
-const UNSAVED = "This is not saved yet.";
 
 export const DEFAULTS = ["default"]; // the values that choose the default
 
 /** Returns the name of a choice that users see. */
-export const choiceLabel = (choice) => (DEFAULTS.includes(choice) ? "Default" : choice);
+export const choiceName = ({ choices, choice_names }, choice) => choice_names[choices.indexOf(choice)] ?? choice;
 
-/** Adds the event listeners of the dialog; `command(name, arguments)` sends a command to the server. */
-export function createSettings(dialog, { command }) {
+/**
+ * Adds the event listeners of the dialog. `command(name, arguments)` sends a command to the server, `onLanguage()` is
+ * called after a change of the setting `language`.
+ */
+export function createSettings(dialog, { command, onLanguage }) {
   const list = $(".fields", dialog);
   const result = $(".result", dialog);
   const scopes = $(".scopes", dialog);
@@ -70,11 +74,11 @@ export function createSettings(dialog, { command }) {
     const keepInput = isDirty(row);
     write($("label", row), field.title);
     write($(".about", row), field.description);
-    write($(".source span", row), `from: ${SOURCES[field.source] ?? field.source}`);
+    write($(".source span", row), SOURCES[field.source] ? text(SOURCES[field.source]) : field.source);
     $(".reset", row).hidden = field.source !== scope;
-    $(".reset", row).setAttribute("aria-label", `Reset ${field.title}`);
-    $(".save", row).setAttribute("aria-label", `Save ${field.title}`);
-    if (field.choices.length) fillSelect(control, field.choices.map((choice) => [choice, choiceLabel(choice)]));
+    $(".reset", row).setAttribute("aria-label", text("web-reset-setting", field));
+    $(".save", row).setAttribute("aria-label", text("web-save-setting", field));
+    if (field.choices.length) fillSelect(control, field.choices.map((choice) => [choice, choiceName(field, choice)]));
     row.dataset.saved = field.value;
     if (!keepInput) control.value = field.value;
     showSave(row);
@@ -90,12 +94,13 @@ export function createSettings(dialog, { command }) {
     const control = controlOf(row);
     row.setAttribute("aria-busy", "true");
     try {
-      const { text, panel } = await command("settings", { scope, key: row.dataset.key, ...values });
+      const { text: answer, panel } = await command("settings", { scope, key: row.dataset.key, ...values });
       row.dataset.saved = control.value; // the input is saved now
       showError(row, "");
       wasWarned = false;
+      if (row.dataset.key === "language") await onLanguage();
       show(panel);
-      write(result, text.replaceAll("**", ""));
+      write(result, answer.replaceAll("**", ""));
     } catch (error) {
       if (control.matches("select")) control.value = row.dataset.saved;
       showError(row, sentence(error));
@@ -109,7 +114,7 @@ export function createSettings(dialog, { command }) {
     const row = [...list.children].find(isDirty);
     if (!row || wasWarned) return false;
     wasWarned = true;
-    showError(row, UNSAVED);
+    showError(row, text("web-unsaved"));
     controlOf(row).focus();
     return true;
   }

@@ -30,6 +30,7 @@ async def test_setting_is_set_shown_and_reset(tmp_path: Path) -> None:
         fields = {field["key"]: field for field in answer["panel"]["fields"]}
         choices = fields["aspect_ratio"].pop("choices")
         assert {"default", "1:1", "16:9"} <= set(choices)
+        assert fields["aspect_ratio"].pop("choice_names") == ["Default", *choices[1:]]
         assert fields["aspect_ratio"] == {
             "key": "aspect_ratio", "title": "Aspect ratio", "description": "Width to height of new images.",
             "value": "16:9",

@@ -28,6 +28,7 @@ from bot.notices import (
 IDS = sorted(catalog("en"))
 OTHERS = sorted(set(LANGUAGES) - {"en"})
 SOURCES = [path for folder in ("bot", "adapters", "render") for path in sorted(Path(folder).rglob("*.py"))]
+PAGE = [path for ending in ("html", "js") for path in Path("adapters/web/static").glob(f"*.{ending}")]
 RAISED = ("BotError", "Refused", "NotFound", "NotAllowed", "StorageError", "Unreachable", "notice")
 
 
@@ -54,7 +55,7 @@ def constants(path: Path) -> Iterator[re.Pattern[str]]:
 
 def test_the_program_uses_every_message() -> None:
     """A message that nothing can show is a leftover."""
-    used: set[str] = set()
+    used = {id_ for path in PAGE for id_ in re.findall(r'"([a-z0-9-]+)"', path.read_text(encoding="utf-8"))}
     for path in SOURCES:
         for pattern in constants(path):
             if re.match(r"[a-z]", pattern.pattern) and " " not in pattern.pattern:
