@@ -2,9 +2,8 @@
 
 import os
 import re
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from dotenv import dotenv_values
 from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
@@ -12,7 +11,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from bot.capabilities import IMAGES_API_PREFIX, RefineMode
-from bot.environment import OLD_VARIABLES, describe_old_variables, rename_old_variables
+from bot.environment import describe_old_variables, find_values_under_old_names, rename_old_variables
 from bot.errors import ConfigError
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -230,7 +229,7 @@ class Config(BaseSettings):
 def load_config() -> Config:
     """Read the configuration from the environment and `.env`. Raises ConfigError that lists every fault."""
     try:
-        return Config(**_values_under_old_names(read_environment()))
+        return Config(**find_values_under_old_names(read_environment(), Config.model_fields))
     except ValidationError as error:
         raise ConfigError("\n".join(map(_format_fault, error.errors()))) from None
 
@@ -269,11 +268,3 @@ def read_environment() -> dict[str, str]:
     """Return the variables of the environment and of `.env`; the environment wins."""
     values = {**dotenv_values(str(Config.model_config["env_file"])), **os.environ}
     return {name: value for name, value in values.items() if value is not None}
-
-
-def _values_under_old_names(environment: Mapping[str, str]) -> dict[str, Any]:
-    """Return the fields whose variable is set under its old name only."""
-    set_ = {name.upper() for name, value in environment.items() if value}
-    renamed = rename_old_variables(environment)
-    fields = {name: name.lower() for name in OLD_VARIABLES.values() if renamed.get(name) and name not in set_}
-    return {field: renamed[name] for name, field in fields.items() if field in Config.model_fields}

@@ -1,7 +1,8 @@
 """Environment variables that had other names in earlier versions: the old names still work. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
+from typing import Any
 
 OLD_VARIABLES: Mapping[str, str] = MappingProxyType({
     "IMAGES_AT_ONCE": "IMAGES_MAX_CONCURRENT",
@@ -20,6 +21,14 @@ def rename_old_variables(environment: Mapping[str, str]) -> dict[str, str]:
     taken = {name.upper() for name, value in renamed.items() if value}
     old = {name.upper(): value for name, value in environment.items() if name.upper() in OLD_VARIABLES and value}
     return renamed | {OLD_VARIABLES[name]: value for name, value in old.items() if OLD_VARIABLES[name] not in taken}
+
+
+def find_values_under_old_names(environment: Mapping[str, str], fields: Collection[str]) -> dict[str, Any]:
+    """Return the values of those fields of a settings model whose variable is set under its old name only."""
+    set_ = {name.upper() for name, value in environment.items() if value}
+    renamed = rename_old_variables(environment)
+    found = {name.lower(): renamed[name] for name in OLD_VARIABLES.values() if renamed.get(name) and name not in set_}
+    return {field: value for field, value in found.items() if field in fields}
 
 
 def describe_old_variables(environment: Mapping[str, str]) -> list[str]:

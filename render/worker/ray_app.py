@@ -6,12 +6,10 @@ The only module that imports ray. `serve deploy deploy/serve.yaml` starts it; th
 import asyncio
 import hmac
 import logging
-import os
 from asyncio import Task as Running
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
-from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -29,11 +27,12 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from render.image_model import ImageModel, Options
 from render.models.batch import STEP_INTERVAL
 from render.protocol import BATCH, EVENT, REPORT, VERSION, Batch, End, StepDone, WorkerReport
-from render.worker.device import DEVICE_ENVIRONMENT, HANG_TIMEOUT, Device, DeviceBusy, DeviceLost
+from render.worker.device import HANG_TIMEOUT, Device, DeviceBusy, DeviceLost
 from render.worker.device_process import load_model_class
 from render.worker.free_replicas import FreeReplicas
-from render.worker.result_cache import ResultCache, default_folder
+from render.worker.result_cache import open_cache
 from render.worker.server import MAX_REQUEST_BYTES
+from render.worker.settings import load_worker_settings, set_device_environment
 
 log = logging.getLogger("ray.serve")
 
@@ -75,9 +74,9 @@ class Replica:
 
     async def __init__(self, load: Callable[[], ImageModel], hang_timeout: float) -> None:  # type: ignore[misc]  # Serve awaits it
         self._name = serve.get_replica_context().replica_id.unique_id
-        for name, value in DEVICE_ENVIRONMENT.items():
-            os.environ.setdefault(name, value)
-        self._device = Device(load, cache=_open_cache(), hang_timeout=hang_timeout)
+        set_device_environment()
+        cache = open_cache(load_worker_settings().render_cache)
+        self._device = Device(load, cache=cache, hang_timeout=hang_timeout)
         self._device_task: Running[None] = asyncio.create_task(self._device.run())
         while not (told := self._device.slots()).slots:
             if told.trouble or self._device_task.done():
@@ -117,7 +116,7 @@ class Ingress:
     """HTTP ingress: `GET /slots`, `POST /batches`. Gives each batch to a free replica; batches never wait here."""
 
     async def __init__(self, replicas: DeploymentHandle[Any]) -> None:  # type: ignore[misc]  # Serve awaits it
-        self._token = os.environ.get("RENDER_TOKEN") or None
+        self._token = load_worker_settings().token
         if not self._token and not await asyncio.to_thread(_is_on_loopback):
             raise RuntimeError("Serve listens beyond 127.0.0.1: set RENDER_TOKEN on every node before `ray start`.")
         self._replicas = replicas
@@ -238,12 +237,3 @@ def application(settings: ApplicationArgs) -> serve.Application:
     ingress: Any = Ingress  # both are deployments
     replica: Any = Replica
     return ingress.bind(replica.bind(load, settings.timeout))
-
-
-def _open_cache() -> ResultCache | None:
-    folder = os.environ.get("RENDER_CACHE") or default_folder()
-    try:
-        return ResultCache(Path(folder))
-    except OSError as error:
-        log.warning("the result cache is off: %s", error)
-        return None

@@ -98,6 +98,15 @@ class ResultCache:
             total -= size
 
 
+def open_cache(folder: Path | None) -> ResultCache | None:
+    """Open the cache in a folder, by default the shared one. Log a warning and return None if that is impossible."""
+    try:
+        return ResultCache(folder or default_folder())
+    except OSError as error:
+        log.warning("the result cache is off: %s", error)
+        return None
+
+
 def cache_key(task: ImageTask, slots: WorkerReport) -> str:
     """Return the digest of everything that decides the pixels: model, revision, and all of the task but its id."""
     digest = hashlib.sha256(f"{slots.revision}\0{slots.model}".encode())

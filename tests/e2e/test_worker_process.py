@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import worker_environment
+from bot.environment import OLD_VARIABLES
 from render.protocol import Batch, WorkerReport
 from render.worker.client import WorkerEngine
 from render.worker.local_workers import LocalWorker
@@ -108,3 +109,28 @@ async def test_a_worker_that_dies_is_started_again() -> None:
     for pid in pids:
         with pytest.raises(ProcessLookupError):
             os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(("old", "value"), [
+    ("RENDER_PATIENCE", "30"), ("RENDER_QUANTISE", "8bit"), ("STYLES", "styles"), ("PICTURE_MODEL", "absent-model"),
+])  # fmt: skip
+async def test_a_worker_alone_accepts_an_old_name(old: str, value: str) -> None:
+    """It starts, and a warning gives the present name."""
+    worker = await process("--listen", "127.0.0.1:0", "--attached", "--device", "cpu", **{old: value})
+    assert worker.stdin
+    assert worker.stdout
+    async with asyncio.timeout(60):
+        assert "listening" in json.loads(await worker.stdout.readline())
+        worker.stdin.close()
+        _, errors = await worker.communicate()
+    assert f"{old} has a new name: set {OLD_VARIABLES[old]} instead." in errors.decode()
+
+
+async def test_a_wrong_value_under_an_old_name_is_refused() -> None:
+    """The value is used, not only the name accepted; one error lists every wrong value under its present name."""
+    worker = await process("--listen", "127.0.0.1:0", RENDER_PATIENCE="soon", RENDER_QUANTISE="2bit")
+    async with asyncio.timeout(60):
+        _, errors = await worker.communicate()
+    assert worker.returncode == 2
+    assert b"RENDER_TIMEOUT must be a whole number from 1, not 'soon'" in errors
+    assert b"RENDER_QUANTIZE must be 8bit or 4bit, not '2bit'" in errors

@@ -3,12 +3,17 @@
 import re
 from pathlib import Path
 
+import pytest
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings
+
 from bot.config import Config
+from render.worker.settings import WorkerSettings
 from tests.support.paths import ROOT
 
 LONGEST_FILE = 400  # lines
 TO_BE_SPLIT = {"tests/platforms/discord/test_messages.py"}
-READ_ENVIRONMENT = {"bot/config.py", "render/__main__.py", "render/worker/ray_app.py"}  # a worker is its own program
+READ_ENVIRONMENT = {"bot/config.py", "render/worker/settings.py"}  # a worker is its own program
 
 
 def source_files(*folders: str) -> dict[str, str]:
@@ -30,10 +35,16 @@ def test_the_environment_is_read_in_two_places() -> None:
     assert readers <= READ_ENVIRONMENT
 
 
-def test_every_environment_variable_is_documented() -> None:
-    """`docs/configuration.md` names each environment variable of the bot and of a worker, and no other."""
-    table = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", table, re.MULTILINE))
-    workers = "".join(text for name, text in source_files("render").items() if name in READ_ENVIRONMENT)
-    of_workers = set(re.findall(r'"(RENDER_[A-Z_]+)"', workers))
-    assert documented == {name.upper() for name in Config.model_fields} | of_workers
+@pytest.mark.parametrize(("section", "model"), [("The bot", Config), ("A worker", WorkerSettings)])
+def test_every_environment_variable_is_documented(section: str, model: type[BaseSettings]) -> None:
+    """`docs/configuration.md` names each variable of the bot and of a worker with its default, and no other."""
+    guide = (ROOT / "docs" / "configuration.md").read_text(encoding="utf-8")
+    table = guide.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    documented = dict(re.findall(r"^\| `([A-Z_]+)` \| (?:`([^`]*)` )?\|", table, re.MULTILINE))
+    assert documented == {name.upper(): show_default(field) for name, field in model.model_fields.items()}
+
+
+def show_default(field: FieldInfo) -> str:
+    """Return a default as a variable of the environment has it."""
+    default: object = field.default
+    return ",".join(default) if isinstance(default, tuple) else "" if default is None else str(default)
