@@ -91,7 +91,7 @@ async def test_page_is_in_the_language_of_the_browser(windows: Windows, program:
     page = await windows.open(program.url, locale="de-DE")
     await expect(page.get_by_test_id("new-thread")).to_have_text("Neues Gespräch")
     await expect(page.locator("html")).to_have_attribute("lang", "de")
-    await expect(page.get_by_label("Nachricht", exact=True)).to_have_attribute("placeholder", re.compile("^Beschreib"))
+    await expect(page.get_by_label("Nachricht", exact=True)).to_have_attribute("placeholder", re.compile("^Bild"))
     await page.get_by_test_id("new-thread").click()
     await send(page, "/imagine a red circle")
     await rendered_image(page, 1)
