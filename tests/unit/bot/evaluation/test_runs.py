@@ -17,6 +17,7 @@ from bot.llm.client import OpenAICompatible
 from bot.llm.messages import ModelFailed, TextDelta
 from bot.offline_llm import OfflineModel
 from tests.support.openai_server import Stream, chunk, openai_server, refusal
+from tests.support.thorough import examples
 from tests.unit.bot.evaluation.test_runner import DIALOGUES, SameAnswer, judged, value, written
 
 
@@ -78,7 +79,8 @@ async def test_the_report_does_not_depend_on_the_order_in_which_answers_come() -
     """One conversation at a time or many: the same measures, intervals and misses."""
     runs = [
         await evaluate(
-            OfflineModel(pause=0), "decisions", name="m", capabilities=ModelCapabilities(), limit=30, parallel=parallel,
+            OfflineModel(pause=0), "decisions", name="m", capabilities=ModelCapabilities(), limit=examples(30, 8),
+            parallel=parallel,
             console=Console(file=StringIO()),
         )
         for parallel in (1, 7)
