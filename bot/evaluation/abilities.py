@@ -63,8 +63,8 @@ async def _ask_plainly(model: ChatModel, question: str) -> ParsedAnswer:
     words, failure = "", ""
     async with aclosing(
         model.stream([ChatMessage(Role.SYSTEM, PLAIN_PROMPT), ChatMessage(Role.USER, question)])
-    ) as heard:
-        async for event in heard:
+    ) as received:
+        async for event in received:
             match event:
                 case TextDelta(text):
                     words += text

@@ -80,9 +80,9 @@ async def ask(model: ChatModel, dialogue: Dialogue, context: PromptContext) -> A
     thread = DryRunThread()
     for place, exchange in enumerate(dialogue.turns):
         thread = thread.with_uploads(exchange)
-        heard = await run_turn(model, context, thread, exchange)
-        yield JudgedTurn(dialogue, place, heard)
-        thread = thread.with_expected_answer(exchange, heard)
+        received = await run_turn(model, context, thread, exchange)
+        yield JudgedTurn(dialogue, place, received)
+        thread = thread.with_expected_answer(exchange, received)
 
 
 def judge(turns: Sequence[JudgedTurn]) -> SuiteResult:

@@ -154,8 +154,8 @@ async def run_turn(model: ChatModel, context: PromptContext, thread: DryRunThrea
                     known, newest = {picture.number for picture in turn.pictures}, turn.current_picture
                 case ModelFailed(reason):
                     return ParsedAnswer(tuple(parts), str(reason))
-    heard = ParsedAnswer(tuple(parts))
-    return heard if heard.text or heard.images else ParsedAnswer(failure="The answer was empty.")
+    received = ParsedAnswer(tuple(parts))
+    return received if received.text or received.images else ParsedAnswer(failure="The answer was empty.")
 
 
 def _build_turn(model: ChatModel, context: PromptContext, thread: DryRunThread, now: Entry) -> Turn:

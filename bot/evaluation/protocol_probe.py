@@ -117,8 +117,8 @@ async def choose_protocol(model: OpenAICompatible, cache: Path, capabilities: Mo
         return
     model.update_profile(request_protocol=finding.front_end, thinks_first=finding.thinks_first)
     scores = f"tags {finding.tags}, tools {finding.tools} of {len(DIALOGUES)} right"
-    told = "its server takes no tools" if finding.tools is None else scores
-    log.info("the chat model %s is told of %s: %s", model.model, finding.front_end.value, told)
+    output = "its server takes no tools" if finding.tools is None else scores
+    log.info("the chat model %s is told of %s: %s", model.model, finding.front_end.value, output)
 
 
 async def probe(model: OpenAICompatible, capabilities: ModelCapabilities) -> ProbeResult | None:
@@ -131,13 +131,13 @@ async def probe(model: OpenAICompatible, capabilities: ModelCapabilities) -> Pro
     thoughts: list[bool] = []
     for dialogue in DIALOGUES:
         for front_end in (RequestProtocol.TOOLS, RequestProtocol.TAGS):
-            heard = await run_dialogue(dialogue, ProtocolOverride(model, front_end), capabilities)
-            if heard is None:
+            received = await run_dialogue(dialogue, ProtocolOverride(model, front_end), capabilities)
+            if received is None:
                 return None
-            right[front_end].append(is_right(dialogue, heard))
-            thoughts.append(heard.has_thoughts)
+            right[front_end].append(is_right(dialogue, received))
+            thoughts.append(received.has_thoughts)
             if not model.takes_tools:
-                return ProbeResult(RequestProtocol.TAGS, heard.has_thoughts, 0, None)
+                return ProbeResult(RequestProtocol.TAGS, received.has_thoughts, 0, None)
     tags, called = sum(right[RequestProtocol.TAGS]), sum(right[RequestProtocol.TOOLS])
     if tags != called:
         better = RequestProtocol.TAGS if tags > called else RequestProtocol.TOOLS
@@ -177,21 +177,21 @@ async def run_dialogue(
     dialogue: ProbeDialogue, model: ProtocolOverride, capabilities: ModelCapabilities
 ) -> ProbeAnswer | None:
     """Return the answer of the model to a dialogue; None if the model failed."""
-    heard = ProbeAnswer()
+    received = ProbeAnswer()
     async with aclosing(parse_stream(_build_turn(dialogue, model.profile, capabilities), model)) as events:
         async for event in events:
             match event:
                 case Text(markdown):
-                    heard = replace(heard, text_length=heard.text_length + len(markdown.strip()))
+                    received = replace(received, text_length=received.text_length + len(markdown.strip()))
                 case ImageRequest():
-                    heard = replace(heard, requests=(*heard.requests, event))
+                    received = replace(received, requests=(*received.requests, event))
                 case Retracted():
-                    heard = ProbeAnswer(has_thoughts=True)
+                    received = ProbeAnswer(has_thoughts=True)
                 case ModelFailed() if event != CUT_SHORT:
                     return None
-            if heard.text_length > MAX_ANSWER_CHARACTERS:
+            if received.text_length > MAX_ANSWER_CHARACTERS:
                 break
-    return heard
+    return received
 
 
 def is_right(dialogue: ProbeDialogue, answer: ProbeAnswer) -> bool:
@@ -206,9 +206,9 @@ def is_right(dialogue: ProbeDialogue, answer: ProbeAnswer) -> bool:
 def _build_turn(dialogue: ProbeDialogue, profile: ModelProfile, capabilities: ModelCapabilities) -> Turn:
     drawn = tuple(_picture(number, prompt) for number, prompt in enumerate(dialogue.earlier_prompts, start=1))
     earlier = [_entry(f"draw {picture.request.prompt}", picture) for picture in drawn]
-    told = build_history(build_system_prompt(capabilities, profile), earlier, _entry(dialogue.text), drawn, profile)
+    output = build_history(build_system_prompt(capabilities, profile), earlier, _entry(dialogue.text), drawn, profile)
     offered = image_tools(capabilities) if profile.request_protocol is RequestProtocol.TOOLS else ()
-    return Turn(tuple(told), drawn, None, dialogue.text, (_ANN.name,), offered)
+    return Turn(tuple(output), drawn, None, dialogue.text, (_ANN.name,), offered)
 
 
 def _picture(number: int, prompt: str) -> Picture:
@@ -227,8 +227,8 @@ def _entry(text: str, picture: Picture | None = None) -> Entry:
 
 
 def _cache_key(model: OpenAICompatible, capabilities: ModelCapabilities) -> str:
-    told = [build_system_prompt(capabilities, ModelProfile(front_end)) for front_end in RequestProtocol]
-    whole = json.dumps([model.model, model.server, *told, repr(image_tools(capabilities)), repr(DIALOGUES)])
+    output = [build_system_prompt(capabilities, ModelProfile(front_end)) for front_end in RequestProtocol]
+    whole = json.dumps([model.model, model.server, *output, repr(image_tools(capabilities)), repr(DIALOGUES)])
     return hashlib.sha256(whole.encode()).hexdigest()
 
 

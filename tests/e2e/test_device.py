@@ -114,7 +114,7 @@ async def test_a_device_that_loads_has_no_slot() -> None:
         assert await ready(device) == READY
 
 
-async def test_a_model_that_cannot_be_loaded_is_told() -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported() -> None:
     """The reason is a sentence without the exception's words, and is what a batch hears."""
     reason = notice("model-not-loaded", error="FileNotFoundError")
     async with owned(load_nothing) as device:
@@ -137,7 +137,7 @@ async def test_a_process_that_dies_while_it_loads_is_trouble_until_it_does_not()
 @pytest.mark.parametrize(
     "loaded_model", ["tests.support.fake_models.flat_worker:load_model", "tests.support.fake_models.quiet:QuietModel"]
 )
-async def test_a_studio_is_found_by_its_name(loaded_model: str) -> None:
+async def test_a_model_class_is_found_by_its_name(loaded_model: str) -> None:
     """As a deployment names it, with all that a deployment passes on."""
     async with owned(partial(load_model_class, loaded_model, "a model", "auto", 2, Options(step_cache=0.1))) as device:
         assert (await ready(device)).slots == 1

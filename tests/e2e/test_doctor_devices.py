@@ -8,7 +8,7 @@ from bot.doctor.doctor import check_rendering, inspect_environment
 from render.protocol import VERSION
 
 
-async def test_a_look_for_gpus_that_hangs_or_fails_is_told() -> None:
+async def test_a_look_for_gpus_that_hangs_or_fails_is_reported() -> None:
     """The other process is ended, and the bot never waits for it longer than allowed."""
     hung = await inspect_environment((sys.executable, "-c", "import signal; signal.pause()"), 0.1)
     broken = await inspect_environment((sys.executable, "-c", "raise ImportError"), 60)

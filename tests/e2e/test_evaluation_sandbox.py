@@ -34,7 +34,7 @@ async def test_right_code_passes(task: CodeTask) -> None:
         ("raise KeyboardInterrupt", "KeyboardInterrupt"),
     ],
 )
-async def test_wrong_code_is_told_in_a_few_words(code: str, output: str) -> None:
+async def test_wrong_code_is_reported_in_a_few_words(code: str, output: str) -> None:
     """What is wrong is named by Python's own error."""
     fault = await run_tests(code, TASK)
     assert fault.startswith(output)

@@ -161,7 +161,7 @@ async def test_the_terminal_is_a_platform_too(tmp_path: Path) -> None:
     assert b"leaked" not in complained
 
 
-async def test_the_program_ends_when_told(program: Program) -> None:
+async def test_the_program_ends_on_sigterm(program: Program) -> None:
     """SIGTERM is a clean end, and takes the worker along."""
     worker = worker_of(program)
     assert await asyncio.wait_for(program.stop(), 20) == 0

@@ -110,7 +110,7 @@ async def outcome(engine: WorkerEngine, batch: Batch = BATCH) -> tuple[list[Work
     return received, None
 
 
-async def test_a_batch_is_told_step_by_step() -> None:
+async def test_a_batch_is_reported_step_by_step() -> None:
     """Events arrive in order, the request arrives whole, and no byte is changed on its way."""
     async with working(GatedModel) as engine:
         for _ in range(2):
@@ -128,7 +128,7 @@ async def test_a_worker_that_loads_answers_and_has_no_slot() -> None:
         assert await ready(engine) == READY
 
 
-async def test_a_model_that_cannot_be_loaded_is_told() -> None:
+async def test_a_model_that_cannot_be_loaded_is_reported() -> None:
     """The reason is a sentence without the exception's words; there will be no slots."""
     async with working(load_nothing) as engine:
         reason = notice("model-not-loaded", error="FileNotFoundError")

@@ -35,8 +35,8 @@ async def everywhere(folder: Path, steps: Sequence[Step]) -> Outcome:
     for outcome in outcomes.values():  # the page shows earlier replies in the language of now, the platforms do not
         outcome.button_texts = sorted(button_texts)
     for what in page:
-        told = [each[what] for each in others] + ([] if what == "ranked" else [page[what]])
-        assert all(each == told[0] for each in told), (what, told)
+        output = [each[what] for each in others] + ([] if what == "ranked" else [page[what]])
+        assert all(each == output[0] for each in output), (what, output)
     assert page["ranked"] == []
     return outcomes["discord"]
 
@@ -125,7 +125,7 @@ async def test_a_picture_is_made_larger_until_it_is_as_large_as_may_be(tmp_path:
     assert [reply[1] for reply in outcome.replies] == said
     labels = [label for _, label, _ in outcome.replies[1][-1]]
     assert labels == ["Vary #2", "Edit #2", "Upscale #2", "Redo #2", "Delete #2"]
-    assert outcome.told == [
+    assert outcome.output == [
         "Image #6 already has the maximum size (4096 × 4096).",
         "Bild #6 hat schon die größtmögliche Größe (4096 × 4096).",
     ]
@@ -157,7 +157,7 @@ async def test_what_a_team_has_chosen_holds(tmp_path: Path) -> None:
         ],
     )
     full = f"Your limit is 2 images a day. The next one is free {WHEN}."
-    assert outcome.told == [full, "Deleted from this thread: 4 messages and 5 images."]
+    assert outcome.output == [full, "Deleted from this thread: 4 messages and 5 images."]
     assert outcome.ranked == [
         "Only managers can change the settings of this server. You can change your own settings with the scope `me`.",
         "Only Ann and managers can do this.",

@@ -55,20 +55,20 @@ async def test_how_pictures_came_about_is_drawn_and_taken_away(tmp_path: Path) -
         "  - **#5** edit of #4: a blue square in the snow",
     ]
     packed = "4 messages and 5 images. Unpack the file and open index.html."
-    assert outcome.told == ["\n".join(lines), packed, "\n".join(lines[:2] + lines[3:])]
+    assert outcome.output == ["\n".join(lines), packed, "\n".join(lines[:2] + lines[3:])]
     assert outcome.ranked == ["Only Cid and managers can do this."]
-    (sheet, whole), (package, (names, told, page)), (_, less) = outcome.papers
+    (sheet, whole), (package, (names, output, page)), (_, less) = outcome.attachments
     assert (sheet, package) == ("pictures.png", "thread.zip")
     assert whole[0] == less[0] and whole[1] > less[1] > 300
     assert names == ["index.html", "pictures.json", *(f"pictures/{number:04}.png" for number in range(1, 6))]
-    assert [(each["number"], each["operation"], each["parent"], each["asked_by"]) for each in told] == [
+    assert [(each["number"], each["operation"], each["parent"], each["asked_by"]) for each in output] == [
         (1, "generate", None, "Ann"),
         (2, "vary", 1, "Bo"),
         (3, "edit", 1, "Cid"),
         (4, "upload", None, "Ann"),
         (5, "edit", 4, "Ann"),
     ]
-    assert [each["asked_in_words"] for each in told][::2] == ["draw a lighthouse", "make it green", "make it snow"]
+    assert [each["asked_in_words"] for each in output][::2] == ["draw a lighthouse", "make it green", "make it snow"]
     assert "<h2>Cid</h2><p>make it green</p>" in page and '<img src="pictures/0003.png"' in page
 
 
@@ -108,12 +108,12 @@ async def test_the_narrowest_choice_holds_and_says_where_it_comes_from(tmp_path:
         *(("aspect_ratio", *each) for each in sources),
         ("style", "default", "default"), ("aspect_ratio", "2:3", "thread"),
     ]  # fmt: skip
-    assert ["pirate" in heard[0][1] for heard in outcome.heard] == [True, False, False, False, False]
-    assert ["poet" in heard[0][1] for heard in outcome.heard] == [False, True, True, True, True]
+    assert ["pirate" in received[0][1] for received in outcome.received] == [True, False, False, False, False]
+    assert ["poet" in received[0][1] for received in outcome.received] == [False, True, True, True, True]
     assert outcome.ranked == [
         "Only managers can change the settings of this channel. You can change your own settings with the scope `me`."
     ]
-    shape, unknown, persona, daily = outcome.told
+    shape, unknown, persona, daily = outcome.output
     assert shape.startswith("Aspect ratio must be one of default, 1:1, 3:2,") and shape.endswith(", not “5:4”.")
     assert unknown.startswith("There is no setting “colour”. The settings are chat_model,")
     assert persona.startswith("Persona can be set for server,") and persona.endswith(", not for me.")
@@ -181,7 +181,7 @@ async def test_lists_say_who_is_answered(tmp_path: Path) -> None:
     assert [reply[0] for reply in outcome.replies] == ["Ann", "Cid", "Ann", "Cid", "Bo"]
 
 
-async def test_limits_are_told_given_back_raised_and_lifted(tmp_path: Path) -> None:
+async def test_limits_are_shown_given_back_raised_and_lifted(tmp_path: Path) -> None:
     """What fails is given back; managers raise and lift a limit; usage tells of both pictures and words."""
     outcome = await everywhere(
         tmp_path,
@@ -206,7 +206,7 @@ async def test_limits_are_told_given_back_raised_and_lifted(tmp_path: Path) -> N
             Press("Cid", Action.VARY, 2),
         ],
     )
-    two, three, all_, usage, busy = outcome.told
+    two, three, all_, usage, busy = outcome.output
     assert two == f"Your limit is 2 images a day. The next one is free {WHEN}."
     assert three == f"Your limit is 3 images a day. The next one is free {WHEN}."
     assert all_ == f"This server's limit is 4 images a day. The next one is free {WHEN}."
@@ -233,7 +233,7 @@ async def test_patterns_and_edits_fall_under_the_rule_too(tmp_path: Path) -> Non
         ],
     )
     rule = "The content filter of this server blocks a pattern in this prompt."
-    assert (outcome.told, outcome.reasons) == ([rule], [rule])
+    assert (outcome.output, outcome.reasons) == ([rule], [rule])
     assert job(outcome, "prompt") == ["a grey cat", "a red cat"]
 
 

@@ -16,8 +16,8 @@ def violations(requests: Iterable[HttpLogEntry]) -> list[Violation]:
     routes = [(route, _pattern(route)) for route in contract.schemas]
     found = []
     for request in requests:
-        told = f"{request.method.upper()} {request.path.partition('?')[0].removeprefix('/api/v10')}"
-        route = next((route for route, pattern in routes if pattern.fullmatch(told)), None)
+        output = f"{request.method.upper()} {request.path.partition('?')[0].removeprefix('/api/v10')}"
+        route = next((route for route, pattern in routes if pattern.fullmatch(output)), None)
         if route and request.json is not None:
             fault = contract.fault(route, request.json)
             if fault is None and isinstance(request.json, dict):

@@ -289,11 +289,11 @@ def answers(result: Any) -> list[Any]:
 
 def hidden(here: SimulatedBot, channel: Any, result: Any) -> str:
     """Return the text of the only ephemeral response; asserts that one user sees it."""
-    (told,) = answers(result)
+    (output,) = answers(result)
     people = (here.ann, here.bob, here.cid)
-    seeing = [who for who in people if told.id in [message.id for message in channel.history(viewer=who)]]
+    seeing = [who for who in people if output.id in [message.id for message in channel.history(viewer=who)]]
     assert len(seeing) == 1
-    return str(told.content or "\n".join(texts(told.components)))
+    return str(output.content or "\n".join(texts(output.components)))
 
 
 def silent(result: Any) -> bool:

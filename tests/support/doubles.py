@@ -83,7 +83,7 @@ class ScriptedModel:
     """Says one script after the other, chunk by chunk; waits for `go` where a chunk is None."""
 
     scripts: list[Sequence[str | None | ModelEvent]]
-    heard: list[Sequence[ChatMessage]] = field(default_factory=list)
+    received: list[Sequence[ChatMessage]] = field(default_factory=list)
     go: asyncio.Event = field(default_factory=asyncio.Event)
     waiting: asyncio.Event = field(default_factory=asyncio.Event)
     closed: int = 0
@@ -92,7 +92,7 @@ class ScriptedModel:
 
     async def stream(self, history: Sequence[ChatMessage], tools: Sequence[Tool] = ()) -> AsyncGenerator[ModelEvent]:
         """The next script's events."""
-        self.heard.append(tuple(history))
+        self.received.append(tuple(history))
         self.offered.append(tuple(tools))
         try:
             for chunk in self.scripts.pop(0):

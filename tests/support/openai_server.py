@@ -92,8 +92,8 @@ class Clever:
         if any(role == before for role, before in zip(asked.roles[1:], asked.roles, strict=False)):
             return refusal(400, "Conversation roles must alternate user/assistant/user/assistant/...")
         if len(asked.images) > self.images:
-            told = f"At most {self.images} image(s) may be provided in one prompt."
-            return self.refusals.get("images") or refusal(400, told)
+            output = f"At most {self.images} image(s) may be provided in one prompt."
+            return self.refusals.get("images") or refusal(400, output)
         if sum(map(len, asked.words)) > self.context:
             return self.refusals.get("context") or refusal(400, "The prompt is too long.")
         return self._answer(asked)
@@ -227,9 +227,9 @@ def refusal(status: int, message: str, **headers: str) -> Answer:
     return error(status, {"message": message, "type": "invalid_request_error", "param": None, "code": None}, **headers)
 
 
-def error(status: int, told: object, **headers: str) -> Answer:
+def error(status: int, output: object, **headers: str) -> Answer:
     """An error in any shape that has `error` around it."""
-    return Answer(status, json.dumps({"error": told}), {"Content-Type": "application/json"} | headers)
+    return Answer(status, json.dumps({"error": output}), {"Content-Type": "application/json"} | headers)
 
 
 def _event(delta: Mapping[str, object], finish: str | None, more: Mapping[str, object]) -> str:

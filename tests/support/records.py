@@ -60,10 +60,10 @@ def press(action: Action, target: str, author: Person = ANN, *, nth: int = 1, wo
     return ButtonPress(f"{action}-{target}-{nth}", THREAD, author, action, target, words)
 
 
-def wish(text: str, count: int | None = None, wish_id: str = "w1", **sampling: Any) -> ImagineCommand:
+def imagine(text: str, count: int | None = None, command_id: str = "w1", **sampling: Any) -> ImagineCommand:
     """Pictures asked for past the chat model."""
     request = ImageRequest(0, Operation.GENERATE, text, sampling=Sampling(**sampling))
-    return ImagineCommand(wish_id, THREAD, ANN, request, count)
+    return ImagineCommand(command_id, THREAD, ANN, request, count)
 
 
 def pictures_of(view: View) -> list[PicturePart]:

@@ -259,9 +259,9 @@ class Bugs(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep the error, unless a socket closed before an acknowledgement: Slack repeats the event."""
-        told = self.format(record)
-        if "Cannot write to closing transport" not in told:
-            self.told.append(told)
+        output = self.format(record)
+        if "Cannot write to closing transport" not in output:
+            self.told.append(output)
 
 
 @asynccontextmanager

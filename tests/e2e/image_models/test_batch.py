@@ -50,7 +50,7 @@ class Watched:
         return [event.fraction for event in self.events if isinstance(event, StepDone)]
 
 
-def test_steps_are_told_as_often_as_anybody_looks() -> None:
+def test_steps_are_reported_as_often_as_anybody_looks() -> None:
     """Not too often, the last always, and none twice."""
     watched = Watched()
     for nth in range(1, 9):
@@ -59,7 +59,7 @@ def test_steps_are_told_as_often_as_anybody_looks() -> None:
     assert watched.fractions() == [3 / 8, 6 / 8, 1.0]
 
 
-def test_a_call_that_is_made_again_is_not_told_twice() -> None:
+def test_a_call_that_is_made_again_is_not_reported_twice() -> None:
     """Its steps begin anew, and are silent until it is further than it was."""
     watched = Watched()
     watched.at(1.0, 0.5)

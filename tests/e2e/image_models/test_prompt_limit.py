@@ -52,7 +52,7 @@ def test_no_more_is_read_than_is_said(name: str) -> None:
     assert not [note for note in (*beginning.notes, *less.notes) if "The prompt is longer" in str(note)]
 
 
-def test_what_may_not_be_told_is_not_quoted() -> None:
+def test_what_may_not_be_reported_is_not_quoted() -> None:
     """The notes are in the picture's file, too."""
     image_model = DiffusersModel("sd", "cpu", 1, load=lambda model, device: loaded("sd"))
     made = drawn(image_model, LONG, telling=False)

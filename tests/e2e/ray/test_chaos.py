@@ -36,7 +36,7 @@ class Replicas:
 
 
 @pytest.mark.timeout(300 + 30 * SIZES.kills)
-async def test_a_crowd_is_served_while_bot_and_painters_are_killed(tmp_path: Path) -> None:
+async def test_a_crowd_is_served_while_bot_and_workers_are_killed(tmp_path: Path) -> None:
     """Every picture that was asked for is posted once, few are rendered twice, and a single wish is served soon."""
     log = tmp_path / "renders.jsonl"
     settings = {"FLAT_LOG": str(log), "FLAT_STEP_TIME": "0.06", "FLAT_BATCH": "4"}

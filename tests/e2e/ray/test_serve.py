@@ -41,7 +41,7 @@ async def busy(place: Place, number: int) -> None:
     await place.until(lambda slots: slots.slots - slots.free == number)
 
 
-async def test_a_killed_painter_cuts_its_stream_alone(there: Cluster, place: Place) -> None:
+async def test_a_killed_worker_cuts_its_stream_alone(there: Cluster, place: Place) -> None:
     """Its stream breaks at once and without an end, its device's process ends too, and another painter comes."""
     workers, before = there.workers(), there.processes()
     streams = [asyncio.create_task(watched(place)) for _ in workers]
@@ -83,7 +83,7 @@ async def insist(place: Place, batch: Batch, cuts: list[float]) -> int:
         await place.until(lambda slots: slots.free > 0, BACK)
 
 
-async def test_batches_outlive_their_painters(there: Cluster, place: Place) -> None:
+async def test_batches_outlive_their_workers(there: Cluster, place: Place) -> None:
     """While painters are killed again and again, every batch becomes whole, and two painters are there in the end."""
     cuts: list[float] = []
     stop = asyncio.Event()
@@ -108,7 +108,7 @@ async def test_batches_outlive_their_painters(there: Cluster, place: Place) -> N
     await place.until(lambda slots: slots.slots == slots.free == 2, BACK)
 
 
-async def test_a_dead_device_is_replaced_within_its_painter(there: Cluster, place: Place) -> None:
+async def test_a_dead_device_is_replaced_within_its_worker(there: Cluster, place: Place) -> None:
     """Only the process with the model dies: the stream is cut, and the painter itself stays."""
     workers = there.workers()
     stream = asyncio.create_task(watched(place))
@@ -144,7 +144,7 @@ async def test_the_fleet_grows_and_shrinks_without_cutting(there: Cluster, place
     assert stranger.last_target is None
 
 
-async def test_a_step_is_soon_heard(place: Place) -> None:
+async def test_a_step_soon_arrives(place: Place) -> None:
     """Steps arrive one by one, not all at the end."""
     times = [time.monotonic() async for event in place.render(Batch(tasks(12))) if isinstance(event, StepDone)]
     gaps = sorted(later - earlier for earlier, later in pairwise(times))

@@ -90,8 +90,8 @@ async def test_an_edit_can_be_limited_to_a_region(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN, RED, RED) as here:
         _, picture = await draw_one(here)
         for nth, (where, part) in enumerate((("left", NAMED_REGIONS["left"]), ("whole", "")), 1):
-            told = {"words": "make it red", "where": [where]}
-            await here.bob.submit_modal(await here.bob.click(picture, label="Edit"), told)
+            output = {"words": "make it red", "where": [where]}
+            await here.bob.submit_modal(await here.bob.click(picture, label="Edit"), output)
             entry = await here.newest(nth)
             assert (entry.about, entry.region) == (1, part)
 

@@ -10,8 +10,8 @@ SUN = ["<image>a sun</image>"]
 
 async def set_for_category(here: SimulatedBot, channel: Any, do: str = "set", who: Any = None, **arguments: str) -> str:
     """Set a setting for the category of a channel, and return the answer."""
-    told = {"scope": "category", "key": "ratio", **arguments}
-    return hidden(here, channel, await (who or here.bob).slash(channel, f"settings {do}", **told))
+    output = {"scope": "category", "key": "ratio", **arguments}
+    return hidden(here, channel, await (who or here.bob).slash(channel, f"settings {do}", **output))
 
 
 async def shown_ratio(here: SimulatedBot, channel: Any, scope: str = "me") -> str:

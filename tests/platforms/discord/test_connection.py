@@ -219,8 +219,8 @@ async def test_a_message_during_startup_hides_no_earlier_message(
         double.gateway.drop()
         missed = await ask(double, channel, ana)
         await double.until(lambda: double.gateway.identified == 2)
-        heard = await ask(double, channel, ana)
-        await answered(double, here, heard)
+        received = await ask(double, channel, ana)
+        await answered(double, here, received)
         await answered(double, here, missed)
 
 
@@ -263,8 +263,8 @@ async def test_health_reports_the_connection(double: DiscordDouble, channel: Cha
         assert here.platform.health() == {"connected": False, "last_heartbeat": None, "message_content": True}
         await ready(double, here)
         await double.until(lambda: double.gateway.beats > 2)
-        told = here.platform.health()
-        assert told["connected"] and told["message_content"] and 0 <= told["last_heartbeat"] < 5
+        output = here.platform.health()
+        assert output["connected"] and output["message_content"] and 0 <= output["last_heartbeat"] < 5
         double.gateway.down = True
         double.gateway.drop()
         await double.until(lambda: not double.gateway.lines)
@@ -286,10 +286,10 @@ async def test_it_works_without_the_message_content_intent(
 
 def test_a_note_says_that_the_intent_is_not_requested(tmp_path: Path) -> None:
     """If the operator switched it off, Discord does not have to refuse it first."""
-    store, told = Store(tmp_path / "db.sqlite"), list[UserText]()
+    store, output = Store(tmp_path / "db.sqlite"), list[UserText]()
     for content in (True, False):
-        Discord(Account("token", message_content=content), store, store.posts, lambda digest: b"", told.append)
-    assert told == [NO_MESSAGE_CONTENT]
+        Discord(Account("token", message_content=content), store, store.posts, lambda digest: b"", output.append)
+    assert output == [NO_MESSAGE_CONTENT]
     store.close()
 
 

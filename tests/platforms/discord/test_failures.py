@@ -61,7 +61,7 @@ async def test_a_running_reply_continues_after_a_restart(tmp_path: Path) -> None
         after = thread.history()
         assert [message.id for message in after] == [message.id for message in before]
         assert contents(thread) == ["First:", "**#1**\n-# a moon", "Then:", "**#2**\n-# a sun", "Enjoy!"]
-        assert len(pictures(thread)) == 2 and len(here.model.heard) == 1
+        assert len(pictures(thread)) == 2 and len(here.model.received) == 1
 
 
 async def test_a_post_that_was_not_recorded_is_found_again(tmp_path: Path) -> None:
@@ -94,10 +94,10 @@ async def test_messages_during_downtime_are_answered_once(tmp_path: Path) -> Non
         await here.restart()
         for question in missed:
             await here.final(question.id)
-        assert len(here.entries()) == 5 and len(here.model.heard) == 5
+        assert len(here.entries()) == 5 and len(here.model.received) == 5
         assert contents(thread)[-1] == "Hello." and contents(here.thread(missed[0].id)) == ["Hello."]
         await here.restart()
-        assert len(here.entries()) == 5 and len(here.model.heard) == 5
+        assert len(here.entries()) == 5 and len(here.model.received) == 5
 
 
 # Changed minds
@@ -138,7 +138,7 @@ async def test_an_edited_message_can_be_answered_again(tmp_path: Path) -> None:
         await here.until(lambda: contents(thread)[0].startswith("**#2**\n-# a moon"))
         entry = await here.final(asked.id)
         assert (entry.text, entry.raw_answer) == ("draw a moon", "".join(MOON))
-        assert "draw a moon" in here.model.heard[-1][-1].text
+        assert "draw a moon" in here.model.received[-1][-1].text
         assert [message.id] == [each.id for each in thread.history()]
         assert "Answer again" not in labels(thread.last_message)
 
@@ -368,7 +368,7 @@ async def test_it_does_not_answer_bots(tmp_path: Path) -> None:
         thread = await here.draw("hello")
         robot = here.guild.add_member(here.env.create_user("robot", bot=True))
         await here.ask("draw a sun", robot, thread, reply_to=thread.last_message, attachments=[("a.png", png())])
-        assert len(here.entries()) == 1 and len(here.model.heard) == 1
+        assert len(here.entries()) == 1 and len(here.model.received) == 1
 
 
 async def test_a_user_install_reply_may_expire(tmp_path: Path) -> None:

@@ -55,7 +55,7 @@ async def test_a_thread_continues_without_mentions(tmp_path: Path) -> None:
         assert [message.content.partition("\n")[0] for message in pictures(thread)] == ["**#1**", "**#2**"]
         answer = thread.history()[-1]
         assert answer.reference.message_id == int(entry.id)
-        assert "draw a sun" in here.model.heard[-1][-3].text and "and a moon" in here.model.heard[-1][-1].text
+        assert "draw a sun" in here.model.received[-1][-3].text and "and a moon" in here.model.received[-1][-1].text
 
 
 async def test_messages_between_users_are_not_answered(tmp_path: Path) -> None:
@@ -66,7 +66,7 @@ async def test_messages_between_users_are_not_answered(tmp_path: Path) -> None:
         await here.ann.send(thread, "very much", reply_to=chat)
         await here.quietly(chat, "so do I", here.cid)
         await here.cid.send(here.channel, "hello all")
-        assert len(here.entries()) == 1 and len(here.model.heard) == 1
+        assert len(here.entries()) == 1 and len(here.model.received) == 1
         asked = await here.ann.send(thread, f"{here.bob.mention} {here.client.user.mention} will know", reply_to=chat)  # type: ignore[union-attr]
         entry = await here.final(asked.id)
         assert entry.text == "@bob will know" and contents(thread)[-1] == "Hello."
@@ -344,7 +344,7 @@ async def test_a_hostile_file_name_is_harmless(tmp_path: Path) -> None:
         assert len(entry.uploads) == 1
         (file,) = pictures(thread)[0].attachments
         assert file.filename == "etc-passwd-con-png.png"
-        assert "evil" not in "".join(contents(thread)) and "evil" not in str(here.model.heard)
+        assert "evil" not in "".join(contents(thread)) and "evil" not in str(here.model.received)
 
 
 async def test_a_mention_without_text_gets_help(tmp_path: Path) -> None:

@@ -35,11 +35,11 @@ PATCH = "PATCH /channels/{channel_id}/messages/{message_id}"
 async def test_messages_are_sent_and_received(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
     """The client gets a message with its files; its replies, edits and deletions arrive."""
     said = await double.say(channel, ana, f"{double.bot.mention} a red fox", files=[Upload("fox.png", PIXEL)])
-    heard = await bot.heard.get()
-    assert bot.user in heard.mentions
-    assert heard.attachments[0].width == 1
-    assert await heard.attachments[0].read() == PIXEL
-    answer = await heard.reply("Here it comes.", allowed_mentions=discord.AllowedMentions.none())
+    received = await bot.received.get()
+    assert bot.user in received.mentions
+    assert received.attachments[0].width == 1
+    assert await received.attachments[0].read() == PIXEL
+    answer = await received.reply("Here it comes.", allowed_mentions=discord.AllowedMentions.none())
     shown = double.messages(channel)[-1]
     assert (shown.content, shown.reference, shown.mentions) == ("Here it comes.", said.id, [])
     await answer.edit(content="Here it is.")
@@ -68,12 +68,12 @@ async def test_files_have_alternative_texts(double: DiscordDouble, channel: Chan
 async def test_a_message_has_one_thread(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
     """The thread has the id of its message; posting unarchives it, editing in it does not."""
     said = await double.say(channel, ana, "a fox")
-    heard = await bot.heard.get()
-    thread = await heard.create_thread(name="A fox")
+    received = await bot.received.get()
+    thread = await received.create_thread(name="A fox")
     assert thread.id == said.id
     posted = await thread.send("Here.")
     with pytest.raises(discord.HTTPException) as caught:
-        await heard.create_thread(name="Another")
+        await received.create_thread(name="Another")
     assert caught.value.code == 160004
     assert said.thread is not None
     await double.archive(said.thread)

@@ -14,7 +14,7 @@ async def test_missed_events_are_replayed(double: DiscordDouble, channel: Channe
     """After a lost connection the session is resumed, and missed messages arrive."""
     double.gateway.drop()
     await double.say(channel, ana, "while you were away")
-    assert (await bot.heard.get()).content == "while you were away"
+    assert (await bot.received.get()).content == "while you were away"
     await bot.resumed.wait()
     double.gateway.ask_to_reconnect()
     await double.until(lambda: sum(session.resumed for session in double.gateway.sessions.values()) == 2)
@@ -31,7 +31,7 @@ async def test_a_session_that_cannot_resume_starts_again(
     await bot.readied.get()
     assert double.gateway.identified == 2
     assert [one.content async for one in bot.place(channel).history()] == ["while you were away"]
-    assert bot.heard.empty()
+    assert bot.received.empty()
 
 
 async def test_a_silent_gateway_is_reconnected(double: DiscordDouble, channel: Channel) -> None:
@@ -74,25 +74,25 @@ async def test_content_is_empty_without_the_intent(double: DiscordDouble, channe
     """Without the message content intent only direct messages and mentions have content."""
     async with running(Bot(discord.Intents(guilds=True, guild_messages=True, dm_messages=True))) as bot:
         asked = await double.say(channel, ana, "a secret", files=[Upload("fox.png", PIXEL)])
-        heard = await bot.heard.get()
-        assert (heard.content, heard.attachments) == ("", [])
+        received = await bot.received.get()
+        assert (received.content, received.attachments) == ("", [])
         await double.say(channel, ana, f"{double.bot.mention} draw that", reference=asked.id)
-        heard = await bot.heard.get()
-        assert heard.content.endswith("draw that")
-        assert heard.reference and isinstance(heard.reference.resolved, discord.Message)
-        assert heard.reference.resolved.content == ""
+        received = await bot.received.get()
+        assert received.content.endswith("draw that")
+        assert received.reference and isinstance(received.reference.resolved, discord.Message)
+        assert received.reference.resolved.content == ""
         await double.say(double.direct(ana), ana, "just us")
-        heard = await bot.heard.get()
-        assert heard.content == "just us"
-        await heard.author.send("Indeed.")
+        received = await bot.received.get()
+        assert received.content == "just us"
+        await received.author.send("Indeed.")
         assert double.messages(double.direct(ana))[-1].content == "Indeed."
 
 
 async def test_edits_and_deletions_arrive(double: DiscordDouble, channel: Channel, ana: Person, bot: Bot) -> None:
     """Edits and deletions of messages, channels and servers reach the client."""
-    told: list[str] = []
+    output: list[str] = []
     for name in ("raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"):
-        setattr(bot, f"on_{name}", _noting(told, name))
+        setattr(bot, f"on_{name}", _noting(output, name))
     said = await double.say(channel, ana, "a fox")
     await double.edit(said, "a hen")
     await double.delete(said)
@@ -100,9 +100,9 @@ async def test_edits_and_deletions_arrive(double: DiscordDouble, channel: Channe
     assert channel.guild is not None
     await double.remove_guild(channel.guild)
     await double.say(double.direct(ana), ana, "there?")
-    while (await bot.heard.get()).content != "there?":
+    while (await bot.received.get()).content != "there?":
         pass
-    assert told == ["raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"]
+    assert output == ["raw_message_edit", "raw_message_delete", "guild_channel_delete", "guild_remove"]
 
 
 async def test_the_client_can_have_shards(double: DiscordDouble) -> None:
@@ -127,8 +127,8 @@ async def test_the_client_can_have_shards(double: DiscordDouble) -> None:
     await ended
 
 
-def _noting(told: list[str], name: str) -> object:
+def _noting(output: list[str], name: str) -> object:
     async def note(*_: object) -> None:
-        told.append(name)
+        output.append(name)
 
     return note

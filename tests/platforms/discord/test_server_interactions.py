@@ -16,16 +16,16 @@ async def test_a_press_is_answered(double: DiscordDouble, channel: Channel, ana:
     await bot.place(channel).send("Press.", view=buttons())
     shown = double.messages(channel)[0]
     press = await double.press(shown, "again", ana)
-    heard = await bot.interactions.get()
-    answer = await heard.response.send_message("Only you see this.", ephemeral=True)
+    received = await bot.interactions.get()
+    answer = await received.response.send_message("Only you see this.", ephemeral=True)
     assert press.original is not None and press.original.ephemeral
     assert answer.message_id == press.original.id
-    await heard.followup.send("And this.", ephemeral=True)
+    await received.followup.send("And this.", ephemeral=True)
     assert [one.content for one in press.followups] == ["And this."]
     assert double.messages(channel) == [shown]
     await double.press(shown, "again", ana)
-    heard = await bot.interactions.get()
-    await heard.response.edit_message(content="Pressed.", view=None)
+    received = await bot.interactions.get()
+    await received.response.edit_message(content="Pressed.", view=None)
     assert (shown.content, shown.components) == ("Pressed.", [])
     with pytest.raises(LookupError):
         await double.press(shown, "again", ana)
@@ -40,16 +40,16 @@ async def test_an_interaction_waits_three_seconds(
     shown = double.messages(channel)[0]
     press = await double.press(shown, "again", ana)
     press.age(4)
-    heard = await bot.interactions.get()
+    received = await bot.interactions.get()
     with pytest.raises(discord.NotFound) as caught:
-        await heard.response.defer()
+        await received.response.defer()
     assert caught.value.code == 10062 and press.failed
     press = await double.press(shown, "again", ana)
-    heard = await bot.interactions.get()
-    await heard.response.defer()
+    received = await bot.interactions.get()
+    await received.response.defer()
     press.age(16 * 60)
     with pytest.raises(discord.HTTPException) as late:
-        await heard.edit_original_response(content="Too late.")
+        await received.edit_original_response(content="Too late.")
     assert late.value.code == 50027
 
 

@@ -37,8 +37,8 @@ def options(message: Any, custom_id: str) -> list[str]:
 
 def panel(result: Any) -> Any:
     """Return the ephemeral panel."""
-    (told,) = answers(result)
-    return told
+    (output,) = answers(result)
+    return output
 
 
 def administer(here: SimulatedBot) -> None:
@@ -63,7 +63,7 @@ async def test_imagine_creates_images_of_the_prompt(tmp_path: Path) -> None:
         assert thread.name == "a *fox*" and entry.thread.thread == str(thread.id)
         assert [message.content for message in pictures(thread)] == [f"**#{n}**\n-# a \\*fox\\*" for n in (1, 2)]
         assert [message.attachments[0].description for message in pictures(thread)] == ["#1: a *fox*", "#2: a *fox*"]
-        told = [
+        output = [
             (
                 job.request.sampling.aspect_ratio,
                 job.request.sampling.model,
@@ -73,8 +73,8 @@ async def test_imagine_creates_images_of_the_prompt(tmp_path: Path) -> None:
             )
             for job in here.renderer.jobs
         ]
-        assert sorted(told) == [("16:9", "sketch", seed, "people", str(here.ann.id)) for seed in (7, 8)]
-        assert here.model.heard == [] and entry.author.name == "ann"
+        assert sorted(output) == [("16:9", "sketch", seed, "people", str(here.ann.id)) for seed in (7, 8)]
+        assert here.model.received == [] and entry.author.name == "ann"
 
 
 async def test_an_invalid_request_is_refused_privately(tmp_path: Path) -> None:
@@ -152,7 +152,7 @@ async def test_the_panel_takes_free_text_in_a_form(tmp_path: Path) -> None:
         await here.bob.submit_modal(form, {"value": "You are a *pirate*."})
         assert "**Persona**: You are a \\*pirate\\*.\n-# from: server" in texts(shown.components)[0]
         await here.draw("hello")
-        assert "You are a *pirate*." in here.model.heard[0][0].text
+        assert "You are a *pirate*." in here.model.received[0][0].text
         await here.bob.click(shown, label="Default")
         assert "**Persona**: nothing\n-# from: default" in texts(shown.components)[0]
 
@@ -191,9 +191,9 @@ async def test_a_blocked_user_gets_a_note_only_for_a_mention(tmp_path: Path, key
         await here.cid.send(thread, "how nice")
         await here.ask("and a moon", here.cid, thread)
         await here.say(thread, "thanks")
-        *_, nice, asked, told, _, _ = thread.history()
+        *_, nice, asked, output, _, _ = thread.history()
         assert len(thread.history()) == before + 5 and nice.content == "how nice"
-        assert (told.content, told.reference.message_id) == (f"-# {refusal}", asked.id)
+        assert (output.content, output.reference.message_id) == (f"-# {refusal}", asked.id)
         assert len(here.entries()) == 2
 
 
@@ -231,9 +231,9 @@ async def test_the_queue_names_no_other_users(tmp_path: Path) -> None:
         here.queue_status = QueueStatus(
             (queued_job(1, here.ann, True), queued_job(2, here.bob, False)), (WorkerStatus("b", "m", 1, 1),)
         )
-        told = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
-        assert told.startswith("Generating: 1. Waiting: 1.\n- Your image #2: 2 images ahead")
-        assert "ann" not in told and "#1" not in told
+        output = hidden(here, here.channel, await here.bob.slash(here.channel, "queue"))
+        assert output.startswith("Generating: 1. Waiting: 1.\n- Your image #2: 2 images ahead")
+        assert "ann" not in output and "#1" not in output
 
 
 async def test_cancel_ends_the_users_own_replies(tmp_path: Path) -> None:
@@ -262,23 +262,23 @@ async def test_images_usage_and_forget(tmp_path: Path) -> None:
     async with running_bot(tmp_path, SUN, RED) as here:
         thread = await here.draw()
         entry = await here.reply(pictures(thread)[0], "make it red")
-        told = hidden(here, thread, await here.cid.slash(thread, "images"))
-        assert told == "- **#1** generated: a sun\n  - **#2** edit of #1: a red sun"
-        told = hidden(here, here.channel, await here.cid.slash(here.channel, "images"))
-        assert told == "This thread has no images yet."
-        told = hidden(here, thread, await here.ann.slash(thread, "usage"))
-        assert told.startswith("You: **2 images** in the last day, 2 in the last 30 days")
-        told = hidden(here, thread, await here.bob.slash(thread, "usage"))
-        assert "Everybody here: **2 images**" in told
+        output = hidden(here, thread, await here.cid.slash(thread, "images"))
+        assert output == "- **#1** generated: a sun\n  - **#2** edit of #1: a red sun"
+        output = hidden(here, here.channel, await here.cid.slash(here.channel, "images"))
+        assert output == "This thread has no images yet."
+        output = hidden(here, thread, await here.ann.slash(thread, "usage"))
+        assert output.startswith("You: **2 images** in the last day, 2 in the last 30 days")
+        output = hidden(here, thread, await here.bob.slash(thread, "usage"))
+        assert "Everybody here: **2 images**" in output
         refused = hidden(here, thread, await here.cid.slash(thread, "forget", what="thread"))
         assert "only managers" in refused
-        told = hidden(here, thread, await here.ann.slash(thread, "forget", what="thread"))
-        assert told == "Deleted from this thread: 2 messages and 2 images."
+        output = hidden(here, thread, await here.ann.slash(thread, "forget", what="thread"))
+        assert output == "Deleted from this thread: 2 messages and 2 images."
         assert here.store.pictures(entry.thread) == [] and here.entries() == []
-        told = hidden(here, thread, await here.ann.slash(thread, "forget", what="settings"))
-        assert told.startswith("Your own settings are deleted")
-        told = hidden(here, thread, await here.ann.slash(thread, "help"))
-        assert told.startswith("**Ask me for images in plain words**") and len(told) <= 2000
+        output = hidden(here, thread, await here.ann.slash(thread, "forget", what="settings"))
+        assert output.startswith("Your own settings are deleted")
+        output = hidden(here, thread, await here.ann.slash(thread, "help"))
+        assert output.startswith("**Ask me for images in plain words**") and len(output) <= 2000
 
 
 @pytest.mark.parametrize("name", ["settings panel", "queue", "usage", "help", "images", "cancel"])
@@ -357,10 +357,10 @@ async def test_a_user_install_has_no_managers(tmp_path: Path) -> None:
         given = {"key": "allowed", "value": here.cid.mention, "scope": "server"}
         chosen = [{"name": key, "type": 3, "value": value} for key, value in given.items()]
         command = await here.command_named("settings")
-        told = await here.carried(
+        output = await here.carried(
             here.cid, "server", **command, options=[{"name": "set", "type": 1, "options": chosen}]
         )
-        assert answers(told)[0].content.startswith("Only managers can change the settings of this server.")
+        assert answers(output)[0].content.startswith("Only managers can change the settings of this server.")
 
 
 @pytest.mark.parametrize("place", ["friend", "group", "server"])

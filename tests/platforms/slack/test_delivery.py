@@ -181,6 +181,6 @@ async def test_refused_tokens_are_named_at_the_start(tmp_path: Path) -> None:
         for method, name in (("auth.test", "SLACK_BOT_TOKEN"), ("apps.connections.open", "SLACK_APP_TOKEN")):
             await here.close()
             here.slack.fail(method, Error("invalid_auth"))
-            with pytest.raises(ExceptionGroup) as told:
+            with pytest.raises(ExceptionGroup) as output:
                 await here.start()
-            assert name in str(told.value.exceptions[0])
+            assert name in str(output.value.exceptions[0])

@@ -166,7 +166,7 @@ async def test_without_the_file_scope_the_text_is_posted(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(
-    ("fault", "told"),
+    ("fault", "output"),
     [
         (LoginPage(), "Slack did not give me one of the images. Operator: the app needs the scope files:read."),
         (Redirect(), "Slack did not give me one of the images. Operator: the app needs the scope files:read."),
@@ -174,7 +174,7 @@ async def test_without_the_file_scope_the_text_is_posted(tmp_path: Path) -> None
         (Lose(), "I could not read an image from Slack. Please send it again."),
     ],
 )
-async def test_files_that_are_no_images_are_not_used(tmp_path: Path, fault: Fault, told: str) -> None:
+async def test_files_that_are_no_images_are_not_used(tmp_path: Path, fault: Fault, output: str) -> None:
     """The token goes only to Slack, the text is answered, and a note names the file."""
     async with running_bot(tmp_path, WORDS) as here:
         if isinstance(fault, Error):
@@ -183,7 +183,7 @@ async def test_files_that_are_no_images_are_not_used(tmp_path: Path, fault: Faul
             brought = upload()
             here.slack.fail(DOWNLOAD, fault, times=2)
         await here.draw("what is it?", files=[brought])
-        assert await here.hint() == told
+        assert await here.hint() == output
         assert here.entries()[0].uploads == () and here.slack.leaks == []
         here.slack.web.faults.planned.clear()
 
@@ -213,4 +213,4 @@ async def test_slacks_sample_events_do_no_harm(tmp_path: Path, backwards: bool) 
                 await here.slack.deliver(type(envelope)(envelope.kind, envelope.payload)).settled()
         assert here.slack.unacknowledged == []
         ids = [entry.id for entry in here.entries()]
-        assert len(ids) == len(set(ids)) == len(here.model.heard)
+        assert len(ids) == len(set(ids)) == len(here.model.received)

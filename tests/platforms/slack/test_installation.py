@@ -96,21 +96,26 @@ class SignedRequests:
         """Deliver a mention; the status of the answer, and the id of the message."""
         message = await self._here.slack.say(channel, self._here.ana, f"{self._here.slack.bot.mention} {text}")
         event = payloads.message(self._here.slack.world, message) | {"channel": channel.id, "type": "app_mention"}
-        told = {"type": "event_callback", "team_id": self._here.slack.world.team_id, "event": event, "event_id": "Ev1"}
-        return await self.send(json.dumps(told), **more), f"{channel.id}-{message.ts}"
+        output = {
+            "type": "event_callback",
+            "team_id": self._here.slack.world.team_id,
+            "event": event,
+            "event_id": "Ev1",
+        }
+        return await self.send(json.dumps(output), **more), f"{channel.id}-{message.ts}"
 
     async def press(self, message: Any, label: str) -> int:
         """Press a button."""
         button = next(each for block in message.blocks for each in block.get("elements", ())
                       if each.get("type") == "button" and each["text"]["text"] == label)  # fmt: skip
         world = self._here.slack.world
-        told = payloads.base(world, "block_actions", self._here.ana) | {
+        output = payloads.base(world, "block_actions", self._here.ana) | {
             "container": {"type": "message", "message_ts": message.ts, "channel_id": message.channel.id},
             "channel": {"id": message.channel.id}, "message": payloads.message(world, message), "trigger_id": "1.2",
             "actions": [{"action_id": button["action_id"], "value": button["value"], "type": "button",
                          "block_id": "b", "action_ts": world.ts()}],
         }  # fmt: skip
-        body = urlencode({"payload": json.dumps(told)})
+        body = urlencode({"payload": json.dumps(output)})
         return await self.send(body, content="application/x-www-form-urlencoded")
 
 
@@ -157,7 +162,7 @@ async def test_a_port_in_use_is_reported(tmp_path: Path) -> None:
         taken = other.addresses[0][1]
         await here.close()
         here.account = replace(here.account, app_token="", signing_secret=SECRET, port=taken)
-        with pytest.raises(ExceptionGroup, match="unhandled errors") as told:
+        with pytest.raises(ExceptionGroup, match="unhandled errors") as output:
             await here.start()
-        assert "SLACK_PORT" in str(told.value.exceptions[0])
+        assert "SLACK_PORT" in str(output.value.exceptions[0])
         await other.cleanup()

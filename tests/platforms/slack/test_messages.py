@@ -73,7 +73,7 @@ async def test_a_thread_continues_without_mentions(tmp_path: Path) -> None:
         asked = await here.draw()
         entry = await here.say(asked, "and a moon", here.cid)
         assert entry.thread.thread == asked.ts and alts(here.thread(asked)[-1]) == ["#2: a moon"]
-        assert "draw a sun" in here.model.heard[-1][-3].text and "and a moon" in here.model.heard[-1][-1].text
+        assert "draw a sun" in here.model.received[-1][-3].text and "and a moon" in here.model.received[-1][-1].text
 
 
 async def test_messages_between_users_are_not_answered(tmp_path: Path) -> None:
@@ -306,7 +306,7 @@ async def test_a_mention_is_answered_once_with_its_files(
         assert [len(entry.uploads) for entry in here.entries()] == [1] and len(here.thread(asked)) == 1
         await here.ask("usage", thread_ts=asked.ts)
         await here.draw("thanks", thread_ts=asked.ts)
-        assert len(here.hints()) == 1 and len(here.model.heard) == 2
+        assert len(here.hints()) == 1 and len(here.model.received) == 2
         assert here.slack.unacknowledged == []
 
 

@@ -249,8 +249,8 @@ async def test_settings_open_from_a_thread(tmp_path: Path) -> None:
         asked = await here.draw()
         await here.ask("settings", thread_ts=asked.ts)
         assert "**Aspect ratio** (`aspect_ratio`): Default, from: default" in await here.hint()
-        (told,) = here.slack.ephemerals(here.ana)
-        await here.press(told, "Open settings")
+        (output,) = here.slack.ephemerals(here.ana)
+        await here.press(output, "Open settings")
         view = await here.modal()
         assert choices(view, "scope-me") == ["me", "thread", "channel", "server"]
         await scope(here, "thread")

@@ -33,7 +33,7 @@ SOMETIMES = {"team", "client_msg_id", "parent_user_id", "files"}  # left out of 
 async def test_a_mention_is_two_events(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
     """With ids of their own, both acknowledged; in a direct conversation it is one."""
     said = await slack.say(general, ana, f"{slack.bot.mention} a <b>fox</b> & hen", files=[Upload("a.txt", b"words")])
-    message, mention = await app.heard.get(), await app.heard.get()
+    message, mention = await app.received.get(), await app.received.get()
     assert [one["event"]["type"] for one in (message, mention)] == ["message", "app_mention"]
     assert message["event_id"] != mention["event_id"]
     assert message["event"]["ts"] == mention["event"]["ts"] == said.ts
@@ -44,28 +44,28 @@ async def test_a_mention_is_two_events(slack: SlackDouble, general: Channel, ana
     assert (await app.next("message"))["channel_type"] == "im"
     await slack.until(lambda: all(one.acknowledged for one in slack.link.sent))
     assert len(slack.link.sent) == 4
-    assert slack.unacknowledged == [] and app.heard.empty()
+    assert slack.unacknowledged == [] and app.received.empty()
 
 
 async def test_the_order_of_events_is_not_promised(slack: SlackDouble, general: Channel, ana: Person, app: App) -> None:
     """Mentions may come first, without files, several times, much later, or as only one event."""
     slack.delivery = Delivery(mention_first=True, copies=2, files_in_mention=False)
     await slack.say(general, ana, slack.bot.mention, files=[Upload("a.txt", b"words")])
-    heard = [(await app.heard.get())["event"] for _ in range(6)]
-    assert [one["type"] for one in heard] == ["app_mention"] * 2 + ["message"] * 2 + ["file_shared"] * 2
-    assert "files" not in heard[0] and "files" in heard[2]
+    received = [(await app.received.get())["event"] for _ in range(6)]
+    assert [one["type"] for one in received] == ["app_mention"] * 2 + ["message"] * 2 + ["file_shared"] * 2
+    assert "files" not in received[0] and "files" in received[2]
     assert app.retried == ["timeout"] * 3
     slack.delivery = Delivery(message=False)
     await slack.say(general, ana, slack.bot.mention)
-    assert (await app.heard.get())["event"]["type"] == "app_mention"
+    assert (await app.received.get())["event"]["type"] == "app_mention"
     slack.delivery = Delivery()
     slack.events.held.add("app_mention")
     await slack.say(general, ana, slack.bot.mention)
     await slack.say(general, ana, "and on")
-    texts = [(await app.heard.get())["event"]["text"] for _ in range(2)]
+    texts = [(await app.received.get())["event"]["text"] for _ in range(2)]
     slack.events.let_go()
     assert texts == [slack.bot.mention, "and on"]
-    assert (await app.heard.get())["event"]["type"] == "app_mention"
+    assert (await app.received.get())["event"]["type"] == "app_mention"
 
 
 async def test_an_unacknowledged_event_is_repeated(slack: SlackDouble, general: Channel, ana: Person) -> None:
@@ -99,7 +99,7 @@ async def test_actions_of_users_arrive_as_events(slack: SlackDouble, general: Ch
     slack.events.subscribed = {"message.channels", "app_uninstalled", "tokens_revoked"}
     await slack.say(slack.direct(ana), ana, "nobody hears this")
     slack.uninstall()
-    assert (await app.heard.get())["event"]["type"] == "app_uninstalled"
+    assert (await app.received.get())["event"]["type"] == "app_uninstalled"
     assert (await app.next("tokens_revoked"))["tokens"]["bot"] == [slack.bot.id]
     assert await refusal(app.client.chat_postMessage(channel=general.id, text="still here")) == "token_revoked"
 
@@ -184,8 +184,8 @@ async def test_tiers_can_be_enforced(slack: SlackDouble, general: Channel, app: 
     assert busiest(slack.called("chat.postMessage")) == 5
     if slack.web.contract is not None:
         for method, tier in TIERS.items():
-            told = slack.web.contract.method(method)
-            assert told is not None and told["rate_limits"] == tier and tier in {*PER_MINUTE, "t5"}
+            output = slack.web.contract.method(method)
+            assert output is not None and output["rate_limits"] == tier and tier in {*PER_MINUTE, "t5"}
 
 
 async def test_responses_break_hang_and_get_lost(slack: SlackDouble, general: Channel, app: App) -> None:
@@ -269,7 +269,7 @@ async def test_the_samples_of_slack_are_delivered(slack: SlackDouble, app: App) 
 
 
 def _drained(app: App) -> list[dict[str, Any]]:
-    heard = []
-    while not app.heard.empty():
-        heard.append(app.heard.get_nowait())
-    return heard
+    received = []
+    while not app.received.empty():
+        received.append(app.received.get_nowait())
+    return received

@@ -106,8 +106,8 @@ async def app(slack: SlackDouble) -> AsyncIterator[Acting]:
 async def shown(slack: SlackDouble, app: Acting, channel: Channel, **more: Any) -> Message:
     """A message of the bot with a button."""
     blocks: list[dict[str, Any]] = [{"type": "actions", "block_id": "row", "elements": [BUTTON]}]
-    told = await app.client.chat_postMessage(channel=channel.id, text="A fox", blocks=blocks, **more)
-    return channel.log[told["ts"]]
+    output = await app.client.chat_postMessage(channel=channel.id, text="A fox", blocks=blocks, **more)
+    return channel.log[output["ts"]]
 
 
 async def opened(slack: SlackDouble, app: Acting, said: Message, person: Person) -> View:

@@ -102,12 +102,12 @@ async def test_a_stream_needs_a_recipient(slack: SlackDouble, said: Message, app
 
 async def uploaded(slack: SlackDouble, app: App, **share: Any) -> str:
     """Upload an image of the bot in three steps, and return its id."""
-    told = await app.client.files_getUploadURLExternal(filename="fox.png", length=len(PIXEL))
-    async with aiohttp.ClientSession() as session, session.post(told["upload_url"], data=PIXEL) as answer:
+    output = await app.client.files_getUploadURLExternal(filename="fox.png", length=len(PIXEL))
+    async with aiohttp.ClientSession() as session, session.post(output["upload_url"], data=PIXEL) as answer:
         assert answer.status == 200
-    files = [{"id": told["file_id"], "title": "A fox"}]
+    files = [{"id": output["file_id"], "title": "A fox"}]
     await app.client.files_completeUploadExternal(files=files, **share)
-    return str(told["file_id"])
+    return str(output["file_id"])
 
 
 async def test_an_image_can_be_shown_when_slack_has_processed_it(
@@ -143,14 +143,14 @@ async def test_a_shared_file_comes_later(slack: SlackDouble, general: Channel, s
 
 async def test_uploads_can_fail(slack: SlackDouble, app: App) -> None:
     """An upload can break, have another length than announced, or be completed without data."""
-    told = await app.client.files_getUploadURLExternal(filename="fox.png", length=len(PIXEL))
-    complete = app.client.files_completeUploadExternal(files=[{"id": told["file_id"], "title": "A fox"}])
+    output = await app.client.files_getUploadURLExternal(filename="fox.png", length=len(PIXEL))
+    complete = app.client.files_completeUploadExternal(files=[{"id": output["file_id"], "title": "A fox"}])
     assert await refusal(complete) == "file_not_found"
     slack.fail(UPLOAD, Broken(500))
     async with aiohttp.ClientSession() as session:
-        async with session.post(told["upload_url"], data=PIXEL) as answer:
+        async with session.post(output["upload_url"], data=PIXEL) as answer:
             assert answer.status == 500
-        async with session.post(told["upload_url"], data=PIXEL[:-1]) as answer:
+        async with session.post(output["upload_url"], data=PIXEL[:-1]) as answer:
             assert answer.status == 400
     assert slack.violations == [f"upload of 'fox.png': {len(PIXEL) - 1} bytes, {len(PIXEL)} were announced"]
 
@@ -225,11 +225,13 @@ def test_valid_blocks_pass() -> None:
         pytest.skip("Slack's method reference is not there")
     good = contract.folder / "slackblocks-spec" / "fixtures" / "valid"
     for path in (*good.glob("blocks/*.json"), *good.glob("views/*.json")):
-        told = json.loads(path.read_text(encoding="utf-8"))
+        output = json.loads(path.read_text(encoding="utf-8"))
         if path.stem == "card_block" or path.stem.startswith("data_visualization"):
             continue
         judge = contract.blocks.view_faults if path.parent.name == "views" else contract.blocks.faults
-        assert list(judge(told if path.parent.name == "views" or isinstance(told, list) else [told])) == [], path.stem
+        assert list(judge(output if path.parent.name == "views" or isinstance(output, list) else [output])) == [], (
+            path.stem
+        )
 
 
 @pytest.mark.parametrize(("blocks", "why"), WRONG_BLOCKS)

@@ -27,7 +27,7 @@ async def test_imagine_generates_directly(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "output"),
     [
         ("", "Write what the image shows: /imagine a fox in the snow"),
         ("a fox --size 7", "There is no option --size. The options are --ratio, --count, --model, --seed, and --no."),
@@ -39,11 +39,11 @@ async def test_imagine_generates_directly(tmp_path: Path) -> None:
         ("a fox --model <!here>", "There is no image model “<\u200b!here>”. You can choose default and sketch."),
     ],
 )
-async def test_imagine_explains_an_invalid_request(tmp_path: Path, text: str, told: str) -> None:
+async def test_imagine_explains_an_invalid_request(tmp_path: Path, text: str, output: str) -> None:
     """To the user who gave the command, and nothing is left in the channel."""
     async with running_bot(tmp_path) as here:
         await here.command(text, name="/imagine")
-        assert await here.hint() == told
+        assert await here.hint() == output
         await here.slack.until(lambda: here.said(here.general) == [])
         assert here.entries() == []
 
@@ -72,7 +72,7 @@ async def test_commands_are_answered_to_one_user(tmp_path: Path) -> None:
     """Every command, and help for an unknown one."""
     async with running_bot(tmp_path, SUN) as here:
         await here.draw()
-        told = {
+        output = {
             "queue": "Generating: 0.",
             "usage": "You: **1 image**",
             "cancel": "Nothing is in progress here.",
@@ -86,7 +86,7 @@ async def test_commands_are_answered_to_one_user(tmp_path: Path) -> None:
             "draw a cat": "There is no command “draw a cat”. For an image, use `/imagine`",
             "settings set count 3": "Images per request for you: **3**.",
         }
-        for count, (text, begins) in enumerate(told.items(), 1):
+        for count, (text, begins) in enumerate(output.items(), 1):
             await here.command(text)
             assert (await here.hint(count=count)).startswith(begins)
         with pytest.raises(NotInThreads):

@@ -148,7 +148,7 @@ async def test_imagine_requests_images_without_the_chat_model(tmp_path: Path) ->
             for job in app.renderer.jobs
         ]
         assert jobs == [("a fox", "3:2", "deep", 7, "snow"), ("a fox", "3:2", "deep", 8, "snow")]
-        assert not app.model.heard
+        assert not app.model.received
 
 
 async def test_imagine_uses_the_settings_for_missing_fields(tmp_path: Path) -> None:

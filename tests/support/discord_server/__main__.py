@@ -76,8 +76,8 @@ async def main() -> None:
         crowd = Crowd(double)
         print(json.dumps({"api": double.api_url, "gateway": double.gateway_url, "cdn": double.cdn_url}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            told = json.loads(line)
-            print(json.dumps(await crowd.ask(**told) if told else crowd.tell()), flush=True)
+            output = json.loads(line)
+            print(json.dumps(await crowd.ask(**output) if output else crowd.tell()), flush=True)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ class Bot(discord.Client):
 
     def __init__(self, intents: discord.Intents = INTENTS, heartbeat_timeout: float = 60.0) -> None:
         super().__init__(intents=intents, guild_ready_timeout=0.01, heartbeat_timeout=heartbeat_timeout)
-        self.heard: asyncio.Queue[discord.Message] = asyncio.Queue()
+        self.received: asyncio.Queue[discord.Message] = asyncio.Queue()
         self.interactions: asyncio.Queue[discord.Interaction] = asyncio.Queue()
         self.resumed = asyncio.Event()
         self.readied: asyncio.Queue[None] = asyncio.Queue()
@@ -28,7 +28,7 @@ class Bot(discord.Client):
     async def on_message(self, message: discord.Message) -> None:
         """Record a message of another user."""
         if message.author != self.user:
-            await self.heard.put(message)
+            await self.received.put(message)
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """Record a press, a command, or a form."""

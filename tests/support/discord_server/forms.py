@@ -36,17 +36,17 @@ class Form:
 
     def filled(self, component: Json, values: Mapping[str, Any]) -> Json:
         """Return a component of a form with its input, or with its default."""
-        told: Json = {"type": component["type"]} | ({"id": component["id"]} if "id" in component else {})
+        output: Json = {"type": component["type"]} | ({"id": component["id"]} if "id" in component else {})
         if "component" in component:
-            return told | {"component": self.filled(component["component"], values)}
+            return output | {"component": self.filled(component["component"], values)}
         if "components" in component:
-            return told | {"components": [self.filled(one, values) for one in component["components"]]}
+            return output | {"components": [self.filled(one, values) for one in component["components"]]}
         if "custom_id" not in component:
-            return told
-        told["custom_id"] = name = component["custom_id"]
+            return output
+        output["custom_id"] = name = component["custom_id"]
         if component["type"] in LISTS:
-            return told | {"values": [self.value(one) for one in values.get(name, _chosen(component))]}
-        return told | {"value": values.get(name, component.get("value", ""))}
+            return output | {"values": [self.value(one) for one in values.get(name, _chosen(component))]}
+        return output | {"value": values.get(name, component.get("value", ""))}
 
 
 def command(form: Form, line: str, given: Mapping[str, Any]) -> Json:

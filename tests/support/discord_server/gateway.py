@@ -110,7 +110,7 @@ class Gateway:
         try:
             async for frame in socket:
                 if frame.type is WSMsgType.TEXT:
-                    self._heard(line, json.loads(frame.data))
+                    self._received(line, json.loads(frame.data))
         finally:
             self._ended(line, socket.close_code)
             writer.cancel()
@@ -126,7 +126,7 @@ class Gateway:
                 del self.sessions[session.id]
         self.world.changed()
 
-    def _heard(self, line: Line, frame: Json) -> None:
+    def _received(self, line: Line, frame: Json) -> None:
         op, data = frame["op"], frame["d"]
         if op == HEARTBEAT:
             self.beats += 1

@@ -120,13 +120,13 @@ class Interactions:
         self.world.changed()
         if asked.query.get("with_response") not in ("1", "true"):
             return 204, None
-        told: Json = {"id": str(one.id), "type": one.type}
+        output: Json = {"id": str(one.id), "type": one.type}
         resource: Json = {"type": kind}
         if message is not None:
-            told |= {"response_message_id": str(message.id), "response_message_ephemeral": message.ephemeral}
-            told["response_message_loading"] = bool(message.flags & LOADING)
+            output |= {"response_message_id": str(message.id), "response_message_ephemeral": message.ephemeral}
+            output["response_message_loading"] = bool(message.flags & LOADING)
             resource["message"] = payloads.message(self.world, message)
-        return 200, {"interaction": told, "resource": resource}
+        return 200, {"interaction": output, "resource": resource}
 
     def _answer(self, one: Interaction, kind: int, data: Json, asked: Asked) -> Message | None:
         match kind:
@@ -152,11 +152,11 @@ class Interactions:
 
     def _create(self, one: Interaction, data: Json, asked: Asked) -> Message:
         name = "APPLICATION_COMMAND" if one.type == COMMAND else "MESSAGE_COMPONENT"
-        told: Json = {"id": str(one.id), "type": one.type, "name": name, "user": payloads.user(one.person)}
-        told["authorizing_integration_owners"] = {"0": str(one.channel.guild_id or 0)}
+        output: Json = {"id": str(one.id), "type": one.type, "name": name, "user": payloads.user(one.person)}
+        output["authorizing_integration_owners"] = {"0": str(one.channel.guild_id or 0)}
         if one.source is not None:
-            told["interacted_message_id"] = str(one.source.id)
-        return self.posting.create(one.channel, self.world.bot, data, asked.uploads, interaction=told)
+            output["interacted_message_id"] = str(one.source.id)
+        return self.posting.create(one.channel, self.world.bot, data, asked.uploads, interaction=output)
 
     def _known(self, asked: Asked) -> Interaction:
         one = self.begun.get(asked.ids["webhook_token"])

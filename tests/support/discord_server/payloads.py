@@ -207,13 +207,13 @@ def message(world: World, one: Message, *, nested: bool = False) -> Json:
 
 def _reference(world: World, one: Message, target: int, *, nested: bool) -> Json:
     home = one.channel if target in one.channel.everything else one.channel.parent or one.channel
-    told: Json = {"type": 0, "message_id": str(target), "channel_id": str(home.id)}
+    output: Json = {"type": 0, "message_id": str(target), "channel_id": str(home.id)}
     if one.channel.guild is not None:
-        told["guild_id"] = str(one.channel.guild.id)
+        output["guild_id"] = str(one.channel.guild.id)
     if nested:
-        return {"message_reference": told}
+        return {"message_reference": output}
     found = home.everything.get(target)
-    return {"message_reference": told, "referenced_message": found and message(world, found, nested=True)}
+    return {"message_reference": output, "referenced_message": found and message(world, found, nested=True)}
 
 
 def _resolved(world: World, one: Message, value: Any) -> Any:

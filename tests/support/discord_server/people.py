@@ -137,10 +137,10 @@ class People:
 
     async def remove_guild(self, guild: Guild, *, outage: bool = False) -> None:
         """The bot is thrown out of a server, or the server is down."""
-        told: Json = {"id": str(guild.id)} | ({"unavailable": True} if outage else {})
+        output: Json = {"id": str(guild.id)} | ({"unavailable": True} if outage else {})
         if not outage:
             del self.world.guilds[guild.id]
-        self.gateway.dispatch("GUILD_DELETE", told, guild=guild.id, intent=GUILDS)
+        self.gateway.dispatch("GUILD_DELETE", output, guild=guild.id, intent=GUILDS)
 
     async def press(
         self, message: Message, custom_id: str, person: Person, *, values: Sequence[str] = ()

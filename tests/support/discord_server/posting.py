@@ -114,12 +114,12 @@ class Posting:
         for attachment in message.attachments:
             self.world.attachments.pop(attachment.id, None)
         home = message.channel
-        told: Json = {"id": str(message.id), "channel_id": str(home.id)}
+        output: Json = {"id": str(message.id), "channel_id": str(home.id)}
         if home.guild is not None:
-            told["guild_id"] = str(home.guild.id)
+            output["guild_id"] = str(home.guild.id)
         if not message.ephemeral:
             intent = GUILD_MESSAGES if home.guild else 0
-            self.gateway.dispatch("MESSAGE_DELETE", told, guild=home.guild_id, intent=intent)
+            self.gateway.dispatch("MESSAGE_DELETE", output, guild=home.guild_id, intent=intent)
         self.world.changed()
 
     def open_thread(self, message: Message, owner: Person, name: str, minutes: int = 1440) -> Channel:
@@ -159,12 +159,12 @@ class Posting:
     def _attachments(self, message: Message, body: Json, uploads: Sequence[Upload]) -> list[Attachment]:
         before = {attachment.id: attachment for attachment in message.attachments}
         listed = body.get("attachments")
-        told = {int(one["id"]): one.get("description") for one in listed or ()}
-        kept = [attachment for attachment in before.values() if listed is None or attachment.id in told]
+        output = {int(one["id"]): one.get("description") for one in listed or ()}
+        kept = [attachment for attachment in before.values() if listed is None or attachment.id in output]
         for attachment in kept:
-            attachment.description = told.get(attachment.id) or attachment.description
+            attachment.description = output.get(attachment.id) or attachment.description
         for index, upload in enumerate(uploads):
-            words = told.get(index) or upload.description
+            words = output.get(index) or upload.description
             identity, home = self.world.snowflake(), message.channel.id
             kept.append(Attachment(identity, home, upload.filename, upload.data, words))
         return kept

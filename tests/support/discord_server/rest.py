@@ -80,7 +80,7 @@ class Rest:
     async def missing(self, request: web.Request) -> web.StreamResponse:
         """An endpoint that the double does not have: the test should know."""
         self.violations.append(Violation(f"{request.method} {request.path}", "", "the double has no such endpoint"))
-        return _told(404, Refused(0).body, VIA)
+        return _report(404, Refused(0).body, VIA)
 
     async def download(self, request: web.Request) -> web.StreamResponse:
         """A file, for those with a signed address that still holds."""
@@ -97,10 +97,10 @@ class Rest:
             return _limited(Limited(spent.reset_after), spent)
         try:
             self._admit(asked)
-            status, told = handler(asked)
+            status, output = handler(asked)
         except Refused as refused:
-            return _told(refused.status, refused.body, headers)
-        return _told(status, told, headers)
+            return _report(refused.status, refused.body, headers)
+        return _report(status, output, headers)
 
     def _admit(self, asked: Asked) -> None:
         _, path = asked.route.split(" ", 1)
@@ -146,13 +146,13 @@ def _spoiled(fault: Fault | None) -> web.Response | None:
         case Limited():
             return _limited(fault)
         case Broken(500):
-            return _told(500, {"message": "500: Internal Server Error", "code": 0}, VIA)
+            return _report(500, {"message": "500: Internal Server Error", "code": 0}, VIA)
         case Broken(status):
             return web.Response(status=status, text="<html>upstream</html>", content_type="text/html")
         case Code(code, retry_after):
             refused = Refused(code)
             limit = {"retry_after": retry_after, "global": False} if refused.status == 429 else {}
-            return _told(refused.status, refused.body | limit, VIA)
+            return _report(refused.status, refused.body | limit, VIA)
         case _:
             return None
 
@@ -165,12 +165,14 @@ def _limited(fault: Limited, spent: Spent | None = None) -> web.Response:
     headers["X-RateLimit-Scope"] = "global" if fault.everywhere else "user"
     if fault.everywhere:
         headers["X-RateLimit-Global"] = "true"
-    told = {"message": "You are being rate limited.", "retry_after": fault.retry_after, "global": fault.everywhere}
-    return _told(429, told, headers)
+    output = {"message": "You are being rate limited.", "retry_after": fault.retry_after, "global": fault.everywhere}
+    return _report(429, output, headers)
 
 
-def _told(status: int, told: object, headers: Mapping[str, str]) -> web.Response:
+def _report(status: int, output: object, headers: Mapping[str, str]) -> web.Response:
     """An answer in JSON, under the bare content type: the client takes one with a charset for plain text."""
     if status == 204:
         return web.Response(status=204, headers=headers)
-    return web.Response(status=status, body=json.dumps(told).encode(), headers=headers, content_type="application/json")
+    return web.Response(
+        status=status, body=json.dumps(output).encode(), headers=headers, content_type="application/json"
+    )

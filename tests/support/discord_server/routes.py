@@ -60,9 +60,9 @@ class Routes:
         return 200, payloads.user(self.world.bot)
 
     def _application(self, asked: Asked) -> Reply:
-        told: Json = {"id": str(self.world.bot.id), "name": self.world.bot.name, "description": "", "icon": None}
-        told |= {"bot_public": True, "bot_require_code_grant": False, "verify_key": "0", "flags": 0, "team": None}
-        return 200, told | {"owner": payloads.user(self.world.bot)}
+        output: Json = {"id": str(self.world.bot.id), "name": self.world.bot.name, "description": "", "icon": None}
+        output |= {"bot_public": True, "bot_require_code_grant": False, "verify_key": "0", "flags": 0, "team": None}
+        return 200, output | {"owner": payloads.user(self.world.bot)}
 
     def _user(self, asked: Asked) -> Reply:
         person = self.world.people.get(asked.number("user_id"))

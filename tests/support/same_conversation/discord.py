@@ -13,7 +13,7 @@ from bot.domain import ThreadKey
 from bot.settings.rules import SETTINGS, AvailableModels, value_name
 from tests.support import discord_sim
 from tests.support.images import png
-from tests.support.same_conversation.script import Paper, Place, plain, source_of
+from tests.support.same_conversation.script import Attachment, Place, plain, source_of
 
 ABLE = ModelCapabilities(ratios=True, negatives=True)
 
@@ -116,14 +116,14 @@ class Server:
 
     async def choose(self, who: str, key: str, value: str, scope: str) -> str:
         """Give the command."""
-        told = {"value": value} if value else {}
+        output = {"value": value} if value else {}
         name = "settings set" if value else "settings reset"
-        return await self._slash(who, name, self._of(scope), scope=scope, key=key, **told)
+        return await self._slash(who, name, self._of(scope), scope=scope, key=key, **output)
 
     async def show(self, who: str, key: str, scope: str) -> tuple[str, str]:
         """What the panel has."""
-        told = await self._slash(who, "settings show", self._of(scope), scope=scope)
-        found = re.search(rf"\*\*{re.escape(str(SETTINGS[key].title))}\*\*: (.*)\n-# from: (\w+)", told)
+        output = await self._slash(who, "settings show", self._of(scope), scope=scope)
+        found = re.search(rf"\*\*{re.escape(str(SETTINGS[key].title))}\*\*: (.*)\n-# from: (\w+)", output)
         assert found
         choices = SETTINGS[key].choices
         values = {str(value_name(key, each)): each for each in choices(AvailableModels())} if choices else {}
@@ -134,13 +134,13 @@ class Server:
         """Give the command."""
         return plain(await self._slash(who, name, self._thread))
 
-    async def take(self, who: str, name: str) -> tuple[str, Paper]:
+    async def take(self, who: str, name: str) -> tuple[str, Attachment]:
         """Give the command, and open what comes with the answer."""
         given = await self._who(who).slash(self._thread, name)
         await self._here.until(lambda: discord_sim.answers(given))
-        told = discord_sim.hidden(self._here, self._thread, given)
+        output = discord_sim.hidden(self._here, self._thread, given)
         (file,) = discord_sim.answers(given)[0].attachments
-        return told, Paper(file.filename, await self._here.client.http.get_from_cdn(file.url))
+        return output, Attachment(file.filename, await self._here.client.http.get_from_cdn(file.url))
 
     async def forget(self, who: str) -> str:
         """Give the command."""

@@ -139,7 +139,7 @@ Step = Say | Change | Press | Begin | LetGo | Imagine | Overhear | Choose | Show
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
+class Attachment:
     """A file that came with an answer."""
 
     name: str
@@ -153,12 +153,12 @@ class Outcome:
     replies: list[Any] = field(default_factory=list)
     pictures: list[Any] = field(default_factory=list)
     jobs: list[Any] = field(default_factory=list)
-    heard: list[Any] = field(default_factory=list)  # what the chat model was told
+    received: list[Any] = field(default_factory=list)  # what the chat model was told
     reasons: list[str] = field(default_factory=list)  # why pictures did not come
-    told: list[str] = field(default_factory=list)  # sentences to one person
+    output: list[str] = field(default_factory=list)  # sentences to one person
     ranked: list[str] = field(default_factory=list)  # those to people of too low a rank
     held: list[Any] = field(default_factory=list)  # what settings are, and where that comes from
-    papers: list[Any] = field(default_factory=list)
+    attachments: list[Any] = field(default_factory=list)
     shown: list[int] = field(default_factory=list)  # pictures on the screen
     alts: list[str] = field(default_factory=list)  # what is said of them to whoever cannot see them
     button_texts: list[str] = field(default_factory=list)  # of the buttons that vary an image, by language
@@ -192,7 +192,7 @@ class Place(Protocol):
     async def choose(self, who: str, key: str, value: str, scope: str) -> str: ...  # noqa: D102
     async def show(self, who: str, key: str, scope: str) -> tuple[str, str]: ...  # noqa: D102
     async def look(self, who: str, name: str) -> str: ...  # noqa: D102
-    async def take(self, who: str, name: str) -> tuple[str, Paper]: ...  # noqa: D102
+    async def take(self, who: str, name: str) -> tuple[str, Attachment]: ...  # noqa: D102
     async def forget(self, who: str) -> str: ...  # noqa: D102
     async def screen(self) -> tuple[list[tuple[int, str]], str]: ...  # noqa: D102
 
@@ -235,12 +235,12 @@ async def had(place: Place, steps: Sequence[Step]) -> Outcome:
                     await place.say(who, words)
             case Forget(who):
                 outcome, thread = await _looked_at(place, outcome), place.key
-                outcome.told.append(await place.forget(who))
+                outcome.output.append(await place.forget(who))
                 outcome.forgotten = not place.store.entries(thread) and not place.store.pictures(thread)
                 return outcome
             case Refused(refused, of_rank):
                 if place.ranks or not of_rank:
-                    (outcome.ranked if of_rank else outcome.told).append(await _refusal(place, refused))
+                    (outcome.ranked if of_rank else outcome.output).append(await _refusal(place, refused))
             case _:
                 await _commanded(place, step, outcome)
         count += isinstance(step, Say | Change | Imagine | LetGo) or _asks(step)
@@ -256,11 +256,13 @@ async def _commanded(place: Place, step: Choose | Show | Look | Take, outcome: O
         case Show(who, key, scope):
             outcome.held.append((key, *await place.show(who, key, scope)))
         case Look(who, name):
-            outcome.told.append(re.sub(place.when, WHEN, await place.look(who, name)))
+            outcome.output.append(re.sub(place.when, WHEN, await place.look(who, name)))
         case Take(who, name):
-            told, paper = await place.take(who, name)
-            outcome.told.append(told)
-            outcome.papers.append((paper.name, _sheet(place, paper) if name == "images" else _packed(place, paper)))
+            output, attachment = await place.take(who, name)
+            outcome.output.append(output)
+            outcome.attachments.append(
+                (attachment.name, _sheet(place, attachment) if name == "images" else _packed(place, attachment))
+            )
 
 
 async def _choose(place: Place, step: Choose) -> str:
@@ -268,22 +270,22 @@ async def _choose(place: Place, step: Choose) -> str:
     return await place.choose(step.who, step.key, value, step.scope)
 
 
-def _sheet(place: Place, paper: Paper) -> tuple[int, int]:
+def _sheet(place: Place, attachment: Attachment) -> tuple[int, int]:
     """The size of a contact sheet, which arrived as it was drawn of this very thread."""
-    assert paper.data == draw_contact_sheet(place.store.pictures(place.key), place.files.read)
-    with Image.open(io.BytesIO(paper.data)) as sheet:
+    assert attachment.data == draw_contact_sheet(place.store.pictures(place.key), place.files.read)
+    with Image.open(io.BytesIO(attachment.data)) as sheet:
         return sheet.size
 
 
-def _packed(place: Place, paper: Paper) -> list[Any]:
+def _packed(place: Place, attachment: Attachment) -> list[Any]:
     """What lies in the ZIP, without seeds; the files are the originals."""
-    with zipfile.ZipFile(io.BytesIO(paper.data)) as folder:
-        told = json.loads(folder.read("pictures.json"))["pictures"]
+    with zipfile.ZipFile(io.BytesIO(attachment.data)) as folder:
+        output = json.loads(folder.read("pictures.json"))["pictures"]
         page = re.sub(r"<code>\d+</code>", "<code>seed</code>", folder.read("index.html").decode())
-        for each in told:
+        for each in output:
             assert folder.read(each["file"]) == place.files.read(each.pop("sha256"))
             assert (each.pop("seed") is None) == (each["operation"] == "upload")
-        return [sorted(folder.namelist()), told, page]
+        return [sorted(folder.namelist()), output, page]
 
 
 def _asks(step: Step) -> bool:
@@ -293,12 +295,12 @@ def _asks(step: Step) -> bool:
 async def _refusal(place: Place, step: Say | Press | Choose) -> str:
     match step:
         case Say(who, words):
-            told = await place.say_in_vain(who, words)
+            output = await place.say_in_vain(who, words)
         case Press(who, action, number):
-            told = await place.press(who, action.capitalize(), number, refused=True)
+            output = await place.press(who, action.capitalize(), number, refused=True)
         case Choose():
-            told = await _choose(place, step)
-    return re.sub(place.when, WHEN, told)
+            output = await _choose(place, step)
+    return re.sub(place.when, WHEN, output)
 
 
 async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
@@ -343,7 +345,7 @@ async def _looked_at(place: Place, outcome: Outcome) -> Outcome:
         )
         for job in place.renderer.jobs
     )
-    outcome.heard = [[(said.role, said.text) for said in transcript] for transcript in place.model.heard]
+    outcome.received = [[(said.role, said.text) for said in history] for history in place.model.received]
     return outcome
 
 

@@ -10,7 +10,7 @@ from bot.domain import ThreadKey
 from bot.settings.rules import SETTINGS, AvailableModels, value_name
 from tests.support import slack_workspace
 from tests.support.images import png
-from tests.support.same_conversation.script import Paper, Place, plain, source_of
+from tests.support.same_conversation.script import Attachment, Place, plain, source_of
 from tests.support.slack_server import Message, Upload
 
 
@@ -121,8 +121,8 @@ class Workspace:
 
     async def show(self, who: str, key: str, scope: str) -> tuple[str, str]:
         """What a list of all settings has."""
-        told = await self._hinted(who, self._said(who, f"settings show {scope}", scope))
-        found = re.search(rf"\(`{key}`\): (.*), from: (\w+)", told)
+        output = await self._hinted(who, self._said(who, f"settings show {scope}", scope))
+        found = re.search(rf"\(`{key}`\): (.*), from: (\w+)", output)
         assert found
         choices = SETTINGS[key].choices
         values = {str(value_name(key, each)): each for each in choices(AvailableModels())} if choices else {}
@@ -132,14 +132,14 @@ class Workspace:
         """Mention the bot with the word."""
         return plain(await self._hinted(who, self._mention(who, name)))
 
-    async def take(self, who: str, name: str) -> tuple[str, Paper]:
+    async def take(self, who: str, name: str) -> tuple[str, Attachment]:
         """Mention the bot with the word; the file is for the whole thread."""
         self._here.slack.uploads.polls = 0
         before = len(self._messages())
-        told = await self._hinted(who, self._mention(who, name))
+        output = await self._hinted(who, self._mention(who, name))
         await self._here.slack.until(lambda: len(self._messages()) > before)
         (file,) = self._messages()[-1].files
-        return told, Paper(file.name, file.data)
+        return output, Attachment(file.name, file.data)
 
     async def forget(self, who: str) -> str:
         """Mention the bot with the word."""

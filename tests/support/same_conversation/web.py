@@ -9,7 +9,7 @@ from typing import Any
 from adapters.web import parse
 from bot.storage.picture_files import PictureFiles
 from tests.support.images import png
-from tests.support.same_conversation.script import Paper, Place, plain
+from tests.support.same_conversation.script import Attachment, Place, plain
 from tests.support.web_app import RunningWebApp, running_web_app
 
 
@@ -25,14 +25,14 @@ class Page:
         self.key = parse.thread_key(thread.rpartition("/")[2])
 
     async def _post(self, what: str, who: str, **body: Any) -> str:
-        status, told = await self._here.post(f"{self._thread}/{what}", {"author": who, **body})
-        return str(told["error"] if status != 200 else told.get("text", ""))
+        status, output = await self._here.post(f"{self._thread}/{what}", {"author": who, **body})
+        return str(output["error"] if status != 200 else output.get("text", ""))
 
     async def _command(self, who: str, name: str, **arguments: str) -> Any:
-        _, told = await self._here.post(
+        _, output = await self._here.post(
             f"{self._thread}/commands", {"author": who, "name": name, "arguments": arguments}
         )
-        return told
+        return output
 
     async def say(self, who: str, words: str, uploads: Sequence[str] = ()) -> None:
         """Send a message."""
@@ -50,8 +50,8 @@ class Page:
 
     async def press(self, who: str, label: str, number: int, *, refused: bool = False) -> str:
         """Press what a reply has below it."""
-        _, told = await self._here.get(self._thread)
-        buttons = [each for one in told["messages"] for each in one["buttons"]]
+        _, output = await self._here.get(self._thread)
+        buttons = [each for one in output["messages"] for each in one["buttons"]]
         button = next(
             each for each in buttons if each["action"] == label.lower() and each["label"].endswith(f"#{number}")
         )
@@ -59,13 +59,13 @@ class Page:
 
     async def labels(self) -> list[str]:
         """The labels of all buttons."""
-        _, told = await self._here.get(self._thread)
-        return [button["label"] for one in told["messages"] for button in one["buttons"]]
+        _, output = await self._here.get(self._thread)
+        return [button["label"] for one in output["messages"] for button in one["buttons"]]
 
     async def begin(self, who: str, words: str, label: str) -> None:
         """Send a message, and wait for a button."""
         await self.say(who, words)
-        await self._until(lambda told: any(label in button["label"] for button in told.get("buttons", ())))
+        await self._until(lambda output: any(label in button["label"] for button in output.get("buttons", ())))
 
     async def answered(self, count: int) -> None:
         """Wait for so many replies."""
@@ -75,12 +75,12 @@ class Page:
     async def gone(self, number: int) -> None:
         """Wait until a picture is not shown any more."""
         part = f"'number': {number}, 'state': 'failed'"
-        await self._until(lambda told: part in str(told))
+        await self._until(lambda output: part in str(output))
 
     async def _until(self, holds: Callable[[dict[str, Any]], object]) -> None:
         async with self._here.watch(self._thread) as events:
-            async for _, told in events:
-                if holds(told):
+            async for _, output in events:
+                if holds(output):
                     return
 
     async def imagine(self, who: str, prompt: str) -> None:
@@ -94,8 +94,8 @@ class Page:
     async def choose(self, who: str, key: str, value: str, scope: str) -> str:
         """Give the command."""
         do = {"do": "set", "value": value} if value else {"do": "reset"}
-        told = await self._command(who, "settings", scope=scope, key=key, **do)
-        return str(told.get("error") or told["text"])
+        output = await self._command(who, "settings", scope=scope, key=key, **do)
+        return str(output.get("error") or output["text"])
 
     async def show(self, who: str, key: str, scope: str) -> tuple[str, str]:
         """What the form has."""
@@ -107,11 +107,11 @@ class Page:
         """Give the command."""
         return plain((await self._command(who, name))["text"])
 
-    async def take(self, who: str, name: str) -> tuple[str, Paper]:
+    async def take(self, who: str, name: str) -> tuple[str, Attachment]:
         """Give the command, and fetch what it points to."""
-        told = await self._command(who, name)
-        _, data = await self._here.get(told["attachment"]["url"])
-        return told["text"], Paper(told["attachment"]["name"], data)
+        output = await self._command(who, name)
+        _, data = await self._here.get(output["attachment"]["url"])
+        return output["text"], Attachment(output["attachment"]["name"], data)
 
     async def forget(self, who: str) -> str:
         """Give the command."""
@@ -119,8 +119,8 @@ class Page:
 
     async def screen(self) -> tuple[list[tuple[int, str]], str]:
         """The pictures and the words of the replies."""
-        _, told = await self._here.get(self._thread)
-        parts = [part for message in told["messages"] if message["kind"] == "bot" for part in message["parts"]]
+        _, output = await self._here.get(self._thread)
+        parts = [part for message in output["messages"] if message["kind"] == "bot" for part in message["parts"]]
         pictures = [part["picture"] for part in parts if part["type"] == "picture" and part["picture"]]
         shown = [(each["number"], f"#{each['number']}: {each['alt']}") for each in pictures]
         return shown, "\n".join(str(part.get("reason") or part.get("markdown")) for part in parts)

@@ -112,8 +112,8 @@ async def main() -> None:
         crowd = Crowd(slack, tiers)
         print(json.dumps({"api": slack.api_url}), flush=True)
         while line := await asyncio.to_thread(sys.stdin.readline):
-            told = json.loads(line)
-            print(json.dumps(await crowd.ask(**told) if told else crowd.tell()), flush=True)
+            output = json.loads(line)
+            print(json.dumps(await crowd.ask(**output) if output else crowd.tell()), flush=True)
 
 
 if __name__ == "__main__":

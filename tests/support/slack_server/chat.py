@@ -112,14 +112,14 @@ class Chat:
         return message
 
     def _post(self, call: Call) -> Json:
-        return self._told(self.write(room(self.world, call.channel), call.args))
+        return self._report(self.write(room(self.world, call.channel), call.args))
 
     def _update(self, call: Call) -> Json:
         message = self.mine(call, "cant_update_message")
         if message.streaming is Streaming.RUNNING:
             raise Refused("streaming_state_conflict")
         self.change(message, call.args)
-        return self._told(message) | {"text": message.text}
+        return self._report(message) | {"text": message.text}
 
     def _delete(self, call: Call) -> Json:
         message = self.mine(call, "cant_delete_message")
@@ -133,6 +133,6 @@ class Chat:
             raise Refused("user_not_in_channel")
         return {"message_ts": self.write(channel, call.args, only_for=person).ts}
 
-    def _told(self, message: Message) -> Json:
-        told = payloads.message(self.world, message)
-        return {"channel": message.channel.id, "ts": message.ts, "message": told}
+    def _report(self, message: Message) -> Json:
+        output = payloads.message(self.world, message)
+        return {"channel": message.channel.id, "ts": message.ts, "message": output}

@@ -14,7 +14,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 from tests.support.slack_server import APP_TOKEN, BOT_TOKEN, SlackDouble
 
 PROXIES = ("HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy")
-HEARD = ("message", "app_mention", "app_home_opened", "member_joined_channel", "file_shared", "reaction_added")
+RECEIVED = ("message", "app_mention", "app_home_opened", "member_joined_channel", "file_shared", "reaction_added")
 ENDS = ("agent_session_stopped", "tokens_revoked", "app_uninstalled")
 
 
@@ -24,21 +24,21 @@ class App:
     def __init__(self, slack: SlackDouble) -> None:
         self.client = AsyncWebClient(token=BOT_TOKEN, base_url=slack.api_url)
         self.bolt = AsyncApp(client=self.client, process_before_response=False)
-        self.heard: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # whole payloads
+        self.received: asyncio.Queue[dict[str, Any]] = asyncio.Queue()  # whole payloads
         self.retried: list[str] = []  # reasons
-        for kind in (*HEARD, *ENDS):
+        for kind in (*RECEIVED, *ENDS):
             self.bolt.event(kind)(self._event)
 
     async def _event(self, body: dict[str, Any], request: Any) -> None:
         reason = request.headers.get("x-slack-retry-reason", [""])[0]
         if reason:
             self.retried.append(reason)
-        await self.heard.put(body)
+        await self.received.put(body)
 
     async def next(self, kind: str) -> dict[str, Any]:
         """Return the next event of a type or subtype; drop others."""
         while True:
-            event: dict[str, Any] = (await asyncio.wait_for(self.heard.get(), 10))["event"]
+            event: dict[str, Any] = (await asyncio.wait_for(self.received.get(), 10))["event"]
             if kind in (event["type"], event.get("subtype")):
                 return event
 

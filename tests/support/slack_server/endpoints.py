@@ -84,7 +84,7 @@ class Web:
             if violations:
                 raise Refused(violations[0].code, *(one.why for one in violations))
             assert handler is not None
-            return _told({"ok": True} | handler(call))
+            return _report({"ok": True} | handler(call))
 
         return await self._met(request, call, violations, done)
 
@@ -148,7 +148,7 @@ class Web:
             case Broken(status):
                 return web.Response(status=status, text="<html>upstream</html>", content_type="text/html")
             case Error(code):
-                return _told(Refused(code).body) if call.method != RESPONSE else web.Response(status=400, text=code)
+                return _report(Refused(code).body) if call.method != RESPONSE else web.Response(status=400, text=code)
             case LoginPage() | Redirect():
                 return self.uploads.download(call.args["file"], False, fault)
             case _:
@@ -163,7 +163,7 @@ class Web:
         except Refused as refused:
             if call.method == RESPONSE:
                 return web.Response(status=404 if refused.code.endswith("_url") else 400, text=refused.code)
-            return _told(refused.body)
+            return _report(refused.body)
         self.world.pings += [Ping(who, call.method, call.channel, text) for who, text in called(call)]
         return response
 
@@ -225,5 +225,5 @@ def _limited(seconds: int) -> web.Response:
     return web.json_response({"ok": False, "error": "ratelimited"}, status=429, headers=headers)
 
 
-def _told(body: Json) -> web.Response:
+def _report(body: Json) -> web.Response:
     return web.json_response(body)

@@ -54,16 +54,16 @@ class Events:
 
     def said(self, message: Message) -> None:
         """A new message: `message`, and `app_mention` where the bot is called; not in direct conversations."""
-        told = payloads.message(self.world, message)
+        output = payloads.message(self.world, message)
         place = {"channel": message.channel.id, "event_ts": message.ts}
         own = message.author is self.world.bot
         mentioned = self.world.bot.mention in message.text and message.channel.kind is not Kind.DIRECT and not own
         events = []
         if self.delivery.own if own else (self.delivery.message or not mentioned):
-            events.append(told | place | {"channel_type": str(message.channel.kind)})
+            events.append(output | place | {"channel_type": str(message.channel.kind)})
         if mentioned and self.delivery.mention:
             hidden = {"subtype"} if self.delivery.files_in_mention else {"subtype", "files", "upload"}
-            kept = {key: value for key, value in told.items() if key not in hidden}
+            kept = {key: value for key, value in output.items() if key not in hidden}
             events.append(kept | place | {"type": "app_mention"})
         for event in reversed(events) if self.delivery.mention_first else events:
             self.emit(event, message.channel)

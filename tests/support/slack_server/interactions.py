@@ -34,15 +34,15 @@ class Interactions:
     async def press(self, place: Message | View, action: str, person: Person, value: Any = None) -> Envelope:
         """Press a button, or choose `value` in a menu."""
         block, element = _found(place.blocks, action)
-        told = payloads.base(self.world, "block_actions", person) | self._where(place, person)
+        output = payloads.base(self.world, "block_actions", person) | self._where(place, person)
         act: Json = {"action_id": action, "block_id": block["block_id"], "type": element["type"]}
         if element["type"] in BUTTONS:
             act |= {"text": element["text"]} | ({"value": element["value"]} if "value" in element else {})
         else:
             act |= forms.chosen(element, value)
         act["action_ts"] = self.world.ts()
-        told["actions"] = [act]
-        return await self._send(INTERACTIVE, told)
+        output["actions"] = [act]
+        return await self._send(INTERACTIVE, output)
 
     async def command(
         self, person: Person, channel: Channel, name: str, text: str = "", *, thread_ts: str | None = None
@@ -50,7 +50,7 @@ class Interactions:
         """Give a slash command; Slack allows none in threads."""
         if thread_ts is not None:
             raise NotInThreads(name)
-        told: Json = {
+        output: Json = {
             "token": payloads.VERIFICATION,
             "team_id": self.world.team_id,
             "team_domain": self.world.domain,
@@ -70,42 +70,42 @@ class Interactions:
             if said.get("text") or said.get("blocks"):
                 self.responses.say(channel, person, said)
 
-        return await self._send(COMMANDS, told, answered)
+        return await self._send(COMMANDS, output, answered)
 
     async def shortcut(self, message: Message | None, callback_id: str, person: Person) -> Envelope:
         """Choose a shortcut in the menu of a message; without a message, a global one."""
         kind = "shortcut" if message is None else "message_action"
-        told = payloads.base(self.world, kind, person) | {"callback_id": callback_id, "action_ts": self.world.ts()}
-        told["trigger_id"] = self.modals.trigger(person)
+        output = payloads.base(self.world, kind, person) | {"callback_id": callback_id, "action_ts": self.world.ts()}
+        output["trigger_id"] = self.modals.trigger(person)
         if message is not None:
-            del told["user"]["username"]  # which Slack leaves out here
-            told |= {"message": payloads.message(self.world, message), "message_ts": message.ts}
-            told["channel"] = {"id": message.channel.id, "name": message.channel.name}
-            told["response_url"] = self.responses.url(message.channel, person, message)
-        return await self._send(INTERACTIVE, told)
+            del output["user"]["username"]  # which Slack leaves out here
+            output |= {"message": payloads.message(self.world, message), "message_ts": message.ts}
+            output["channel"] = {"id": message.channel.id, "name": message.channel.name}
+            output["response_url"] = self.responses.url(message.channel, person, message)
+        return await self._send(INTERACTIVE, output)
 
     async def submit(self, view: View, values: Mapping[str, Any], person: Person) -> Envelope:
         """Submit a modal with values by action ids or block ids."""
         if not view.open or "submit" not in view.content:
             raise LookupError("nothing to send")
-        told = payloads.base(self.world, "view_submission", person)
-        told |= {"trigger_id": self.modals.trigger(person, view), "response_urls": []}
-        told["view"] = payloads.view(self.world, view, forms.state(view, values))
-        return await self._send(INTERACTIVE, told, lambda said: self._submitted(view, said))
+        output = payloads.base(self.world, "view_submission", person)
+        output |= {"trigger_id": self.modals.trigger(person, view), "response_urls": []}
+        output["view"] = payloads.view(self.world, view, forms.state(view, values))
+        return await self._send(INTERACTIVE, output, lambda said: self._submitted(view, said))
 
     async def dismiss(self, view: View, person: Person) -> Envelope | None:
         """Close a modal; the bot gets an event if it asked for one."""
         view.open = False
         if not view.content.get("notify_on_close"):
             return None
-        told = payloads.base(self.world, "view_closed", person)
-        return await self._send(INTERACTIVE, told | {"view": payloads.view(self.world, view), "is_cleared": False})
+        output = payloads.base(self.world, "view_closed", person)
+        return await self._send(INTERACTIVE, output | {"view": payloads.view(self.world, view), "is_cleared": False})
 
     def _where(self, place: Message | View, person: Person) -> Json:
         if isinstance(place, View):
             shown = payloads.view(self.world, place)
-            told: Json = {"container": {"type": "view", "view_id": place.id}, "view": shown}
-            return told | {"trigger_id": self.modals.trigger(person, place)}
+            output: Json = {"container": {"type": "view", "view_id": place.id}, "view": shown}
+            return output | {"trigger_id": self.modals.trigger(person, place)}
         container: Json = {"type": "message", "message_ts": place.ts, "channel_id": place.channel.id}
         container |= {"is_ephemeral": place.only_for is not None}
         if place.thread_ts:

@@ -43,11 +43,11 @@ class Envelope:
     @property
     def text(self) -> str:
         """As it is sent."""
-        told: Json = {"envelope_id": self.id, "payload": self.payload, "type": self.kind}
-        told["accepts_response_payload"] = self.kind != EVENTS
+        output: Json = {"envelope_id": self.id, "payload": self.payload, "type": self.kind}
+        output["accepts_response_payload"] = self.kind != EVENTS
         if self.kind == EVENTS:
-            told |= {"retry_attempt": self.attempt, "retry_reason": self.reason}
-        return json.dumps(told)
+            output |= {"retry_attempt": self.attempt, "retry_reason": self.reason}
+        return json.dumps(output)
 
 
 @dataclass(eq=False)
@@ -116,7 +116,7 @@ class Link:
         try:
             async for frame in line.socket:
                 if frame.type is WSMsgType.TEXT:
-                    self._heard(json.loads(frame.data))
+                    self._received(json.loads(frame.data))
         finally:
             self.lines.remove(line)
             writer.cancel()
@@ -167,7 +167,7 @@ class Link:
             lines[self._turn % len(lines)].send(envelope.text)
             self._later(self.ack_seconds, partial(self._late, envelope))
 
-    def _heard(self, frame: Any) -> None:
+    def _received(self, frame: Any) -> None:
         envelope = self._pending.pop(frame.get("envelope_id", ""), None)
         if envelope is None:
             return

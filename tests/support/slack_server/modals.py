@@ -69,7 +69,7 @@ class Modals:
 
     def _open(self, call: Call) -> Json:
         trigger = self._spend(call)
-        return self._told(self.show(trigger.person, call.args["view"]))
+        return self._report(self.show(trigger.person, call.args["view"]))
 
     def _push(self, call: Call) -> Json:
         trigger = self._spend(call)
@@ -80,7 +80,7 @@ class Modals:
             raise Refused("not_found")
         if depth >= DEEPEST:
             raise Refused("push_limit_reached")
-        return self._told(self.show(trigger.person, call.args["view"], trigger.view))
+        return self._report(self.show(trigger.person, call.args["view"], trigger.view))
 
     def _update(self, call: Call) -> Json:
         named = call.args.get("external_id")
@@ -90,7 +90,7 @@ class Modals:
             raise Refused("not_found")
         self._same(view, call)
         self.replace(view, call.args["view"])
-        return self._told(view)
+        return self._report(view)
 
     def _publish(self, call: Call) -> Json:
         person = self.world.people.get(str(call.args["user_id"]))
@@ -104,7 +104,7 @@ class Modals:
         else:
             self._same(home, call)
             self.replace(home, call.args["view"])
-        return self._told(home)
+        return self._report(home)
 
     def _same(self, view: View, call: Call) -> None:
         if call.args.get("hash") and call.args["hash"] != view.hash:
@@ -121,5 +121,5 @@ class Modals:
         trigger.used = True
         return trigger
 
-    def _told(self, view: View) -> Json:
+    def _report(self, view: View) -> Json:
         return {"view": payloads.view(self.world, view)}

@@ -15,48 +15,48 @@ VERIFICATION = "verification-token"
 
 def message(world: World, said: Message) -> Json:
     """A message, in an event, an answer or an interaction."""
-    told: Json = {"type": "message", "user": said.author.id, "text": said.text, "ts": said.ts, "team": world.team_id}
+    output: Json = {"type": "message", "user": said.author.id, "text": said.text, "ts": said.ts, "team": world.team_id}
     if said.author.bot_id:
-        told |= {"bot_id": said.author.bot_id, "app_id": world.app_id}
-        told["bot_profile"] = {"id": said.author.bot_id, "name": said.author.name, "app_id": world.app_id}
+        output |= {"bot_id": said.author.bot_id, "app_id": world.app_id}
+        output["bot_profile"] = {"id": said.author.bot_id, "name": said.author.name, "app_id": world.app_id}
     else:
-        told["client_msg_id"] = f"00000000-0000-4000-8000-{said.ts.replace('.', '')[-12:]}"
+        output["client_msg_id"] = f"00000000-0000-4000-8000-{said.ts.replace('.', '')[-12:]}"
     if said.blocks:
-        told["blocks"] = said.blocks
+        output["blocks"] = said.blocks
     if said.files:
-        told["files"] = [file(world, one) for one in said.files]
+        output["files"] = [file(world, one) for one in said.files]
     if said.attachments:
-        told["attachments"] = said.attachments
+        output["attachments"] = said.attachments
     if said.metadata:
-        told["metadata"] = said.metadata
+        output["metadata"] = said.metadata
     if said.edited:
-        told["edited"] = {"user": said.author.id, "ts": said.ts}
+        output["edited"] = {"user": said.author.id, "ts": said.ts}
     if said.reactions:
-        told["reactions"] = [{"name": one, "users": who, "count": len(who)} for one, who in said.reactions.items()]
-    return told | _place(said)
+        output["reactions"] = [{"name": one, "users": who, "count": len(who)} for one, who in said.reactions.items()]
+    return output | _place(said)
 
 
 def group(world: World, one: Group, *, users: bool) -> Json:
     """A user group."""
-    told: Json = {"id": one.id, "team_id": world.team_id, "is_usergroup": True, "name": one.handle.title()}
-    told |= {"description": "", "handle": one.handle, "is_external": False, "auto_type": None, "deleted_by": None}
-    told |= {"date_create": 1, "date_update": 2, "date_delete": 3 if one.disabled else 0}
-    told |= {"created_by": "USLACKBOT", "updated_by": "USLACKBOT", "prefs": {"channels": [], "groups": []}}
-    return told | ({"users": [person.id for person in one.members], "user_count": len(one.members)} if users else {})
+    output: Json = {"id": one.id, "team_id": world.team_id, "is_usergroup": True, "name": one.handle.title()}
+    output |= {"description": "", "handle": one.handle, "is_external": False, "auto_type": None, "deleted_by": None}
+    output |= {"date_create": 1, "date_update": 2, "date_delete": 3 if one.disabled else 0}
+    output |= {"created_by": "USLACKBOT", "updated_by": "USLACKBOT", "prefs": {"channels": [], "groups": []}}
+    return output | ({"users": [person.id for person in one.members], "user_count": len(one.members)} if users else {})
 
 
 def _place(said: Message) -> Json:
-    told: Json = {}
+    output: Json = {}
     if said.subtype or said.broadcast:
-        told["subtype"] = said.subtype or "thread_broadcast"
+        output["subtype"] = said.subtype or "thread_broadcast"
     parent = said.channel.log.get(said.thread)
     if said.thread_ts:
-        told |= {"thread_ts": said.thread_ts, "parent_user_id": parent.author.id if parent else "USLACKBOT"}
-        return told
+        output |= {"thread_ts": said.thread_ts, "parent_user_id": parent.author.id if parent else "USLACKBOT"}
+        return output
     replies = [one for one in said.channel.visible() if one.thread_ts == said.ts]
     if replies:
-        told |= {"thread_ts": said.ts, "reply_count": len(replies), "latest_reply": replies[-1].ts}
-    return told
+        output |= {"thread_ts": said.ts, "reply_count": len(replies), "latest_reply": replies[-1].ts}
+    return output
 
 
 def file(world: World, one: File, *, inside: bool = True) -> Json:
@@ -64,7 +64,7 @@ def file(world: World, one: File, *, inside: bool = True) -> Json:
     if inside and one.check_file_info:
         return {"id": one.id, "created": int(time.time()), "file_access": "check_file_info"}
     address = f"{world.url}/files-pri/{world.team_id}-{one.id}"
-    told: Json = {
+    output: Json = {
         "id": one.id,
         "created": int(time.time()),
         "name": one.name,
@@ -79,20 +79,20 @@ def file(world: World, one: File, *, inside: bool = True) -> Json:
         "channels": [],
     }
     if not one.ready:
-        return told
-    told |= {"mimetype": kind(one), "filetype": one.name.rpartition(".")[2].lower()}
-    told |= {"url_private": f"{address}/{quote(one.name)}"}
-    told |= {"url_private_download": f"{address}/download/{quote(one.name)}"}
-    told |= {"permalink": f"{world.url}/files/{one.owner.id}/{one.id}/{quote(one.name)}"}
-    told |= _size(one, f"{address}/thumb/{quote(one.name)}")
+        return output
+    output |= {"mimetype": kind(one), "filetype": one.name.rpartition(".")[2].lower()}
+    output |= {"url_private": f"{address}/{quote(one.name)}"}
+    output |= {"url_private_download": f"{address}/download/{quote(one.name)}"}
+    output |= {"permalink": f"{world.url}/files/{one.owner.id}/{one.id}/{quote(one.name)}"}
+    output |= _size(one, f"{address}/thumb/{quote(one.name)}")
     if one.alt_txt is not None:
-        told["alt_txt"] = one.alt_txt
+        output["alt_txt"] = one.alt_txt
     for shared in one.shares:
         place = "public" if shared.channel.kind is Kind.PUBLIC else "private"
-        where = told["shares"].setdefault(place, {}).setdefault(shared.channel.id, [])
+        where = output["shares"].setdefault(place, {}).setdefault(shared.channel.id, [])
         where.append({"ts": shared.ts, "channel_name": shared.channel.name} | _place(shared))
-        told["channels"].append(shared.channel.id)
-    return told
+        output["channels"].append(shared.channel.id)
+    return output
 
 
 def kind(one: File) -> str:
@@ -130,7 +130,7 @@ def person(world: World, one: Person) -> Json:
 
 def channel(world: World, one: Channel) -> Json:
     """A channel, for conversations.info."""
-    told: Json = {
+    output: Json = {
         "id": one.id,
         "is_channel": one.kind is Kind.PUBLIC,
         "is_group": one.kind is Kind.PRIVATE,
@@ -141,8 +141,8 @@ def channel(world: World, one: Channel) -> Json:
         "is_member": world.bot.id in one.members,
     }
     if one.kind is Kind.DIRECT:
-        return told | {"user": next(who for who in one.members if who != world.bot.id)}
-    return told | {"name": one.name, "num_members": len(one.members), "topic": {"value": ""}}
+        return output | {"user": next(who for who in one.members if who != world.bot.id)}
+    return output | {"name": one.name, "num_members": len(one.members), "topic": {"value": ""}}
 
 
 def view(world: World, one: View, state: Json | None = None) -> Json:
@@ -151,7 +151,7 @@ def view(world: World, one: View, state: Json | None = None) -> Json:
     root = one
     while root.previous is not None:
         root = root.previous
-    told: Json = {
+    output: Json = {
         "id": one.id,
         "team_id": world.team_id,
         "state": {"values": state or {}},
@@ -161,7 +161,7 @@ def view(world: World, one: View, state: Json | None = None) -> Json:
         "app_id": world.app_id,
         "bot_id": world.bot.bot_id,
     }
-    return empty | one.content | told
+    return empty | one.content | output
 
 
 def base(world: World, kind_: str, who: Person) -> Json:

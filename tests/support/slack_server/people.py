@@ -57,8 +57,8 @@ class People:
     def disband(self, group: Group) -> None:
         """Switch a group off."""
         group.disabled = True
-        told = payloads.group(self.world, group, users=True)
-        self.events.emit({"type": "subteam_updated", "subteam": told, "event_ts": self.world.ts()})
+        output = payloads.group(self.world, group, users=True)
+        self.events.emit({"type": "subteam_updated", "subteam": output, "event_ts": self.world.ts()})
 
     def messages(self, channel: Channel, thread_ts: str | None = None) -> list[Message]:
         """Return the messages of a channel, or the replies in one of its threads, oldest first."""

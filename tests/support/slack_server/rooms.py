@@ -64,8 +64,8 @@ class Rooms:
 
     def _auth(self, call: Call) -> Json:
         bot, url = self.world.bot, f"https://{self.world.domain}.slack.com/"
-        told = {"url": url, "team": "Workshop", "user": bot.name, "team_id": self.world.team_id}
-        return told | {"user_id": bot.id, "bot_id": bot.bot_id, "is_enterprise_install": False}
+        output = {"url": url, "team": "Workshop", "user": bot.name, "team_id": self.world.team_id}
+        return output | {"user_id": bot.id, "bot_id": bot.bot_id, "is_enterprise_install": False}
 
     def _user(self, call: Call) -> Json:
         person = self.world.people.get(str(call.args["user"]))
@@ -125,9 +125,9 @@ class Rooms:
         except ValueError:
             raise Refused("invalid_cursor") from None
         end = start + min(int(call.args.get("limit") or self.page), self.page)
-        told: Json = {"messages": [payloads.message(self.world, one) for one in within[start:end]]}
+        output: Json = {"messages": [payloads.message(self.world, one) for one in within[start:end]]}
         more = end < len(within)
-        return told | {"has_more": more, "response_metadata": {"next_cursor": str(end) if more else ""}}
+        return output | {"has_more": more, "response_metadata": {"next_cursor": str(end) if more else ""}}
 
     def _react(self, call: Call) -> Json:
         who = self._reaction(call)

@@ -62,8 +62,8 @@ class Streams:
         message.metadata = call.args.get("metadata")
         message.blocks += payloads.with_ids(self.world, call.args.get("blocks"))
         self.chat.events.changed(message, before)
-        told = payloads.message(self.world, message)
-        return {"channel": message.channel.id, "ts": message.ts, "message": told}
+        output = payloads.message(self.world, message)
+        return {"channel": message.channel.id, "ts": message.ts, "message": output}
 
     def _running(self, call: Call, stopped: str) -> Message:
         message = self.chat.mine(call, "message_not_owned_by_app")

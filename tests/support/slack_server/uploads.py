@@ -77,24 +77,24 @@ class Uploads:
         files = [self.world.files.get(str(one["id"])) for one in call.args["files"]]
         if any(file is None or not file.uploaded or file.complete for file in files):
             raise Refused("file_not_found")
-        told = []
+        output = []
         for file, said in zip(files, call.args["files"], strict=True):
             assert file is not None
             file.complete, file.title = True, str(said.get("title") or file.name)
             file.share = call.args | {"channel": place} if place else None
             self._share(file)
-            told.append(payloads.file(self.world, file))
-        return {"files": told}
+            output.append(payloads.file(self.world, file))
+        return {"files": output}
 
     def _info(self, call: Call) -> Json:
         file = self._file(call)
         if file.complete and file.polls > 0:
-            told = payloads.file(self.world, file)
+            output = payloads.file(self.world, file)
             file.polls -= 1
         else:
             self._share(file)
-            told = payloads.file(self.world, file, inside=False)
-        return {"file": told, "comments": [], "response_metadata": {"next_cursor": ""}}
+            output = payloads.file(self.world, file, inside=False)
+        return {"file": output, "comments": [], "response_metadata": {"next_cursor": ""}}
 
     def _delete(self, call: Call) -> Json:
         file = self._file(call)

@@ -42,8 +42,8 @@ ODD = st.text(st.sampled_from("ab <>&@!#*`_~|\n\u200b😀:[]()-") | st.character
 
 def event(**more: Any) -> dict[str, Any]:
     """A mention."""
-    told = {"type": "message", "user": "U1", "channel": "C1", "ts": "1.000001", "text": f"<@{BOT}> hi"}
-    return {"team_id": "T1", "event": told | more}
+    output = {"type": "message", "user": "U1", "channel": "C1", "ts": "1.000001", "text": f"<@{BOT}> hi"}
+    return {"team_id": "T1", "event": output | more}
 
 
 def picture(number: int, prompt: str = "a sun") -> Picture:
@@ -143,7 +143,7 @@ def test_which_messages_are_for_the_bot(text: str, ours: bool, reply_mode: Reply
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "output"),
     [
         ("help", ("help", {})),
         ("!Help", ("help", {})),
@@ -170,10 +170,10 @@ def test_which_messages_are_for_the_bot(text: str, ours: bool, reply_mode: Reply
         ("settings of this camera are wrong", None),
     ],
 )
-def test_commands_in_messages(words: str, told: tuple[str, dict[str, str]] | None) -> None:
+def test_commands_in_messages(words: str, output: tuple[str, dict[str, str]] | None) -> None:
     """Only the plain word is a command, so that a sentence never deletes a thread."""
     found = parse.command(words)
-    assert (found and (found[0], parse.arguments(*found))) == told
+    assert (found and (found[0], parse.arguments(*found))) == output
 
 
 @pytest.mark.parametrize("seed", [0, 7, 1_946_572_819, 2**31 - 1])

@@ -85,7 +85,7 @@ def test_all_faults_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "told"),
+    ("name", "value", "output"),
     [
         ("WEB_PORT", "x", "WEB_PORT must be a whole number, not 'x'."),
         ("WEB_PORT", "65536", "WEB_PORT must be at most 65535, not '65536'."),
@@ -101,10 +101,10 @@ def test_all_faults_are_named_together(monkeypatch: pytest.MonkeyPatch) -> None:
         ("LOG_LEVEL", "loud", "DEBUG, INFO, WARNING or ERROR"),
     ],
 )
-def test_a_fault_is_told_with_its_cure(monkeypatch: pytest.MonkeyPatch, name: str, value: str, told: str) -> None:
+def test_a_fault_is_reported_with_its_cure(monkeypatch: pytest.MonkeyPatch, name: str, value: str, output: str) -> None:
     """The sentence names the variable, what it must be, and what it is."""
     (line,) = faults(monkeypatch, **{name: value})
-    assert told in line
+    assert output in line
 
 
 def test_beyond_loopback_a_token_opens_the_host(monkeypatch: pytest.MonkeyPatch) -> None:

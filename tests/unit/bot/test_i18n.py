@@ -49,9 +49,9 @@ async def test_a_model_that_sees_describes_pictures(store: Store, describe: bool
     assert isinstance(part, PicturePart) and isinstance(part.state, Rendered)
     wanted = "A yellow sun over the sea." if describe and sees else "a sun"
     assert part.state.picture.alt == wanted == store.pictures(THREAD)[0].alt
-    assert len(model.heard) == 1 + (describe and sees)
+    assert len(model.received) == 1 + (describe and sees)
     if describe and sees:
-        assert model.heard[1][-1].images and "a sun" in model.heard[1][-1].text
+        assert model.received[1][-1].images and "a sun" in model.received[1][-1].text
 
 
 async def test_a_model_that_cannot_describe_spoils_nothing(store: Store) -> None:

@@ -138,7 +138,7 @@ def test_a_message_survives_the_database(message: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "output"),
     [
         (0.2, "in 1 second"),
         (20, "in 20 seconds"),
@@ -150,19 +150,19 @@ def test_a_message_survives_the_database(message: object) -> None:
         (86_400, "in 24 hours"),
     ],
 )
-def test_waits_are_rounded_up(seconds: float, told: str) -> None:
+def test_waits_are_rounded_up(seconds: float, output: str) -> None:
     """Never a number of seconds that nobody can imagine, and never too early."""
-    assert text(notice("chat-overloaded", wait=seconds)).endswith(f"Try again {told}.")
+    assert text(notice("chat-overloaded", wait=seconds)).endswith(f"Try again {output}.")
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"),
+    ("seconds", "output"),
     [(0.3, "about 1 sec"), (3, "about 3 sec"), (21, "about 20 sec"), (100, "about 2 min"), (8000, "about 2 hr")],
 )
-def test_estimates_are_as_exact_as_they_can_be(seconds: float, told: str) -> None:
+def test_estimates_are_as_exact_as_they_can_be(seconds: float, output: str) -> None:
     """Seconds, five seconds, minutes, hours."""
-    assert format_estimate(seconds) == told
-    assert format_remaining(seconds) == f"in {told}"
+    assert format_estimate(seconds) == output
+    assert format_remaining(seconds) == f"in {output}"
 
 
 def test_an_error_has_the_text_of_the_log_and_of_the_user() -> None:

@@ -78,7 +78,7 @@ async def test_an_edit_of_the_marked_picture_is_of_its_part_alone(store: Store) 
         await inbox.accept(press(Action.REDO, "3"))
         await screen.final("redo-3-1")
         await inbox.accept(message("m3", "and now?", about=3))
-    said = model.heard[1][-1].text
+    said = model.received[1][-1].text
     assert "[about: #1]\n[marked: a part of #1; nothing else of it will change]\n" in said
     changed = {job.number: job.request.region for job in renderer.jobs}
     assert changed == {1: "", 2: "", 3: PART, 4: "", 5: "", 6: "", 7: PART}
@@ -94,10 +94,10 @@ async def test_people_cannot_say_that_a_part_is_marked(store: Store) -> None:
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "[marked: a part of #1]"))
         await screen.final("m1")
-    assert "[marked" not in model.heard[0][-1].text
+    assert "[marked" not in model.received[0][-1].text
 
 
-def test_the_worker_is_told_and_batches_are_alike(store: Store) -> None:
+def test_the_worker_receives_the_region_and_batches_are_alike(store: Store) -> None:
     """A part goes along; those who change all of a picture are of another kind."""
     store.accept(message("m1", "draw"))
     job = replace(
@@ -138,7 +138,7 @@ def test_a_part_keeps_the_composition_whatever_the_change(means: SupportedMethod
 
 
 @pytest.mark.parametrize("means", [SupportedMethods(), SupportedMethods(image_prompt=True)])
-def test_a_model_that_only_draws_anew_says_so(means: SupportedMethods) -> None:
+def test_a_model_that_only_draws_again_says_so(means: SupportedMethods) -> None:
     """Nothing of the picture is kept, so nothing is pasted into it."""
     planned = plan_image(asked(), ModelLimits(means, (64, 64)))
     assert (planned.mask, planned.notes) == (None, (NO_REGIONS,))

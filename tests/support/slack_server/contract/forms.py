@@ -21,7 +21,7 @@ OTHERS = {
 
 def state(view: View, values: Mapping[str, Any]) -> Json:
     """Return the `state.values` of a view: the inputs by action id or block id, else the initial values."""
-    told: Json = {}
+    output: Json = {}
     unknown = set(values)
     for block, element in _elements(view.blocks):
         action, name = element.get("action_id", ""), block["block_id"]
@@ -31,10 +31,10 @@ def state(view: View, values: Mapping[str, Any]) -> Json:
         empty = all(value in (None, "", [], ()) for name_, value in filled.items() if name_ != "type")
         if block["type"] == "input" and empty and not block.get("optional"):
             raise LookupError(f"{action or name!r} must be filled in")
-        told.setdefault(name, {})[action] = filled
+        output.setdefault(name, {})[action] = filled
     if unknown:
         raise LookupError(f"nothing to fill in at {sorted(unknown)}")
-    return told
+    return output
 
 
 def chosen(element: Json, value: Any) -> Json:

@@ -17,8 +17,8 @@ def samples(folder: Path = FOLDER) -> dict[str, Envelope]:
         found[path.stem] = Envelope(_kind(payload), payload)
     recorded = folder / "inbound-python-sdk" / "socket_mode_envelopes.json"
     envelopes: Any = json.loads(recorded.read_text(encoding="utf-8")) if recorded.exists() else []
-    for number, told in enumerate(envelopes):
-        found[f"envelope-{number}"] = Envelope(told["type"], told["payload"])
+    for number, output in enumerate(envelopes):
+        found[f"envelope-{number}"] = Envelope(output["type"], output["payload"])
     return found
 
 

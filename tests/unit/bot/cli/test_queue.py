@@ -142,7 +142,7 @@ def test_the_table_shows_what_people_wrote_as_words(bot: Bot) -> None:
     assert f"{LONG[:39]}…" in out
 
 
-def test_an_empty_line_is_told(bot: Bot) -> None:
+def test_an_empty_queue_is_reported(bot: Bot) -> None:
     """A sentence, and empty lists for scripts."""
     assert bot.run()[1] == "The line is empty.\n"
     assert bot.run("--dead")[1] == "Nothing was given up.\n"
@@ -249,13 +249,13 @@ def test_every_option_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
             main(["queue", *arguments])
     options = set(re.findall(r"--[a-z]+", capsys.readouterr().out)) - {"--help"}
     assert options >= {"--watch", "--all"}
-    for told in (*options, "queue cancel ID", "queue requeue ID"):
-        assert told in documented
+    for output in (*options, "queue cancel ID", "queue requeue ID"):
+        assert output in documented
 
 
 @pytest.mark.parametrize(
-    ("seconds", "told"), [(0, "0 s"), (42.4, "42 s"), (60, "1 min 0 s"), (190, "3 min 10 s"), (7500, "2 h 5 min")]
+    ("seconds", "output"), [(0, "0 s"), (42.4, "42 s"), (60, "1 min 0 s"), (190, "3 min 10 s"), (7500, "2 h 5 min")]
 )
-def test_durations_can_be_read(seconds: float, told: str) -> None:
+def test_durations_can_be_read(seconds: float, output: str) -> None:
     """In the two largest units."""
-    assert format_duration(seconds) == told
+    assert format_duration(seconds) == output

@@ -22,19 +22,19 @@ def test_every_recorded_shape_ends_as_expected(shape: dict[str, object], tmp_pat
     recorded = {name: shape[name] for name in ("id", "user", "pictures_in_thread", "output", "finish_reason")}
     expected = shape["expected"]
     assert isinstance(expected, dict)
-    told = replay_answer(RawAnswer(**recorded))  # type: ignore[arg-type]
-    jobs = [{"operation": job.operation.value, "prompt": job.prompt, "of": job.of} for job in told.jobs]
+    output = replay_answer(RawAnswer(**recorded))  # type: ignore[arg-type]
+    jobs = [{"operation": job.operation.value, "prompt": job.prompt, "of": job.of} for job in output.jobs]
     assert jobs == expected["jobs"]
-    assert " ".join(told.visible.split()) == " ".join(expected["visible"].split())
+    assert " ".join(output.visible.split()) == " ".join(expected["visible"].split())
     if "repair" in expected:
-        assert told.repair is expected["repair"]
+        assert output.repair is expected["repair"]
 
 
 def test_a_file_is_replayed_line_by_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """One line of JSON for each, with the jobs, what is visible, and whether the model is reminded."""
     file = tmp_path / "answers.jsonl"
-    told = {"id": "x", "user": "Can you draw a cute dog?", "pictures_in_thread": 0, "expected": {}}
-    lines = [told | {"output": "Sure, <image> a cute dog </image>"}, told | {"id": "y", "output": "Sure!"}]
+    output = {"id": "x", "user": "Can you draw a cute dog?", "pictures_in_thread": 0, "expected": {}}
+    lines = [output | {"output": "Sure, <image> a cute dog </image>"}, output | {"id": "y", "output": "Sure!"}]
     file.write_text("\n\n".join(map(json.dumps, lines)), encoding="utf-8")
     assert main(["replay", str(file)]) == 0
     first, second = map(json.loads, capsys.readouterr().out.splitlines())
@@ -64,5 +64,5 @@ def test_a_line_that_cannot_be_read_is_named(
 def test_pictures_of_the_same_answer_count_as_zero() -> None:
     """Whether they are named by the number that they will get, or not at all."""
     for of in ("", ' of="3"'):
-        told = replay_answer(RawAnswer("x", f"<image>a ball</image><edit{of}>a red ball</edit>", "a ball", 2))
-        assert [job.of for job in told.jobs] == [None, 0]
+        output = replay_answer(RawAnswer("x", f"<image>a ball</image><edit{of}>a red ball</edit>", "a ball", 2))
+        assert [job.of for job in output.jobs] == [None, 0]

@@ -53,7 +53,7 @@ def talked(store: Store, name: str, text: str, thread: ThreadKey, person: Person
     store.finish(name, View((TextPart("Hm."),), final=True))
 
 
-def told(data: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+def output(data: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
     """What a command prints."""
     run(create_parser().parse_args(arguments), data / "minidalle.sqlite", data / "pictures")
     return capsys.readouterr().out
@@ -61,7 +61,7 @@ def told(data: Path, capsys: pytest.CaptureFixture[str], *arguments: str) -> str
 
 def test_usage_is_a_table_for_a_spreadsheet(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for each person on each server, who had most first; any name comes through."""
-    rows = list(csv.reader(io.StringIO(told(data, capsys, "usage"))))
+    rows = list(csv.reader(io.StringIO(output(data, capsys, "usage"))))
     assert rows == [
         HEAD,
         ["test/space", "ann", "Ann", "2", "2.0", "200", "20"],
@@ -76,7 +76,7 @@ def test_no_name_is_a_formula(data: Path, capsys: pytest.CaptureFixture[str], na
     store = Store(data / "minidalle.sqlite")
     talked(store, "m5", "hello", ThreadKey("test", "space3", "channel", "t"), Person(name, name))
     store.close()
-    row = list(csv.reader(io.StringIO(told(data, capsys, "usage"), newline="")))[-1]
+    row = list(csv.reader(io.StringIO(output(data, capsys, "usage"), newline="")))[-1]
     assert row == ["test/space3", f"'{name}", f"'{name}", "0", "0.0", "50", "5"]
 
 
@@ -86,27 +86,27 @@ def test_usage_is_of_the_last_days(data: Path, capsys: pytest.CaptureFixture[str
         file.execute("UPDATE messages SET sent = sent - ?", [10 * DAY])
         file.execute("UPDATE jobs SET claimed = claimed - ? WHERE message = 'm1'", [10 * DAY])
     file.close()
-    assert len(told(data, capsys, "usage").splitlines()) == 4
-    rows = list(csv.reader(io.StringIO(told(data, capsys, "usage", "--days", "7"))))
+    assert len(output(data, capsys, "usage").splitlines()) == 4
+    rows = list(csv.reader(io.StringIO(output(data, capsys, "usage", "--days", "7"))))
     assert rows == [HEAD, ["test/space", "ann", "", "1", "1.0", "0", "0"]]
 
 
 def test_usage_tells_nobodys_words(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Neither questions nor prompts nor answers."""
-    shown = told(data, capsys, "usage")
+    shown = output(data, capsys, "usage")
     assert all(word not in shown for word in ("sun", "moon", "Answer", "quoted", "hello"))
 
 
 def test_threads_are_listed_by_key(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """With their titles, the newest first, as the other form of the command takes them."""
-    lines = [line.split("\t") for line in told(data, capsys, "export").splitlines()]
+    lines = [line.split("\t") for line in output(data, capsys, "export").splitlines()]
     assert lines == [["test/space2/channel/t", "hello"], [str(THREAD), "draw a sun, please"]]
 
 
 def test_a_thread_is_packed_with_its_pictures(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Everything of it, and of no other."""
     out = tmp_path / "out.zip"
-    shown = told(data, capsys, "export", str(THREAD), "--out", str(out))
+    shown = output(data, capsys, "export", str(THREAD), "--out", str(out))
     assert shown == f"{out} holds 3 messages: unpack it, and open index.html.\n"
     with zipfile.ZipFile(out) as packed:
         assert sorted(packed.namelist()) == ["index.html", "pictures.json", "pictures/0001.png", "pictures/0002.png"]
@@ -118,36 +118,38 @@ def test_a_thread_is_packed_with_its_pictures(data: Path, tmp_path: Path, capsys
 
 
 @pytest.mark.parametrize("key", ["test/space/channel/nobody", "nonsense", "", "a/b/c/d/e", "test/space/channel/%"])
-def test_a_thread_that_is_not_there_is_told(
+def test_a_thread_that_is_not_there_is_reported(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str
 ) -> None:
     """And no file is written."""
     with pytest.raises(NotFound) as refused:
-        told(data, capsys, "export", key, "--out", str(tmp_path / "out.zip"))
+        output(data, capsys, "export", key, "--out", str(tmp_path / "out.zip"))
     assert str(refused.value) == f"There is no thread {key!r}."
     assert not (tmp_path / "out.zip").exists()
 
 
 @pytest.mark.parametrize("command", [["usage"], ["export"], ["export", str(THREAD)]])
-def test_without_a_database_that_is_told(
+def test_without_a_database_that_is_reported(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], command: list[str]
 ) -> None:
     """With what is to be done; none is made."""
     with pytest.raises(ConfigError, match=r"There is no database at .*: start the bot once, or"):
-        told(tmp_path, capsys, *command)
+        output(tmp_path, capsys, *command)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_written_is_told(data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_file_that_cannot_be_written_is_reported(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     """In a sentence, with the culprit."""
     for out in (tmp_path / "missing" / "out.zip", tmp_path):
         with pytest.raises(BotError) as refused:
-            told(data, capsys, "export", str(THREAD), "--out", str(out))
+            output(data, capsys, "export", str(THREAD), "--out", str(out))
         assert str(refused.value).startswith(f"{out} cannot be written: ")
 
 
-def test_a_wrong_number_of_days_is_told(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_number_of_days_is_reported(data: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As the command line tells all faults."""
     with pytest.raises(SystemExit):
-        told(data, capsys, "usage", "--days", "many")
+        output(data, capsys, "usage", "--days", "many")
     assert "invalid int value: 'many'" in capsys.readouterr().err

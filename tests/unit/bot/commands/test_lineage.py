@@ -17,7 +17,7 @@ from tests.support.images import noise, png
 
 Pixel = tuple[int, int, int]
 Read = Callable[[str], bytes]
-RED, BLUE, PAPER, WHITE = (255, 0, 0), (0, 0, 255), (247, 247, 245), (255, 255, 255)
+RED, BLUE, BACKGROUND, WHITE = (255, 0, 0), (0, 0, 255), (247, 247, 245), (255, 255, 255)
 
 
 @st.composite
@@ -148,7 +148,7 @@ def test_each_image_is_in_its_cell() -> None:
     assert sheet.size == (2 * (CELL + GAP) + GAP, 2 * (CELL + CAPTION + GAP) + GAP)
     assert [pixel_at(sheet, *place) for place in ((0, 0), (1, 0), (1, 1))] == [RED, (0, 255, 0), BLUE]
     assert pixel_at(sheet, 1, 1, 0.01, 0.01) == pixel_at(sheet, 1, 1, 0.99, 0.99) == BLUE
-    assert pixel_at(sheet, 0, 1) == PAPER
+    assert pixel_at(sheet, 0, 1) == BACKGROUND
     small = draw([picture(1)], colour_files("#ff0000", size=8))
     assert (pixel_at(small, 0, 0), pixel_at(small, 0, 0, 0.4)) == (RED, WHITE)
 
@@ -175,11 +175,11 @@ def test_an_arrow_leads_from_an_image_to_its_children(parent: int | None, joined
     family = [picture(1), picture(2, source=parent), picture(3, source=parent)]
     sheet = draw(family, colour_files("red", "red", "red"))
     between = [pixel_at(sheet, 0, 0, 1 + GAP / CELL * step) for step in (0.25, 0.5, 0.75)]
-    assert [pixel != PAPER for pixel in between] == [joined] * 3
+    assert [pixel != BACKGROUND for pixel in between] == [joined] * 3
     if joined:
         bend = 1 + (GAP / 2 - 4) / CELL
-        assert pixel_at(sheet, 0, 0, bend, 1.2) != PAPER and pixel_at(sheet, 0, 1, bend + 0.05) != PAPER
-        assert pixel_at(sheet, 0, 1, bend - 0.05) == PAPER
+        assert pixel_at(sheet, 0, 0, bend, 1.2) != BACKGROUND and pixel_at(sheet, 0, 1, bend + 0.05) != BACKGROUND
+        assert pixel_at(sheet, 0, 1, bend - 0.05) == BACKGROUND
 
 
 def test_each_caption_has_the_number() -> None:
@@ -208,7 +208,7 @@ def test_a_missing_or_broken_file_leaves_a_frame(broken: bytes) -> None:
 
     sheet = draw([picture(1), picture(2, source=1)], read)
     assert (pixel_at(sheet, 0, 0, 0.8, 0.2), pixel_at(sheet, 1, 0)) == (WHITE, RED)
-    assert pixel_at(sheet, 0, 0, -1 / CELL) not in (WHITE, PAPER)
+    assert pixel_at(sheet, 0, 0, -1 / CELL) not in (WHITE, BACKGROUND)
 
 
 @pytest.mark.parametrize(

@@ -26,10 +26,10 @@ from tests.support.records import (
     come,
     command,
     failures,
+    imagine,
     pictures_of,
     press,
     recorded,
-    wish,
 )
 
 
@@ -62,7 +62,7 @@ async def test_cancel_applies_to_the_place_where_it_is_given(store: Store) -> No
     async with running(store, model) as (inbox, screen, _):
         for name, thread in (("m1", THREAD), ("m2", OTHER), ("m3", replace(THREAD, channel="2"))):
             await inbox.accept(replace(message(name, "hello"), thread=thread))
-        while len(model.heard) < 3:
+        while len(model.received) < 3:
             await asyncio.sleep(0)
         response = await inbox.run_command(command("cancel", ANN, replace(THREAD, thread="")))
         assert response.text == "2 answers cancelled."
@@ -77,7 +77,7 @@ async def test_cancelling_a_waiting_imagine_command_cancels_its_images(store: St
     model = ScriptedModel([["one", None]])
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello", author=CID))
-        await inbox.accept(wish("a cat", 2))
+        await inbox.accept(imagine("a cat", 2))
         assert len(store.jobs.unfinished()) == 2
         await inbox.run_command(command("cancel"))
         assert (await screen.final("w1")).status == "Cancelled by Ann."

@@ -37,7 +37,7 @@ async def test_a_message_delivered_twice_is_answered_once(store: Store) -> None:
         await inbox.accept(message("m1", "hello"))
         await inbox.accept(message("m2", "again"))
         await screen.final("m2")
-    assert len(model.heard) == 2
+    assert len(model.received) == 2
 
 
 async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
@@ -47,10 +47,10 @@ async def test_turns_of_a_thread_follow_one_another(store: Store) -> None:
         await inbox.accept(message("m1", "one"))
         await inbox.accept(message("m2", "two", author=BOB))
         await model.waiting.wait()
-        assert len(model.heard) == 1
+        assert len(model.received) == 1
         model.go.set()
         await screen.final("m2")
-    assert [message.text for message in model.heard[1][1:]] == ["Ann: one", "first answer", "Bob: two"]
+    assert [message.text for message in model.received[1][1:]] == ["Ann: one", "first answer", "Bob: two"]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ async def test_retry_renders_only_failed_images(store: Store) -> None:
         final = await screen.final("m1", count=2)
     assert [part.state.picture.number for part in final.parts if isinstance(part, PicturePart)
             and isinstance(part.state, Rendered)] == [1, 2]  # fmt: skip
-    assert len(model.heard) == 1 and len(store.pictures(THREAD)) == 2
+    assert len(model.received) == 1 and len(store.pictures(THREAD)) == 2
 
 
 async def test_a_reply_that_could_not_be_recorded_can_be_tried_again(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ async def test_vary_needs_no_chat_model(store: Store) -> None:
         await inbox.accept(ButtonPress("b1", THREAD, ANN, Action.VARY, "1"))
         assert [(row.number, row.state) for row in store.jobs.find(["b1.0"])] == [(2, "queued")]
         await screen.final("b1")
-    assert len(model.heard) == 1
+    assert len(model.received) == 1
     assert [(job.request.prompt, job.request.source) for job in renderer.jobs] == [("a sun", None), ("a sun", 1)]
     assert [job.number for job in renderer.jobs] == [1, 2]  # the one that was ordered with the message
     assert renderer.jobs[0].request.sampling.seed != renderer.jobs[1].request.sampling.seed
@@ -208,7 +208,7 @@ async def test_a_recorded_answer_is_not_requested_again(store: Store) -> None:
     model = ScriptedModel([])
     async with running(store, model) as (_, screen, _):
         assert (await screen.final("m1")).parts[-1] == TextPart("done")
-    assert not model.heard
+    assert not model.received
 
 
 async def test_a_bug_ends_the_reply_visibly(store: Store, caplog: pytest.LogCaptureFixture) -> None:
@@ -236,7 +236,7 @@ async def test_the_model_is_reminded_once_of_a_forgotten_image(store: Store) -> 
         final = await screen.final("m1")
     assert [job.request.prompt for job in renderer.jobs] == ["a dog in a hat"]
     assert [part.markdown for part in final.parts if isinstance(part, TextPart)] == ["Sure, I will!"]
-    first, second = model.heard
+    first, second = model.received
     assert second[: len(first)] == first
     assert second[-2].text == "Sure, I will!"
     entry = store.entry("m1")
@@ -252,7 +252,7 @@ async def test_the_message_is_the_prompt_if_the_model_requests_no_image(store: S
         final = await screen.final("m1")
     assert [job.request.prompt for job in renderer.jobs] == ["a cute dog"]
     assert any(isinstance(part, TextPart) and text(notice("own-words")) in part.markdown for part in final.parts)
-    assert len(model.heard) == 2
+    assert len(model.received) == 2
 
 
 @pytest.mark.parametrize(
@@ -271,7 +271,7 @@ async def test_a_question_causes_no_reminder(store: Store, text: str, answer: st
         await inbox.accept(message("m1", text))
         await screen.final("m1")
     assert not renderer.jobs
-    assert len(model.heard) == 1
+    assert len(model.received) == 1
 
 
 async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
@@ -282,7 +282,7 @@ async def test_a_failing_model_is_not_asked_again(store: Store) -> None:
         final = await screen.final("m1")
     assert (final.status, [button.label for button in final.buttons]) == ("The chat model is away.", ["Retry"])
     assert not renderer.jobs
-    assert len(model.heard) == 1
+    assert len(model.received) == 1
 
 
 async def test_tool_calls_are_recorded_as_tags(store: Store) -> None:

@@ -66,12 +66,12 @@ async def test_an_edited_message_is_answered_again_on_demand(store: Store) -> No
         assert offered.parts == (TextPart("a dog"),)
         assert offered.status == "The message was edited after this answer."
         assert offered.buttons == (Button(Action.RETRY, "Answer again", "m1"),)
-        assert entry_of(store, "m1").view == offered and len(model.heard) == 1
+        assert entry_of(store, "m1").view == offered and len(model.received) == 1
         await inbox.accept(press(Action.RETRY, "m1"))
         final = await screen.final("m1", 3)
         assert await recorded(store, "m1") == final
     assert (final.parts, final.status, final.buttons) == ((TextPart("a cat"),), "", ())
-    assert model.heard[1][-1].text.endswith("what is a cat?")
+    assert model.received[1][-1].text.endswith("what is a cat?")
     entry = entry_of(store, "m1")
     assert (entry.text, entry.raw_answer, entry.is_edited) == ("what is a cat?", "a cat", False)
 
@@ -88,7 +88,7 @@ async def test_an_edit_during_the_answer_offers_to_answer_again_at_the_end(store
         assert (await screen.final("m1", 2)).buttons == (Button(Action.RETRY, "Answer again", "m1"),)
         await inbox.accept(press(Action.RETRY, "m1"))
         assert (await screen.final("m1", 3)).parts == (TextPart("a cat"),)
-    assert model.heard[1][-1].text.endswith("what is a cat?")
+    assert model.received[1][-1].text.endswith("what is a cat?")
 
 
 async def test_an_edit_without_a_change_has_no_effect(store: Store) -> None:
@@ -155,7 +155,7 @@ async def test_a_thread_is_forgotten(store: Store) -> None:
         assert len(store.entries(OTHER)) == len(store.pictures(OTHER)) == 1
         assert all(each.title != "draw both" for each in store.threads("test"))
         assert come(await send(inbox, screen, store, "a star", "m3")) == [3]
-    assert all("both" not in message.text for message in model.heard[2])
+    assert all("both" not in message.text for message in model.received[2])
 
 
 async def test_an_empty_thread_cannot_be_forgotten(store: Store) -> None:

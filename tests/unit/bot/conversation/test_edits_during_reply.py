@@ -213,7 +213,7 @@ async def test_a_message_edited_before_its_turn_is_answered_in_its_new_form(stor
         model.go.set()
         final = await screen.final("m2")
         assert await recorded(store, "m2") == final
-    assert model.heard[1][-1].text.endswith("three?")
+    assert model.received[1][-1].text.endswith("three?")
     assert (final.parts, final.status, buttons(final)) == ((TextPart("two"),), "", set())
     assert not entry_of(store, "m2").is_edited
 
@@ -251,9 +251,9 @@ async def test_an_ending_reply_is_not_cancelled_twice(store: Store) -> None:
     async with running(store, model) as (inbox, screen, _):
         await inbox.accept(message("m1", "one"))
         await model.waiting.wait()
-        told_first = (await inbox.run_command(command("cancel"))).text
+        reported_first = (await inbox.run_command(command("cancel"))).text
         assert entry_of(store, "m1").view is None
-        assert (told_first, (await inbox.run_command(command("cancel"))).text) == (
+        assert (reported_first, (await inbox.run_command(command("cancel"))).text) == (
             "1 answer cancelled.",
             "Nothing is in progress here.",
         )

@@ -20,11 +20,11 @@ from tests.support.records import (
     command,
     commands_of,
     failures,
+    imagine,
     pictures_of,
     press,
     recorded,
     upload,
-    wish,
 )
 
 ABLE = ModelCapabilities(ratios=True, negatives=True)
@@ -34,15 +34,15 @@ ABLE = ModelCapabilities(ratios=True, negatives=True)
 
 async def test_the_chosen_chat_model_answers(store: Store) -> None:
     """A user who chose none, or one that no longer exists, gets the default."""
-    usual, wise = ScriptedModel([["usual"], ["usual"]]), ScriptedModel([["wise"]])
+    defaults, wise = ScriptedModel([["usual"], ["usual"]]), ScriptedModel([["wise"]])
     commands = commands_of(store)
     choose(commands, "me", "chat_model", "wise")
-    async with running(store, usual, commands=commands, others={"wise": wise}) as (inbox, screen, _):
+    async with running(store, defaults, commands=commands, others={"wise": wise}) as (inbox, screen, _):
         await inbox.accept(message("m1", "hello"))
         await inbox.accept(message("m2", "hello", author=CID))
         assert (await screen.final("m1")).parts == (TextPart("wise"),)
         assert (await screen.final("m2")).parts == (TextPart("usual"),)
-    async with running(store, usual, commands=commands) as (inbox, screen, _):
+    async with running(store, defaults, commands=commands) as (inbox, screen, _):
         await inbox.accept(message("m3", "hello"))
         assert (await screen.final("m3")).parts == (TextPart("usual"),)
 
@@ -71,7 +71,7 @@ async def test_the_chat_model_gets_the_persona(store: Store) -> None:
         choose(commands, "thread", "persona", "You are a pirate.")
         await inbox.accept(message("m2", "hello"))
         await screen.final("m2")
-    assert ["pirate" in heard[0].text for heard in model.heard] == [False, True]
+    assert ["pirate" in received[0].text for received in model.received] == [False, True]
 
 
 async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
@@ -90,7 +90,7 @@ async def test_commands_are_answered_through_the_inbox(store: Store) -> None:
 async def test_imagine_needs_no_chat_model(store: Store) -> None:
     """Each image has the next seed, and all given options."""
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
-        event = wish("a cat", 3, seed=7, negative_prompt="dogs", model="deep", aspect_ratio="2:1")
+        event = imagine("a cat", 3, seed=7, negative_prompt="dogs", model="deep", aspect_ratio="2:1")
         assert await inbox.accept(event) == "w1"
         await inbox.accept(event)
         final = await screen.final("w1")
@@ -114,7 +114,7 @@ async def test_imagine_needs_no_chat_model(store: Store) -> None:
 async def test_seeds_wrap_at_the_highest_seed(store: Store) -> None:
     """The lowest follows the highest, so that every seed in Details can be requested again."""
     async with running(store, ScriptedModel([]), InstantRenderer(capabilities=ABLE)) as (inbox, screen, renderer):
-        await inbox.accept(wish("a cat", 2, seed=2**31 - 1))
+        await inbox.accept(imagine("a cat", 2, seed=2**31 - 1))
         await screen.final("w1")
     assert {job.request.sampling.seed for job in renderer.jobs} == {0, 2**31 - 1}
 
@@ -125,8 +125,8 @@ async def test_imagine_takes_missing_options_from_the_settings(store: Store) -> 
     for key, value in (("images_per_request", "2"), ("image_model", "flat"), ("aspect_ratio", "3:2")):
         choose(commands, "me", key, value)
     async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, renderer):
-        await inbox.accept(wish("a cat"))
-        await inbox.accept(wish("a dog", 1, "w2", model="deep", aspect_ratio="1:1"))
+        await inbox.accept(imagine("a cat"))
+        await inbox.accept(imagine("a dog", 1, "w2", model="deep", aspect_ratio="1:1"))
         await screen.final("w2")
     assert sorted(
         (job.request.prompt, job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs
@@ -145,7 +145,7 @@ async def test_the_choice_default_leaves_it_to_the_settings(store: Store, option
     for key, value in (("image_model", "flat"), ("aspect_ratio", "3:2")):
         choose(commands, "me", key, value)
     async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, renderer):
-        await inbox.accept(wish("a cat", 1, **{option: "usual"}))
+        await inbox.accept(imagine("a cat", 1, **{option: "usual"}))
         await screen.final("w1")
     assert [(job.request.sampling.model, job.request.sampling.aspect_ratio) for job in renderer.jobs] == [
         ("flat", "3:2")
@@ -155,12 +155,12 @@ async def test_the_choice_default_leaves_it_to_the_settings(store: Store, option
 @pytest.mark.parametrize(
     ("event", "sentence"),
     [
-        (wish("a cat", 5), "You can ask for 1 to 4 images, not 5."),
-        (wish("a cat", -1), "You can ask for 1 to 4 images, not -1."),
-        (wish("a cat", negative_prompt="dogs"), "This image model takes no negative prompt"),
-        (wish("a cat", aspect_ratio="2:1"), "This image model has only one aspect ratio."),
-        (wish("  "), "The message is empty"),
-        (wish("x" * 9_000), "A message can have at most 8,000 characters"),
+        (imagine("a cat", 5), "You can ask for 1 to 4 images, not 5."),
+        (imagine("a cat", -1), "You can ask for 1 to 4 images, not -1."),
+        (imagine("a cat", negative_prompt="dogs"), "This image model takes no negative prompt"),
+        (imagine("a cat", aspect_ratio="2:1"), "This image model has only one aspect ratio."),
+        (imagine("  "), "The message is empty"),
+        (imagine("x" * 9_000), "A message can have at most 8,000 characters"),
     ],
 )
 async def test_an_impossible_imagine_command_is_refused(store: Store, event: object, sentence: str) -> None:
@@ -170,7 +170,7 @@ async def test_an_impossible_imagine_command_is_refused(store: Store, event: obj
             await inbox.accept(event)  # type: ignore[arg-type]
         assert str(refused.value).startswith(sentence)
         assert store.entry("w1") is None
-        await inbox.accept(wish("a dog", 1))
+        await inbox.accept(imagine("a dog", 1))
         assert come(await screen.final("w1")) == [1]
 
 
@@ -179,14 +179,16 @@ async def test_the_prompt_of_imagine_stays_as_it_is(store: Store, text: str) -> 
     """Tags in it are plain text, also in the history of the chat model."""
     model = ScriptedModel([["A cat."]])
     async with running(store, model) as (inbox, screen, renderer):
-        await inbox.accept(wish(text, 1))
+        await inbox.accept(imagine(text, 1))
         final = await screen.final("w1")
         assert [job.request.prompt for job in renderer.jobs] == [text]
         assert [part.prompt for part in pictures_of(final)] == [text]
         await inbox.accept(message("m2", "what is it?"))
         await screen.final("m2")
     written = next(
-        message.text for message in model.heard[0] if message.role == "assistant" and message.text.startswith("<image>")
+        message.text
+        for message in model.received[0]
+        if message.role == "assistant" and message.text.startswith("<image>")
     )
     assert written.count("<") == 2 + written.count("<edit of")  # but for our own tag, none
     assert "<edit" not in written
@@ -199,7 +201,7 @@ async def test_imagine_is_resumed_after_a_restart(tmp_path: Path) -> None:
     commands = commands_of(first)
     choose(commands, "me", "aspect_ratio", "3:2")
     async with running(first, ScriptedModel([]), renderer, commands=commands) as (inbox, _, _):
-        await inbox.accept(wish("a cat", 2, negative_prompt="dogs"))
+        await inbox.accept(imagine("a cat", 2, negative_prompt="dogs"))
         await renderer.waiting.wait()
         while len(renderer.jobs) < 2:
             await asyncio.sleep(0)
@@ -222,7 +224,7 @@ async def test_retry_of_imagine_renders_the_same_request(store: Store) -> None:
     commands = commands_of(store)
     renderer = KnowingRenderer(refused={"a cat": "It broke."}, store=store)
     async with running(store, ScriptedModel([]), renderer, commands=commands) as (inbox, screen, _):
-        await inbox.accept(wish("a cat", 2))
+        await inbox.accept(imagine("a cat", 2))
         assert len(failures(await screen.final("w1"))) == 2
         renderer.refused.clear()
         choose(commands, "me", "aspect_ratio", "1:1")

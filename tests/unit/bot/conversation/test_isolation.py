@@ -34,7 +34,7 @@ from bot.settings.values import Scope, Settings
 from bot.storage.store import Store
 from tests.support.conversation import recording
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
-from tests.support.records import Shelf, command, commands_of, failures, recorded, wish
+from tests.support.records import Shelf, command, commands_of, failures, imagine, recorded
 from tests.support.thorough import examples
 
 MINE = THREAD
@@ -132,7 +132,7 @@ async def running_bot(
     """The dispatcher with two platforms."""
     renderer = InstantRenderer(refused={"failing": "It broke."}, held={"waiting"}, keep=recording(store))
     model, screen, shelf = ScriptedModel([[script] for script in scripts]), Screen(), Shelf()
-    papers = ThreadExport(lambda digest: b"")
+    attachments = ThreadExport(lambda digest: b"")
     inbox = Dispatcher(
         store,
         model,
@@ -140,7 +140,7 @@ async def running_bot(
         shelf,
         DispatcherOptions(refining=RefineMode.OFF),
         commands=commands,
-        thread_export=papers,
+        thread_export=attachments,
     )
     task = asyncio.create_task(inbox.run({"test": screen, "other_thread": screen}))
     await asyncio.sleep(0)
@@ -268,14 +268,14 @@ async def test_a_number_of_another_thread_is_unknown_here(store: Store, other_th
     number = tag.partition('"')[2][0]
     assert failures(view) == [Failed(f"This thread has no image #{number}.")]
     assert [job.request.operation for job in renderer.jobs] == [Operation.GENERATE] * 4
-    assert all(SECRET not in message.text for history in model.heard[1:] for message in history)
+    assert all(SECRET not in message.text for history in model.received[1:] for message in history)
 
 
 async def test_the_same_ids_in_another_place_mean_others(store: Store, other_thread: ThreadKey) -> None:
     """A user, a number and a choice of the same name belong to their own place."""
     async with running_bot(store, commands=commands_of(store)) as (inbox, screen, renderer, _, _):
         for thread, words, name in ((other_thread, SECRET, "w1"), (MINE, "a cat", "w2")):
-            await inbox.accept(replace(wish(words, 1, name), thread=thread))
+            await inbox.accept(replace(imagine(words, 1, name), thread=thread))
             await screen.final(name)
             await recorded(store, name)
         await inbox.accept(ButtonPress("v1", MINE, ANN, Action.VARY, "1"))

@@ -35,7 +35,7 @@ class Shelf:
 
 
 @pytest.mark.parametrize(
-    ("wish", "prompt", "kept"),
+    ("imagine", "prompt", "kept"),
     [
         ("two cats running on a beach", "2 cats run along a sandy beach at dawn, soft light", True),
         ("a red fox and three hens", "a red fox before three hens, farmyard, morning", True),
@@ -53,16 +53,20 @@ class Shelf:
         ("", "anything", True),
     ],
 )  # fmt: skip
-def test_a_refinement_keeps_things_numbers_and_quotes(wish: str, prompt: str, kept: bool) -> None:
+def test_a_refinement_keeps_things_numbers_and_quotes(imagine: str, prompt: str, kept: bool) -> None:
     """The content of the original prompt is in it, with any additions."""
-    assert keeps_content(wish, prompt) is kept
+    assert keeps_content(imagine, prompt) is kept
 
 
 @given(st.text(max_size=80), st.text(max_size=80))
-def test_a_longer_prompt_keeps_the_content(wish: str, more: str) -> None:
+def test_a_longer_prompt_keeps_the_content(imagine: str, more: str) -> None:
     """A prompt that begins with the whole original loses nothing."""
     assert (
-        keeps_content(wish, f"{wish}, {more}") or '"' in wish + more or "'" in wish + more or "“" in wish or "«" in wish
+        keeps_content(imagine, f"{imagine}, {more}")
+        or '"' in imagine + more
+        or "'" in imagine + more
+        or "“" in imagine
+        or "«" in imagine
     )
 
 
@@ -93,7 +97,7 @@ async def test_the_prompt_is_refined_for_the_dialect_of_the_image_model() -> Non
     """The chat model gets only the prompt, under the rules of the dialect."""
     model = ScriptedModel([['**Prompt:** "a knight in armour, dusk"']])
     assert await refine_prompt(model, "a knight", Dialect.PHRASES) == "a knight in armour, dusk"
-    (history,) = model.heard
+    (history,) = model.received
     assert [message.text for message in history[1:]] == ["a knight"]
     assert "commas" in history[0].text
 
@@ -106,8 +110,8 @@ async def test_the_prompt_is_refined_for_the_dialect_of_the_image_model() -> Non
 async def test_a_bad_refinement_is_not_used(answer: list[str | None]) -> None:
     """The original prompt is rendered."""
     model, shelf = ScriptedModel([answer]), Shelf()
-    wished = job("a knight")
-    assert await PromptRefiner(model, shelf, RefineMode.ALWAYS)(wished, PHRASES) == wished
+    requested = job("a knight")
+    assert await PromptRefiner(model, shelf, RefineMode.ALWAYS)(requested, PHRASES) == requested
     assert not shelf.kept
 
 

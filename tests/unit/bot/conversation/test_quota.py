@@ -24,9 +24,9 @@ from tests.support.records import (
     command,
     commands_of,
     failures,
+    imagine,
     press,
     recorded,
-    wish,
 )
 
 CAT = ["<image>a cat</image>"]
@@ -101,7 +101,7 @@ async def test_a_user_has_a_maximum_of_unfinished_images(store: Store) -> None:
             await asyncio.sleep(0)
         assert sorted(job.owner for job in renderer.jobs) == ["ann", "ann", "cid"]
         with pytest.raises(Refused, match="You have 2 images in progress, and your limit is 2 at a time"):
-            await inbox.accept(wish("a cat", 1))
+            await inbox.accept(imagine("a cat", 1))
         renderer.go.set()
         for nth in (0, 1):
             await screen.final(f"m{nth}")
@@ -118,7 +118,7 @@ async def test_imagine_and_buttons_count_like_messages(store: Store) -> None:
         renderer,
     ):
         results = await asyncio.gather(
-            *(inbox.accept(wish("a cat", 2, f"w{nth}")) for nth in range(MANY)), return_exceptions=True
+            *(inbox.accept(imagine("a cat", 2, f"w{nth}")) for nth in range(MANY)), return_exceptions=True
         )
         assert [isinstance(each, Refused) for each in results] == [False] * 2 + [True] * (MANY - 2)
         assert "You can ask for 1 more now." in str(results[2])
@@ -172,10 +172,10 @@ async def test_retry_counts_for_the_limit(store: Store) -> None:
     renderer = KnowingRenderer(refused={"a dog": "It broke."}, store=store)
     commands = commands_with_limits(store, daily=2)
     async with running(store, ScriptedModel([]), renderer, commands=commands) as (inbox, screen, _):
-        await inbox.accept(wish("a dog", 2))
+        await inbox.accept(imagine("a dog", 2))
         await screen.final("w1")
         await recorded(store, "w1")
-        await inbox.accept(wish("a cat", 1, "w2"))
+        await inbox.accept(imagine("a cat", 1, "w2"))
         await screen.final("w2")
         renderer.refused.clear()
         with pytest.raises(Refused, match="You can ask for 1 more now"):
@@ -195,7 +195,7 @@ async def test_a_deleted_or_forgotten_image_still_counts(store: Store, tmp_path:
         screen,
         _,
     ):
-        await inbox.accept(wish("a cat", 2))
+        await inbox.accept(imagine("a cat", 2))
         await screen.final("w1")
         await recorded(store, "w1")
         await inbox.accept(press(Action.DELETE, "1"))
@@ -203,7 +203,7 @@ async def test_a_deleted_or_forgotten_image_still_counts(store: Store, tmp_path:
         await inbox.run_command(command("forget"))
         assert (used(store), used(store, CID)) == (2, 0)
         with pytest.raises(Refused, match="The next one is free"):
-            await inbox.accept(wish("a cat", 1, "w2"))
+            await inbox.accept(imagine("a cat", 1, "w2"))
     other = Store(tmp_path / "test.sqlite")
     with sqlite3.connect(tmp_path / "test.sqlite") as file:
         file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
@@ -239,17 +239,17 @@ async def test_a_restart_does_not_change_the_count(tmp_path: Path) -> None:
         assert len(come(await screen.final("m2"))) == 1
         assert [job.request.prompt for job in again.jobs] == ["a brown cow"]
         with pytest.raises(Refused, match="Your limit is 2 images a day"):
-            await inbox.accept(wish("a cat", 1))
+            await inbox.accept(imagine("a cat", 1))
     assert used(store) == 2
 
 
 async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
     """From the time of the order; the sentence names the end as a time marker of each platform."""
     async with running(store, ScriptedModel([]), commands=commands_with_limits(store, daily=1)) as (inbox, screen, _):
-        await inbox.accept(wish("a cat", 1))
+        await inbox.accept(imagine("a cat", 1))
         await screen.final("w1")
         with pytest.raises(Refused) as refused:
-            await inbox.accept(wish("a cat", 1, "w2"))
+            await inbox.accept(imagine("a cat", 1, "w2"))
         free = store.jobs.usage_today(THREAD, ANN.id).oldest_by_user + DAY
         assert replace_time_markers(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(
             f"free <t:{free:.0f}:R>."
@@ -263,7 +263,7 @@ async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
         with sqlite3.connect(tmp_path / "test.sqlite") as file:
             file.execute("UPDATE jobs SET ordered = ordered - ?", [DAY + 1])
         file.close()
-        await inbox.accept(wish("a cat", 1, "w3"))
+        await inbox.accept(imagine("a cat", 1, "w3"))
         assert len(come(await screen.final("w3"))) == 1
 
 
@@ -275,18 +275,18 @@ async def test_a_changed_limit_applies_at_once_also_to_managers(store: Store) ->
     commands = commands_with_limits(store, daily=1)
     async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, _):
         for person in (ANN, BOB):
-            await inbox.accept(replace(wish("a cat", 1, f"{person.id}1"), author=person))
+            await inbox.accept(replace(imagine("a cat", 1, f"{person.id}1"), author=person))
             with pytest.raises(Refused, match="Your limit is 1 image a day"):
-                await inbox.accept(replace(wish("a cat", 1, f"{person.id}2"), author=person))
+                await inbox.accept(replace(imagine("a cat", 1, f"{person.id}2"), author=person))
         with pytest.raises(Refused, match="Only managers"):
             choose(commands, "server", "daily_limit", "9", ANN)
         choose(commands, "server", "daily_limit", "2", BOB)
-        await inbox.accept(wish("a cat", 1, "ann2"))
+        await inbox.accept(imagine("a cat", 1, "ann2"))
         await screen.final("ann2")
         choose(commands, "channel", "daily_limit", "3", BOB)
         with pytest.raises(Refused, match="Your limit is 2 images a day"):
             there = ThreadKey(THREAD.platform, THREAD.space, "other", "t")
-            await inbox.accept(replace(wish("a cat", 1, "ann3"), thread=there))
-        await inbox.accept(wish("a cat", 1, "ann3"))
+            await inbox.accept(replace(imagine("a cat", 1, "ann3"), thread=there))
+        await inbox.accept(imagine("a cat", 1, "ann3"))
         await screen.final("ann3")
     assert used(store) == 3

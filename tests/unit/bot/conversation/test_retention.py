@@ -31,7 +31,7 @@ from render.models.image_files import sanitize_upload
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, THREAD, InstantRenderer, Screen, ScriptedModel, message, picture
 from tests.support.images import png
-from tests.support.records import OTHER, Shelf, choose, command, commands_of, press, recorded, wish
+from tests.support.records import OTHER, Shelf, choose, command, commands_of, imagine, press, recorded
 
 NOW = 1_800_000_000.0
 SECRETS = ("zorblax", "quuxian", "frobnic", "wibblet", "splunge", "gribble", "snorkle", "plughed")
@@ -72,7 +72,7 @@ async def conversation(inbox: Dispatcher, screen: Screen, store: Store, thread: 
     await inbox.accept(message)
     await screen.final(message.id)
     await recorded(store, message.id)
-    await inbox.accept(replace(wish(f"one more {words}", 2, f"{name}2"), thread=thread))
+    await inbox.accept(replace(imagine(f"one more {words}", 2, f"{name}2"), thread=thread))
     await screen.final(f"{name}2")
     await recorded(store, f"{name}2")
     store.edit_text(message.id, f"short {words}")

@@ -11,7 +11,7 @@ from bot.errors import NotFound, Refused
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import CID, THREAD, InstantRenderer, Screen, ScriptedModel, message
-from tests.support.records import KnowingRenderer, choose, come, commands_of, failures, press, recorded, wish
+from tests.support.records import KnowingRenderer, choose, come, commands_of, failures, imagine, press, recorded
 
 GONE = Failed("Deleted by Ann.", again=False)
 SUN = "<image>a sun</image>"
@@ -160,7 +160,7 @@ async def test_redo_keeps_all_requested_options(store: Store) -> None:
     """Aspect ratio, image model and negative prompt, independent of later settings; with another seed."""
     able, commands = InstantRenderer(capabilities=ModelCapabilities(ratios=True, negatives=True)), commands_of(store)
     async with running(store, ScriptedModel([]), able, commands=commands) as (inbox, screen, _):
-        await inbox.accept(wish("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
+        await inbox.accept(imagine("a cat", 1, aspect_ratio="2:1", negative_prompt="dogs", model="deep", seed=5))
         await screen.final("w1")
         await recorded(store, "w1")
         choose(commands, "me", "aspect_ratio", "1:1")

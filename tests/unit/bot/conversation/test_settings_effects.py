@@ -30,7 +30,17 @@ from bot.settings.values import Scope, Settings
 from bot.storage.store import Store
 from tests.support.conversation import running
 from tests.support.doubles import ANN, BOB, CID, THREAD, InstantRenderer, ScriptedModel, message
-from tests.support.records import KnowingRenderer, choose, come, command, commands_of, failures, press, recorded, wish
+from tests.support.records import (
+    KnowingRenderer,
+    choose,
+    come,
+    command,
+    commands_of,
+    failures,
+    imagine,
+    press,
+    recorded,
+)
 
 OF_RULE = "The content filter of this server blocks a word in this prompt."
 CAT = ["<image>a cat</image>"]
@@ -69,7 +79,7 @@ async def render_cat(store: Store, *scripts: list[str], **chosen: str) -> tuple[
 async def test_the_chosen_chat_model_answers(store: Store) -> None:
     """The other one gets no request."""
     jobs, view, model = await render_cat(store, chat_model="wise")
-    assert (view.parts, jobs, model.heard) == ((TextPart("I am wise."),), [], [])
+    assert (view.parts, jobs, model.received) == ((TextPart("I am wise."),), [], [])
 
 
 async def test_the_chosen_image_model_and_aspect_ratio_apply(store: Store) -> None:
@@ -106,7 +116,7 @@ async def test_prompts_are_refined_if_chosen(store: Store) -> None:
     assert [(job.request.prompt, job.refined_prompt) for job in jobs] == [
         ("a cat", f"{better}, {STYLE_PROMPTS['ink']}")
     ]
-    assert len(model.heard) == 2
+    assert len(model.received) == 2
 
 
 async def test_without_a_choice_nothing_is_added(store: Store) -> None:
@@ -116,7 +126,7 @@ async def test_without_a_choice_nothing_is_added(store: Store) -> None:
         (job.refined_prompt, job.request.sampling.model, job.request.sampling.aspect_ratio, job.embeds_metadata)
         for job in jobs
     ] == [("", "", "", True)]
-    assert "Who you are here" not in model.heard[0][0].text
+    assert "Who you are here" not in model.received[0][0].text
 
 
 async def test_the_chat_model_gets_the_persona(store: Store) -> None:
@@ -124,7 +134,7 @@ async def test_the_chat_model_gets_the_persona(store: Store) -> None:
     commands = commands_of(store)
     choose(commands, "thread", "persona", "You are a poet.")
     _, _, model = await render_cat(store, persona="You are a pirate.")
-    system = model.heard[0][0].text
+    system = model.received[0][0].text
     assert ("poet" in system, "pirate" in system) == (True, False)
 
 
@@ -172,8 +182,8 @@ async def test_imagine_renders_the_chosen_number_of_images(store: Store) -> None
     commands = commands_of(store)
     choose(commands, "server", "images_per_request", "3", BOB)
     async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, _):
-        await inbox.accept(wish("a cat"))
-        await inbox.accept(wish("a cat", 1, "w2"))
+        await inbox.accept(imagine("a cat"))
+        await inbox.accept(imagine("a cat", 1, "w2"))
         assert len(come(await screen.final("w1"))) == 3
         assert len(come(await screen.final("w2"))) == 1
 
@@ -222,10 +232,10 @@ async def test_the_content_filter_applies_to_imagine(store: Store) -> None:
     choose(commands, "server", "blocked_words", "gore", BOB)
     async with running(store, ScriptedModel([]), commands=commands) as (inbox, screen, _):
         with pytest.raises(Refused) as refused:
-            await inbox.accept(wish("a Gore, gruesome"))
+            await inbox.accept(imagine("a Gore, gruesome"))
         assert str(refused.value) == OF_RULE
         assert not store.entries(THREAD)
-        await inbox.accept(wish("a cat", 1, "w2"))
+        await inbox.accept(imagine("a cat", 1, "w2"))
         assert come(await screen.final("w2")) == [1]
 
 
@@ -295,12 +305,12 @@ async def test_users_without_access_are_not_answered(store: Store, key: str, val
     ):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
-        await inbox.accept(wish("a dog", 1))
+        await inbox.accept(imagine("a dog", 1))
         await screen.final("w1")
         await recorded(store, "w1")
         asked: list[Incoming] = [
             message("m2", "hello", author=away),
-            replace(wish("a cat", 1, "w2"), author=away),
+            replace(imagine("a cat", 1, "w2"), author=away),
             *(press(action, "1", away, words="red") for action in (Action.VARY, Action.EDIT, Action.REDO)),
             press(Action.RETRY, "w1", away),
         ]

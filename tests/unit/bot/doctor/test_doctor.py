@@ -101,7 +101,7 @@ def on(server: Server | str, token: str = TOKEN, **more: Any) -> Config:
     return Config(discord_token=SecretStr(token), discord_api_url=f"{url}/api/v10", **more)
 
 
-def told(findings: list[Check]) -> str:
+def output(findings: list[Check]) -> str:
     """All that is printed about them."""
     return "\n".join(f"{each.severity} {each.subject}: {each.message} {each.remedy}" for each in findings)
 
@@ -121,7 +121,7 @@ async def test_all_is_well_on_discord(server: Server) -> None:
         "People can add it to their own account",
         "The bot is in 3 servers.",
     ):
-        assert words in told(found)
+        assert words in output(found)
 
 
 async def test_the_link_asks_for_what_the_bot_needs_and_no_more(server: Server) -> None:
@@ -138,12 +138,12 @@ async def test_the_link_asks_for_what_the_bot_needs_and_no_more(server: Server) 
     ]  # fmt: skip
 
 
-async def test_a_refused_token_is_told_with_its_cure_and_never_shown(server: Server) -> None:
+async def test_a_refused_token_is_reported_with_its_cure_and_never_shown(server: Server) -> None:
     """Discord says 401, and even repeats the token: only the cure is printed."""
     (finding,) = await check_discord(on(server, "wrong.hunter3"))
     assert finding.severity is Severity.ERROR
     assert "refuses the bot (status 401)" in finding.message and "Reset Token" in finding.remedy
-    assert "hunter" not in told([finding])
+    assert "hunter" not in output([finding])
 
 
 @pytest.mark.parametrize(("flags", "enabled"), [(1 << 18, True), (1 << 19, True), (0, False), (1 << 14, False)])
@@ -180,18 +180,18 @@ async def test_what_the_portal_can_be_set_to_wrongly_is_found(server: Server) ->
         "Switch off Requires OAuth2 Code Grant", "Empty Interactions Endpoint URL",
     ]  # fmt: skip
     for words in ("Anybody who has the link can", "People cannot add it", "in no server yet. Add it to one: https://"):
-        assert words in told(found)
+        assert words in output(found)
 
 
 async def test_the_server_for_development_must_be_one_of_the_bot(server: Server) -> None:
     """The id of another server, or of nothing, is told before the commands are missing."""
     server.says["/api/v10/guilds/7"] = {"id": "7", "name": "Workshop"}
-    assert "at once in Workshop" in told(await check_discord(on(server, discord_guild=7)))
+    assert "at once in Workshop" in output(await check_discord(on(server, discord_guild=7)))
     (finding,) = [each for each in await check_discord(on(server, discord_guild=8)) if each.severity is Severity.ERROR]
     assert "not in the server DISCORD_GUILD" in finding.message
 
 
-async def test_a_discord_that_is_not_there_is_told() -> None:
+async def test_a_discord_that_is_not_there_is_reported() -> None:
     """Nobody listens: that is about the network, not about the token."""
     (finding,) = await check_discord(on(nowhere()))
     assert (finding.severity, finding.message) == (Severity.ERROR, "It cannot be reached.")
@@ -206,14 +206,14 @@ async def test_a_discord_that_hangs_is_given_up(server: Server) -> None:
 
 
 @pytest.mark.parametrize(("body", "status"), [("hello", 200), ({"id": "x", "name": "x"}, 200), ({}, 500)])
-async def test_nonsense_from_discord_is_told(server: Server, body: object, status: int) -> None:
+async def test_nonsense_from_discord_is_reported(server: Server, body: object, status: int) -> None:
     """Another program at that address, or a Discord that is ill, ends in a line and not in a traceback."""
     server.says[OAUTH], server.statuses[OAUTH] = body, status
     (finding,) = await check_discord(on(server))
     assert finding.severity is Severity.ERROR and finding.remedy
 
 
-async def test_without_a_token_the_way_to_one_is_told() -> None:
+async def test_without_a_token_the_way_to_one_is_reported() -> None:
     """That is no fault: the web page works without."""
     (finding,) = await check_discord(Config())
     assert finding.severity is Severity.NOTE and "docs/discord.md" in finding.remedy
@@ -252,7 +252,7 @@ async def test_lists_of_models_as_servers_write_them(server: Server, listed: obj
     assert finding.severity is mark
 
 
-async def test_a_wrong_key_and_a_wrong_address_are_told_apart(server: Server) -> None:
+async def test_a_wrong_key_and_a_wrong_address_are_distinguished(server: Server) -> None:
     """The cure names the setting; neither the key nor a password in the address is shown."""
     (refused,) = await check_chat_model(talking(server, key="hunter3"))
     (misled,) = await check_chat_model(talking(server, path=""))
@@ -262,7 +262,7 @@ async def test_a_wrong_key_and_a_wrong_address_are_told_apart(server: Server) ->
     assert [each.severity for each in (refused, misled, unlisted, silent)] == [
         Severity.ERROR, Severity.ERROR, Severity.NOTE, Severity.ERROR,
     ]  # fmt: skip
-    assert "hunter" not in told([refused, misled, unlisted, silent])
+    assert "hunter" not in output([refused, misled, unlisted, silent])
 
 
 async def test_a_slow_chat_server_is_given_up(server: Server) -> None:
@@ -305,7 +305,7 @@ async def test_each_worker_has_its_own_line(server: Server) -> None:
         Config(render_urls=(server.url, nowhere()), render_token=SecretStr("hunter3")), VERSION
     )
     assert ["RENDER_TOKEN" in each.remedy for each in found] == [True, False]
-    assert "hunter" not in told(found)
+    assert "hunter" not in output(found)
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_a_folder_that_is_no_pipeline_is_found(tmp_path: Path) -> None:
 # The whole
 
 
-def test_a_folder_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_reported(tmp_path: Path) -> None:
     """Something in the way, or no space; a good folder is left as it was."""
     assert [each.severity for each in check_data_folder(tmp_path / "data")] == [Severity.OK, Severity.OK]
     assert list((tmp_path / "data").iterdir()) == []

@@ -94,7 +94,7 @@ def test_a_line_that_cannot_be_used_is_named_in_a_sentence(line: str, sentence: 
     assert "\n" not in str(raised.value)
 
 
-def test_a_suite_that_is_not_there_or_holds_something_else_is_told(tmp_path: Path) -> None:
+def test_a_suite_that_is_not_there_or_holds_something_else_is_reported(tmp_path: Path) -> None:
     """The name, the file, and the form are checked before anything is asked."""
     own = written(tmp_path, TURN)
     for name, files, limit, sentence in (

@@ -254,7 +254,7 @@ async def test_what_also_is_right_counts_as_expected(tmp_path: Path) -> None:
 # Several pictures
 
 
-async def test_number_order_and_words_between_are_told_apart(tmp_path: Path) -> None:
+async def test_number_order_and_words_between_are_distinguished(tmp_path: Path) -> None:
     """Four answers to the same wish: right, wrong order, one picture too few, and no words between."""
     request = {"user": "a cat and a dog", "expect": [["cat", "kitten"], ["dog"]]}
     cat, dog = "<image>a small kitten</image>", "<image>two dogs</image>"
@@ -288,10 +288,10 @@ async def test_the_cost_of_drawing_is_the_difference_between_two_answers(tmp_pat
     assert (value(report, "right with the"), value(report, "right without")) == (1 / 2, 1)
     assert value(report, "difference") == -1 / 2
     assert value(report, "false images") == 1 / 2
-    assert "<image>" in model.heard[0][0].text
-    assert [said.role for said in model.heard[1]] == [Role.SYSTEM, Role.USER]
-    assert "<image>" not in model.heard[1][0].text
-    assert model.heard[1][1].text.startswith("?\nA) a\nB) b\n")
+    assert "<image>" in model.received[0][0].text
+    assert [said.role for said in model.received[1]] == [Role.SYSTEM, Role.USER]
+    assert "<image>" not in model.received[1][0].text
+    assert model.received[1][1].text.startswith("?\nA) a\nB) b\n")
 
 
 async def test_code_that_a_model_writes_is_run(tmp_path: Path) -> None:

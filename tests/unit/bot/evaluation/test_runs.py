@@ -67,7 +67,7 @@ async def test_a_model_that_is_not_there_is_not_asked_for_hours(tmp_path: Path) 
     assert report.stopped == "Stopped after 5 failures in a row. The last one: The server is away."
 
 
-async def test_a_report_that_cannot_be_kept_is_told_before_anything_is_asked(tmp_path: Path) -> None:
+async def test_a_report_that_cannot_be_kept_is_reported_before_anything_is_asked(tmp_path: Path) -> None:
     """A wrong path costs nobody an evening."""
     model = SameAnswer([TextDelta("Well.")])
     with pytest.raises(BotError, match=r"cannot be written to .*/no/report\.json: No such file or directory\."):

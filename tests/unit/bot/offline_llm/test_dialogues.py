@@ -106,7 +106,7 @@ DRAWN = [
 
 
 @pytest.mark.parametrize(("text", "prompts"), DRAWN)
-def test_a_wish_becomes_pictures_in_canonical_words(text: str, prompts: list[str]) -> None:
+def test_an_image_request_becomes_pictures_in_canonical_words(text: str, prompts: list[str]) -> None:
     """What is asked for is drawn, in the order in which it was asked for."""
     assert tags(answer(asked(text))) == [f"image: {prompt}" for prompt in prompts]
 

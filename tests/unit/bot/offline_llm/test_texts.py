@@ -130,7 +130,7 @@ def test_an_unknown_word_is_repeated_in_forty_characters_at_most() -> None:
 @pytest.mark.parametrize(
     "history", [[], [ChatMessage(Role.SYSTEM, "x")], [ChatMessage(Role.USER, "")], [ChatMessage(Role.USER, "cat")]]
 )
-def test_an_odd_transcript_is_answered_too(history: Sequence[ChatMessage]) -> None:
+def test_an_odd_history_is_answered_too(history: Sequence[ChatMessage]) -> None:
     """Nothing said, or a message without a name, is no reason to fail."""
     assert answer(history)
 

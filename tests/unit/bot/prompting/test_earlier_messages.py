@@ -39,7 +39,7 @@ async def test_the_chat_model_gets_the_earlier_messages(store: Store) -> None:
         await screen.final("m1")
         await inbox.accept(Message("m2", THREAD, ANN, "and now?"))
         await screen.final("m2")
-    for history in model.heard:
+    for history in model.received:
         user_text = "".join(message.text for message in history if message.role is Role.USER)
         note = '[earlier: Bob: "red or blue?" · Ann: "hm"]'
         assert note in user_text and user_text.index(note) < user_text.index("which one?")

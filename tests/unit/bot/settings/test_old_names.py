@@ -36,12 +36,12 @@ OLD_ROWS = [
 @pytest.mark.parametrize("old", OLD_KEYS)
 def test_an_old_key_sets_and_resets_the_setting(store: Store, old: str) -> None:
     """The value is stored under the present key, in the present words."""
-    key, desk = OLD_KEYS[old], commands_of(store)
+    key, slash_commands = OLD_KEYS[old], commands_of(store)
     value = OLD_VALUES.get(key, {}).get(VALUES[old], VALUES[old])
-    choose(desk, "server", old, VALUES[old], BOB)
+    choose(slash_commands, "server", old, VALUES[old], BOB)
     stored = {key: "" if value == "default" else value}
     assert store.settings.values(THREAD, BOB.id) == {Scope.SERVER: stored}
-    desk.answer(command("settings", BOB, do="reset", scope="server", key=old))
+    slash_commands.answer(command("settings", BOB, do="reset", scope="server", key=old))
     assert store.settings.values(THREAD, BOB.id) == {}
 
 
@@ -72,11 +72,11 @@ def test_a_model_with_the_name_of_an_old_value_can_be_chosen() -> None:
 @pytest.mark.parametrize("old", ["rule", "daily", "at_once"])
 def test_an_old_key_gives_nobody_more_rights(store: Store, old: str) -> None:
     """Where everyone may edit a channel's settings, limits and blocked words stay with managers by any name."""
-    desk = commands_of(store)
-    choose(desk, "server", "who_can_edit_settings", "everyone", BOB)
-    choose(desk, "channel", "images_per_request", "2", ANN)
+    slash_commands = commands_of(store)
+    choose(slash_commands, "server", "who_can_edit_settings", "everyone", BOB)
+    choose(slash_commands, "channel", "images_per_request", "2", ANN)
     with pytest.raises(Refused, match="Only managers"):
-        choose(desk, "channel", old, "1", ANN)
+        choose(slash_commands, "channel", old, "1", ANN)
 
 
 def test_stored_rows_get_their_present_names(tmp_path: Path) -> None:

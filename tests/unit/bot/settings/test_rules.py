@@ -115,7 +115,7 @@ def test_a_setting_is_offered_only_where_it_makes_sense(key: str, scopes: str) -
         ("colour", "red", f"There is no setting “colour”. The settings are {text(listed(SETTINGS))}."),
     ],
 )
-def test_a_wrong_value_is_told_what_is_possible(key: str, value: str, sentence: str) -> None:
+def test_the_answer_to_a_wrong_value_lists_what_is_possible(key: str, value: str, sentence: str) -> None:
     """The sentence names every choice; what was typed is cut where it is too long."""
     with pytest.raises(Refused) as refused:
         validate_value(key, value, Scope.SERVER, MODELS)
@@ -155,17 +155,17 @@ def test_a_panel_says_where_each_value_comes_from() -> None:
         Scope.THREAD: {"aspect_ratio": ""},
         Scope.PERSON: {"images_per_request": "4"},
     }
-    told = {
+    output = {
         scope: {field.key: (field.value, field.source) for field in list_fields(scope, values, Settings(), MODELS)}
         for scope in Scope
     }
-    assert told[Scope.SERVER]["aspect_ratio"] == told[Scope.CHANNEL]["aspect_ratio"] == ("3:2", "server")
-    assert told[Scope.THREAD]["aspect_ratio"] == told[Scope.PERSON]["aspect_ratio"] == ("default", "thread")
-    assert told[Scope.THREAD]["images_per_request"] == ("2", "server")
-    assert told[Scope.PERSON]["images_per_request"] == ("4", "me")
-    assert told[Scope.PERSON]["chat_model"] == ("default", "default")
-    assert told[Scope.CHANNEL]["reply_in"] == ("thread", "default")
-    assert told[Scope.CHANNEL]["persona"] == ("", "default")
+    assert output[Scope.SERVER]["aspect_ratio"] == output[Scope.CHANNEL]["aspect_ratio"] == ("3:2", "server")
+    assert output[Scope.THREAD]["aspect_ratio"] == output[Scope.PERSON]["aspect_ratio"] == ("default", "thread")
+    assert output[Scope.THREAD]["images_per_request"] == ("2", "server")
+    assert output[Scope.PERSON]["images_per_request"] == ("4", "me")
+    assert output[Scope.PERSON]["chat_model"] == ("default", "default")
+    assert output[Scope.CHANNEL]["reply_in"] == ("thread", "default")
+    assert output[Scope.CHANNEL]["persona"] == ("", "default")
 
 
 def test_a_field_is_either_a_choice_or_a_text() -> None:

@@ -31,7 +31,7 @@ def test_a_folder_adds_styles_to_those_that_ship(tmp_path: Path) -> None:
     assert load_styles(None) is BUILT_IN_STYLES
 
 
-def test_the_words_of_a_style_go_behind_the_wish_or_where_it_says() -> None:
+def test_the_words_of_a_style_go_behind_the_prompt_or_where_it_says() -> None:
     """`$prompt` is the place of the wish; a style that the wish names already adds nothing."""
     assert apply_style("a cat", "ink", Style("black lines")) == "a cat, black lines"
     assert apply_style("a cat in ink", "ink", Style("black lines")) == "a cat in ink"

@@ -78,7 +78,7 @@ async def test_one_that_fails_undoes_nothing_of_its_neighbours(db: Database, tmp
     assert isinstance(twice, StorageError) and "UNIQUE" in str(twice)
 
 
-async def test_nothing_is_told_before_it_is_on_the_disk(db: Database, tmp_path: Path) -> None:
+async def test_nothing_is_reported_before_it_is_on_the_disk(db: Database, tmp_path: Path) -> None:
     """When the first of a group is told, all of it is there for another process."""
     together, found = GroupCommit(db), list[list[str]]()
     words = ["one", "two"]
@@ -86,7 +86,7 @@ async def test_nothing_is_told_before_it_is_on_the_disk(db: Database, tmp_path: 
     assert found == [words, words]
 
 
-async def test_where_the_file_is_locked_everybody_is_told(db: Database, tmp_path: Path) -> None:
+async def test_where_the_file_is_locked_every_writer_gets_the_error(db: Database, tmp_path: Path) -> None:
     """Nothing of the group is recorded, nobody is told otherwise; later it goes on."""
     together, committed = GroupCommit(db), list[str]()
     with closing(sqlite3.connect(tmp_path / "test.sqlite", isolation_level=None)) as other:
@@ -100,7 +100,7 @@ async def test_where_the_file_is_locked_everybody_is_told(db: Database, tmp_path
     assert committed == seen(tmp_path) == ["one"]
 
 
-async def test_on_a_full_disk_what_is_told_is_what_is_there(db: Database, tmp_path: Path) -> None:
+async def test_on_a_full_disk_what_is_reported_is_what_is_there(db: Database, tmp_path: Path) -> None:
     """However many of a group still fit."""
     together, committed = GroupCommit(db), list[str]()
     [pages] = db.execute("PRAGMA page_count").fetchone()
@@ -203,10 +203,10 @@ async def test_a_message_that_is_deleted_at_once_is_not_answered(store: Store) -
         assert (await screen.final("m2")).status == "The message was deleted."
         model.go.set()
         await screen.final("m1")
-    assert len(model.heard) == 1
+    assert len(model.received) == 1
 
 
-async def test_whoever_hangs_up_after_the_commit_is_answered(store: Store) -> None:
+async def test_a_client_that_hangs_up_after_the_commit_is_answered(store: Store) -> None:
     """The message is on record, so its reply comes."""
     async with running(store, ScriptedModel([["fine"]])) as (inbox, screen, _):
         sending = asyncio.create_task(inbox.accept(message("m1", "hello")))

@@ -75,7 +75,7 @@ def write_old_database(path: Path, newest: str) -> set[str]:
     for message_id, view in (("m1", json.dumps(OLD_VIEW)), ("m.2", None)):
         insert(
             connection, "messages", id=message_id, thread=str(THREAD), author_id="ann", author_name="Ann", text="draw",
-            uploads="[1]", words="<image>a moon</image>", heard=1, view=view,
+            uploads="[1]", words="<image>a moon</image>", received=1, view=view,
             settled=json.dumps([
                 {"key": 0, "operation": "edit", "prompt": "a red sun", "of": 1, "change": "small", "ratio": "16:9",
                  "model": "deep", "seed": 7, "negative": "dogs", "part": REGION},

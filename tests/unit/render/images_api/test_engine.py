@@ -87,7 +87,7 @@ async def test_a_picture_comes_with_previews_and_tells_how_it_was_made() -> None
     assert made.notes == ()
 
 
-async def test_a_style_that_cannot_be_worn_is_told() -> None:
+async def test_a_style_that_cannot_be_applied_is_reported() -> None:
     """A LoRA is a file on a worker; the words of its style are drawn all the same."""
     async with engine(ImagesDouble()) as there:
         assert (await drawn(there, draw(lora="ink.safetensors"))).notes == (NO_LORA_NOTE,)
@@ -248,7 +248,7 @@ async def edits(there: ImagesApiEngine) -> Editing:
         error("The model 'flat' does not support image editing."),
     ],
 )
-async def test_a_server_without_edits_draws_anew_and_says_so(answer: Answer) -> None:
+async def test_a_server_without_edits_draws_again_and_says_so(answer: Answer) -> None:
     """An instruction comes with what it is about; from then on whole descriptions are wanted, and no edit is tried."""
     double = ImagesDouble(edits=answer)
     async with engine(double) as there:

@@ -95,7 +95,7 @@ async def test_a_server_that_is_not_there_takes_nothing() -> None:
     await there.close()
 
 
-async def test_a_refused_key_is_told_and_ends_the_line() -> None:
+async def test_a_refused_key_is_reported_and_ends_the_line() -> None:
     """The sentence names the variable; after a while it is tried again."""
     double = ImagesDouble(models=error("Incorrect API key provided", 401, code="invalid_api_key"))
     async with engine(double) as there:

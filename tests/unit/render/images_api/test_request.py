@@ -55,7 +55,7 @@ def test_the_closest_size_is_taken(model: str, wanted: Size, taken: Size) -> Non
     assert closest_size(wanted, fixed_sizes(model)) == taken
 
 
-def test_only_a_difference_that_shows_is_told() -> None:
+def test_only_a_difference_that_shows_is_reported() -> None:
     """A size that was asked for by number counts to the pixel, a ratio by the eye."""
     free, exact = (
         ImageTask("a", Operation.GENERATE, "p", sampling=Sampling(seed=1, size=size)) for size in (None, (512, 512))
@@ -104,7 +104,7 @@ def test_nothing_is_sent_that_the_model_is_known_to_refuse() -> None:
         (ErrorResponse(400, message="a seed in size is a prompt that is too long"), False, PermanentError),
     ],
 )
-def test_refusals_are_told_apart(refusal: ErrorResponse, edits: bool, kind: type[ErrorKind]) -> None:
+def test_refusals_are_distinguished(refusal: ErrorResponse, edits: bool, kind: type[ErrorKind]) -> None:
     """By status, code and words; words of the prompt do not count."""
     assert isinstance(judged(refusal, edits), kind)
 

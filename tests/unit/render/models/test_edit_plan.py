@@ -65,7 +65,7 @@ def test_each_model_gets_the_best_way_that_it_has(task: ImageTask, means: Suppor
     assert choose_plan(task, means).method is way
 
 
-def test_refining_in_the_same_words_draws_nothing_anew() -> None:
+def test_refining_in_the_same_words_draws_nothing_again() -> None:
     """A model that cannot start from a picture enlarges it; with words of what is to be better it draws."""
     again = ImageTask("t", Operation.REFINE, "a sun", sampling=Sampling(seed=1), source=b"png", source_prompt="a sun")
     assert choose_plan(again, SupportedMethods()).method is EditMethod.RESIZE

@@ -105,7 +105,7 @@ def test_transparency_is_seen_on_white(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(("format", "mode"), [tuple(each.split()) for each in MODES])
-def test_the_usual_formats_are_taken_in_every_mode(format: str, mode: str) -> None:
+def test_common_formats_are_taken_in_every_mode(format: str, mode: str) -> None:
     """Palettes, greys, two colours and print colours come back as a PNG of the same size and colour."""
     image = opened(saved(flat().convert(mode), format))
     assert image.size == (40, 30)

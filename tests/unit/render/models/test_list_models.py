@@ -107,7 +107,7 @@ def test_the_model_that_is_set_is_marked(model: str, marked: str | None, reporte
     )
 
 
-def test_without_a_gpu_that_is_told() -> None:
+def test_without_a_gpu_that_is_reported() -> None:
     """The numbers are of the processor's memory then."""
     assert shown("builtin", NO_GPU)[-2] == "There is no GPU: the models run on the CPU, slowly, in 32 GiB."
 

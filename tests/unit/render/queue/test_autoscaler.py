@@ -19,7 +19,7 @@ def wanted(*loads: tuple[float, QueueLoad]) -> int:
     return needs[0].replicas
 
 
-def test_enough_painters_for_the_wanted_wait() -> None:
+def test_enough_workers_for_the_wanted_wait() -> None:
     """90 seconds of work are done in 30 by three; a second more takes a fourth."""
     assert wanted((0, QueueLoad(0, 45, 2))) == 3
     assert wanted((0, QueueLoad(0, 45.5, 2))) == 4
@@ -63,7 +63,7 @@ def test_what_was_needed_lately_is_there(steps: list[tuple[float, QueueLoad]]) -
         assert len(needs) <= RULES.max_replicas
 
 
-async def test_a_cluster_is_told_what_changed() -> None:
+async def test_a_cluster_receives_what_changed() -> None:
     """The call carries the cluster's token; the same number is not told twice; a failure is told again."""
     requests, answers = [], [503, 200, 200]
 

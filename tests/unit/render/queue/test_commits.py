@@ -70,7 +70,7 @@ async def test_pictures_that_are_finished_together_are_recorded_together(
     assert isinstance(store.jobs.outcome(ann), Rendered) and store.jobs.outcome(bob) is None
 
 
-async def test_where_nothing_can_be_claimed_all_who_wait_are_told(
+async def test_where_nothing_can_be_claimed_all_who_wait_get_the_error(
     store: Store, files: PictureFiles, traced: tuple[Jobs, list[str]], tmp_path: Path
 ) -> None:
     """The file is locked: no batch is sent to any worker, and the line goes on."""

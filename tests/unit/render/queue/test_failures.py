@@ -119,7 +119,7 @@ async def test_a_model_that_cannot_be_loaded_fails_its_jobs(store: Store, files:
         assert (await collect(line, job(store)))[-1] == Failed("The picture model cannot be loaded.")
 
 
-async def test_a_source_whose_file_is_gone_is_told(store: Store, files: PictureFiles) -> None:
+async def test_a_source_whose_file_is_gone_is_reported(store: Store, files: PictureFiles) -> None:
     """An edit of a lost file fails with its reason."""
     async with serving(store, files, ScriptedEngine([])) as line:
         lost = replace(job(store), source_digest="0" * 64, request=replace(job(store).request, source=7))
@@ -127,7 +127,7 @@ async def test_a_source_whose_file_is_gone_is_told(store: Store, files: PictureF
         assert (await collect(line, lost))[-1] == Failed(reason)
 
 
-async def test_a_full_disk_is_told(store: Store, tmp_path: Path) -> None:
+async def test_a_full_disk_is_reported(store: Store, tmp_path: Path) -> None:
     """A picture that cannot be kept is reported as that, not swallowed."""
 
     class FullDisk(PictureFiles):
@@ -161,7 +161,7 @@ async def test_a_line_that_cannot_be_recorded_begins_later(
     assert caplog.text.count("no picture is drawn yet: the file is locked") == 2
 
 
-async def test_who_is_turned_away_is_told_though_it_cannot_be_recorded(store: Store, files: PictureFiles) -> None:
+async def test_who_is_turned_away_reads_it_though_it_cannot_be_recorded(store: Store, files: PictureFiles) -> None:
     """And the line goes on."""
 
     class Full(Jobs):
@@ -182,7 +182,9 @@ async def test_who_is_turned_away_is_told_though_it_cannot_be_recorded(store: St
         assert isinstance((await collect(line, job(store)))[-1], Rendered)
 
 
-async def test_who_came_before_the_workers_told_is_refused_when_they_do(store: Store, files: PictureFiles) -> None:
+async def test_a_job_from_before_the_workers_reported_is_refused_when_they_do(
+    store: Store, files: PictureFiles
+) -> None:
     """A model that no worker has is waited for only as long as it may come."""
     engine = ScriptedEngine([], state=WorkerReport())
     async with serving(store, files, engine) as line:

@@ -72,7 +72,7 @@ async def test_jobs_of_different_people_share_a_batch(store: Store, files: Pictu
     assert engine.prompts() == [["ann0", "bob2", "cid3"], ["ann1"]]
 
 
-async def test_whoever_leaves_a_batch_does_not_stop_the_others(store: Store, files: PictureFiles) -> None:
+async def test_a_client_that_leaves_a_batch_does_not_stop_the_others(store: Store, files: PictureFiles) -> None:
     """The result of the one that left is not kept; when the last one leaves, the worker stops."""
     gate = asyncio.Event()
     engine = ScriptedEngine([[Started(), StepDone(0.1), gate, DONE], [Started(), StepDone(0.1), gate]])
@@ -163,7 +163,7 @@ async def test_the_worker_is_asked_first_what_its_model_can_do(store: Store, fil
         await line.capabilities_ready.wait()
 
 
-async def test_the_picture_model_is_told_the_refined_prompt(store: Store, files: PictureFiles) -> None:
+async def test_the_picture_model_gets_the_refined_prompt(store: Store, files: PictureFiles) -> None:
     """The picture keeps both: what was asked for, and what was drawn instead."""
     engine = ScriptedEngine([[Started(), DONE]])
     requested = job(store)

@@ -30,14 +30,14 @@ def test_the_fleet_speaks_as_one_worker() -> None:
     assert (report.capabilities, report.defaults, report.largest_batch) == (ModelCapabilities(), FREE.defaults, 2)
 
 
-def test_trouble_is_told_while_nobody_can_paint() -> None:
+def test_trouble_is_reported_while_nobody_can_paint() -> None:
     """One hopeless painter among others that load is no reason to hope."""
     board = FreeReplicas()
     board.update({"a": LOADING, "b": HOPELESS}, 0)
     assert board.slots() == HOPELESS
 
 
-def test_each_painter_has_one_batch() -> None:
+def test_each_worker_has_one_batch() -> None:
     """What was given out is not free, though the painter's word is older; what came back is."""
     board = FreeReplicas()
     board.update({"a": FREE, "b": FREE}, 0)
@@ -65,7 +65,7 @@ def test_a_batch_that_broke_off_leaves_doubt() -> None:
     assert board.take() == "a"
 
 
-def test_a_painter_that_is_gone_is_forgotten() -> None:
+def test_a_worker_that_is_gone_is_forgotten() -> None:
     """It is no slot any more, and its return would be as another."""
     board = FreeReplicas()
     board.update({"a": FREE, "b": FREE}, 0)
