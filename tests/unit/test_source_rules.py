@@ -12,7 +12,6 @@ from render.worker.settings import WorkerSettings
 from tests.support.paths import ROOT
 
 LONGEST_FILE = 400  # lines
-TO_BE_SPLIT = {"tests/platforms/discord/test_messages.py"}
 READ_ENVIRONMENT = {"bot/config.py", "render/worker/settings.py"}  # a worker is its own program
 
 
@@ -26,7 +25,7 @@ def test_no_file_is_too_long_to_read() -> None:
     """A file that grows past this tells two stories."""
     long = {name for name, text in source_files("bot", "adapters", "render", "tests", "benchmarks").items()
             if len(text.splitlines()) > LONGEST_FILE}  # fmt: skip
-    assert long <= TO_BE_SPLIT
+    assert long == set()
 
 
 def test_the_environment_is_read_in_two_places() -> None:

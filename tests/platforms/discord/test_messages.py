@@ -194,10 +194,7 @@ async def test_a_repeated_message_with_a_link_is_no_edit(tmp_path: Path) -> None
         await here.final(asked.id)
         await here.ann.edit(asked, here.raw(asked).content)
         await here.say(here.thread(asked.id), "thanks")
-        assert [(entry.text, entry.is_edited) for entry in here.entries()] == [
-            ("make this red", False),
-            ("thanks", False),
-        ]
+        assert [(e.text, e.is_edited) for e in here.entries()] == [("make this red", False), ("thanks", False)]
 
 
 async def test_a_link_is_followed_only_where_its_author_may_read(tmp_path: Path) -> None:

@@ -7,20 +7,9 @@ import pytest
 
 from bot.capabilities import Editing, ModelCapabilities
 from bot.domain import (
-    MANAGER,
-    OWNER,
-    Action,
-    Incoming,
-    Operation,
-    Person,
-    PicturePart,
-    Rendering,
-    RenderJob,
-    RenderUpdate,
-    TextPart,
-    ThreadKey,
-    View,
-)
+    MANAGER, OWNER, Action, Incoming, Operation, Person, PicturePart, Rendering, RenderJob, RenderUpdate, TextPart,
+    ThreadKey, View,
+)  # fmt: skip
 from bot.errors import Refused
 from bot.llm.messages import ModelProfile, RequestProtocol
 from bot.prompting.system_prompt import build_system_prompt
