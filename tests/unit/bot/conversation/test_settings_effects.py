@@ -7,8 +7,19 @@ import pytest
 
 from bot.capabilities import Editing, ModelCapabilities
 from bot.domain import (
-    MANAGER, OWNER, Action, Incoming, Operation, Person, PicturePart, Rendering, RenderJob, RenderUpdate, TextPart,
-    ThreadKey, View,
+    MANAGER,
+    OWNER,
+    Action,
+    Incoming,
+    Operation,
+    Person,
+    PicturePart,
+    Rendering,
+    RenderJob,
+    RenderUpdate,
+    TextPart,
+    ThreadKey,
+    View,
 )  # fmt: skip
 from bot.errors import Refused
 from bot.llm.messages import ModelProfile, RequestProtocol
@@ -52,11 +63,8 @@ async def render_cat(store: Store, *scripts: list[str], **chosen: str) -> tuple[
     commands, model = commands_of(store), ScriptedModel(list(scripts or [CAT]))
     for key, value in chosen.items():
         choose(commands, "server", key, value, BOB)
-    async with running(store, model, commands=commands, others={"wise": ScriptedModel([["I am wise."]])}) as (
-        inbox,
-        screen,
-        r,
-    ):
+    others = {"wise": ScriptedModel([["I am wise."]])}
+    async with running(store, model, commands=commands, others=others) as (inbox, screen, r):
         await inbox.accept(message("m1", "draw a cat"))
         await screen.final("m1")
         return r.jobs, await recorded(store, "m1"), model
@@ -87,13 +95,12 @@ async def test_the_image_model_gets_the_style(store: Store, style: str) -> None:
     """After the prompt, which is recorded; an edit and a prompt that names the style stay as they are."""
     script = f'<image>a pink boiler</image><edit of="1">a red boiler</edit><image>a cat, {style.upper()}</image>'
     jobs, view, _ = await render_cat(store, [script], style=style)
-    assert sorted((job.request.prompt, job.refined_prompt) for job in jobs) == sorted(
-        [
-            ("a pink boiler", f"a pink boiler, {STYLE_PROMPTS[style]}"),
-            ("a red boiler", ""),
-            (f"a cat, {style.upper()}", ""),
-        ]
-    )
+    assert {(job.request.prompt, job.refined_prompt) for job in jobs} == {
+        ("a pink boiler", f"a pink boiler, {STYLE_PROMPTS[style]}"),
+        ("a red boiler", ""),
+        (f"a cat, {style.upper()}", ""),
+    }
+    assert len(jobs) == 3
     assert all(kept.refined_prompt == job.refined_prompt for job in jobs if (kept := store.jobs.job(job.id)))
     assert next(part.prompt for part in view.parts if isinstance(part, PicturePart)) == "a pink boiler"
 
@@ -102,19 +109,16 @@ async def test_prompts_are_refined_if_chosen(store: Store) -> None:
     """By a second call of the chat model; the style is added afterwards."""
     better = "a cat asleep on a sofa, soft light"
     jobs, _, model = await render_cat(store, CAT, [better], refine="always", style="ink")
-    assert [(job.request.prompt, job.refined_prompt) for job in jobs] == [
-        ("a cat", f"{better}, {STYLE_PROMPTS['ink']}")
-    ]
+    (job,) = jobs
+    assert (job.request.prompt, job.refined_prompt) == ("a cat", f"{better}, {STYLE_PROMPTS['ink']}")
     assert len(model.received) == 2
 
 
 async def test_without_a_choice_nothing_is_added(store: Store) -> None:
     """No text, model or aspect ratio."""
     jobs, _, model = await render_cat(store)
-    assert [
-        (job.refined_prompt, job.request.sampling.model, job.request.sampling.aspect_ratio, job.embeds_metadata)
-        for job in jobs
-    ] == [("", "", "", True)]
+    (job,), sampling = jobs, jobs[0].request.sampling
+    assert (job.refined_prompt, sampling.model, sampling.aspect_ratio, job.embeds_metadata) == ("", "", "", True)
     assert "Who you are here" not in model.received[0][0].text
 
 
