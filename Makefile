@@ -1,5 +1,5 @@
 PYTHON ?= python3
-PARALLEL ?= -n auto --dist loadgroup
+PARALLEL ?= -n auto --dist worksteal
 .PHONY: install run test test-fast check openapi lock benchmark benchmark-gpu chaos ray-test
 
 install: .venv/installed

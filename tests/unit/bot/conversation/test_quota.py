@@ -252,7 +252,7 @@ async def test_images_count_for_24_hours(store: Store, tmp_path: Path) -> None:
             await inbox.accept(imagine("a cat", 1, "w2"))
         free = store.jobs.usage_today(THREAD, ANN.id).oldest_by_user + DAY
         assert replace_time_markers(str(refused.value), lambda at: f"<t:{at:.0f}:R>").endswith(
-            f"free <t:{free:.0f}:R>."
+            f"free <t:{round(free, 1):.0f}:R>."
         )
         assert replace_time_markers(str(refused.value)).endswith("free in about 24 hr.")
         answer = (await inbox.run_command(command("usage"))).text
