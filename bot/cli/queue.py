@@ -16,11 +16,11 @@ from typing import Any
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from bot.cli.queue_table import QueueSnapshot, failed_jobs_json, failed_jobs_table, queue_json, queue_table
 from bot.domain import Queued, RenderJob
 from bot.errors import NotFound
 from bot.formatting import format_count
 from bot.notices import notice
-from bot.queue_view import QueueSnapshot, failed_jobs_json, failed_jobs_table, queue_json, queue_table
 from bot.storage.jobs import JobRow, Jobs
 from bot.storage.store import Store
 
@@ -80,19 +80,19 @@ def requeue(store: Store, ids: Sequence[str] | None) -> str:
 def _find_jobs(store: Store, ids: Sequence[str], among: Sequence[JobRow]) -> list[JobRow]:
     """Return the jobs with these ids or unique prefixes of ids. One NotFound reports all errors."""
     rows, faults = [], []
-    for told in dict.fromkeys(ids):
-        start, _, key = told.rpartition(".")
-        matching = [row for row in among if row.id == told] or [
+    for job_id in dict.fromkeys(ids):
+        start, _, key = job_id.rpartition(".")
+        matching = [row for row in among if row.id == job_id] or [
             row for row in among if start and row.message.startswith(start) and row.id == f"{row.message}.{key}"
         ]
         if len(matching) == 1:
             rows += matching
         elif matching:
-            faults.append(f"Several jobs have an id like {told!r}: write more of it.")
-        elif known := store.jobs.find([told]):
-            faults.append(f"The job {told!r} is {known[0].state}: nothing can be done about it here.")
+            faults.append(f"Several jobs have an id like {job_id!r}: write more of it.")
+        elif known := store.jobs.find([job_id]):
+            faults.append(f"The job {job_id!r} is {known[0].state}: nothing can be done about it here.")
         else:
-            faults.append(f"There is no job {told!r} here.")
+            faults.append(f"There is no job {job_id!r} here.")
     if faults:
         raise NotFound("\n".join([*faults, "Nothing was done."]))
     return rows

@@ -14,10 +14,10 @@ from rich.text import Text
 
 from bot.__main__ import main
 from bot.cli import queue as queue_command
+from bot.cli.queue_table import format_duration
 from bot.config import DATABASE
 from bot.domain import Failed, ImageRequest, Message, Operation, Person, RenderJob, Sampling, ThreadKey, View
 from bot.notices import notice
-from bot.queue_view import format_duration
 from bot.storage.store import Store
 from tests.support.doubles import picture
 from tests.support.paths import ROOT

@@ -34,7 +34,7 @@ class QueueSnapshot:
 def queue_table(queue: QueueSnapshot, show_prompts: bool) -> RenderableType:
     """Return a table of the running and waiting jobs; the prompts only if `show_prompts`."""
     running = sum(row.state == "running" for row in queue.jobs)
-    told = f"{format_count(running, 'picture')} under way, {len(queue.jobs) - running} waiting."
+    summary = f"{format_count(running, 'picture')} under way, {len(queue.jobs) - running} waiting."
     if not queue.jobs:
         return Text("The line is empty.")
     names = _short_ids(queue.jobs)
@@ -57,7 +57,7 @@ def queue_table(queue: QueueSnapshot, show_prompts: bool) -> RenderableType:
             *([row.request.prompt] if show_prompts else []),
         ]
         table.add_row(*map(_truncated_cell, cells), style="bold" if row.state == "running" else "")
-    return Group(table, Text(told))
+    return Group(table, Text(summary))
 
 
 def failed_jobs_table(rows: Sequence[JobRow], show_prompts: bool) -> RenderableType:
@@ -141,7 +141,7 @@ def failed_jobs_json(rows: Sequence[JobRow], show_prompts: bool) -> dict[str, An
 
 
 def _job_json(row: JobRow, show_prompts: bool) -> dict[str, Any]:
-    told = {
+    fields = {
         "id": row.id,
         "thread": str(row.thread),
         "number": row.number,
@@ -153,4 +153,4 @@ def _job_json(row: JobRow, show_prompts: bool) -> dict[str, Any]:
         "ordered": row.ordered,
         "cost": row.cost,
     }
-    return told | ({"prompt": row.request.prompt} if show_prompts else {})
+    return fields | ({"prompt": row.request.prompt} if show_prompts else {})
